@@ -1,0 +1,67 @@
+//! The tools that ksit knows: each is a file of data, made into components with the integration's `config`.
+//!
+//! ```text
+//! Tool (data, one file each) ─┐
+//!                             ├─ config ─> Vec<Component> ─> evaluate
+//! spec.components (custom)  ──┘
+//! ```
+
+mod argocd;
+mod config;
+
+use crate::domain::component::ComponentKind;
+
+pub use config::{ConfigError, components_of};
+
+/// Every built-in tool, in the order in which they are shown. A new tool is one file and one line here.
+pub const TOOLS: &[&Tool] = &[&argocd::TOOL];
+
+/// A tool as data: what its official manifests and its usual Helm charts put on a cluster.
+#[derive(Debug)]
+pub struct Tool {
+    /// The value of `spec.type`.
+    pub name: &'static str,
+    /// How its makers write it.
+    pub title: &'static str,
+    /// Where it is installed unless `config.namespace` says otherwise.
+    pub namespace: &'static str,
+    pub parts: &'static [Part],
+}
+
+impl Tool {
+    pub fn named(name: &str) -> Option<&'static Tool> {
+        TOOLS.iter().copied().find(|tool| tool.name == name)
+    }
+}
+
+/// One component of a tool, before `config` is worked in.
+#[derive(Debug)]
+pub struct Part {
+    pub kind: ComponentKind,
+    pub name: &'static str,
+    pub optional: bool,
+    /// Alternatives, each a set of labels that one object carries.
+    pub labels: &'static [&'static [(&'static str, &'static str)]],
+    /// Exact names for objects that carry no labels; `name` itself always counts.
+    pub names: &'static [&'static str],
+}
+
+impl Part {
+    pub const fn required(kind: ComponentKind, name: &'static str) -> Self {
+        Self { kind, name, optional: false, labels: &[], names: &[] }
+    }
+
+    pub const fn optional(kind: ComponentKind, name: &'static str) -> Self {
+        Self { kind, name, optional: true, labels: &[], names: &[] }
+    }
+
+    pub const fn labelled(mut self, labels: &'static [&'static [(&'static str, &'static str)]]) -> Self {
+        self.labels = labels;
+        self
+    }
+
+    pub const fn also_named(mut self, names: &'static [&'static str]) -> Self {
+        self.names = names;
+        self
+    }
+}

@@ -1,0 +1,5 @@
+//! ksit watches the tools that run on many Kubernetes clusters, from one hub, and says on custom resources whether
+//! they work.
+
+pub mod domain;
+pub mod targets;
