@@ -1,5 +1,6 @@
 //! ksit watches the tools that run on many Kubernetes clusters, from one hub, and says on custom resources whether
 //! they work.
 
+pub mod api;
 pub mod domain;
 pub mod targets;

@@ -3,8 +3,15 @@
 //! No I/O, no clock, no randomness, no Kubernetes client: facts come in as plain values, time comes in as a
 //! parameter, and what should be done comes out. A test of anything in here needs no runtime.
 
+pub mod aggregate;
+pub mod backoff;
 pub mod component;
+pub mod evaluate;
 pub mod integrations;
+mod judge;
 pub mod keys;
+pub mod queries;
 pub mod reason;
+pub mod selector;
 pub mod snapshot;
+pub mod verdict;

@@ -16,6 +16,14 @@ pub use config::{ConfigError, components_of};
 /// Every built-in tool, in the order in which they are shown. A new tool is one file and one line here.
 pub const TOOLS: &[&Tool] = &[&argocd::TOOL];
 
+/// What a cluster counts as that has nothing of the tool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WhenAbsent {
+    #[default]
+    Failed,
+    NotInstalled,
+}
+
 /// A tool as data: what its official manifests and its usual Helm charts put on a cluster.
 #[derive(Debug)]
 pub struct Tool {

@@ -1,0 +1,144 @@
+//! What more than one resource is made of.
+
+use std::collections::BTreeMap;
+
+use kube::KubeSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+
+use crate::domain::integrations::TOOLS;
+
+/// Every phase that a status can show.
+pub const PHASES: &[&str] = &["Initializing", "Running", "Failed", "Unknown", "Paused"];
+
+/// What a cluster counts as that has nothing of the tool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum WhenAbsent {
+    /// A fault: the tool should be there.
+    #[default]
+    Failed,
+    /// Fine, and counted apart, so that one selector can serve a mixed fleet.
+    NotInstalled,
+}
+
+/// One thing to check on a cluster.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("(has(self.objectName) ? 1 : 0) + (has(self.matchLabels) ? 1 : 0) <= 1")
+    .message("objectName and matchLabels exclude each other"))]
+#[x_kube(validation = Rule::new("self.kind != 'CustomResourceDefinition' || !has(self.namespace)")
+    .message("a CustomResourceDefinition has no namespace"))]
+#[x_kube(validation = Rule::new("self.kind != 'CustomResourceDefinition' || !has(self.matchLabels)")
+    .message("a CustomResourceDefinition is found by its name (plural.group), not by labels"))]
+pub struct ComponentSpec {
+    /// Kind of the object. A Service is healthy when it has ready endpoints.
+    #[schemars(schema_with = "component_kind")]
+    pub kind: String,
+    /// What statuses call the component. Also the object's name, unless `objectName` or `matchLabels` is given.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Namespace of the object; default: `config.namespace`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub namespace: Option<String>,
+    /// Exact name of the object on the cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub object_name: Option<String>,
+    /// Labels that the object carries. Every object that has them all must be healthy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("minProperties" = 1))]
+    pub match_labels: Option<BTreeMap<String, String>>,
+    /// The component may be absent or scaled to zero; where it is in use, it must work.
+    #[serde(default)]
+    pub optional: bool,
+    /// How many Pods (for a Service: endpoints) must be ready at the least.
+    #[serde(default = "one")]
+    #[schemars(range(min = 1, max = 100_000))]
+    pub min_ready: u32,
+}
+
+fn one() -> u32 {
+    1
+}
+
+/// Where the kubeconfig of a cluster is kept: a Secret in the same namespace as the IntegrationTarget.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct KubeconfigSecretRef {
+    /// Name of the Secret.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Key in the Secret; default: `kubeconfig`, else `value`, else `value.yaml`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub key: Option<String>,
+}
+
+/// Accepted for manifests of the Go toolkit. ksit only reads, so `enabled: true` is refused.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.enabled) || !self.enabled").message(
+    "ksit only reads clusters and installs nothing: set autoInstall.enabled to false, or remove autoInstall, \
+     and install the tool with Helm, Argo CD or Flux"
+))]
+pub struct AutoInstall {
+    /// Must be false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enabled: Option<bool>,
+    /// Has no effect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+    /// Has no effect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub helm_config: Option<HelmConfig>,
+    /// Has no effect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest_url: Option<String>,
+}
+
+/// Accepted for manifests of the Go toolkit; has no effect.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct HelmConfig {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repository: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chart: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub release_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub values: Option<BTreeMap<String, String>>,
+}
+
+fn one_of<'a>(values: impl IntoIterator<Item = &'a str>) -> Schema {
+    json_schema!({ "type": "string", "enum": values.into_iter().collect::<Vec<_>>() })
+}
+
+pub(super) fn component_kind(_: &mut SchemaGenerator) -> Schema {
+    one_of(["Deployment", "StatefulSet", "DaemonSet", "Service", "CustomResourceDefinition"])
+}
+
+pub(super) fn integration_type(_: &mut SchemaGenerator) -> Schema {
+    one_of(TOOLS.iter().map(|tool| tool.name).chain(["custom"]))
+}
+
+pub(super) fn phase(_: &mut SchemaGenerator) -> Schema {
+    one_of(PHASES.iter().copied())
+}
+
+pub(super) fn result_phase(_: &mut SchemaGenerator) -> Schema {
+    one_of(PHASES.iter().copied().chain(["NotInstalled"]))
+}
+
+/// Conditions as Kubernetes merges them: one of each type.
+pub(super) fn conditions(generator: &mut SchemaGenerator) -> Schema {
+    let item = generator.subschema_for::<k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition>();
+    json_schema!({
+        "type": "array",
+        "items": item,
+        "x-kubernetes-list-type": "map",
+        "x-kubernetes-list-map-keys": ["type"],
+    })
+}

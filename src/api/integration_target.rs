@@ -1,0 +1,147 @@
+//! `IntegrationTarget`: one cluster, and all that ksit knows of the tools on it.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::common::{KubeconfigSecretRef, component_kind, conditions, phase, result_phase};
+
+/// One cluster to check.
+#[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "ksit.io",
+    version = "v1alpha1",
+    kind = "IntegrationTarget",
+    namespaced,
+    status = "IntegrationTargetStatus",
+    shortname = "it",
+    category = "ksit",
+    doc = "A cluster that ksit checks with the kubeconfig of a Secret, and the state of every tool on it.",
+    selectable = ".status.phase",
+    printcolumn = r#"{"name":"Cluster","type":"string","jsonPath":".spec.clusterName"}"#,
+    printcolumn = r#"{"name":"Ready","type":"boolean","jsonPath":".status.ready","description":"ksit can read the cluster"}"#,
+    printcolumn = r#"{"name":"Phase","type":"string","jsonPath":".status.phase"}"#,
+    printcolumn = r#"{"name":"Healthy","type":"string","jsonPath":".status.healthy","description":"healthy of all tools checked there"}"#,
+    printcolumn = r#"{"name":"Message","type":"string","jsonPath":".status.message"}"#,
+    printcolumn = r#"{"name":"Server","type":"string","jsonPath":".status.server","priority":1}"#,
+    printcolumn = r#"{"name":"Replica","type":"string","jsonPath":".status.reportedBy","priority":1}"#,
+    printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#,
+    validation = crate::api::crds::term_rule()
+)]
+#[serde(rename_all = "camelCase")]
+pub struct IntegrationTargetSpec {
+    /// The name by which `targetClusters` of Integrations speaks of the cluster.
+    #[schemars(length(min = 1, max = 253))]
+    pub cluster_name: String,
+    /// Kept and shown; changes nothing about where tools are looked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// Labels for `targetSelector` of Integrations, beside `metadata.labels`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<BTreeMap<String, String>>,
+    /// Where the kubeconfig is; default: the Secret `<clusterName>-kubeconfig`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kubeconfig_secret_ref: Option<KubeconfigSecretRef>,
+    /// Leave the cluster alone, for example during maintenance. It is shown as Paused and counts apart.
+    #[serde(default)]
+    pub paused: bool,
+    /// Leave the cluster alone until then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "date-time"))]
+    pub paused_until: Option<String>,
+}
+
+/// What ksit found on the cluster. Written only when it means something else than before.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct IntegrationTargetStatus {
+    /// Running: reachable, and every tool on it is healthy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "phase")]
+    pub phase: Option<String>,
+    /// ksit can read the cluster. Says nothing of the tools: see `phase` and `healthy`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ready: Option<bool>,
+    /// Healthy tools of all that are checked, such as `4/5`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub healthy: Option<String>,
+    /// One sentence for a person.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// `Ready` and `Reachable`: ksit can read the cluster.
+    #[schemars(schema_with = "conditions")]
+    pub conditions: Vec<Condition>,
+    /// Each tool that is checked on the cluster.
+    pub integrations: Vec<IntegrationResult>,
+    /// Components left out above because there were too many; failing ones are never left out first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub components_omitted: Option<u32>,
+    /// Host and port that the kubeconfig names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
+    /// When the state last changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "date-time"))]
+    pub last_sync_time: Option<String>,
+    /// The generation of the spec that this status speaks of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// The version of the kubeconfig Secret that was used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret_resource_version: Option<String>,
+    /// The reign of the coordinator that wrote this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub coordinator_term: Option<i64>,
+    /// The installation of ksit that looks after this object.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub managed_by: Option<String>,
+    /// The replica that observed the cluster.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reported_by: Option<String>,
+    /// The epoch of the shard map by which that replica owned the cluster.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub report_epoch: Option<i64>,
+}
+
+/// One tool on the cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct IntegrationResult {
+    /// Name of the Integration.
+    pub name: String,
+    #[serde(rename = "type")]
+    pub type_: String,
+    #[schemars(schema_with = "result_phase")]
+    pub phase: String,
+    pub reason: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// What was seen of each component.
+    pub components: Vec<ComponentStatus>,
+}
+
+/// One component as it was seen.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ComponentStatus {
+    #[schemars(schema_with = "component_kind")]
+    pub kind: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// Name of the object; of the component where none was found.
+    pub name: String,
+    /// `Healthy`, `Progressing` (healthy, a roll is under way), `NotReady`, `Absent`, `NotInUse` (optional and absent
+    /// or scaled to zero) or `NotSeen` (forbidden).
+    pub state: String,
+    /// Pods or endpoints that are ready.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ready: Option<u32>,
+    /// Pods that are wanted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub desired: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}

@@ -1,0 +1,47 @@
+//! When a target is tried again.
+
+use std::time::Duration;
+
+/// No target waits longer than this.
+pub const MAX_BACKOFF: Duration = Duration::from_secs(300);
+
+/// Time from the start of one round to the next.
+///
+/// Up to `threshold` failures the interval stays, so that back-off doesn't stretch the verdict; from then on it
+/// doubles with each failure. `jitter` is in 0.0..=1.0 and takes up to a fifth off, so that targets which failed
+/// together don't come back together.
+pub fn next_round(interval: Duration, failures: u32, threshold: u32, jitter: f64) -> Duration {
+    let base = match failures.checked_sub(threshold) {
+        None => interval,
+        Some(beyond) => interval.saturating_mul(2u32.saturating_pow(beyond.min(16))).min(MAX_BACKOFF.max(interval)),
+    };
+    base.mul_f64(1.0 - 0.2 * jitter.clamp(0.0, 1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INTERVAL: Duration = Duration::from_secs(30);
+
+    fn secs(failures: u32) -> u64 {
+        next_round(INTERVAL, failures, 3, 0.0).as_secs()
+    }
+
+    #[test]
+    fn starts_after_the_threshold_and_ends_at_five_minutes() {
+        assert_eq!([0, 1, 2, 3, 4, 5, 6, 7, u32::MAX].map(secs), [30, 30, 30, 30, 60, 120, 240, 300, 300]);
+    }
+
+    #[test]
+    fn an_interval_beyond_the_cap_is_kept() {
+        let hour = Duration::from_secs(3600);
+        assert_eq!(next_round(hour, 9, 3, 0.0), hour);
+    }
+
+    #[test]
+    fn jitter_takes_at_most_a_fifth() {
+        assert_eq!(next_round(INTERVAL, 0, 3, 1.0), Duration::from_secs(24));
+        assert_eq!(next_round(INTERVAL, 0, 3, 77.0), Duration::from_secs(24));
+    }
+}

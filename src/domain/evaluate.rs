@@ -1,0 +1,104 @@
+//! From what a target answered to what is said of one tool on it. One evaluator serves all tools.
+
+use super::component::Component;
+use super::integrations::WhenAbsent;
+use super::judge::judge;
+use super::reason::Reason;
+use super::snapshot::{Answer, Query, Snapshot};
+use super::verdict::{ComponentState, Observation, Phase, ToolVerdict};
+
+/// Failing components that the message of a verdict names; the observations have all.
+const NAMED_IN_MESSAGE: usize = 3;
+
+/// One component's observations, with the reason for which it fails, if it does.
+pub(super) struct Finding {
+    pub(super) observations: Vec<Observation>,
+    pub(super) fault: Option<(Reason, String)>,
+}
+
+/// The verdict on one tool from one round's answers.
+pub fn evaluate(components: &[Component], snapshot: &Snapshot, when_absent: WhenAbsent) -> ToolVerdict {
+    let findings: Vec<Finding> = components.iter().map(|component| judge(component, snapshot)).collect();
+    if when_absent == WhenAbsent::NotInstalled && nothing_is_there(&findings) {
+        return ToolVerdict::without_observations(
+            Phase::NotInstalled,
+            Reason::NotInstalled,
+            "the cluster has none of its components",
+        );
+    }
+    let used: Vec<&Finding> = findings.iter().filter(|finding| is_in_use(finding)).collect();
+    let healthy = used.iter().filter(|finding| finding.fault.is_none()).count();
+    let summary = format!("{healthy}/{} components healthy", used.len());
+    let mut faults: Vec<&(Reason, String)> = findings.iter().filter_map(|finding| finding.fault.as_ref()).collect();
+    faults.sort_by_key(|(reason, _)| severity(*reason));
+    let (phase, reason, message) = match faults.first() {
+        Some((Reason::NamespaceMissing, _)) => {
+            (Phase::Failed, Reason::NamespaceMissing, missing_namespaces(components, snapshot))
+        }
+        Some((reason, _)) => (Phase::Failed, *reason, explain(&summary, &faults)),
+        None => (Phase::Running, Reason::Healthy, with_notes(summary, &findings)),
+    };
+    ToolVerdict { phase, reason, message, observations: findings.into_iter().flat_map(|f| f.observations).collect() }
+}
+
+fn nothing_is_there(findings: &[Finding]) -> bool {
+    findings.iter().flat_map(|finding| &finding.observations).all(|seen| {
+        // A component that may not be looked at might be there: 403 is never "not installed".
+        seen.state == ComponentState::Absent || (seen.state == ComponentState::NotInUse && seen.desired.is_none())
+    })
+}
+
+fn is_in_use(finding: &Finding) -> bool {
+    finding.fault.is_some() || finding.observations.iter().any(|seen| seen.state.is_healthy())
+}
+
+fn severity(reason: Reason) -> u8 {
+    match reason {
+        Reason::NamespaceMissing => 0,
+        Reason::ComponentAbsent => 1,
+        Reason::ComponentNotReady => 2,
+        _ => 3,
+    }
+}
+
+pub(super) fn namespace_is_missing(namespace: &str, snapshot: &Snapshot) -> bool {
+    snapshot.get(&Query::Namespace { name: namespace.to_owned() }) == Some(&Answer::NotFound)
+}
+
+fn missing_namespaces(components: &[Component], snapshot: &Snapshot) -> String {
+    let mut names: Vec<&str> = components
+        .iter()
+        .map(|component| component.namespace.as_str())
+        .filter(|namespace| namespace_is_missing(namespace, snapshot))
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    format!(
+        "namespace {} does not exist; install the tool, or set config.namespace to where it is",
+        names.join(" and ")
+    )
+}
+
+fn explain(summary: &str, faults: &[&(Reason, String)]) -> String {
+    let named: Vec<&str> = faults.iter().take(NAMED_IN_MESSAGE).map(|(_, message)| message.as_str()).collect();
+    let more = match faults.len().saturating_sub(NAMED_IN_MESSAGE) {
+        0 => String::new(),
+        n => format!("; and {n} more"),
+    };
+    format!("{summary}: {}{more}", named.join("; "))
+}
+
+fn with_notes(summary: String, findings: &[Finding]) -> String {
+    let notes: Vec<String> = findings
+        .iter()
+        .flat_map(|finding| &finding.observations)
+        .filter(|seen| matches!(seen.state, ComponentState::Progressing | ComponentState::NotSeen))
+        .filter_map(|seen| seen.message.as_ref().map(|note| format!("{} {}: {note}", seen.kind, seen.name)))
+        .take(NAMED_IN_MESSAGE)
+        .collect();
+    if notes.is_empty() { summary } else { format!("{summary}; {}", notes.join("; ")) }
+}
+
+#[cfg(test)]
+#[path = "evaluate_tests.rs"]
+mod tests;

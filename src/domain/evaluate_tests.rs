@@ -1,0 +1,189 @@
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::domain::component::{ComponentKind, Finder, Presence};
+use crate::domain::snapshot::{ListKind, Service, Workload};
+
+const NS: &str = "argocd";
+
+fn server() -> Component {
+    Component {
+        kind: ComponentKind::Deployment,
+        name: "server".into(),
+        namespace: NS.into(),
+        finder: Finder::by_name("server"),
+        presence: Presence::Required,
+        min_ready: 1,
+    }
+}
+
+fn service() -> Component {
+    Component { kind: ComponentKind::Service, ..server() }
+}
+
+fn optional(component: Component) -> Component {
+    Component { presence: Presence::Optional, ..component }
+}
+
+fn list(kind: ListKind, answer: Answer) -> (Query, Answer) {
+    (Query::List { kind, namespace: NS.into() }, answer)
+}
+
+fn deployments(workloads: Vec<Workload>) -> (Query, Answer) {
+    list(ListKind::Deployment, Answer::Workloads(workloads))
+}
+
+fn workload(desired: u32, ready: u32) -> Workload {
+    Workload { name: "server".into(), desired, ready, updated: desired, observed: true, ..Workload::default() }
+}
+
+fn verdict(components: &[Component], answers: impl IntoIterator<Item = (Query, Answer)>) -> ToolVerdict {
+    evaluate(components, &answers.into_iter().collect(), WhenAbsent::Failed)
+}
+
+fn said(verdict: &ToolVerdict) -> (Phase, Reason, &str) {
+    (verdict.phase, verdict.reason, &verdict.message)
+}
+
+#[test]
+fn a_ready_deployment_is_healthy() {
+    let verdict = verdict(&[server()], [deployments(vec![workload(2, 2)])]);
+    assert_eq!(said(&verdict), (Phase::Running, Reason::Healthy, "1/1 components healthy"));
+    assert_eq!((verdict.observations[0].ready, verdict.observations[0].desired), (Some(2), Some(2)));
+}
+
+#[test]
+fn scaled_to_zero_fails_and_names_the_component() {
+    let verdict = verdict(&[server()], [deployments(vec![workload(0, 0)])]);
+    assert_eq!(
+        said(&verdict),
+        (
+            Phase::Failed,
+            Reason::ComponentNotReady,
+            "0/1 components healthy: Deployment argocd/server is scaled to 0: scale it up, or make it optional in config"
+        )
+    );
+}
+
+#[test]
+fn a_roll_in_progress_is_healthy_with_a_note() {
+    let rolling = Workload { updated: 1, ..workload(3, 2) };
+    let verdict = verdict(&[server()], [deployments(vec![rolling])]);
+    assert_eq!(verdict.phase, Phase::Running);
+    assert_eq!(verdict.observations[0].state, ComponentState::Progressing);
+    assert!(verdict.message.contains("rolling out, 1 of 3 updated"), "{}", verdict.message);
+}
+
+#[test]
+fn a_stuck_roll_fails_although_old_pods_serve() {
+    let stuck = Workload { updated: 1, stalled: true, ..workload(3, 3) };
+    let verdict = verdict(&[server()], [deployments(vec![stuck])]);
+    assert_eq!((verdict.phase, verdict.reason), (Phase::Failed, Reason::ComponentNotReady));
+}
+
+#[test]
+fn fewer_ready_than_the_user_wants_fails() {
+    let two = Component { min_ready: 2, ..server() };
+    let verdict = verdict(&[two], [deployments(vec![workload(3, 1)])]);
+    assert!(verdict.message.ends_with("has 1 of 3 ready, and at least 2 must be"), "{}", verdict.message);
+}
+
+#[test]
+fn an_optional_component_may_be_absent_or_at_zero_but_not_broken() {
+    let rows =
+        [(vec![], Phase::Running), (vec![workload(0, 0)], Phase::Running), (vec![workload(1, 0)], Phase::Failed)];
+    for (found, phase) in rows {
+        assert_eq!(verdict(&[optional(server())], [deployments(found)]).phase, phase);
+    }
+}
+
+#[test]
+fn every_object_that_the_labels_find_must_be_healthy() {
+    let labels = BTreeMap::from([("app".to_owned(), "istiod".to_owned())]);
+    let istiod =
+        Component { finder: Finder { labels: vec![labels.clone()], names: vec!["server".into()] }, ..server() };
+    let revision = |name: &str, ready| Workload { name: name.into(), labels: labels.clone(), ..workload(1, ready) };
+    let both =
+        verdict(&[istiod], [deployments(vec![revision("istiod-1-20", 1), revision("istiod-1-21", 0), workload(0, 0)])]);
+    assert_eq!(both.observations.len(), 2, "the name does not count where labels are found");
+    assert!(both.message.contains("argocd/istiod-1-21"), "{}", both.message);
+}
+
+#[test]
+fn a_daemonset_that_no_node_wants_is_healthy() {
+    let agent = Component { kind: ComponentKind::DaemonSet, ..server() };
+    let verdict = verdict(&[agent], [list(ListKind::DaemonSet, Answer::Workloads(vec![workload(0, 0)]))]);
+    assert_eq!(verdict.phase, Phase::Running);
+}
+
+#[test]
+fn a_service_needs_ready_endpoints() {
+    let found =
+        || list(ListKind::Service, Answer::Services(vec![Service { name: "server".into(), ..Service::default() }]));
+    let slices =
+        |ready: u32| list(ListKind::EndpointSlice, Answer::Endpoints(BTreeMap::from([("server".into(), ready)])));
+    assert_eq!(verdict(&[service()], [found(), slices(2)]).phase, Phase::Running);
+    let none = verdict(&[service()], [found(), slices(0)]);
+    assert!(none.message.contains("Service argocd/server has no ready endpoints"), "{}", none.message);
+    let forbidden = || list(ListKind::EndpointSlice, Answer::Forbidden);
+    let old = list(ListKind::Endpoints, Answer::Endpoints(BTreeMap::from([("server".into(), 1)])));
+    assert_eq!(verdict(&[service()], [found(), forbidden(), old]).phase, Phase::Running);
+    let blind = verdict(&[service()], [found(), forbidden(), list(ListKind::Endpoints, Answer::Forbidden)]);
+    assert_eq!(blind.reason, Reason::Forbidden);
+    assert!(blind.message.contains("resources [\"endpointslices\"]"), "{}", blind.message);
+}
+
+#[test]
+fn forbidden_concerns_only_what_needs_it_and_says_the_rule() {
+    let forbidden = || list(ListKind::Deployment, Answer::Forbidden);
+    let required = verdict(&[server()], [forbidden()]);
+    assert_eq!((required.phase, required.reason), (Phase::Failed, Reason::Forbidden));
+    assert!(
+        required.message.contains("apiGroups [\"apps\"], resources [\"deployments\"], verbs [get, list, watch]"),
+        "{}",
+        required.message
+    );
+    let optional = verdict(&[optional(server())], [forbidden()]);
+    assert_eq!((optional.phase, optional.observations[0].state), (Phase::Running, ComponentState::NotSeen));
+}
+
+#[test]
+fn a_missing_namespace_is_the_cause() {
+    let namespace = (Query::Namespace { name: NS.into() }, Answer::NotFound);
+    let verdict = verdict(&[server()], [deployments(vec![]), namespace]);
+    assert_eq!(
+        said(&verdict),
+        (
+            Phase::Failed,
+            Reason::NamespaceMissing,
+            "namespace argocd does not exist; install the tool, or set config.namespace to where it is"
+        )
+    );
+}
+
+#[test]
+fn not_installed_needs_sight_of_everything() {
+    let asked = |answer| evaluate(&[server()], &Snapshot::from([answer]), WhenAbsent::NotInstalled).phase;
+    assert_eq!(asked(deployments(vec![])), Phase::NotInstalled);
+    assert_eq!(asked(list(ListKind::Deployment, Answer::Forbidden)), Phase::Failed);
+    assert_eq!(asked(deployments(vec![workload(1, 0)])), Phase::Failed);
+}
+
+#[test]
+fn a_crd_is_there_or_not() {
+    let crd = Component {
+        kind: ComponentKind::Crd,
+        name: "gateways.networking.istio.io".into(),
+        namespace: String::new(),
+        finder: Finder::by_name("gateways.networking.istio.io"),
+        ..server()
+    };
+    let query = || Query::Crd { name: "gateways.networking.istio.io".into() };
+    assert_eq!(verdict(&[crd.clone()], [(query(), Answer::Present)]).phase, Phase::Running);
+    let absent = verdict(&[crd], [(query(), Answer::NotFound)]);
+    assert!(
+        absent.message.ends_with("CustomResourceDefinition gateways.networking.istio.io is absent"),
+        "{}",
+        absent.message
+    );
+}

@@ -1,0 +1,105 @@
+//! What a target has to be asked: the union over all components, each question once.
+
+use std::collections::BTreeSet;
+
+use super::component::{Component, ComponentKind};
+use super::snapshot::{Answer, ListKind, Query, Snapshot};
+
+/// The questions of a round's first step.
+pub fn first_step<'a>(components: impl IntoIterator<Item = &'a Component>) -> BTreeSet<Query> {
+    components.into_iter().flat_map(queries_of).collect()
+}
+
+/// Questions that only the answers raise: Endpoints where EndpointSlices are forbidden, and whether a namespace in
+/// which nothing at all was found is there.
+pub fn second_step(snapshot: &Snapshot) -> BTreeSet<Query> {
+    let mut more = BTreeSet::new();
+    let mut empty = BTreeSet::new();
+    let mut inhabited = BTreeSet::new();
+    for (query, answer) in snapshot {
+        let Query::List { kind, namespace } = query else { continue };
+        match answer {
+            Answer::Forbidden if *kind == ListKind::EndpointSlice => {
+                more.insert(list(ListKind::Endpoints, namespace));
+            }
+            Answer::Workloads(found) if found.is_empty() => {
+                empty.insert(namespace);
+            }
+            Answer::Services(found) if found.is_empty() => {
+                empty.insert(namespace);
+            }
+            Answer::Workloads(_) | Answer::Services(_) => {
+                inhabited.insert(namespace);
+            }
+            _ => {}
+        }
+    }
+    more.extend(empty.difference(&inhabited).map(|name| Query::Namespace { name: (*name).clone() }));
+    more
+}
+
+pub(super) fn list(kind: ListKind, namespace: &str) -> Query {
+    Query::List { kind, namespace: namespace.to_owned() }
+}
+
+/// The query whose answer holds the component's own objects.
+pub(super) fn own_query(component: &Component) -> Query {
+    let kind = match component.kind {
+        ComponentKind::Deployment => ListKind::Deployment,
+        ComponentKind::StatefulSet => ListKind::StatefulSet,
+        ComponentKind::DaemonSet => ListKind::DaemonSet,
+        ComponentKind::Service => ListKind::Service,
+        ComponentKind::Crd => return Query::Crd { name: crd_name(component).to_owned() },
+    };
+    list(kind, &component.namespace)
+}
+
+/// A CRD is found by name alone.
+pub(super) fn crd_name(component: &Component) -> &str {
+    component.finder.names.first().unwrap_or(&component.name)
+}
+
+fn queries_of(component: &Component) -> Vec<Query> {
+    let own = own_query(component);
+    if component.kind == ComponentKind::Service {
+        vec![own, list(ListKind::EndpointSlice, &component.namespace)]
+    } else {
+        vec![own]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::domain::integrations::{Tool, components_of};
+    use crate::domain::snapshot::Workload;
+
+    fn argocd() -> Vec<Component> {
+        components_of(Tool::named("argocd").unwrap(), &BTreeMap::new()).unwrap()
+    }
+
+    #[test]
+    fn copies_of_a_tool_ask_nothing_more() {
+        let one = argocd();
+        let hundred: Vec<_> = (0..100).flat_map(|_| argocd()).collect();
+        assert_eq!(first_step(&one), first_step(&hundred));
+        assert!(first_step(&one).contains(&list(ListKind::EndpointSlice, "argocd")));
+    }
+
+    #[test]
+    fn endpoints_are_asked_where_slices_are_forbidden() {
+        let snapshot = Snapshot::from([(list(ListKind::EndpointSlice, "argocd"), Answer::Forbidden)]);
+        assert_eq!(second_step(&snapshot), BTreeSet::from([list(ListKind::Endpoints, "argocd")]));
+    }
+
+    #[test]
+    fn the_namespace_is_asked_for_only_when_nothing_in_it_was_found() {
+        let empty = (list(ListKind::Deployment, "argocd"), Answer::Workloads(vec![]));
+        let some = (list(ListKind::StatefulSet, "argocd"), Answer::Workloads(vec![Workload::default()]));
+        let asked = BTreeSet::from([Query::Namespace { name: "argocd".into() }]);
+        assert_eq!(second_step(&Snapshot::from([empty.clone()])), asked);
+        assert_eq!(second_step(&Snapshot::from([empty, some])), BTreeSet::new());
+    }
+}

@@ -1,0 +1,310 @@
+//! What is said of a tool on a cluster, and of a cluster.
+//!
+//! ```text
+//! snapshot ─ evaluate ─> ToolVerdict ─┐
+//!                                     ├─ History::conclude ─> TargetVerdict
+//! failure of the whole round ─────────┘   (keeps transient faults back until the threshold)
+//! ```
+
+use crate::domain::component::ComponentKind;
+use crate::domain::keys::IntegrationKey;
+use crate::domain::reason::{Failure, Reason};
+
+/// The state that a status shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Phase {
+    Failed,
+    Unknown,
+    Initializing,
+    Paused,
+    NotInstalled,
+    Running,
+}
+
+impl Phase {
+    /// Worst first.
+    pub const ALL: [Phase; 6] =
+        [Self::Failed, Self::Unknown, Self::Initializing, Self::Paused, Self::NotInstalled, Self::Running];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Failed => "Failed",
+            Self::Unknown => "Unknown",
+            Self::Initializing => "Initializing",
+            Self::Paused => "Paused",
+            Self::NotInstalled => "NotInstalled",
+            Self::Running => "Running",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|phase| phase.as_str() == text)
+    }
+
+    /// Counts towards "healthy of all".
+    pub fn counts(self) -> bool {
+        !matches!(self, Self::Paused | Self::NotInstalled)
+    }
+}
+
+/// What was seen of one component.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observation {
+    pub kind: ComponentKind,
+    pub namespace: String,
+    /// Name of the object; of the component where none was found.
+    pub name: String,
+    pub state: ComponentState,
+    /// Pods or endpoints that are ready, and Pods that are wanted, where that is known.
+    pub ready: Option<u32>,
+    pub desired: Option<u32>,
+    /// A note for a person, where there is more to say than the state.
+    pub message: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ComponentState {
+    Healthy,
+    /// Healthy; a roll is under way, or some replicas are missing.
+    Progressing,
+    NotReady,
+    Absent,
+    /// Optional, and absent or scaled to zero.
+    NotInUse,
+    /// Forbidden to look at.
+    NotSeen,
+}
+
+impl ComponentState {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Healthy => "Healthy",
+            Self::Progressing => "Progressing",
+            Self::NotReady => "NotReady",
+            Self::Absent => "Absent",
+            Self::NotInUse => "NotInUse",
+            Self::NotSeen => "NotSeen",
+        }
+    }
+
+    pub fn is_healthy(self) -> bool {
+        matches!(self, Self::Healthy | Self::Progressing)
+    }
+}
+
+/// What is said of one tool on one cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToolVerdict {
+    pub phase: Phase,
+    pub reason: Reason,
+    pub message: String,
+    pub observations: Vec<Observation>,
+}
+
+impl ToolVerdict {
+    pub fn without_observations(phase: Phase, reason: Reason, message: impl Into<String>) -> Self {
+        Self { phase, reason, message: message.into(), observations: Vec::new() }
+    }
+}
+
+/// What is said of one cluster and everything on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetVerdict {
+    pub reach: Reach,
+    pub tools: Vec<(IntegrationKey, ToolVerdict)>,
+}
+
+/// Whether ksit can read the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Nothing is concluded yet.
+    Initializing,
+    Connected,
+    /// Permanent, or transient for as many rounds as the threshold says.
+    Failed(Failure),
+    Paused,
+    /// Nobody has reported for three intervals.
+    Stale,
+}
+
+impl TargetVerdict {
+    pub fn phase(&self) -> Phase {
+        match self.reach {
+            Reach::Initializing => Phase::Initializing,
+            Reach::Failed(_) => Phase::Failed,
+            Reach::Paused => Phase::Paused,
+            Reach::Stale => Phase::Unknown,
+            Reach::Connected => self
+                .tools
+                .iter()
+                .map(|(_, tool)| tool.phase)
+                .filter(|phase| phase.counts())
+                .min()
+                .unwrap_or(Phase::Running),
+        }
+    }
+}
+
+/// How one round of one target ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Read(Vec<(IntegrationKey, ToolVerdict)>),
+    Failed(Failure),
+}
+
+/// What is remembered of a target between rounds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct History {
+    /// Rounds in a row that failed for a transient cause.
+    pub failures: u32,
+    last: Option<TargetVerdict>,
+}
+
+impl History {
+    /// The verdict after one more round. `tools` are the integrations that concern the target now: each gets a
+    /// verdict, whatever happened.
+    pub fn conclude(&mut self, tools: &[IntegrationKey], outcome: Outcome, threshold: u32) -> TargetVerdict {
+        let verdict = match outcome {
+            Outcome::Read(tools) => {
+                self.failures = 0;
+                TargetVerdict { reach: Reach::Connected, tools }
+            }
+            Outcome::Failed(failure) if !failure.reason.is_transient() => {
+                // A permanent fault is an answer: the count of transient ones starts anew after it.
+                self.failures = 0;
+                failed(tools, failure)
+            }
+            Outcome::Failed(failure) => {
+                self.failures = self.failures.saturating_add(1);
+                if self.failures >= threshold { failed(tools, unreachable(&failure)) } else { self.kept(tools) }
+            }
+        };
+        self.last = Some(verdict.clone());
+        verdict
+    }
+
+    /// The former verdict, with a place for tools that came since.
+    fn kept(&self, tools: &[IntegrationKey]) -> TargetVerdict {
+        let (reach, former) = match &self.last {
+            Some(last) => (last.reach.clone(), last.tools.as_slice()),
+            None => (Reach::Initializing, [].as_slice()),
+        };
+        let tools = tools
+            .iter()
+            .map(|key| {
+                let known = former.iter().find(|(former, _)| former == key).map(|(_, tool)| tool.clone());
+                (key.clone(), known.unwrap_or_else(initializing))
+            })
+            .collect();
+        TargetVerdict { reach, tools }
+    }
+}
+
+/// The verdict of a tool that nobody has looked at yet.
+pub fn initializing() -> ToolVerdict {
+    ToolVerdict::without_observations(Phase::Initializing, Reason::Initializing, "waiting for the first check")
+}
+
+fn failed(tools: &[IntegrationKey], failure: Failure) -> TargetVerdict {
+    let tools = tools
+        .iter()
+        .map(|key| {
+            let tool = ToolVerdict::without_observations(Phase::Failed, failure.reason, failure.message.clone());
+            (key.clone(), tool)
+        })
+        .collect();
+    TargetVerdict { reach: Reach::Failed(failure), tools }
+}
+
+/// The cause stays in the message; the count does not, or every further round would mean something new.
+fn unreachable(cause: &Failure) -> Failure {
+    Failure::new(Reason::Unreachable, format!("{}: {}", cause.reason, cause.message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flux() -> IntegrationKey {
+        IntegrationKey::new("fleet", "flux")
+    }
+
+    fn running() -> ToolVerdict {
+        ToolVerdict::without_observations(Phase::Running, Reason::Healthy, "4/4 components healthy")
+    }
+
+    fn read() -> Outcome {
+        Outcome::Read(vec![(flux(), running())])
+    }
+
+    fn fault(reason: Reason) -> Outcome {
+        Outcome::Failed(Failure::new(reason, "api.example:6443"))
+    }
+
+    #[test]
+    fn a_transient_fault_is_kept_back_until_the_threshold() {
+        let mut history = History::default();
+        let before = history.conclude(&[flux()], read(), 3);
+        assert_eq!(before.phase(), Phase::Running);
+        for _ in 0..2 {
+            assert_eq!(history.conclude(&[flux()], fault(Reason::TimedOut), 3), before);
+        }
+        let after = history.conclude(&[flux()], fault(Reason::TimedOut), 3);
+        assert_eq!(after.reach, Reach::Failed(Failure::new(Reason::Unreachable, "TimedOut: api.example:6443")));
+        assert_eq!(after.tools[0].1.phase, Phase::Failed);
+        assert_eq!(after.tools[0].1.reason, Reason::Unreachable);
+    }
+
+    #[test]
+    fn a_longer_outage_means_nothing_new() {
+        let mut history = History::default();
+        let verdicts: Vec<_> = (0..9).map(|_| history.conclude(&[flux()], fault(Reason::ConnectFailed), 3)).collect();
+        assert!(verdicts[2..].windows(2).all(|pair| pair[0] == pair[1]));
+    }
+
+    #[test]
+    fn one_good_round_forgets_the_failures() {
+        let mut history = History::default();
+        for _ in 0..5 {
+            history.conclude(&[flux()], fault(Reason::TimedOut), 3);
+        }
+        assert_eq!(history.conclude(&[flux()], read(), 3).phase(), Phase::Running);
+        assert_eq!(history.conclude(&[flux()], fault(Reason::TimedOut), 3).phase(), Phase::Running);
+    }
+
+    #[test]
+    fn a_permanent_fault_is_said_at_once() {
+        let mut history = History::default();
+        history.conclude(&[flux()], read(), 3);
+        let verdict = history.conclude(&[flux()], fault(Reason::Unauthorized), 3);
+        assert_eq!(verdict.phase(), Phase::Failed);
+        assert_eq!(verdict.tools[0].1.reason, Reason::Unauthorized);
+    }
+
+    #[test]
+    fn before_the_first_answer_it_is_initializing() {
+        let verdict = History::default().conclude(&[flux()], fault(Reason::TimedOut), 3);
+        assert_eq!(verdict.phase(), Phase::Initializing);
+        assert_eq!(verdict.tools, [(flux(), initializing())]);
+    }
+
+    #[test]
+    fn a_tool_that_came_during_an_outage_waits_for_its_first_check() {
+        let mut history = History::default();
+        history.conclude(&[], Outcome::Read(vec![]), 3);
+        let verdict = history.conclude(&[flux()], fault(Reason::TimedOut), 3);
+        assert_eq!(verdict.tools, [(flux(), initializing())]);
+    }
+
+    #[test]
+    fn the_worst_tool_gives_the_phase_and_paused_ones_do_not_count() {
+        let tool = |phase| (flux(), ToolVerdict { phase, ..running() });
+        let verdict = |phases: &[Phase]| TargetVerdict {
+            reach: Reach::Connected,
+            tools: phases.iter().copied().map(tool).collect(),
+        };
+        assert_eq!(verdict(&[]).phase(), Phase::Running);
+        assert_eq!(verdict(&[Phase::Running, Phase::Failed, Phase::Initializing]).phase(), Phase::Failed);
+        assert_eq!(verdict(&[Phase::Paused, Phase::NotInstalled, Phase::Running]).phase(), Phase::Running);
+    }
+}
