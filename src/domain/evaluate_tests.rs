@@ -179,7 +179,7 @@ fn a_crd_is_there_or_not() {
         ..server()
     };
     let query = || Query::Crd { name: "gateways.networking.istio.io".into() };
-    assert_eq!(verdict(&[crd.clone()], [(query(), Answer::Present)]).phase, Phase::Running);
+    assert_eq!(verdict(std::slice::from_ref(&crd), [(query(), Answer::Present)]).phase, Phase::Running);
     let absent = verdict(&[crd], [(query(), Answer::NotFound)]);
     assert!(
         absent.message.ends_with("CustomResourceDefinition gateways.networking.istio.io is absent"),

@@ -6,12 +6,14 @@
 pub mod aggregate;
 pub mod backoff;
 pub mod component;
+pub mod desired;
 pub mod evaluate;
 pub mod integrations;
 mod judge;
 pub mod keys;
 pub mod queries;
 pub mod reason;
+pub mod report;
 pub mod selector;
 pub mod snapshot;
 pub mod verdict;

@@ -14,6 +14,10 @@ macro_rules! reasons {
             /// Every reason there is, for tables and for the labels of metrics.
             pub const ALL: &'static [Reason] = &[$(Reason::$name,)+];
 
+            pub fn parse(text: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|reason| reason.as_str() == text)
+            }
+
             pub fn as_str(self) -> &'static str {
                 match self {
                     $(Reason::$name => stringify!($name),)+

@@ -9,6 +9,12 @@ use crate::domain::component::{Component, Finder, Presence};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError(pub String);
 
+impl std::fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 pub fn components_of(tool: &Tool, config: &BTreeMap<String, String>) -> Result<Vec<Component>, ConfigError> {
     let namespace = config.get("namespace").map_or(tool.namespace, String::as_str);
     Ok(tool

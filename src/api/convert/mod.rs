@@ -1,0 +1,9 @@
+//! Between the resources and the domain: specs in, statuses out.
+
+mod spec;
+mod status;
+
+pub use spec::{SpecError, integration, target};
+pub use status::{
+    Writer, has_same_meaning_integration, has_same_meaning_target, integration_status, target_clusters, target_status,
+};

@@ -1,0 +1,232 @@
+//! From what a user wrote to what can be decided on.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
+use kube::ResourceExt;
+
+use crate::api::{ComponentSpec, Integration, IntegrationTarget, KubeconfigSecretRef, WhenAbsent};
+use crate::domain::aggregate::Selection;
+use crate::domain::component::{Component, ComponentKind, Finder, Presence};
+use crate::domain::desired::{DesiredIntegration, DesiredTarget};
+use crate::domain::integrations::{self, TOOLS, Tool};
+use crate::domain::keys::{IntegrationKey, TargetKey};
+use crate::domain::selector::{Requirement, Selector};
+
+/// Why a stored object can't be used at all.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum SpecError {
+    #[error("spec.pausedUntil: {0:?} is not a time such as 2030-01-31T08:00:00Z")]
+    PausedUntil(String),
+    #[error("spec.clusterName is empty")]
+    ClusterName,
+}
+
+/// An `IntegrationTarget`, checked.
+pub fn target(object: &IntegrationTarget) -> Result<DesiredTarget, SpecError> {
+    let spec = &object.spec;
+    if spec.cluster_name.is_empty() {
+        return Err(SpecError::ClusterName);
+    }
+    let paused_until = match &spec.paused_until {
+        None => None,
+        Some(text) => Some(text.parse().map_err(|_| SpecError::PausedUntil(text.clone()))?),
+    };
+    let mut labels = spec.labels.clone().unwrap_or_default();
+    labels.extend(object.labels().clone());
+    let secret = spec
+        .kubeconfig_secret_ref
+        .clone()
+        .unwrap_or_else(|| KubeconfigSecretRef { name: format!("{}-kubeconfig", spec.cluster_name), key: None });
+    Ok(DesiredTarget {
+        key: TargetKey::new(object.namespace().unwrap_or_default(), object.name_any()),
+        cluster_name: spec.cluster_name.clone(),
+        labels,
+        secret_name: secret.name,
+        secret_key: secret.key,
+        paused: spec.paused,
+        paused_until,
+        generation: object.metadata.generation.unwrap_or(0),
+    })
+}
+
+/// An `Integration`, checked. What is wrong with it stands in `components`, and so in its status.
+pub fn integration(object: &Integration) -> DesiredIntegration {
+    let spec = &object.spec;
+    let interval = spec.interval.as_deref().map(interval).transpose();
+    let selector = spec.target_selector.as_ref().map(selector).transpose();
+    let components = components(object)
+        .and_then(|components| interval.clone().and(Ok(components)))
+        .and_then(|components| selector.clone().and(Ok(components)));
+    DesiredIntegration {
+        key: IntegrationKey::new(object.namespace().unwrap_or_default(), object.name_any()),
+        type_name: spec.type_.clone(),
+        enabled: spec.enabled,
+        selection: Selection {
+            cluster_names: spec.target_clusters.clone().unwrap_or_default(),
+            selector: selector.unwrap_or_default(),
+        },
+        components,
+        when_absent: match spec.when_absent {
+            WhenAbsent::Failed => integrations::WhenAbsent::Failed,
+            WhenAbsent::NotInstalled => integrations::WhenAbsent::NotInstalled,
+        },
+        interval: interval.unwrap_or_default(),
+        wants_install: spec.auto_install.as_ref().and_then(|auto| auto.enabled).unwrap_or(false),
+        generation: object.metadata.generation.unwrap_or(0),
+    }
+}
+
+fn components(object: &Integration) -> Result<Vec<Component>, String> {
+    let spec = &object.spec;
+    let config = spec.config.clone().unwrap_or_default();
+    if spec.type_ == "custom" {
+        return custom(spec.components.as_deref().unwrap_or_default(), &config);
+    }
+    let tool = Tool::named(&spec.type_).ok_or_else(|| {
+        let known: Vec<&str> = TOOLS.iter().map(|tool| tool.name).chain(["custom"]).collect();
+        format!("spec.type: {:?} is not known; use one of {}", spec.type_, known.join(", "))
+    })?;
+    integrations::components_of(tool, &config).map_err(|error| error.to_string())
+}
+
+fn custom(specs: &[ComponentSpec], config: &BTreeMap<String, String>) -> Result<Vec<Component>, String> {
+    if specs.is_empty() {
+        return Err("spec.components: type custom needs at least one".to_owned());
+    }
+    if let Some(key) = config.keys().find(|key| *key != "namespace") {
+        return Err(format!("spec.config: {key:?} is not known for type custom; known is: namespace"));
+    }
+    specs.iter().enumerate().map(|(index, spec)| component(index, spec, config.get("namespace"))).collect()
+}
+
+fn component(index: usize, spec: &ComponentSpec, namespace: Option<&String>) -> Result<Component, String> {
+    let ComponentSpec { kind, name, namespace: own, object_name, match_labels, optional, min_ready } = spec;
+    let kind = match kind.as_str() {
+        "Deployment" => ComponentKind::Deployment,
+        "StatefulSet" => ComponentKind::StatefulSet,
+        "DaemonSet" => ComponentKind::DaemonSet,
+        "Service" => ComponentKind::Service,
+        "CustomResourceDefinition" => ComponentKind::Crd,
+        other => return Err(format!("spec.components[{index}].kind: {other:?} is not known")),
+    };
+    let namespace = match (kind, own.as_ref().or(namespace)) {
+        (ComponentKind::Crd, _) => String::new(),
+        (_, Some(namespace)) => namespace.clone(),
+        (_, None) => return Err(format!("spec.components[{index}].namespace: missing, as is config.namespace")),
+    };
+    Ok(Component {
+        kind,
+        name: name.clone(),
+        namespace,
+        finder: match (match_labels, object_name) {
+            (Some(labels), _) => Finder { labels: vec![labels.clone()], names: Vec::new() },
+            (None, Some(object)) => Finder::by_name(object.clone()),
+            (None, None) => Finder::by_name(name.clone()),
+        },
+        presence: if *optional { Presence::Optional } else { Presence::Required },
+        min_ready: (*min_ready).max(1),
+    })
+}
+
+/// The shortest and the longest interval that makes sense for a remote cluster; the CRD says the same.
+fn interval(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(interval) if (Duration::from_secs(1)..=Duration::from_secs(24 * 3600)).contains(&interval) => Ok(interval),
+        _ => Err(format!("spec.interval: {text:?} is not a duration from 1s to 24h")),
+    }
+}
+
+fn selector(selector: &LabelSelector) -> Result<Selector, String> {
+    let LabelSelector { match_labels, match_expressions } = selector;
+    let equal = match_labels.iter().flatten().map(|(key, value)| Requirement::In(key.clone(), vec![value.clone()]));
+    let mut all: Vec<Requirement> = equal.collect();
+    for LabelSelectorRequirement { key, operator, values } in match_expressions.iter().flatten() {
+        let values = values.clone().unwrap_or_default();
+        all.push(match operator.as_str() {
+            "In" => Requirement::In(key.clone(), values),
+            "NotIn" => Requirement::NotIn(key.clone(), values),
+            "Exists" => Requirement::Exists(key.clone()),
+            "DoesNotExist" => Requirement::DoesNotExist(key.clone()),
+            other => {
+                return Err(format!(
+                    "spec.targetSelector.matchExpressions: operator {other:?} is not one of In, NotIn, Exists, DoesNotExist"
+                ));
+            }
+        });
+    }
+    Ok(Selector(all))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn parsed(spec: serde_json::Value) -> DesiredIntegration {
+        let object = json!({"apiVersion": "ksit.io/v1alpha1", "kind": "Integration",
+            "metadata": {"name": "i", "namespace": "fleet", "generation": 3}, "spec": spec});
+        integration(&serde_json::from_value(object).unwrap())
+    }
+
+    fn complaint(spec: serde_json::Value) -> String {
+        parsed(spec).components.unwrap_err()
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_its_field() {
+        assert!(complaint(json!({"type": "argo"})).starts_with("spec.type: \"argo\" is not known; use one of argocd"));
+        assert_eq!(
+            complaint(json!({"type": "argocd", "interval": "1 fortnight"})),
+            "spec.interval: \"1 fortnight\" is not a duration from 1s to 24h"
+        );
+        assert_eq!(
+            complaint(json!({"type": "custom", "components": [{"kind": "Deployment", "name": "web"}]})),
+            "spec.components[0].namespace: missing, as is config.namespace"
+        );
+        assert!(
+            complaint(json!({"type": "argocd", "targetSelector":
+                {"matchExpressions": [{"key": "a", "operator": "Near"}]}}))
+            .contains("\"Near\" is not one of")
+        );
+    }
+
+    #[test]
+    fn a_custom_component_is_found_by_name_or_by_labels() {
+        let found = parsed(json!({"type": "custom", "config": {"namespace": "web"}, "components": [
+            {"kind": "Deployment", "name": "front"},
+            {"kind": "StatefulSet", "name": "db", "namespace": "data", "matchLabels": {"app": "db"}, "minReady": 3},
+            {"kind": "CustomResourceDefinition", "name": "things.example.com", "optional": true}]}))
+        .components
+        .unwrap();
+        assert_eq!(found[0].finder, Finder::by_name("front"));
+        assert_eq!((found[1].namespace.as_str(), found[1].min_ready, found[1].finder.names.len()), ("data", 3, 0));
+        assert_eq!((found[2].kind, found[2].presence), (ComponentKind::Crd, Presence::Optional));
+    }
+
+    #[test]
+    fn a_manifest_of_the_go_toolkit_is_taken() {
+        let found = parsed(json!({"type": "argocd", "enabled": true, "targetClusters": ["in-cluster"],
+            "autoInstall": {"enabled": true, "method": "helm"}, "config": {"namespace": "argocd"}}));
+        assert!(found.components.is_ok() && found.wants_install && found.enabled);
+    }
+
+    #[test]
+    fn the_secret_is_named_after_the_cluster_unless_said_otherwise() {
+        let object = |spec: serde_json::Value| -> DesiredTarget {
+            target(
+                &serde_json::from_value(json!({"apiVersion": "ksit.io/v1alpha1", "kind": "IntegrationTarget",
+                "metadata": {"name": "t", "namespace": "fleet", "labels": {"env": "prod"}}, "spec": spec}))
+                .unwrap(),
+            )
+            .unwrap()
+        };
+        let usual = object(json!({"clusterName": "c1", "labels": {"env": "qa", "region": "eu"}}));
+        assert_eq!((usual.secret_name.as_str(), usual.secret_key), ("c1-kubeconfig", None));
+        assert_eq!((usual.labels["env"].as_str(), usual.labels["region"].as_str()), ("prod", "eu"));
+        let own = object(json!({"clusterName": "c1", "kubeconfigSecretRef": {"name": "s", "key": "k"}}));
+        assert_eq!((own.secret_name.as_str(), own.secret_key.as_deref()), ("s", Some("k")));
+    }
+}

@@ -1,0 +1,288 @@
+//! From what was decided to what a user reads.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+use crate::api::{
+    ClusterSummary, ComponentStatus, IntegrationResult, IntegrationStatus, IntegrationTargetStatus, TargetCounts,
+};
+use crate::domain::aggregate::{Cluster, Counts, Summary};
+use crate::domain::desired::{DesiredIntegration, DesiredTarget};
+use crate::domain::keys::IntegrationKey;
+use crate::domain::reason::Reason;
+use crate::domain::report::TargetReport;
+use crate::domain::verdict::{ComponentState, Observation, Phase, Reach, TargetVerdict, ToolVerdict, initializing};
+
+/// Components that one status lists at most, so that it stays far below etcd's limit for an object.
+const LISTED_COMPONENTS: usize = 1_000;
+
+/// Messages longer than this are cut: some hold names that a cluster chose.
+const LONGEST_MESSAGE: usize = 1_024;
+
+/// Who writes, and when.
+#[derive(Clone, Debug)]
+pub struct Writer {
+    pub term: i64,
+    pub managed_by: String,
+    pub now: Timestamp,
+}
+
+/// The status of a target after `report`. `former` is what stands there now: unchanged conditions keep their times.
+pub fn target_status(
+    report: &TargetReport,
+    type_of: impl Fn(&IntegrationKey) -> String,
+    former: Option<&IntegrationTargetStatus>,
+    writer: &Writer,
+) -> IntegrationTargetStatus {
+    let TargetReport { target: _, verdict, generation, secret_version, server, reported_by, epoch } = report;
+    let (ready, reason, message) = reach(verdict);
+    let former_conditions = former.map(|former| former.conditions.as_slice()).unwrap_or_default();
+    let stamp = Stamp { generation: *generation, now: writer.now, former: former_conditions };
+    let (integrations, omitted) = results(verdict, type_of);
+    IntegrationTargetStatus {
+        phase: Some(verdict.phase().as_str().to_owned()),
+        ready: Some(ready == Truth::True),
+        healthy: Some(healthy_tools(verdict)),
+        message: Some(cut(&target_message(verdict, &message))),
+        conditions: vec![
+            stamp.condition("Ready", ready, reason, &message),
+            stamp.condition("Reachable", ready, reason, &message),
+        ],
+        integrations,
+        components_omitted: (omitted > 0).then_some(omitted),
+        server: server.clone(),
+        last_sync_time: Some(writer.now.to_string()),
+        observed_generation: Some(*generation),
+        secret_resource_version: secret_version.clone(),
+        coordinator_term: Some(writer.term),
+        managed_by: Some(writer.managed_by.clone()),
+        reported_by: Some(reported_by.clone()),
+        report_epoch: Some(*epoch),
+    }
+}
+
+fn reach(verdict: &TargetVerdict) -> (Truth, Reason, String) {
+    match &verdict.reach {
+        Reach::Initializing => (Truth::Unknown, Reason::Initializing, "waiting for the first answer".to_owned()),
+        Reach::Connected => (Truth::True, Reason::Connected, "the cluster answers".to_owned()),
+        Reach::Failed(failure) => (Truth::False, failure.reason, failure.message.clone()),
+        Reach::Paused => (Truth::Unknown, Reason::Paused, "paused: the cluster is left alone".to_owned()),
+        Reach::Stale => (Truth::Unknown, Reason::Stale, "nobody has reported for three intervals".to_owned()),
+    }
+}
+
+fn target_message(verdict: &TargetVerdict, reach: &str) -> String {
+    if verdict.reach != Reach::Connected {
+        return reach.to_owned();
+    }
+    let worst = verdict.tools.iter().filter(|(_, tool)| tool.phase.counts()).min_by_key(|(_, tool)| tool.phase);
+    match worst {
+        None => "the cluster answers; no Integration concerns it".to_owned(),
+        Some((_, tool)) if tool.phase == Phase::Running => "all tools healthy".to_owned(),
+        Some((key, tool)) => format!("{}: {}", key.name(), tool.message),
+    }
+}
+
+fn healthy_tools(verdict: &TargetVerdict) -> String {
+    let count = |wanted: fn(Phase) -> bool| verdict.tools.iter().filter(|(_, tool)| wanted(tool.phase)).count();
+    format!("{}/{}", count(|phase| phase == Phase::Running), count(Phase::counts))
+}
+
+/// Worst tools first, so that what is left out is what is healthy.
+fn results(verdict: &TargetVerdict, type_of: impl Fn(&IntegrationKey) -> String) -> (Vec<IntegrationResult>, u32) {
+    let mut tools: Vec<&(IntegrationKey, ToolVerdict)> = verdict.tools.iter().collect();
+    tools.sort_by(|(a, x), (b, y)| (x.phase, a).cmp(&(y.phase, b)));
+    let (mut room, mut omitted) = (LISTED_COMPONENTS, 0);
+    let mut all = Vec::with_capacity(tools.len());
+    for (key, tool) in tools {
+        let shown = tool.observations.len().min(room);
+        room -= shown;
+        omitted += tool.observations.len() - shown;
+        let mut observations: Vec<&Observation> = tool.observations.iter().collect();
+        observations.sort_by_key(|seen| seen.state.is_healthy() || seen.state == ComponentState::NotInUse);
+        all.push(IntegrationResult {
+            name: key.name().to_owned(),
+            type_: type_of(key),
+            phase: tool.phase.as_str().to_owned(),
+            reason: tool.reason.as_str().to_owned(),
+            message: Some(cut(&tool.message)),
+            components: observations.into_iter().take(shown).map(component).collect(),
+        });
+    }
+    (all, u32::try_from(omitted).unwrap_or(u32::MAX))
+}
+
+fn component(seen: &Observation) -> ComponentStatus {
+    let Observation { kind, namespace, name, state, ready, desired, message } = seen;
+    ComponentStatus {
+        kind: kind.as_str().to_owned(),
+        namespace: (!namespace.is_empty()).then(|| namespace.clone()),
+        name: name.clone(),
+        state: state.as_str().to_owned(),
+        ready: *ready,
+        desired: *desired,
+        message: message.as_deref().map(cut),
+    }
+}
+
+/// What an Integration's summary needs of one target: read back from its status, so that a new coordinator knows it
+/// all from the hub.
+pub fn target_clusters(
+    integration: &DesiredIntegration,
+    target: &DesiredTarget,
+    status: Option<&IntegrationTargetStatus>,
+    now: Timestamp,
+) -> Cluster {
+    let known = status
+        .and_then(|status| status.integrations.iter().find(|result| result.name == integration.key.name()))
+        .and_then(|result| {
+            Some((Phase::parse(&result.phase)?, Reason::parse(&result.reason)?, result.message.clone()))
+        });
+    let (phase, reason, message) = match known {
+        _ if target.is_paused(now) => (Phase::Paused, Reason::Paused, None),
+        Some(known) => known,
+        None => {
+            let tool = initializing();
+            (tool.phase, tool.reason, Some(tool.message))
+        }
+    };
+    Cluster {
+        name: target.cluster_name.clone(),
+        target: Some(target.key.name().to_owned()),
+        phase,
+        reason,
+        message: message.unwrap_or_default(),
+    }
+}
+
+/// The status of an Integration.
+pub fn integration_status(
+    integration: &DesiredIntegration,
+    summary: &Summary,
+    former: Option<&IntegrationStatus>,
+    writer: &Writer,
+) -> IntegrationStatus {
+    let Summary { phase, reason, message, counts, clusters } = summary;
+    let former_conditions = former.map(|former| former.conditions.as_slice()).unwrap_or_default();
+    let stamp = Stamp { generation: integration.generation, now: writer.now, former: former_conditions };
+    let ready = match phase {
+        Phase::Running => Truth::True,
+        Phase::Failed => Truth::False,
+        _ => Truth::Unknown,
+    };
+    let (accepted, why, hint) = acceptance(integration);
+    let Counts { total, running, failed, unknown, initializing, paused, not_installed } = *counts;
+    IntegrationStatus {
+        phase: Some(phase.as_str().to_owned()),
+        healthy: Some(format!("{running}/{}", counts.counting())),
+        message: Some(cut(message)),
+        conditions: vec![
+            stamp.condition("Ready", ready, *reason, message),
+            stamp.condition("Accepted", accepted, why, &hint),
+        ],
+        targets: Some(TargetCounts { total, running, failed, unknown, initializing, paused, not_installed }),
+        clusters: clusters.iter().map(cluster).collect(),
+        observed_generation: Some(integration.generation),
+        last_sync_time: Some(writer.now.to_string()),
+        coordinator_term: Some(writer.term),
+        managed_by: Some(writer.managed_by.clone()),
+    }
+}
+
+fn acceptance(integration: &DesiredIntegration) -> (Truth, Reason, String) {
+    match &integration.components {
+        Err(error) => (Truth::False, Reason::InvalidConfig, error.clone()),
+        Ok(_) if integration.wants_install => (
+            Truth::False,
+            Reason::AutoInstallRefused,
+            "ksit installs nothing: set autoInstall.enabled to false; the tool is checked all the same".to_owned(),
+        ),
+        Ok(_) => (Truth::True, Reason::Healthy, "the spec is used as it is".to_owned()),
+    }
+}
+
+fn cluster(cluster: &Cluster) -> ClusterSummary {
+    let Cluster { name, target, phase, reason, message } = cluster;
+    ClusterSummary {
+        name: name.clone(),
+        target: target.clone(),
+        phase: phase.as_str().to_owned(),
+        reason: reason.as_str().to_owned(),
+        message: (!message.is_empty() && *phase != Phase::Running).then(|| cut(message)),
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Truth {
+    True,
+    False,
+    Unknown,
+}
+
+struct Stamp<'a> {
+    generation: i64,
+    now: Timestamp,
+    former: &'a [Condition],
+}
+
+impl Stamp<'_> {
+    /// A condition; `lastTransitionTime` moves only with its status.
+    fn condition(&self, type_: &str, truth: Truth, reason: Reason, message: &str) -> Condition {
+        let status = match truth {
+            Truth::True => "True",
+            Truth::False => "False",
+            Truth::Unknown => "Unknown",
+        };
+        let unchanged = self.former.iter().find(|former| former.type_ == type_ && former.status == status);
+        Condition {
+            type_: type_.to_owned(),
+            status: status.to_owned(),
+            reason: reason.as_str().to_owned(),
+            message: cut(message),
+            last_transition_time: unchanged.map_or(Time(self.now), |former| former.last_transition_time.clone()),
+            observed_generation: Some(self.generation),
+        }
+    }
+}
+
+/// Whether two statuses tell a user the same. Times, and who reported from what, are no news; an
+/// `observedGeneration` is, because tools wait for it after an edit.
+pub fn has_same_meaning_target(a: &IntegrationTargetStatus, b: &IntegrationTargetStatus) -> bool {
+    let meaning = |status: &IntegrationTargetStatus| IntegrationTargetStatus {
+        conditions: timeless(&status.conditions),
+        last_sync_time: None,
+        secret_resource_version: None,
+        coordinator_term: None,
+        managed_by: None,
+        reported_by: None,
+        report_epoch: None,
+        ..status.clone()
+    };
+    meaning(a) == meaning(b)
+}
+
+/// As [`has_same_meaning_target`], for Integrations.
+pub fn has_same_meaning_integration(a: &IntegrationStatus, b: &IntegrationStatus) -> bool {
+    let meaning = |status: &IntegrationStatus| IntegrationStatus {
+        conditions: timeless(&status.conditions),
+        last_sync_time: None,
+        coordinator_term: None,
+        managed_by: None,
+        ..status.clone()
+    };
+    meaning(a) == meaning(b)
+}
+
+fn timeless(conditions: &[Condition]) -> Vec<Condition> {
+    conditions
+        .iter()
+        .map(|condition| Condition { last_transition_time: Time(Timestamp::UNIX_EPOCH), ..condition.clone() })
+        .collect()
+}
+
+fn cut(message: &str) -> String {
+    match message.char_indices().nth(LONGEST_MESSAGE) {
+        None => message.to_owned(),
+        Some((end, _)) => format!("{}…", &message[..end]),
+    }
+}

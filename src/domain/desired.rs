@@ -1,0 +1,67 @@
+//! What the user asks for, checked: the resources as decisions see them.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::aggregate::Selection;
+use super::component::Component;
+use super::integrations::WhenAbsent;
+use super::keys::{IntegrationKey, TargetKey};
+
+/// One `Integration`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DesiredIntegration {
+    pub key: IntegrationKey,
+    pub type_name: String,
+    pub enabled: bool,
+    pub selection: Selection,
+    /// What to check, or why the spec can't be used.
+    pub components: Result<Vec<Component>, String>,
+    pub when_absent: WhenAbsent,
+    /// None: the operator's default.
+    pub interval: Option<Duration>,
+    /// A stored object asks for installation, which ksit doesn't do.
+    pub wants_install: bool,
+    pub generation: i64,
+}
+
+impl DesiredIntegration {
+    /// Whether the tool is to be checked on the target.
+    pub fn concerns(&self, target: &DesiredTarget) -> bool {
+        self.enabled
+            && self.components.is_ok()
+            && self.key.namespace() == target.key.namespace()
+            && self.selection.wants(&target.cluster_name, &target.labels)
+    }
+}
+
+/// One `IntegrationTarget`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DesiredTarget {
+    pub key: TargetKey,
+    pub cluster_name: String,
+    /// `metadata.labels` over `spec.labels`.
+    pub labels: BTreeMap<String, String>,
+    pub secret_name: String,
+    /// None: the usual keys, in their order.
+    pub secret_key: Option<String>,
+    pub paused: bool,
+    pub paused_until: Option<Timestamp>,
+    pub generation: i64,
+}
+
+impl DesiredTarget {
+    pub fn is_paused(&self, now: Timestamp) -> bool {
+        self.paused || self.paused_until.is_some_and(|until| now < until)
+    }
+}
+
+/// How often a target is checked: the shortest interval of the integrations that concern it.
+pub fn effective_interval<'a>(
+    integrations: impl IntoIterator<Item = &'a DesiredIntegration>,
+    default: Duration,
+) -> Duration {
+    integrations.into_iter().map(|integration| integration.interval.unwrap_or(default)).min().unwrap_or(default)
+}
