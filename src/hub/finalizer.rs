@@ -1,0 +1,26 @@
+//! Removes the Go toolkit's finalizer, which nobody else would remove: deletion would hang for ever.
+
+use kube::api::{Patch, PatchParams};
+use kube::{Api, Client, ResourceExt};
+use serde_json::json;
+
+use crate::api::{FIELD_MANAGER, Integration, LEGACY_FINALIZER};
+
+/// Takes the finalizer off `integration`, if it is there. Others' finalizers stay.
+pub async fn remove_legacy_finalizer(client: &Client, integration: &Integration) -> Result<bool, kube::Error> {
+    let Some(index) = integration.finalizers().iter().position(|name| name == LEGACY_FINALIZER) else {
+        return Ok(false);
+    };
+    let (Some(namespace), name) = (integration.namespace(), integration.name_any()) else { return Ok(false) };
+    let path = format!("/metadata/finalizers/{index}");
+    // The test guards against a list that changed meanwhile; the watch then brings the object again.
+    let patch = json!([
+        { "op": "test", "path": path, "value": LEGACY_FINALIZER },
+        { "op": "remove", "path": path },
+    ]);
+    let patch: Patch<Integration> = Patch::Json(serde_json::from_value(patch).map_err(kube::Error::SerdeError)?);
+    let api: Api<Integration> = Api::namespaced(client.clone(), &namespace);
+    api.patch(&name, &PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() }, &patch)
+        .await?;
+    Ok(true)
+}

@@ -1,0 +1,71 @@
+//! Reads the kubeconfig of a target from its Secret. `get` only: ksit doesn't list Secrets.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Api, Client, ResourceExt};
+
+use crate::domain::desired::DesiredTarget;
+use crate::domain::reason::{Failure, Reason};
+
+/// Where a kubeconfig is looked for when the target names no key, in this order.
+const USUAL_KEYS: [&str; 3] = ["kubeconfig", "value", "value.yaml"];
+
+/// A hub that does not answer must not hold up the round of a target for ever.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// A kubeconfig as it was stored. Not vetted, and never printed.
+pub struct KubeconfigSecret {
+    pub resource_version: String,
+    pub bytes: Vec<u8>,
+}
+
+/// What is wrong: with the Secret (said on the target), or with the hub (tried again, nothing said).
+#[derive(Debug)]
+pub enum SecretError {
+    Unusable(Failure),
+    Hub(String),
+}
+
+/// Reads the Secret of `target`, which is in the target's own namespace.
+pub async fn read_kubeconfig(client: &Client, target: &DesiredTarget) -> Result<KubeconfigSecret, SecretError> {
+    let (namespace, name) = (target.key.namespace(), target.secret_name.as_str());
+    let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
+    let answer = tokio::time::timeout(DEADLINE, api.get_opt(name)).await;
+    let secret = match answer {
+        Err(_) => return Err(SecretError::Hub(format!("no answer within {} s", DEADLINE.as_secs()))),
+        Ok(Err(kube::Error::Api(status))) if status.code == 403 => {
+            return Err(unusable(
+                Reason::SecretForbidden,
+                format!("ksit may not get Secret {namespace}/{name} on the hub: add it to ksit's Role in {namespace}"),
+            ));
+        }
+        Ok(Err(error)) => return Err(SecretError::Hub(error.to_string())),
+        Ok(Ok(None)) => {
+            return Err(unusable(
+                Reason::SecretNotFound,
+                format!(
+                    "Secret {namespace}/{name} does not exist: create it with the kubeconfig under the key kubeconfig"
+                ),
+            ));
+        }
+        Ok(Ok(Some(secret))) => secret,
+    };
+    let resource_version = secret.resource_version().unwrap_or_default();
+    let data = secret.data.unwrap_or_default();
+    let wanted: Vec<&str> = target.secret_key.as_deref().map_or(USUAL_KEYS.to_vec(), |key| vec![key]);
+    let Some(key) = wanted.iter().find(|key| data.contains_key(**key)) else {
+        return Err(unusable(
+            Reason::SecretInvalid,
+            format!("Secret {namespace}/{name} has none of the keys {}: put the kubeconfig there", wanted.join(", ")),
+        ));
+    };
+    match data.get(*key) {
+        Some(value) if !value.0.is_empty() => Ok(KubeconfigSecret { resource_version, bytes: value.0.clone() }),
+        _ => Err(unusable(Reason::SecretInvalid, format!("key {key} of Secret {namespace}/{name} is empty"))),
+    }
+}
+
+fn unusable(reason: Reason, message: String) -> SecretError {
+    SecretError::Unusable(Failure::new(reason, message))
+}

@@ -1,0 +1,115 @@
+//! A watch that one bad object can't end.
+//!
+//! ```text
+//! watcher (list, watch, back off, relist) ─> parse each object by itself ─> Change
+//! ```
+//!
+//! kube's typed watch fails a whole page for one object that doesn't parse. Here objects come untyped, and one that
+//! this version can't read is one warning.
+
+use std::collections::{BTreeSet, HashMap};
+
+use futures::{Stream, StreamExt};
+use k8s_openapi::NamespaceResourceScope;
+use kube::core::DynamicObject;
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, Event};
+use kube::{Api, Client, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+
+/// Namespace and name.
+pub type Key = (String, String);
+
+/// What happened to the objects of one kind.
+#[derive(Debug)]
+pub enum Change<K> {
+    Applied(Box<K>),
+    Deleted(Key),
+    /// A full list has been handed over; whatever is not in it is gone.
+    Listed(BTreeSet<Key>),
+}
+
+/// Objects of kind `K` in `namespace` (all, if none), for ever. Errors are logged and retried with back-off.
+pub fn watch<K>(client: Client, namespace: Option<&str>) -> impl Stream<Item = Change<K>> + use<K>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + Send + 'static,
+{
+    let resource = kube::core::ApiResource::erase::<K>(&());
+    let api: Api<DynamicObject> = match namespace {
+        Some(namespace) => Api::namespaced_with(client, namespace, &resource),
+        None => Api::all_with(client, &resource),
+    };
+    let kind = K::kind(&()).into_owned();
+    let mut parser = Parser { kind: kind.clone(), listed: BTreeSet::new(), warned: HashMap::new() };
+    watcher::watcher(api, watcher::Config::default())
+        .default_backoff()
+        .filter_map(move |event| {
+            let event = event
+                .inspect_err(|error| tracing::warn!(kind, %error, "the watch on the hub broke; trying again"))
+                .ok();
+            futures::future::ready(event)
+        })
+        .flat_map(move |event| futures::stream::iter(parser.changes(event)))
+}
+
+struct Parser {
+    kind: String,
+    listed: BTreeSet<Key>,
+    /// Objects that were complained of, by the version that was complained of.
+    warned: HashMap<Key, Option<String>>,
+}
+
+impl Parser {
+    fn changes<K: DeserializeOwned>(&mut self, event: Event<DynamicObject>) -> Option<Change<K>> {
+        match event {
+            Event::Init => {
+                self.listed.clear();
+                None
+            }
+            Event::InitApply(object) => {
+                let key = key_of(&object);
+                let change = self.parse(object);
+                // One that can't be read is gone for our purposes, also if an earlier version could be.
+                if change.is_some() {
+                    self.listed.insert(key);
+                }
+                change
+            }
+            Event::InitDone => Some(Change::Listed(std::mem::take(&mut self.listed))),
+            Event::Apply(object) => {
+                let key = key_of(&object);
+                Some(self.parse(object).unwrap_or(Change::Deleted(key)))
+            }
+            Event::Delete(object) => {
+                let key = key_of(&object);
+                self.warned.remove(&key);
+                Some(Change::Deleted(key))
+            }
+        }
+    }
+
+    fn parse<K: DeserializeOwned>(&mut self, object: DynamicObject) -> Option<Change<K>> {
+        let (key, version) = (key_of(&object), object.resource_version());
+        let parsed = serde_json::to_value(object).and_then(serde_json::from_value);
+        match parsed {
+            Ok(object) => {
+                self.warned.remove(&key);
+                Some(Change::Applied(Box::new(object)))
+            }
+            Err(error) => {
+                if self.warned.insert(key.clone(), version.clone()) != Some(version) {
+                    let (namespace, name) = &key;
+                    tracing::warn!(
+                        kind = self.kind, namespace, name, %error,
+                        "this object can't be read and is left alone; mend it or delete it"
+                    );
+                }
+                None
+            }
+        }
+    }
+}
+
+fn key_of(object: &DynamicObject) -> Key {
+    (object.namespace().unwrap_or_default(), object.name_any())
+}
