@@ -4,4 +4,5 @@
 pub mod api;
 pub mod domain;
 pub mod hub;
+pub mod observability;
 pub mod targets;

@@ -1,0 +1,138 @@
+//! The metrics, each declared once with its help text and labels. Labels are finite: no name of a cluster is one.
+
+use std::time::Duration;
+
+use prometheus::{
+    Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+/// Upper bounds in seconds for whatever talks to a cluster.
+const SECONDS: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+
+macro_rules! metrics {
+    ($($(#[doc = $help:literal])+ $field:ident: $type:ident = $make:ident($name:literal $(, $labels:expr)?);)+) => {
+        /// Everything that `/metrics` shows.
+        #[derive(Clone, Debug)]
+        pub struct Metrics {
+            registry: Registry,
+            $($(#[doc = $help])+ pub $field: $type,)+
+        }
+
+        impl Metrics {
+            /// Name and help of every metric.
+            pub const TABLE: &'static [(&'static str, &'static str)] =
+                &[$(($name, concat!($($help),+).trim_ascii_start()),)+];
+
+            pub fn new() -> Result<Self, prometheus::Error> {
+                let registry = Registry::new();
+                $(
+                    let $field = $make($name, concat!($($help),+).trim_ascii_start() $(, $labels)?)?;
+                    registry.register(Box::new($field.clone()))?;
+                )+
+                Ok(Self { registry, $($field,)+ })
+            }
+        }
+    };
+}
+
+metrics! {
+    /// Reconciliations by controller and result (success, error), as controller-runtime counts them.
+    reconciles: IntCounterVec = counters("controller_runtime_reconcile_total", &["controller", "result"]);
+    /// Reconciliations that ended in an error, by controller.
+    reconcile_errors: IntCounterVec = counters("controller_runtime_reconcile_errors_total", &["controller"]);
+    /// Duration of reconciliations by controller.
+    reconcile_seconds: HistogramVec = histograms("controller_runtime_reconcile_time_seconds", &["controller"]);
+    /// Clusters by phase.
+    targets: IntGaugeVec = gauges("ksit_targets", &["phase"]);
+    /// Clusters of each Integration by phase.
+    integration_targets: IntGaugeVec =
+        gauges("ksit_integration_targets", &["namespace", "integration", "type", "phase"]);
+    /// Whether an Integration is healthy on every cluster that counts (1) or not (0).
+    integration_healthy: IntGaugeVec = gauges("ksit_integration_healthy", &["namespace", "integration", "type"]);
+    /// Rounds that could not read their cluster, by reason.
+    round_failures: IntCounterVec = counters("ksit_round_failures_total", &["reason"]);
+    /// Rounds that panicked; the cluster is left alone for a while.
+    round_panics: IntCounter = counter("ksit_round_panics_total");
+    /// Rounds that are under way.
+    rounds_in_flight: IntGauge = gauge("ksit_rounds_in_flight");
+    /// Status writes by outcome (written, superseded, refused, retried).
+    status_writes: IntCounterVec = counters("ksit_status_writes_total", &["kind", "outcome"]);
+    /// Statuses that wait to be written.
+    status_queue: IntGauge = gauge("ksit_status_queue_depth");
+    /// Stored objects that this version can't use, by kind.
+    invalid_objects: IntGaugeVec = gauges("ksit_invalid_objects", &["kind"]);
+}
+
+/// How a reconciliation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Success,
+    Error,
+}
+
+impl Metrics {
+    /// Counts one reconciliation.
+    pub fn reconciled(&self, controller: &str, outcome: Outcome, took: Duration) {
+        let result = match outcome {
+            Outcome::Success => "success",
+            Outcome::Error => "error",
+        };
+        self.reconciles.with_label_values(&[controller, result]).inc();
+        self.reconcile_seconds.with_label_values(&[controller]).observe(took.as_secs_f64());
+        let errors = self.reconcile_errors.with_label_values(&[controller]);
+        if outcome == Outcome::Error {
+            errors.inc();
+        }
+    }
+
+    /// The text format of Prometheus.
+    pub fn render(&self) -> Result<String, prometheus::Error> {
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        String::from_utf8(text).map_err(|error| prometheus::Error::Msg(error.to_string()))
+    }
+}
+
+fn counter(name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
+    IntCounter::new(name, help)
+}
+
+fn counters(name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, prometheus::Error> {
+    IntCounterVec::new(Opts::new(name, help), labels)
+}
+
+fn gauge(name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
+    IntGauge::new(name, help)
+}
+
+fn gauges(name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, prometheus::Error> {
+    IntGaugeVec::new(Opts::new(name, help), labels)
+}
+
+fn histograms(name: &str, help: &str, labels: &[&str]) -> Result<HistogramVec, prometheus::Error> {
+    HistogramVec::new(HistogramOpts::new(name, help).buckets(SECONDS.to_vec()), labels)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn speaks_the_names_of_controller_runtime() {
+        let metrics = Metrics::new().unwrap();
+        metrics.reconciled("integrationtarget", Outcome::Error, Duration::from_millis(30));
+        let text = metrics.render().unwrap();
+        for line in [
+            "controller_runtime_reconcile_total{controller=\"integrationtarget\",result=\"error\"} 1",
+            "controller_runtime_reconcile_errors_total{controller=\"integrationtarget\"} 1",
+            "controller_runtime_reconcile_time_seconds_count{controller=\"integrationtarget\"} 1",
+        ] {
+            assert!(text.contains(line), "{line} is missing in\n{text}");
+        }
+    }
+
+    #[test]
+    fn every_metric_has_a_help_text() {
+        assert!(Metrics::TABLE.iter().all(|(name, help)| !name.is_empty() && help.ends_with('.')));
+    }
+}

@@ -1,0 +1,11 @@
+//! What ksit shows of itself: metrics, health endpoints, logs.
+
+mod health;
+mod logs;
+mod metrics;
+mod server;
+
+pub use health::Health;
+pub use logs::{LogFormat, init_logs};
+pub use metrics::{Metrics, Outcome};
+pub use server::{ServeError, bind, serve};
