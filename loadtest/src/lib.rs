@@ -1,1 +1,22 @@
-//! x
+//! Real Kubernetes control planes on this machine, for ksit's tests, demo and load tests.
+//!
+//! ```text
+//! tools (Go modules, built once into a cache) ─> Process ─┐
+//! Pki (a CA for each plane) ──────────────────────────────┴─> ControlPlane ─> client, kubeconfigs, audit log
+//! ```
+//!
+//! Nothing here is a mock: etcd, kube-apiserver and their companions are what clusters run. Only the kubelet is
+//! played, by kwok. Whatever is started ends with its owner, also when that is killed.
+
+pub mod audit;
+pub mod cli;
+mod control_plane;
+mod kubeconfig;
+mod pki;
+mod process;
+pub mod table;
+mod tools;
+
+pub use control_plane::{Builder, ControlPlane, StartError};
+pub use process::{Process, ProcessError};
+pub use tools::{Tool, ToolError};

@@ -1,0 +1,87 @@
+//! What an API server was asked, read from its audit log.
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+/// The audit log of one API server. Requests stand there when they have been answered.
+#[derive(Clone, Debug)]
+pub struct Audit {
+    path: PathBuf,
+}
+
+/// One request.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AuditEvent {
+    pub stage: String,
+    pub verb: String,
+    #[serde(rename = "requestURI")]
+    pub request_uri: String,
+    pub user: AuditUser,
+    #[serde(default)]
+    pub object_ref: Option<AuditObject>,
+    #[serde(default)]
+    pub response_status: Option<AuditStatus>,
+    /// The body of a write, where the policy keeps it.
+    #[serde(default)]
+    pub request_object: Option<Value>,
+    /// RFC 3339 with microseconds.
+    pub request_received_timestamp: String,
+    /// When the answer was complete.
+    pub stage_timestamp: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub struct AuditUser {
+    #[serde(default)]
+    pub username: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct AuditObject {
+    pub resource: String,
+    pub namespace: String,
+    pub name: String,
+    pub subresource: String,
+    pub api_group: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct AuditStatus {
+    pub code: u16,
+}
+
+impl AuditEvent {
+    pub fn code(&self) -> u16 {
+        self.response_status.as_ref().map_or(0, |status| status.code)
+    }
+}
+
+impl Audit {
+    pub(crate) fn new(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    /// How far the log has come, for [`Audit::since`].
+    pub fn mark(&self) -> u64 {
+        fs::metadata(&self.path).map_or(0, |meta| meta.len())
+    }
+
+    /// Every answered request after `mark`, oldest first. A last line that is still being written is left out.
+    pub fn since(&self, mark: u64) -> io::Result<Vec<AuditEvent>> {
+        let bytes = fs::read(&self.path)?;
+        let from = usize::try_from(mark).map_err(io::Error::other)?.min(bytes.len());
+        let events = bytes[from..]
+            .split_inclusive(|byte| *byte == b'\n')
+            .filter(|line| line.ends_with(b"\n"))
+            .map(|line| serde_json::from_slice::<AuditEvent>(line).map_err(io::Error::other))
+            .collect::<io::Result<Vec<_>>>()?;
+        Ok(events.into_iter().filter(|event| event.stage == "ResponseComplete").collect())
+    }
+}

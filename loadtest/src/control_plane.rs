@@ -1,0 +1,329 @@
+//! One control plane: etcd and kube-apiserver, and where asked for what makes Pods ready.
+
+use std::fs;
+use std::io;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Node;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Api, Client, Config};
+use nix::sys::signal::Signal;
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
+
+use crate::audit::Audit;
+use crate::kubeconfig::{Credential, kubeconfig};
+use crate::pki::{Identity, Pki, signing_key};
+use crate::process::{Process, ProcessError};
+use crate::tools::{Tool, ToolError};
+
+/// Starting takes seconds; a loaded machine gets minutes.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Between two looks at whether something is ready.
+const POLL: Duration = Duration::from_millis(100);
+
+const AUDIT_POLICY: &str = include_str!("audit-policy.yaml");
+const KWOK_STAGES: &str = include_str!("kwok-stages.yaml");
+
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Tool(#[from] ToolError),
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+    #[error("certificates: {0}")]
+    Pki(#[from] rcgen::Error),
+    #[error("files of the control plane: {0}")]
+    Io(#[from] io::Error),
+    #[error("kubeconfig: {0}")]
+    Kubeconfig(#[from] kube::config::KubeconfigError),
+    #[error("client: {0}")]
+    Client(#[from] kube::Error),
+}
+
+/// Says what a control plane shall have.
+#[derive(Clone, Debug)]
+pub struct Builder {
+    name: String,
+    workloads: bool,
+}
+
+impl Builder {
+    /// Also kube-controller-manager, kube-scheduler, and kwok with one Node: Pods become ready.
+    pub fn with_workloads(mut self) -> Self {
+        self.workloads = true;
+        self
+    }
+
+    pub async fn start(self) -> Result<ControlPlane, StartError> {
+        let dir = tempfile::Builder::new().prefix("ksit-plane-").tempdir()?;
+        let pki = Pki::new(&self.name)?;
+        let admin = pki.client("admin", Some("system:masters"))?;
+        let [etcd_port, peer_port, port] = free_ports()?;
+        let mut plane = ControlPlane {
+            name: self.name,
+            dir,
+            pki,
+            admin,
+            etcd_port,
+            peer_port,
+            port,
+            etcd: None,
+            api_server: None,
+            companions: Vec::new(),
+        };
+        plane.write_files()?;
+        plane.start_etcd().await?;
+        plane.start_api_server().await?;
+        if self.workloads {
+            plane.start_companions().await?;
+        }
+        Ok(plane)
+    }
+}
+
+/// A running control plane. Everything of it goes when it is dropped.
+pub struct ControlPlane {
+    name: String,
+    pki: Pki,
+    admin: Identity,
+    etcd_port: u16,
+    peer_port: u16,
+    port: u16,
+    companions: Vec<Process>,
+    api_server: Option<Process>,
+    etcd: Option<Process>,
+    /// Last, so that it goes when nothing writes there any more.
+    dir: TempDir,
+}
+
+impl ControlPlane {
+    pub fn builder(name: &str) -> Builder {
+        Builder { name: name.to_owned(), workloads: false }
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub fn url(&self) -> String {
+        format!("https://127.0.0.1:{}", self.port)
+    }
+
+    pub fn ca_pem(&self) -> &str {
+        self.pki.ca_pem()
+    }
+
+    /// For scratch files that go with the plane.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The kubeconfig of a cluster administrator.
+    pub fn kubeconfig(&self) -> String {
+        kubeconfig(&self.name, &self.url(), self.ca_pem(), Credential::Certificate(&self.admin))
+    }
+
+    pub fn kubeconfig_path(&self) -> PathBuf {
+        self.dir.path().join("kubeconfig")
+    }
+
+    /// The kubeconfig of any user, who may do what RBAC lets the name and the group do.
+    pub fn kubeconfig_of(&self, user: &str, group: Option<&str>) -> Result<String, StartError> {
+        let identity = self.pki.client(user, group)?;
+        Ok(kubeconfig(&self.name, &self.url(), self.ca_pem(), Credential::Certificate(&identity)))
+    }
+
+    pub fn kubeconfig_with_token(&self, token: &str) -> String {
+        kubeconfig(&self.name, &self.url(), self.ca_pem(), Credential::Token(token))
+    }
+
+    /// A client with the rights of an administrator.
+    pub async fn client(&self) -> Result<Client, StartError> {
+        client(&self.kubeconfig()).await
+    }
+
+    pub fn audit(&self) -> Audit {
+        Audit::new(self.dir.path().join("audit.log"))
+    }
+
+    /// Kills the API server; its data stays.
+    pub fn stop_api_server(&mut self) {
+        self.api_server = None;
+    }
+
+    pub fn stop_etcd(&mut self) {
+        self.etcd = None;
+    }
+
+    /// Stops the API server in its tracks (SIGSTOP): connections stay open, and nothing answers.
+    pub fn freeze_api_server(&self, frozen: bool) -> io::Result<()> {
+        let signal = if frozen { Signal::SIGSTOP } else { Signal::SIGCONT };
+        self.api_server.as_ref().map_or(Ok(()), |process| process.signal(signal))
+    }
+
+    pub async fn start_etcd(&mut self) -> Result<(), StartError> {
+        let client = format!("http://127.0.0.1:{}", self.etcd_port);
+        let peer = format!("http://127.0.0.1:{}", self.peer_port);
+        let args = [
+            format!("--data-dir={}", self.path("etcd")),
+            format!("--listen-client-urls={client}"),
+            format!("--advertise-client-urls={client}"),
+            format!("--listen-peer-urls={peer}"),
+            format!("--initial-advertise-peer-urls={peer}"),
+            format!("--initial-cluster=default={peer}"),
+            // The data lives as long as the test.
+            "--unsafe-no-fsync".to_owned(),
+            "--log-level=warn".to_owned(),
+        ];
+        // The last to hold files; with it goes the folder, should the owner be killed.
+        self.etcd = Some(self.start(Tool::Etcd, &args, Some(self.dir.path())).await?);
+        Ok(())
+    }
+
+    pub async fn start_api_server(&mut self) -> Result<(), StartError> {
+        let file = |name: &str| self.path(name);
+        let args = [
+            format!("--etcd-servers=http://127.0.0.1:{}", self.etcd_port),
+            "--bind-address=127.0.0.1".to_owned(),
+            "--advertise-address=127.0.0.1".to_owned(),
+            format!("--secure-port={}", self.port),
+            format!("--tls-cert-file={}", file("server.crt")),
+            format!("--tls-private-key-file={}", file("server.key")),
+            format!("--client-ca-file={}", file("ca.crt")),
+            format!("--service-account-key-file={}", file("tokens.key")),
+            format!("--service-account-signing-key-file={}", file("tokens.key")),
+            "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
+            "--authorization-mode=Node,RBAC".to_owned(),
+            format!("--audit-policy-file={}", file("audit-policy.yaml")),
+            format!("--audit-log-path={}", file("audit.log")),
+            "--audit-log-mode=blocking".to_owned(),
+            "--service-cluster-ip-range=10.96.0.0/16".to_owned(),
+            "--endpoint-reconciler-type=none".to_owned(),
+            "--allow-privileged=true".to_owned(),
+        ];
+        let mut process = self.start(Tool::KubeApiserver, &args, None).await?;
+        let start = Instant::now();
+        let client = self.client().await?;
+        while !is_ready(&client).await {
+            process.check()?;
+            if start.elapsed() > PATIENCE {
+                return Err(process.not_ready(PATIENCE).into());
+            }
+            sleep(POLL).await;
+        }
+        self.api_server = Some(process);
+        Ok(())
+    }
+
+    async fn start_companions(&mut self) -> Result<(), StartError> {
+        let kubeconfig = format!("--kubeconfig={}", self.path("kubeconfig"));
+        let manager = [
+            kubeconfig.clone(),
+            format!("--service-account-private-key-file={}", self.path("tokens.key")),
+            format!("--root-ca-file={}", self.path("ca.crt")),
+            "--leader-elect=false".to_owned(),
+            "--secure-port=0".to_owned(),
+        ];
+        let scheduler = [kubeconfig.clone(), "--leader-elect=false".to_owned(), "--secure-port=0".to_owned()];
+        let kwok = [
+            kubeconfig,
+            "--manage-all-nodes=true".to_owned(),
+            "--node-ip=127.0.0.1".to_owned(),
+            format!("--config={}", self.path("kwok-stages.yaml")),
+        ];
+        self.companions.push(self.start(Tool::KubeControllerManager, &manager, None).await?);
+        self.companions.push(self.start(Tool::KubeScheduler, &scheduler, None).await?);
+        self.companions.push(self.start(Tool::Kwok, &kwok, None).await?);
+        self.add_node().await
+    }
+
+    async fn add_node(&mut self) -> Result<(), StartError> {
+        let size = json!({ "cpu": "1000", "memory": "4Ti", "pods": "10000" });
+        let node = json!({
+            "apiVersion": "v1",
+            "kind": "Node",
+            "metadata": { "name": "node-1", "labels": { "kubernetes.io/os": "linux", "kubernetes.io/hostname": "node-1" } },
+            "status": { "allocatable": size, "capacity": size },
+        });
+        let nodes: Api<Node> = Api::all(self.client().await?);
+        let node: Node = serde_json::from_value(node).map_err(kube::Error::SerdeError)?;
+        nodes.create(&Default::default(), &node).await?;
+        let start = Instant::now();
+        loop {
+            let node = nodes.get("node-1").await?;
+            let conditions = node.status.and_then(|status| status.conditions).unwrap_or_default();
+            let taints = node.spec.and_then(|spec| spec.taints).unwrap_or_default();
+            if conditions.iter().any(|c| c.type_ == "Ready" && c.status == "True") && taints.is_empty() {
+                return Ok(());
+            }
+            for companion in &mut self.companions {
+                companion.check()?;
+            }
+            if start.elapsed() > PATIENCE {
+                let kwok = self.companions.last().map(|kwok| kwok.not_ready(PATIENCE));
+                return Err(kwok.map_or_else(|| io::Error::other("no kwok").into(), StartError::from));
+            }
+            sleep(POLL).await;
+        }
+    }
+
+    async fn start(&self, tool: Tool, args: &[String], remove: Option<&Path>) -> Result<Process, StartError> {
+        // A build may take minutes: not on a thread that others wait for.
+        let program = tokio::task::spawn_blocking(move || tool.path()).await.map_err(io::Error::other)??;
+        let log = self.dir.path().join(format!("{}.log", tool.name()));
+        Ok(Process::start(tool.name(), &program, args, &[], &log, remove)?)
+    }
+
+    fn write_files(&self) -> Result<(), StartError> {
+        let server = self.pki.server(&self.name)?;
+        let files = [
+            ("ca.crt", self.ca_pem()),
+            ("server.crt", &server.cert),
+            ("server.key", &server.key),
+            ("tokens.key", &signing_key()?),
+            ("audit-policy.yaml", AUDIT_POLICY),
+            ("kwok-stages.yaml", KWOK_STAGES),
+            ("kubeconfig", &self.kubeconfig()),
+        ];
+        for (name, content) in files {
+            fs::write(self.dir.path().join(name), content)?;
+        }
+        Ok(())
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.dir.path().join(name).display().to_string()
+    }
+}
+
+/// A client for what a kubeconfig says.
+async fn client(kubeconfig: &str) -> Result<Client, StartError> {
+    let options = KubeConfigOptions::default();
+    let config = Config::from_custom_kubeconfig(Kubeconfig::from_yaml(kubeconfig)?, &options).await?;
+    Ok(Client::try_from(config)?)
+}
+
+async fn is_ready(client: &Client) -> bool {
+    let request = http::Request::get("/readyz").body(Vec::new());
+    match request {
+        Ok(request) => client.request_text(request).await.is_ok(),
+        Err(_) => false,
+    }
+}
+
+/// Held together until all are known, so that no two are the same.
+fn free_ports<const N: usize>() -> io::Result<[u16; N]> {
+    let mut listeners = Vec::with_capacity(N);
+    let mut ports = [0; N];
+    for port in &mut ports {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        *port = listener.local_addr()?.port();
+        listeners.push(listener);
+    }
+    Ok(ports)
+}

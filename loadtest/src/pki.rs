@@ -1,0 +1,76 @@
+//! A certificate authority for one control plane.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, SanType,
+};
+
+/// A CA and what it has signed.
+pub struct Pki {
+    issuer: Issuer<'static, KeyPair>,
+    ca_pem: String,
+}
+
+/// A certificate and its key, as PEM.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    pub cert: String,
+    pub key: String,
+}
+
+impl Pki {
+    pub fn new(name: &str) -> Result<Self, rcgen::Error> {
+        let mut params = params(name, None);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
+        let key = KeyPair::generate()?;
+        let ca_pem = params.self_signed(&key)?.pem();
+        Ok(Self { issuer: Issuer::new(params, key), ca_pem })
+    }
+
+    pub fn ca_pem(&self) -> &str {
+        &self.ca_pem
+    }
+
+    /// For a server on loopback, by address or as `localhost`.
+    pub fn server(&self, name: &str) -> Result<Identity, rcgen::Error> {
+        let mut params = params(name, None);
+        params.subject_alt_names = vec![
+            SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            SanType::DnsName("localhost".try_into()?),
+            SanType::DnsName("kubernetes.default.svc".try_into()?),
+        ];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        self.sign(params)
+    }
+
+    /// For a user of the API server, with the group that RBAC sees.
+    pub fn client(&self, user: &str, group: Option<&str>) -> Result<Identity, rcgen::Error> {
+        let mut params = params(user, group);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        self.sign(params)
+    }
+
+    fn sign(&self, params: CertificateParams) -> Result<Identity, rcgen::Error> {
+        let key = KeyPair::generate()?;
+        Ok(Identity { cert: params.signed_by(&key, &self.issuer)?.pem(), key: key.serialize_pem() })
+    }
+}
+
+/// A key pair for the tokens of service accounts.
+pub fn signing_key() -> Result<String, rcgen::Error> {
+    Ok(KeyPair::generate()?.serialize_pem())
+}
+
+fn params(name: &str, group: Option<&str>) -> CertificateParams {
+    let mut subject = DistinguishedName::new();
+    subject.push(DnType::CommonName, name);
+    if let Some(group) = group {
+        subject.push(DnType::OrganizationName, group);
+    }
+    let mut params = CertificateParams::default();
+    params.distinguished_name = subject;
+    params
+}

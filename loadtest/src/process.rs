@@ -1,0 +1,117 @@
+//! A program that ends with its owner, whatever becomes of the owner.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// Watches the pipe that the owner holds, then becomes the program: so the program's pid is the shell's, and it is
+/// killed as soon as the owner is gone, also by SIGKILL. A parent-death signal would follow the owner's thread.
+const WATCHED: &str = r#"exec 3<&0
+{ cat <&3; kill -KILL $$; [ -z "$KSIT_REMOVE" ] || { sleep 1; rm -rf "$KSIT_REMOVE"; }; } >/dev/null 2>&1 &
+exec "$@" 3<&- </dev/null"#;
+
+#[derive(Debug, thiserror::Error)]
+pub enum ProcessError {
+    #[error("{0} can't be started: {1}")]
+    Start(String, #[source] io::Error),
+    #[error("{name} ended before it was ready; the end of its log:\n{log}")]
+    Ended { name: String, log: String },
+    #[error("{name} was not ready within {} s; the end of its log:\n{log}", .after.as_secs())]
+    NotReady { name: String, after: Duration, log: String },
+}
+
+/// A running program; its output goes to a file.
+#[derive(Debug)]
+pub struct Process {
+    name: String,
+    log: PathBuf,
+    child: Child,
+}
+
+impl Process {
+    /// Starts `program`. If the owner dies, `remove` is deleted too.
+    pub fn start(
+        name: &str,
+        program: &Path,
+        args: &[String],
+        env: &[(&str, &str)],
+        log: &Path,
+        remove: Option<&Path>,
+    ) -> Result<Self, ProcessError> {
+        let failed = |error| ProcessError::Start(name.to_owned(), error);
+        let output = File::options().create(true).append(true).open(log).map_err(failed)?;
+        let child = Command::new("sh")
+            .args(["-c", WATCHED, name])
+            .arg(program)
+            .args(args)
+            .envs(env.iter().copied())
+            .env("KSIT_REMOVE", remove.unwrap_or(Path::new("")))
+            .stdin(Stdio::piped())
+            .stdout(output.try_clone().map_err(failed)?)
+            .stderr(output)
+            // Ctrl-C at a terminal goes to the owner alone, which then takes everything down.
+            .process_group(0)
+            .spawn()
+            .map_err(failed)?;
+        Ok(Self { name: name.to_owned(), log: log.to_owned(), child })
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn log(&self) -> &Path {
+        &self.log
+    }
+
+    pub fn signal(&self, signal: Signal) -> io::Result<()> {
+        let pid = i32::try_from(self.pid()).map_err(io::Error::other)?;
+        kill(Pid::from_raw(pid), signal).map_err(io::Error::from)
+    }
+
+    /// Asks it to end and waits; kills it after `patience`.
+    pub async fn stop(mut self, patience: Duration) -> io::Result<Option<std::process::ExitStatus>> {
+        self.signal(Signal::SIGTERM)?;
+        let end = tokio::time::Instant::now() + patience;
+        while tokio::time::Instant::now() < end {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(Some(status));
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(None)
+    }
+
+    /// Err if it has ended.
+    pub fn check(&mut self) -> Result<(), ProcessError> {
+        match self.child.try_wait() {
+            Ok(None) => Ok(()),
+            _ => Err(ProcessError::Ended { name: self.name.clone(), log: self.log_end() }),
+        }
+    }
+
+    pub fn not_ready(&self, after: Duration) -> ProcessError {
+        ProcessError::NotReady { name: self.name.clone(), after, log: self.log_end() }
+    }
+
+    fn log_end(&self) -> String {
+        let text = fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(15)..].join("\n")
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Closing the pipe would do; killing first makes sure that the port is free when this returns.
+        let _ = self.child.kill();
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+}

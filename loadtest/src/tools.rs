@@ -1,0 +1,176 @@
+//! The programs of a control plane, built from Go modules into a cache that outlives the checkout.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A program that a control plane is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Tool {
+    Etcd,
+    KubeApiserver,
+    KubeControllerManager,
+    KubeScheduler,
+    Kwok,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ToolError {
+    #[error("no home for the cache: set XDG_CACHE_HOME or HOME")]
+    NoCache,
+    #[error("{0}: {1}")]
+    Io(PathBuf, #[source] io::Error),
+    #[error(
+        "`go` can't be started: {0}; install Go, or set KUBEBUILDER_ASSETS to a folder with etcd and kube-apiserver"
+    )]
+    NoGo(#[source] io::Error),
+    #[error("building {0} failed; its output is above")]
+    Build(&'static str),
+    #[error("{0} names no version of {1}")]
+    NoVersion(PathBuf, &'static str),
+}
+
+impl Tool {
+    pub const ALL: [Self; 5] =
+        [Self::Etcd, Self::KubeApiserver, Self::KubeControllerManager, Self::KubeScheduler, Self::Kwok];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Etcd => "etcd",
+            Self::KubeApiserver => "kube-apiserver",
+            Self::KubeControllerManager => "kube-controller-manager",
+            Self::KubeScheduler => "kube-scheduler",
+            Self::Kwok => "kwok",
+        }
+    }
+
+    /// The folder of its go.mod, the module that gives it its version, and its package.
+    fn source(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            Self::Etcd => ("kubernetes", "go.etcd.io/etcd/server/v3", "go.etcd.io/etcd/server/v3"),
+            Self::KubeApiserver => ("kubernetes", "k8s.io/kubernetes", "k8s.io/kubernetes/cmd/kube-apiserver"),
+            Self::KubeControllerManager => {
+                ("kubernetes", "k8s.io/kubernetes", "k8s.io/kubernetes/cmd/kube-controller-manager")
+            }
+            Self::KubeScheduler => ("kubernetes", "k8s.io/kubernetes", "k8s.io/kubernetes/cmd/kube-scheduler"),
+            Self::Kwok => ("kwok", "sigs.k8s.io/kwok", "sigs.k8s.io/kwok/cmd/kwok"),
+        }
+    }
+
+    /// Minutes that a cold build takes on two cores, for the patience of whoever waits.
+    fn usual_minutes(self) -> u64 {
+        match self {
+            Self::KubeApiserver => 5,
+            Self::KubeControllerManager => 2,
+            _ => 1,
+        }
+    }
+
+    /// Where the program is; builds it first where it isn't there yet. Blocks.
+    pub fn path(self) -> Result<PathBuf, ToolError> {
+        if let Some(given) = self.given() {
+            return Ok(given);
+        }
+        let (folder, module, _) = self.source();
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools").join(folder);
+        let version = version(&folder.join("go.mod"), module)?;
+        let cache = cache()?;
+        let path = cache.join(format!("{}@{version}", self.name()));
+        if !path.exists() {
+            self.build(&folder, &cache, &path, &version)?;
+        }
+        Ok(path)
+    }
+
+    /// Binaries that a developer has already, such as envtest's.
+    fn given(self) -> Option<PathBuf> {
+        let path = PathBuf::from(std::env::var_os("KUBEBUILDER_ASSETS")?).join(self.name());
+        path.exists().then_some(path)
+    }
+
+    fn build(self, folder: &Path, cache: &Path, path: &Path, version: &str) -> Result<(), ToolError> {
+        let io = |path: &Path| {
+            let path = path.to_owned();
+            move |error| ToolError::Io(path, error)
+        };
+        fs::create_dir_all(cache).map_err(io(cache))?;
+        // Two test runs that find the cache empty must not build twice.
+        let lock_path = cache.join(format!("{}.lock", self.name()));
+        let lock = File::create(&lock_path).map_err(io(&lock_path))?;
+        lock.lock().map_err(io(&lock_path))?;
+        if path.exists() {
+            return Ok(());
+        }
+        let unfinished = cache.join(format!("{}.{}.tmp", self.name(), std::process::id()));
+        let (_, _, package) = self.source();
+        let (major, minor) = version.trim_start_matches('v').split_once('.').unwrap_or(("0", "0"));
+        let minor = minor.split('.').next().unwrap_or_default();
+        let stamp = "-X k8s.io/component-base/version";
+        let flags = format!("-s -w {stamp}.gitVersion={version} {stamp}.gitMajor={major} {stamp}.gitMinor={minor}");
+        let build = Command::new("go")
+            .args(["build", "-trimpath", "-ldflags", &flags, "-o"])
+            .arg(&unfinished)
+            .arg(package)
+            .current_dir(folder)
+            .env("CGO_ENABLED", "0")
+            .stdin(Stdio::null())
+            .spawn()
+            .map_err(ToolError::NoGo)?;
+        self.wait(build, version)?;
+        fs::rename(&unfinished, path).map_err(io(path))
+    }
+
+    fn wait(self, mut build: std::process::Child, version: &str) -> Result<(), ToolError> {
+        let (name, start) = (self.name(), Instant::now());
+        eprintln!("building {name} {version}, once: about {} min on two cores", self.usual_minutes());
+        let mut said = 0;
+        loop {
+            match build.try_wait().map_err(ToolError::NoGo)? {
+                Some(status) if status.success() => {
+                    eprintln!("built {name} {version} in {} s", start.elapsed().as_secs());
+                    return Ok(());
+                }
+                Some(_) => return Err(ToolError::Build(name)),
+                None => std::thread::sleep(Duration::from_millis(200)),
+            }
+            let elapsed = start.elapsed().as_secs();
+            if elapsed / 15 > said {
+                said = elapsed / 15;
+                eprintln!("  … {name}: {elapsed} s");
+            }
+        }
+    }
+}
+
+fn cache() -> Result<PathBuf, ToolError> {
+    let base = std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")));
+    Ok(base.ok_or(ToolError::NoCache)?.join("ksit/tools"))
+}
+
+/// The version that `go_mod` requires of `module`: it is the key of the cache.
+fn version(go_mod: &Path, module: &'static str) -> Result<String, ToolError> {
+    let text = fs::read_to_string(go_mod).map_err(|error| ToolError::Io(go_mod.to_owned(), error))?;
+    text.lines()
+        .map(|line| line.trim().trim_start_matches("require "))
+        .find_map(|line| line.strip_prefix(module)?.strip_prefix(' ')?.split(' ').next())
+        .map(str::to_owned)
+        .ok_or_else(|| ToolError::NoVersion(go_mod.to_owned(), module))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_tool_has_a_version_in_its_go_mod() {
+        for tool in Tool::ALL {
+            let (folder, module, _) = tool.source();
+            let go_mod = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools").join(folder).join("go.mod");
+            assert!(version(&go_mod, module).unwrap().starts_with('v'));
+        }
+    }
+}
