@@ -195,7 +195,7 @@ impl ControlPlane {
             format!("--tls-cert-file={}", file("server.crt")),
             format!("--tls-private-key-file={}", file("server.key")),
             format!("--client-ca-file={}", file("ca.crt")),
-            format!("--service-account-key-file={}", file("tokens.key")),
+            format!("--service-account-key-file={}", file("tokens.pub")),
             format!("--service-account-signing-key-file={}", file("tokens.key")),
             "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
             "--authorization-mode=Node,RBAC".to_owned(),
@@ -230,12 +230,8 @@ impl ControlPlane {
             "--secure-port=0".to_owned(),
         ];
         let scheduler = [kubeconfig.clone(), "--leader-elect=false".to_owned(), "--secure-port=0".to_owned()];
-        let kwok = [
-            kubeconfig,
-            "--manage-all-nodes=true".to_owned(),
-            "--node-ip=127.0.0.1".to_owned(),
-            format!("--config={}", self.path("kwok-stages.yaml")),
-        ];
+        let kwok =
+            [kubeconfig, "--manage-all-nodes=true".to_owned(), format!("--config={}", self.path("kwok-stages.yaml"))];
         self.companions.push(self.start(Tool::KubeControllerManager, &manager, None).await?);
         self.companions.push(self.start(Tool::KubeScheduler, &scheduler, None).await?);
         self.companions.push(self.start(Tool::Kwok, &kwok, None).await?);
@@ -281,11 +277,13 @@ impl ControlPlane {
 
     fn write_files(&self) -> Result<(), StartError> {
         let server = self.pki.server(&self.name)?;
+        let (private, public) = signing_key()?;
         let files = [
             ("ca.crt", self.ca_pem()),
             ("server.crt", &server.cert),
             ("server.key", &server.key),
-            ("tokens.key", &signing_key()?),
+            ("tokens.key", &private),
+            ("tokens.pub", &public),
             ("audit-policy.yaml", AUDIT_POLICY),
             ("kwok-stages.yaml", KWOK_STAGES),
             ("kubeconfig", &self.kubeconfig()),

@@ -59,9 +59,10 @@ impl Pki {
     }
 }
 
-/// A key pair for the tokens of service accounts.
-pub fn signing_key() -> Result<String, rcgen::Error> {
-    Ok(KeyPair::generate()?.serialize_pem())
+/// A key pair for the tokens of service accounts: the private key, and the public one, as PEM.
+pub fn signing_key() -> Result<(String, String), rcgen::Error> {
+    let key = KeyPair::generate()?;
+    Ok((key.serialize_pem(), key.public_key_pem()))
 }
 
 fn params(name: &str, group: Option<&str>) -> CertificateParams {

@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use super::component::{Component, ComponentKind};
 use super::snapshot::{Answer, ListKind, Query, Snapshot};
 
-/// The questions of a round's first step.
+/// The questions of a round's first step; at least whether the target answers.
 pub fn first_step<'a>(components: impl IntoIterator<Item = &'a Component>) -> BTreeSet<Query> {
-    components.into_iter().flat_map(queries_of).collect()
+    let queries: BTreeSet<Query> = components.into_iter().flat_map(queries_of).collect();
+    if queries.is_empty() { BTreeSet::from([Query::Version]) } else { queries }
 }
 
-/// Questions that only the answers raise: Endpoints where EndpointSlices are forbidden, and whether a namespace in
+/// Questions that only the answers raise: Endpoints where EndpointSlices are forbidden or unknown, and whether a namespace in
 /// which nothing at all was found is there.
 pub fn second_step(snapshot: &Snapshot) -> BTreeSet<Query> {
     let mut more = BTreeSet::new();
@@ -19,7 +20,7 @@ pub fn second_step(snapshot: &Snapshot) -> BTreeSet<Query> {
     for (query, answer) in snapshot {
         let Query::List { kind, namespace } = query else { continue };
         match answer {
-            Answer::Forbidden if *kind == ListKind::EndpointSlice => {
+            Answer::Forbidden | Answer::NotFound if *kind == ListKind::EndpointSlice => {
                 more.insert(list(ListKind::Endpoints, namespace));
             }
             Answer::Workloads(found) if found.is_empty() => {
