@@ -2,6 +2,8 @@
 //! they work.
 
 pub mod api;
+pub mod cli;
+pub mod controllers;
 pub mod domain;
 pub mod hub;
 pub mod observability;

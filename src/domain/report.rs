@@ -1,5 +1,7 @@
 //! What a replica tells the coordinator of one target.
 
+use std::time::Duration;
+
 use super::keys::TargetKey;
 use super::verdict::TargetVerdict;
 
@@ -18,4 +20,6 @@ pub struct TargetReport {
     pub reported_by: String,
     /// Epoch of the shard map by which it owned the target.
     pub epoch: i64,
+    /// When the next report is due, counted from this one: later than the interval while a target is backed off.
+    pub next: Duration,
 }

@@ -12,4 +12,4 @@ pub use finalizer::remove_legacy_finalizer;
 pub use mailbox::Mailbox;
 pub use secrets::{KubeconfigSecret, SecretError, read_kubeconfig};
 pub use status_writer::{ObjectId, StatusQueue, StatusWrite, WriteOutcome, write_statuses};
-pub use watch::{Change, Key, watch};
+pub use watch::{Change, Key, merge, watch};

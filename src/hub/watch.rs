@@ -9,7 +9,8 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use futures::{Stream, StreamExt};
+use futures::stream::BoxStream;
+use futures::{Stream, StreamExt, future, stream};
 use k8s_openapi::NamespaceResourceScope;
 use kube::core::DynamicObject;
 use kube::runtime::WatchStreamExt;
@@ -27,6 +28,37 @@ pub enum Change<K> {
     Deleted(Key),
     /// A full list has been handed over; whatever is not in it is gone.
     Listed(BTreeSet<Key>),
+}
+
+/// Several watches of one kind, each of its own namespace, as if they were one: the first list is handed on when
+/// every namespace has been listed, and a later list of one namespace says nothing of the others.
+pub fn merge<K: ResourceExt + Send + 'static>(
+    watches: Vec<BoxStream<'static, Change<K>>>,
+) -> BoxStream<'static, Change<K>> {
+    let mut listed = vec![false; watches.len()];
+    let mut known: Vec<BTreeSet<Key>> = vec![BTreeSet::new(); watches.len()];
+    let numbered =
+        watches.into_iter().enumerate().map(|(index, watch)| watch.map(move |change| (index, change)).boxed());
+    stream::select_all(numbered)
+        .filter_map(move |(index, change)| {
+            let change = match change {
+                Change::Listed(keys) => {
+                    (listed[index], known[index]) = (true, keys);
+                    let all_listed = listed.iter().all(|listed| *listed);
+                    all_listed.then(|| Change::Listed(known.iter().flatten().cloned().collect()))
+                }
+                Change::Applied(object) => {
+                    known[index].insert(key_of(&*object));
+                    Some(Change::Applied(object))
+                }
+                Change::Deleted(key) => {
+                    known[index].remove(&key);
+                    Some(Change::Deleted(key))
+                }
+            };
+            future::ready(change)
+        })
+        .boxed()
 }
 
 /// Objects of kind `K` in `namespace` (all, if none), for ever. Errors are logged and retried with back-off.
@@ -47,9 +79,9 @@ where
             let event = event
                 .inspect_err(|error| tracing::warn!(kind, %error, "the watch on the hub broke; trying again"))
                 .ok();
-            futures::future::ready(event)
+            future::ready(event)
         })
-        .flat_map(move |event| futures::stream::iter(parser.changes(event)))
+        .flat_map(move |event| stream::iter(parser.changes(event)))
 }
 
 struct Parser {
@@ -110,6 +142,6 @@ impl Parser {
     }
 }
 
-fn key_of(object: &DynamicObject) -> Key {
+fn key_of(object: &impl ResourceExt) -> Key {
     (object.namespace().unwrap_or_default(), object.name_any())
 }

@@ -65,22 +65,22 @@ metrics! {
 
 /// How a reconciliation ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum ReconcileResult {
     Success,
     Error,
 }
 
 impl Metrics {
     /// Counts one reconciliation.
-    pub fn reconciled(&self, controller: &str, outcome: Outcome, took: Duration) {
+    pub fn reconciled(&self, controller: &str, outcome: ReconcileResult, took: Duration) {
         let result = match outcome {
-            Outcome::Success => "success",
-            Outcome::Error => "error",
+            ReconcileResult::Success => "success",
+            ReconcileResult::Error => "error",
         };
         self.reconciles.with_label_values(&[controller, result]).inc();
         self.reconcile_seconds.with_label_values(&[controller]).observe(took.as_secs_f64());
         let errors = self.reconcile_errors.with_label_values(&[controller]);
-        if outcome == Outcome::Error {
+        if outcome == ReconcileResult::Error {
             errors.inc();
         }
     }
@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn speaks_the_names_of_controller_runtime() {
         let metrics = Metrics::new().unwrap();
-        metrics.reconciled("integrationtarget", Outcome::Error, Duration::from_millis(30));
+        metrics.reconciled("integrationtarget", ReconcileResult::Error, Duration::from_millis(30));
         let text = metrics.render().unwrap();
         for line in [
             "controller_runtime_reconcile_total{controller=\"integrationtarget\",result=\"error\"} 1",

@@ -107,8 +107,8 @@ impl Cluster {
     }
 
     async fn ask(&self, session: &Session, queries: &BTreeSet<Query>) -> Result<Snapshot, Failure> {
-        stream::iter(queries)
-            .map(|query| async move { Ok((query.clone(), self.answer(session, query).await?)) })
+        stream::iter(queries.iter().cloned())
+            .map(|query| async move { Ok((query.clone(), self.answer(session, &query).await?)) })
             .buffer_unordered(IN_FLIGHT)
             .try_collect()
             .await

@@ -34,7 +34,7 @@ pub fn target_status(
     former: Option<&IntegrationTargetStatus>,
     writer: &Writer,
 ) -> IntegrationTargetStatus {
-    let TargetReport { target: _, verdict, generation, secret_version, server, reported_by, epoch } = report;
+    let TargetReport { target: _, verdict, generation, secret_version, server, reported_by, epoch, next: _ } = report;
     let (ready, reason, message) = reach(verdict);
     let former_conditions = former.map(|former| former.conditions.as_slice()).unwrap_or_default();
     let stamp = Stamp { generation: *generation, now: writer.now, former: former_conditions };

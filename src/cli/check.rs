@@ -1,0 +1,169 @@
+//! `ksit check`
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{StreamExt, stream};
+use kube::config::Kubeconfig;
+
+use super::check_output::{self, Format, Row};
+use super::own_kubeconfig::connection;
+use super::{COULD_NOT_TELL, CliError};
+use crate::domain::component::Component;
+use crate::domain::evaluate::evaluate;
+use crate::domain::integrations::{TOOLS, Tool, WhenAbsent, components_of};
+use crate::domain::queries::{first_step, second_step};
+use crate::domain::reason::Failure;
+use crate::domain::snapshot::Snapshot;
+use crate::domain::verdict::{Phase, ToolVerdict};
+use crate::targets::{Cluster, Limits, Policy};
+
+/// Contexts that are checked at a time.
+const AT_A_TIME: usize = 16;
+
+/// Check tools on the clusters of a kubeconfig, without a hub and without installing anything.
+///
+/// It only reads. Your own kubeconfig is trusted as kubectl trusts it: exec plugins run. Exits with 0 if all is
+/// healthy, 1 if something is not, 2 if that could not be told.
+///
+/// Examples:
+///   ksit check                                   every tool found on the current context
+///   ksit check --type argocd --all-contexts      one tool, everywhere
+///   ksit check --type flux --set namespace=gitops -o json
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Args {
+    /// Kubeconfig; default: $KUBECONFIG, else ~/.kube/config.
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<std::path::PathBuf>,
+    /// Context to check; may be given more than once. Default: the current one.
+    #[arg(long, value_name = "NAME", conflicts_with = "all_contexts")]
+    context: Vec<String>,
+    /// Check every context of the kubeconfig.
+    #[arg(long)]
+    all_contexts: bool,
+    /// Tool that has to be there; may be given more than once. Default: whichever are found.
+    #[arg(long = "type", value_name = "TOOL", value_parser = tool)]
+    types: Vec<&'static Tool>,
+    /// A config key as in an Integration, such as namespace=gitops. Needs one --type.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    set: Vec<(String, String)>,
+    /// table, wide (every component) or json.
+    #[arg(short, long, value_enum, default_value_t = Format::Table)]
+    output: Format,
+    /// Time for each cluster.
+    #[arg(long, default_value = "10s", value_parser = humantime::parse_duration, value_name = "DURATION")]
+    timeout: Duration,
+}
+
+pub async fn run(args: Args) -> Result<ExitCode, CliError> {
+    let checks = checks(&args)?;
+    let kubeconfig = match &args.kubeconfig {
+        Some(path) => {
+            Kubeconfig::read_from(path).map_err(|error| format!("--kubeconfig: {}: {error}", path.display()))?
+        }
+        None => Kubeconfig::read().map_err(|error| format!("{error}; give --kubeconfig"))?,
+    };
+    let contexts = contexts(&args, &kubeconfig)?;
+    let limits = Limits::new(Policy { allow_loopback: true, hub: Vec::new() }, args.timeout, AT_A_TIME);
+    let (limits, checks, kubeconfig) = (&Arc::new(limits), &checks, &kubeconfig);
+    let rows: Vec<Vec<Row>> = stream::iter(contexts)
+        .map(|context| async move { check_context(context, kubeconfig, checks, limits).await })
+        .buffered(AT_A_TIME)
+        .collect()
+        .await;
+    let rows: Vec<Row> = rows.into_iter().flatten().collect();
+    print!("{}", check_output::render(&rows, args.output)?);
+    Ok(match worst(&rows) {
+        _ if rows.iter().any(|row| row.unreachable) => ExitCode::from(COULD_NOT_TELL),
+        Some(Phase::Failed) => ExitCode::from(1),
+        Some(Phase::Running) => ExitCode::SUCCESS,
+        _ => ExitCode::from(COULD_NOT_TELL),
+    })
+}
+
+fn worst(rows: &[Row]) -> Option<Phase> {
+    rows.iter().map(|row| row.verdict.phase).filter(|phase| phase.counts()).min()
+}
+
+/// A tool, its components, and what its absence means.
+type Check = (&'static Tool, Vec<Component>, WhenAbsent);
+
+fn checks(args: &Args) -> Result<Vec<Check>, CliError> {
+    if !args.set.is_empty() && args.types.len() != 1 {
+        return Err("--set: give one --type, whose config it is".into());
+    }
+    let config: BTreeMap<String, String> = args.set.iter().cloned().collect();
+    let (tools, when_absent) = match args.types.as_slice() {
+        [] => (TOOLS.to_vec(), WhenAbsent::NotInstalled),
+        some => (some.to_vec(), WhenAbsent::Failed),
+    };
+    let one = |tool: &'static Tool| {
+        let components = components_of(tool, &config).map_err(|error| format!("--set: {error}"))?;
+        Ok((tool, components, when_absent))
+    };
+    tools.into_iter().map(one).collect()
+}
+
+fn contexts(args: &Args, kubeconfig: &Kubeconfig) -> Result<Vec<String>, CliError> {
+    let all: Vec<String> = kubeconfig.contexts.iter().map(|context| context.name.clone()).collect();
+    if args.all_contexts {
+        return Ok(all);
+    }
+    if args.context.is_empty() {
+        let current = kubeconfig.current_context.clone().filter(|name| !name.is_empty());
+        return Ok(vec![current.ok_or("the kubeconfig has no current-context; give --context or --all-contexts")?]);
+    }
+    match args.context.iter().find(|name| !all.contains(name)) {
+        Some(unknown) => Err(format!("--context: {unknown:?} is not one of {}", all.join(", ")).into()),
+        None => Ok(args.context.clone()),
+    }
+}
+
+async fn check_context(context: String, kubeconfig: &Kubeconfig, checks: &[Check], limits: &Arc<Limits>) -> Vec<Row> {
+    let row =
+        |tool: &Tool, verdict, unreachable| Row { context: context.clone(), tool: tool.name, verdict, unreachable };
+    let all = checks.iter().flat_map(|(_, components, _)| components);
+    match read(&context, kubeconfig, all, limits).await {
+        Ok(snapshot) => checks
+            .iter()
+            .map(|(tool, components, when_absent)| row(tool, evaluate(components, &snapshot, *when_absent), false))
+            .collect(),
+        Err(failure) => {
+            let verdict = |failure: &Failure| {
+                ToolVerdict::without_observations(Phase::Unknown, failure.reason, failure.message.clone())
+            };
+            checks.iter().map(|(tool, ..)| row(tool, verdict(&failure), true)).collect()
+        }
+    }
+}
+
+async fn read(
+    context: &str,
+    kubeconfig: &Kubeconfig,
+    components: impl Iterator<Item = &Component>,
+    limits: &Arc<Limits>,
+) -> Result<Snapshot, Failure> {
+    let connection = connection(context, kubeconfig).await?;
+    let cluster = Cluster::new(connection, limits.clone())?;
+    let mut snapshot = cluster.read(&first_step(components), false).await?;
+    let more = second_step(&snapshot);
+    if !more.is_empty() {
+        snapshot.extend(cluster.read(&more, false).await?);
+    }
+    Ok(snapshot)
+}
+
+fn tool(name: &str) -> Result<&'static Tool, String> {
+    Tool::named(name).ok_or_else(|| {
+        let known: Vec<&str> = TOOLS.iter().map(|tool| tool.name).collect();
+        format!("use one of {}", known.join(", "))
+    })
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("write it as key=value")?;
+    Ok((key.to_owned(), value.to_owned()))
+}

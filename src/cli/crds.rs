@@ -1,0 +1,29 @@
+//! `ksit crds`
+
+use std::fs;
+use std::path::PathBuf;
+
+use super::CliError;
+use crate::api::crds;
+
+/// Print the CustomResourceDefinitions:  ksit crds | kubectl apply --server-side -f -
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Write one file each into this folder instead.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+pub fn run(args: &Args) -> Result<(), CliError> {
+    for crd in crds::all() {
+        let yaml = crds::to_yaml(&crd)?;
+        match &args.out {
+            None => print!("---\n{yaml}"),
+            Some(folder) => {
+                let path = folder.join(format!("ksit.io_{}.yaml", crd.spec.names.plural));
+                fs::write(&path, yaml).map_err(|error| format!("--out: {}: {error}", path.display()))?;
+            }
+        }
+    }
+    Ok(())
+}

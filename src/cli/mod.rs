@@ -1,0 +1,46 @@
+//! The commands of the `ksit` program, one file each.
+
+mod check;
+mod check_output;
+mod crds;
+mod operator;
+mod own_kubeconfig;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// ksit tells whether the tools on your Kubernetes clusters (Argo CD, Flux, Prometheus, Istio, …) work.
+///
+/// Try it without installing anything:  ksit check --type argocd --all-contexts
+#[derive(Debug, Parser)]
+#[command(name = "ksit", version, propagate_version = true, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Operator(operator::Args),
+    Check(check::Args),
+    Crds(crds::Args),
+}
+
+/// Could not tell: wrong arguments, or something that was needed is missing. Also what clap exits with.
+const COULD_NOT_TELL: u8 = 2;
+
+pub async fn run(cli: Cli) -> ExitCode {
+    let result = match cli.command {
+        Command::Operator(args) => operator::run(args).await.map(|()| ExitCode::SUCCESS),
+        Command::Check(args) => check::run(args).await,
+        Command::Crds(args) => crds::run(&args).map(|()| ExitCode::SUCCESS),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error}");
+        ExitCode::from(COULD_NOT_TELL)
+    })
+}
+
+/// What a command ends with when it fails: a sentence for the user.
+type CliError = Box<dyn std::error::Error + Send + Sync>;

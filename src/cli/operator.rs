@@ -1,0 +1,174 @@
+//! `ksit operator`
+
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use futures::{Stream, stream};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::CliError;
+use crate::controllers::operator::{self, OperatorConfig};
+use crate::observability::{LogFormat, init_logs};
+use crate::targets::Policy;
+
+/// Run one replica of the operator against a hub cluster.
+///
+/// It watches Integrations and IntegrationTargets on the hub, reads every target with the kubeconfig of its Secret
+/// (it never writes there), and keeps the statuses on the hub. Every flag can be given by its environment variable.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Kubeconfig of the hub; default: the Pod's own, else what kubectl would use.
+    #[arg(long, env = "KSIT_KUBECONFIG", value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// Namespaces to watch, comma-separated; default: all.
+    #[arg(long, env = "KSIT_WATCH_NAMESPACES", value_delimiter = ',', value_name = "NAMESPACES")]
+    watch_namespaces: Vec<String>,
+    /// Name of this replica; default: $POD_NAME, else the host's name.
+    #[arg(long, env = "KSIT_REPLICA", value_name = "NAME")]
+    replica: Option<String>,
+    /// Name of this installation, as statuses show it in managedBy.
+    #[arg(long, env = "KSIT_INSTALLATION", default_value = "ksit", value_name = "NAME")]
+    installation: String,
+    /// How often a cluster is checked whose Integrations say nothing else.
+    #[arg(long, env = "KSIT_INTERVAL", default_value = "30s", value_parser = duration, value_name = "DURATION")]
+    interval: Duration,
+    /// Time for one round: connecting, asking everything, reading the answers.
+    #[arg(long, env = "KSIT_ROUND_TIMEOUT", default_value = "10s", value_parser = duration, value_name = "DURATION")]
+    round_timeout: Duration,
+    /// Rounds in a row that must fail for a passing cause (time-out, 5xx, reset) before a cluster is Unreachable.
+    #[arg(long, env = "KSIT_FAILURE_THRESHOLD", default_value_t = 3, value_name = "ROUNDS",
+        value_parser = clap::value_parser!(u32).range(1..=100))]
+    failure_threshold: u32,
+    /// Rounds under way at a time. A round mostly waits for the network: 64 of them at 20 ms each are 3,000 rounds a
+    /// second, and at most a GiB of answers in memory. Failing clusters get at most 30 % of it.
+    #[arg(long, env = "KSIT_MAX_CONCURRENT_RECONCILES", default_value_t = 64, value_name = "ROUNDS",
+        value_parser = clap::value_parser!(u16).range(1..=4096))]
+    max_concurrent_reconciles: u16,
+    /// Connections to clusters that are being made at a time. Handshakes cost CPU.
+    #[arg(long, env = "KSIT_MAX_CONCURRENT_CONNECTS", default_value_t = 32, value_name = "CONNECTIONS",
+        value_parser = clap::value_parser!(u16).range(1..=4096))]
+    max_concurrent_connects: u16,
+    /// Statuses written to the hub in a second at the most; failing ones go first.
+    #[arg(long, env = "KSIT_STATUS_WRITES_PER_SECOND", default_value_t = 100, value_name = "WRITES",
+        value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    status_writes_per_second: u32,
+    /// Where /livez, /readyz and /metrics are served.
+    #[arg(long, env = "KSIT_METRICS_BIND_ADDRESS", default_value = ":8080", value_parser = listen_address,
+        value_name = "ADDRESS")]
+    metrics_bind_address: SocketAddr,
+    /// Time to write what waits after SIGTERM. A second signal ends at once.
+    #[arg(long, env = "KSIT_DRAIN_TIMEOUT", default_value = "10s", value_parser = duration, value_name = "DURATION")]
+    drain_timeout: Duration,
+    /// Allow kubeconfigs that point at this machine, for tests and demos.
+    #[arg(long, env = "KSIT_ALLOW_LOOPBACK_TARGETS")]
+    allow_loopback_targets: bool,
+    /// Text for people, JSON for machines.
+    #[arg(long, env = "KSIT_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
+    /// error, warn, info, debug, trace, or a filter such as info,ksit=debug.
+    #[arg(long, env = "KSIT_LOG_LEVEL", default_value = "info", value_name = "LEVEL")]
+    log_level: String,
+}
+
+pub async fn run(args: Args) -> Result<(), CliError> {
+    init_logs(args.log_format, &args.log_level)?;
+    let config = hub_config(args.kubeconfig.as_ref()).await?;
+    let hub = hub_addresses(&config);
+    let client = Client::try_from(config).map_err(|error| format!("the hub's client: {error}"))?;
+    let version = client.apiserver_version().await.map_err(|error| {
+        format!("the hub does not answer: {error}; check --kubeconfig, and that its API server runs")
+    })?;
+    tracing::info!(version = version.git_version, "connected to the hub");
+    let config = checked(args, hub)?;
+    operator::run(config, client, termination()?).await?;
+    Ok(())
+}
+
+/// What belongs together is checked together.
+fn checked(args: Args, hub: Vec<IpAddr>) -> Result<OperatorConfig, CliError> {
+    if args.round_timeout > args.interval.saturating_mul(10) {
+        return Err("--round-timeout: longer than ten intervals; a cluster would be stale before it has failed".into());
+    }
+    // A hub on this machine is a test or a demo: its clusters are there too, on the same address.
+    let hub = hub.into_iter().filter(|address| !(args.allow_loopback_targets && address.is_loopback())).collect();
+    let hostname = || std::fs::read_to_string("/etc/hostname").ok().map(|name| name.trim().to_owned());
+    let named = args.replica.or_else(|| std::env::var("POD_NAME").ok()).or_else(hostname);
+    Ok(OperatorConfig {
+        replica: named.filter(|name| !name.is_empty()).ok_or("--replica: give this replica a name")?,
+        installation: args.installation,
+        namespaces: args.watch_namespaces.into_iter().filter(|name| !name.is_empty()).collect(),
+        interval: args.interval,
+        round_deadline: args.round_timeout,
+        failure_threshold: args.failure_threshold,
+        max_concurrent_reconciles: args.max_concurrent_reconciles.into(),
+        max_concurrent_connects: args.max_concurrent_connects.into(),
+        status_writes_per_second: args.status_writes_per_second,
+        metrics_address: args.metrics_bind_address,
+        drain_deadline: args.drain_timeout,
+        policy: Policy { allow_loopback: args.allow_loopback_targets, hub },
+    })
+}
+
+async fn hub_config(kubeconfig: Option<&PathBuf>) -> Result<Config, CliError> {
+    let Some(path) = kubeconfig else {
+        return Config::infer()
+            .await
+            .map_err(|error| format!("no hub: {error}; run in a Pod of the hub, or give --kubeconfig").into());
+    };
+    let file = Kubeconfig::read_from(path).map_err(|error| format!("--kubeconfig: {}: {error}", path.display()))?;
+    Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
+        .await
+        .map_err(|error| format!("--kubeconfig: {}: {error}", path.display()).into())
+}
+
+/// No target may be the hub itself: with a ServiceAccount's token for a target, that would be a way around RBAC.
+fn hub_addresses(config: &Config) -> Vec<IpAddr> {
+    let host = config.cluster_url.host().unwrap_or_default().trim_matches(['[', ']']);
+    let resolved = (host, 0).to_socket_addrs().map(|found| found.map(|address| address.ip()).collect());
+    resolved.unwrap_or_default()
+}
+
+/// SIGTERM and SIGINT, as they come.
+fn termination() -> Result<impl Stream<Item = ()> + Unpin, CliError> {
+    let (term, int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(Box::pin(stream::unfold((term, int), |(mut term, mut int)| async move {
+        tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
+        Some(((), (term, int)))
+    })))
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(duration) if duration >= Duration::from_secs(1) => Ok(duration),
+        Ok(_) => Err("must be at least 1s".to_owned()),
+        Err(error) => Err(format!("{error}; write it as 30s or 1m30s")),
+    }
+}
+
+/// `:8080` is every interface, as Go programs have it.
+fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    let full = if text.starts_with(':') { format!("0.0.0.0{text}") } else { text.to_owned() };
+    full.parse().map_err(|_| "write it as :8080 or 127.0.0.1:8080".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_written_as_in_go() {
+        assert_eq!(listen_address(":8080").unwrap(), "0.0.0.0:8080".parse().unwrap());
+        assert_eq!(listen_address("127.0.0.1:0").unwrap(), "127.0.0.1:0".parse().unwrap());
+        assert!(listen_address("8080").is_err());
+    }
+
+    #[test]
+    fn durations_say_what_is_wrong() {
+        assert_eq!(duration("1m30s").unwrap(), Duration::from_secs(90));
+        assert_eq!(duration("10ms").unwrap_err(), "must be at least 1s");
+        assert!(duration("soon").unwrap_err().ends_with("write it as 30s or 1m30s"));
+    }
+}

@@ -1,0 +1,343 @@
+//! What the coordinator knows, and what it makes of a change.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::publish::{integration_write, target_write};
+use super::{CoordinatorContext, NEED_INTEGRATIONS, NEED_TARGETS};
+use crate::api::convert::{self, SpecError, Writer};
+use crate::api::{Integration, IntegrationStatus, IntegrationTarget, IntegrationTargetStatus, LEGACY_FINALIZER};
+use crate::domain::aggregate::{Counts, Summary, summarize};
+use crate::domain::desired::{DesiredIntegration, DesiredTarget, effective_interval};
+use crate::domain::keys::{IntegrationKey, TargetKey};
+use crate::domain::reason::{Failure, Reason};
+use crate::domain::report::TargetReport;
+use crate::domain::verdict::{Phase, Reach, TargetVerdict, ToolVerdict};
+use crate::hub::Change;
+use crate::observability::ReconcileResult;
+
+/// An Integration's status is written at most this often: a thousand clusters may change at once.
+const SUMMARY_GAP: Duration = Duration::from_secs(1);
+
+/// A target is stale when nobody has reported for this many of its intervals.
+const STALE_AFTER: u32 = 3;
+
+pub(super) struct State {
+    context: CoordinatorContext,
+    targets: BTreeMap<TargetKey, Target>,
+    integrations: BTreeMap<IntegrationKey, Tool>,
+    listed: (bool, bool),
+}
+
+struct Target {
+    object: Box<IntegrationTarget>,
+    desired: Result<DesiredTarget, SpecError>,
+    /// What stands on the hub, or is on its way there.
+    status: Option<IntegrationTargetStatus>,
+    /// The newest, unless something has overtaken it. The hub is brought back to it whenever it says otherwise.
+    report: Option<TargetReport>,
+    /// When a report is overdue; from the first sight on.
+    stale_at: Instant,
+}
+
+struct Tool {
+    object: Box<Integration>,
+    desired: DesiredIntegration,
+    status: Option<IntegrationStatus>,
+    /// When it is to be summed up, if something changed.
+    due: Option<Instant>,
+    last: Option<Instant>,
+}
+
+impl State {
+    pub(super) fn new(context: CoordinatorContext) -> Self {
+        Self { context, targets: BTreeMap::new(), integrations: BTreeMap::new(), listed: (false, false) }
+    }
+
+    pub(super) fn is_listed(&self) -> bool {
+        self.listed == (true, true)
+    }
+
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        if self.is_listed() { self.integrations.values().filter_map(|tool| tool.due).min() } else { None }
+    }
+
+    pub(super) fn on_target(&mut self, change: Change<IntegrationTarget>) {
+        match change {
+            Change::Applied(object) => self.apply_target(object),
+            Change::Deleted((namespace, name)) => self.drop_target(&TargetKey::new(namespace, name)),
+            Change::Listed(keys) => {
+                let is_gone = |key: &&TargetKey| !keys.contains(&(key.namespace().to_owned(), key.name().to_owned()));
+                let gone: Vec<TargetKey> = self.targets.keys().filter(is_gone).cloned().collect();
+                gone.iter().for_each(|key| self.drop_target(key));
+                self.listed.0 = true;
+                self.context.health.has(NEED_TARGETS);
+            }
+        }
+    }
+
+    fn apply_target(&mut self, object: Box<IntegrationTarget>) {
+        let metadata = &object.metadata;
+        let key =
+            TargetKey::new(metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default());
+        let desired = convert::target(&object);
+        let former = self.targets.remove(&key);
+        let changed = former.as_ref().is_none_or(|former| former.desired != desired || former.status != object.status);
+        let (stale_at, report) = match former {
+            Some(former) => (former.stale_at, former.report),
+            None => (Instant::now() + self.patience(desired.as_ref().ok(), None), None),
+        };
+        let status = object.status.clone();
+        let broken = desired.as_ref().err().map(|error| Failure::new(Reason::InvalidObject, error.to_string()));
+        self.targets.insert(key.clone(), Target { object, desired, status, report: report.clone(), stale_at });
+        match (broken, report) {
+            (Some(failure), _) => self.overrule(&key, &Reach::Failed(failure)),
+            (None, Some(report)) => self.publish_target(&key, &report.verdict.clone(), Some(report)),
+            (None, None) => {}
+        }
+        if changed {
+            self.mark_namespace(key.namespace());
+        }
+    }
+
+    fn drop_target(&mut self, key: &TargetKey) {
+        if self.targets.remove(key).is_some() {
+            self.mark_namespace(key.namespace());
+        }
+    }
+
+    pub(super) fn on_integration(&mut self, change: Change<Integration>) {
+        match change {
+            Change::Applied(object) => {
+                if object.metadata.finalizers.iter().flatten().any(|name| name == LEGACY_FINALIZER) {
+                    self.context.legacy.post(object.metadata.uid.clone().unwrap_or_default(), object.clone(), false);
+                }
+                let desired = convert::integration(&object);
+                let key = desired.key.clone();
+                let status = object.status.clone();
+                let last = self.integrations.remove(&key).and_then(|former| former.last);
+                self.integrations.insert(key.clone(), Tool { object, desired, status, due: None, last });
+                self.mark(&key);
+            }
+            Change::Deleted((namespace, name)) => self.drop_integration(&IntegrationKey::new(namespace, name)),
+            Change::Listed(keys) => {
+                let is_gone =
+                    |key: &&IntegrationKey| !keys.contains(&(key.namespace().to_owned(), key.name().to_owned()));
+                let gone: Vec<IntegrationKey> = self.integrations.keys().filter(is_gone).cloned().collect();
+                gone.iter().for_each(|key| self.drop_integration(key));
+                self.listed.1 = true;
+                self.context.health.has(NEED_INTEGRATIONS);
+            }
+        }
+    }
+
+    fn drop_integration(&mut self, key: &IntegrationKey) {
+        if let Some(tool) = self.integrations.remove(key) {
+            let labels = [key.namespace(), key.name(), tool.desired.type_name.as_str()];
+            let metrics = &self.context.metrics;
+            let _ = metrics.integration_healthy.remove_label_values(&labels);
+            for phase in Phase::ALL {
+                let labels = [labels[0], labels[1], labels[2], phase.as_str()];
+                let _ = metrics.integration_targets.remove_label_values(&labels);
+            }
+        }
+    }
+
+    pub(super) fn on_report(&mut self, report: TargetReport) {
+        let key = report.target.clone();
+        let Some(target) = self.targets.get(&key) else { return };
+        let patience = self.patience(target.desired.as_ref().ok(), Some(report.next));
+        if let Some(target) = self.targets.get_mut(&key) {
+            target.stale_at = Instant::now() + patience;
+            target.report = Some(report.clone());
+        }
+        self.publish_target(&key, &report.verdict.clone(), Some(report));
+    }
+
+    pub(super) fn on_tick(&mut self) {
+        let now = Instant::now();
+        let stale: Vec<TargetKey> =
+            self.targets.iter().filter(|(_, target)| target.stale_at <= now).map(|(key, _)| key.clone()).collect();
+        for key in stale {
+            self.overrule(&key, &Reach::Stale);
+        }
+        let mut counts = Phase::ALL.map(|phase| (phase, 0));
+        for target in self.targets.values() {
+            let phase = target.status.as_ref().and_then(|status| Phase::parse(status.phase.as_deref()?));
+            for (counted, count) in &mut counts {
+                *count += i64::from(*counted == phase.unwrap_or(Phase::Initializing));
+            }
+        }
+        for (phase, count) in counts {
+            self.context.metrics.targets.with_label_values(&[phase.as_str()]).set(count);
+        }
+        self.context.metrics.status_queue.set(i64::try_from(self.context.statuses.len()).unwrap_or(i64::MAX));
+    }
+
+    /// How long a target may go without a report.
+    fn patience(&self, target: Option<&DesiredTarget>, next: Option<Duration>) -> Duration {
+        let concerned = self.integrations.values().map(|tool| &tool.desired);
+        let interval = match target {
+            Some(target) => effective_interval(concerned.filter(|tool| tool.concerns(target)), self.context.interval),
+            None => self.context.interval,
+        };
+        STALE_AFTER * interval.max(next.unwrap_or_default())
+    }
+
+    /// Says `reach` of the target, whatever was reported.
+    fn overrule(&mut self, key: &TargetKey, reach: &Reach) {
+        if let Some(target) = self.targets.get_mut(key) {
+            target.report = None;
+        }
+        self.publish_target(key, &self.verdict_for_all(key, reach), None);
+    }
+
+    /// The same for every tool on the target, for what concerns the target as a whole.
+    fn verdict_for_all(&self, key: &TargetKey, reach: &Reach) -> TargetVerdict {
+        let Some(Target { desired: Ok(target), .. }) = self.targets.get(key) else {
+            return TargetVerdict { reach: reach.clone(), tools: Vec::new() };
+        };
+        let tool = match reach {
+            Reach::Failed(failure) => {
+                ToolVerdict::without_observations(Phase::Failed, failure.reason, failure.message.clone())
+            }
+            _ => ToolVerdict::without_observations(
+                Phase::Unknown,
+                Reason::Stale,
+                "nobody has reported for three intervals",
+            ),
+        };
+        let concerned = self.integrations.values().filter(|integration| integration.desired.concerns(target));
+        let tools = concerned.map(|integration| (integration.desired.key.clone(), tool.clone())).collect();
+        TargetVerdict { reach: reach.clone(), tools }
+    }
+
+    /// Queues the target's status if it means something new.
+    fn publish_target(&mut self, key: &TargetKey, verdict: &TargetVerdict, report: Option<TargetReport>) {
+        let writer = self.writer();
+        let Some(target) = self.targets.get_mut(key) else { return };
+        let report = report.unwrap_or_else(|| TargetReport {
+            target: key.clone(),
+            verdict: verdict.clone(),
+            generation: target.object.metadata.generation.unwrap_or(0),
+            secret_version: target.status.as_ref().and_then(|status| status.secret_resource_version.clone()),
+            server: target.status.as_ref().and_then(|status| status.server.clone()),
+            reported_by: target.status.as_ref().and_then(|s| s.reported_by.clone()).unwrap_or_default(),
+            epoch: target.status.as_ref().and_then(|status| status.report_epoch).unwrap_or(0),
+            next: Duration::ZERO,
+        });
+        let integrations = &self.integrations;
+        let type_of =
+            |key: &IntegrationKey| integrations.get(key).map(|tool| tool.desired.type_name.clone()).unwrap_or_default();
+        let status = convert::target_status(&report, type_of, target.status.as_ref(), &writer);
+        if target.status.as_ref().is_some_and(|former| convert::has_same_meaning_target(former, &status)) {
+            return;
+        }
+        let former = target.status.replace(status.clone());
+        match target_write(&target.object, former.as_ref(), &status, verdict) {
+            Ok((id, write)) => {
+                let urgent = write.urgent;
+                self.context.statuses.post(id, write, urgent);
+            }
+            Err(error) => tracing::error!(%error, target = %key, "a status can't be made into JSON"),
+        }
+        self.mark_namespace(key.namespace());
+    }
+
+    fn mark_namespace(&mut self, namespace: &str) {
+        let keys: Vec<IntegrationKey> =
+            self.integrations.keys().filter(|key| key.namespace() == namespace).cloned().collect();
+        keys.iter().for_each(|key| self.mark(key));
+    }
+
+    /// Sums the Integration up soon: at once, or a second after the last time.
+    fn mark(&mut self, key: &IntegrationKey) {
+        let now = Instant::now();
+        if let Some(tool) = self.integrations.get_mut(key) {
+            tool.due.get_or_insert_with(|| tool.last.map_or(now, |last| now.max(last + SUMMARY_GAP)));
+        }
+    }
+
+    pub(super) fn summarize_due(&mut self) {
+        let now = Instant::now();
+        let due: Vec<IntegrationKey> = self
+            .integrations
+            .iter()
+            .filter(|(_, tool)| tool.due.is_some_and(|due| due <= now))
+            .map(|(key, _)| key.clone())
+            .collect();
+        for key in due {
+            let started = std::time::Instant::now();
+            self.summarize(&key, now);
+            self.context.metrics.reconciled("integration", ReconcileResult::Success, started.elapsed());
+        }
+    }
+
+    fn summarize(&mut self, key: &IntegrationKey, now: Instant) {
+        let writer = self.writer();
+        let Some(tool) = self.integrations.get(key) else { return };
+        let summary = self.summary(&tool.desired, writer.now);
+        self.measure(key, &tool.desired.type_name, &summary);
+        let Some(tool) = self.integrations.get_mut(key) else { return };
+        (tool.due, tool.last) = (None, Some(now));
+        let status = convert::integration_status(&tool.desired, &summary, tool.status.as_ref(), &writer);
+        if tool.status.as_ref().is_some_and(|former| convert::has_same_meaning_integration(former, &status)) {
+            return;
+        }
+        let former = tool.status.replace(status.clone());
+        match integration_write(&tool.object, former.as_ref(), &status, &summary) {
+            Ok((id, write)) => {
+                let urgent = write.urgent;
+                self.context.statuses.post(id, write, urgent);
+            }
+            Err(error) => tracing::error!(%error, integration = %key, "a status can't be made into JSON"),
+        }
+    }
+
+    fn summary(&self, integration: &DesiredIntegration, now: Timestamp) -> Summary {
+        if let Err(error) = &integration.components {
+            return Summary::without_clusters(Phase::Failed, Reason::InvalidConfig, error.clone());
+        }
+        if !integration.enabled {
+            return Summary::without_clusters(Phase::Paused, Reason::Paused, "enabled is false");
+        }
+        let found = self.targets.values().filter_map(|target| {
+            let desired = target.desired.as_ref().ok().filter(|desired| integration.concerns(desired))?;
+            Some(convert::target_clusters(integration, desired, target.status.as_ref(), now))
+        });
+        summarize(&integration.selection, found.collect())
+    }
+
+    fn measure(&self, key: &IntegrationKey, type_name: &str, summary: &Summary) {
+        let Counts { total: _, running, failed, unknown, initializing, paused, not_installed } = summary.counts;
+        let counts = [
+            (Phase::Running, running),
+            (Phase::Failed, failed),
+            (Phase::Unknown, unknown),
+            (Phase::Initializing, initializing),
+            (Phase::Paused, paused),
+            (Phase::NotInstalled, not_installed),
+        ];
+        let metrics = &self.context.metrics;
+        let labels = [key.namespace(), key.name(), type_name];
+        for (phase, count) in counts {
+            let labels = [labels[0], labels[1], labels[2], phase.as_str()];
+            metrics.integration_targets.with_label_values(&labels).set(i64::from(count));
+        }
+        metrics.integration_healthy.with_label_values(&labels).set(i64::from(summary.phase == Phase::Running));
+    }
+
+    /// The reign is the highest that any status knows: with one replica there is nobody to outrank.
+    fn writer(&self) -> Writer {
+        let of_targets = self.targets.values().filter_map(|target| target.status.as_ref()?.coordinator_term);
+        let of_tools = self.integrations.values().filter_map(|tool| tool.status.as_ref()?.coordinator_term);
+        Writer {
+            term: of_targets.chain(of_tools).max().unwrap_or(1),
+            managed_by: self.context.installation.clone(),
+            now: Timestamp::now(),
+        }
+    }
+}

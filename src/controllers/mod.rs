@@ -1,0 +1,9 @@
+//! The roles of a replica, and what keeps them running.
+//!
+//! ```text
+//! hub watches ─> worker ─ one task a target ─> reports ─> coordinator ─> status queue ─> hub
+//! ```
+
+pub mod coordinator;
+pub mod operator;
+pub mod worker;
