@@ -11,11 +11,13 @@
 pub mod audit;
 pub mod cli;
 mod control_plane;
+pub mod demo;
 mod kubeconfig;
 mod pki;
 mod process;
 pub mod table;
 mod tools;
+pub mod workloads;
 
 pub use control_plane::{Builder, ControlPlane, StartError};
 pub use process::{Process, ProcessError};

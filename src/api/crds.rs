@@ -1,6 +1,8 @@
 //! The CustomResourceDefinitions as they are installed.
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray,
+};
 use kube::CustomResourceExt;
 use kube::core::Rule;
 
@@ -8,7 +10,23 @@ use super::{Integration, IntegrationTarget, ShardMap};
 
 /// All of them, in the order in which they are printed.
 pub fn all() -> Vec<CustomResourceDefinition> {
-    vec![Integration::crd(), IntegrationTarget::crd(), ShardMap::crd()]
+    let mut crds = vec![Integration::crd(), IntegrationTarget::crd(), ShardMap::crd()];
+    for version in crds.iter_mut().flat_map(|crd| &mut crd.spec.versions) {
+        let root = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut());
+        if let Some(status) = root.and_then(|root| root.properties.as_mut()?.get_mut("status")) {
+            strip_defaults(status);
+        }
+    }
+    crds
+}
+
+/// What reads leniently must not make the API server write: a status holds what was said, and nothing else.
+fn strip_defaults(schema: &mut JSONSchemaProps) {
+    schema.default = None;
+    schema.properties.iter_mut().flat_map(|properties| properties.values_mut()).for_each(strip_defaults);
+    if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
+        strip_defaults(items);
+    }
 }
 
 /// One YAML document, as `crds/` holds it.

@@ -218,7 +218,7 @@ fn failed(tools: &[IntegrationKey], failure: Failure) -> TargetVerdict {
 
 /// The cause stays in the message; the count does not, or every further round would mean something new.
 fn unreachable(cause: &Failure) -> Failure {
-    Failure::new(Reason::Unreachable, format!("{}: {}", cause.reason, cause.message))
+    Failure::new(Reason::Unreachable, format!("unreachable: {} ({})", cause.message, cause.reason))
 }
 
 #[cfg(test)]
@@ -250,7 +250,10 @@ mod tests {
             assert_eq!(history.conclude(&[flux()], fault(Reason::TimedOut), 3), before);
         }
         let after = history.conclude(&[flux()], fault(Reason::TimedOut), 3);
-        assert_eq!(after.reach, Reach::Failed(Failure::new(Reason::Unreachable, "TimedOut: api.example:6443")));
+        assert_eq!(
+            after.reach,
+            Reach::Failed(Failure::new(Reason::Unreachable, "unreachable: api.example:6443 (TimedOut)"))
+        );
         assert_eq!(after.tools[0].1.phase, Phase::Failed);
         assert_eq!(after.tools[0].1.reason, Reason::Unreachable);
     }

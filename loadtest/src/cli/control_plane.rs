@@ -13,7 +13,7 @@ pub struct Args {
     workloads: bool,
 }
 
-pub async fn run(args: Args) -> Result<(), Box<dyn std::error::Error>> {
+pub async fn run(args: Args) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let builder = ControlPlane::builder(&args.name);
     let builder = if args.workloads { builder.with_workloads() } else { builder };
     let plane = builder.start().await?;

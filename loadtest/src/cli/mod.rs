@@ -1,6 +1,7 @@
 //! The commands of the `loadtest` program, one file each.
 
 mod control_plane;
+mod demo;
 mod tools;
 
 use clap::{Parser, Subcommand};
@@ -17,11 +18,13 @@ pub struct Cli {
 enum Command {
     Tools(tools::Args),
     ControlPlane(control_plane::Args),
+    Demo(demo::Args),
 }
 
-pub async fn run(cli: Cli) -> Result<(), Box<dyn std::error::Error>> {
+pub async fn run(cli: Cli) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     match cli.command {
         Command::Tools(args) => tools::run(args).await,
         Command::ControlPlane(args) => control_plane::run(args).await,
+        Command::Demo(args) => demo::run(args).await,
     }
 }

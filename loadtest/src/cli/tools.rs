@@ -12,7 +12,7 @@ pub struct Args {
     tools: Vec<Tool>,
 }
 
-pub async fn run(args: Args) -> Result<(), Box<dyn std::error::Error>> {
+pub async fn run(args: Args) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let tools = if args.tools.is_empty() { Tool::ALL.to_vec() } else { args.tools };
     for tool in tools {
         let path = tokio::task::spawn_blocking(move || tool.path()).await??;

@@ -8,13 +8,16 @@
 
 mod argocd;
 mod config;
+mod flux;
+mod istio;
+mod prometheus;
 
 use crate::domain::component::ComponentKind;
 
 pub use config::{ConfigError, components_of};
 
 /// Every built-in tool, in the order in which they are shown. A new tool is one file and one line here.
-pub const TOOLS: &[&Tool] = &[&argocd::TOOL];
+pub const TOOLS: &[&Tool] = &[&argocd::TOOL, &flux::TOOL, &prometheus::TOOL, &istio::TOOL];
 
 /// What a cluster counts as that has nothing of the tool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,0 +1,54 @@
+# Everything that is done with this repository. `make help` lists it.
+
+CARGO ?= cargo
+KEEP ?= 0
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-18s %s\n", $$1, $$2 }'
+
+.PHONY: build
+build: ## Build ksit
+	$(CARGO) build --locked
+
+.PHONY: demo
+demo: ## Show what ksit does, on real API servers; KEEP=1 leaves it running
+	$(CARGO) build --locked --workspace
+	KEEP=$(KEEP) $(CARGO) run --locked --quiet -p loadtest -- demo
+
+.PHONY: tools
+tools: ## Build etcd, the Kubernetes control plane and kwok into the cache, once
+	$(CARGO) run --locked --quiet -p loadtest -- tools
+
+.PHONY: test
+test: test-unit test-integration ## Run unit and integration tests
+
+.PHONY: test-unit
+test-unit: ## Run the tests that need nothing but this repository
+	$(CARGO) test --locked --workspace --lib --bins
+	$(CARGO) test --locked --test architecture
+
+.PHONY: test-integration
+test-integration: tools ## Run the tests against real API servers
+	$(CARGO) build --locked
+	$(CARGO) test --locked -p loadtest --test it
+	$(CARGO) test --locked --test it
+
+.PHONY: manifests
+manifests: ## Regenerate what is generated: crds/
+	$(CARGO) run --locked --quiet -- crds --out crds
+
+.PHONY: fmt
+fmt: ## Format the code
+	$(CARGO) fmt --all
+
+.PHONY: lint
+lint: ## Check format and lints
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+.PHONY: clean
+clean: ## Remove what was built here; the cache of tools stays
+	$(CARGO) clean

@@ -1,0 +1,22 @@
+//! `loadtest demo`
+
+use std::path::PathBuf;
+
+use crate::demo;
+
+/// Show what ksit does, on real API servers that are started for it: five tools on three clusters, a Deployment
+/// scaled to 0, a cluster that stops, and both mended.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The ksit program.
+    #[arg(long, default_value = "target/debug/ksit", value_name = "FILE")]
+    ksit: PathBuf,
+    /// Leave everything running until Ctrl-C, and say how to use it.
+    #[arg(long, env = "KEEP", value_parser = clap::builder::BoolishValueParser::new(), action = clap::ArgAction::Set,
+        default_value = "0", num_args = 0..=1, default_missing_value = "1")]
+    keep: bool,
+}
+
+pub async fn run(args: Args) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    demo::tell(args.ksit, args.keep).await
+}

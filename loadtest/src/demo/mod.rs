@@ -1,0 +1,56 @@
+//! The demo: a hub, three clusters with five tools, and what ksit says when something breaks.
+//!
+//! Every API server is real. The clusters have no controllers; the demo writes the statuses of their workloads.
+
+mod fleet;
+mod story;
+
+use std::path::PathBuf;
+
+use crate::{ControlPlane, Process, StartError};
+
+pub use story::tell;
+
+pub(crate) type DemoError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What runs during the demo. All of it ends when this is dropped.
+pub struct Stage {
+    operator: Process,
+    hub: ControlPlane,
+    targets: Vec<ControlPlane>,
+}
+
+/// The clusters of the demo.
+const CLUSTERS: [&str; 3] = ["berlin", "osaka", "quito"];
+
+/// The namespace of the demo's resources on the hub.
+const NAMESPACE: &str = "fleet";
+
+impl Stage {
+    /// Starts the hub, the clusters, and `ksit operator`.
+    pub async fn set(ksit: PathBuf) -> Result<Self, DemoError> {
+        say("starting a hub and three clusters: etcd and kube-apiserver each, with real TLS");
+        let (hub, targets) = start_planes().await?;
+        say("installing the CRDs, the tools on the clusters, and ksit's resources on the hub");
+        fleet::install_crds(&hub, &ksit).await?;
+        for target in &targets {
+            fleet::install_tools(target).await?;
+        }
+        fleet::install_resources(&hub, &targets).await?;
+        say("starting ksit operator with one replica");
+        let operator = fleet::start_operator(&hub, &ksit)?;
+        Ok(Self { operator, hub, targets })
+    }
+}
+
+/// One after the other would wait; all at once would fight for two cores.
+async fn start_planes() -> Result<(ControlPlane, Vec<ControlPlane>), StartError> {
+    let start = |name: &'static str| ControlPlane::builder(name).start();
+    let (hub, first) = tokio::try_join!(start("hub"), start(CLUSTERS[0]))?;
+    let (second, third) = tokio::try_join!(start(CLUSTERS[1]), start(CLUSTERS[2]))?;
+    Ok((hub, vec![first, second, third]))
+}
+
+fn say(text: &str) {
+    println!("\n==> {text}");
+}

@@ -1,0 +1,96 @@
+//! What happens in the demo, and what is awaited after each step.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use kube::api::{Api, ApiResource, DynamicObject};
+use kube::core::GroupVersionKind;
+use kube::{Client, ResourceExt};
+use tokio::time::{Instant, sleep};
+
+use super::{CLUSTERS, DemoError, NAMESPACE, Stage, say};
+use crate::table;
+use crate::workloads::Workloads;
+
+/// For each step; a loaded machine is slow.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Plays the demo with the `ksit` program at `ksit`. With `keep`, everything stays up until Ctrl-C.
+pub async fn tell(ksit: PathBuf, keep: bool) -> Result<(), DemoError> {
+    let mut stage = Stage::set(ksit).await?;
+    let start = Instant::now();
+    let hub = stage.hub.client().await?;
+    stage.until(&hub, "all tools run on all clusters", &[]).await?;
+
+    say(&format!("on {}, somebody scales argocd-server to 0", CLUSTERS[0]));
+    let workloads = Workloads::new(stage.targets[0].client().await?);
+    workloads.scale("Deployment", "argocd", "argocd-server", 0).await?;
+    let named = ["argocd", CLUSTERS[0], "Deployment argocd/argocd-server"];
+    stage.until(&hub, "the Integration names the cluster and the component", &[("argocd", &named)]).await?;
+
+    say(&format!("the API server of {} stops", CLUSTERS[1]));
+    stage.targets[1].stop_api_server();
+    let down = [CLUSTERS[1], "unreachable"];
+    // Argo CD fails on two clusters now, and its message names the other one.
+    let failing: [(&str, &[&str]); 5] =
+        [("argocd", &[]), ("flux", &down), ("istio", &down), ("prometheus", &down), ("shop", &down)];
+    stage.until(&hub, "the cluster is Unreachable", &failing).await?;
+
+    say("both are mended");
+    workloads.scale("Deployment", "argocd", "argocd-server", 1).await?;
+    stage.targets[1].start_api_server().await?;
+    stage.until(&hub, "all run again", &[]).await?;
+
+    println!("\nThe story took {} s.", start.elapsed().as_secs());
+    if keep {
+        println!("\nTry it yourself, then end it with Ctrl-C:");
+        println!("  export KUBECONFIG={}", stage.hub.kubeconfig_path().display());
+        println!("  kubectl get integrations,integrationtargets -n {NAMESPACE}");
+        for target in &stage.targets {
+            println!("  # cluster {}: --kubeconfig {}", target.name(), target.kubeconfig_path().display());
+        }
+        tokio::signal::ctrl_c().await?;
+    }
+    Ok(())
+}
+
+impl Stage {
+    /// Waits until exactly the Integrations in `failing` have failed, each with a message that has all of its words,
+    /// and all others run. Then shows both tables.
+    async fn until(&mut self, hub: &Client, what: &str, failing: &[(&str, &[&str])]) -> Result<(), DemoError> {
+        let start = Instant::now();
+        while !as_expected(hub, failing).await? {
+            self.operator.check()?;
+            if start.elapsed() > PATIENCE {
+                show(hub).await?;
+                return Err(format!("after {} s it is still not so: {what}", PATIENCE.as_secs()).into());
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+        println!("    {what} ({:.1} s)\n", start.elapsed().as_secs_f64());
+        show(hub).await
+    }
+}
+
+async fn as_expected(hub: &Client, failing: &[(&str, &[&str])]) -> Result<bool, DemoError> {
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("ksit.io", "v1alpha1", "Integration"));
+    let api: Api<DynamicObject> = Api::namespaced_with(hub.clone(), NAMESPACE, &resource);
+    let all = api.list(&Default::default()).await?;
+    Ok(all.iter().all(|integration| {
+        let status = &integration.data["status"];
+        let (phase, message) = (status["phase"].as_str().unwrap_or(""), status["message"].as_str().unwrap_or(""));
+        match failing.iter().find(|(name, _)| *name == integration.name_any()) {
+            None => phase == "Running",
+            Some((_, words)) => phase == "Failed" && words.iter().all(|word| message.contains(word)),
+        }
+    }))
+}
+
+async fn show(hub: &Client) -> Result<(), DemoError> {
+    for (command, plural) in [("integrations", "integrations"), ("integrationtargets", "integrationtargets")] {
+        println!("$ kubectl get {command} -n {NAMESPACE}");
+        let path = format!("/apis/ksit.io/v1alpha1/namespaces/{NAMESPACE}/{plural}");
+        println!("{}", table::get(hub, &path).await?);
+    }
+    Ok(())
+}
