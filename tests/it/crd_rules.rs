@@ -1,0 +1,134 @@
+//! What the API server refuses because the CRDs say so.
+
+use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
+use serde_json::{Value, json};
+
+use crate::kit::World;
+
+fn refusal(result: Result<DynamicObject, kube::Error>) -> String {
+    match result {
+        Err(kube::Error::Api(status)) => format!("{} {}", status.code, status.message),
+        other => panic!("taken, though it should have been refused: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn specs_that_make_no_sense_are_refused_at_apply() {
+    let world = World::new("crd-specs").await;
+    let deployment = json!({ "kind": "Deployment", "name": "web" });
+    let rows: [(&str, Value, &str); 16] = [
+        ("Integration", json!({ "type": "argo" }), "spec.type: Unsupported value: \"argo\""),
+        ("Integration", json!({}), "spec.type: Required value"),
+        ("Integration", json!({ "type": "custom" }), "type custom needs at least one entry in components"),
+        ("Integration", json!({ "type": "custom", "components": [] }), "type custom needs at least one entry"),
+        ("Integration", json!({ "type": "flux", "components": [deployment] }), "components goes with type custom only"),
+        ("Integration", json!({ "type": "custom", "components": [deployment] }), "each component needs a namespace"),
+        (
+            "Integration",
+            json!({ "type": "custom", "components": [{ "kind": "Pod", "name": "x", "namespace": "y" }] }),
+            "spec.components[0].kind: Unsupported value: \"Pod\"",
+        ),
+        (
+            "Integration",
+            json!({ "type": "custom", "components": [{ "kind": "Deployment", "name": "", "namespace": "y" }] }),
+            "spec.components[0].name",
+        ),
+        ("Integration", json!({ "type": "flux", "targetClusters": [""] }), "spec.targetClusters[0]"),
+        ("Integration", json!({ "type": "flux", "interval": "soon" }), "spec.interval"),
+        ("Integration", json!({ "type": "flux", "interval": "10ms" }), "interval must be from 1s to 24h"),
+        ("Integration", json!({ "type": "flux", "whenAbsent": "Ignore" }), "spec.whenAbsent: Unsupported value"),
+        ("Integration", json!({ "type": "flux", "autoInstall": { "enabled": true } }), "ksit only reads clusters"),
+        ("IntegrationTarget", json!({ "clusterName": "" }), "spec.clusterName"),
+        ("IntegrationTarget", json!({}), "spec.clusterName: Required value"),
+        ("IntegrationTarget", json!({ "clusterName": "c", "pausedUntil": "tomorrow" }), "spec.pausedUntil"),
+    ];
+    for (kind, spec, words) in rows {
+        let message = refusal(world.apply(kind, "bad", spec.clone()).await);
+        assert!(message.contains(words), "{spec}: {message}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_reference_shows_is_taken() {
+    let world = World::new("crd-good").await;
+    world
+        .integration(
+            "all",
+            json!({
+                "type": "custom", "enabled": true, "targetClusters": ["a"], "interval": "1m30s",
+                "targetSelector": { "matchExpressions": [{ "key": "env", "operator": "In", "values": ["prod"] }] },
+                "config": { "namespace": "web" }, "whenAbsent": "NotInstalled",
+                "components": [
+                    { "kind": "Deployment", "name": "web", "optional": true, "minReady": 2 },
+                    { "kind": "CustomResourceDefinition", "name": "things.example.com" },
+                ],
+            }),
+        )
+        .await;
+    let target = json!({ "clusterName": "a", "kubeconfigSecretRef": { "name": "s" }, "paused": true,
+        "pausedUntil": "2030-01-31T08:00:00Z" });
+    world.apply("IntegrationTarget", "a", target).await.unwrap();
+}
+
+/// Whoever led before must not overwrite what the present coordinator has said, whatever way it tries.
+#[tokio::test]
+async fn a_status_of_a_former_coordinator_is_refused() {
+    let world = World::new("crd-term").await;
+    for (kind, spec) in
+        [("IntegrationTarget", json!({ "clusterName": "c" })), ("Integration", json!({ "type": "flux" }))]
+    {
+        world.apply(kind, "x", spec).await.unwrap();
+        let api = world.api(kind);
+        let merge = |status: Value| Patch::Merge(json!({ "status": status }));
+        let none = PatchParams::default();
+        // A status without a term, as the Go toolkit wrote it, is adopted.
+        api.patch_status("x", &none, &merge(json!({ "message": "old" }))).await.unwrap();
+        api.patch_status("x", &none, &merge(json!({ "coordinatorTerm": 7, "message": "new" }))).await.unwrap();
+        let stale = api.get("x").await.unwrap();
+        api.patch_status("x", &none, &merge(json!({ "coordinatorTerm": 8 }))).await.unwrap();
+
+        let fenced = "status.coordinatorTerm never falls";
+        for status in [json!({ "coordinatorTerm": 7 }), json!({ "coordinatorTerm": null }), Value::Null] {
+            let message = refusal(api.patch_status("x", &none, &merge(status.clone())).await);
+            assert!(message.contains(fenced), "{kind} {status}: {message}");
+        }
+        let force = PatchParams::apply("stranger").force();
+        let applied = json!({ "apiVersion": "ksit.io/v1alpha1", "kind": kind, "metadata": { "name": "x" },
+            "status": { "coordinatorTerm": 3 } });
+        let message = refusal(api.patch_status("x", &force, &Patch::Apply(applied)).await);
+        assert!(message.contains(fenced), "{kind} apply: {message}");
+        let message = refusal(api.replace_status("x", &PostParams::default(), &stale).await);
+        assert!(message.starts_with("409 "), "{kind} stale: {message}");
+    }
+}
+
+#[tokio::test]
+async fn the_shard_map_goes_forward_only() {
+    let world = World::new("crd-map").await;
+    let coordinator = |nonce: &str| json!({ "name": "ksit-0", "podUid": "u", "nonce": nonce });
+    let map = |term: i64, epoch: i64, nonce: &str, slots: &str| {
+        json!({ "term": term, "epoch": epoch, "coordinator": coordinator(nonce),
+            "members": [{ "name": "ksit-0", "podUid": "u", "nonce": "a", "slots": slots }] })
+    };
+    let api: Api<DynamicObject> = world.api("ShardMap");
+    let write = async |spec: Value| world.apply("ShardMap", "map", spec).await;
+    write(map(5, 10, "a", "000-3ff")).await.unwrap();
+    let stale = api.get("map").await.unwrap();
+    write(map(5, 11, "a", "000-1ff")).await.unwrap();
+
+    let rows = [
+        (map(4, 12, "a", "000-1ff"), "term never falls"),
+        (map(1_000_006, 12, "a", "000-1ff"), "term grows by at most 1000000 at once"),
+        (map(9_007_199_254_740_992, 12, "a", "000-1ff"), "spec.term"),
+        (map(5, 11, "a", "200-3ff"), "epoch grows with every change of the map"),
+        (map(5, 10, "a", "000-1ff"), "epoch grows with every change of the map"),
+        (map(5, 12, "b", "000-1ff"), "a term has one claimant"),
+    ];
+    for (spec, words) in rows {
+        let message = refusal(write(spec.clone()).await);
+        assert!(message.contains(words), "{spec}: {message}");
+    }
+    let message = refusal(api.replace("map", &PostParams::default(), &stale).await);
+    assert!(message.starts_with("409 "), "{message}");
+    write(map(6, 12, "b", "200-3ff")).await.unwrap();
+}

@@ -1,0 +1,73 @@
+//! What the tests share: one hub and one cluster, and for each test a namespace and an operator of its own.
+
+mod world;
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{Api, Patch, PatchParams};
+use kube::runtime::conditions::is_crd_established;
+use kube::runtime::wait::await_condition;
+use kube::{Client, ResourceExt};
+use loadtest::ControlPlane;
+use loadtest::workloads::Workloads;
+use tokio::sync::OnceCell;
+
+pub use world::{World, condition};
+
+/// The hub, with ksit's CRDs as `crds/` has them.
+pub async fn hub() -> &'static ControlPlane {
+    static HUB: OnceCell<ControlPlane> = OnceCell::const_new();
+    HUB.get_or_init(|| async {
+        let hub = ControlPlane::builder("hub").start().await.unwrap();
+        install_crds(&hub.client().await.unwrap()).await;
+        hub
+    })
+    .await
+}
+
+/// A cluster without controllers: tests write the statuses of workloads.
+pub async fn target() -> &'static ControlPlane {
+    static TARGET: OnceCell<ControlPlane> = OnceCell::const_new();
+    TARGET.get_or_init(|| async { ControlPlane::builder("target").start().await.unwrap() }).await
+}
+
+async fn install_crds(client: &Client) {
+    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/crds");
+    for file in std::fs::read_dir(folder).unwrap() {
+        let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+        let crd: CustomResourceDefinition = serde_saphyr::from_str(&text).unwrap();
+        let params = PatchParams::apply("test").force();
+        api.patch(&crd.name_any(), &params, &Patch::Apply(&crd)).await.unwrap();
+        await_condition(api.clone(), &crd.name_any(), is_crd_established()).await.unwrap();
+    }
+}
+
+/// Flux on the shared cluster, in a namespace of its own.
+pub async fn install_flux(namespace: &str) -> Workloads {
+    let workloads = Workloads::new(target().await.client().await.unwrap());
+    workloads.namespace(namespace).await.unwrap();
+    for name in ["source-controller", "kustomize-controller", "helm-controller", "notification-controller"] {
+        workloads.workload("Deployment", namespace, name, &BTreeMap::new(), 1).await.unwrap();
+    }
+    workloads
+}
+
+/// Lets `user` do on the shared cluster what `rules` say, in `namespace` alone.
+pub async fn grant(user: &str, namespace: &str, rules: serde_json::Value) {
+    use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+    use serde_json::json;
+    let client = target().await.client().await.unwrap();
+    let params = PatchParams::apply("test").force();
+    let role = json!({ "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
+        "metadata": { "name": user }, "rules": rules });
+    let roles: Api<Role> = Api::namespaced(client.clone(), namespace);
+    roles.patch(user, &params, &Patch::Apply(role)).await.unwrap();
+    let binding = json!({ "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+        "metadata": { "name": user },
+        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": user },
+        "subjects": [{ "apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user }] });
+    let bindings: Api<RoleBinding> = Api::namespaced(client, namespace);
+    bindings.patch(user, &params, &Patch::Apply(binding)).await.unwrap();
+}

@@ -1,0 +1,213 @@
+//! One test's namespace on the hub, and its operator.
+
+use std::path::Path;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use ksit::api::{Integration, IntegrationTarget};
+use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams};
+use kube::core::GroupVersionKind;
+use kube::{Client, Resource, ResourceExt};
+use loadtest::Process;
+use loadtest::workloads::Workloads;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
+
+/// For anything that is awaited; the machine may be busy.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub struct World {
+    pub namespace: String,
+    pub client: Client,
+    operator: Option<Process>,
+    dir: TempDir,
+}
+
+impl World {
+    /// A namespace of its own on the shared hub; no operator yet.
+    pub async fn new(namespace: &str) -> Self {
+        let client = super::hub().await.client().await.unwrap();
+        Workloads::new(client.clone()).namespace(namespace).await.unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        Self { namespace: namespace.to_owned(), client, operator: None, dir }
+    }
+
+    /// Starts `ksit operator` for this namespace: a round a second.
+    pub async fn start_operator(&mut self, flags: &[&str]) {
+        let hub = super::hub().await.kubeconfig_path().display().to_string();
+        let namespace = format!("--watch-namespaces={}", self.namespace);
+        let usual = [
+            "operator",
+            "--kubeconfig",
+            &hub,
+            &namespace,
+            "--replica=ksit-0",
+            "--interval=1s",
+            "--round-timeout=2s",
+            "--allow-loopback-targets",
+            "--log-level=debug,hyper=info,h2=info,rustls=info,kube=info,tower=info",
+            "--metrics-bind-address=127.0.0.1:0",
+        ];
+        let args: Vec<String> = usual.iter().chain(flags).map(|arg| (*arg).to_owned()).collect();
+        let program = Path::new(env!("CARGO_BIN_EXE_ksit"));
+        self.operator = Some(Process::start("ksit", program, &args, &[], &self.log_path(), None).unwrap());
+    }
+
+    pub fn operator(&self) -> &Process {
+        self.operator.as_ref().unwrap()
+    }
+
+    pub fn take_operator(&mut self) -> Process {
+        self.operator.take().unwrap()
+    }
+
+    fn log_path(&self) -> std::path::PathBuf {
+        self.dir.path().join("ksit.log")
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    /// What one of the operator's own endpoints answers: status line, headers and body.
+    pub async fn ask_operator(&self, path: &str) -> String {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let line = "serving /livez, /readyz and /metrics";
+        let address = eventually("the operator's address", async || {
+            let log = self.log();
+            let line = log.lines().find(|text| text.contains(line))?;
+            Some(line.split("address=").nth(1)?.split_whitespace().next()?.to_owned())
+        })
+        .await;
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: ksit\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    pub async fn secret(&self, name: &str, data: Value) {
+        let api: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
+        let secret = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": name }, "stringData": data });
+        api.patch(name, &params(), &Patch::Apply(secret)).await.unwrap();
+    }
+
+    /// An IntegrationTarget, and the Secret with its kubeconfig.
+    pub async fn target(&self, name: &str, kubeconfig: &str) {
+        self.secret(&format!("{name}-kubeconfig"), json!({ "kubeconfig": kubeconfig })).await;
+        self.apply("IntegrationTarget", name, json!({ "clusterName": name })).await.unwrap();
+    }
+
+    pub async fn integration(&self, name: &str, spec: Value) {
+        self.apply("Integration", name, spec).await.unwrap();
+    }
+
+    /// Server-side apply of a resource of ksit.
+    pub async fn apply(&self, kind: &str, name: &str, spec: Value) -> Result<DynamicObject, kube::Error> {
+        let object =
+            json!({ "apiVersion": "ksit.io/v1alpha1", "kind": kind, "metadata": { "name": name }, "spec": spec });
+        self.api(kind).patch(name, &params(), &Patch::Apply(object)).await
+    }
+
+    pub fn api(&self, kind: &str) -> Api<DynamicObject> {
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("ksit.io", "v1alpha1", kind));
+        Api::namespaced_with(self.client.clone(), &self.namespace, &resource)
+    }
+
+    pub async fn delete<K>(&self, name: &str)
+    where
+        K: Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + DeserializeOwned
+            + std::fmt::Debug,
+    {
+        let api: Api<K> = Api::namespaced(self.client.clone(), &self.namespace);
+        api.delete(name, &DeleteParams::default()).await.unwrap();
+    }
+
+    /// The target, once `wanted` is true of it.
+    pub async fn until_target(&self, name: &str, wanted: impl Fn(&IntegrationTarget) -> bool) -> IntegrationTarget {
+        self.until(name, wanted).await
+    }
+
+    pub async fn until_integration(&self, name: &str, wanted: impl Fn(&Integration) -> bool) -> Integration {
+        self.until(name, wanted).await
+    }
+
+    async fn until<K>(&self, name: &str, wanted: impl Fn(&K) -> bool) -> K
+    where
+        K: Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + DeserializeOwned
+            + std::fmt::Debug,
+    {
+        let api: Api<K> = Api::namespaced(self.client.clone(), &self.namespace);
+        let start = Instant::now();
+        loop {
+            let object = api.get(name).await.unwrap();
+            if wanted(&object) {
+                return object;
+            }
+            assert!(start.elapsed() < PATIENCE, "still so of {name}: {object:#?}\n{}", self.log());
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// The target's phase is `phase`, and its `Reachable` condition has `reason`.
+    pub async fn until_reach(&self, name: &str, reason: &str) -> IntegrationTarget {
+        self.until_target(name, |target| condition(target, "Reachable").is_some_and(|c| c.reason == reason)).await
+    }
+
+    pub async fn until_phase(&self, integration: &str, phase: &str) -> Integration {
+        self.until_integration(integration, |object| {
+            object.status.as_ref().and_then(|status| status.phase.as_deref()) == Some(phase)
+        })
+        .await
+    }
+
+    /// Every byte that ksit shows anywhere: statuses, Events, log, metrics.
+    pub async fn everything_shown(&self) -> String {
+        let mut all = String::new();
+        for kind in ["Integration", "IntegrationTarget"] {
+            for object in self.api(kind).list(&Default::default()).await.unwrap() {
+                all.push_str(&format!("{} {}\n", object.name_any(), object.data["status"]));
+            }
+        }
+        let events: Api<Event> = Api::namespaced(self.client.clone(), &self.namespace);
+        for event in events.list(&Default::default()).await.unwrap() {
+            all.push_str(&serde_json::to_string(&event).unwrap());
+        }
+        all + &self.log() + &self.ask_operator("/metrics").await
+    }
+
+    pub async fn events(&self) -> Vec<Event> {
+        let events: Api<Event> = Api::namespaced(self.client.clone(), &self.namespace);
+        events.list(&Default::default()).await.unwrap().items
+    }
+}
+
+/// A condition of a target's status.
+pub fn condition<'a>(target: &'a IntegrationTarget, type_: &str) -> Option<&'a Condition> {
+    target.status.as_ref()?.conditions.iter().find(|condition| condition.type_ == type_)
+}
+
+/// What `look` finds, as soon as it finds something.
+pub async fn eventually<T>(what: &str, look: impl AsyncFn() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(start.elapsed() < PATIENCE, "waited in vain for {what}");
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+fn params() -> PatchParams {
+    PatchParams::apply("test").force()
+}

@@ -1,0 +1,11 @@
+//! Tests against real API servers: one binary, so that it is linked once and its planes are shared.
+
+#![allow(clippy::unwrap_used, reason = "a test that can't go on should say where")]
+
+mod crd_rules;
+mod faults;
+mod faulty_targets;
+mod kit;
+mod lifecycle;
+mod round_cost;
+mod takeover;
