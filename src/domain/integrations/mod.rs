@@ -10,6 +10,7 @@
 //! fixtures of `tests/it/manifests` hold them, version by version, with their sources.
 
 mod argocd;
+mod cert_manager;
 mod config;
 mod config_error;
 mod flux;
@@ -29,6 +30,7 @@ pub const TOOLS: &[&Tool] = &[
     &flux::TOOL,
     &prometheus::TOOL,
     &istio::TOOL,
+    &cert_manager::TOOL,
 ];
 
 /// A tool as data: what its official manifests and its usual Helm charts put on a cluster.

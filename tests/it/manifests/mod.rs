@@ -13,6 +13,7 @@
 
 mod argocd;
 mod build;
+mod cert_manager;
 mod flux;
 mod found;
 mod istio;
@@ -84,7 +85,7 @@ enum Kind {
 
 /// Every fixture, tool by tool.
 pub fn all() -> Vec<Fixture> {
-    [argocd::FACTS, flux::FACTS, prometheus::FACTS, istio::FACTS]
+    [argocd::FACTS, flux::FACTS, prometheus::FACTS, istio::FACTS, cert_manager::FACTS]
         .concat()
         .into_iter()
         .map(|facts| serde_json::from_str(facts).expect("a fixture"))
