@@ -17,8 +17,10 @@ use crate::targets::Policy;
 /// Run one replica of the operator against a hub cluster.
 ///
 /// It watches Integrations and IntegrationTargets on the hub, reads every target with the kubeconfig of its Secret
-/// (it never writes there), and keeps the statuses on the hub. Every flag can be given by its environment variable.
+/// (it never writes there), and keeps the statuses on the hub. Every flag can be given by its environment variable;
+/// of a flag given twice the last counts.
 #[derive(Debug, clap::Args)]
+#[command(args_override_self = true)]
 pub struct Args {
     /// Kubeconfig of the hub; default: the Pod's own, else what kubectl would use.
     #[arg(long, env = "KSIT_KUBECONFIG", value_name = "FILE")]

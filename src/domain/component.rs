@@ -61,7 +61,9 @@ pub enum Presence {
 /// so that two revisions of istiod are two things to look at.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Finder {
-    /// Alternatives: an object matches if it carries every pair of any one of them.
+    /// Alternatives: an object matches if it satisfies every pair of any one of them. A wanted value is the value
+    /// itself, `prefix*` for any value that begins so, or `!value` for "absent or something else"; neither sign may
+    /// stand in a real label value, so nothing is ambiguous.
     pub labels: Vec<BTreeMap<String, String>>,
     /// Exact names.
     pub names: Vec<String>,
@@ -72,11 +74,70 @@ impl Finder {
         Self { labels: Vec::new(), names: vec![name.into()] }
     }
 
+    /// The objects of the component among all of its kind in its namespace.
+    pub fn pick<'a, T>(
+        &self,
+        objects: &'a [T],
+        name: impl Fn(&T) -> &str,
+        labels: impl Fn(&T) -> &BTreeMap<String, String>,
+    ) -> Vec<&'a T> {
+        let labelled: Vec<&T> = objects.iter().filter(|object| self.matches_labels(labels(object))).collect();
+        if !labelled.is_empty() {
+            return labelled;
+        }
+        objects.iter().filter(|object| self.matches_name(name(object))).collect()
+    }
+
     pub fn matches_labels(&self, labels: &BTreeMap<String, String>) -> bool {
-        self.labels.iter().any(|wanted| wanted.iter().all(|(key, value)| labels.get(key) == Some(value)))
+        self.labels.iter().any(|wanted| wanted.iter().all(|(key, value)| satisfies(labels.get(key), value)))
     }
 
     pub fn matches_name(&self, name: &str) -> bool {
         self.names.iter().any(|wanted| wanted == name)
+    }
+}
+
+/// Whether a label (`None` where the object has no such key) has the wanted value, as [`Finder::labels`] writes it.
+fn satisfies(found: Option<&String>, wanted: &str) -> bool {
+    if let Some(unwanted) = wanted.strip_prefix('!') {
+        return found.is_none_or(|value| value != unwanted);
+    }
+    match (found, wanted.strip_suffix('*')) {
+        (None, _) => false,
+        (Some(value), Some(prefix)) => value.starts_with(prefix),
+        (Some(value), None) => value == wanted,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn a_wanted_value_may_be_exact_a_prefix_or_a_refusal() {
+        let finder = Finder {
+            labels: vec![labels(&[("chart", "gateway-*"), ("istio", "!egress")]), labels(&[("app", "x")])],
+            names: Vec::new(),
+        };
+        assert!(finder.matches_labels(&labels(&[("chart", "gateway-1.2"), ("istio", "zebra")])));
+        assert!(finder.matches_labels(&labels(&[("chart", "gateway-1.2")])));
+        assert!(!finder.matches_labels(&labels(&[("chart", "gateway-1.2"), ("istio", "egress")])));
+        assert!(!finder.matches_labels(&labels(&[("istio", "zebra")])));
+        assert!(finder.matches_labels(&labels(&[("app", "x"), ("other", "y")])));
+        assert!(!finder.matches_labels(&labels(&[("app", "xx")])));
+    }
+
+    #[test]
+    fn names_count_only_where_no_object_has_the_labels() {
+        let finder = Finder { labels: vec![labels(&[("app", "x")])], names: vec!["x".to_owned()] };
+        let named = ("x", BTreeMap::new());
+        let labelled = ("zebra", labels(&[("app", "x")]));
+        let objects = [named.clone(), labelled.clone()];
+        assert_eq!(finder.pick(&objects, |o| o.0, |o| &o.1), [&labelled]);
+        assert_eq!(finder.pick(&objects[..1], |o| o.0, |o| &o.1), [&named]);
     }
 }

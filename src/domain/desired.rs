@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::aggregate::Selection;
 use super::component::Component;
-use super::integrations::WhenAbsent;
+use super::evaluate::WhenAbsent;
 use super::keys::{IntegrationKey, TargetKey};
 
 /// One `Integration`.

@@ -1,11 +1,18 @@
 //! From what a target answered to what is said of one tool on it. One evaluator serves all tools.
 
 use super::component::Component;
-use super::integrations::WhenAbsent;
 use super::judge::judge;
 use super::reason::Reason;
 use super::snapshot::{Answer, Query, Snapshot};
 use super::verdict::{ComponentState, Observation, Phase, ToolVerdict};
+
+/// What a cluster counts as that has nothing of the tool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WhenAbsent {
+    #[default]
+    Failed,
+    NotInstalled,
+}
 
 /// Failing components that the message of a verdict names; the observations have all.
 const NAMED_IN_MESSAGE: usize = 3;

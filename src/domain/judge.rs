@@ -25,11 +25,7 @@ fn each<T>(
     identity: impl Fn(&T) -> (&String, &std::collections::BTreeMap<String, String>),
     judge_one: impl Fn(&Component, &Snapshot, &T) -> Finding,
 ) -> Finding {
-    let by_label = objects.iter().filter(|object| component.finder.matches_labels(identity(object).1));
-    let mut found: Vec<&T> = by_label.collect();
-    if found.is_empty() {
-        found = objects.iter().filter(|object| component.finder.matches_name(identity(object).0)).collect();
-    }
+    let found = component.finder.pick(objects, |object| identity(object).0, |object| identity(object).1);
     if found.is_empty() {
         return absent(component, snapshot);
     }

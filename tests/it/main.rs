@@ -3,9 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test that can't go on should say where")]
 
 mod crd_rules;
-mod faults;
 mod faulty_targets;
 mod kit;
 mod lifecycle;
+mod manifests;
 mod round_cost;
 mod takeover;

@@ -10,6 +10,7 @@ use crate::api::{ComponentSpec, Integration, IntegrationTarget, KubeconfigSecret
 use crate::domain::aggregate::Selection;
 use crate::domain::component::{Component, ComponentKind, Finder, Presence};
 use crate::domain::desired::{DesiredIntegration, DesiredTarget};
+use crate::domain::evaluate;
 use crate::domain::integrations::{self, TOOLS, Tool};
 use crate::domain::keys::{IntegrationKey, TargetKey};
 use crate::domain::selector::{Requirement, Selector};
@@ -69,8 +70,8 @@ pub fn integration(object: &Integration) -> DesiredIntegration {
         },
         components,
         when_absent: match spec.when_absent {
-            WhenAbsent::Failed => integrations::WhenAbsent::Failed,
-            WhenAbsent::NotInstalled => integrations::WhenAbsent::NotInstalled,
+            WhenAbsent::Failed => evaluate::WhenAbsent::Failed,
+            WhenAbsent::NotInstalled => evaluate::WhenAbsent::NotInstalled,
         },
         interval: interval.unwrap_or_default(),
         wants_install: spec.auto_install.as_ref().and_then(|auto| auto.enabled).unwrap_or(false),

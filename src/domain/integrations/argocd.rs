@@ -1,11 +1,11 @@
-//! Argo CD: official manifests (also HA) and the chart argo-cd carry the same `app.kubernetes.io/name`.
+//! Argo CD, as its `install.yaml` and `ha/install.yaml` and the chart `argo-cd` install it.
 
 use super::{Part, Tool};
 use crate::domain::component::ComponentKind::{Deployment, Service, StatefulSet};
 
 const NAME: &str = "app.kubernetes.io/name";
 
-pub(super) const TOOL: Tool = Tool {
+pub const TOOL: Tool = Tool {
     name: "argocd",
     title: "Argo CD",
     namespace: "argocd",
@@ -14,15 +14,19 @@ pub(super) const TOOL: Tool = Tool {
         Part::required(Deployment, "argocd-repo-server").labelled(&[&[(NAME, "argocd-repo-server")]]),
         Part::required(StatefulSet, "argocd-application-controller")
             .labelled(&[&[(NAME, "argocd-application-controller")]]),
+        // With dynamic cluster distribution the controller is a Deployment; `config` then says which is required.
+        Part::optional(Deployment, "argocd-application-controller")
+            .labelled(&[&[(NAME, "argocd-application-controller")]]),
+        // The metrics Services have names of their own in this label, so they don't match.
         Part::required(Service, "argocd-server").labelled(&[&[(NAME, "argocd-server")]]),
         Part::required(Service, "argocd-repo-server").labelled(&[&[(NAME, "argocd-repo-server")]]),
         Part::optional(Deployment, "argocd-dex-server").labelled(&[&[(NAME, "argocd-dex-server")]]),
         Part::optional(Deployment, "argocd-redis").labelled(&[&[(NAME, "argocd-redis")]]),
+        // The chart takes its highly available Redis from the chart `redis-ha`, which labels in another way.
         Part::optional(StatefulSet, "argocd-redis-ha-server")
-            // The chart's redis-ha is a chart of its own, with labels of its own.
             .labelled(&[&[(NAME, "argocd-redis-ha")], &[("app", "redis-ha")]]),
         Part::optional(Deployment, "argocd-redis-ha-haproxy")
-            .labelled(&[&[(NAME, "argocd-redis-ha-haproxy")], &[("app", "redis-ha-haproxy")]]),
+            .labelled(&[&[(NAME, "argocd-redis-ha-haproxy")], &[("app", "redis-ha"), ("component", "haproxy")]]),
         Part::optional(Deployment, "argocd-applicationset-controller")
             .labelled(&[&[(NAME, "argocd-applicationset-controller")]]),
         Part::optional(Deployment, "argocd-notifications-controller")

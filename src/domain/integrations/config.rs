@@ -1,12 +1,22 @@
 //! `spec.config` worked into a tool's components.
+//!
+//! | key | meaning |
+//! |---|---|
+//! | `namespace`, `namespace.<component>` | where to look |
+//! | `name.<component>` | the exact name of the object, in place of labels and usual names |
+//! | `minReady`, `minReady.<component>` | how many Pods or endpoints must be ready at the least |
+//! | `required`, `optional`, `ignore` | components by name, separated by commas |
+//!
+//! A name that two kinds share (Deployment and Service `argocd-server`) means both; `Service/argocd-server` means one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use super::{Part, Tool};
+use super::config_error::nearest;
+use super::{ConfigError, Part, Tool, names};
 use crate::domain::component::{Component, ComponentKind, Finder, Presence};
 
-/// Keys that manifests of the Go toolkit have. They changed nothing about its checks, and change nothing here.
-const LEGACY: &[&str] = &[
+/// The keys of the Go toolkit that its manifests carry and that had no effect on its health checks either.
+const WITHOUT_EFFECT: &[&str] = &[
     "enableAlerts",
     "enableMTLS",
     "enableTracing",
@@ -18,243 +28,196 @@ const LEGACY: &[&str] = &[
     "secretKey",
     "secretName",
     "serverURL",
+    "token",
     "url",
 ];
 
-/// What is wrong with `spec.config`. Every message names the key.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ConfigError {
-    #[error("spec.config: {key:?} is not known for type {tool}; known are: {known}")]
-    UnknownKey { key: String, tool: &'static str, known: &'static str },
-    #[error("spec.config: {key:?} speaks of no component of {tool}; components are: {components}")]
-    UnknownComponent { key: String, tool: &'static str, components: String },
-    #[error("spec.config: {key}: {value:?} is not {wanted}")]
-    BadValue { key: String, value: String, wanted: &'static str },
-}
+const KEYS: &str = "namespace, namespace.<component>, name.<component>, minReady, minReady.<component>, required, \
+                    optional, ignore";
 
-const KNOWN: &str =
-    "namespace, minReady, required, optional, ignore, namespace.COMPONENT, name.COMPONENT, minReady.COMPONENT";
-
-/// The components of `tool` as `config` wants them.
+/// The components that an integration of this tool expects on every target.
 pub fn components_of(tool: &Tool, config: &BTreeMap<String, String>) -> Result<Vec<Component>, ConfigError> {
-    let config = Config { tool, map: config };
-    config.check_keys()?;
-    let required = config.names("required")?;
-    let optional = config.names("optional")?;
-    let ignored = config.names("ignore")?;
-    tool.parts
-        .iter()
-        .filter(|part| !ignored.contains(part.name))
-        .map(|part| {
-            let presence = match part.optional && !required.contains(part.name) || optional.contains(part.name) {
-                true => Presence::Optional,
-                false => Presence::Required,
-            };
-            config.component(part, presence)
-        })
-        .collect()
+    let mut drafts = Drafts::new(tool, config)?;
+    // The exact `Kind/name` has the last word, whatever the order of the keys.
+    let (exact, common): (Vec<_>, Vec<_>) = config.iter().partition(|(key, _)| key.contains('/'));
+    for (key, value) in common.into_iter().chain(exact) {
+        drafts.apply(key, value)?;
+    }
+    drafts.finish()
 }
 
-struct Config<'a> {
+/// The keys of a `config` that are accepted for the Go toolkit's sake and do nothing.
+pub fn keys_without_effect(config: &BTreeMap<String, String>) -> Vec<&str> {
+    config.keys().map(String::as_str).filter(|key| WITHOUT_EFFECT.contains(key)).collect()
+}
+
+/// A tool's components while `config` is being worked in.
+struct Drafts<'a> {
     tool: &'a Tool,
-    map: &'a BTreeMap<String, String>,
+    /// Each with the list that spoke of it, if one did.
+    drafts: Vec<(Component, Option<&'static str>)>,
 }
 
-impl Config<'_> {
-    fn check_keys(&self) -> Result<(), ConfigError> {
-        for key in self.map.keys() {
-            match key.split_once('.') {
-                None if matches!(key.as_str(), "namespace" | "minReady" | "required" | "optional" | "ignore") => {}
-                None if LEGACY.contains(&key.as_str()) => {}
-                Some(("namespace" | "name" | "minReady", component)) => self.check_component(key, component)?,
-                _ => {
-                    return Err(ConfigError::UnknownKey { key: key.clone(), tool: self.tool.name, known: KNOWN });
+impl<'a> Drafts<'a> {
+    fn new(tool: &'a Tool, config: &BTreeMap<String, String>) -> Result<Self, ConfigError> {
+        // The Go toolkit took an empty namespace for the usual one.
+        let namespace = match config.get("namespace").map(String::as_str) {
+            None | Some("") => tool.namespace,
+            Some(value) => checked("namespace", value, names::check_label)?,
+        };
+        let min_ready = config.get("minReady").map_or(Ok(1), |value| positive("minReady", value))?;
+        let drafts = tool.parts.iter().map(|part| (draft(part, namespace, min_ready), None)).collect();
+        Ok(Self { tool, drafts })
+    }
+
+    fn apply(&mut self, key: &str, value: &str) -> Result<(), ConfigError> {
+        let (field, component) = match key.split_once('.') {
+            Some((field, component)) => (field, Some(component)),
+            None => (key, None),
+        };
+        match (field, component) {
+            // Both are in every draft already.
+            ("namespace" | "minReady", None) => Ok(()),
+            ("required", None) => self.list(key, value, "required"),
+            ("optional", None) => self.list(key, value, "optional"),
+            ("ignore", None) => self.list(key, value, "ignore"),
+            ("namespace", Some(name)) => {
+                let namespace = checked(key, value, names::check_label)?;
+                self.change_placed(key, name, |component| namespace.clone_into(&mut component.namespace))
+            }
+            ("minReady", Some(name)) => {
+                let min_ready = positive(key, value)?;
+                self.change_placed(key, name, |component| component.min_ready = min_ready)
+            }
+            ("name", Some(name)) => {
+                let exact = checked(key, value, names::check_subdomain)?;
+                for index in self.select(key, name)? {
+                    self.drafts[index].0.finder = Finder::by_name(exact);
                 }
+                Ok(())
+            }
+            _ if WITHOUT_EFFECT.contains(&key) => Ok(()),
+            _ => Err(self.unknown_key(key)),
+        }
+    }
+
+    fn list(&mut self, key: &str, value: &str, list: &'static str) -> Result<(), ConfigError> {
+        for name in value.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+            for index in self.select(key, name)? {
+                let (component, said) = &mut self.drafts[index];
+                match *said {
+                    Some(other) if other != list => {
+                        let component = component.name.clone();
+                        return Err(ConfigError::Contradiction { component, one: other, other: list });
+                    }
+                    _ => *said = Some(list),
+                }
+                component.presence = if list == "required" { Presence::Required } else { Presence::Optional };
             }
         }
         Ok(())
     }
 
-    fn check_component(&self, key: &str, component: &str) -> Result<(), ConfigError> {
-        if self.tool.parts.iter().any(|part| part.name == component) {
-            return Ok(());
-        }
-        let mut components: Vec<&str> = self.tool.parts.iter().map(|part| part.name).collect();
-        components.dedup();
-        let key = key.to_owned();
-        Err(ConfigError::UnknownComponent { key, tool: self.tool.name, components: components.join(", ") })
-    }
-
-    /// A comma-separated list of component names.
-    fn names(&self, key: &str) -> Result<BTreeSet<&str>, ConfigError> {
-        let list = self.map.get(key).map(String::as_str).unwrap_or_default();
-        let names: BTreeSet<&str> = list.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
-        names.iter().try_for_each(|name| self.check_component(&format!("{key}: {name}"), name))?;
-        Ok(names)
-    }
-
-    fn component(&self, part: &Part, presence: Presence) -> Result<Component, ConfigError> {
-        let namespace = match part.kind {
-            ComponentKind::Crd => String::new(),
-            _ => self
-                .value("namespace", part, "a namespace: lower-case letters, digits and -", is_label)?
-                .unwrap_or(self.tool.namespace)
-                .to_owned(),
-        };
-        let own_name = format!("name.{}", part.name);
-        let finder = match self.map.get(&own_name) {
-            Some(name) => Finder::by_name(checked(&own_name, name, "the name of an object", is_name)?),
-            None => finder(part),
-        };
-        let min_ready =
-            self.value("minReady", part, "a whole number from 1 to 100000", |text| count(text).is_some())?;
-        Ok(Component {
-            kind: part.kind,
-            name: part.name.to_owned(),
-            namespace,
-            finder,
-            presence,
-            min_ready: min_ready.and_then(count).unwrap_or(1),
-        })
-    }
-
-    /// The value for one component, else for all.
-    fn value(
-        &self,
+    /// Changes what only things in a namespace have.
+    fn change_placed(
+        &mut self,
         key: &str,
-        part: &Part,
-        wanted: &'static str,
-        is_good: impl Fn(&str) -> bool,
-    ) -> Result<Option<&str>, ConfigError> {
-        let own = format!("{key}.{}", part.name);
-        for key in [own.as_str(), key] {
-            if let Some(value) = self.map.get(key) {
-                return checked(key, value, wanted, is_good).map(Some);
+        name: &str,
+        mut change: impl FnMut(&mut Component),
+    ) -> Result<(), ConfigError> {
+        let mut changed = false;
+        for index in self.select(key, name)? {
+            let component = &mut self.drafts[index].0;
+            if component.kind != ComponentKind::Crd {
+                change(component);
+                changed = true;
             }
         }
-        Ok(None)
+        if changed { Ok(()) } else { Err(ConfigError::ClusterScoped { key: key.to_owned() }) }
+    }
+
+    /// Which components a name of the user's means; at least one.
+    fn select(&self, key: &str, wanted: &str) -> Result<Vec<usize>, ConfigError> {
+        let (kind, name) = match wanted.split_once('/') {
+            Some((kind, name)) => (Some(kind), name),
+            None => (None, wanted),
+        };
+        let means = |component: &Component| {
+            component.name == name && kind.is_none_or(|kind| component.kind.as_str().eq_ignore_ascii_case(kind))
+        };
+        let found: Vec<usize> = (0..self.drafts.len()).filter(|index| means(&self.drafts[*index].0)).collect();
+        if found.is_empty() {
+            return Err(ConfigError::UnknownComponent {
+                key: key.to_owned(),
+                component: wanted.to_owned(),
+                tool: self.tool.name,
+                nearest: nearest(name, self.names()).filter(|nearest| nearest != name),
+                components: self.names().join(", "),
+            });
+        }
+        Ok(found)
+    }
+
+    /// The components' names, each once, in the tool's order.
+    fn names(&self) -> Vec<&'static str> {
+        let mut names = Vec::new();
+        for part in self.tool.parts {
+            if !names.contains(&part.name) {
+                names.push(part.name);
+            }
+        }
+        names
+    }
+
+    fn unknown_key(&self, key: &str) -> ConfigError {
+        let mut candidates: Vec<String> =
+            ["namespace", "minReady", "required", "optional", "ignore"].map(str::to_owned).to_vec();
+        for field in ["namespace", "name", "minReady"] {
+            candidates.extend(self.names().iter().map(|name| format!("{field}.{name}")));
+        }
+        let candidates = candidates.iter().map(String::as_str).chain(WITHOUT_EFFECT.iter().copied());
+        ConfigError::UnknownKey {
+            key: key.to_owned(),
+            nearest: nearest(key, candidates),
+            keys: KEYS,
+            components: self.names().join(", "),
+        }
+    }
+
+    fn finish(self) -> Result<Vec<Component>, ConfigError> {
+        let kept: Vec<Component> =
+            self.drafts.into_iter().filter(|(_, said)| *said != Some("ignore")).map(|(draft, _)| draft).collect();
+        if kept.is_empty() { Err(ConfigError::NothingLeft { tool: self.tool.name }) } else { Ok(kept) }
     }
 }
 
-fn checked<'v>(
-    key: &str,
-    value: &'v str,
-    wanted: &'static str,
-    is_good: impl Fn(&str) -> bool,
-) -> Result<&'v str, ConfigError> {
-    if is_good(value) {
-        return Ok(value);
-    }
-    Err(ConfigError::BadValue { key: key.to_owned(), value: value.to_owned(), wanted })
-}
-
-fn finder(part: &Part) -> Finder {
+/// A part as it is without any `config` of its own.
+fn draft(part: &Part, namespace: &str, min_ready: u32) -> Component {
     let owned = |set: &&[(&str, &str)]| set.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-    Finder {
-        labels: part.labels.iter().map(owned).collect(),
-        names: std::iter::once(part.name).chain(part.names.iter().copied()).map(str::to_owned).collect(),
+    Component {
+        kind: part.kind,
+        name: part.name.to_owned(),
+        namespace: if part.kind == ComponentKind::Crd { String::new() } else { namespace.to_owned() },
+        finder: Finder {
+            labels: part.labels.iter().map(owned).collect(),
+            names: std::iter::once(part.name).chain(part.names.iter().copied()).map(str::to_owned).collect(),
+        },
+        presence: if part.optional { Presence::Optional } else { Presence::Required },
+        min_ready,
     }
 }
 
-fn count(text: &str) -> Option<u32> {
-    text.parse().ok().filter(|count| (1..=100_000).contains(count))
+fn checked<'v>(key: &str, value: &'v str, check: fn(&str) -> Result<(), &'static str>) -> Result<&'v str, ConfigError> {
+    check(value).map(|()| value).map_err(|expected| bad(key, value, expected))
 }
 
-/// RFC 1123 label, as namespaces are.
-fn is_label(text: &str) -> bool {
-    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    !text.is_empty() && text.len() <= 63 && text.bytes().all(inner) && !text.starts_with('-') && !text.ends_with('-')
+fn positive(key: &str, value: &str) -> Result<u32, ConfigError> {
+    value.parse().ok().filter(|number| *number > 0).ok_or_else(|| bad(key, value, "a whole number, 1 or more"))
 }
 
-/// RFC 1123 subdomain, as most objects are.
-fn is_name(text: &str) -> bool {
-    text.len() <= 253 && text.split('.').all(is_label)
+fn bad(key: &str, value: &str, expected: &'static str) -> ConfigError {
+    ConfigError::BadValue { key: key.to_owned(), value: value.to_owned(), expected }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn with(tool: &str, pairs: &[(&str, &str)]) -> Result<Vec<Component>, ConfigError> {
-        let map = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        components_of(Tool::named(tool).unwrap(), &map)
-    }
-
-    fn complaint(tool: &str, pairs: &[(&str, &str)]) -> String {
-        with(tool, pairs).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn without_config_it_is_where_it_usually_is() {
-        for tool in super::super::TOOLS {
-            let components = components_of(tool, &BTreeMap::new()).unwrap();
-            assert!(components.iter().any(|component| component.presence == Presence::Required), "{}", tool.name);
-            for component in components.iter().filter(|component| component.kind != ComponentKind::Crd) {
-                assert_eq!(component.namespace, tool.namespace);
-            }
-        }
-    }
-
-    #[test]
-    fn everything_can_be_set_for_all_or_for_one() {
-        let found = with(
-            "istio",
-            &[
-                ("namespace", "mesh"),
-                ("namespace.istio-ingressgateway", "edge"),
-                ("name.istio-ingressgateway", "zebra"),
-                ("minReady", "2"),
-                ("minReady.ztunnel", "3"),
-                ("required", "istio-ingressgateway, ztunnel"),
-                ("optional", "istiod"),
-                ("ignore", "istio-cni-node,istio-egressgateway"),
-            ],
-        )
-        .unwrap();
-        let part = |name: &str| found.iter().find(|component| component.name == name);
-        let gateway = part("istio-ingressgateway").unwrap();
-        assert_eq!((gateway.namespace.as_str(), gateway.presence, gateway.min_ready), ("edge", Presence::Required, 2));
-        assert_eq!(gateway.finder, Finder::by_name("zebra"));
-        let istiod = part("istiod").unwrap();
-        assert_eq!((istiod.namespace.as_str(), istiod.presence), ("mesh", Presence::Optional));
-        assert_eq!(part("ztunnel").unwrap().min_ready, 3);
-        assert!(part("istio-cni-node").is_none());
-    }
-
-    #[test]
-    fn a_name_that_two_kinds_have_addresses_both() {
-        let found = with("argocd", &[("name.argocd-server", "front")]).unwrap();
-        assert_eq!(found.iter().filter(|component| component.finder == Finder::by_name("front")).count(), 2);
-    }
-
-    #[test]
-    fn manifests_of_the_go_toolkit_go_on_working() {
-        let pairs = [("serverURL", "https://x"), ("insecure", "true"), ("namespace", "argocd"), ("secretName", "t")];
-        assert_eq!(with("argocd", &pairs), with("argocd", &[]));
-    }
-
-    #[test]
-    fn what_is_wrong_is_named_with_what_is_known() {
-        assert_eq!(
-            complaint("flux", &[("namespce", "x")]),
-            "spec.config: \"namespce\" is not known for type flux; known are: namespace, minReady, required, optional, \
-             ignore, namespace.COMPONENT, name.COMPONENT, minReady.COMPONENT"
-        );
-        assert_eq!(
-            complaint("flux", &[("minReady.server", "1")]),
-            "spec.config: \"minReady.server\" speaks of no component of flux; components are: source-controller, \
-             kustomize-controller, helm-controller, notification-controller, image-reflector-controller, \
-             image-automation-controller"
-        );
-        assert!(complaint("flux", &[("ignore", "serve")]).contains("\"ignore: serve\" speaks of no component"));
-        assert_eq!(
-            complaint("flux", &[("minReady", "0")]),
-            "spec.config: minReady: \"0\" is not a whole number from 1 to 100000"
-        );
-        assert_eq!(
-            complaint("flux", &[("namespace", "A/../b")]),
-            "spec.config: namespace: \"A/../b\" is not a namespace: lower-case letters, digits and -"
-        );
-        assert!(complaint("flux", &[("name.helm-controller", "?")]).contains("is not the name of an object"));
-    }
-}
+mod tests;

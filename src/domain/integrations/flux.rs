@@ -1,24 +1,24 @@
-//! Flux: `flux install`, its manifests and the chart flux2 keep the names of the controllers.
+//! Flux, as `flux install`, its `install.yaml` and the chart `flux2` install it.
 
 use super::{Part, Tool};
 use crate::domain::component::ComponentKind::Deployment;
 
-const PART_OF: (&str, &str) = ("app.kubernetes.io/part-of", "flux");
 const COMPONENT: &str = "app.kubernetes.io/component";
+const FLUX: (&str, &str) = ("app.kubernetes.io/part-of", "flux");
 
-pub(super) const TOOL: Tool = Tool {
+pub const TOOL: Tool = Tool {
     name: "flux",
     title: "Flux",
     namespace: "flux-system",
     parts: &[
-        Part::required(Deployment, "source-controller").labelled(&[&[PART_OF, (COMPONENT, "source-controller")]]),
-        Part::required(Deployment, "kustomize-controller").labelled(&[&[PART_OF, (COMPONENT, "kustomize-controller")]]),
-        Part::required(Deployment, "helm-controller").labelled(&[&[PART_OF, (COMPONENT, "helm-controller")]]),
+        Part::required(Deployment, "source-controller").labelled(&[&[(COMPONENT, "source-controller"), FLUX]]),
+        Part::required(Deployment, "kustomize-controller").labelled(&[&[(COMPONENT, "kustomize-controller"), FLUX]]),
+        Part::required(Deployment, "helm-controller").labelled(&[&[(COMPONENT, "helm-controller"), FLUX]]),
         Part::required(Deployment, "notification-controller")
-            .labelled(&[&[PART_OF, (COMPONENT, "notification-controller")]]),
+            .labelled(&[&[(COMPONENT, "notification-controller"), FLUX]]),
         Part::optional(Deployment, "image-reflector-controller")
-            .labelled(&[&[PART_OF, (COMPONENT, "image-reflector-controller")]]),
+            .labelled(&[&[(COMPONENT, "image-reflector-controller"), FLUX]]),
         Part::optional(Deployment, "image-automation-controller")
-            .labelled(&[&[PART_OF, (COMPONENT, "image-automation-controller")]]),
+            .labelled(&[&[(COMPONENT, "image-automation-controller"), FLUX]]),
     ],
 };

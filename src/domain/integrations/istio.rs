@@ -1,25 +1,27 @@
-//! Istio: `istioctl install` and the charts base, istiod, gateway, cni and ztunnel; several revisions side by side.
+//! Istio, as `istioctl install` and the charts `base`, `istiod`, `gateway`, `cni` and `ztunnel` install it.
 
 use super::{Part, Tool};
 use crate::domain::component::ComponentKind::{Crd, DaemonSet, Deployment, Service};
 
-pub(super) const TOOL: Tool = Tool {
+pub const TOOL: Tool = Tool {
     name: "istio",
     title: "Istio",
     namespace: "istio-system",
     parts: &[
+        // Every revision: `istiod-canary` carries the label too, and its Service, and those of revision tags.
         Part::required(Deployment, "istiod").labelled(&[&[("app", "istiod")]]),
         Part::required(Service, "istiod").labelled(&[&[("app", "istiod")]]),
-        Part::optional(Deployment, "istio-ingressgateway")
-            .labelled(&[&[("istio", "ingressgateway")], &[("istio", "ingress")]])
-            .also_named(&["istio-ingress"]),
-        Part::optional(Deployment, "istio-egressgateway")
-            .labelled(&[&[("istio", "egressgateway")], &[("istio", "egress")]])
-            .also_named(&["istio-egress"]),
-        Part::optional(DaemonSet, "ztunnel").labelled(&[&[("app", "ztunnel")]]),
+        // The chart `gateway` labels after its release. What doesn't say that it is for egress is taken for ingress.
+        Part::optional(Deployment, "istio-ingressgateway").labelled(&[
+            &[("istio", "ingressgateway")],
+            &[("helm.sh/chart", "gateway-*"), ("istio", "!egressgateway")],
+        ]),
+        Part::optional(Deployment, "istio-egressgateway").labelled(&[&[("istio", "egressgateway")]]),
+        Part::optional(DaemonSet, "ztunnel").labelled(&[&[("app.kubernetes.io/name", "ztunnel")]]),
         Part::optional(DaemonSet, "istio-cni-node").labelled(&[&[("k8s-app", "istio-cni-node")]]),
-        Part::optional(Crd, "gateways.networking.istio.io"),
         Part::optional(Crd, "virtualservices.networking.istio.io"),
+        Part::optional(Crd, "gateways.networking.istio.io"),
         Part::optional(Crd, "destinationrules.networking.istio.io"),
+        Part::optional(Crd, "authorizationpolicies.security.istio.io"),
     ],
 };

@@ -5,27 +5,33 @@
 //!                             ├─ config ─> Vec<Component> ─> evaluate
 //! spec.components (custom)  ──┘
 //! ```
+//!
+//! Labels and names in the data are those that the tools' own install manifests and usual Helm charts carry; the
+//! fixtures of `tests/it/manifests` hold them, version by version, with their sources.
 
 mod argocd;
+mod cert_manager;
 mod config;
+mod config_error;
 mod flux;
 mod istio;
+pub mod names;
 mod prometheus;
 
 use crate::domain::component::ComponentKind;
 
-pub use config::{ConfigError, components_of};
+pub use config::{components_of, keys_without_effect};
+pub use config_error::ConfigError;
 
-/// Every built-in tool, in the order in which they are shown. A new tool is one file and one line here.
-pub const TOOLS: &[&Tool] = &[&argocd::TOOL, &flux::TOOL, &prometheus::TOOL, &istio::TOOL];
-
-/// What a cluster counts as that has nothing of the tool.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum WhenAbsent {
-    #[default]
-    Failed,
-    NotInstalled,
-}
+/// Every built-in tool, in the order in which they are shown. A new tool is one file and two lines here.
+#[rustfmt::skip]
+pub const TOOLS: &[&Tool] = &[
+    &argocd::TOOL,
+    &flux::TOOL,
+    &prometheus::TOOL,
+    &istio::TOOL,
+    &cert_manager::TOOL,
+];
 
 /// A tool as data: what its official manifests and its usual Helm charts put on a cluster.
 #[derive(Debug)]
@@ -51,7 +57,8 @@ pub struct Part {
     pub kind: ComponentKind,
     pub name: &'static str,
     pub optional: bool,
-    /// Alternatives, each a set of labels that one object carries.
+    /// Alternatives, each a set of labels that one object carries, written as
+    /// [`Finder::labels`](crate::domain::component::Finder::labels) says.
     pub labels: &'static [&'static [(&'static str, &'static str)]],
     /// Exact names for objects that carry no labels; `name` itself always counts.
     pub names: &'static [&'static str],

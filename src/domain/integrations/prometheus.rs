@@ -1,37 +1,34 @@
-//! Prometheus as kube-prometheus and the chart kube-prometheus-stack install it, with the operator.
+//! Prometheus with its operator, as kube-prometheus and the chart `kube-prometheus-stack` install it.
 //!
-//! The operator makes the StatefulSets of Prometheus and Alertmanager; they carry the labels of their resources, and
-//! since 0.64 `managed-by` and `operator.prometheus.io/*`
-//! (<https://github.com/prometheus-operator/prometheus-operator>, `pkg/prometheus` and `pkg/alertmanager`).
+//! The StatefulSets are made by the operator, which hands the labels of the `Prometheus` or `Alertmanager` resource
+//! down to them and, depending on its version, adds its own.
 
 use super::{Part, Tool};
 use crate::domain::component::ComponentKind::{DaemonSet, Deployment, StatefulSet};
 
 const NAME: &str = "app.kubernetes.io/name";
+const COMPONENT: &str = "app.kubernetes.io/component";
 
-pub(super) const TOOL: Tool = Tool {
+pub const TOOL: Tool = Tool {
     name: "prometheus",
     title: "Prometheus",
     namespace: "monitoring",
     parts: &[
         Part::required(Deployment, "prometheus-operator").labelled(&[
-            &[(NAME, "prometheus-operator"), ("app.kubernetes.io/component", "controller")],
-            &[("app.kubernetes.io/component", "prometheus-operator")],
+            &[(NAME, "prometheus-operator"), (COMPONENT, "controller")],
+            &[(COMPONENT, "prometheus-operator")],
             &[("app", "kube-prometheus-stack-operator")],
         ]),
+        // Every Prometheus server of the namespace; agents carry another mode.
         Part::required(StatefulSet, "prometheus")
             .labelled(&[
                 &[("operator.prometheus.io/mode", "server")],
-                &[(NAME, "prometheus"), ("app.kubernetes.io/component", "prometheus")],
+                &[(NAME, "prometheus"), (COMPONENT, "prometheus")],
                 &[("app", "kube-prometheus-stack-prometheus")],
             ])
             .also_named(&["prometheus-k8s"]),
         Part::required(StatefulSet, "alertmanager")
-            .labelled(&[
-                &[(NAME, "alertmanager"), ("app.kubernetes.io/component", "alert-router")],
-                &[(NAME, "alertmanager"), ("managed-by", "prometheus-operator")],
-                &[("app", "kube-prometheus-stack-alertmanager")],
-            ])
+            .labelled(&[&[(NAME, "alertmanager")], &[("app", "kube-prometheus-stack-alertmanager")]])
             .also_named(&["alertmanager-main"]),
         Part::optional(Deployment, "grafana").labelled(&[&[(NAME, "grafana")]]),
         Part::optional(Deployment, "kube-state-metrics").labelled(&[&[(NAME, "kube-state-metrics")]]),

@@ -1,0 +1,96 @@
+//! What can be wrong with `spec.config`, in words that say what to write instead.
+
+use thiserror::Error;
+
+/// Each variant names the key. Values of unknown keys are not repeated: they might be anything, also a secret.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum ConfigError {
+    #[error(
+        "config has no key {}{}; the keys are {keys}; <component> is one of {components}",
+        shown(.key), meant(.nearest)
+    )]
+    UnknownKey { key: String, nearest: Option<String>, keys: &'static str, components: String },
+
+    #[error(
+        "config key {} names {}, which is no component of {tool}{}; the components are {components}",
+        shown(.key), shown(.component), meant(.nearest)
+    )]
+    UnknownComponent { key: String, component: String, tool: &'static str, nearest: Option<String>, components: String },
+
+    #[error("config key {} is {}, but must be {expected}", shown(.key), shown(.value))]
+    BadValue { key: String, value: String, expected: &'static str },
+
+    #[error("config key {} has no meaning: a CustomResourceDefinition has neither namespace nor Pods", shown(.key))]
+    ClusterScoped { key: String },
+
+    #[error("config names {component} under both `{one}` and `{other}`")]
+    Contradiction { component: String, one: &'static str, other: &'static str },
+
+    #[error("config key `ignore` leaves no component of {tool} to check")]
+    NothingLeft { tool: &'static str },
+}
+
+/// Quoted, and cut where the user's text is so long that it would bury the message.
+fn shown(text: &str) -> String {
+    const LONGEST: usize = 80;
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{:?}…", &text[..end]),
+        None => format!("{text:?}"),
+    }
+}
+
+fn meant(nearest: &Option<String>) -> String {
+    nearest.as_ref().map_or_else(String::new, |word| format!(" (did you mean {word:?}?)"))
+}
+
+/// The candidate that is the fewest edits away, if it is near enough to be what was meant.
+pub(super) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    // Beyond this nobody mistyped anything, and the table below would grow with the user's text.
+    if word.len() > 128 {
+        return None;
+    }
+    let word: Vec<char> = word.to_lowercase().chars().collect();
+    candidates
+        .into_iter()
+        .map(|candidate| (edits(&word, &candidate.to_lowercase().chars().collect::<Vec<_>>()), candidate))
+        .min_by_key(|(distance, _)| *distance)
+        .filter(|(distance, _)| *distance <= (word.len() / 3).clamp(1, 4))
+        .map(|(_, candidate)| candidate.to_owned())
+}
+
+/// Levenshtein's distance, one row at a time.
+fn edits(from: &[char], to: &[char]) -> usize {
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (i, a) in from.iter().enumerate() {
+        let mut diagonal = i;
+        row[0] = i + 1;
+        for (j, b) in to.iter().enumerate() {
+            let replaced = diagonal + usize::from(a != b);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[to.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_near_word_is_offered() {
+        let words = ["namespace", "minReady", "required", "name.argocd-server"];
+        assert_eq!(nearest("namspace", words).as_deref(), Some("namespace"));
+        assert_eq!(nearest("minready", words).as_deref(), Some("minReady"));
+        assert_eq!(nearest("name.argocd-sever", words).as_deref(), Some("name.argocd-server"));
+        assert_eq!(nearest("replicas", words), None);
+        assert_eq!(nearest("", words), None);
+        assert_eq!(nearest(&"x".repeat(100_000), words), None);
+    }
+
+    #[test]
+    fn long_text_is_cut_between_characters() {
+        let error = ConfigError::BadValue { key: "namespace".into(), value: "ä".repeat(500), expected: "short" };
+        assert!(error.to_string().chars().count() < 150, "{error}");
+    }
+}

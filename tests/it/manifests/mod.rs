@@ -1,0 +1,129 @@
+//! What the tools' own install manifests and usual Helm charts put on a cluster: kinds, names, labels, counts.
+//!
+//! ```text
+//! facts/<tool>/*.json ── all() ──> Fixture ── objects() ──> manifests for a real API server
+//!                                        └─── found ──────> what each component of the tool must find
+//! ```
+//!
+//! The files hold facts, looked up in the sources that they name; nothing of the manifests themselves is copied. Each
+//! object's labels are its own plus the fixture's `labels`, which all of its objects share. Left out are Jobs, what
+//! has no Pods, and labels of Pods that neither a selector nor a Service asks for. The charts were rendered under the
+//! release name `zebra`, so that nothing is found by a lucky name. Workloads that only an operator makes stand in as
+//! that operator names and labels them; the object's own `source` says where that is written.
+
+mod argocd;
+mod build;
+mod cert_manager;
+mod flux;
+mod found;
+mod istio;
+mod prometheus;
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+/// One install of one tool.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fixture {
+    /// The `spec.type` of the Integration that should see it.
+    pub tool: String,
+    /// Tells it from the tool's other fixtures.
+    pub name: String,
+    /// As upstream writes it; of a chart also the application's.
+    pub version: String,
+    /// Where the facts were read.
+    pub source: String,
+    /// How it was installed, where that is not plain.
+    #[serde(default)]
+    pub note: Option<String>,
+    /// Where its objects are unless they say otherwise.
+    pub namespace: String,
+    /// The `spec.config` that the Integration needs for it.
+    pub config: BTreeMap<String, String>,
+    labels: BTreeMap<String, String>,
+    objects: Vec<Object>,
+    /// The names of its CustomResourceDefinitions.
+    pub crds: Vec<String>,
+    /// By `Kind/component`: the names of the objects that the component must find, and no others.
+    pub found: BTreeMap<String, Vec<String>>,
+}
+
+/// One workload or Service.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Object {
+    kind: Kind,
+    name: String,
+    #[serde(default)]
+    namespace: Option<String>,
+    #[serde(default)]
+    replicas: Option<u32>,
+    labels: BTreeMap<String, String>,
+    /// Of a workload, its Pods carry these too.
+    selector: BTreeMap<String, String>,
+    /// What a workload's Pods carry beside the selector.
+    #[serde(default)]
+    pod: BTreeMap<String, String>,
+    #[serde(default)]
+    headless: bool,
+    /// Where the facts of this one were read, if elsewhere.
+    #[serde(default)]
+    #[expect(dead_code, reason = "for the reader of the file")]
+    source: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+enum Kind {
+    Deployment,
+    StatefulSet,
+    DaemonSet,
+    Service,
+}
+
+/// Every fixture, tool by tool.
+pub fn all() -> Vec<Fixture> {
+    [argocd::FACTS, flux::FACTS, prometheus::FACTS, istio::FACTS, cert_manager::FACTS]
+        .concat()
+        .into_iter()
+        .map(|facts| serde_json::from_str(facts).expect("a fixture"))
+        .collect()
+}
+
+impl Fixture {
+    /// `argocd install-v3.5.1`, with the note if there is one, for messages.
+    pub fn title(&self) -> String {
+        let note = self.note.as_ref().map_or_else(String::new, |note| format!(" ({note})"));
+        format!("{} {}{note}", self.tool, self.name)
+    }
+
+    /// The namespaces that its objects need, the tool's own first.
+    pub fn namespaces(&self) -> Vec<&str> {
+        let mut names = vec![self.namespace.as_str()];
+        for object in &self.objects {
+            let namespace = self.namespace_of(object);
+            if !names.contains(&namespace) {
+                names.push(namespace);
+            }
+        }
+        names
+    }
+
+    /// Complete manifests, in an order in which they can be applied: namespaces, CRDs, workloads, Services.
+    pub fn objects(&self) -> Vec<Value> {
+        let namespaces = self.namespaces().into_iter().map(build::namespace);
+        let crds = self.crds.iter().map(|name| build::crd(name));
+        let objects = self.objects.iter().map(|object| build::object(self, object));
+        namespaces.chain(crds).chain(objects).collect()
+    }
+
+    fn namespace_of<'a>(&'a self, object: &'a Object) -> &'a str {
+        object.namespace.as_deref().unwrap_or(&self.namespace)
+    }
+
+    fn labels_of(&self, object: &Object) -> BTreeMap<String, String> {
+        self.labels.clone().into_iter().chain(object.labels.clone()).collect()
+    }
+}
