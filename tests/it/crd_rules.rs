@@ -3,7 +3,7 @@
 use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
-use crate::kit::World;
+use crate::kit::{World, with_validation};
 
 fn refusal(result: Result<DynamicObject, kube::Error>) -> String {
     match result {
@@ -15,6 +15,7 @@ fn refusal(result: Result<DynamicObject, kube::Error>) -> String {
 #[tokio::test]
 async fn specs_that_make_no_sense_are_refused_at_apply() {
     let world = World::new("crd-specs").await;
+    let _strict = with_validation().await;
     let deployment = json!({ "kind": "Deployment", "name": "web" });
     let rows: [(&str, Value, &str); 16] = [
         ("Integration", json!({ "type": "argo" }), "spec.type: Unsupported value: \"argo\""),
@@ -51,6 +52,7 @@ async fn specs_that_make_no_sense_are_refused_at_apply() {
 #[tokio::test]
 async fn what_the_reference_shows_is_taken() {
     let world = World::new("crd-good").await;
+    let _strict = with_validation().await;
     world
         .integration(
             "all",
@@ -74,6 +76,7 @@ async fn what_the_reference_shows_is_taken() {
 #[tokio::test]
 async fn a_status_of_a_former_coordinator_is_refused() {
     let world = World::new("crd-term").await;
+    let _strict = with_validation().await;
     for (kind, spec) in
         [("IntegrationTarget", json!({ "clusterName": "c" })), ("Integration", json!({ "type": "flux" }))]
     {
@@ -105,6 +108,7 @@ async fn a_status_of_a_former_coordinator_is_refused() {
 #[tokio::test]
 async fn the_shard_map_goes_forward_only() {
     let world = World::new("crd-map").await;
+    let _strict = with_validation().await;
     let coordinator = |nonce: &str| json!({ "name": "ksit-0", "podUid": "u", "nonce": nonce });
     let map = |term: i64, epoch: i64, nonce: &str, slots: &str| {
         json!({ "term": term, "epoch": epoch, "coordinator": coordinator(nonce),

@@ -1,1 +1,218 @@
-//! x
+//! Targets, Secrets and Integrations that come, change and go.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Secret;
+use ksit::api::{Integration, IntegrationTarget};
+use kube::api::{Patch, PatchParams};
+use serde_json::json;
+
+use crate::kit::{World, condition, eventually, install_flux, target, without_validation};
+
+async fn flux_world(name: &str) -> (World, loadtest::workloads::Workloads) {
+    let mut world = World::new(name).await;
+    let workloads = install_flux(name).await;
+    world.target("one", &target().await.kubeconfig()).await;
+    world
+        .integration("flux", json!({ "type": "flux", "targetClusters": ["one"], "config": { "namespace": name } }))
+        .await;
+    world.start_operator(&[]).await;
+    world.until_phase("flux", "Running").await;
+    (world, workloads)
+}
+
+#[tokio::test]
+async fn a_component_that_breaks_is_named_and_one_event_tells_of_it() {
+    let (world, workloads) = flux_world("life-break").await;
+    workloads.scale("Deployment", "life-break", "helm-controller", 0).await.unwrap();
+    let status = world.until_phase("flux", "Failed").await.status.unwrap();
+    assert_eq!(status.healthy.as_deref(), Some("0/1"));
+    assert!(status.message.unwrap().contains("one: 3/4 components healthy: Deployment life-break/helm-controller"));
+    assert_eq!((status.clusters[0].name.as_str(), status.clusters[0].phase.as_str()), ("one", "Failed"));
+    assert_eq!(status.observed_generation, Some(1));
+
+    let target = world.until_target("one", |t| t.status.as_ref().unwrap().phase.as_deref() == Some("Failed")).await;
+    let seen = target.status.unwrap();
+    assert_eq!(seen.ready, Some(true), "the cluster itself answers");
+    let helm = seen.integrations[0].components.iter().find(|c| c.name == "helm-controller").unwrap();
+    assert_eq!((helm.state.as_str(), helm.ready, helm.desired), ("NotReady", Some(0), Some(0)));
+
+    // Several rounds later there is still one Event for it.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let broken = |name: &'static str| {
+        move |event: &&k8s_openapi::api::events::v1::Event| {
+            event.reason.as_deref() == Some(name)
+                && event.regarding.as_ref().unwrap().kind.as_deref() == Some("IntegrationTarget")
+        }
+    };
+    let events = world.events().await;
+    let told: Vec<_> = events.iter().filter(broken("ComponentNotReady")).collect();
+    assert_eq!(told.len(), 1, "{events:#?}");
+    assert!(told[0].series.is_none(), "{:?}", told[0]);
+    workloads.scale("Deployment", "life-break", "helm-controller", 1).await.unwrap();
+    world.until_phase("flux", "Running").await;
+}
+
+#[tokio::test]
+async fn an_idle_fleet_costs_no_status_writes() {
+    let (world, _) = flux_world("life-idle").await;
+    world.until_target("one", |t| t.status.as_ref().is_some_and(|s| s.phase.as_deref() == Some("Running"))).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let versions = async || {
+        let one = world.api("IntegrationTarget").get("one").await.unwrap().metadata.resource_version;
+        (one, world.api("Integration").get("flux").await.unwrap().metadata.resource_version)
+    };
+    let before = versions().await;
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    assert_eq!(versions().await, before);
+}
+
+#[tokio::test]
+async fn a_rotated_credential_is_picked_up_without_a_restart() {
+    let (world, _) = flux_world("life-rotate").await;
+    let plane = target().await;
+    world.secret("one-kubeconfig", json!({ "kubeconfig": plane.kubeconfig_with_token("expired") })).await;
+    // Whatever makes it look: a change of the target's spec, or a 401.
+    let label = json!({ "spec": { "labels": { "touched": "yes" } } });
+    let api = world.api("IntegrationTarget");
+    api.patch("one", &PatchParams::default(), &Patch::Merge(label)).await.unwrap();
+    let reference = json!({ "spec": { "kubeconfigSecretRef": { "name": "one-kubeconfig", "key": "kubeconfig" } } });
+    api.patch("one", &PatchParams::default(), &Patch::Merge(reference)).await.unwrap();
+    let target = world.until_reach("one", "Unauthorized").await;
+    let message = &condition(&target, "Reachable").unwrap().message;
+    assert!(message.contains("put a valid kubeconfig into the Secret"), "{message}");
+    world.secret("one-kubeconfig", json!({ "kubeconfig": plane.kubeconfig() })).await;
+    world.until_reach("one", "Connected").await;
+    world.until_phase("flux", "Running").await;
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_secret_is_said() {
+    let mut world = World::new("life-secret").await;
+    let apply =
+        async |name: &str| world.apply("IntegrationTarget", name, json!({ "clusterName": name })).await.unwrap();
+    for name in ["missing", "empty", "other-key", "not-yaml", "exec"] {
+        apply(name).await;
+    }
+    world.secret("empty-kubeconfig", json!({ "kubeconfig": "" })).await;
+    world.secret("other-key-kubeconfig", json!({ "config": "x" })).await;
+    world.secret("not-yaml-kubeconfig", json!({ "kubeconfig": "{{ .Values.kubeconfig }}" })).await;
+    let exec = json!({ "current-context": "c", "contexts": [{ "name": "c", "context": { "cluster": "c", "user": "u" } }],
+        "clusters": [{ "name": "c", "cluster": { "server": "https://eks.example.com" } }],
+        "users": [{ "name": "u", "user": { "exec": { "command": "aws" } } }] });
+    world.secret("exec-kubeconfig", json!({ "kubeconfig": exec.to_string() })).await;
+    world.start_operator(&[]).await;
+    let rows = [
+        ("missing", "SecretNotFound", "Secret life-secret/missing-kubeconfig does not exist"),
+        ("empty", "SecretInvalid", "key kubeconfig of Secret life-secret/empty-kubeconfig is empty"),
+        ("other-key", "SecretInvalid", "has none of the keys kubeconfig, value, value.yaml"),
+        ("not-yaml", "KubeconfigInvalid", "kubeconfig"),
+        ("exec", "KubeconfigRefused", "ksit target add"),
+    ];
+    for (name, reason, words) in rows {
+        let target = world.until_reach(name, reason).await;
+        let message = &condition(&target, "Reachable").unwrap().message;
+        assert!(message.contains(words), "{name}: {message}");
+    }
+    // Mending it is enough.
+    world.secret("missing-kubeconfig", json!({ "kubeconfig": target().await.kubeconfig() })).await;
+    world.until_reach("missing", "Connected").await;
+}
+
+#[tokio::test]
+async fn deletion_ends_everything_of_a_target() {
+    let user = "life-delete";
+    let plane = target().await;
+    let mut world = World::new("life-delete").await;
+    world.target("one", &plane.kubeconfig_of(user, Some("system:masters")).unwrap()).await;
+    world.integration("flux", json!({ "type": "flux", "targetClusters": ["one"] })).await;
+    world.start_operator(&[]).await;
+    world.until_phase("flux", "Failed").await;
+    world.delete::<IntegrationTarget>("one").await;
+    let gone = |i: &Integration| i.status.as_ref().unwrap().message.as_ref().unwrap().contains("has clusterName one");
+    world.until_integration("flux", gone).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let mark = plane.audit().mark();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let asked = plane.audit().since(mark).unwrap().iter().filter(|event| event.user.username == user).count();
+    assert_eq!(asked, 0, "requests after the target was deleted");
+}
+
+#[tokio::test]
+async fn a_deleted_secret_is_noticed_when_it_is_read_again() {
+    let (world, _) = flux_world("life-unsecret").await;
+    world.delete::<Secret>("one-kubeconfig").await;
+    let reference = json!({ "spec": { "kubeconfigSecretRef": { "name": "one-kubeconfig", "key": "kubeconfig" } } });
+    world.api("IntegrationTarget").patch("one", &PatchParams::default(), &Patch::Merge(reference)).await.unwrap();
+    world.until_reach("one", "SecretNotFound").await;
+    world.until_phase("flux", "Failed").await;
+}
+
+#[tokio::test]
+async fn paused_is_left_alone_and_disabled_is_shown() {
+    let (world, _) = flux_world("life-pause").await;
+    let patch = async |kind: &str, name: &str, spec: serde_json::Value| {
+        let patch = Patch::Merge(json!({ "spec": spec }));
+        world.api(kind).patch(name, &PatchParams::default(), &patch).await.unwrap();
+    };
+    patch("IntegrationTarget", "one", json!({ "paused": true })).await;
+    world.until_reach("one", "Paused").await;
+    world.until_phase("flux", "Paused").await;
+    patch("IntegrationTarget", "one", json!({ "paused": false })).await;
+    world.until_phase("flux", "Running").await;
+    let soon = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(4);
+    patch("IntegrationTarget", "one", json!({ "pausedUntil": soon.to_string() })).await;
+    world.until_phase("flux", "Paused").await;
+    world.until_phase("flux", "Running").await;
+    patch("Integration", "flux", json!({ "enabled": false })).await;
+    world.until_phase("flux", "Paused").await;
+}
+
+/// Written before the CRD had its validation, or by an older version.
+#[tokio::test]
+async fn a_bad_object_is_one_warning_and_no_dead_watch() {
+    let (world, _) = flux_world("life-bad").await;
+    without_validation(async || {
+        world.apply("IntegrationTarget", "unreadable", json!({ "clusterName": 7 })).await.unwrap();
+        world.apply("Integration", "unreadable", json!({ "type": "flux", "enabled": "perhaps" })).await.unwrap();
+        world.apply("Integration", "unknown", json!({ "type": "heroku", "targetClusters": ["one"] })).await.unwrap();
+    })
+    .await;
+    let message = world.until_phase("unknown", "Failed").await.status.unwrap().message.unwrap();
+    assert!(message.contains("\"heroku\" is not known"), "{message}");
+    eventually("the warning", async || world.log().contains("this object can't be read").then_some(())).await;
+    // The watch lives: what comes later is seen.
+    world
+        .integration(
+            "later",
+            json!({ "type": "flux", "targetClusters": ["one"], "config": { "namespace": "life-bad" } }),
+        )
+        .await;
+    world.until_phase("later", "Running").await;
+    for kind in ["IntegrationTarget", "Integration"] {
+        let line =
+            |line: &&str| line.contains("this object can't be read") && line.contains(&format!("kind=\"{kind}\""));
+        // One for each of the two roles that watch.
+        assert!(world.log().lines().filter(line).count() <= 2, "{}", world.log());
+    }
+}
+
+#[tokio::test]
+async fn sigterm_drains_and_the_endpoints_say_how_it_is() {
+    let (mut world, _) = flux_world("life-end").await;
+    assert!(world.ask_operator("/livez").await.starts_with("HTTP/1.1 200"));
+    assert!(world.ask_operator("/readyz").await.starts_with("HTTP/1.1 200"));
+    let metrics = world.ask_operator("/metrics").await;
+    for line in [
+        "controller_runtime_reconcile_total{controller=\"integrationtarget\",result=\"success\"}",
+        "controller_runtime_reconcile_errors_total{controller=\"integrationtarget\"} 0",
+        "controller_runtime_reconcile_time_seconds_bucket{controller=\"integration\"",
+        "ksit_integration_targets{integration=\"flux\",namespace=\"life-end\",phase=\"Running\",type=\"flux\"} 1",
+        "ksit_integration_healthy{integration=\"flux\",namespace=\"life-end\",type=\"flux\"} 1",
+    ] {
+        assert!(metrics.contains(line), "{line} is missing in\n{metrics}");
+    }
+    let status = world.take_operator().stop(Duration::from_secs(30)).await.unwrap();
+    assert!(status.is_some_and(|status| status.success()), "{status:?}\n{}", world.log());
+    assert!(world.log().contains("drained"), "{}", world.log());
+}

@@ -7,5 +7,6 @@ mod faulty_targets;
 mod kit;
 mod lifecycle;
 mod manifests;
+mod real_installs;
 mod round_cost;
 mod takeover;

@@ -11,9 +11,9 @@ use kube::runtime::wait::await_condition;
 use kube::{Client, ResourceExt};
 use loadtest::ControlPlane;
 use loadtest::workloads::Workloads;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, RwLock, RwLockReadGuard};
 
-pub use world::{World, condition};
+pub use world::{World, condition, eventually};
 
 /// The hub, with ksit's CRDs as `crds/` has them.
 pub async fn hub() -> &'static ControlPlane {
@@ -42,6 +42,33 @@ async fn install_crds(client: &Client) {
         api.patch(&crd.name_any(), &params, &Patch::Apply(&crd)).await.unwrap();
         await_condition(api.clone(), &crd.name_any(), is_crd_established()).await.unwrap();
     }
+}
+
+/// Tests share the hub: while one has its CRDs take anything, no other may look at what they refuse.
+static VALIDATION: RwLock<()> = RwLock::const_new(());
+
+/// As long as this is held, the CRDs refuse what they should.
+pub async fn with_validation() -> RwLockReadGuard<'static, ()> {
+    VALIDATION.read().await
+}
+
+/// Runs `write` while the CRDs take anything, as an older version's did.
+pub async fn without_validation(write: impl AsyncFnOnce()) {
+    let _alone = VALIDATION.write().await;
+    let client = hub().await.client().await.unwrap();
+    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
+    for name in ["integrations.ksit.io", "integrationtargets.ksit.io"] {
+        let lax = serde_json::json!([{ "op": "replace", "path": "/spec/versions/0/schema/openAPIV3Schema",
+            "value": { "type": "object", "x-kubernetes-preserve-unknown-fields": true } },
+            { "op": "remove", "path": "/spec/versions/0/selectableFields" }]);
+        let patch = Patch::<()>::Json(serde_json::from_value(lax).unwrap());
+        api.patch(name, &PatchParams::default(), &patch).await.unwrap();
+    }
+    // The API server takes a moment to serve by the new schema.
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    write().await;
+    install_crds(&client).await;
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
 }
 
 /// Flux on the shared cluster, in a namespace of its own.

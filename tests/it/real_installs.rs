@@ -1,0 +1,144 @@
+//! The tools' real installs on a real cluster: Running as installed, Failed by name when a component breaks.
+//!
+//! The objects are the fixtures' (`manifests`), made by a real API server, controller-manager and scheduler; kwok
+//! makes their Pods ready.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use ksit::api::Integration;
+use ksit::domain::component::{Component, ComponentKind, Presence};
+use ksit::domain::integrations::{Tool, components_of};
+use kube::Client;
+use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
+use kube::core::GroupVersionKind;
+use loadtest::ControlPlane;
+use serde_json::{Value, json};
+
+use crate::kit::{World, eventually};
+use crate::manifests::{Fixture, all};
+
+/// One install after the other on one cluster: they share namespaces, as on a user's.
+#[tokio::test]
+async fn every_real_install_is_running_and_each_broken_component_is_named() {
+    let cluster = ControlPlane::builder("installs").with_workloads().start().await.unwrap();
+    let client = cluster.client().await.unwrap();
+    let mut world = World::new("installs").await;
+    world.target("installs", &cluster.kubeconfig()).await;
+    world.start_operator(&[]).await;
+    for fixture in all() {
+        let started = std::time::Instant::now();
+        let ready = apply(&client, &fixture).await;
+        let name = format!("{}-{}", fixture.tool, fixture.name).replace(['_', '.'], "-").to_lowercase();
+        let spec = json!({ "type": fixture.tool, "targetClusters": ["installs"], "config": fixture.config });
+        world.integration(&name, spec).await;
+        let installed = world.until_phase(&name, "Running").await;
+        let components = required(&fixture);
+        for component in &components {
+            break_and_mend(&world, &client, &fixture, component, &name).await;
+        }
+        println!(
+            "{}: Running ({}), {} required components broken and named, {} s ({ready} objects)",
+            fixture.title(),
+            installed.status.unwrap().message.unwrap(),
+            components.len(),
+            started.elapsed().as_secs()
+        );
+        world.delete::<Integration>(&name).await;
+        remove(&client, &fixture).await;
+    }
+}
+
+fn required(fixture: &Fixture) -> Vec<Component> {
+    let all = components_of(Tool::named(&fixture.tool).unwrap(), &fixture.config).unwrap();
+    all.into_iter().filter(|component| component.presence == Presence::Required).collect()
+}
+
+/// Breaks what a component finds, one object of it, and waits until the status names it; then mends it.
+async fn break_and_mend(world: &World, client: &Client, fixture: &Fixture, component: &Component, name: &str) {
+    let key = format!("{}/{}", component.kind, component.name);
+    let object = fixture.found.get(&key).and_then(|found| found.first()).unwrap_or_else(|| panic!("{key}")).clone();
+    let named = format!("{} {}/{object}", component.kind, component.namespace);
+    let is_failed = |integration: &Integration| {
+        integration.status.as_ref().is_some_and(|status| {
+            status.phase.as_deref() == Some("Failed") && status.message.as_ref().is_some_and(|m| m.contains(&named))
+        })
+    };
+    let kind = component.kind.as_str();
+    match component.kind {
+        ComponentKind::Service => {
+            let api = api(client, kind, &component.namespace);
+            let selector = api.get(&object).await.unwrap().data["spec"]["selector"].clone();
+            let nobody = json!({ "spec": { "selector": { "broken": "yes" } } });
+            api.patch(&object, &PatchParams::default(), &Patch::Merge(nobody)).await.unwrap();
+            world.until_integration(name, is_failed).await;
+            let mut mended = json!({ "spec": { "selector": selector } });
+            mended["spec"]["selector"]["broken"] = Value::Null;
+            api.patch(&object, &PatchParams::default(), &Patch::Merge(mended)).await.unwrap();
+        }
+        _ => {
+            let api = api(client, kind, &component.namespace);
+            let replicas = api.get(&object).await.unwrap().data["spec"]["replicas"].clone();
+            let scale = async |to: Value| {
+                let patch = Patch::Merge(json!({ "spec": { "replicas": to } }));
+                api.patch(&object, &PatchParams::default(), &patch).await.unwrap();
+            };
+            scale(json!(0)).await;
+            world.until_integration(name, is_failed).await;
+            scale(replicas).await;
+        }
+    }
+    world.until_phase(name, "Running").await;
+}
+
+/// Applies the fixture and waits until all of its Pods are ready, as far as it has any.
+async fn apply(client: &Client, fixture: &Fixture) -> usize {
+    let objects = fixture.objects();
+    for object in &objects {
+        let (kind, namespace, name) = identity(object);
+        let params = PatchParams::apply("test").force();
+        api(client, kind, namespace).patch(name, &params, &Patch::Apply(object)).await.unwrap();
+    }
+    objects.len()
+}
+
+async fn remove(client: &Client, fixture: &Fixture) {
+    let objects = fixture.objects();
+    for object in objects.iter().rev() {
+        let (kind, namespace, name) = identity(object);
+        // A namespace takes the namespace controller long; the next install may use it.
+        if kind != "Namespace" {
+            let _ = api(client, kind, namespace).delete(name, &DeleteParams::default()).await;
+        }
+    }
+    let namespaces: BTreeSet<&str> =
+        objects.iter().map(|object| identity(object).1).filter(|n| !n.is_empty()).collect();
+    for namespace in namespaces {
+        for kind in ["Deployment", "StatefulSet", "DaemonSet"] {
+            let api = api(client, kind, namespace);
+            eventually("the install to go", async || {
+                api.list(&ListParams::default()).await.ok().filter(|left| left.items.is_empty())
+            })
+            .await;
+        }
+    }
+    tokio::time::sleep(Duration::from_millis(200)).await;
+}
+
+fn identity(object: &Value) -> (&str, &str, &str) {
+    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or("");
+    (text("/kind"), text("/metadata/namespace"), text("/metadata/name"))
+}
+
+fn api(client: &Client, kind: &str, namespace: &str) -> Api<DynamicObject> {
+    let group = match kind {
+        "Deployment" | "StatefulSet" | "DaemonSet" => "apps",
+        "CustomResourceDefinition" => "apiextensions.k8s.io",
+        _ => "",
+    };
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, "v1", kind));
+    match namespace {
+        "" => Api::all_with(client.clone(), &resource),
+        namespace => Api::namespaced_with(client.clone(), namespace, &resource),
+    }
+}
