@@ -3,8 +3,8 @@
 //! The objects are the fixtures' (`manifests`), made by a real API server, controller-manager and scheduler; kwok
 //! makes their Pods ready.
 
-use std::collections::BTreeSet;
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
 use ksit::api::Integration;
 use ksit::domain::component::{Component, ComponentKind, Presence};
@@ -18,7 +18,8 @@ use serde_json::{Value, json};
 use crate::kit::{World, eventually};
 use crate::manifests::{Fixture, all};
 
-/// One install after the other on one cluster: they share namespaces, as on a user's.
+/// The installs of a tool come one after the other, for they share names; the tools run side by side, as on a user's
+/// cluster.
 #[tokio::test]
 async fn every_real_install_is_running_and_each_broken_component_is_named() {
     let cluster = ControlPlane::builder("installs").with_workloads().start().await.unwrap();
@@ -26,27 +27,37 @@ async fn every_real_install_is_running_and_each_broken_component_is_named() {
     let mut world = World::new("installs").await;
     world.target("installs", &cluster.kubeconfig()).await;
     world.start_operator(&[]).await;
+    let mut by_tool: BTreeMap<String, Vec<Fixture>> = BTreeMap::new();
     for fixture in all() {
-        let started = std::time::Instant::now();
-        let ready = apply(&client, &fixture).await;
-        let name = format!("{}-{}", fixture.tool, fixture.name).replace(['_', '.'], "-").to_lowercase();
-        let spec = json!({ "type": fixture.tool, "targetClusters": ["installs"], "config": fixture.config });
-        world.integration(&name, spec).await;
-        let installed = world.until_phase(&name, "Running").await;
-        let components = required(&fixture);
-        for component in &components {
-            break_and_mend(&world, &client, &fixture, component, &name).await;
-        }
-        println!(
-            "{}: Running ({}), {} required components broken and named, {} s ({ready} objects)",
-            fixture.title(),
-            installed.status.unwrap().message.unwrap(),
-            components.len(),
-            started.elapsed().as_secs()
-        );
-        world.delete::<Integration>(&name).await;
-        remove(&client, &fixture).await;
+        by_tool.entry(fixture.tool.clone()).or_default().push(fixture);
     }
+    futures::future::join_all(by_tool.values().map(async |fixtures| {
+        for fixture in fixtures {
+            try_install(&world, &client, fixture).await;
+        }
+    }))
+    .await;
+}
+
+async fn try_install(world: &World, client: &Client, fixture: &Fixture) {
+    let started = Instant::now();
+    let objects = apply(client, fixture).await;
+    let name = format!("{}-{}", fixture.tool, fixture.name).replace(['_', '.'], "-").to_lowercase();
+    let spec = json!({ "type": fixture.tool, "targetClusters": ["installs"], "config": fixture.config });
+    world.integration(&name, spec).await;
+    world.until_phase(&name, "Running").await;
+    let components = required(fixture);
+    for component in &components {
+        break_and_mend(world, client, fixture, component, &name).await;
+    }
+    println!(
+        "{}: {objects} objects Running; {} required components broken, each named; {} s",
+        fixture.title(),
+        components.len(),
+        started.elapsed().as_secs()
+    );
+    world.delete::<Integration>(&name).await;
+    remove(client, fixture).await;
 }
 
 fn required(fixture: &Fixture) -> Vec<Component> {
@@ -122,7 +133,6 @@ async fn remove(client: &Client, fixture: &Fixture) {
             .await;
         }
     }
-    tokio::time::sleep(Duration::from_millis(200)).await;
 }
 
 fn identity(object: &Value) -> (&str, &str, &str) {
