@@ -1,1 +1,30 @@
 //! Everything that talks to a target cluster.
+//!
+//! ```text
+//! kubeconfig ── vet ──▶ Connection ──▶ ClusterManager ── one Cluster a target ── read(queries) ──▶ Snapshot
+//!                                                           │
+//!                       connect (DNS, TCP, TLS) ── http (HTTP/2, or HTTP/1.1) ── list (pages, decoding)
+//! ```
+//!
+//! A target is not trusted: every wait has a deadline, every body a cap, and nothing that it sends gets into a
+//! message. Faults are values of [`Failure`](crate::domain::reason::Failure).
+
+mod address;
+mod cluster;
+mod connect;
+mod connection;
+mod decode;
+mod http;
+pub mod kubeconfig;
+mod limits;
+mod list;
+mod manager;
+mod retry_after;
+mod tls;
+mod wire;
+
+pub use cluster::Cluster;
+pub use connection::{Connection, Credential, Trusted};
+pub use http::Protocol;
+pub use limits::{Limits, Settings};
+pub use manager::ClusterManager;

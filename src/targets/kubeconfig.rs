@@ -1,0 +1,233 @@
+//! Makes a [`Connection`] of a stranger's kubeconfig, or says what to change in it.
+//!
+//! ```text
+//! bytes ── parse (bounded) ── pick the context ── refuse ── rebuild from an allow-list ──▶ Connection
+//! ```
+//!
+//! Whoever may write the Secret must not thereby make ksit run a program, read a file, send its own token away, or
+//! reach an address that only ksit can reach. Messages name fields and the host, and never repeat the file.
+
+mod file;
+#[cfg(test)]
+mod tests;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use secrecy::{ExposeSecret, SecretString};
+
+pub use super::address::Policy;
+use super::connection::{Connection, Credential, Server, certificates, invalid};
+use super::tls::Trust;
+use crate::domain::reason::{Failure, Reason};
+use file::{ClusterEntry, File, Given, Hidden, UserEntry};
+
+/// Larger files are not read. A kubeconfig with a long CA bundle has some 20 KiB.
+const MAX_BYTES: usize = 128 * 1024;
+
+/// Checks a kubeconfig and rebuilds the connection that its current context describes.
+pub fn vet(bytes: &[u8], policy: &Policy) -> Result<Connection, Failure> {
+    let file = parse(bytes)?;
+    let (cluster, user) = pick(file)?;
+    refuse_cluster(&cluster)?;
+    refuse_user(&user)?;
+
+    let url = cluster
+        .server
+        .filter(|url| !url.trim().is_empty())
+        .ok_or_else(|| invalid("server", "is missing in the cluster of the context; give the URL of its API server"))?;
+    let server = Server::parse(&url)?;
+    if let Some(what) = policy.host_objection(&server.host) {
+        return Err(address_refused(&server.host, what));
+    }
+    let roots = match text(cluster.certificate_authority_data) {
+        Some(data) => certificates(&decode(&data, "certificate-authority-data")?, "certificate-authority-data")?,
+        None => {
+            return Err(invalid(
+                "certificate-authority-data",
+                "is missing; ksit trusts only the CA in the kubeconfig: put the cluster's CA there, PEM in base64",
+            ));
+        }
+    };
+    let server_name = cluster.tls_server_name.filter(|name| !name.is_empty());
+    let credential = credential(user)?;
+    Connection::build(server, server_name.as_deref(), Trust::Roots(roots), credential, policy.clone())
+}
+
+pub(super) fn address_refused(host: &str, what: &str) -> Failure {
+    Failure::new(
+        Reason::AddressRefused,
+        format!("server {host} is {what}, which ksit does not dial for a target; give the cluster's own address"),
+    )
+}
+
+fn parse(bytes: &[u8]) -> Result<File, Failure> {
+    let bad = |message: String| Failure::new(Reason::KubeconfigInvalid, message);
+    if bytes.len() > MAX_BYTES {
+        return Err(bad(format!(
+            "the kubeconfig has {} bytes, more than the {MAX_BYTES} that ksit reads; keep only the one context (kubectl config view --minify --flatten)",
+            bytes.len()
+        )));
+    }
+    let text = std::str::from_utf8(bytes).map_err(|_| bad("the kubeconfig is not UTF-8 text".to_owned()))?;
+    if text.trim().is_empty() {
+        return Err(bad("the kubeconfig is empty".to_owned()));
+    }
+    let options = serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_events: 20_000,
+            max_nodes: 20_000,
+            max_aliases: 100,
+            max_anchors: 100,
+            max_depth: 32,
+            max_merge_keys: 100,
+        },
+        alias_limits: serde_saphyr::alias_limits! {
+            max_total_replayed_events: 20_000,
+            max_replay_stack_depth: 8,
+        },
+        // Snippets show the file, and the file holds credentials.
+        with_snippet: false,
+    };
+    let file: File = serde_saphyr::from_str_with_options(text, options).map_err(|error| match error {
+        serde_saphyr::Error::MultipleDocuments { .. } => {
+            bad("the kubeconfig holds several YAML documents; keep one".to_owned())
+        }
+        // Its message quotes the file, so only the place is taken over.
+        error => match error.location().map(|at| at.line()).filter(|line| *line > 0) {
+            Some(line) => bad(format!("the kubeconfig can't be read: line {line} is not what a kubeconfig has there")),
+            None => bad("the kubeconfig can't be read: it is not the YAML of a kubeconfig".to_owned()),
+        },
+    })?;
+    if file.kind.as_deref().is_some_and(|kind| kind != "Config") {
+        return Err(bad("the file is not a kubeconfig: its kind is not Config".to_owned()));
+    }
+    Ok(file)
+}
+
+/// The cluster and user of the current context, or of the only one.
+fn pick(file: File) -> Result<(ClusterEntry, UserEntry), Failure> {
+    let contexts = file.contexts.unwrap_or_default();
+    let wanted = file.current_context.filter(|name| !name.is_empty());
+    let context = match &wanted {
+        Some(name) => contexts
+            .into_iter()
+            .find(|context| context.name.as_deref() == Some(name))
+            .ok_or_else(|| invalid("current-context", "names a context that contexts does not have"))?,
+        None => {
+            let mut contexts = contexts.into_iter();
+            match (contexts.next(), contexts.next()) {
+                (Some(only), None) => only,
+                (None, _) => return Err(invalid("contexts", "is empty; give the context to use")),
+                _ => {
+                    return Err(invalid(
+                        "current-context",
+                        "is not set and there are several contexts; set it to the one to use",
+                    ));
+                }
+            }
+        }
+    };
+    let context = context.context.ok_or_else(|| invalid("contexts[].context", "is empty"))?;
+    let missing = |field: &str, list: &str| invalid(field, &format!("names an entry that {list} does not have"));
+    let cluster = file
+        .clusters
+        .unwrap_or_default()
+        .into_iter()
+        .find(|entry| entry.name.is_some() && entry.name == context.cluster)
+        .and_then(|entry| entry.cluster)
+        .ok_or_else(|| missing("contexts[].context.cluster", "clusters"))?;
+    let user = file
+        .users
+        .unwrap_or_default()
+        .into_iter()
+        .find(|entry| entry.name.is_some() && entry.name == context.user)
+        .and_then(|entry| entry.user)
+        .ok_or_else(|| missing("contexts[].context.user", "users"))?;
+    Ok((cluster, user))
+}
+
+fn refuse(field: &str, why: &str) -> Failure {
+    Failure::new(Reason::KubeconfigRefused, format!("{field} is not accepted: {why}"))
+}
+
+fn refuse_all(table: &[(Given, &str, &str)]) -> Result<(), Failure> {
+    match table.iter().find(|(given, ..)| given.0) {
+        Some((_, field, why)) => Err(refuse(field, why)),
+        None => Ok(()),
+    }
+}
+
+const NO_FILES: &str = "ksit reads no files that a kubeconfig names; put the content into the kubeconfig (kubectl config view --minify --flatten --raw)";
+const NO_BASIC: &str = "basic authentication; use a ServiceAccount token: ksit target add makes one";
+const NO_IMPERSONATION: &str = "ksit impersonates nobody; give the credential of the account itself";
+
+fn refuse_cluster(cluster: &ClusterEntry) -> Result<(), Failure> {
+    refuse_all(&[
+        (
+            cluster.insecure_skip_tls_verify,
+            "insecure-skip-tls-verify",
+            "the credential would go to whoever answers; give certificate-authority-data instead",
+        ),
+        (cluster.certificate_authority, "certificate-authority", NO_FILES),
+        (cluster.proxy_url, "proxy-url", "ksit dials targets directly; give a server address that it can reach"),
+    ])
+}
+
+fn refuse_user(user: &UserEntry) -> Result<(), Failure> {
+    refuse_all(&[
+        (
+            user.exec,
+            "exec",
+            "ksit runs no programs that a kubeconfig names; run ksit target add, which makes a ServiceAccount token on the target",
+        ),
+        (
+            user.auth_provider,
+            "auth-provider",
+            "ksit runs no credential plugins; run ksit target add, which makes a ServiceAccount token on the target",
+        ),
+        (user.token_file, "tokenFile", NO_FILES),
+        (user.client_certificate, "client-certificate", NO_FILES),
+        (user.client_key, "client-key", NO_FILES),
+        (user.username, "username", NO_BASIC),
+        (user.password, "password", NO_BASIC),
+        (user.impersonate, "as", NO_IMPERSONATION),
+        (user.as_groups, "as-groups", NO_IMPERSONATION),
+        (user.as_uid, "as-uid", NO_IMPERSONATION),
+        (user.as_user_extra, "as-user-extra", NO_IMPERSONATION),
+    ])
+}
+
+fn credential(user: UserEntry) -> Result<Credential, Failure> {
+    match (text(user.token), text(user.client_certificate_data), text(user.client_key_data)) {
+        (Some(token), None, None) => Ok(Credential::Token(token)),
+        (None, Some(chain), Some(key)) => Ok(Credential::ClientCertificate {
+            chain: decode(&chain, "client-certificate-data")?,
+            key: String::from_utf8(decode(&key, "client-key-data")?)
+                .map_err(|_| invalid("client-key-data", "holds no private key in PEM"))?
+                .into(),
+        }),
+        (None, Some(_), None) => Err(invalid("client-key-data", "is missing beside client-certificate-data")),
+        (None, None, Some(_)) => Err(invalid("client-certificate-data", "is missing beside client-key-data")),
+        (None, None, None) => Err(invalid(
+            "token",
+            "is missing and so are client-certificate-data and client-key-data; give one credential (ksit never uses its own)",
+        )),
+        (Some(_), ..) => Err(refuse(
+            "token together with client-certificate-data or client-key-data",
+            "which of them counts would be the target's choice; keep one",
+        )),
+    }
+}
+
+/// The value without the white space around it, which `echo` and editors leave; `None` if nothing remains.
+fn text(value: Option<Hidden>) -> Option<SecretString> {
+    let value = value?.0;
+    let trimmed = value.expose_secret().trim();
+    if trimmed.is_empty() { None } else { Some(SecretString::from(trimmed)) }
+}
+
+fn decode(data: &SecretString, field: &str) -> Result<Vec<u8>, Failure> {
+    // YAML block scalars bring line breaks along.
+    let packed: Vec<u8> = data.expose_secret().bytes().filter(|b| !b.is_ascii_whitespace()).collect();
+    STANDARD.decode(packed).map_err(|_| invalid(field, "is not base64"))
+}

@@ -1,0 +1,56 @@
+//! Which [`Cluster`] belongs to which target.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::cluster::Cluster;
+use super::connection::Connection;
+use super::limits::Limits;
+use crate::domain::keys::TargetKey;
+
+/// All targets of this process, one [`Cluster`] each. Never waits for a target.
+pub struct ClusterManager {
+    limits: Arc<Limits>,
+    clusters: Mutex<HashMap<TargetKey, Arc<Cluster>>>,
+}
+
+impl ClusterManager {
+    pub fn new(limits: Arc<Limits>) -> Self {
+        Self { limits, clusters: Mutex::default() }
+    }
+
+    /// The cluster of a target: the one there is if the connection is the same to the last byte of the credential,
+    /// else a new one, and the old connection is closed.
+    pub fn ensure(&self, key: &TargetKey, connection: Connection) -> Arc<Cluster> {
+        let mut clusters = self.clusters();
+        if let Some(cluster) = clusters.get(key) {
+            if *cluster.connection() == connection {
+                return cluster.clone();
+            }
+            cluster.close();
+        }
+        let cluster = Arc::new(Cluster::new(connection, self.limits.clone()));
+        clusters.insert(key.clone(), cluster.clone());
+        cluster
+    }
+
+    /// Ends everything of a target.
+    pub fn forget(&self, key: &TargetKey) {
+        let forgotten = self.clusters().remove(key);
+        if let Some(cluster) = forgotten {
+            cluster.close();
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.clusters().len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn clusters(&self) -> MutexGuard<'_, HashMap<TargetKey, Arc<Cluster>>> {
+        self.clusters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
