@@ -12,8 +12,6 @@ pub struct Policy {
     pub allow_loopback: bool,
     /// Addresses of the hub's own API server, which no target may point at.
     pub hub_addresses: Vec<IpAddr>,
-    /// Everything goes: the kubeconfig is the user's own.
-    unrestricted: bool,
 }
 
 /// Services of clouds that answer with credentials, outside the link-local ranges.
@@ -25,16 +23,8 @@ const METADATA: &[IpAddr] = &[
 ];
 
 impl Policy {
-    /// For a kubeconfig that the user chose to run with, as kubectl would.
-    pub(super) fn unrestricted() -> Self {
-        Self { unrestricted: true, ..Self::default() }
-    }
-
     /// Why this address is not dialled, as a noun (`a loopback address`), or `None` if it may be.
     pub(super) fn objection(&self, address: IpAddr) -> Option<&'static str> {
-        if self.unrestricted {
-            return None;
-        }
         embedded(address).into_iter().find_map(|address| self.plain_objection(address))
     }
 
@@ -56,9 +46,6 @@ impl Policy {
 
     /// Like [`Policy::objection`], for a host as it is written in a URL (no brackets).
     pub(super) fn host_objection(&self, host: &str) -> Option<&'static str> {
-        if self.unrestricted {
-            return None;
-        }
         if let Ok(address) = host.parse::<IpAddr>() {
             return self.objection(address);
         }

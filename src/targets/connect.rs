@@ -61,7 +61,7 @@ async fn resolve(connection: &Connection) -> Result<Vec<SocketAddr>, Failure> {
             format!("the name {} does not resolve; check server in the kubeconfig and the DNS of the hub", server.host),
         ));
     }
-    match addresses.iter().find_map(|address| connection.policy().objection(address.ip())) {
+    match addresses.iter().find_map(|address| connection.objection(address.ip())) {
         Some(what) => Err(address_refused(&server.host, what)),
         None => Ok(addresses.into_iter().take(MAX_ADDRESSES).collect()),
     }

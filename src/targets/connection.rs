@@ -4,6 +4,7 @@
 //! credential, never a byte of it.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use hyper::Uri;
@@ -27,7 +28,8 @@ struct Parts {
     server_name: ServerName<'static>,
     trust: Trust,
     credential: Credential,
-    policy: Policy,
+    /// None if the kubeconfig is the user's own: then it may point anywhere.
+    policy: Option<Policy>,
     tls: Arc<ClientConfig>,
 }
 
@@ -79,7 +81,7 @@ impl Connection {
                 ));
             }
         };
-        Self::build(server, parts.server_name, trust, parts.credential, Policy::unrestricted())
+        Self::build(server, parts.server_name, trust, parts.credential, None)
     }
 
     pub(super) fn build(
@@ -87,7 +89,7 @@ impl Connection {
         server_name: Option<&str>,
         trust: Trust,
         credential: Credential,
-        policy: Policy,
+        policy: Option<Policy>,
     ) -> Result<Self, Failure> {
         let server_name = ServerName::try_from(server_name.unwrap_or(server.host.trim_end_matches('.')).to_owned())
             .map_err(|_| invalid("tls-server-name", "is not a DNS name or IP address"))?;
@@ -123,8 +125,9 @@ impl Connection {
         &self.0.server_name
     }
 
-    pub(super) fn policy(&self) -> &Policy {
-        &self.0.policy
+    /// Why this address, which the server's name resolved to, is not dialled.
+    pub(super) fn objection(&self, address: IpAddr) -> Option<&'static str> {
+        self.0.policy.as_ref().and_then(|policy| policy.objection(address))
     }
 
     pub(super) fn tls(&self) -> &Arc<ClientConfig> {

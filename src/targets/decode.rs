@@ -1,5 +1,8 @@
 //! From the JSON of one page to the small structs that checks read.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;

@@ -50,7 +50,7 @@ pub fn vet(bytes: &[u8], policy: &Policy) -> Result<Connection, Failure> {
     };
     let server_name = cluster.tls_server_name.filter(|name| !name.is_empty());
     let credential = credential(user)?;
-    Connection::build(server, server_name.as_deref(), Trust::Roots(roots), credential, policy.clone())
+    Connection::build(server, server_name.as_deref(), Trust::Roots(roots), credential, Some(policy.clone()))
 }
 
 pub(super) fn address_refused(host: &str, what: &str) -> Failure {
@@ -94,7 +94,9 @@ fn parse(bytes: &[u8]) -> Result<File, Failure> {
         }
         // Its message quotes the file, so only the place is taken over.
         error => match error.location().map(|at| at.line()).filter(|line| *line > 0) {
-            Some(line) => bad(format!("the kubeconfig can't be read: line {line} is not what a kubeconfig has there")),
+            Some(line) => {
+                bad(format!("the kubeconfig can't be read: line {line} is not YAML or not what a kubeconfig has there"))
+            }
             None => bad("the kubeconfig can't be read: it is not the YAML of a kubeconfig".to_owned()),
         },
     })?;
