@@ -171,7 +171,6 @@ mod tests {
         let policy = Policy {
             allow_loopback: true,
             hub_addresses: vec!["127.0.0.1".parse().unwrap(), "10.96.0.1".parse().unwrap()],
-            ..Policy::default()
         };
         assert_eq!(policy.host_objection("127.0.0.1"), None);
         assert_eq!(policy.host_objection("localhost"), None);

@@ -99,3 +99,28 @@ fn dial_failure(host: &str, kind: Option<io::ErrorKind>) -> Failure {
     };
     Failure::new(reason, format!("{host} {what}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::targets::address::Policy;
+    use crate::targets::connection::{Credential, Server};
+    use crate::targets::tls::Trust;
+
+    /// As it would be after a kubeconfig was vetted whose name pointed elsewhere then.
+    fn unvetted(url: &str, policy: Policy) -> Connection {
+        let credential = Credential::Token("t".to_owned().into());
+        Connection::build(Server::parse(url).unwrap(), None, Trust::Nobody, credential, Some(policy)).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_name_that_was_turned_to_a_refused_address_is_not_dialled() {
+        let failure = resolve(&unvetted("https://localhost:6443", Policy::default())).await.unwrap_err();
+        assert_eq!(
+            failure.to_string(),
+            "AddressRefused: server localhost is a loopback address, which ksit does not dial for a target; give the cluster's own address"
+        );
+        let allowed = Policy { allow_loopback: true, ..Policy::default() };
+        assert!(!resolve(&unvetted("https://localhost:6443", allowed)).await.unwrap().is_empty());
+    }
+}

@@ -91,8 +91,12 @@ impl Connection {
         credential: Credential,
         policy: Option<Policy>,
     ) -> Result<Self, Failure> {
-        let server_name = ServerName::try_from(server_name.unwrap_or(server.host.trim_end_matches('.')).to_owned())
-            .map_err(|_| invalid("tls-server-name", "is not a DNS name or IP address"))?;
+        let (field, name) = match server_name {
+            Some(name) => ("tls-server-name", name),
+            None => ("server", server.host.trim_end_matches('.')),
+        };
+        let server_name =
+            ServerName::try_from(name.to_owned()).map_err(|_| invalid(field, "is not a DNS name or IP address"))?;
         let identity = match &credential {
             Credential::Token(token) => {
                 bearer(token)?;

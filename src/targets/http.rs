@@ -179,7 +179,8 @@ impl Channel {
                 let response = sender.send_request(request).await.map_err(|error| self.transport(&error))?;
                 let result = self.read(response, cap).await;
                 // A body that was given up can't be skipped: the connection goes with it.
-                if result.as_ref().map_or_else(|fault| is_whole(&fault.failure), |_| true) {
+                let is_whole = result.as_ref().map_or_else(|fault| is_whole(&fault.failure), |_| true);
+                if is_whole && !self.lost.load(Ordering::Relaxed) {
                     *single.lock() = Some(sender);
                 }
                 result

@@ -3,6 +3,8 @@
 //! It knows as much of the Kubernetes API as a round of reads needs: every LIST has one object called `web`, every
 //! object asked by name is there. What ksit makes of real answers is tested against real API servers.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod body;
 mod certificates;
 
@@ -54,6 +56,8 @@ pub enum Fault {
     Flood {
         content_length: bool,
     },
+    /// 403 with a body of [`FLOOD_BYTES`].
+    RefuseWithFlood,
     /// 200, and something that isn't JSON and holds [`PLANTED_ANSWER`].
     InvalidJson,
     /// Headers, then a byte now and then, for ever.
@@ -236,20 +240,14 @@ impl Shared {
         let counted = self.counters.bytes.clone();
         match self.fault() {
             Fault::NeverAnswer => pending().await,
-            Fault::Status(status) => {
-                let mut response = text(format!(r#"{{"kind":"Status","message":"{PLANTED_ANSWER}"}}"#));
-                *response.status_mut() = status.try_into().unwrap();
+            Fault::Status(code) => {
+                let mut response = status(code, refusal());
                 response.headers_mut().insert(LOCATION, "https://127.0.0.1:1/".parse().unwrap());
                 response
             }
-            Fault::ForbidOnly(refused) if plural == refused => {
-                let mut response = text(PLANTED_ANSWER.to_owned());
-                *response.status_mut() = hyper::StatusCode::FORBIDDEN;
-                response
-            }
+            Fault::ForbidOnly(refused) if plural == refused => status(403, refusal()),
             Fault::Throttle(wait) => {
-                let mut response = text(PLANTED_ANSWER.to_owned());
-                *response.status_mut() = hyper::StatusCode::TOO_MANY_REQUESTS;
+                let mut response = status(429, refusal());
                 response.headers_mut().insert(RETRY_AFTER, wait.parse().unwrap());
                 response
             }
@@ -260,13 +258,14 @@ impl Shared {
                 }
                 response
             }
+            Fault::RefuseWithFlood => status(403, FaultyBody::flood(counted)),
             Fault::InvalidJson => {
                 text(format!(r#"{{"kind":"DeploymentList","items":[{{"metadata":"{PLANTED_ANSWER}""#))
             }
             Fault::Drip => Response::new(FaultyBody::drip(counted)),
             Fault::ResetMidBody => Response::new(FaultyBody::reset(counted)),
             Fault::Pages(pages) => self.page(request.uri().query().unwrap_or_default(), pages),
-            Fault::EndlessPages => text(list(Some("more"))),
+            Fault::EndlessPages if is_list(path) => text(list(Some("more"))),
             _ if is_list(path) => text(list(None)),
             _ => text(format!(r#"{{"kind":"PartialObjectMetadata","metadata":{{"name":"{plural}"}}}}"#)),
         }
@@ -275,9 +274,7 @@ impl Shared {
     fn page(&self, query: &str, pages: usize) -> Response<FaultyBody> {
         let token = query.split("continue=").nth(1).and_then(|token| token.parse().ok()).unwrap_or(1);
         if token == pages && self.counters.gone.fetch_add(1, Ordering::Relaxed) == 0 {
-            let mut response = text(PLANTED_ANSWER.to_owned());
-            *response.status_mut() = hyper::StatusCode::GONE;
-            return response;
+            return status(410, refusal());
         }
         let next = (token < pages).then(|| (token + 1).to_string());
         text(list(next.as_deref()))
@@ -298,4 +295,14 @@ fn list(next: Option<&str>) -> String {
 
 fn text(text: String) -> Response<FaultyBody> {
     Response::new(FaultyBody::text(text))
+}
+
+fn status(code: u16, body: FaultyBody) -> Response<FaultyBody> {
+    let mut response = Response::new(body);
+    *response.status_mut() = code.try_into().unwrap();
+    response
+}
+
+fn refusal() -> FaultyBody {
+    FaultyBody::text(format!(r#"{{"kind":"Status","message":"{PLANTED_ANSWER}"}}"#))
 }
