@@ -61,7 +61,8 @@ impl Cluster {
         self.state().channel = None;
     }
 
-    /// Asks all queries once. 403 and 404 are answers to a query; everything else that goes wrong ends the round.
+    /// Asks all queries once; with none, only whether the target answers at all. 403 and 404 are answers to a query;
+    /// everything else that goes wrong ends the round.
     ///
     /// `failing` says that the last rounds failed: such a target waits in the smaller queue for its turn to connect.
     /// From its turn on, the round ends within `round_timeout`.
@@ -127,15 +128,22 @@ impl Cluster {
         snapshot: &mut Snapshot,
     ) -> Result<(), Fault> {
         let settings = self.limits.settings();
-        let missing: Vec<&Query> = queries.iter().filter(|query| !snapshot.contains_key(query)).collect();
+        if queries.is_empty() {
+            return list::probe(channel, deadline).await;
+        }
+        // Owned: with borrowed ones the compiler can't see that the future is Send.
+        let missing: Vec<Query> = queries.iter().filter(|query| !snapshot.contains_key(query)).cloned().collect();
         let mut answers = stream::iter(missing)
-            .map(|query| async move { (query, list::ask(channel, query, settings.body_bytes, deadline).await) })
+            .map(|query| async move {
+                let answer = list::ask(channel, &query, settings.body_bytes, deadline).await;
+                (query, answer)
+            })
             .buffer_unordered(settings.requests.max(1));
         let mut lost = None;
         while let Some((query, answer)) = answers.next().await {
             match answer {
                 Ok(answer) => {
-                    snapshot.insert(query.clone(), answer);
+                    snapshot.insert(query, answer);
                 }
                 // The target may still finish what it has begun.
                 Err(fault) if fault.failure.reason == Reason::ConnectionLost => lost = Some(fault),

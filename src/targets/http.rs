@@ -3,9 +3,8 @@
 //! HTTP/2 where the target has it, else HTTP/1.1 with one request at a time. A [`Channel`] owns the tasks that drive
 //! its connection; dropping it closes the connection, and dropping a request resets its stream.
 
-use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Empty};
@@ -16,11 +15,11 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::client::TlsStream;
 
 use super::connection::Connection;
+use super::tasks::{OwnedTasks, Tasks};
 use super::{retry_after, tls};
 use crate::domain::reason::{Failure, Reason};
 
@@ -101,12 +100,12 @@ impl Channel {
         let host = connection.host_display();
         let handshake = async {
             if is_h2 {
-                let (sender, driver) = http2_builder(tasks.0.clone()).handshake(io).await?;
-                tasks.0.run(async { drop(driver.await) });
+                let (sender, driver) = http2_builder(tasks.executor()).handshake(io).await?;
+                tasks.run(async { drop(driver.await) });
                 Ok(Sender::Http2(sender))
             } else {
                 let (sender, driver) = http1::Builder::new().max_buf_size(HTTP1_BUFFER).handshake(io).await?;
-                tasks.0.run(async { drop(driver.await) });
+                tasks.run(async { drop(driver.await) });
                 Ok(Sender::Http1(SingleSender { turn: Semaphore::new(1), sender: Mutex::new(Some(sender)) }))
             }
         };
@@ -343,37 +342,4 @@ fn transport_failure(host: &str, error: &hyper::Error) -> Failure {
         );
     }
     lost(host)
-}
-
-/// The tasks of one connection. hyper starts some itself, through [`Tasks`].
-#[derive(Default)]
-struct OwnedTasks(Tasks);
-
-impl Drop for OwnedTasks {
-    fn drop(&mut self) {
-        // The tasks hold the set too, so that it would not end by itself.
-        self.0.lock().abort_all();
-    }
-}
-
-#[derive(Clone, Default)]
-struct Tasks(Arc<Mutex<JoinSet<()>>>);
-
-impl Tasks {
-    fn lock(&self) -> std::sync::MutexGuard<'_, JoinSet<()>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn run(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let mut tasks = self.lock();
-        // What has ended is let go, else the set would grow with every request.
-        while tasks.try_join_next().is_some() {}
-        tasks.spawn(task);
-    }
-}
-
-impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Tasks {
-    fn execute(&self, task: F) {
-        self.run(task);
-    }
 }

@@ -41,6 +41,12 @@ pub(super) async fn ask(channel: &Channel, query: &Query, cap: usize, deadline: 
     }
 }
 
+/// The cheapest request there is: whether the target answers, and doesn't refuse the credential as such.
+pub(super) async fn probe(channel: &Channel, deadline: Instant) -> Result<(), Fault> {
+    const SMALL: usize = 64 * 1024;
+    channel.get("/version", JSON, SMALL, deadline).await.map(|_| ())
+}
+
 async fn named(channel: &Channel, path: &str, name: &str, cap: usize, deadline: Instant) -> Result<Answer, Fault> {
     match channel.get(path, METADATA, cap, deadline).await? {
         Reply::Body(body) if decode::is_object_named(&body, name) => Ok(Answer::Present),

@@ -20,6 +20,7 @@ mod limits;
 mod list;
 mod manager;
 mod retry_after;
+mod tasks;
 mod tls;
 mod wire;
 

@@ -173,6 +173,13 @@ impl FaultyApiServer {
         self.shared.counters.connections.load(Ordering::Relaxed)
     }
 
+    /// How many are open now.
+    pub fn open_connections(&self) -> usize {
+        let mut connections = self.shared.connections.lock().unwrap();
+        while connections.try_join_next().is_some() {}
+        connections.len()
+    }
+
     pub fn requests(&self) -> usize {
         self.shared.counters.requests.load(Ordering::Relaxed)
     }

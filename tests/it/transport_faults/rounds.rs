@@ -1,5 +1,7 @@
 //! From one round to the next, and from one target to its neighbours.
 
+use tokio::task::JoinSet;
+
 use super::*;
 
 #[tokio::test]
@@ -30,16 +32,22 @@ async fn a_target_that_ends_its_connections_politely_is_read_whole() {
 
 #[tokio::test]
 async fn after_a_fault_the_next_round_starts_clean() {
-    for fault in [Fault::NeverAnswer, Fault::Status(500), Fault::InvalidJson, Fault::Drip, Fault::ResetMidBody] {
+    let faults = [Fault::NeverAnswer, Fault::Status(500), Fault::InvalidJson, Fault::Drip, Fault::ResetMidBody];
+    let mut rows = JoinSet::new();
+    for fault in faults {
         for http in [Http::One, Http::Two] {
-            let server = FaultyApiServer::with(fault, http, Certificate::Good).await;
-            let cluster = cluster(&server);
-            failure_of(&cluster, &server).await;
-            server.set(Fault::None);
-            assert_healthy(&cluster).await;
-            assert_eq!(server.connections(), 2, "{fault:?} over {http:?}");
+            // In tasks, as the controllers read.
+            rows.spawn(async move {
+                let server = FaultyApiServer::with(fault, http, Certificate::Good).await;
+                let cluster = cluster(&server);
+                failure_of(&cluster, &server).await;
+                server.set(Fault::None);
+                assert_healthy(&cluster).await;
+                assert_eq!(server.connections(), 2, "{fault:?} over {http:?}");
+            });
         }
     }
+    rows.join_all().await;
 }
 
 #[tokio::test]
@@ -62,6 +70,16 @@ async fn long_lists_come_in_pages_and_start_over_once_when_the_token_is_too_old(
     let Answer::Workloads(found) = &snapshot[&only] else { panic!("{snapshot:?}") };
     assert_eq!(found.len(), 4, "nothing of the first attempt is left");
     assert_eq!(server.requests(), 8);
+}
+
+#[tokio::test]
+async fn a_list_without_end_is_given_up() {
+    let server = FaultyApiServer::start(Fault::EndlessPages).await;
+    let settings = Settings { round_timeout: Duration::from_secs(30), ..Settings::default() };
+    let cluster = Cluster::new(connection(&server), Arc::new(Limits::new(settings)));
+    let only = BTreeSet::from([list(ListKind::Deployment, "argocd")]);
+    let failure = cluster.read(&only, false).await.unwrap_err();
+    assert_eq!((failure.reason, server.requests()), (Reason::AnswerTooLarge, 200));
 }
 
 #[tokio::test]
@@ -125,8 +143,33 @@ async fn a_changed_credential_makes_a_new_cluster_and_closes_the_old_connection(
     assert!(!Arc::ptr_eq(&first, &rotated));
     assert_healthy(&rotated).await;
     assert_eq!((server.connections(), manager.len()), (2, 1));
+    until_open(&server, 1).await;
     manager.forget(&key);
     assert!(manager.is_empty());
+    until_open(&server, 0).await;
+}
+
+/// Waits until the server has that many connections open.
+async fn until_open(server: &FaultyApiServer, connections: usize) {
+    let closing = async {
+        while server.open_connections() != connections {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(2), closing).await.expect("old connections are closed");
+}
+
+#[tokio::test]
+async fn a_target_of_which_nothing_is_asked_is_still_tried() {
+    let server = FaultyApiServer::start(Fault::None).await;
+    let cluster = cluster(&server);
+    let nothing = BTreeSet::new();
+    assert_eq!(cluster.read(&nothing, false).await, Ok(Snapshot::new()));
+    assert_eq!(server.requests(), 1);
+    server.set(Fault::NeverAnswer);
+    assert_eq!(cluster.read(&nothing, false).await.unwrap_err().reason, Reason::TimedOut);
+    server.set(Fault::Status(401));
+    assert_eq!(cluster.read(&nothing, false).await.unwrap_err().reason, Reason::Unauthorized);
 }
 
 #[tokio::test]
