@@ -61,7 +61,7 @@ impl Builder {
 
     pub async fn start(self) -> Result<ControlPlane, StartError> {
         let dir = tempfile::Builder::new().prefix("ksit-plane-").tempdir()?;
-        let pki = Pki::new(&self.name)?;
+        let pki = Pki::new(&format!("{}-ca", self.name))?;
         let admin = pki.client("admin", Some("system:masters"))?;
         let [etcd_port, peer_port, port] = free_ports()?;
         let mut plane = ControlPlane {
@@ -230,8 +230,14 @@ impl ControlPlane {
             "--secure-port=0".to_owned(),
         ];
         let scheduler = [kubeconfig.clone(), "--leader-elect=false".to_owned(), "--secure-port=0".to_owned()];
-        let kwok =
-            [kubeconfig, "--manage-all-nodes=true".to_owned(), format!("--config={}", self.path("kwok-stages.yaml"))];
+        let kwok = [
+            kubeconfig,
+            "--manage-all-nodes=true".to_owned(),
+            "--cidr=10.1.0.0/16".to_owned(),
+            // Without a Lease the controller-manager takes the Node for dead after 40 s.
+            "--node-lease-duration-seconds=40".to_owned(),
+            format!("--config={}", self.path("kwok-stages.yaml")),
+        ];
         self.companions.push(self.start(Tool::KubeControllerManager, &manager, None).await?);
         self.companions.push(self.start(Tool::KubeScheduler, &scheduler, None).await?);
         self.companions.push(self.start(Tool::Kwok, &kwok, None).await?);

@@ -18,7 +18,7 @@ use crate::domain::queries::{first_step, second_step};
 use crate::domain::reason::Failure;
 use crate::domain::snapshot::Snapshot;
 use crate::domain::verdict::{Phase, ToolVerdict};
-use crate::targets::{Cluster, Limits, Policy};
+use crate::targets::{Cluster, Limits, Settings};
 
 /// Contexts that are checked at a time.
 const AT_A_TIME: usize = 16;
@@ -67,7 +67,7 @@ pub async fn run(args: Args) -> Result<ExitCode, CliError> {
         None => Kubeconfig::read().map_err(|error| format!("{error}; give --kubeconfig"))?,
     };
     let contexts = contexts(&args, &kubeconfig)?;
-    let limits = Limits::new(Policy { allow_loopback: true, hub: Vec::new() }, args.timeout, AT_A_TIME);
+    let limits = Limits::new(Settings { round_timeout: args.timeout, ..Settings::default() });
     let (limits, checks, kubeconfig) = (&Arc::new(limits), &checks, &kubeconfig);
     let rows: Vec<Vec<Row>> = stream::iter(contexts)
         .map(|context| async move { check_context(context, kubeconfig, checks, limits).await })
@@ -147,7 +147,7 @@ async fn read(
     limits: &Arc<Limits>,
 ) -> Result<Snapshot, Failure> {
     let connection = connection(context, kubeconfig).await?;
-    let cluster = Cluster::new(connection, limits.clone())?;
+    let cluster = Cluster::new(connection, limits.clone());
     let mut snapshot = cluster.read(&first_step(components), false).await?;
     let more = second_step(&snapshot);
     if !more.is_empty() {

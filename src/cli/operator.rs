@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::CliError;
 use crate::controllers::operator::{self, OperatorConfig};
 use crate::observability::{LogFormat, init_logs};
-use crate::targets::Policy;
+use crate::targets::kubeconfig::Policy;
 
 /// Run one replica of the operator against a hub cluster.
 ///
@@ -94,8 +94,6 @@ fn checked(args: Args, hub: Vec<IpAddr>) -> Result<OperatorConfig, CliError> {
     if args.round_timeout > args.interval.saturating_mul(10) {
         return Err("--round-timeout: longer than ten intervals; a cluster would be stale before it has failed".into());
     }
-    // A hub on this machine is a test or a demo: its clusters are there too, on the same address.
-    let hub = hub.into_iter().filter(|address| !(args.allow_loopback_targets && address.is_loopback())).collect();
     let hostname = || std::fs::read_to_string("/etc/hostname").ok().map(|name| name.trim().to_owned());
     let named = args.replica.or_else(|| std::env::var("POD_NAME").ok()).or_else(hostname);
     Ok(OperatorConfig {
@@ -110,7 +108,7 @@ fn checked(args: Args, hub: Vec<IpAddr>) -> Result<OperatorConfig, CliError> {
         status_writes_per_second: args.status_writes_per_second,
         metrics_address: args.metrics_bind_address,
         drain_deadline: args.drain_timeout,
-        policy: Policy { allow_loopback: args.allow_loopback_targets, hub },
+        policy: Policy { allow_loopback: args.allow_loopback_targets, hub_addresses: hub },
     })
 }
 

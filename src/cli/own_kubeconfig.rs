@@ -1,65 +1,72 @@
 //! A user's own kubeconfig, trusted as kubectl trusts it: kube reads its files and runs its plugins.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::{Request, Response};
 use kube::Config;
 use kube::client::{Body, ConfigExt};
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use rustls::pki_types::{CertificateDer, ServerName};
 use secrecy::ExposeSecret;
 use tower::{Layer, ServiceExt, service_fn};
 
+use super::CliError;
 use crate::domain::reason::{Failure, Reason};
-use crate::targets::{Connection, Credential};
+use crate::targets::{Connection, Credential, Trusted};
 
 /// How `context` is reached.
 pub(super) async fn connection(context: &str, kubeconfig: &Kubeconfig) -> Result<Connection, Failure> {
     let options = KubeConfigOptions { context: Some(context.to_owned()), ..KubeConfigOptions::default() };
-    let config = Config::from_custom_kubeconfig(kubeconfig.clone(), &options)
-        .await
-        .map_err(|error| invalid(format!("context {context}: {error}")))?;
+    let config = Config::from_custom_kubeconfig(kubeconfig.clone(), &options).await.map_err(invalid)?;
     if config.proxy_url.is_some() {
-        return Err(invalid(format!("context {context}: proxy-url is not supported")));
+        return Err(invalid("proxy-url is not supported: ksit dials clusters directly"));
     }
-    let host = config.cluster_url.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-    let name = config.tls_server_name.clone().unwrap_or_else(|| host.clone());
-    let ca: Vec<CertificateDer<'static>> =
-        config.root_cert.iter().flatten().map(|der| CertificateDer::from(der.clone())).collect();
-    if ca.is_empty() && !config.accept_invalid_certs {
-        return Err(invalid(format!("context {context}: certificate-authority is missing")));
-    }
-    Ok(Connection {
-        port: config.cluster_url.port_u16().unwrap_or(443),
-        path: config.cluster_url.path().trim_end_matches('/').to_owned(),
-        ca,
-        server_name: ServerName::try_from(name)
-            .map_err(|_| invalid(format!("context {context}: server names no host")))?,
-        credential: credential(context, &config).await?,
-        skip_verification: config.accept_invalid_certs,
-        host,
+    let ca = roots(&config);
+    Connection::trusted(Trusted {
+        server: &config.cluster_url.to_string(),
+        ca: Some(ca.as_bytes()),
+        server_name: config.tls_server_name.as_deref(),
+        credential: credential(&config).await.map_err(invalid)?,
+        insecure: config.accept_invalid_certs,
     })
 }
 
-async fn credential(context: &str, config: &Config) -> Result<Credential, Failure> {
+/// As PEM: what the kubeconfig trusts, else what the system trusts.
+fn roots(config: &Config) -> String {
+    let own = config.root_cert.clone().unwrap_or_default();
+    let all = if own.is_empty() {
+        rustls_native_certs::load_native_certs().certs.iter().map(|der| der.to_vec()).collect()
+    } else {
+        own
+    };
+    let pem =
+        |der: &Vec<u8>| format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", STANDARD.encode(der));
+    all.iter().map(pem).collect()
+}
+
+async fn credential(config: &Config) -> Result<Credential, CliError> {
     let auth = &config.auth_info;
-    if let (Some(chain), Some(key)) = (pem(&auth.client_certificate_data), auth.client_key_data.as_ref()) {
-        let key = pem(&Some(key.expose_secret().to_owned())).unwrap_or_default();
-        return Credential::certificate(&chain, &key).map_err(|field| invalid(format!("context {context}: {field}")));
+    let chain = given(auth.client_certificate_data.as_deref(), auth.client_certificate.as_deref())?;
+    let key = given(auth.client_key_data.as_ref().map(ExposeSecret::expose_secret), auth.client_key.as_deref())?;
+    if let (Some(chain), Some(key)) = (chain, key) {
+        return Ok(Credential::ClientCertificate { chain, key: String::from_utf8(key)?.into() });
     }
-    if let (Some(chain), Some(key)) = (&auth.client_certificate, &auth.client_key) {
-        let read =
-            |path: &String| std::fs::read(path).map_err(|error| invalid(format!("context {context}: {path}: {error}")));
-        return Credential::certificate(&read(chain)?, &read(key)?)
-            .map_err(|field| invalid(format!("context {context}: {field}")));
+    let token = bearer_token(config).await?;
+    let token = token.ok_or("the user has neither a token nor a client certificate that ksit can use")?;
+    Ok(Credential::Token(token.into()))
+}
+
+/// What stands in the kubeconfig itself, else in the file that it names.
+fn given(data: Option<&str>, file: Option<&str>) -> Result<Option<Vec<u8>>, CliError> {
+    match (data, file) {
+        (Some(data), _) => Ok(Some(STANDARD.decode(data)?)),
+        (None, Some(path)) => Ok(Some(std::fs::read(path).map_err(|error| format!("{path}: {error}"))?)),
+        (None, None) => Ok(None),
     }
-    let token = bearer_token(config).await.map_err(|error| invalid(format!("context {context}: {error}")))?;
-    token
-        .map(|token| Credential::Token(token.into()))
-        .ok_or_else(|| invalid(format!("context {context}: the user has neither a token nor a client certificate")))
 }
 
 /// Lets kube authenticate a request that goes nowhere, and takes the token off it: so tokens from files, plugins and
 /// providers all come the same way.
-async fn bearer_token(config: &Config) -> Result<Option<String>, Box<dyn std::error::Error + Send + Sync>> {
+async fn bearer_token(config: &Config) -> Result<Option<String>, CliError> {
     let Some(layer) = config.auth_layer()? else { return Ok(None) };
     let echo = service_fn(|request: Request<Body>| async move {
         let mut response = Response::new(Body::empty());
@@ -71,11 +78,6 @@ async fn bearer_token(config: &Config) -> Result<Option<String>, Box<dyn std::er
     Ok(header.and_then(|value| value.strip_prefix("Bearer ")).map(str::to_owned))
 }
 
-fn pem(data: &Option<String>) -> Option<Vec<u8>> {
-    use base64::Engine as _;
-    base64::engine::general_purpose::STANDARD.decode(data.as_ref()?).ok()
-}
-
-fn invalid(message: String) -> Failure {
-    Failure::new(Reason::KubeconfigInvalid, message)
+fn invalid(error: impl std::fmt::Display) -> Failure {
+    Failure::new(Reason::KubeconfigInvalid, error.to_string())
 }

@@ -25,7 +25,8 @@ use crate::controllers::coordinator::{self, CoordinatorContext, Legacy, remove_f
 use crate::controllers::worker::{self, Budget, WorkerContext, WorkerSettings};
 use crate::hub::{Change, EventSink, Mailbox, StatusQueue, merge, publish_events, watch, write_statuses};
 use crate::observability::{Health, Metrics, ServeError, bind, serve};
-use crate::targets::{ClusterManager, Limits, Policy};
+use crate::targets::kubeconfig::Policy;
+use crate::targets::{ClusterManager, Limits, Settings};
 
 /// Everything that a replica is told, checked.
 #[derive(Clone, Debug)]
@@ -97,7 +98,11 @@ fn start_roles(
 ) {
     let reports = Arc::new(Mailbox::default());
     let legacy: Arc<Legacy> = Arc::default();
-    let limits = Limits::new(config.policy.clone(), config.round_deadline, config.max_concurrent_connects);
+    let limits = Limits::new(Settings {
+        round_timeout: config.round_deadline,
+        connects: config.max_concurrent_connects,
+        ..Settings::default()
+    });
     let worker = Arc::new(WorkerContext {
         hub: hub.clone(),
         clusters: ClusterManager::new(Arc::new(limits)),

@@ -133,7 +133,6 @@ fn forbidden(component: &Component, query: &Query) -> Finding {
 /// What to add on the target, word for word.
 fn rule_to_add(query: &Query) -> String {
     match query {
-        Query::Version => "add nonResourceURLs [/version], verbs [get] to a ClusterRole".to_owned(),
         Query::List { kind, namespace } => {
             let (group, _, resource) = kind.resource();
             format!(

@@ -5,10 +5,9 @@ use std::collections::BTreeSet;
 use super::component::{Component, ComponentKind};
 use super::snapshot::{Answer, ListKind, Query, Snapshot};
 
-/// The questions of a round's first step; at least whether the target answers.
+/// The questions of a round's first step.
 pub fn first_step<'a>(components: impl IntoIterator<Item = &'a Component>) -> BTreeSet<Query> {
-    let queries: BTreeSet<Query> = components.into_iter().flat_map(queries_of).collect();
-    if queries.is_empty() { BTreeSet::from([Query::Version]) } else { queries }
+    components.into_iter().flat_map(queries_of).collect()
 }
 
 /// Questions that only the answers raise: Endpoints where EndpointSlices are forbidden or unknown, and whether a namespace in

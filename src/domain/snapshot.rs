@@ -17,8 +17,6 @@ pub enum Query {
     Namespace {
         name: String,
     },
-    /// Asked only when there is nothing else to ask: does the target answer?
-    Version,
 }
 
 /// The kinds that are listed, namespace by namespace.

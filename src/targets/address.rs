@@ -1,47 +1,110 @@
-//! Which addresses ksit dials. Asked for the kubeconfig's text, and again for what a name resolves to.
+//! Which addresses ksit dials for a stranger's kubeconfig.
+//!
+//! The rules are asked twice: of the host as it is written, when the kubeconfig is vetted, and of every address that
+//! the name resolves to, each time a connection is made, so that a name can't be turned later.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// What the operator allows beyond the safe default.
+/// What the operator of the hub permits. The default refuses all that can be refused.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
-    /// Targets on this machine, for tests and demos.
+    /// Dial loopback addresses, also where the hub has one: for tests and for a demo on one machine.
     pub allow_loopback: bool,
-    /// Addresses of the hub itself, which no target may have.
-    pub hub: Vec<IpAddr>,
+    /// Addresses of the hub's own API server, which no target may point at.
+    pub hub_addresses: Vec<IpAddr>,
 }
 
-/// Metadata services of clouds that are not link-local: AWS over IPv6, Alibaba Cloud.
-const METADATA: [IpAddr; 2] =
-    [IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)), IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200))];
+/// Services of clouds that answer with credentials, outside the link-local ranges.
+const METADATA: &[IpAddr] = &[
+    IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)), // Alibaba Cloud
+    IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),   // Azure
+    IpAddr::V4(Ipv4Addr::new(192, 0, 0, 192)),     // Oracle Cloud
+    IpAddr::V6(Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)), // Google Cloud
+];
 
 impl Policy {
-    /// Why `address` is not dialled.
-    pub fn refuses(&self, address: IpAddr) -> Option<&'static str> {
-        // An IPv4 address in IPv6 clothes is the same host.
-        let address = address.to_canonical();
+    /// Why this address is not dialled, as a noun (`a loopback address`), or `None` if it may be.
+    pub(super) fn objection(&self, address: IpAddr) -> Option<&'static str> {
+        embedded(address).into_iter().find_map(|address| self.plain_objection(address))
+    }
+
+    fn plain_objection(&self, address: IpAddr) -> Option<&'static str> {
         if address.is_loopback() {
-            return (!self.allow_loopback)
-                .then_some("a loopback address; --allow-loopback-targets allows them, for tests and demos");
+            return (!self.allow_loopback).then_some("a loopback address");
         }
-        if address.is_unspecified() || address.is_multicast() || is_broadcast(address) {
-            return Some("not the address of a host");
+        if self.hub_addresses.iter().any(|hub| hub.to_canonical() == address) {
+            return Some("an address of the hub");
         }
-        if is_link_local(address) || METADATA.contains(&address) {
-            return Some("a link-local or metadata address");
+        if METADATA.contains(&address) {
+            return Some("a cloud's metadata address");
         }
-        self.hub.contains(&address).then_some("an address of the hub itself")
+        match address {
+            IpAddr::V4(v4) => objection_v4(v4),
+            IpAddr::V6(v6) => objection_v6(v6),
+        }
+    }
+
+    /// Like [`Policy::objection`], for a host as it is written in a URL (no brackets).
+    pub(super) fn host_objection(&self, host: &str) -> Option<&'static str> {
+        if let Ok(address) = host.parse::<IpAddr>() {
+            return self.objection(address);
+        }
+        let name = host.trim_end_matches('.').to_ascii_lowercase();
+        let last = name.rsplit('.').next().unwrap_or_default();
+        if last == "localhost" && !self.allow_loopback {
+            return Some("a loopback address");
+        }
+        // 2130706433, 0x7f.1 and 0177.0.0.1 are names to us, yet resolvers read them as 127.0.0.1. The rule is that of
+        // browsers (WHATWG URL, "ends in a number").
+        ends_in_number(last).then_some("an IP address in an unusual spelling")
     }
 }
 
-fn is_broadcast(address: IpAddr) -> bool {
-    matches!(address, IpAddr::V4(v4) if v4.is_broadcast() || v4.octets()[0] == 0)
+fn ends_in_number(label: &str) -> bool {
+    match label.strip_prefix("0x") {
+        Some(hex) => hex.bytes().all(|b| b.is_ascii_hexdigit()),
+        None => !label.is_empty() && label.bytes().all(|b| b.is_ascii_digit()),
+    }
 }
 
-fn is_link_local(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => v4.is_link_local(),
-        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+fn objection_v4(address: Ipv4Addr) -> Option<&'static str> {
+    if address.octets()[0] == 0 {
+        return Some("an unspecified address");
+    }
+    if address == Ipv4Addr::new(169, 254, 169, 254) {
+        return Some("a cloud's metadata address");
+    }
+    if address.is_link_local() {
+        return Some("a link-local address");
+    }
+    (address.is_multicast() || address.is_broadcast()).then_some("a multicast address")
+}
+
+fn objection_v6(address: Ipv6Addr) -> Option<&'static str> {
+    if address.is_unspecified() {
+        return Some("an unspecified address");
+    }
+    // fd00:ec2::/32 is where AWS has its instance services (metadata, DNS, time, Pod identity).
+    if address.segments()[..2] == [0xfd00, 0xec2] {
+        return Some("a cloud's metadata address");
+    }
+    if address.is_unicast_link_local() {
+        return Some("a link-local address");
+    }
+    address.is_multicast().then_some("a multicast address")
+}
+
+/// The address itself, and the IPv4 address that an IPv6 one carries: mapped, NAT64, 6to4 or IPv4-compatible.
+fn embedded(address: IpAddr) -> Vec<IpAddr> {
+    let address = address.to_canonical();
+    let IpAddr::V6(v6) = address else { return vec![address] };
+    let s = v6.segments();
+    let v4 = |high: u16, low: u16| IpAddr::V4(Ipv4Addr::from((u32::from(high) << 16) | u32::from(low)));
+    match s {
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => vec![address, v4(high, low)],
+        [0x2002, high, low, ..] => vec![address, v4(high, low)],
+        [0, 0, 0, 0, 0, 0, high, low] if high != 0 => vec![address, v4(high, low)],
+        _ => vec![address],
     }
 }
 
@@ -50,38 +113,69 @@ mod tests {
     use super::*;
 
     #[test]
-    fn refuses_what_is_no_cluster() {
-        let policy = Policy { hub: vec!["10.0.0.1".parse().unwrap()], ..Policy::default() };
-        for text in [
-            "127.0.0.1",
-            "127.9.9.9",
-            "::1",
-            "::ffff:127.0.0.1",
-            "0.0.0.0",
-            "::",
-            "0.1.2.3",
-            "224.0.0.1",
-            "ff02::1",
-            "255.255.255.255",
-            "169.254.169.254",
-            "::ffff:169.254.169.254",
-            "fe80::1",
-            "fd00:ec2::254",
-            "100.100.100.200",
-            "10.0.0.1",
-            "::ffff:10.0.0.1",
+    fn addresses_that_lead_to_the_machine_or_the_cloud_are_refused() {
+        let policy = Policy { hub_addresses: vec!["10.96.0.1".parse().unwrap()], ..Policy::default() };
+        for (host, why) in [
+            ("127.0.0.1", "a loopback address"),
+            ("127.9.8.7", "a loopback address"),
+            ("::1", "a loopback address"),
+            ("::ffff:127.0.0.1", "a loopback address"),
+            ("::127.0.0.1", "a loopback address"),
+            ("64:ff9b::7f00:1", "a loopback address"),
+            ("2002:7f00:1::1", "a loopback address"),
+            ("localhost", "a loopback address"),
+            ("LocalHost.", "a loopback address"),
+            ("a.localhost", "a loopback address"),
+            ("0.0.0.0", "an unspecified address"),
+            ("0.1.2.3", "an unspecified address"),
+            ("::", "an unspecified address"),
+            ("169.254.169.254", "a cloud's metadata address"),
+            ("::ffff:169.254.169.254", "a cloud's metadata address"),
+            ("64:ff9b::a9fe:a9fe", "a cloud's metadata address"),
+            ("fd00:ec2::254", "a cloud's metadata address"),
+            ("fd00:ec2::23", "a cloud's metadata address"),
+            ("fd20:ce::254", "a cloud's metadata address"),
+            ("168.63.129.16", "a cloud's metadata address"),
+            ("100.100.100.200", "a cloud's metadata address"),
+            ("192.0.0.192", "a cloud's metadata address"),
+            ("169.254.1.1", "a link-local address"),
+            ("fe80::1", "a link-local address"),
+            ("224.0.0.1", "a multicast address"),
+            ("255.255.255.255", "a multicast address"),
+            ("ff02::1", "a multicast address"),
+            ("10.96.0.1", "an address of the hub"),
+            ("::ffff:10.96.0.1", "an address of the hub"),
+            ("2130706433", "an IP address in an unusual spelling"),
+            ("0x7f000001", "an IP address in an unusual spelling"),
+            ("0177.0.0.1", "an IP address in an unusual spelling"),
+            ("127.1", "an IP address in an unusual spelling"),
+            ("127.0.0.1.", "an IP address in an unusual spelling"),
+            ("1.2.3.0x4", "an IP address in an unusual spelling"),
         ] {
-            assert!(policy.refuses(text.parse().unwrap()).is_some(), "{text}");
-        }
-        for text in ["10.0.0.2", "192.168.1.1", "203.0.113.9", "fd12::1", "2001:db8::1"] {
-            assert_eq!(policy.refuses(text.parse().unwrap()), None, "{text}");
+            assert_eq!(policy.host_objection(host), Some(why), "{host}");
         }
     }
 
     #[test]
-    fn loopback_is_allowed_by_choice_and_nothing_else_with_it() {
-        let policy = Policy { allow_loopback: true, ..Policy::default() };
-        assert_eq!(policy.refuses("127.0.0.1".parse().unwrap()), None);
-        assert!(policy.refuses("169.254.169.254".parse().unwrap()).is_some());
+    fn ordinary_addresses_are_dialled() {
+        let policy = Policy::default();
+        for host in
+            ["10.0.0.1", "192.168.1.2", "203.0.113.7", "2001:db8::1", "fd12:3456::1", "k8s.example.com", "c1.4u"]
+        {
+            assert_eq!(policy.host_objection(host), None, "{host}");
+        }
+    }
+
+    #[test]
+    fn loopback_is_an_opt_in_that_opens_nothing_else() {
+        let policy = Policy {
+            allow_loopback: true,
+            hub_addresses: vec!["127.0.0.1".parse().unwrap(), "10.96.0.1".parse().unwrap()],
+        };
+        assert_eq!(policy.host_objection("127.0.0.1"), None);
+        assert_eq!(policy.host_objection("localhost"), None);
+        assert_eq!(policy.host_objection("10.96.0.1"), Some("an address of the hub"));
+        assert_eq!(policy.host_objection("169.254.169.254"), Some("a cloud's metadata address"));
+        assert_eq!(policy.host_objection("2130706433"), Some("an IP address in an unusual spelling"));
     }
 }

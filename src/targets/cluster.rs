@@ -1,225 +1,195 @@
-//! One target: its connection, and reading from it.
+//! The one owner of everything that ksit has of a target: its connection, and what is known of its habits.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures::{StreamExt, TryStreamExt, stream};
-use rustls::ClientConfig;
-use tokio::sync::{Mutex, Semaphore};
-use tokio::time::timeout;
+use futures::stream::{self, StreamExt};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
-use super::address::Policy;
+use super::connect::connect;
 use super::connection::Connection;
-use super::dial::{dial, tls};
-use super::http::{Answered, Session};
-use super::list::{MOST_OBJECTS, append, page};
+use super::http::{Channel, Fault, Protocol};
+use super::limits::Limits;
+use super::list;
 use crate::domain::reason::{Failure, Reason};
-use crate::domain::snapshot::{Answer, ListKind, Query, Snapshot};
+use crate::domain::snapshot::{Query, Snapshot};
 
-/// Objects on a page.
-const PAGE: usize = 500;
-/// Requests that one target has to answer at a time.
-const IN_FLIGHT: usize = 8;
+/// API servers end HTTP/2 connections now and then (`--goaway-chance`), and proxies HTTP/1.1 ones after each answer.
+const MAX_RECONNECTS: usize = 16;
 
-const JSON: &str = "application/json";
-const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
-
-/// What all targets of a process share.
-#[derive(Debug)]
-pub struct Limits {
-    pub policy: Policy,
-    /// A round that takes longer has failed.
-    pub round_deadline: Duration,
-    /// Bytes of one answer that are read.
-    pub largest_answer: usize,
-    connects: Semaphore,
-    /// A smaller door for targets that fail now, so that those which hang can't hold up those which work.
-    failing_connects: Semaphore,
-}
-
-impl Limits {
-    /// At most `connects` connections are being made at a time, 30 % of them to failing targets.
-    pub fn new(policy: Policy, round_deadline: Duration, connects: usize) -> Self {
-        let failing = (connects * 3 / 10).max(1);
-        Self {
-            policy,
-            round_deadline,
-            largest_answer: 16 << 20,
-            connects: Semaphore::new(connects.max(1)),
-            failing_connects: Semaphore::new(failing),
-        }
-    }
-}
-
-/// The one owner of the connection to a target.
+/// One target.
 pub struct Cluster {
     connection: Connection,
-    tls: Arc<ClientConfig>,
     limits: Arc<Limits>,
-    session: Mutex<Option<Arc<Session>>>,
+    /// Rounds of one target never overlap.
+    round: Semaphore,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    channel: Option<Arc<Channel>>,
+    protocol: Option<Protocol>,
+    /// The target asked to be left alone until then.
+    retry_at: Option<Instant>,
 }
 
 impl Cluster {
-    pub fn new(connection: Connection, limits: Arc<Limits>) -> Result<Self, Failure> {
-        let tls = tls(&connection)?;
-        Ok(Self { connection, tls, limits, session: Mutex::new(None) })
+    /// Dials nothing yet.
+    pub fn new(connection: Connection, limits: Arc<Limits>) -> Self {
+        Self { connection, limits, round: Semaphore::new(1), state: Mutex::default() }
     }
 
     pub fn connection(&self) -> &Connection {
         &self.connection
     }
 
-    /// Host and port, for people.
-    pub fn server(&self) -> String {
-        self.connection.server()
+    /// What the target speaks, once it was reached.
+    pub fn protocol(&self) -> Option<Protocol> {
+        self.state().protocol
     }
 
-    /// Asks every query once, all within one deadline. `failing` says that the target's last round failed.
+    /// Until when the target asked to be left alone (429 with `Retry-After`). A read before that fails at once.
+    pub fn retry_at(&self) -> Option<Instant> {
+        self.state().retry_at.filter(|at| *at > Instant::now())
+    }
+
+    /// Closes the connection. A round that runs ends on it undisturbed.
+    pub fn close(&self) {
+        self.state().channel = None;
+    }
+
+    /// Asks all queries once; with none, only whether the target answers at all. 403 and 404 are answers to a query;
+    /// everything else that goes wrong ends the round.
+    ///
+    /// `failing` says that the last rounds failed: such a target waits in the smaller queue for its turn to connect.
+    /// From its turn on, the round ends within `round_timeout`.
+    ///
+    /// # Errors
+    /// The first fault, with the host and what to do.
     pub async fn read(&self, queries: &BTreeSet<Query>, failing: bool) -> Result<Snapshot, Failure> {
-        let deadline = self.limits.round_deadline;
-        let result = match timeout(deadline, self.read_all(queries, failing)).await {
-            Ok(result) => result,
-            Err(_) => {
-                let message = format!("{} did not answer within {} s", self.server(), deadline.as_secs());
-                Err(Failure::new(Reason::TimedOut, message))
-            }
-        };
-        if result.is_err() {
-            // Whatever is half-done on it: the next round starts with a clean one.
-            *self.session.lock().await = None;
+        // Never closed, so always got.
+        let _round = self.round.acquire().await.ok();
+        if let Some(at) = self.retry_at() {
+            return Err(self.still_throttled(at - Instant::now()));
         }
-        result
-    }
-
-    async fn read_all(&self, queries: &BTreeSet<Query>, failing: bool) -> Result<Snapshot, Failure> {
-        let (session, reused) = self.session(failing).await?;
-        match self.ask(&session, queries).await {
-            // A kept connection may have been closed between rounds: that says nothing of the target.
-            Err(failure) if reused && failure.reason == Reason::ConnectionLost => {
-                *self.session.lock().await = None;
-                let (session, _) = self.session(failing).await?;
-                self.ask(&session, queries).await
+        let mut snapshot = Snapshot::new();
+        let result = self.run(queries, failing, &mut snapshot).await;
+        let mut state = self.state();
+        match result {
+            Ok(()) => {
+                state.retry_at = None;
+                Ok(snapshot)
             }
-            result => result,
-        }
-    }
-
-    async fn ask(&self, session: &Session, queries: &BTreeSet<Query>) -> Result<Snapshot, Failure> {
-        stream::iter(queries.iter().cloned())
-            .map(|query| async move { Ok((query.clone(), self.answer(session, &query).await?)) })
-            .buffer_unordered(IN_FLIGHT)
-            .try_collect()
-            .await
-    }
-
-    /// The open session, or a new one, and whether it was open already.
-    async fn session(&self, failing: bool) -> Result<(Arc<Session>, bool), Failure> {
-        if let Some(session) = self.session.lock().await.as_ref().filter(|session| session.is_open()) {
-            return Ok((session.clone(), true));
-        }
-        let closed = |_| Failure::new(Reason::ConnectionLost, "ksit is shutting down");
-        let _narrow = match failing {
-            true => Some(self.limits.failing_connects.acquire().await.map_err(closed)?),
-            false => None,
-        };
-        let _wide = self.limits.connects.acquire().await.map_err(closed)?;
-        let stream = dial(&self.connection, self.tls.clone(), &self.limits.policy).await?;
-        let session = Arc::new(Session::start(&self.connection, stream).await?);
-        *self.session.lock().await = Some(session.clone());
-        Ok((session, false))
-    }
-
-    async fn answer(&self, session: &Session, query: &Query) -> Result<Answer, Failure> {
-        match query {
-            Query::List { kind, namespace } => self.list(session, *kind, namespace).await,
-            Query::Crd { name } => {
-                let path = format!("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{}", escape(name));
-                self.presence(session, &path, METADATA).await
-            }
-            Query::Namespace { name } => {
-                self.presence(session, &format!("/api/v1/namespaces/{}", escape(name)), METADATA).await
-            }
-            Query::Version => self.presence(session, "/version", JSON).await,
-        }
-    }
-
-    async fn presence(&self, session: &Session, path: &str, accept: &'static str) -> Result<Answer, Failure> {
-        let answered = session.get(path, accept, self.limits.largest_answer).await?;
-        Ok(self.unless_ok(&answered)?.unwrap_or(Answer::Present))
-    }
-
-    async fn list(&self, session: &Session, kind: ListKind, namespace: &str) -> Result<Answer, Failure> {
-        let (group, version, resource) = kind.resource();
-        let root = if group.is_empty() { format!("/api/{version}") } else { format!("/apis/{group}/{version}") };
-        let first = format!("{root}/namespaces/{}/{resource}?limit={PAGE}", escape(namespace));
-        let mut restarted = false;
-        let (mut all, mut objects, mut path) = (None, 0, first.clone());
-        loop {
-            let answered = session.get(&path, JSON, self.limits.largest_answer).await?;
-            // The place to go on from has expired: once more from the start.
-            if answered.status.as_u16() == 410 && !restarted {
-                (all, objects, path, restarted) = (None, 0, first.clone(), true);
-                continue;
-            }
-            if let Some(answer) = self.unless_ok(&answered)? {
-                return Ok(answer);
-            }
-            let page = page(kind, &answered.body).ok_or_else(|| self.invalid())?;
-            objects += page.objects;
-            match &mut all {
-                None => all = Some(page.answer),
-                Some(all) => append(all, page.answer),
-            }
-            match (page.next, all.take()) {
-                (None, Some(answer)) => return Ok(answer),
-                // A page that is empty and yet not the last could go on for ever.
-                (Some(next), so_far) if objects <= MOST_OBJECTS && page.objects > 0 => {
-                    all = so_far;
-                    path = format!("{first}&continue={}", escape(&next));
+            Err(fault) => {
+                state.retry_at = fault.retry_after.map(|wait| Instant::now() + wait);
+                if !keeps_connection(fault.failure.reason) {
+                    state.channel = None;
                 }
-                _ => {
-                    let message =
-                        format!("{} lists more than {MOST_OBJECTS} {resource} in one namespace", self.server());
-                    return Err(Failure::new(Reason::AnswerTooLarge, message));
-                }
+                Err(fault.failure)
             }
         }
     }
 
-    /// None for 2xx; the answer that 403 and 404 are; everything else fails the round.
-    fn unless_ok(&self, answered: &Answered) -> Result<Option<Answer>, Failure> {
-        let server = self.server();
-        let failure = |reason, what: String| Err(Failure::new(reason, format!("{server} {what}")));
-        match answered.status.as_u16() {
-            200..=299 => Ok(None),
-            403 => Ok(Some(Answer::Forbidden)),
-            404 => Ok(Some(Answer::NotFound)),
-            401 => failure(
-                Reason::Unauthorized,
-                "does not accept the credential: put a valid kubeconfig into the Secret".to_owned(),
+    async fn run(&self, queries: &BTreeSet<Query>, failing: bool, snapshot: &mut Snapshot) -> Result<(), Fault> {
+        let mut deadline = Instant::now() + self.limits.settings().round_timeout;
+        for _ in 0..=MAX_RECONNECTS {
+            let reused = self.open_channel();
+            let was_reused = reused.is_some();
+            let channel = match reused {
+                Some(channel) => channel,
+                None => self.open(failing, &mut deadline).await?,
+            };
+            let before = channel.answered();
+            match self.ask_missing(&channel, queries, deadline, snapshot).await {
+                Ok(()) => return Ok(()),
+                Err(fault) if fault.failure.reason == Reason::ConnectionLost => {
+                    self.state().channel = None;
+                    // All that is asked is a GET. A new connection that brings nothing is not worth another one.
+                    if !was_reused && channel.answered() == before {
+                        return Err(fault);
+                    }
+                }
+                Err(fault) => return Err(fault),
+            }
+        }
+        let message = format!("{} ends its connections again and again", self.connection.host_display());
+        Err(Failure::new(Reason::ConnectionLost, message).into())
+    }
+
+    /// Asks what has no answer yet.
+    async fn ask_missing(
+        &self,
+        channel: &Channel,
+        queries: &BTreeSet<Query>,
+        deadline: Instant,
+        snapshot: &mut Snapshot,
+    ) -> Result<(), Fault> {
+        let settings = self.limits.settings();
+        if queries.is_empty() {
+            return list::probe(channel, deadline).await;
+        }
+        // Owned: with borrowed ones the compiler can't see that the future is Send.
+        let missing: Vec<Query> = queries.iter().filter(|query| !snapshot.contains_key(query)).cloned().collect();
+        let mut answers = stream::iter(missing)
+            .map(|query| async move {
+                let answer = list::ask(channel, &query, settings.body_bytes, deadline).await;
+                (query, answer)
+            })
+            .buffer_unordered(settings.requests.max(1));
+        let mut lost = None;
+        while let Some((query, answer)) = answers.next().await {
+            match answer {
+                Ok(answer) => {
+                    snapshot.insert(query, answer);
+                }
+                // The target may still finish what it has begun.
+                Err(fault) if fault.failure.reason == Reason::ConnectionLost => lost = Some(fault),
+                Err(fault) => return Err(fault),
+            }
+        }
+        lost.map_or(Ok(()), Err)
+    }
+
+    fn open_channel(&self) -> Option<Arc<Channel>> {
+        self.state().channel.clone().filter(|channel| channel.is_open())
+    }
+
+    /// Connects, when it is this target's turn. Waiting for it takes nothing of the target's own time.
+    async fn open(&self, failing: bool, deadline: &mut Instant) -> Result<Arc<Channel>, Fault> {
+        let asked = Instant::now();
+        let _turn = self.limits.turn(failing).await;
+        *deadline += asked.elapsed();
+        let left = deadline.saturating_duration_since(Instant::now());
+        let patience = self.limits.settings().connect_timeout.min(left);
+        let latest = Instant::now() + patience;
+        let stream = connect(&self.connection, patience).await?;
+        let channel = Arc::new(Channel::open(self.connection.clone(), stream, latest).await?);
+        let mut state = self.state();
+        state.protocol = Some(channel.protocol());
+        state.channel = Some(channel.clone());
+        Ok(channel)
+    }
+
+    fn still_throttled(&self, left: Duration) -> Failure {
+        Failure::new(
+            Reason::Throttled,
+            format!(
+                "{} is throttling (429) and asks to wait {} s more",
+                self.connection.host_display(),
+                left.as_secs().saturating_add(1)
             ),
-            429 => failure(Reason::Throttled, "is overloaded and asks to come back later (429)".to_owned()),
-            code @ 500..=599 => failure(Reason::ServerError, format!("answered {code}: look at its API server's log")),
-            code => failure(Reason::InvalidAnswer, format!("answered {code}: is it a Kubernetes API server?")),
-        }
+        )
     }
 
-    fn invalid(&self) -> Failure {
-        let message = format!("{} answered with something else than a Kubernetes list", self.server());
-        Failure::new(Reason::InvalidAnswer, message)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Percent-encodes what may not stand in a path or query as it is.
-fn escape(text: &str) -> String {
-    text.bytes().fold(String::with_capacity(text.len()), |mut out, byte| {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            let _ = write!(out, "%{byte:02X}");
-        }
-        out
-    })
+/// Whether the connection itself is fine after such a failure. After a 5xx another one may reach a better server.
+fn keeps_connection(reason: Reason) -> bool {
+    matches!(reason, Reason::Throttled | Reason::Unauthorized)
 }

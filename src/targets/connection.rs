@@ -1,88 +1,262 @@
-//! How to reach a target: rebuilt from what was checked, never a user's file passed on.
+//! A connection as ksit rebuilt it: where to dial, whom to trust, what to show.
+//!
+//! Nothing of a kubeconfig gets further than what is named here. `Debug` shows the address and the sort of
+//! credential, never a byte of it.
 
 use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
 
+use hyper::Uri;
+use hyper::header::HeaderValue;
+use rustls::ClientConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use secrecy::{ExposeSecret, SecretString};
 
-/// A checked way to a target.
+use super::address::Policy;
+use super::tls::{self, Trust, Unusable};
+use crate::domain::reason::{Failure, Reason};
+
+/// Everything that is needed to talk to one target, checked. Cheap to clone, and equal to another one only if the
+/// credential is the same too.
 #[derive(Clone)]
-pub struct Connection {
-    /// Host as the kubeconfig spells it; for messages and the `Host` header.
-    pub host: String,
-    pub port: u16,
-    /// Path before `/api`, without a slash at its end; empty for most.
-    pub path: String,
-    /// Certificates that the target's certificate must come from.
-    pub ca: Vec<CertificateDer<'static>>,
-    /// Whom the target's certificate must name.
-    pub server_name: ServerName<'static>,
-    pub credential: Credential,
-    /// `insecure-skip-tls-verify`, for a user's own kubeconfig only.
-    pub skip_verification: bool,
+pub struct Connection(Arc<Parts>);
+
+struct Parts {
+    server: Server,
+    server_name: ServerName<'static>,
+    trust: Trust,
+    credential: Credential,
+    /// None if the kubeconfig is the user's own: then it may point anywhere.
+    policy: Option<Policy>,
+    tls: Arc<ClientConfig>,
 }
 
-/// How ksit proves to a target who it is.
+/// Where the API server is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Server {
+    /// A name or an address, without brackets.
+    pub host: String,
+    pub port: u16,
+    /// What stands before `/api`, without a slash at its end; empty for most.
+    pub path: String,
+}
+
+/// What ksit shows to the target.
 #[derive(Clone)]
 pub enum Credential {
     Token(SecretString),
-    Certificate { chain: Vec<CertificateDer<'static>>, key: SecretString },
+    /// PEM, both.
+    ClientCertificate {
+        chain: Vec<u8>,
+        key: SecretString,
+    },
 }
 
-impl Credential {
-    /// Checks that `chain` and `key` are PEM. Err names the field.
-    pub fn certificate(chain: &[u8], key: &[u8]) -> Result<Self, &'static str> {
-        let chain = certificates(chain).ok_or("client-certificate-data")?;
-        let key = std::str::from_utf8(key).map_err(|_| "client-key-data")?;
-        PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|_| "client-key-data")?;
-        Ok(Self::Certificate { chain, key: key.to_owned().into() })
-    }
+/// The user's own kubeconfig, resolved by the caller: files read, plugins run.
+pub struct Trusted<'a> {
+    pub server: &'a str,
+    /// PEM. May only be absent together with `insecure`; where a kubeconfig has none, kubectl takes the system's
+    /// bundle, which the caller reads.
+    pub ca: Option<&'a [u8]>,
+    /// `tls-server-name`.
+    pub server_name: Option<&'a str>,
+    pub credential: Credential,
+    /// `insecure-skip-tls-verify`: the target may show any certificate.
+    pub insecure: bool,
 }
 
 impl Connection {
-    /// Host and port, for people.
-    pub fn server(&self) -> String {
-        if self.host.contains(':') {
-            format!("[{}]:{}", self.host, self.port)
-        } else {
-            format!("{}:{}", self.host, self.port)
-        }
+    /// A connection for a kubeconfig that the user chose to run with (`ksit check`): no address is refused.
+    pub fn trusted(parts: Trusted<'_>) -> Result<Self, Failure> {
+        let server = Server::parse(parts.server)?;
+        let trust = match parts.ca {
+            _ if parts.insecure => Trust::Nobody,
+            Some(pem) => Trust::Roots(certificates(pem, "certificate-authority-data")?),
+            None => {
+                return Err(Failure::new(
+                    Reason::KubeconfigInvalid,
+                    "the cluster has no certificate authority; give certificate-authority or certificate-authority-data",
+                ));
+            }
+        };
+        Self::build(server, parts.server_name, trust, parts.credential, None)
     }
 
-    /// Whether `other` leads to the same place with the same credential.
-    pub fn is_same(&self, other: &Self) -> bool {
-        let Self { host, port, path, ca, server_name, credential, skip_verification } = self;
-        host == &other.host
-            && port == &other.port
-            && path == &other.path
-            && ca == &other.ca
-            && server_name == &other.server_name
-            && skip_verification == &other.skip_verification
-            && credential.is_same(&other.credential)
+    pub(super) fn build(
+        server: Server,
+        server_name: Option<&str>,
+        trust: Trust,
+        credential: Credential,
+        policy: Option<Policy>,
+    ) -> Result<Self, Failure> {
+        let (field, name) = match server_name {
+            Some(name) => ("tls-server-name", name),
+            None => ("server", server.host.trim_end_matches('.')),
+        };
+        let server_name =
+            ServerName::try_from(name.to_owned()).map_err(|_| invalid(field, "is not a DNS name or IP address"))?;
+        let identity = match &credential {
+            Credential::Token(token) => {
+                bearer(token)?;
+                None
+            }
+            Credential::ClientCertificate { chain, key } => Some((
+                certificates(chain, "client-certificate-data")?,
+                PrivateKeyDer::from_pem_slice(key.expose_secret().as_bytes()).map_err(|_| {
+                    invalid("client-key-data", "holds no private key in PEM (PKCS#8, PKCS#1 or SEC1, not encrypted)")
+                })?,
+            )),
+        };
+        let tls = tls::client_config(&trust, identity).map_err(|unusable| match unusable {
+            Unusable::Ca => invalid("certificate-authority-data", "holds a certificate that can't be used as a CA"),
+            Unusable::Identity => invalid("client-key-data", "does not fit client-certificate-data"),
+        })?;
+        Ok(Self(Arc::new(Parts { server, server_name, trust, credential, policy, tls })))
+    }
+
+    /// `host:port` for messages; an IPv6 address stands in brackets.
+    pub fn host_display(&self) -> String {
+        self.0.server.authority()
+    }
+
+    pub(super) fn server(&self) -> &Server {
+        &self.0.server
+    }
+
+    pub(super) fn server_name(&self) -> &ServerName<'static> {
+        &self.0.server_name
+    }
+
+    /// Why this address, which the server's name resolved to, is not dialled.
+    pub(super) fn objection(&self, address: IpAddr) -> Option<&'static str> {
+        self.0.policy.as_ref().and_then(|policy| policy.objection(address))
+    }
+
+    pub(super) fn tls(&self) -> &Arc<ClientConfig> {
+        &self.0.tls
+    }
+
+    /// The `Authorization` header, for tokens.
+    pub(super) fn authorization(&self) -> Option<HeaderValue> {
+        match &self.0.credential {
+            Credential::Token(token) => bearer(token).ok(),
+            Credential::ClientCertificate { .. } => None,
+        }
     }
 }
 
-impl Credential {
-    fn is_same(&self, other: &Self) -> bool {
+impl PartialEq for Connection {
+    fn eq(&self, other: &Self) -> bool {
+        let Parts { server, server_name, trust, credential, policy, tls: _ } = &*self.0;
+        Arc::ptr_eq(&self.0, &other.0)
+            || (*server == other.0.server
+                && *server_name == other.0.server_name
+                && *trust == other.0.trust
+                && *credential == other.0.credential
+                && *policy == other.0.policy)
+    }
+}
+
+impl Eq for Connection {}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Connection({} with {:?})", self.host_display(), self.0.credential)
+    }
+}
+
+impl PartialEq for Credential {
+    fn eq(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Token(a), Self::Token(b)) => a.expose_secret() == b.expose_secret(),
-            (Self::Certificate { chain, key }, Self::Certificate { chain: other_chain, key: other_key }) => {
-                chain == other_chain && key.expose_secret() == other_key.expose_secret()
+            (Self::ClientCertificate { chain: a, key: k }, Self::ClientCertificate { chain: b, key: l }) => {
+                a == b && k.expose_secret() == l.expose_secret()
             }
             _ => false,
         }
     }
 }
 
-/// Every certificate in `pem`; none if one is broken or there is none.
-pub(super) fn certificates(pem: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
-    let all: Vec<_> = CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().ok()?;
-    (!all.is_empty()).then_some(all)
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Token(_) => "a token",
+            Self::ClientCertificate { .. } => "a client certificate",
+        })
+    }
 }
 
-impl fmt::Debug for Connection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connection").field("server", &self.server()).finish_non_exhaustive()
+impl Server {
+    pub(super) fn parse(url: &str) -> Result<Self, Failure> {
+        let url = url.trim();
+        if url.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("http://")) {
+            return Err(Failure::new(
+                Reason::KubeconfigRefused,
+                "server is an http:// URL, over which the credential could be read; give the https:// one",
+            ));
+        }
+        let unreadable = || invalid("server", "is not a URL like https://host:6443");
+        // `Uri` drops a fragment, and what follows `?` would end up in the middle of our own paths.
+        if url.contains(['@', '#', '?']) {
+            return Err(invalid("server", "may only hold host, port and path: no user, query or fragment"));
+        }
+        let uri: Uri = url.parse().map_err(|_| unreadable())?;
+        if uri.scheme_str() != Some("https") {
+            return Err(unreadable());
+        }
+        let authority = uri.authority().ok_or_else(unreadable)?;
+        let host = authority.host();
+        let rest = &authority.as_str()[host.len()..];
+        let port = match rest.strip_prefix(':') {
+            Some(port) => port.parse().ok().filter(|port| *port != 0).ok_or_else(unreadable)?,
+            None if rest.is_empty() => 443,
+            None => return Err(unreadable()),
+        };
+        let host = match host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
+            Some(v6) => v6.parse::<std::net::Ipv6Addr>().map_err(|_| unreadable())?.to_string(),
+            None if is_host_name(host) => host.to_ascii_lowercase(),
+            None => return Err(unreadable()),
+        };
+        if uri.path().split('/').any(|part| part == "." || part == "..") {
+            return Err(unreadable());
+        }
+        Ok(Self { host, port, path: uri.path().trim_end_matches('/').to_owned() })
     }
+
+    pub(super) fn authority(&self) -> String {
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+}
+
+fn is_host_name(host: &str) -> bool {
+    !host.is_empty()
+        && host.len() <= 253
+        && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'))
+}
+
+pub(super) fn invalid(field: &str, what: &str) -> Failure {
+    Failure::new(Reason::KubeconfigInvalid, format!("{field} {what}"))
+}
+
+pub(super) fn certificates(pem: &[u8], field: &str) -> Result<Vec<CertificateDer<'static>>, Failure> {
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(pem)
+        .collect::<Result<_, _>>()
+        .map_err(|_| invalid(field, "holds PEM that can't be read"))?;
+    if chain.is_empty() {
+        return Err(invalid(field, "holds no certificate in PEM"));
+    }
+    Ok(chain)
+}
+
+fn bearer(token: &SecretString) -> Result<HeaderValue, Failure> {
+    let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose_secret()))
+        .map_err(|_| invalid("token", "holds characters that can't be sent in a header"))?;
+    value.set_sensitive(true);
+    Ok(value)
 }

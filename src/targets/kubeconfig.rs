@@ -1,272 +1,235 @@
-//! A kubeconfig from a stranger, made into a [`Connection`] or refused with the field that is at fault.
+//! Makes a [`Connection`] of a stranger's kubeconfig, or says what to change in it.
 //!
-//! What ksit knows how to use is taken over by name; everything that would run a program, read a file, or weaken
-//! TLS is refused by name; the rest is ignored and goes nowhere. No value of the file is ever in a message.
+//! ```text
+//! bytes ── parse (bounded) ── pick the context ── refuse ── rebuild from an allow-list ──▶ Connection
+//! ```
+//!
+//! Whoever may write the Secret must not thereby make ksit run a program, read a file, send its own token away, or
+//! reach an address that only ksit can reach. Messages name fields and the host, and never repeat the file.
 
-use std::net::IpAddr;
+mod file;
+#[cfg(test)]
+mod tests;
 
-use base64::Engine as _;
-use rustls::pki_types::ServerName;
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use secrecy::{ExposeSecret, SecretString};
 
-use super::address::Policy;
-use super::connection::{Connection, Credential, certificates};
+pub use super::address::Policy;
+use super::connection::{Connection, Credential, Server, certificates, invalid};
+use super::tls::Trust;
 use crate::domain::reason::{Failure, Reason};
+use file::{ClusterEntry, File, Given, Hidden, UserEntry};
 
-/// Larger than any kubeconfig of one cluster, and small enough to parse without thought.
-const LARGEST: usize = 128 * 1024;
+/// Larger files are not read. A kubeconfig with a long CA bundle has some 20 KiB.
+const MAX_BYTES: usize = 128 * 1024;
 
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct File {
-    #[serde(default)]
-    current_context: Option<String>,
-    #[serde(default)]
-    contexts: Vec<NamedContext>,
-    #[serde(default)]
-    clusters: Vec<NamedCluster>,
-    #[serde(default)]
-    users: Vec<NamedUser>,
-}
-
-#[derive(Deserialize)]
-struct NamedContext {
-    name: String,
-    context: Context,
-}
-
-#[derive(Deserialize)]
-struct Context {
-    cluster: String,
-    user: String,
-}
-
-#[derive(Deserialize)]
-struct NamedCluster {
-    name: String,
-    cluster: Cluster,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct Cluster {
-    server: String,
-    #[serde(default)]
-    certificate_authority_data: Option<String>,
-    #[serde(default)]
-    certificate_authority: Option<IgnoredAny>,
-    #[serde(default)]
-    tls_server_name: Option<String>,
-    #[serde(default)]
-    insecure_skip_tls_verify: Option<bool>,
-    #[serde(default)]
-    proxy_url: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct NamedUser {
-    name: String,
-    #[serde(default)]
-    user: User,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "kebab-case", default)]
-struct User {
-    token: Option<String>,
-    #[serde(rename = "tokenFile")]
-    token_file: Option<IgnoredAny>,
-    client_certificate_data: Option<String>,
-    client_key_data: Option<String>,
-    client_certificate: Option<IgnoredAny>,
-    client_key: Option<IgnoredAny>,
-    exec: Option<IgnoredAny>,
-    auth_provider: Option<IgnoredAny>,
-    username: Option<IgnoredAny>,
-    password: Option<IgnoredAny>,
-    #[serde(rename = "as")]
-    as_user: Option<IgnoredAny>,
-    as_uid: Option<IgnoredAny>,
-    as_groups: Option<IgnoredAny>,
-    as_user_extra: Option<IgnoredAny>,
-}
-
-/// Takes from `bytes` what is needed to reach its current context's cluster.
+/// Checks a kubeconfig and rebuilds the connection that its current context describes.
 pub fn vet(bytes: &[u8], policy: &Policy) -> Result<Connection, Failure> {
-    if bytes.len() > LARGEST {
-        return Err(invalid(format!("the kubeconfig is larger than {} KiB", LARGEST / 1024)));
+    let file = parse(bytes)?;
+    let (cluster, user) = pick(file)?;
+    refuse_cluster(&cluster)?;
+    refuse_user(&user)?;
+
+    let url = cluster
+        .server
+        .filter(|url| !url.trim().is_empty())
+        .ok_or_else(|| invalid("server", "is missing in the cluster of the context; give the URL of its API server"))?;
+    let server = Server::parse(&url)?;
+    if let Some(what) = policy.host_objection(&server.host) {
+        return Err(address_refused(&server.host, what));
     }
-    let text = std::str::from_utf8(bytes).map_err(|_| invalid("the kubeconfig is not text"))?;
-    // The parser's own message quotes the file.
-    let file: File = serde_saphyr::from_str(text)
-        .map_err(|_| invalid("the kubeconfig is not one YAML document with contexts, clusters and users"))?;
-    let (cluster, user) = pick(&file)?;
-    refuse_cluster(cluster)?;
-    refuse_user(user)?;
-    let (host, port, path) = server(&cluster.server)?;
-    let ca = cluster.certificate_authority_data.as_deref().ok_or_else(|| {
-        refused("clusters[].cluster.certificate-authority-data is missing: ksit trusts no cluster without its CA")
-    })?;
-    let ca = decode(ca)
-        .and_then(|pem| certificates(&pem))
-        .ok_or_else(|| invalid("clusters[].cluster.certificate-authority-data is not base64 of PEM certificates"))?;
-    check_host(&host, policy)?;
-    let name = cluster.tls_server_name.as_deref().unwrap_or(&host).to_owned();
-    let server_name = ServerName::try_from(name).map_err(|_| {
-        invalid("clusters[].cluster.tls-server-name (or the host of server) is not a DNS name or address")
-    })?;
-    Ok(Connection { host, port, path, ca, server_name, credential: credential(user)?, skip_verification: false })
+    let roots = match text(cluster.certificate_authority_data) {
+        Some(data) => certificates(&decode(&data, "certificate-authority-data")?, "certificate-authority-data")?,
+        None => {
+            return Err(invalid(
+                "certificate-authority-data",
+                "is missing; ksit trusts only the CA in the kubeconfig: put the cluster's CA there, PEM in base64",
+            ));
+        }
+    };
+    let server_name = cluster.tls_server_name.filter(|name| !name.is_empty());
+    let credential = credential(user)?;
+    Connection::build(server, server_name.as_deref(), Trust::Roots(roots), credential, Some(policy.clone()))
 }
 
-fn pick(file: &File) -> Result<(&Cluster, &User), Failure> {
-    let context = match (file.current_context.as_deref().filter(|name| !name.is_empty()), file.contexts.as_slice()) {
-        (Some(wanted), all) => all.iter().find(|context| context.name == wanted),
-        (None, [only]) => Some(only),
-        (None, _) => return Err(invalid("current-context is missing, and there is not just one context")),
+pub(super) fn address_refused(host: &str, what: &str) -> Failure {
+    Failure::new(
+        Reason::AddressRefused,
+        format!("server {host} is {what}, which ksit does not dial for a target; give the cluster's own address"),
+    )
+}
+
+fn parse(bytes: &[u8]) -> Result<File, Failure> {
+    let bad = |message: String| Failure::new(Reason::KubeconfigInvalid, message);
+    if bytes.len() > MAX_BYTES {
+        return Err(bad(format!(
+            "the kubeconfig has {} bytes, more than the {MAX_BYTES} that ksit reads; keep only the one context (kubectl config view --minify --flatten)",
+            bytes.len()
+        )));
+    }
+    let text = std::str::from_utf8(bytes).map_err(|_| bad("the kubeconfig is not UTF-8 text".to_owned()))?;
+    if text.trim().is_empty() {
+        return Err(bad("the kubeconfig is empty".to_owned()));
+    }
+    let options = serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_events: 20_000,
+            max_nodes: 20_000,
+            max_aliases: 100,
+            max_anchors: 100,
+            max_depth: 32,
+            max_merge_keys: 100,
+        },
+        alias_limits: serde_saphyr::alias_limits! {
+            max_total_replayed_events: 20_000,
+            max_replay_stack_depth: 8,
+        },
+        // Snippets show the file, and the file holds credentials.
+        with_snippet: false,
     };
-    let context = &context.ok_or_else(|| invalid("current-context names no entry of contexts"))?.context;
+    let file: File = serde_saphyr::from_str_with_options(text, options).map_err(|error| match error {
+        serde_saphyr::Error::MultipleDocuments { .. } => {
+            bad("the kubeconfig holds several YAML documents; keep one".to_owned())
+        }
+        // Its message quotes the file, so only the place is taken over.
+        error => match error.location().map(|at| at.line()).filter(|line| *line > 0) {
+            Some(line) => {
+                bad(format!("the kubeconfig can't be read: line {line} is not YAML or not what a kubeconfig has there"))
+            }
+            None => bad("the kubeconfig can't be read: it is not the YAML of a kubeconfig".to_owned()),
+        },
+    })?;
+    if file.kind.as_deref().is_some_and(|kind| kind != "Config") {
+        return Err(bad("the file is not a kubeconfig: its kind is not Config".to_owned()));
+    }
+    Ok(file)
+}
+
+/// The cluster and user of the current context, or of the only one.
+fn pick(file: File) -> Result<(ClusterEntry, UserEntry), Failure> {
+    let contexts = file.contexts.unwrap_or_default();
+    let wanted = file.current_context.filter(|name| !name.is_empty());
+    let context = match &wanted {
+        Some(name) => contexts
+            .into_iter()
+            .find(|context| context.name.as_deref() == Some(name))
+            .ok_or_else(|| invalid("current-context", "names a context that contexts does not have"))?,
+        None => {
+            let mut contexts = contexts.into_iter();
+            match (contexts.next(), contexts.next()) {
+                (Some(only), None) => only,
+                (None, _) => return Err(invalid("contexts", "is empty; give the context to use")),
+                _ => {
+                    return Err(invalid(
+                        "current-context",
+                        "is not set and there are several contexts; set it to the one to use",
+                    ));
+                }
+            }
+        }
+    };
+    let context = context.context.ok_or_else(|| invalid("contexts[].context", "is empty"))?;
+    let missing = |field: &str, list: &str| invalid(field, &format!("names an entry that {list} does not have"));
     let cluster = file
         .clusters
-        .iter()
-        .find(|cluster| cluster.name == context.cluster)
-        .ok_or_else(|| invalid("contexts[].context.cluster names no entry of clusters"))?;
+        .unwrap_or_default()
+        .into_iter()
+        .find(|entry| entry.name.is_some() && entry.name == context.cluster)
+        .and_then(|entry| entry.cluster)
+        .ok_or_else(|| missing("contexts[].context.cluster", "clusters"))?;
     let user = file
         .users
-        .iter()
-        .find(|user| user.name == context.user)
-        .ok_or_else(|| invalid("contexts[].context.user names no entry of users"))?;
-    Ok((&cluster.cluster, &user.user))
+        .unwrap_or_default()
+        .into_iter()
+        .find(|entry| entry.name.is_some() && entry.name == context.user)
+        .and_then(|entry| entry.user)
+        .ok_or_else(|| missing("contexts[].context.user", "users"))?;
+    Ok((cluster, user))
 }
 
-fn refuse_cluster(cluster: &Cluster) -> Result<(), Failure> {
-    let inline = "ksit reads no files of a kubeconfig: put the content into certificate-authority-data";
-    if cluster.certificate_authority.is_some() {
-        return Err(refused(format!("clusters[].cluster.certificate-authority: {inline}")));
-    }
-    if cluster.insecure_skip_tls_verify == Some(true) {
-        return Err(refused(
-            "clusters[].cluster.insecure-skip-tls-verify: give the CA in certificate-authority-data instead",
-        ));
-    }
-    if cluster.proxy_url.as_deref().is_some_and(|url| !url.is_empty()) {
-        return Err(refused("clusters[].cluster.proxy-url: ksit dials clusters directly"));
-    }
-    Ok(())
+fn refuse(field: &str, why: &str) -> Failure {
+    Failure::new(Reason::KubeconfigRefused, format!("{field} is not accepted: {why}"))
 }
 
-fn refuse_user(user: &User) -> Result<(), Failure> {
-    let rows = [
-        (
-            &user.exec,
-            "exec",
-            "ksit runs no program of a kubeconfig (EKS, GKE and AKS write such): `ksit target add` \
-            makes a ServiceAccount on the cluster and stores its token",
-        ),
-        (
-            &user.auth_provider,
-            "auth-provider",
-            "ksit runs no auth provider: `ksit target add` makes a ServiceAccount \
-            on the cluster and stores its token",
-        ),
-        (&user.token_file, "tokenFile", "ksit reads no files of a kubeconfig: put the token into token"),
-        (
-            &user.client_certificate,
-            "client-certificate",
-            "ksit reads no files of a kubeconfig: put the content into \
-            client-certificate-data",
-        ),
-        (&user.client_key, "client-key", "ksit reads no files of a kubeconfig: put the content into client-key-data"),
-        (&user.username, "username", "clusters take no passwords any more: use a token or a client certificate"),
-        (&user.password, "password", "clusters take no passwords any more: use a token or a client certificate"),
-        (&user.as_user, "as", "ksit impersonates nobody: give it a credential with the rights it needs"),
-        (&user.as_uid, "as-uid", "ksit impersonates nobody: give it a credential with the rights it needs"),
-        (&user.as_groups, "as-groups", "ksit impersonates nobody: give it a credential with the rights it needs"),
-        (
-            &user.as_user_extra,
-            "as-user-extra",
-            "ksit impersonates nobody: give it a credential with the rights it needs",
-        ),
-    ];
-    match rows.into_iter().find(|(value, ..)| value.is_some()) {
-        Some((_, field, hint)) => Err(refused(format!("users[].user.{field}: {hint}"))),
+fn refuse_all(table: &[(Given, &str, &str)]) -> Result<(), Failure> {
+    match table.iter().find(|(given, ..)| given.0) {
+        Some((_, field, why)) => Err(refuse(field, why)),
         None => Ok(()),
     }
 }
 
-fn credential(user: &User) -> Result<Credential, Failure> {
-    let token = user.token.as_deref().map(str::trim).filter(|token| !token.is_empty());
-    match (token, &user.client_certificate_data, &user.client_key_data) {
-        // As kubectl has it: with both, the token is what the server sees first.
-        (Some(token), _, _) if token.bytes().all(|byte| byte.is_ascii_graphic()) => {
-            Ok(Credential::Token(token.to_owned().into()))
-        }
-        (Some(_), _, _) => Err(invalid("users[].user.token holds characters that no token has")),
-        (None, Some(chain), Some(key)) => {
-            let decoded = |text: &str, field: &str| {
-                decode(text).ok_or_else(|| invalid(format!("users[].user.{field} is not base64")))
-            };
-            let (chain, key) = (decoded(chain, "client-certificate-data")?, decoded(key, "client-key-data")?);
-            Credential::certificate(&chain, &key).map_err(|field| invalid(format!("users[].user.{field} is not PEM")))
-        }
-        (None, Some(_), None) => Err(invalid("users[].user.client-key-data is missing")),
-        (None, None, Some(_)) => Err(invalid("users[].user.client-certificate-data is missing")),
-        (None, None, None) => Err(refused(
-            "users[].user has neither token nor client-certificate-data: ksit never lends its own credential",
+const NO_FILES: &str = "ksit reads no files that a kubeconfig names; put the content into the kubeconfig (kubectl config view --minify --flatten --raw)";
+const NO_BASIC: &str = "basic authentication; use a ServiceAccount token: ksit target add makes one";
+const NO_IMPERSONATION: &str = "ksit impersonates nobody; give the credential of the account itself";
+
+fn refuse_cluster(cluster: &ClusterEntry) -> Result<(), Failure> {
+    refuse_all(&[
+        (
+            cluster.insecure_skip_tls_verify,
+            "insecure-skip-tls-verify",
+            "the credential would go to whoever answers; give certificate-authority-data instead",
+        ),
+        (cluster.certificate_authority, "certificate-authority", NO_FILES),
+        (cluster.proxy_url, "proxy-url", "ksit dials targets directly; give a server address that it can reach"),
+    ])
+}
+
+fn refuse_user(user: &UserEntry) -> Result<(), Failure> {
+    refuse_all(&[
+        (
+            user.exec,
+            "exec",
+            "ksit runs no programs that a kubeconfig names; run ksit target add, which makes a ServiceAccount token on the target",
+        ),
+        (
+            user.auth_provider,
+            "auth-provider",
+            "ksit runs no credential plugins; run ksit target add, which makes a ServiceAccount token on the target",
+        ),
+        (user.token_file, "tokenFile", NO_FILES),
+        (user.client_certificate, "client-certificate", NO_FILES),
+        (user.client_key, "client-key", NO_FILES),
+        (user.username, "username", NO_BASIC),
+        (user.password, "password", NO_BASIC),
+        (user.impersonate, "as", NO_IMPERSONATION),
+        (user.as_groups, "as-groups", NO_IMPERSONATION),
+        (user.as_uid, "as-uid", NO_IMPERSONATION),
+        (user.as_user_extra, "as-user-extra", NO_IMPERSONATION),
+    ])
+}
+
+fn credential(user: UserEntry) -> Result<Credential, Failure> {
+    match (text(user.token), text(user.client_certificate_data), text(user.client_key_data)) {
+        (Some(token), None, None) => Ok(Credential::Token(token)),
+        (None, Some(chain), Some(key)) => Ok(Credential::ClientCertificate {
+            chain: decode(&chain, "client-certificate-data")?,
+            key: String::from_utf8(decode(&key, "client-key-data")?)
+                .map_err(|_| invalid("client-key-data", "holds no private key in PEM"))?
+                .into(),
+        }),
+        (None, Some(_), None) => Err(invalid("client-key-data", "is missing beside client-certificate-data")),
+        (None, None, Some(_)) => Err(invalid("client-certificate-data", "is missing beside client-key-data")),
+        (None, None, None) => Err(invalid(
+            "token",
+            "is missing and so are client-certificate-data and client-key-data; give one credential (ksit never uses its own)",
+        )),
+        (Some(_), ..) => Err(refuse(
+            "token together with client-certificate-data or client-key-data",
+            "which of them counts would be the target's choice; keep one",
         )),
     }
 }
 
-/// Host, port and path of an `https` URL.
-fn server(url: &str) -> Result<(String, u16, String), Failure> {
-    let field = "clusters[].cluster.server";
-    if url.len() >= 7 && url.as_bytes()[..7].eq_ignore_ascii_case(b"http://") {
-        return Err(refused(format!("{field} is http://: a credential is sent over TLS only")));
-    }
-    let uri: hyper::Uri = url.parse().map_err(|_| invalid(format!("{field} is not an https:// URL")))?;
-    let (Some("https"), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
-        return Err(invalid(format!("{field} is not an https:// URL")));
-    };
-    if authority.as_str().contains('@') || uri.query().is_some() {
-        return Err(invalid(format!("{field} holds more than host, port and path")));
-    }
-    let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
-    if host.is_empty() || !host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-:_".contains(&byte)) {
-        return Err(invalid(format!("{field} names no host")));
-    }
-    let port = match authority.port() {
-        None => 443,
-        Some(port) => port.as_str().parse().map_err(|_| invalid(format!("{field} has no valid port")))?,
-    };
-    Ok((host, port, uri.path().trim_end_matches('/').to_owned()))
+/// The value without the white space around it, which `echo` and editors leave; `None` if nothing remains.
+fn text(value: Option<Hidden>) -> Option<SecretString> {
+    let value = value?.0;
+    let trimmed = value.expose_secret().trim();
+    if trimmed.is_empty() { None } else { Some(SecretString::from(trimmed)) }
 }
 
-fn check_host(host: &str, policy: &Policy) -> Result<(), Failure> {
-    let is_localhost = host == "localhost" || host.ends_with(".localhost");
-    let address: Option<IpAddr> = match host.parse() {
-        Ok(address) => Some(address),
-        Err(_) if is_localhost => Some(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST)),
-        Err(_) => None,
-    };
-    match address.and_then(|address| policy.refuses(address)) {
-        Some(why) => Err(Failure::new(Reason::AddressRefused, format!("clusters[].cluster.server is {why}"))),
-        None => Ok(()),
-    }
+fn decode(data: &SecretString, field: &str) -> Result<Vec<u8>, Failure> {
+    // YAML block scalars bring line breaks along.
+    let packed: Vec<u8> = data.expose_secret().bytes().filter(|b| !b.is_ascii_whitespace()).collect();
+    STANDARD.decode(packed).map_err(|_| invalid(field, "is not base64"))
 }
-
-fn decode(text: &str) -> Option<Vec<u8>> {
-    let packed: String = text.chars().filter(|c| !c.is_ascii_whitespace()).collect();
-    base64::engine::general_purpose::STANDARD.decode(packed).ok()
-}
-
-fn invalid(message: impl Into<String>) -> Failure {
-    Failure::new(Reason::KubeconfigInvalid, message)
-}
-
-fn refused(message: impl Into<String>) -> Failure {
-    Failure::new(Reason::KubeconfigRefused, message)
-}
-
-#[cfg(test)]
-#[path = "kubeconfig_tests.rs"]
-mod tests;

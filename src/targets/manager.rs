@@ -1,14 +1,14 @@
-//! Every target that this replica looks after, each with one owner.
+//! Which [`Cluster`] belongs to which target.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::cluster::{Cluster, Limits};
+use super::cluster::Cluster;
 use super::connection::Connection;
+use super::limits::Limits;
 use crate::domain::keys::TargetKey;
-use crate::domain::reason::Failure;
 
-/// Holds one [`Cluster`] for each target. A cluster that is let go closes its connection.
+/// All targets of this process, one [`Cluster`] each. Never waits for a target.
 pub struct ClusterManager {
     limits: Arc<Limits>,
     clusters: Mutex<HashMap<TargetKey, Arc<Cluster>>>,
@@ -19,31 +19,38 @@ impl ClusterManager {
         Self { limits, clusters: Mutex::default() }
     }
 
-    /// The cluster of `target`, reached by `connection`. The connection that is open is kept if nothing about it has
-    /// changed, and replaced if its address or credential has.
-    pub fn ensure(&self, target: &TargetKey, connection: Connection) -> Result<Arc<Cluster>, Failure> {
-        if let Some(cluster) = self.lock().get(target).filter(|cluster| cluster.connection().is_same(&connection)) {
-            return Ok(cluster.clone());
+    /// The cluster of a target: the one there is if the connection is the same to the last byte of the credential,
+    /// else a new one, and the old connection is closed.
+    pub fn ensure(&self, key: &TargetKey, connection: Connection) -> Arc<Cluster> {
+        let mut clusters = self.clusters();
+        if let Some(cluster) = clusters.get(key) {
+            if *cluster.connection() == connection {
+                return cluster.clone();
+            }
+            cluster.close();
         }
-        let cluster = Arc::new(Cluster::new(connection, self.limits.clone())?);
-        self.lock().insert(target.clone(), cluster.clone());
-        Ok(cluster)
+        let cluster = Arc::new(Cluster::new(connection, self.limits.clone()));
+        clusters.insert(key.clone(), cluster.clone());
+        cluster
     }
 
-    /// Ends everything of `target`.
-    pub fn forget(&self, target: &TargetKey) {
-        self.lock().remove(target);
+    /// Ends everything of a target.
+    pub fn forget(&self, key: &TargetKey) {
+        let forgotten = self.clusters().remove(key);
+        if let Some(cluster) = forgotten {
+            cluster.close();
+        }
     }
 
     pub fn len(&self) -> usize {
-        self.lock().len()
+        self.clusters().len()
     }
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<TargetKey, Arc<Cluster>>> {
+    fn clusters(&self) -> MutexGuard<'_, HashMap<TargetKey, Arc<Cluster>>> {
         self.clusters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,24 +1,31 @@
 //! Everything that talks to a target cluster.
 //!
 //! ```text
-//! bytes of a Secret ─ kubeconfig::vet ─> Connection ─ ClusterManager ─> Cluster ─ read ─> Snapshot
-//!                     (refuses by name)  (typed,       (one owner for           (one connection, each query once,
-//!                                         rebuilt)      each target)             caps and deadlines on everything)
+//! kubeconfig ── vet ──▶ Connection ──▶ ClusterManager ── one Cluster a target ── read(queries) ──▶ Snapshot
+//!                                                           │
+//!                       connect (DNS, TCP, TLS) ── http (HTTP/2, or HTTP/1.1) ── list (pages, decoding)
 //! ```
 //!
-//! What a kubeconfig or a cluster says is hostile until checked: no byte of it goes into a message.
+//! A target is not trusted: every wait has a deadline, every body a cap, and nothing that it sends gets into a
+//! message. Faults are values of [`Failure`](crate::domain::reason::Failure).
 
 mod address;
 mod cluster;
+mod connect;
 mod connection;
-mod dial;
+mod decode;
 mod http;
-mod kubeconfig;
+pub mod kubeconfig;
+mod limits;
 mod list;
 mod manager;
+mod retry_after;
+mod tasks;
+mod tls;
+mod wire;
 
-pub use address::Policy;
-pub use cluster::{Cluster, Limits};
-pub use connection::{Connection, Credential};
-pub use kubeconfig::vet;
+pub use cluster::Cluster;
+pub use connection::{Connection, Credential, Trusted};
+pub use http::Protocol;
+pub use limits::{Limits, Settings};
 pub use manager::ClusterManager;

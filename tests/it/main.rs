@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that can't go on should say where")]
 
 mod crd_rules;
+mod faults;
 mod faulty_targets;
 mod kit;
 mod lifecycle;
@@ -10,3 +11,4 @@ mod manifests;
 mod real_installs;
 mod round_cost;
 mod takeover;
+mod transport_faults;

@@ -20,7 +20,8 @@ use crate::domain::keys::{IntegrationKey, TargetKey};
 use crate::domain::report::TargetReport;
 use crate::hub::{Change, Mailbox};
 use crate::observability::{Health, Metrics};
-use crate::targets::{ClusterManager, Policy};
+use crate::targets::ClusterManager;
+use crate::targets::kubeconfig::Policy;
 
 pub use assignment::Assignment;
 pub use budget::Budget;

@@ -10,7 +10,8 @@ use crate::domain::reason::{Failure, Reason};
 use crate::domain::snapshot::Snapshot;
 use crate::domain::verdict::{Outcome, ToolVerdict};
 use crate::hub::{SecretError, read_kubeconfig};
-use crate::targets::{Cluster, vet};
+use crate::targets::Cluster;
+use crate::targets::kubeconfig::vet;
 
 use super::{Assignment, WorkerContext};
 
@@ -91,14 +92,12 @@ async fn open(context: &WorkerContext, assignment: &Assignment) -> Result<Result
         }
         Err(SecretError::Hub(error)) => return Err(HubUnavailable(error)),
     };
-    let opened = vet(&secret.bytes, &context.policy)
-        .and_then(|connection| context.clusters.ensure(&target.key, connection))
-        .map(|cluster| Access {
-            cluster,
-            secret_version: secret.resource_version,
-            read_at: Instant::now(),
-            secret: (target.secret_name.clone(), target.secret_key.clone()),
-        });
+    let opened = vet(&secret.bytes, &context.policy).map(|connection| Access {
+        cluster: context.clusters.ensure(&target.key, connection),
+        secret_version: secret.resource_version,
+        read_at: Instant::now(),
+        secret: (target.secret_name.clone(), target.secret_key.clone()),
+    });
     if opened.is_err() {
         context.clusters.forget(&target.key);
     }

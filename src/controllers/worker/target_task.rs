@@ -135,7 +135,7 @@ impl Task {
             verdict,
             generation: assignment.target.generation,
             secret_version: self.access.as_ref().map(|access| access.secret_version.clone()),
-            server: self.access.as_ref().map(|access| access.cluster.server()),
+            server: self.access.as_ref().map(|access| access.cluster.connection().host_display()),
             reported_by: self.context.settings.replica.clone(),
             epoch: 0,
             next,

@@ -1,0 +1,177 @@
+use super::*;
+use serde_json::json;
+
+fn page(kind: ListKind, items: serde_json::Value) -> Result<Gathered, BadPage> {
+    let body = json!({"kind": "SomeList", "apiVersion": "v1", "metadata": {}, "items": items});
+    let mut gathered = Gathered::default();
+    add_page(kind, body.to_string().as_bytes(), &mut gathered).map(|_| gathered)
+}
+
+fn workload(kind: ListKind, item: serde_json::Value) -> Workload {
+    page(kind, json!([item])).unwrap().workloads.remove(0)
+}
+
+#[test]
+fn a_deployment_is_read_as_the_api_gives_it() {
+    let item = json!({
+        "metadata": {"name": "a", "generation": 3, "labels": {"app.kubernetes.io/name": "a"}, "managedFields": [{}]},
+        "spec": {"replicas": 4, "template": {"spec": {}}},
+        "status": {
+            "observedGeneration": 3, "replicas": 4, "readyReplicas": 4, "availableReplicas": 3, "updatedReplicas": 2,
+            "conditions": [{"type": "Available", "status": "False"}, {"type": "Progressing", "status": "True"}],
+        },
+    });
+    let expected = Workload {
+        name: "a".to_owned(),
+        labels: BTreeMap::from([("app.kubernetes.io/name".to_owned(), "a".to_owned())]),
+        desired: 4,
+        ready: 3,
+        updated: 2,
+        observed: true,
+        stalled: false,
+    };
+    assert_eq!(workload(ListKind::Deployment, item), expected);
+}
+
+#[test]
+fn what_is_unset_has_the_meaning_of_the_api() {
+    let bare = json!({"metadata": {"name": "a", "labels": null}, "spec": null, "status": {"conditions": null}});
+    let read = workload(ListKind::Deployment, bare.clone());
+    assert_eq!((read.desired, read.ready, read.observed), (1, 0, true), "replicas unset is 1");
+    assert_eq!(workload(ListKind::DaemonSet, bare).desired, 0);
+    let unseen = json!({"metadata": {"name": "a", "generation": 2}, "status": {"observedGeneration": 1}});
+    assert!(!workload(ListKind::Deployment, unseen).observed);
+    let stalled = json!({
+        "metadata": {"name": "a"},
+        "status": {"conditions": [{"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}]},
+    });
+    assert!(workload(ListKind::Deployment, stalled).stalled);
+    // A Deployment that is ready and not yet available is not available; an old StatefulSet only knows ready.
+    let ready = json!({"metadata": {"name": "a"}, "status": {"readyReplicas": 1}});
+    assert_eq!(workload(ListKind::Deployment, ready.clone()).ready, 0);
+    assert_eq!(workload(ListKind::StatefulSet, ready).ready, 1);
+    let daemon = json!({
+        "metadata": {"name": "a"},
+        "status": {"desiredNumberScheduled": 3, "numberAvailable": 2, "updatedNumberScheduled": 1, "numberReady": 9},
+    });
+    let read = workload(ListKind::DaemonSet, daemon);
+    assert_eq!((read.desired, read.ready, read.updated), (3, 2, 1));
+}
+
+#[test]
+fn hostile_counts_are_clamped() {
+    for (given, read) in [
+        ("-1", 0),
+        ("-9223372036854775808", 0),
+        ("-99999999999999999999", 0),
+        ("4294967295", u32::MAX),
+        ("4294967296", u32::MAX),
+        ("99999999999999999999999", u32::MAX),
+        ("1e300", u32::MAX),
+        ("2.5", 2),
+        ("null", 1),
+    ] {
+        let body =
+            format!(r#"{{"kind":"L-List","items":[{{"metadata":{{"name":"a"}},"spec":{{"replicas":{given}}}}}]}}"#);
+        let mut gathered = Gathered::default();
+        add_page(ListKind::Deployment, body.as_bytes(), &mut gathered).unwrap();
+        assert_eq!(gathered.workloads[0].desired, read, "{given}");
+    }
+}
+
+#[test]
+fn what_is_not_the_kubernetes_api_is_not_taken_for_an_empty_list() {
+    for body in [
+        "",
+        "{}",
+        "[]",
+        "null",
+        "<html>",
+        r#"{"kind":"Status","status":"Success"}"#,
+        r#"{"items":[]}"#,
+        r#"{"kind":"DeploymentList","items":{}}"#,
+        r#"{"kind":"DeploymentList","items":"x"}"#,
+        r#"{"kind":"DeploymentList","items":[{}]}"#,
+        r#"{"kind":"DeploymentList","items":[null]}"#,
+        r#"{"kind":"DeploymentList","items":[{"metadata":{"name":""}}]}"#,
+        r#"{"kind":"DeploymentList","items":[{"metadata":{"name":"a"},"spec":{"replicas":"many"}}]}"#,
+        r#"{"kind":"DeploymentList","items":[{"metadata":{"name":"a"},"spec":{"replicas":1e999}}]}"#,
+        r#"{"kind":"DeploymentList","items":[]"#,
+    ] {
+        let mut gathered = Gathered::default();
+        let read = add_page(ListKind::Deployment, body.as_bytes(), &mut gathered);
+        assert_eq!(read, Err(BadPage::Invalid), "{}", &body[..body.len().min(100)]);
+    }
+    let mut gathered = Gathered::default();
+    let null = br#"{"kind":"DeploymentList","items":null,"metadata":null}"#;
+    assert_eq!(add_page(ListKind::Deployment, null, &mut gathered), Ok(None), "how Go writes an empty list");
+}
+
+#[test]
+fn a_flood_of_small_objects_is_not_decoded() {
+    let body = format!(r#"{{"kind":"ServiceList","items":[{}{{}}]}}"#, r#"{"metadata":{"name":"a"}},"#.repeat(50_000));
+    let mut gathered = Gathered::default();
+    assert_eq!(add_page(ListKind::Service, body.as_bytes(), &mut gathered), Err(BadPage::TooLarge));
+}
+
+#[test]
+fn the_continue_token_of_a_page_is_handed_on() {
+    let mut gathered = Gathered::default();
+    let body = br#"{"kind":"ServiceList","metadata":{"continue":"abc"},"items":[{"metadata":{"name":"a"},"spec":{"type":"ExternalName"}},{"metadata":{"name":"b"}}]}"#;
+    assert_eq!(add_page(ListKind::Service, body, &mut gathered), Ok(Some("abc".to_owned())));
+    let external: Vec<bool> = gathered.services.iter().map(|service| service.external).collect();
+    assert_eq!(external, [true, false]);
+}
+
+#[test]
+fn ready_endpoints_count_once_over_slices_and_address_families() {
+    let pod = |name: &str| json!({"kind": "Pod", "name": name});
+    let slice = |name: &str, endpoints: serde_json::Value| json!({"metadata": {"name": name, "labels": {"kubernetes.io/service-name": "web"}}, "endpoints": endpoints});
+    let gathered = page(
+        ListKind::EndpointSlice,
+        json!([
+            slice("v4", json!([
+                {"addresses": ["10.0.0.1"], "conditions": {"ready": true}, "targetRef": pod("a")},
+                {"addresses": ["10.0.0.2"], "conditions": {}, "targetRef": pod("b")},
+                {"addresses": ["10.0.0.3"], "conditions": {"ready": false}, "targetRef": pod("c")},
+                {"addresses": ["10.0.0.4"], "conditions": null},
+            ])),
+            slice("v6", json!([
+                {"addresses": ["fd00::1"], "conditions": {"ready": true}, "targetRef": pod("a")},
+                {"addresses": ["10.0.0.4"]},
+                {"addresses": null},
+            ])),
+            slice("none", json!(null)),
+            {"metadata": {"name": "orphan"}, "endpoints": [{"addresses": ["10.0.0.9"]}]},
+        ]),
+    )
+    .unwrap();
+    let counts: Vec<_> = gathered.ready.iter().map(|(service, ready)| (service.as_str(), ready.len())).collect();
+    assert_eq!(counts, [("web", 3)]);
+}
+
+#[test]
+fn endpoints_count_ready_addresses_only() {
+    let gathered = page(
+        ListKind::Endpoints,
+        json!([
+            {"metadata": {"name": "web"}, "subsets": [
+                {"addresses": [{"ip": "10.0.0.1"}, {"ip": "10.0.0.2"}], "notReadyAddresses": [{"ip": "10.0.0.3"}]},
+                {"addresses": [{"ip": "10.0.0.1"}]},
+                {"notReadyAddresses": [{"ip": "10.0.0.3"}]},
+            ]},
+            {"metadata": {"name": "empty"}, "subsets": null},
+        ]),
+    )
+    .unwrap();
+    let counts: Vec<_> = gathered.ready.iter().map(|(service, ready)| (service.as_str(), ready.len())).collect();
+    assert_eq!(counts, [("empty", 0), ("web", 2)]);
+}
+
+#[test]
+fn an_object_is_known_by_its_name() {
+    assert!(is_object_named(br#"{"kind":"PartialObjectMetadata","metadata":{"name":"a.b"}}"#, "a.b"));
+    assert!(!is_object_named(br#"{"kind":"PartialObjectMetadata","metadata":{"name":"x"}}"#, "a.b"));
+    assert!(!is_object_named(b"{}", "a.b"));
+    assert!(!is_object_named(b"a.b", "a.b"));
+}

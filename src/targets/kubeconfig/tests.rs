@@ -1,0 +1,347 @@
+use super::*;
+use std::net::IpAddr;
+
+const TOKEN: &str = "planted-token-7c1f";
+
+/// A CA, and a certificate with its key, in base64 of PEM.
+struct Pki {
+    ca: String,
+    cert: String,
+    key: String,
+    other_key: String,
+}
+
+fn pki() -> Pki {
+    let encode = |pem: String| STANDARD.encode(pem);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let cert = rcgen::CertificateParams::new(vec!["c1".to_owned()]).unwrap().self_signed(&key).unwrap();
+    Pki {
+        ca: encode(cert.pem()),
+        cert: encode(cert.pem()),
+        key: encode(key.serialize_pem()),
+        other_key: encode(rcgen::KeyPair::generate().unwrap().serialize_pem()),
+    }
+}
+
+fn config(cluster: &str, user: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: x\ncontexts: [{{name: x, context: {{cluster: c, user: u}}}}]\n\
+         clusters: [{{name: c, cluster: {{{cluster}}}}}]\nusers: [{{name: u, user: {{{user}}}}}]\n"
+    )
+}
+
+fn refusal(file: &str, policy: &Policy) -> String {
+    vet(file.as_bytes(), policy).expect_err(file).to_string()
+}
+
+#[test]
+fn a_plain_kubeconfig_becomes_a_connection() {
+    let Pki { ca, cert, key, .. } = pki();
+    let cluster = format!("server: 'https://C1.example.com:6443/k8s/', certificate-authority-data: {ca}");
+    let connection = vet(config(&cluster, &format!("token: {TOKEN}")).as_bytes(), &Policy::default()).unwrap();
+    assert_eq!(connection.host_display(), "c1.example.com:6443");
+    assert_eq!(connection.server().path, "/k8s");
+    assert_eq!(connection.authorization().unwrap(), format!("Bearer {TOKEN}").as_str());
+    assert_eq!(format!("{connection:?}"), "Connection(c1.example.com:6443 with a token)");
+    assert!(!format!("{:?}", connection.authorization()).contains(TOKEN));
+
+    let user = format!("client-certificate-data: {cert}, client-key-data: {key}");
+    let connection = vet(config(&cluster, &user).as_bytes(), &Policy::default()).unwrap();
+    assert!(connection.authorization().is_none());
+    assert_eq!(format!("{connection:?}"), "Connection(c1.example.com:6443 with a client certificate)");
+}
+
+#[test]
+fn what_says_nothing_refuses_nothing() {
+    let ca = pki().ca;
+    let cluster = format!(
+        "server: 'https://10.0.0.1', certificate-authority-data: {ca}, insecure-skip-tls-verify: false, proxy-url: '', \
+         certificate-authority: null, disable-compression: true, extensions: [{{name: e, extension: {{a: 1}}}}]"
+    );
+    let user =
+        format!("token: ' {TOKEN}\n\n  ', exec: null, username: '', as-groups: [], client-key-data: '', future: [1]");
+    let connection = vet(config(&cluster, &user).as_bytes(), &Policy::default()).unwrap();
+    assert_eq!(connection.host_display(), "10.0.0.1:443");
+    assert_eq!(connection.authorization().unwrap(), format!("Bearer {TOKEN}").as_str());
+}
+
+#[test]
+fn the_only_context_needs_no_name_and_others_do_no_harm() {
+    let ca = pki().ca;
+    let file = config(&format!("server: 'https://c1', certificate-authority-data: {ca}"), &format!("token: {TOKEN}"));
+    assert!(vet(file.replace("current-context: x\n", "").as_bytes(), &Policy::default()).is_ok());
+    let with_other = file.replace("users: [", "users: [{name: eks, user: {exec: {command: aws}}}, ");
+    assert!(vet(with_other.as_bytes(), &Policy::default()).is_ok(), "the context does not use it");
+}
+
+#[test]
+fn every_user_field_that_is_refused_says_what_to_do() {
+    let Pki { ca, cert, key, other_key } = pki();
+    let cluster = format!("server: 'https://c1', certificate-authority-data: {ca}");
+    let files = "ksit reads no files that a kubeconfig names; put the content into the kubeconfig (kubectl config view --minify --flatten --raw)";
+    let basic = "basic authentication; use a ServiceAccount token: ksit target add makes one";
+    let nobody = "ksit impersonates nobody; give the credential of the account itself";
+    let exec = "KubeconfigRefused: exec is not accepted: ksit runs no programs that a kubeconfig names; run ksit target add, which makes a ServiceAccount token on the target";
+    let plugin = "KubeconfigRefused: auth-provider is not accepted: ksit runs no credential plugins; run ksit target add, which makes a ServiceAccount token on the target";
+    let both = "KubeconfigRefused: token together with client-certificate-data or client-key-data is not accepted: which of them counts would be the target's choice; keep one";
+    let refused = |field: &str, why: &str| format!("KubeconfigRefused: {field} is not accepted: {why}");
+    let rows: Vec<(String, String)> = vec![
+        ("exec: {command: aws, args: [eks]}".into(), exec.into()),
+        ("exec: {}".into(), exec.into()),
+        (format!("token: {TOKEN}, exec: {{command: sh}}"), exec.into()),
+        (format!("token: {TOKEN}, <<: {{exec: {{command: sh}}}}"), exec.into()),
+        ("auth-provider: {name: gcp, config: {cmd-path: /bin/sh}}".into(), plugin.into()),
+        ("tokenFile: /var/run/secrets/kubernetes.io/serviceaccount/token".into(), refused("tokenFile", files)),
+        ("client-certificate: /a".into(), refused("client-certificate", files)),
+        ("client-key: /a".into(), refused("client-key", files)),
+        ("username: root".into(), refused("username", basic)),
+        ("username: 0".into(), refused("username", basic)),
+        ("password: hunter2".into(), refused("password", basic)),
+        (format!("token: {TOKEN}, as: admin"), refused("as", nobody)),
+        (format!("token: {TOKEN}, as-groups: ['system:masters']"), refused("as-groups", nobody)),
+        (format!("token: {TOKEN}, as-uid: 1"), refused("as-uid", nobody)),
+        (format!("token: {TOKEN}, as-user-extra: {{a: [b]}}"), refused("as-user-extra", nobody)),
+        (format!("token: {TOKEN}, client-certificate-data: {cert}, client-key-data: {key}"), both.into()),
+        (format!("token: {TOKEN}, client-key-data: {key}"), both.into()),
+        ("token: ''".into(), "KubeconfigInvalid: token is missing and so are client-certificate-data and client-key-data; give one credential (ksit never uses its own)".into()),
+        ("token: \"a\\nb\"".into(), "KubeconfigInvalid: token holds characters that can't be sent in a header".into()),
+        (format!("client-certificate-data: {cert}"), "KubeconfigInvalid: client-key-data is missing beside client-certificate-data".into()),
+        (format!("client-key-data: {key}"), "KubeconfigInvalid: client-certificate-data is missing beside client-key-data".into()),
+        (format!("client-certificate-data: '%', client-key-data: {key}"), "KubeconfigInvalid: client-certificate-data is not base64".into()),
+        (format!("client-certificate-data: {key}, client-key-data: {key}"), "KubeconfigInvalid: client-certificate-data holds no certificate in PEM".into()),
+        (format!("client-certificate-data: {cert}, client-key-data: {cert}"), "KubeconfigInvalid: client-key-data holds no private key in PEM (PKCS#8, PKCS#1 or SEC1, not encrypted)".into()),
+        (format!("client-certificate-data: {cert}, client-key-data: {other_key}"), "KubeconfigInvalid: client-key-data does not fit client-certificate-data".into()),
+    ];
+    for (user, message) in rows {
+        assert_eq!(refusal(&config(&cluster, &user), &Policy::default()), message, "{user}");
+    }
+}
+
+fn cluster_rows(ca: &str) -> Vec<(String, &'static str)> {
+    let garbage = STANDARD.encode("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+    let broken = STANDARD.encode("-----BEGIN CERTIFICATE-----\n*\n-----END CERTIFICATE-----\n");
+    let text = STANDARD.encode("hello");
+    let url = "KubeconfigInvalid: server is not a URL like https://host:6443";
+    let parts = "KubeconfigInvalid: server may only hold host, port and path: no user, query or fragment";
+    let c = format!("certificate-authority-data: {ca}");
+    vec![
+        (
+            format!("server: 'https://c1', {c}, insecure-skip-tls-verify: true"),
+            "KubeconfigRefused: insecure-skip-tls-verify is not accepted: the credential would go to whoever answers; give certificate-authority-data instead",
+        ),
+        (
+            "server: 'https://c1', certificate-authority: /ca.pem".into(),
+            "KubeconfigRefused: certificate-authority is not accepted: ksit reads no files that a kubeconfig names; put the content into the kubeconfig (kubectl config view --minify --flatten --raw)",
+        ),
+        (
+            format!("server: 'https://c1', {c}, proxy-url: 'socks5://p:1'"),
+            "KubeconfigRefused: proxy-url is not accepted: ksit dials targets directly; give a server address that it can reach",
+        ),
+        (
+            format!("server: 'http://c1', {c}"),
+            "KubeconfigRefused: server is an http:// URL, over which the credential could be read; give the https:// one",
+        ),
+        (
+            format!("server: 'HTTP://c1', {c}"),
+            "KubeconfigRefused: server is an http:// URL, over which the credential could be read; give the https:// one",
+        ),
+        (
+            c.clone(),
+            "KubeconfigInvalid: server is missing in the cluster of the context; give the URL of its API server",
+        ),
+        (format!("server: 'c1:6443', {c}"), url),
+        (format!("server: 'ftp://c1', {c}"), url),
+        (format!("server: 'https://', {c}"), url),
+        (format!("server: 'https://c1:0', {c}"), url),
+        (format!("server: 'https://c1:99999', {c}"), url),
+        (format!("server: 'https://a b', {c}"), url),
+        (format!("server: 'https://[::1%eth0]', {c}"), url),
+        (format!("server: 'https://c1/../x', {c}"), url),
+        (format!("server: 'https://me:secret@c1', {c}"), parts),
+        (format!("server: 'https://c1?x', {c}"), parts),
+        (format!("server: 'https://c1#x', {c}"), parts),
+        (
+            format!("server: 'https://c1', {c}, tls-server-name: 'a b'"),
+            "KubeconfigInvalid: tls-server-name is not a DNS name or IP address",
+        ),
+        (
+            "server: 'https://c1'".into(),
+            "KubeconfigInvalid: certificate-authority-data is missing; ksit trusts only the CA in the kubeconfig: put the cluster's CA there, PEM in base64",
+        ),
+        (
+            "server: 'https://c1', certificate-authority-data: '!'".into(),
+            "KubeconfigInvalid: certificate-authority-data is not base64",
+        ),
+        (
+            format!("server: 'https://c1', certificate-authority-data: {text}"),
+            "KubeconfigInvalid: certificate-authority-data holds no certificate in PEM",
+        ),
+        (
+            format!("server: 'https://c1', certificate-authority-data: {broken}"),
+            "KubeconfigInvalid: certificate-authority-data holds PEM that can't be read",
+        ),
+        (
+            format!("server: 'https://c1', certificate-authority-data: {garbage}"),
+            "KubeconfigInvalid: certificate-authority-data holds a certificate that can't be used as a CA",
+        ),
+    ]
+}
+
+#[test]
+fn every_cluster_field_that_is_refused_says_what_to_do() {
+    for (cluster, message) in cluster_rows(&pki().ca) {
+        assert_eq!(refusal(&config(&cluster, &format!("token: {TOKEN}")), &Policy::default()), message, "{cluster}");
+    }
+}
+
+#[test]
+fn addresses_that_are_not_a_target_are_refused_by_name() {
+    let ca = pki().ca;
+    let hub: IpAddr = "10.96.0.1".parse().unwrap();
+    let policy = Policy { hub_addresses: vec![hub], ..Policy::default() };
+    for (host, shown, what) in [
+        ("127.0.0.1:6443", "127.0.0.1", "a loopback address"),
+        ("localhost", "localhost", "a loopback address"),
+        ("[::1]:6443", "::1", "a loopback address"),
+        ("[::ffff:127.0.0.1]", "::ffff:127.0.0.1", "a loopback address"),
+        ("169.254.169.254", "169.254.169.254", "a cloud's metadata address"),
+        ("[fd00:ec2::254]", "fd00:ec2::254", "a cloud's metadata address"),
+        ("[fe80::1]", "fe80::1", "a link-local address"),
+        ("0.0.0.0", "0.0.0.0", "an unspecified address"),
+        ("224.0.0.1", "224.0.0.1", "a multicast address"),
+        ("10.96.0.1", "10.96.0.1", "an address of the hub"),
+        ("2130706433", "2130706433", "an IP address in an unusual spelling"),
+        ("017700000001", "017700000001", "an IP address in an unusual spelling"),
+        ("0x7f.1", "0x7f.1", "an IP address in an unusual spelling"),
+    ] {
+        let file =
+            config(&format!("server: 'https://{host}', certificate-authority-data: {ca}"), &format!("token: {TOKEN}"));
+        let message = format!(
+            "AddressRefused: server {shown} is {what}, which ksit does not dial for a target; give the cluster's own address"
+        );
+        assert_eq!(refusal(&file, &policy), message);
+    }
+    let loopback = Policy { allow_loopback: true, ..Policy::default() };
+    let file = config(
+        &format!("server: 'https://127.0.0.1:6443', certificate-authority-data: {ca}"),
+        &format!("token: {TOKEN}"),
+    );
+    assert!(vet(file.as_bytes(), &loopback).is_ok());
+}
+
+#[test]
+fn files_that_are_no_kubeconfig_are_told_apart() {
+    let good = config("server: 'https://c1'", "token: t");
+    let rows: Vec<(String, &str)> = vec![
+        (String::new(), "KubeconfigInvalid: the kubeconfig is empty"),
+        (" \n".into(), "KubeconfigInvalid: the kubeconfig is empty"),
+        (
+            "hello".into(),
+            "KubeconfigInvalid: the kubeconfig can't be read: line 1 is not YAML or not what a kubeconfig has there",
+        ),
+        (
+            "a: [\n".into(),
+            "KubeconfigInvalid: the kubeconfig can't be read: line 1 is not YAML or not what a kubeconfig has there",
+        ),
+        (
+            "kind: Config\nkind: Config\n".into(),
+            "KubeconfigInvalid: the kubeconfig can't be read: line 2 is not YAML or not what a kubeconfig has there",
+        ),
+        (format!("{good}---\n{good}"), "KubeconfigInvalid: the kubeconfig holds several YAML documents; keep one"),
+        ("kind: Secret\ndata: {}\n".into(), "KubeconfigInvalid: the file is not a kubeconfig: its kind is not Config"),
+        ("kind: Config\n".into(), "KubeconfigInvalid: contexts is empty; give the context to use"),
+        (
+            "contexts: [{name: a}, {name: b}]\n".into(),
+            "KubeconfigInvalid: current-context is not set and there are several contexts; set it to the one to use",
+        ),
+        ("contexts: [{name: a}]\n".into(), "KubeconfigInvalid: contexts[].context is empty"),
+        (
+            good.replace("current-context: x", "current-context: y"),
+            "KubeconfigInvalid: current-context names a context that contexts does not have",
+        ),
+        (
+            good.replace("{cluster: c,", "{cluster: d,"),
+            "KubeconfigInvalid: contexts[].context.cluster names an entry that clusters does not have",
+        ),
+        (
+            good.replace("user: u}", "user: v}"),
+            "KubeconfigInvalid: contexts[].context.user names an entry that users does not have",
+        ),
+        (
+            good.replace("user: u}", "user: }"),
+            "KubeconfigInvalid: contexts[].context.user names an entry that users does not have",
+        ),
+    ];
+    for (file, message) in rows {
+        assert_eq!(refusal(&file, &Policy::default()), message, "{file}");
+    }
+}
+
+#[test]
+fn neither_size_nor_aliases_nor_bytes_can_hurt() {
+    let good = config("server: 'https://c1'", "token: t");
+    let bomb = {
+        let mut text = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
+        for i in 1..12 {
+            let previous = format!("*a{}, ", i - 1).repeat(10);
+            text.push_str(&format!("a{i}: &a{i} [{previous}]\n"));
+        }
+        text + &good
+    };
+    let started = std::time::Instant::now();
+    let said = refusal(&bomb, &Policy::default());
+    assert!(said.starts_with("KubeconfigInvalid: the kubeconfig can't be read"), "{said}");
+    assert!(started.elapsed() < std::time::Duration::from_secs(2), "an alias bomb takes no time");
+    let said = refusal(&"#".repeat(MAX_BYTES + 1), &Policy::default());
+    assert_eq!(
+        said,
+        "KubeconfigInvalid: the kubeconfig has 131073 bytes, more than the 131072 that ksit reads; keep only the one context (kubectl config view --minify --flatten)"
+    );
+    let said = vet(b"\xff\xfe", &Policy::default()).unwrap_err().to_string();
+    assert_eq!(said, "KubeconfigInvalid: the kubeconfig is not UTF-8 text");
+}
+
+/// Whatever is broken in it, no part of a kubeconfig's secrets gets into a message.
+#[test]
+fn no_planted_secret_is_ever_repeated() {
+    let Pki { ca, key, cert, .. } = pki();
+    let plain = format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: x\ncontexts:\n- name: x\n  context: {{cluster: c, user: u}}\n\
+         clusters:\n- name: c\n  cluster:\n    server: https://c1\n    certificate-authority-data: {ca}\n\
+         users:\n- name: u\n  user:\n    token: {TOKEN}\n    password: planted-password-91\n    client-key-data: {key}\n    client-certificate-data: {cert}\n\
+         \x20   exec: {{command: planted-command, env: [{{name: planted-env}}]}}\n"
+    );
+    let mut files = vec![plain.clone()];
+    // Cut anywhere, or with one character replaced by one that YAML, base64 or a URL may trip over.
+    for at in (0..plain.len()).step_by(7) {
+        files.push(plain[..at].to_owned());
+        for broken in ["{", "\"", "\t", "*", "&", "\n", ": ", "[", "!"] {
+            files.push(format!("{}{broken}{}", &plain[..at], &plain[at + 1..]));
+        }
+    }
+    let needles = [TOKEN, "planted", &key[20..40], &cert[20..40]];
+    for file in files {
+        let said = match vet(file.as_bytes(), &Policy::default()) {
+            Ok(connection) => format!("{connection:?}"),
+            Err(failure) => format!("{failure} {failure:?}"),
+        };
+        for needle in needles {
+            assert!(!said.contains(needle), "{said}");
+        }
+    }
+}
+
+#[test]
+fn a_connection_is_the_same_only_with_the_same_credential() {
+    let ca = pki().ca;
+    let make = |token: &str, server: &str| {
+        let file = config(
+            &format!("server: 'https://{server}', certificate-authority-data: {ca}"),
+            &format!("token: {token}"),
+        );
+        vet(file.as_bytes(), &Policy::default()).unwrap()
+    };
+    assert_eq!(make("a", "c1"), make("a", "c1"));
+    assert_ne!(make("a", "c1"), make("b", "c1"));
+    assert_ne!(make("a", "c1"), make("a", "c2"));
+}

@@ -1,0 +1,217 @@
+//! The JSON of the Kubernetes API, as far as checks read it.
+//!
+//! Written for answers that nobody vouches for: null is nothing, counts are clamped, lists and labels are bounded.
+//! Fields that aren't named are skipped without being kept.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::Deserialize;
+use serde::de::{self, Deserializer, IgnoredAny, SeqAccess, Visitor};
+
+/// More objects in one answer are not decoded: a page has 500, an old server may ignore that.
+pub(super) const MAX_ITEMS: usize = 50_000;
+
+/// One page of a LIST.
+#[derive(Deserialize)]
+#[serde(bound = "T: Deserialize<'de>")]
+pub(super) struct Page<'a, T> {
+    /// Tells a Kubernetes answer from any other JSON.
+    #[serde(borrow)]
+    pub kind: Option<Cow<'a, str>>,
+    #[serde(default)]
+    pub metadata: Option<ListMeta>,
+    #[serde(default)]
+    pub items: Items<T>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct ListMeta {
+    #[serde(rename = "continue")]
+    pub continue_token: Option<String>,
+}
+
+/// A list that may be null, cut at [`MAX_ITEMS`].
+pub(super) struct Items<T> {
+    pub list: Vec<T>,
+    pub overflow: bool,
+}
+
+#[derive(Deserialize, Default)]
+pub(super) struct Meta {
+    pub name: Option<String>,
+    pub labels: Option<BTreeMap<String, Option<String>>>,
+    pub generation: Option<i64>,
+}
+
+/// Any object, for its metadata.
+#[derive(Deserialize)]
+pub(super) struct Object {
+    pub metadata: Option<Meta>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Workload {
+    pub metadata: Option<Meta>,
+    pub spec: Option<WorkloadSpec>,
+    pub status: Option<WorkloadStatus>,
+}
+
+#[derive(Deserialize, Default)]
+pub(super) struct WorkloadSpec {
+    pub replicas: Option<Count>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct WorkloadStatus {
+    pub observed_generation: Option<i64>,
+    pub available_replicas: Option<Count>,
+    pub ready_replicas: Option<Count>,
+    pub updated_replicas: Option<Count>,
+    pub desired_number_scheduled: Option<Count>,
+    pub number_available: Option<Count>,
+    pub updated_number_scheduled: Option<Count>,
+    pub conditions: Items<Condition>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Condition {
+    #[serde(rename = "type")]
+    pub kind: Option<String>,
+    pub status: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Service {
+    pub metadata: Option<Meta>,
+    pub spec: Option<ServiceSpec>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct ServiceSpec {
+    #[serde(rename = "type")]
+    pub kind: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct EndpointSlice {
+    pub metadata: Option<Meta>,
+    #[serde(default)]
+    pub endpoints: Items<Endpoint>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Endpoint {
+    #[serde(default)]
+    pub addresses: Items<String>,
+    pub conditions: Option<EndpointConditions>,
+    pub target_ref: Option<TargetRef>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct EndpointConditions {
+    pub ready: Option<bool>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct TargetRef {
+    pub kind: Option<String>,
+    pub name: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Endpoints {
+    pub metadata: Option<Meta>,
+    #[serde(default)]
+    pub subsets: Items<Subset>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Subset {
+    #[serde(default)]
+    pub addresses: Items<SubsetAddress>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct SubsetAddress {
+    pub ip: Option<String>,
+    pub target_ref: Option<TargetRef>,
+}
+
+/// A number of Pods: below zero is zero, beyond `u32` is its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Count(pub u32);
+
+impl<'de> Deserialize<'de> for Count {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct CountVisitor;
+
+        impl Visitor<'_> for CountVisitor {
+            type Value = Count;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number")
+            }
+
+            fn visit_u64<E: de::Error>(self, value: u64) -> Result<Count, E> {
+                Ok(Count(u32::try_from(value).unwrap_or(u32::MAX)))
+            }
+
+            fn visit_i64<E: de::Error>(self, value: i64) -> Result<Count, E> {
+                Ok(Count(u32::try_from(value.max(0)).unwrap_or(u32::MAX)))
+            }
+
+            /// What has more digits than 64 bits arrives as a float; `as` saturates, and makes 0 of NaN.
+            fn visit_f64<E: de::Error>(self, value: f64) -> Result<Count, E> {
+                Ok(Count(value as u32))
+            }
+        }
+
+        deserializer.deserialize_any(CountVisitor)
+    }
+}
+
+impl<T> Default for Items<T> {
+    fn default() -> Self {
+        Self { list: Vec::new(), overflow: false }
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Items<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ItemsVisitor<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for ItemsVisitor<T> {
+            type Value = Items<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list")
+            }
+
+            fn visit_unit<E: de::Error>(self) -> Result<Items<T>, E> {
+                Ok(Items::default())
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Items<T>, A::Error> {
+                let mut items = Items::default();
+                while items.list.len() < MAX_ITEMS {
+                    match seq.next_element()? {
+                        Some(item) => items.list.push(item),
+                        None => return Ok(items),
+                    }
+                }
+                while seq.next_element::<IgnoredAny>()?.is_some() {
+                    items.overflow = true;
+                }
+                Ok(items)
+            }
+        }
+
+        deserializer.deserialize_any(ItemsVisitor(PhantomData))
+    }
+}

@@ -1,0 +1,315 @@
+//! A FAKE API server, for faults that a real one can't be made to have on demand.
+//!
+//! It knows as much of the Kubernetes API as a round of reads needs: every LIST has one object called `web`, every
+//! object asked by name is there. What ksit makes of real answers is tested against real API servers.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod body;
+mod certificates;
+
+use std::convert::Infallible;
+use std::future::pending;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_LENGTH, LOCATION, RETRY_AFTER};
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+
+pub use body::FLOOD_BYTES;
+use body::FaultyBody;
+pub use certificates::Certificate;
+
+/// The credential in the kubeconfig: no message may have it.
+pub const PLANTED_TOKEN: &str = "planted-token-e2b7";
+/// What bad answers hold: no message may have it either.
+pub const PLANTED_ANSWER: &str = "planted-answer-51aa";
+
+/// What is wrong with the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    None,
+    /// The port is bound and nobody listens.
+    Refuse,
+    /// TCP is accepted, the TLS handshake never goes on.
+    HangInTls,
+    /// The request is taken and never answered.
+    NeverAnswer,
+    /// A status with an empty object that holds [`PLANTED_ANSWER`].
+    Status(u16),
+    /// 403 for these plurals, the others are fine.
+    ForbidOnly(&'static str),
+    /// 429 with this `Retry-After`.
+    Throttle(&'static str),
+    /// A body of [`FLOOD_BYTES`].
+    Flood {
+        content_length: bool,
+    },
+    /// 403 with a body of [`FLOOD_BYTES`].
+    RefuseWithFlood,
+    /// 200, and something that isn't JSON and holds [`PLANTED_ANSWER`].
+    InvalidJson,
+    /// Headers, then a byte now and then, for ever.
+    Drip,
+    /// GOAWAY (or `Connection: close`) after that many requests of a connection.
+    CloseAfter(usize),
+    /// A part of the body, then the stream is reset.
+    ResetMidBody,
+    /// Every list has that many pages of one object; the token of the last one is answered with 410 the first time.
+    Pages(usize),
+    /// Every page names a next one.
+    EndlessPages,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Http {
+    One,
+    Two,
+}
+
+/// What the server has seen.
+#[derive(Default)]
+struct Counters {
+    connections: AtomicUsize,
+    requests: AtomicUsize,
+    /// Bytes of bodies that were handed to the network.
+    bytes: Arc<AtomicUsize>,
+    gone: AtomicUsize,
+}
+
+/// The server. Ends with its value.
+pub struct FaultyApiServer {
+    address: SocketAddr,
+    ca: String,
+    shared: Arc<Shared>,
+    /// Keeps the port of [`Fault::Refuse`] from being taken by another test.
+    _bound: Option<TcpSocket>,
+    _accepting: JoinSet<()>,
+}
+
+struct Shared {
+    fault: Mutex<Fault>,
+    http: Http,
+    counters: Counters,
+    connections: Mutex<JoinSet<()>>,
+    acceptor: TlsAcceptor,
+}
+
+impl FaultyApiServer {
+    pub async fn start(fault: Fault) -> Self {
+        Self::with(fault, Http::Two, Certificate::Good).await
+    }
+
+    pub async fn with(fault: Fault, http: Http, certificate: Certificate) -> Self {
+        let (ca, mut tls) = certificates::server(certificate);
+        tls.alpn_protocols = vec![match http {
+            Http::One => b"http/1.1".to_vec(),
+            Http::Two => b"h2".to_vec(),
+        }];
+        let shared = Arc::new(Shared {
+            fault: Mutex::new(fault),
+            http,
+            counters: Counters::default(),
+            connections: Mutex::default(),
+            acceptor: TlsAcceptor::from(Arc::new(tls)),
+        });
+        let mut accepting = JoinSet::new();
+        let any = "127.0.0.1:0".parse().unwrap();
+        let (address, bound) = if fault == Fault::Refuse {
+            let socket = TcpSocket::new_v4().unwrap();
+            socket.bind(any).unwrap();
+            (socket.local_addr().unwrap(), Some(socket))
+        } else {
+            let listener = TcpListener::bind(any).await.unwrap();
+            let address = listener.local_addr().unwrap();
+            accepting.spawn(accept(listener, shared.clone()));
+            (address, None)
+        };
+        Self { address, ca, shared, _bound: bound, _accepting: accepting }
+    }
+
+    /// A kubeconfig with the CA and [`PLANTED_TOKEN`].
+    pub fn kubeconfig(&self) -> String {
+        self.kubeconfig_with(PLANTED_TOKEN)
+    }
+
+    pub fn kubeconfig_with(&self, token: &str) -> String {
+        format!(
+            "apiVersion: v1\nkind: Config\ncurrent-context: fake\ncontexts:\n- name: fake\n  context: {{cluster: fake, user: fake}}\n\
+             clusters:\n- name: fake\n  cluster:\n    server: https://{}\n    certificate-authority-data: {}\n\
+             users:\n- name: fake\n  user:\n    token: {token}\n",
+            self.address,
+            STANDARD.encode(&self.ca)
+        )
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// From the next request on.
+    pub fn set(&self, fault: Fault) {
+        *self.shared.fault.lock().unwrap() = fault;
+    }
+
+    /// Ends all connections without a word.
+    pub fn cut(&self) {
+        self.shared.connections.lock().unwrap().abort_all();
+    }
+
+    /// How many connections were accepted so far.
+    pub fn connections(&self) -> usize {
+        self.shared.counters.connections.load(Ordering::Relaxed)
+    }
+
+    /// How many are open now.
+    pub fn open_connections(&self) -> usize {
+        let mut connections = self.shared.connections.lock().unwrap();
+        while connections.try_join_next().is_some() {}
+        connections.len()
+    }
+
+    pub fn requests(&self) -> usize {
+        self.shared.counters.requests.load(Ordering::Relaxed)
+    }
+
+    pub fn bytes_sent(&self) -> usize {
+        self.shared.counters.bytes.load(Ordering::Relaxed)
+    }
+}
+
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    while let Ok((stream, _)) = listener.accept().await {
+        shared.counters.connections.fetch_add(1, Ordering::Relaxed);
+        let connection = serve(stream, shared.clone());
+        shared.connections.lock().unwrap().spawn(connection);
+    }
+}
+
+async fn serve(stream: TcpStream, shared: Arc<Shared>) {
+    if shared.fault() == Fault::HangInTls {
+        pending::<()>().await;
+    }
+    let Ok(stream) = shared.acceptor.accept(stream).await else { return };
+    let io = TokioIo::new(stream);
+    let close = Arc::new(Notify::new());
+    let seen = Arc::new(AtomicUsize::new(0));
+    let (for_service, notify) = (shared.clone(), close.clone());
+    let service = service_fn(move |request| {
+        let (shared, close) = (for_service.clone(), notify.clone());
+        let nth = seen.fetch_add(1, Ordering::Relaxed) + 1;
+        async move {
+            if matches!(shared.fault(), Fault::CloseAfter(most) if nth >= most) {
+                close.notify_one();
+            }
+            Ok::<_, Infallible>(shared.answer(request).await)
+        }
+    });
+    // The connection is polled on after the wish to close it, so that answers under way are completed.
+    macro_rules! drive {
+        ($connection:expr) => {{
+            let mut connection = std::pin::pin!($connection);
+            tokio::select! {
+                _ = connection.as_mut() => {}
+                () = close.notified() => {
+                    connection.as_mut().graceful_shutdown();
+                    let _ = connection.await;
+                }
+            }
+        }};
+    }
+    match shared.http {
+        Http::One => drive!(http1::Builder::new().serve_connection(io, service)),
+        Http::Two => drive!(http2::Builder::new(TokioExecutor::new()).serve_connection(io, service)),
+    }
+}
+
+impl Shared {
+    fn fault(&self) -> Fault {
+        *self.fault.lock().unwrap()
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Response<FaultyBody> {
+        self.counters.requests.fetch_add(1, Ordering::Relaxed);
+        let path = request.uri().path();
+        let plural = path.rsplit('/').next().unwrap_or_default();
+        let counted = self.counters.bytes.clone();
+        match self.fault() {
+            Fault::NeverAnswer => pending().await,
+            Fault::Status(code) => {
+                let mut response = status(code, refusal());
+                response.headers_mut().insert(LOCATION, "https://127.0.0.1:1/".parse().unwrap());
+                response
+            }
+            Fault::ForbidOnly(refused) if plural == refused => status(403, refusal()),
+            Fault::Throttle(wait) => {
+                let mut response = status(429, refusal());
+                response.headers_mut().insert(RETRY_AFTER, wait.parse().unwrap());
+                response
+            }
+            Fault::Flood { content_length } => {
+                let mut response = Response::new(FaultyBody::flood(counted));
+                if content_length {
+                    response.headers_mut().insert(CONTENT_LENGTH, FLOOD_BYTES.into());
+                }
+                response
+            }
+            Fault::RefuseWithFlood => status(403, FaultyBody::flood(counted)),
+            Fault::InvalidJson => {
+                text(format!(r#"{{"kind":"DeploymentList","items":[{{"metadata":"{PLANTED_ANSWER}""#))
+            }
+            Fault::Drip => Response::new(FaultyBody::drip(counted)),
+            Fault::ResetMidBody => Response::new(FaultyBody::reset(counted)),
+            Fault::Pages(pages) => self.page(request.uri().query().unwrap_or_default(), pages),
+            Fault::EndlessPages if is_list(path) => text(list(Some("more"))),
+            _ if is_list(path) => text(list(None)),
+            _ => text(format!(r#"{{"kind":"PartialObjectMetadata","metadata":{{"name":"{plural}"}}}}"#)),
+        }
+    }
+
+    fn page(&self, query: &str, pages: usize) -> Response<FaultyBody> {
+        let token = query.split("continue=").nth(1).and_then(|token| token.parse().ok()).unwrap_or(1);
+        if token == pages && self.counters.gone.fetch_add(1, Ordering::Relaxed) == 0 {
+            return status(410, refusal());
+        }
+        let next = (token < pages).then(|| (token + 1).to_string());
+        text(list(next.as_deref()))
+    }
+}
+
+/// Lists end in a plural; objects asked by name are namespaces and CRDs.
+fn is_list(path: &str) -> bool {
+    path.split('/').count() > 5 && !path.contains("customresourcedefinitions")
+}
+
+fn list(next: Option<&str>) -> String {
+    let next = next.unwrap_or_default();
+    format!(
+        r#"{{"kind":"WhateverList","metadata":{{"continue":"{next}"}},"items":[{{"metadata":{{"name":"web"}},"status":{{"availableReplicas":1}}}}]}}"#
+    )
+}
+
+fn text(text: String) -> Response<FaultyBody> {
+    Response::new(FaultyBody::text(text))
+}
+
+fn status(code: u16, body: FaultyBody) -> Response<FaultyBody> {
+    let mut response = Response::new(body);
+    *response.status_mut() = code.try_into().unwrap();
+    response
+}
+
+fn refusal() -> FaultyBody {
+    FaultyBody::text(format!(r#"{{"kind":"Status","message":"{PLANTED_ANSWER}"}}"#))
+}

@@ -1,0 +1,187 @@
+//! From one round to the next, and from one target to its neighbours.
+
+use tokio::task::JoinSet;
+
+use super::*;
+
+#[tokio::test]
+async fn a_connection_that_has_died_is_made_anew_without_a_word() {
+    for http in [Http::One, Http::Two] {
+        let server = FaultyApiServer::with(Fault::None, http, Certificate::Good).await;
+        let cluster = cluster(&server);
+        assert_healthy(&cluster).await;
+        server.cut();
+        assert_healthy(&cluster).await;
+        server.cut();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert_healthy(&cluster).await;
+        assert_eq!(server.connections(), 3, "{http:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_target_that_ends_its_connections_politely_is_read_whole() {
+    for http in [Http::One, Http::Two] {
+        for after in [1, 3] {
+            let server = FaultyApiServer::with(Fault::CloseAfter(after), http, Certificate::Good).await;
+            assert_healthy(&cluster(&server)).await;
+            assert!(server.connections() <= 8, "{} connections over {http:?}", server.connections());
+        }
+    }
+}
+
+#[tokio::test]
+async fn after_a_fault_the_next_round_starts_clean() {
+    let faults = [Fault::NeverAnswer, Fault::Status(500), Fault::InvalidJson, Fault::Drip, Fault::ResetMidBody];
+    let mut rows = JoinSet::new();
+    for fault in faults {
+        for http in [Http::One, Http::Two] {
+            // In tasks, as the controllers read.
+            rows.spawn(async move {
+                let server = FaultyApiServer::with(fault, http, Certificate::Good).await;
+                let cluster = cluster(&server);
+                failure_of(&cluster, &server).await;
+                server.set(Fault::None);
+                assert_healthy(&cluster).await;
+                assert_eq!(server.connections(), 2, "{fault:?} over {http:?}");
+            });
+        }
+    }
+    rows.join_all().await;
+}
+
+#[tokio::test]
+async fn a_round_that_is_given_up_leaves_a_working_cluster() {
+    for http in [Http::One, Http::Two] {
+        let server = FaultyApiServer::with(Fault::NeverAnswer, http, Certificate::Good).await;
+        let cluster = cluster(&server);
+        let (queries, patience) = (queries(), Duration::from_millis(200));
+        assert!(tokio::time::timeout(patience, cluster.read(&queries, false)).await.is_err());
+        server.set(Fault::None);
+        assert_healthy(&cluster).await;
+    }
+}
+
+#[tokio::test]
+async fn long_lists_come_in_pages_and_start_over_once_when_the_token_is_too_old() {
+    let server = FaultyApiServer::start(Fault::Pages(4)).await;
+    let only = list(ListKind::Deployment, "argocd");
+    let snapshot = cluster(&server).read(&BTreeSet::from([only.clone()]), false).await.unwrap();
+    let Answer::Workloads(found) = &snapshot[&only] else { panic!("{snapshot:?}") };
+    assert_eq!(found.len(), 4, "nothing of the first attempt is left");
+    assert_eq!(server.requests(), 8);
+}
+
+#[tokio::test]
+async fn a_list_without_end_is_given_up() {
+    let server = FaultyApiServer::start(Fault::EndlessPages).await;
+    let settings = Settings { round_timeout: Duration::from_secs(30), ..Settings::default() };
+    let cluster = Cluster::new(connection(&server), Arc::new(Limits::new(settings)));
+    let only = BTreeSet::from([list(ListKind::Deployment, "argocd")]);
+    let failure = cluster.read(&only, false).await.unwrap_err();
+    assert_eq!((failure.reason, server.requests()), (Reason::AnswerTooLarge, 200));
+}
+
+#[tokio::test]
+async fn targets_that_hang_do_not_delay_a_healthy_one() {
+    let settings = Settings { connects: 10, connect_timeout: Duration::from_secs(3), ..Settings::default() };
+    let limits = Arc::new(Limits::new(settings));
+    let hung = FaultyApiServer::start(Fault::HangInTls).await;
+    let healthy = FaultyApiServer::start(Fault::None).await;
+    let clusters: Vec<_> = (0..40).map(|_| Cluster::new(connection(&hung), limits.clone())).collect();
+    let all_queries = queries();
+    let hanging = join_all(clusters.iter().map(|cluster| cluster.read(&all_queries, true)));
+    let good = Cluster::new(connection(&healthy), limits.clone());
+    let read = async {
+        // Until the hung ones hold all the turns they can get.
+        while hung.connections() < 3 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let started = Instant::now();
+        assert_healthy(&good).await;
+        started.elapsed()
+    };
+    tokio::select! {
+        took = read => assert!(took < Duration::from_secs(1), "{took:?}"),
+        _ = hanging => panic!("they hang"),
+    }
+    assert_eq!(hung.connections(), 3, "30 % of ten");
+}
+
+#[tokio::test]
+async fn waiting_for_a_turn_takes_nothing_of_a_targets_own_time() {
+    let settings = Settings {
+        connects: 1,
+        round_timeout: ROUND,
+        connect_timeout: Duration::from_millis(400),
+        ..Settings::default()
+    };
+    let limits = Arc::new(Limits::new(settings));
+    let hung = FaultyApiServer::start(Fault::HangInTls).await;
+    let healthy = FaultyApiServer::start(Fault::None).await;
+    let clusters: Vec<_> = (0..5).map(|_| Cluster::new(connection(&hung), limits.clone())).collect();
+    let all_queries = queries();
+    let good = Cluster::new(connection(&healthy), limits);
+    let hanging = join_all(clusters.iter().map(|cluster| cluster.read(&all_queries, false)));
+    let (failed, _) = tokio::join!(hanging, assert_healthy(&good));
+    assert!(failed.iter().all(|read| read.as_ref().is_err_and(|failure| failure.reason == Reason::TimedOut)));
+}
+
+#[tokio::test]
+async fn a_changed_credential_makes_a_new_cluster_and_closes_the_old_connection() {
+    let server = FaultyApiServer::start(Fault::None).await;
+    let manager = ClusterManager::new(limits());
+    let key = TargetKey::new("default", "c1");
+    let first = manager.ensure(&key, connection(&server));
+    assert_healthy(&first).await;
+    let same = manager.ensure(&key, connection(&server));
+    assert!(Arc::ptr_eq(&first, &same), "the same kubeconfig keeps its connection");
+    assert_healthy(&same).await;
+    assert_eq!(server.connections(), 1);
+
+    let rotated = manager.ensure(&key, connection_of(&server.kubeconfig_with("another")));
+    assert!(!Arc::ptr_eq(&first, &rotated));
+    assert_healthy(&rotated).await;
+    assert_eq!((server.connections(), manager.len()), (2, 1));
+    until_open(&server, 1).await;
+    manager.forget(&key);
+    assert!(manager.is_empty());
+    until_open(&server, 0).await;
+}
+
+/// Waits until the server has that many connections open.
+async fn until_open(server: &FaultyApiServer, connections: usize) {
+    let closing = async {
+        while server.open_connections() != connections {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(2), closing).await.expect("old connections are closed");
+}
+
+#[tokio::test]
+async fn a_target_of_which_nothing_is_asked_is_still_tried() {
+    let server = FaultyApiServer::start(Fault::None).await;
+    let cluster = cluster(&server);
+    let nothing = BTreeSet::new();
+    assert_eq!(cluster.read(&nothing, false).await, Ok(Snapshot::new()));
+    assert_eq!(server.requests(), 1);
+    server.set(Fault::NeverAnswer);
+    assert_eq!(cluster.read(&nothing, false).await.unwrap_err().reason, Reason::TimedOut);
+    server.set(Fault::Status(401));
+    assert_eq!(cluster.read(&nothing, false).await.unwrap_err().reason, Reason::Unauthorized);
+}
+
+#[tokio::test]
+async fn the_users_own_kubeconfig_may_point_anywhere() {
+    let server = FaultyApiServer::with(Fault::None, Http::Two, Certificate::UnknownCa).await;
+    let url = format!("https://{}", server.address());
+    let trusted = |ca, insecure| {
+        let credential = Credential::Token(PLANTED_TOKEN.to_owned().into());
+        Connection::trusted(Trusted { server: &url, ca, server_name: None, credential, insecure })
+    };
+    assert_healthy(&Cluster::new(trusted(None, true).unwrap(), limits())).await;
+    assert_eq!(trusted(None, false).unwrap_err().reason, Reason::KubeconfigInvalid);
+    let said = trusted(Some(PLANTED_ANSWER.as_bytes()), false).unwrap_err();
+    assert_eq!(said.to_string(), "KubeconfigInvalid: certificate-authority-data holds no certificate in PEM");
+}
