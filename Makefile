@@ -7,7 +7,7 @@ KEEP ?= 0
 
 .PHONY: help
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-18s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-18s %s\n", $$1, $$2 }'
 
 .PHONY: build
 build: ## Build ksit
@@ -35,6 +35,12 @@ test-integration: tools ## Run the tests against real API servers
 	$(CARGO) build --locked
 	$(CARGO) test --locked -p loadtest --test it
 	$(CARGO) test --locked --test it
+
+.PHONY: test-e2e
+test-e2e: demo ## Run the whole story from a user's point of view
+
+.PHONY: test-all
+test-all: test test-e2e ## Run every test there is
 
 .PHONY: manifests
 manifests: ## Regenerate what is generated: crds/

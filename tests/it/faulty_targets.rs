@@ -1,1 +1,136 @@
-//! x
+//! Clusters at fault beside a healthy one: each is told what to do, none delays the healthy one, nothing leaks.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::faults::{Certificate, Fault, FaultyApiServer, Http, PLANTED_ANSWER, PLANTED_TOKEN};
+use crate::kit::{World, condition, install_flux, target};
+
+/// Resident memory that the operator of a handful of clusters may reach, also while some send 300 MiB answers.
+const MOST_MEMORY_KIB: u64 = 400 * 1024;
+
+const HEALTHY: &str = "beside-faults";
+
+struct Row {
+    name: &'static str,
+    fault: Fault,
+    http: Http,
+    certificate: Certificate,
+    /// Reason of the condition `Reachable`, and words of its message.
+    reason: &'static str,
+    words: &'static str,
+}
+
+fn row(name: &'static str, fault: Fault, reason: &'static str, words: &'static str) -> Row {
+    Row { name, fault, http: Http::Two, certificate: Certificate::Good, reason, words }
+}
+
+fn rows() -> Vec<Row> {
+    let unreachable = "Unreachable";
+    let certificate = |name, certificate, reason, words| Row { certificate, ..row(name, Fault::None, reason, words) };
+    let old = |row: Row| Row { http: Http::One, ..row };
+    vec![
+        row("refuses", Fault::Refuse, unreachable, "ConnectFailed"),
+        row("hangs-in-tls", Fault::HangInTls, unreachable, "TimedOut"),
+        row("never-answers", Fault::NeverAnswer, unreachable, "TimedOut"),
+        old(row("never-answers-http1", Fault::NeverAnswer, unreachable, "TimedOut")),
+        row("drips", Fault::Drip, unreachable, "TimedOut"),
+        row("answers-500", Fault::Status(500), unreachable, "ServerError"),
+        row("answers-429", Fault::Throttle("99999999999999999999"), unreachable, "Throttled"),
+        row("answers-401", Fault::Status(401), "Unauthorized", "credential"),
+        row("answers-403", Fault::Status(403), "Connected", "answers"),
+        row("floods", Fault::Flood { content_length: false }, unreachable, "AnswerTooLarge"),
+        old(row("floods-http1", Fault::Flood { content_length: true }, unreachable, "AnswerTooLarge")),
+        row("invalid-json", Fault::InvalidJson, unreachable, "InvalidAnswer"),
+        row("resets", Fault::ResetMidBody, unreachable, "ConnectionLost"),
+        certificate("unknown-ca", Certificate::UnknownCa, "CertificateUnknown", "CA"),
+        certificate("expired", Certificate::Expired, "CertificateExpired", "certificate"),
+        certificate("other-name", Certificate::WrongName, "CertificateNameMismatch", "certificate"),
+    ]
+}
+
+#[tokio::test]
+async fn each_fault_is_told_apart_and_a_healthy_cluster_does_not_feel_them() {
+    let mut world = World::new(HEALTHY).await;
+    let workloads = install_flux(HEALTHY).await;
+    let plane = target().await;
+    world.target("healthy", &plane.kubeconfig_of(HEALTHY, Some("system:masters")).unwrap()).await;
+    let rows = rows();
+    let mut servers = Vec::new();
+    for row in &rows {
+        let server = FaultyApiServer::with(row.fault, row.http, row.certificate).await;
+        world.target(row.name, &server.kubeconfig()).await;
+        servers.push(server);
+    }
+    let everywhere = json!({ "type": "flux", "targetSelector": {}, "config": { "namespace": HEALTHY } });
+    world.integration("flux", everywhere).await;
+    world.start_operator(&[]).await;
+
+    for row in &rows {
+        let target = world.until_reach(row.name, row.reason).await;
+        let said = condition(&target, "Reachable").unwrap();
+        assert!(said.message.contains(row.words), "{}: {}", row.name, said.message);
+        assert!(
+            row.reason == "Connected" || said.message.len() > row.words.len() + 20,
+            "{}: says what to do: {}",
+            row.name,
+            said.message
+        );
+    }
+    let forbidden = world.until_target("answers-403", |target| {
+        target.status.as_ref().is_some_and(|status| status.phase.as_deref() == Some("Failed"))
+    });
+    let message = forbidden.await.status.unwrap().message.unwrap();
+    assert!(message.contains("apiGroups [\"apps\"], resources [\"deployments\"]"), "{message}");
+
+    let rounds = rounds_of_the_healthy_one(plane).await;
+    assert!(rounds >= 7, "{rounds} rounds in 10 s at an interval of 1 s");
+    workloads.scale("Deployment", HEALTHY, "helm-controller", 0).await.unwrap();
+    world.until_target("healthy", |t| t.status.as_ref().unwrap().phase.as_deref() == Some("Failed")).await;
+
+    let peak = peak_memory_kib(world.operator().pid());
+    assert!(peak < MOST_MEMORY_KIB, "{peak} KiB");
+    println!("beside {} faulty clusters: {rounds} rounds of the healthy one in 10 s, peak {peak} KiB", rows.len());
+    let shown = world.everything_shown().await;
+    for secret in [PLANTED_TOKEN, PLANTED_ANSWER, "planted"] {
+        assert!(!shown.contains(secret), "{secret} leaked: {}", around(&shown, secret));
+    }
+    assert!(shown.contains("healthy") && shown.contains("ksit_targets"), "the search saw what there is");
+}
+
+/// Rounds that the cluster's API server was asked for in ten seconds, from its audit log.
+async fn rounds_of_the_healthy_one(plane: &loadtest::ControlPlane) -> usize {
+    let mark = plane.audit().mark();
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let events = plane.audit().since(mark).unwrap();
+    events.iter().filter(|event| event.user.username == HEALTHY && event.request_uri.contains("/deployments")).count()
+}
+
+fn peak_memory_kib(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+fn around<'a>(text: &'a str, word: &'a str) -> &'a str {
+    let at = text.find(word).unwrap_or(0);
+    let (from, to) = (at.saturating_sub(150), (at + 150).min(text.len()));
+    text.get(from..to).unwrap_or(word)
+}
+
+#[tokio::test]
+async fn a_401_is_mended_by_a_new_secret() {
+    let mut world = World::new("faults-401").await;
+    install_flux("faults-401").await;
+    let plane = target().await;
+    world.target("one", &plane.kubeconfig_with_token("no-such-token")).await;
+    let spec = json!({ "type": "flux", "targetClusters": ["one"], "config": { "namespace": "faults-401" } });
+    world.integration("flux", spec).await;
+    world.start_operator(&[]).await;
+    world.until_reach("one", "Unauthorized").await;
+    world.secret("one-kubeconfig", json!({ "kubeconfig": plane.kubeconfig() })).await;
+    world.until_reach("one", "Connected").await;
+    world.until_phase("flux", "Running").await;
+    assert!(!world.everything_shown().await.contains("no-such-token"));
+}

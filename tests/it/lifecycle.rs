@@ -80,7 +80,7 @@ async fn a_rotated_credential_is_picked_up_without_a_restart() {
     api.patch("one", &PatchParams::default(), &Patch::Merge(reference)).await.unwrap();
     let target = world.until_reach("one", "Unauthorized").await;
     let message = &condition(&target, "Reachable").unwrap().message;
-    assert!(message.contains("put a valid kubeconfig into the Secret"), "{message}");
+    assert!(message.contains("put a valid one into the kubeconfig"), "{message}");
     world.secret("one-kubeconfig", json!({ "kubeconfig": plane.kubeconfig() })).await;
     world.until_reach("one", "Connected").await;
     world.until_phase("flux", "Running").await;

@@ -1,0 +1,119 @@
+//! Control planes, for real: they run workloads, tell what they were asked, and leave nothing behind.
+
+#![allow(clippy::unwrap_used, reason = "a test that can't go on should say where")]
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::api::{Api, Patch, PatchParams, PostParams};
+use loadtest::ControlPlane;
+use loadtest::workloads::Workloads;
+use serde_json::json;
+
+const PATIENCE: Duration = Duration::from_secs(90);
+
+async fn eventually(what: &str, look: impl AsyncFn() -> bool) {
+    let start = Instant::now();
+    while !look().await {
+        assert!(start.elapsed() < PATIENCE, "waited in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test]
+async fn pods_become_ready_and_scaling_shows() {
+    let plane = ControlPlane::builder("pods").with_workloads().start().await.unwrap();
+    let client = plane.client().await.unwrap();
+    let labels = json!({ "app": "web" });
+    let deployment = json!({ "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": "web" },
+        "spec": { "replicas": 2, "selector": { "matchLabels": labels }, "template": { "metadata": { "labels": labels },
+        "spec": { "containers": [{ "name": "app", "image": "registry.k8s.io/pause:3.10" }] } } } });
+    let deployments: Api<Deployment> = Api::default_namespaced(client.clone());
+    deployments.create(&PostParams::default(), &serde_json::from_value(deployment).unwrap()).await.unwrap();
+    let service = json!({ "apiVersion": "v1", "kind": "Service", "metadata": { "name": "web" },
+        "spec": { "selector": labels, "ports": [{ "port": 80 }] } });
+    let services: Api<k8s_openapi::api::core::v1::Service> = Api::default_namespaced(client.clone());
+    services.create(&PostParams::default(), &serde_json::from_value(service).unwrap()).await.unwrap();
+
+    let ready = async || deployments.get("web").await.unwrap().status.and_then(|status| status.available_replicas);
+    eventually("two Pods are ready", async || ready().await == Some(2)).await;
+    let slices: Api<EndpointSlice> = Api::default_namespaced(client.clone());
+    eventually("two endpoints are ready", async || {
+        let all = slices.list(&Default::default()).await.unwrap();
+        all.items.iter().filter(|slice| slice.metadata.name.as_ref().is_some_and(|name| name.starts_with("web-"))).any(
+            |slice| {
+                slice
+                    .endpoints
+                    .iter()
+                    .flatten()
+                    .filter(|e| e.conditions.as_ref().is_some_and(|c| c.ready == Some(true)))
+                    .count()
+                    == 2
+            },
+        )
+    })
+    .await;
+    let none = Patch::Merge(json!({ "spec": { "replicas": 0 } }));
+    deployments.patch("web", &PatchParams::default(), &none).await.unwrap();
+    eventually("no Pod is left", async || ready().await.unwrap_or(0) == 0).await;
+}
+
+#[tokio::test]
+async fn the_audit_log_tells_who_asked_what_and_a_stopped_api_server_comes_back() {
+    let mut plane = ControlPlane::builder("audit").start().await.unwrap();
+    let mark = plane.audit().mark();
+    let client = plane.client().await.unwrap();
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    namespaces.get("default").await.unwrap();
+    let asked = plane.audit().since(mark).unwrap();
+    let one = asked.iter().find(|event| event.user.username == "admin").unwrap();
+    assert_eq!((one.verb.as_str(), one.request_uri.as_str(), one.code()), ("get", "/api/v1/namespaces/default", 200));
+
+    Workloads::new(client.clone()).namespace("kept").await.unwrap();
+    Workloads::new(client.clone()).workload("DaemonSet", "kept", "agent", &BTreeMap::new(), 3).await.unwrap();
+    plane.stop_api_server();
+    assert!(namespaces.get("kept").await.is_err());
+    plane.start_api_server().await.unwrap();
+    eventually("the API server answers again", async || namespaces.get("kept").await.is_ok()).await;
+}
+
+/// The owner is killed outright: nobody is left who could clean up, but the programs' own watchers.
+#[tokio::test]
+async fn a_killed_owner_leaves_no_process_and_no_file() {
+    let mut owner = Command::new(env!("CARGO_BIN_EXE_loadtest"))
+        .args(["control-plane", "--name", "killed"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(owner.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let kubeconfig = line.trim().strip_prefix("export KUBECONFIG=").unwrap();
+    let dir = Path::new(kubeconfig).parent().unwrap().to_owned();
+    assert_eq!(processes_of(&dir).len(), 2, "etcd and kube-apiserver");
+    owner.kill().unwrap();
+    owner.wait().unwrap();
+    eventually("its processes end", async || processes_of(&dir).is_empty()).await;
+    eventually("its folder goes", async || !dir.exists()).await;
+}
+
+/// Pids of programs that were told of the folder on their command line.
+fn processes_of(dir: &Path) -> Vec<String> {
+    let wanted = dir.to_str().unwrap();
+    std::fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|pid| pid.bytes().all(|byte| byte.is_ascii_digit()))
+        .filter(|pid| {
+            let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let command = String::from_utf8_lossy(&command).into_owned();
+            command.contains(wanted) && !command.starts_with("sh\0")
+        })
+        .collect()
+}
