@@ -6,7 +6,9 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::api::authentication::v1::TokenRequest;
+use k8s_openapi::api::core::v1::{Node, ServiceAccount};
+use kube::api::{Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 use nix::sys::signal::Signal;
@@ -140,6 +142,15 @@ impl ControlPlane {
 
     pub fn kubeconfig_with_token(&self, token: &str) -> String {
         kubeconfig(&self.name, &self.url(), self.ca_pem(), Credential::Token(token))
+    }
+
+    /// A token of a ServiceAccount, which is made first where there is none.
+    pub async fn service_account_token(&self, namespace: &str, name: &str) -> Result<String, StartError> {
+        let accounts: Api<ServiceAccount> = Api::namespaced(self.client().await?, namespace);
+        let account = json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": name } });
+        accounts.patch(name, &PatchParams::apply("loadtest").force(), &Patch::Apply(account)).await?;
+        let request = accounts.create_token_request(name, &PostParams::default(), &TokenRequest::default()).await?;
+        Ok(request.status.and_then(|status| status.token).unwrap_or_default())
     }
 
     /// A client with the rights of an administrator.

@@ -117,6 +117,7 @@ fn every_user_field_that_is_refused_says_what_to_do() {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn cluster_rows(ca: &str) -> Vec<(String, &'static str)> {
     let garbage = STANDARD.encode("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
     let broken = STANDARD.encode("-----BEGIN CERTIFICATE-----\n*\n-----END CERTIFICATE-----\n");
