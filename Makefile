@@ -2,6 +2,8 @@
 
 CARGO ?= cargo
 KEEP ?= 0
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ksit
+CARGO_DENY := $(CACHE)/cargo-deny-0.20.2
 
 .DEFAULT_GOAL := help
 
@@ -54,6 +56,14 @@ fmt: ## Format the code
 lint: ## Check format and lints
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+.PHONY: deny
+deny: $(CARGO_DENY)/bin/cargo-deny ## Check licences, bans and sources of the dependencies
+	$(CARGO_DENY)/bin/cargo-deny --offline check bans licenses sources
+
+$(CARGO_DENY)/bin/cargo-deny:
+	@echo "building cargo-deny, once: about 3 min on two cores" >&2
+	$(CARGO) install --quiet --locked cargo-deny@0.20.2 --root $(CARGO_DENY)
 
 .PHONY: clean
 clean: ## Remove what was built here; the cache of tools stays

@@ -25,8 +25,9 @@ const AT_A_TIME: usize = 16;
 
 /// Check tools on the clusters of a kubeconfig, without a hub and without installing anything.
 ///
-/// It only reads. Your own kubeconfig is trusted as kubectl trusts it: exec plugins run. Exits with 0 if all is
-/// healthy, 1 if something is not, 2 if that could not be told.
+/// It only reads. Your own kubeconfig is trusted as kubectl trusts it: exec
+/// plugins run. Exits with 0 if all is healthy, 1 if something is not, 2 if that
+/// could not be told.
 ///
 /// Examples:
 ///   ksit check                                   every tool found on the current context
