@@ -10,7 +10,7 @@ use kube::config::Kubeconfig;
 
 use super::check_output::{self, Format, Row};
 use super::own_kubeconfig::connection;
-use super::{COULD_NOT_TELL, CliError};
+use super::{COULD_NOT_TELL, CliError, duration};
 use crate::domain::component::Component;
 use crate::domain::evaluate::{WhenAbsent, evaluate};
 use crate::domain::integrations::{TOOLS, Tool, components_of};
@@ -55,7 +55,7 @@ pub struct Args {
     #[arg(short, long, value_enum, default_value_t = Format::Table)]
     output: Format,
     /// Time for each cluster.
-    #[arg(long, default_value = "10s", value_parser = humantime::parse_duration, value_name = "DURATION")]
+    #[arg(long, default_value = "10s", value_parser = duration, value_name = "DURATION")]
     timeout: Duration,
 }
 

@@ -7,8 +7,10 @@ mod operator;
 mod own_kubeconfig;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use jiff::SignedDuration;
 
 /// ksit tells whether the tools on your Kubernetes clusters (Argo CD, Flux, Prometheus, Istio, …) work.
 ///
@@ -42,5 +44,27 @@ pub async fn run(cli: Cli) -> ExitCode {
     })
 }
 
+/// As Go has it: `30s`, `1m30s`; at least a second.
+fn duration(text: &str) -> Result<Duration, String> {
+    match text.parse::<SignedDuration>().map(Duration::try_from) {
+        Ok(Ok(duration)) if duration >= Duration::from_secs(1) => Ok(duration),
+        Ok(_) => Err("must be at least 1s".to_owned()),
+        Err(_) => Err("write it as 30s or 1m30s".to_owned()),
+    }
+}
+
 /// What a command ends with when it fails: a sentence for the user.
 type CliError = Box<dyn std::error::Error + Send + Sync>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_say_what_is_wrong() {
+        assert_eq!(duration("1m30s").unwrap(), Duration::from_secs(90));
+        assert_eq!(duration("10ms").unwrap_err(), "must be at least 1s");
+        assert_eq!(duration("-5s").unwrap_err(), "must be at least 1s");
+        assert_eq!(duration("soon").unwrap_err(), "write it as 30s or 1m30s");
+    }
+}

@@ -1,6 +1,6 @@
 //! From what a target answered to what is said of one tool on it. One evaluator serves all tools.
 
-use super::component::Component;
+use super::component::{Component, ComponentKind};
 use super::judge::judge;
 use super::reason::Reason;
 use super::snapshot::{Answer, Query, Snapshot};
@@ -49,7 +49,9 @@ pub fn evaluate(components: &[Component], snapshot: &Snapshot, when_absent: When
 }
 
 fn nothing_is_there(findings: &[Finding]) -> bool {
-    findings.iter().flat_map(|finding| &finding.observations).all(|seen| {
+    // CRDs outlive the tool that brought them: Helm leaves them behind.
+    let objects = findings.iter().flat_map(|finding| &finding.observations);
+    objects.filter(|seen| seen.kind != ComponentKind::Crd).all(|seen| {
         // A component that may not be looked at might be there: 403 is never "not installed".
         seen.state == ComponentState::Absent || (seen.state == ComponentState::NotInUse && seen.desired.is_none())
     })

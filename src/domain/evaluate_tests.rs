@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::domain::component::{ComponentKind, Finder, Presence};
+use crate::domain::component::{Finder, Presence};
 use crate::domain::snapshot::{ListKind, Service, Workload};
 
 const NS: &str = "argocd";
@@ -169,15 +169,27 @@ fn not_installed_needs_sight_of_everything() {
     assert_eq!(asked(deployments(vec![workload(1, 0)])), Phase::Failed);
 }
 
-#[test]
-fn a_crd_is_there_or_not() {
-    let crd = Component {
+fn crd() -> Component {
+    Component {
         kind: ComponentKind::Crd,
         name: "gateways.networking.istio.io".into(),
         namespace: String::new(),
         finder: Finder::by_name("gateways.networking.istio.io"),
         ..server()
-    };
+    }
+}
+
+#[test]
+fn crds_that_a_tool_left_behind_do_not_make_it_installed() {
+    let query = Query::Crd { name: "gateways.networking.istio.io".into() };
+    let snapshot = Snapshot::from([(query, Answer::Present), deployments(vec![])]);
+    let verdict = evaluate(&[server(), optional(crd())], &snapshot, WhenAbsent::NotInstalled);
+    assert_eq!(verdict.phase, Phase::NotInstalled);
+}
+
+#[test]
+fn a_crd_is_there_or_not() {
+    let crd = crd();
     let query = || Query::Crd { name: "gateways.networking.istio.io".into() };
     assert_eq!(verdict(std::slice::from_ref(&crd), [(query(), Answer::Present)]).phase, Phase::Running);
     let absent = verdict(&[crd], [(query(), Answer::NotFound)]);

@@ -38,18 +38,14 @@ impl Health {
         self.lock().needs.iter().filter(|(_, there)| !**there).map(|(what, _)| *what).collect()
     }
 
-    pub fn round_started(&self, now: Instant) {
+    /// A round, which ends when it is dropped: also one that is cut off in the middle.
+    pub fn round(&self) -> Round<'_> {
         let mut inner = self.lock();
         if inner.in_flight == 0 {
-            inner.last_progress = Some(now);
+            inner.last_progress = Some(Instant::now());
         }
         inner.in_flight += 1;
-    }
-
-    pub fn round_ended(&self, now: Instant) {
-        let mut inner = self.lock();
-        inner.in_flight = inner.in_flight.saturating_sub(1);
-        inner.last_progress = Some(now);
+        Round(self)
     }
 
     /// Rounds are under way and none has ended for longer than any may take.
@@ -60,6 +56,19 @@ impl Health {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// A round that is under way.
+#[must_use]
+#[derive(Debug)]
+pub struct Round<'a>(&'a Health);
+
+impl Drop for Round<'_> {
+    fn drop(&mut self) {
+        let mut inner = self.0.lock();
+        inner.in_flight = inner.in_flight.saturating_sub(1);
+        inner.last_progress = Some(Instant::now());
     }
 }
 
@@ -78,15 +87,14 @@ mod tests {
 
     #[test]
     fn is_stuck_only_when_rounds_do_not_end() {
-        let (health, start) = (Health::default(), Instant::now());
-        let later = start + STUCK * 2;
-        assert!(!health.is_stuck(later), "idle");
-        health.round_started(start);
-        health.round_started(start);
-        assert!(health.is_stuck(later));
-        health.round_ended(later);
-        assert!(!health.is_stuck(later + STUCK / 2), "one of two ended");
-        health.round_ended(later);
-        assert!(!health.is_stuck(later + STUCK * 9), "idle again");
+        let health = Health::default();
+        let later = || Instant::now() + STUCK * 2;
+        assert!(!health.is_stuck(later()), "idle");
+        let (one, two) = (health.round(), health.round());
+        assert!(health.is_stuck(later()));
+        drop(one);
+        assert!(!health.is_stuck(Instant::now() + STUCK / 2), "one of two ended");
+        drop(two);
+        assert!(!health.is_stuck(later()), "idle again");
     }
 }

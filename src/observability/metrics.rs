@@ -53,8 +53,6 @@ metrics! {
     round_failures: IntCounterVec = counters("ksit_round_failures_total", &["reason"]);
     /// Rounds that panicked; the cluster is left alone for a while.
     round_panics: IntCounter = counter("ksit_round_panics_total");
-    /// Rounds that are under way.
-    rounds_in_flight: IntGauge = gauge("ksit_rounds_in_flight");
     /// Status writes by outcome (written, superseded, refused, retried).
     status_writes: IntCounterVec = counters("ksit_status_writes_total", &["kind", "outcome"]);
     /// Statuses that wait to be written.

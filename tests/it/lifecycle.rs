@@ -67,6 +67,32 @@ async fn an_idle_fleet_costs_no_status_writes() {
     assert_eq!(versions().await, before);
 }
 
+/// A new process knows nothing yet: what the hub knows stands until it does.
+#[tokio::test]
+async fn a_restart_changes_no_status() {
+    let (mut world, _) = flux_world("life-restart").await;
+    let closed = tokio::net::TcpSocket::new_v4().unwrap();
+    closed.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let server = format!("https://{}", closed.local_addr().unwrap());
+    let plane = target().await;
+    world.target("two", &plane.kubeconfig().replace(&plane.url(), &server)).await;
+    world.until_reach("two", "Unreachable").await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let targets = world.api("IntegrationTarget");
+    let versions = async || {
+        let list = targets.list(&Default::default()).await.unwrap();
+        list.items.into_iter().map(|target| target.metadata.resource_version).collect::<Vec<_>>()
+    };
+    let before = versions().await;
+    drop(world.take_operator());
+    world.start_operator(&[]).await;
+    eventually("the new process to conclude", async || {
+        (world.log().matches("a round failed").count() >= 8).then_some(())
+    })
+    .await;
+    assert_eq!(versions().await, before);
+}
+
 #[tokio::test]
 async fn a_rotated_credential_is_picked_up_without_a_restart() {
     let (world, _) = flux_world("life-rotate").await;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 use kube::ResourceExt;
 
@@ -133,8 +134,10 @@ fn component(index: usize, spec: &ComponentSpec, namespace: Option<&String>) -> 
 
 /// The shortest and the longest interval that makes sense for a remote cluster; the CRD says the same.
 fn interval(text: &str) -> Result<Duration, String> {
-    match humantime::parse_duration(text) {
-        Ok(interval) if (Duration::from_secs(1)..=Duration::from_secs(24 * 3600)).contains(&interval) => Ok(interval),
+    match text.parse::<SignedDuration>().map(Duration::try_from) {
+        Ok(Ok(interval)) if (Duration::from_secs(1)..=Duration::from_secs(24 * 3600)).contains(&interval) => {
+            Ok(interval)
+        }
         _ => Err(format!("spec.interval: {text:?} is not a duration from 1s to 24h")),
     }
 }
@@ -192,6 +195,15 @@ mod tests {
                 {"matchExpressions": [{"key": "a", "operator": "Near"}]}}))
             .contains("\"Near\" is not one of")
         );
+    }
+
+    #[test]
+    fn an_interval_is_a_go_duration() {
+        let rows = [("30s", 30_000), ("1m30s", 90_000), ("1h0m0s", 3_600_000), ("1.5h", 5_400_000), ("1500ms", 1_500)];
+        for (text, millis) in rows {
+            let interval = parsed(json!({"type": "argocd", "interval": text})).interval;
+            assert_eq!(interval, Some(Duration::from_millis(millis)), "{text}");
+        }
     }
 
     #[test]

@@ -150,10 +150,13 @@ impl State {
         let key = report.target.clone();
         let Some(target) = self.targets.get(&key) else { return };
         let patience = self.patience(target.desired.as_ref().ok(), Some(report.next));
-        if let Some(target) = self.targets.get_mut(&key) {
-            target.stale_at = Instant::now() + patience;
-            target.report = Some(report.clone());
+        let Some(target) = self.targets.get_mut(&key) else { return };
+        target.stale_at = Instant::now() + patience;
+        // A worker that has just begun has concluded nothing: what was said before stands until it has.
+        if report.verdict.reach == Reach::Initializing && target.status.as_ref().is_some_and(|s| s.phase.is_some()) {
+            return;
         }
+        target.report = Some(report.clone());
         self.publish_target(&key, &report.verdict.clone(), Some(report));
     }
 

@@ -15,14 +15,15 @@ use crate::targets::kubeconfig::vet;
 
 use super::{Assignment, WorkerContext};
 
-/// A Secret is read again at the latest after this, so that its deletion is noticed.
+/// A Secret is read again at the latest after this, so that its deletion is noticed; up to a fifth earlier, so that
+/// thousands that were read together aren't read together again.
 const REREAD: Duration = Duration::from_secs(600);
 
 /// How a target is reached now, and by which Secret.
 pub(super) struct Access {
     pub(super) cluster: Arc<Cluster>,
     pub(super) secret_version: String,
-    read_at: Instant,
+    reread_at: Instant,
     /// What of the spec it was made from.
     secret: (String, Option<String>),
 }
@@ -78,7 +79,7 @@ pub(super) async fn run(
 
 fn is_fresh(access: &Access, assignment: &Assignment) -> bool {
     let target = &assignment.target;
-    access.read_at.elapsed() < REREAD && access.secret == (target.secret_name.clone(), target.secret_key.clone())
+    Instant::now() < access.reread_at && access.secret == (target.secret_name.clone(), target.secret_key.clone())
 }
 
 /// Secret → vetted connection → the one cluster of this target.
@@ -95,7 +96,7 @@ async fn open(context: &WorkerContext, assignment: &Assignment) -> Result<Result
     let opened = vet(&secret.bytes, &context.policy).map(|connection| Access {
         cluster: context.clusters.ensure(&target.key, connection),
         secret_version: secret.resource_version,
-        read_at: Instant::now(),
+        reread_at: Instant::now() + REREAD.mul_f64(1.0 - 0.2 * rand::random::<f64>()),
         secret: (target.secret_name.clone(), target.secret_key.clone()),
     });
     if opened.is_err() {

@@ -83,13 +83,12 @@ impl Task {
 
     /// A round whose panic ends here: one bad target must not take the others along.
     async fn guarded_round(&mut self, assignment: &Assignment, failing: bool) -> Result<RoundResult, HubUnavailable> {
-        let metrics = &self.context.metrics;
-        metrics.rounds_in_flight.inc();
-        self.context.health.round_started(Instant::now());
+        let context = self.context.clone();
         let access = self.access.take();
-        let round = AssertUnwindSafe(round::run(&self.context, assignment, access, failing)).catch_unwind().await;
-        self.context.health.round_ended(Instant::now());
-        metrics.rounds_in_flight.dec();
+        let round = {
+            let _under_way = context.health.round();
+            AssertUnwindSafe(round::run(&context, assignment, access, failing)).catch_unwind().await
+        };
         match round {
             Ok(result) => {
                 self.panics = 0;
@@ -97,7 +96,7 @@ impl Task {
             }
             Err(_) => {
                 self.panics += 1;
-                metrics.round_panics.inc();
+                context.metrics.round_panics.inc();
                 self.context.clusters.forget(&assignment.target.key);
                 tracing::error!(target = %assignment.target.key, panics = self.panics, "a round ended in a panic");
                 Ok(RoundResult { outcome: Outcome::Failed(self.panicked()), access: None })
