@@ -1,10 +1,10 @@
 //! From what a target answered to what is said of one tool on it. One evaluator serves all tools.
 
 use super::component::{Component, ComponentKind};
-use super::judge::judge;
+use super::judge::{Finding, judge, namespace_is_missing};
 use super::reason::Reason;
-use super::snapshot::{Answer, Query, Snapshot};
-use super::verdict::{ComponentState, Observation, Phase, ToolVerdict};
+use super::snapshot::Snapshot;
+use super::verdict::{ComponentState, Phase, ToolVerdict};
 
 /// What a cluster counts as that has nothing of the tool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,12 +16,6 @@ pub enum WhenAbsent {
 
 /// Failing components that the message of a verdict names; the observations have all.
 const NAMED_IN_MESSAGE: usize = 3;
-
-/// One component's observations, with the reason for which it fails, if it does.
-pub(super) struct Finding {
-    pub(super) observations: Vec<Observation>,
-    pub(super) fault: Option<(Reason, String)>,
-}
 
 /// The verdict on one tool from one round's answers.
 pub fn evaluate(components: &[Component], snapshot: &Snapshot, when_absent: WhenAbsent) -> ToolVerdict {
@@ -68,10 +62,6 @@ fn severity(reason: Reason) -> u8 {
         Reason::ComponentNotReady => 2,
         _ => 3,
     }
-}
-
-pub(super) fn namespace_is_missing(namespace: &str, snapshot: &Snapshot) -> bool {
-    snapshot.get(&Query::Namespace { name: namespace.to_owned() }) == Some(&Answer::NotFound)
 }
 
 fn missing_namespaces(components: &[Component], snapshot: &Snapshot) -> String {

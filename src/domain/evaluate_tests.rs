@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::domain::component::{Finder, Presence};
-use crate::domain::snapshot::{ListKind, Service, Workload};
+use crate::domain::snapshot::{Answer, ListKind, Query, Service, Workload};
 
 const NS: &str = "argocd";
 

@@ -1,11 +1,16 @@
 //! One component against one round's answers.
 
 use super::component::{Component, ComponentKind, Presence};
-use super::evaluate::{Finding, namespace_is_missing};
 use super::queries::{list, own_query};
 use super::reason::Reason;
 use super::snapshot::{Answer, ListKind, Query, Service, Snapshot, Workload};
 use super::verdict::{ComponentState, Observation};
+
+/// One component's observations, with the reason for which it fails, if it does.
+pub(super) struct Finding {
+    pub(super) observations: Vec<Observation>,
+    pub(super) fault: Option<(Reason, String)>,
+}
 
 pub(super) fn judge(component: &Component, snapshot: &Snapshot) -> Finding {
     match snapshot.get(&own_query(component)) {
@@ -117,6 +122,10 @@ fn absent(component: &Component, snapshot: &Snapshot) -> Finding {
         observations: vec![seen(component, &component.name, ComponentState::Absent)],
         fault: Some((reason, format!("{} {} is absent{unsure}", component.kind, place(component, &component.name)))),
     }
+}
+
+pub(super) fn namespace_is_missing(namespace: &str, snapshot: &Snapshot) -> bool {
+    snapshot.get(&Query::Namespace { name: namespace.to_owned() }) == Some(&Answer::NotFound)
 }
 
 fn forbidden(component: &Component, query: &Query) -> Finding {
