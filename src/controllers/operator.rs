@@ -83,7 +83,7 @@ pub async fn run(
     }
     tokio::select! {
         () = drain(&statuses, config.drain_deadline) => {}
-        _ = signals.next() => tracing::warn!(left = statuses.len(), "asked twice: ending without the rest"),
+        _ = signals.next() => tracing::warn!(left = statuses.pending(), "asked twice: ending without the rest"),
     }
     Ok(())
 }
@@ -169,11 +169,11 @@ where
 /// Writes what waits, as long as there is time: a status that is lost now is written after the next start.
 async fn drain(statuses: &StatusQueue, deadline: Duration) {
     let end = Instant::now() + deadline;
-    tracing::info!(waiting = statuses.len(), "draining");
-    while !statuses.is_empty() && Instant::now() < end {
+    tracing::info!(waiting = statuses.pending(), "draining");
+    while statuses.pending() > 0 && Instant::now() < end {
         sleep(Duration::from_millis(20)).await;
     }
-    tracing::info!(left = statuses.len(), "drained");
+    tracing::info!(left = statuses.pending(), "drained");
 }
 
 /// Tasks that run as long as the process; dropping this ends them.

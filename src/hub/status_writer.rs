@@ -7,14 +7,17 @@
 //! Every write carries the resourceVersion that its decision was made from. After a conflict nothing is done here:
 //! the watch brings the newer object, and the coordinator decides again.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::PostParams;
 use kube::core::{ApiResource, DynamicObject};
 use kube::{Api, Client};
 use serde_json::Value;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::events::{EventSink, Transition};
 use super::mailbox::Mailbox;
@@ -22,6 +25,9 @@ use crate::api::FIELD_MANAGER;
 
 /// A write that takes longer is given up and tried again.
 const DEADLINE: Duration = Duration::from_secs(5);
+
+/// Writes under way at a time: enough for the rate at tens of milliseconds each.
+const IN_FLIGHT: usize = 8;
 
 /// Wait after the hub failed, so that an outage isn't hammered.
 const AFTER_A_FAILURE: Duration = Duration::from_secs(1);
@@ -41,8 +47,41 @@ pub struct StatusWrite {
 /// Kind, namespace and name of the object that a status is for.
 pub type ObjectId = (String, String, String);
 
-/// Statuses that wait to be written.
-pub type StatusQueue = Mailbox<ObjectId, StatusWrite>;
+/// Statuses that wait to be written, and those that are being written.
+#[derive(Debug, Default)]
+pub struct StatusQueue {
+    waiting: Mailbox<ObjectId, StatusWrite>,
+    in_flight: AtomicUsize,
+}
+
+impl StatusQueue {
+    /// Puts a status in; an older one of the same object is dropped.
+    pub fn post(&self, id: ObjectId, write: StatusWrite) {
+        let urgent = write.urgent;
+        self.waiting.post(id, write, urgent);
+    }
+
+    /// Statuses that the hub doesn't have yet.
+    pub fn pending(&self) -> usize {
+        self.waiting.len() + self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// The next one, which counts as being written from now on.
+    async fn take(&self) -> (ObjectId, StatusWrite) {
+        let next = self.waiting.take().await;
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        next
+    }
+
+    /// Ends what [`StatusQueue::take`] began; what comes back waits again, unless something newer does.
+    fn done(&self, again: Option<(ObjectId, StatusWrite)>) {
+        if let Some((id, write)) = again {
+            let urgent = write.urgent;
+            self.waiting.give_back(id, write, urgent);
+        }
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 /// How a write ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -79,26 +118,32 @@ pub async fn write_statuses(
 ) {
     let gap = Duration::from_secs(1) / per_second.max(1);
     let mut next = Instant::now();
+    let mut writes = FuturesUnordered::new();
+    let client = &client;
     loop {
-        sleep_until(next).await;
-        let (id, write) = queue.take().await;
-        next = Instant::now() + gap;
-        let outcome = put(&client, &write).await;
-        done(&id, outcome);
-        match outcome {
-            WriteOutcome::Written => {
-                if let Some(transition) = write.transition
+        let turn = async {
+            sleep_until(next).await;
+            queue.take().await
+        };
+        tokio::select! {
+            (id, write) = turn, if writes.len() < IN_FLIGHT => {
+                next = Instant::now() + gap;
+                writes.push(async move { (put(client, &write).await, id, write) });
+            }
+            Some((outcome, id, write)) = writes.next() => {
+                done(&id, outcome);
+                if outcome == WriteOutcome::Retried {
+                    next = Instant::now() + AFTER_A_FAILURE;
+                    queue.done(Some((id, write)));
+                    continue;
+                }
+                queue.done(None);
+                if let (WriteOutcome::Written, Some(transition)) = (outcome, write.transition)
                     && !events.offer(transition)
                 {
                     tracing::warn!(name = id.2, "too many Events wait; this transition gets none");
                 }
             }
-            WriteOutcome::Retried => {
-                let urgent = write.urgent;
-                queue.give_back(id, write, urgent);
-                sleep(AFTER_A_FAILURE).await;
-            }
-            WriteOutcome::Superseded | WriteOutcome::Refused => {}
         }
     }
 }

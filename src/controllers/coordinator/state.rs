@@ -177,7 +177,7 @@ impl State {
         for (phase, count) in counts {
             self.context.metrics.targets.with_label_values(&[phase.as_str()]).set(count);
         }
-        self.context.metrics.status_queue.set(i64::try_from(self.context.statuses.len()).unwrap_or(i64::MAX));
+        self.context.metrics.status_queue.set(i64::try_from(self.context.statuses.pending()).unwrap_or(i64::MAX));
     }
 
     /// How long a target may go without a report.
@@ -241,10 +241,7 @@ impl State {
         }
         let former = target.status.replace(status.clone());
         match target_write(&target.object, former.as_ref(), &status, verdict) {
-            Ok((id, write)) => {
-                let urgent = write.urgent;
-                self.context.statuses.post(id, write, urgent);
-            }
+            Ok((id, write)) => self.context.statuses.post(id, write),
             Err(error) => tracing::error!(%error, target = %key, "a status can't be made into JSON"),
         }
         self.mark_namespace(key.namespace());
@@ -292,10 +289,7 @@ impl State {
         }
         let former = tool.status.replace(status.clone());
         match integration_write(&tool.object, former.as_ref(), &status, &summary) {
-            Ok((id, write)) => {
-                let urgent = write.urgent;
-                self.context.statuses.post(id, write, urgent);
-            }
+            Ok((id, write)) => self.context.statuses.post(id, write),
             Err(error) => tracing::error!(%error, integration = %key, "a status can't be made into JSON"),
         }
     }
