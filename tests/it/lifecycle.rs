@@ -151,7 +151,8 @@ async fn deletion_ends_everything_of_a_target() {
     let plane = target().await;
     let mut world = World::new("life-delete").await;
     world.target("one", &plane.kubeconfig_of(user, Some("system:masters")).unwrap()).await;
-    world.integration("flux", json!({ "type": "flux", "targetClusters": ["one"] })).await;
+    let config = json!({ "namespace": user });
+    world.integration("flux", json!({ "type": "flux", "targetClusters": ["one"], "config": config })).await;
     world.start_operator(&[]).await;
     world.until_phase("flux", "Failed").await;
     world.delete::<IntegrationTarget>("one").await;

@@ -21,7 +21,8 @@ async fn a_hundred_integrations_cost_a_target_as_much_as_one() {
         for copy in made..copies {
             for type_ in TYPES {
                 let name = format!("{type_}-{copy}");
-                world.integration(&name, json!({ "type": type_, "targetClusters": ["one"] })).await;
+                let config = json!({ "namespace": format!("round-cost-{type_}") });
+                world.integration(&name, json!({ "type": type_, "targetClusters": ["one"], "config": config })).await;
             }
         }
         made = copies;
