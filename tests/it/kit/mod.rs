@@ -5,7 +5,8 @@ mod world;
 use std::collections::BTreeMap;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{Api, Patch, PatchParams};
+use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams, PostParams};
+use kube::core::GroupVersionKind;
 use kube::runtime::conditions::is_crd_established;
 use kube::runtime::wait::await_condition;
 use kube::{Client, ResourceExt};
@@ -64,11 +65,24 @@ pub async fn without_validation(write: impl AsyncFnOnce()) {
         let patch = Patch::<()>::Json(serde_json::from_value(lax).unwrap());
         api.patch(name, &PatchParams::default(), &patch).await.unwrap();
     }
-    // The API server takes a moment to serve by the new schema.
-    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    until_nonsense_is(true, &client).await;
     write().await;
     install_crds(&client).await;
-    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    until_nonsense_is(false, &client).await;
+}
+
+/// The API server takes a moment to serve by a new schema.
+async fn until_nonsense_is(taken: bool, client: &Client) {
+    for kind in ["Integration", "IntegrationTarget"] {
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("ksit.io", "v1alpha1", kind));
+        let api: Api<DynamicObject> = Api::default_namespaced_with(client.clone(), &resource);
+        let nonsense = DynamicObject::new("nonsense", &resource).data(serde_json::json!({ "spec": { "type": 7 } }));
+        let dry_run = PostParams { dry_run: true, ..PostParams::default() };
+        eventually("the API server to serve by the new schema", async || {
+            (api.create(&dry_run, &nonsense).await.is_ok() == taken).then_some(())
+        })
+        .await;
+    }
 }
 
 /// Flux on the shared cluster, in a namespace of its own.
