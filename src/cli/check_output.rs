@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::CliError;
+use super::table::table;
 use crate::domain::verdict::{Observation, Phase, ToolVerdict};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -64,18 +65,4 @@ fn as_json(row: &Row) -> serde_json::Value {
         .collect();
     json!({ "context": row.context, "type": row.tool, "phase": row.verdict.phase.as_str(),
         "reason": row.verdict.reason.as_str(), "message": row.verdict.message, "components": components })
-}
-
-fn table(heads: &[&str], rows: &[Vec<String>]) -> String {
-    let heads: Vec<String> = heads.iter().map(|head| (*head).to_owned()).collect();
-    let widths: Vec<usize> = (0..heads.len())
-        .map(|column| {
-            std::iter::once(&heads).chain(rows).map(|row| row[column].chars().count()).max().unwrap_or_default()
-        })
-        .collect();
-    let line = |cells: &Vec<String>| {
-        let padded: Vec<String> = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-        format!("{}\n", padded.join("   ").trim_end())
-    };
-    std::iter::once(&heads).chain(rows).map(line).collect()
 }

@@ -3,8 +3,12 @@
 mod check;
 mod check_output;
 mod crds;
+mod fleet;
+mod hub;
 mod operator;
 mod own_kubeconfig;
+mod table;
+mod target;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -26,6 +30,8 @@ pub struct Cli {
 enum Command {
     Operator(operator::Args),
     Check(check::Args),
+    Fleet(fleet::Args),
+    Target(target::Args),
     Crds(crds::Args),
 }
 
@@ -36,6 +42,8 @@ pub async fn run(cli: Cli) -> ExitCode {
     let result = match cli.command {
         Command::Operator(args) => operator::run(args).await.map(|()| ExitCode::SUCCESS),
         Command::Check(args) => check::run(args).await,
+        Command::Fleet(args) => fleet::run(args).await.map(|()| ExitCode::SUCCESS),
+        Command::Target(args) => target::run(args).await.map(|()| ExitCode::SUCCESS),
         Command::Crds(args) => crds::run(&args).map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {

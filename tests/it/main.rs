@@ -6,6 +6,7 @@ mod check_command;
 mod crd_rules;
 mod faults;
 mod faulty_targets;
+mod hub_commands;
 mod kit;
 mod lifecycle;
 mod manifests;

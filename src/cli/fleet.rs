@@ -1,0 +1,110 @@
+//! `ksit fleet`
+
+use kube::Api;
+use kube::ResourceExt;
+use serde::Serialize;
+
+use super::CliError;
+use super::hub::{HubArgs, Shown};
+use super::table::table;
+use crate::api::{Integration, TargetCounts};
+use crate::domain::verdict::Phase;
+
+/// Show all Integrations with their clusters counted by state, worst first.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    hub: HubArgs,
+    /// All namespaces.
+    #[arg(short = 'A', long, conflicts_with = "namespace")]
+    all_namespaces: bool,
+}
+
+pub async fn run(args: Args) -> Result<(), CliError> {
+    let client = args.hub.client().await?;
+    let api: Api<Integration> = match (&args.hub.namespace, args.all_namespaces) {
+        (_, true) => Api::all(client),
+        (Some(namespace), false) => Api::namespaced(client, namespace),
+        (None, false) => Api::default_namespaced(client),
+    };
+    args.hub.show(async || Ok(Fleet::from(api.list(&Default::default()).await?.items))).await
+}
+
+#[derive(Serialize)]
+#[serde(transparent)]
+struct Fleet(Vec<Line>);
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Line {
+    namespace: String,
+    name: String,
+    #[serde(rename = "type")]
+    type_: String,
+    phase: String,
+    targets: TargetCounts,
+    message: String,
+}
+
+impl From<Vec<Integration>> for Fleet {
+    fn from(integrations: Vec<Integration>) -> Self {
+        let line = |integration: Integration| {
+            let (namespace, name) = (integration.namespace().unwrap_or_default(), integration.name_any());
+            let status = integration.status.unwrap_or_default();
+            Line {
+                namespace,
+                name,
+                type_: integration.spec.type_,
+                phase: status.phase.unwrap_or_else(|| Phase::Initializing.as_str().to_owned()),
+                targets: status.targets.unwrap_or_default(),
+                message: status.message.unwrap_or_default(),
+            }
+        };
+        let mut lines: Vec<Line> = integrations.into_iter().map(line).collect();
+        lines.sort_by_cached_key(|line| {
+            let bad = line.targets.failed + line.targets.unknown;
+            (Phase::parse(&line.phase), std::cmp::Reverse(bad), line.namespace.clone(), line.name.clone())
+        });
+        Self(lines)
+    }
+}
+
+impl Shown for Fleet {
+    fn text(&self, wide: bool) -> String {
+        if self.0.is_empty() {
+            return "No Integrations found; -A looks in all namespaces.\n".to_owned();
+        }
+        let heads = [
+            "NAMESPACE",
+            "INTEGRATION",
+            "TYPE",
+            "PHASE",
+            "HEALTHY",
+            "FAILED",
+            "UNKNOWN",
+            "WAITING",
+            "PAUSED",
+            "ABSENT",
+        ];
+        let rows: Vec<Vec<String>> = self.0.iter().map(|line| line.cells(wide)).collect();
+        if wide { table(&[&heads[..], &["MESSAGE"]].concat(), &rows) } else { table(&heads, &rows) }
+    }
+}
+
+impl Line {
+    fn cells(&self, wide: bool) -> Vec<String> {
+        let TargetCounts { total, running, failed, unknown, initializing, paused, not_installed } = self.targets;
+        let mut cells = vec![
+            self.namespace.clone(),
+            self.name.clone(),
+            self.type_.clone(),
+            self.phase.clone(),
+            format!("{running}/{}", total - paused - not_installed),
+        ];
+        cells.extend([failed, unknown, initializing, paused, not_installed].map(|count| count.to_string()));
+        if wide {
+            cells.push(self.message.clone());
+        }
+        cells
+    }
+}

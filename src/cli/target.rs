@@ -1,0 +1,93 @@
+//! `ksit target`
+
+use kube::Api;
+use kube::ResourceExt;
+use serde::Serialize;
+
+use super::CliError;
+use super::hub::{HubArgs, Shown};
+use super::table::table;
+use crate::api::{
+    ComponentStatus, IntegrationResult, IntegrationTarget, IntegrationTargetSpec, IntegrationTargetStatus,
+};
+
+/// Show one cluster: where it is, whether ksit can read it, and every tool on it.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Name of the IntegrationTarget.
+    name: String,
+    #[command(flatten)]
+    hub: HubArgs,
+}
+
+pub async fn run(args: Args) -> Result<(), CliError> {
+    let client = args.hub.client().await?;
+    let api: Api<IntegrationTarget> = match &args.hub.namespace {
+        Some(namespace) => Api::namespaced(client, namespace),
+        None => Api::default_namespaced(client),
+    };
+    let name = args.name.as_str();
+    args.hub
+        .show(async || {
+            let found = api.get_opt(name).await?;
+            let target =
+                found.ok_or_else(|| format!("there is no IntegrationTarget {name}; give its namespace with -n"))?;
+            Ok(Target {
+                namespace: target.namespace().unwrap_or_default(),
+                name: target.name_any(),
+                spec: target.spec,
+                status: target.status.unwrap_or_default(),
+            })
+        })
+        .await
+}
+
+#[derive(Serialize)]
+struct Target {
+    namespace: String,
+    name: String,
+    spec: IntegrationTargetSpec,
+    status: IntegrationTargetStatus,
+}
+
+impl Shown for Target {
+    fn text(&self, wide: bool) -> String {
+        let status = &self.status;
+        let or_none = |value: &Option<String>| value.clone().unwrap_or_else(|| "<none>".to_owned());
+        let reach = status.conditions.iter().find(|condition| condition.type_ == "Reachable");
+        let mut text = String::new();
+        for (label, value) in [
+            ("Name", format!("{}/{}", self.namespace, self.name)),
+            ("Cluster", self.spec.cluster_name.clone()),
+            ("Server", or_none(&status.server)),
+            ("Phase", or_none(&status.phase)),
+            ("Healthy", or_none(&status.healthy)),
+            ("Reachable", reach.map_or("<none>".to_owned(), |c| format!("{} ({}): {}", c.status, c.reason, c.message))),
+            ("Replica", or_none(&status.reported_by)),
+            ("Changed", or_none(&status.last_sync_time)),
+        ] {
+            text.push_str(&format!("{:<12}{value}\n", format!("{label}:")));
+        }
+        text.push('\n');
+        let rows: Vec<Vec<String>> = status.integrations.iter().flat_map(|result| lines(result, wide)).collect();
+        text + &table(&["INTEGRATION", "TYPE", "PHASE", "MESSAGE"], &rows)
+    }
+}
+
+/// The tool, and below it its components: those that are not well, or with `wide` all.
+fn lines(result: &IntegrationResult, wide: bool) -> Vec<Vec<String>> {
+    let message = result.message.clone().unwrap_or_default();
+    let own = vec![result.name.clone(), result.type_.clone(), result.phase.clone(), message];
+    let is_shown = |seen: &&ComponentStatus| wide || !matches!(seen.state.as_str(), "Healthy" | "NotInUse");
+    std::iter::once(own).chain(result.components.iter().filter(is_shown).map(component)).collect()
+}
+
+fn component(seen: &ComponentStatus) -> Vec<String> {
+    let counts = match (seen.ready, seen.desired) {
+        (Some(ready), Some(desired)) => format!("{ready}/{desired} "),
+        (Some(ready), None) => format!("{ready} "),
+        _ => String::new(),
+    };
+    let note = seen.message.as_deref().unwrap_or_default();
+    vec![format!("  {}", seen.name), seen.kind.clone(), seen.state.clone(), format!("{counts}{note}").trim().to_owned()]
+}

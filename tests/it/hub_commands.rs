@@ -1,0 +1,62 @@
+//! `ksit fleet` and `ksit target`, run as a user runs them.
+
+use std::process::Output;
+
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+use crate::kit::{World, hub, install_flux, target};
+
+async fn ksit(args: &[&str]) -> Output {
+    let kubeconfig = hub().await.kubeconfig_path();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ksit"));
+    command.args(args).arg("--kubeconfig").arg(kubeconfig).output().await.unwrap()
+}
+
+async fn printed(args: &[&str]) -> String {
+    let output = ksit(args).await;
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[tokio::test]
+async fn the_fleet_is_shown_worst_first_and_a_target_with_what_is_broken() {
+    let namespace = "hub-commands";
+    let mut world = World::new(namespace).await;
+    let workloads = install_flux(namespace).await;
+    workloads.scale("Deployment", namespace, "helm-controller", 0).await.unwrap();
+    world.target("one", &target().await.kubeconfig()).await;
+    let config = json!({ "namespace": namespace });
+    world
+        .integration(
+            "a-flux",
+            json!({ "type": "flux", "targetClusters": ["one"],
+        "config": { "namespace": namespace, "ignore": "helm-controller" } }),
+        )
+        .await;
+    world.integration("b-flux", json!({ "type": "flux", "targetClusters": ["one"], "config": config })).await;
+    world.start_operator(&[]).await;
+    world.until_phase("a-flux", "Running").await;
+    world.until_phase("b-flux", "Failed").await;
+
+    let fleet = printed(&["fleet", "-n", namespace]).await;
+    let lines: Vec<Vec<&str>> = fleet.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines[0][..5], ["NAMESPACE", "INTEGRATION", "TYPE", "PHASE", "HEALTHY"]);
+    assert_eq!(lines[1][..6], [namespace, "b-flux", "flux", "Failed", "0/1", "1"], "worst first");
+    assert_eq!(lines[2][..6], [namespace, "a-flux", "flux", "Running", "1/1", "0"]);
+    let data: Value = serde_json::from_str(&printed(&["fleet", "-n", namespace, "-o", "json"]).await).unwrap();
+    assert_eq!((&data[0]["name"], &data[0]["targets"]["failed"]), (&json!("b-flux"), &json!(1)));
+    assert!(printed(&["fleet", "-A", "-o", "wide"]).await.contains("helm-controller is scaled to 0"));
+    assert!(printed(&["fleet", "-n", namespace, "-o", "yaml"]).await.contains("phase: Failed"));
+
+    let one = printed(&["target", "one", "-n", namespace]).await;
+    for words in ["Name:       hub-commands/one", "Reachable:  True (Connected)", "Replica:    ksit-0"] {
+        assert!(one.contains(words), "{words}\n{one}");
+    }
+    assert!(one.contains("  helm-controller") && !one.contains("  source-controller"), "what is broken, alone:\n{one}");
+    assert!(printed(&["target", "one", "-n", namespace, "-o", "wide"]).await.contains("  source-controller"));
+
+    let missing = ksit(&["target", "moon", "-n", namespace]).await;
+    assert_eq!(missing.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&missing.stderr).contains("there is no IntegrationTarget moon"));
+}
