@@ -77,6 +77,7 @@ pub struct Args {
 
 pub async fn run(args: Args) -> Result<(), CliError> {
     init_logs(args.log_format, &args.log_level)?;
+    check_together(&args)?;
     let config = hub_config(args.kubeconfig.as_ref()).await?;
     let hub = hub_addresses(&config);
     let client = Client::try_from(config).map_err(|error| format!("the hub's client: {error}"))?;
@@ -84,16 +85,20 @@ pub async fn run(args: Args) -> Result<(), CliError> {
         format!("the hub does not answer: {error}; check --kubeconfig, and that its API server runs")
     })?;
     tracing::info!(version = version.git_version, "connected to the hub");
-    let config = checked(args, hub)?;
+    let config = operator_config(args, hub)?;
     operator::run(config, client, termination()?).await?;
     Ok(())
 }
 
-/// What belongs together is checked together.
-fn checked(args: Args, hub: Vec<IpAddr>) -> Result<OperatorConfig, CliError> {
+/// What must fit together.
+fn check_together(args: &Args) -> Result<(), CliError> {
     if args.round_timeout > args.interval.saturating_mul(10) {
         return Err("--round-timeout: longer than ten intervals; a cluster would be stale before it has failed".into());
     }
+    Ok(())
+}
+
+fn operator_config(args: Args, hub: Vec<IpAddr>) -> Result<OperatorConfig, CliError> {
     let hostname = || std::fs::read_to_string("/etc/hostname").ok().map(|name| name.trim().to_owned());
     let named = args.replica.or_else(|| std::env::var("POD_NAME").ok()).or_else(hostname);
     Ok(OperatorConfig {

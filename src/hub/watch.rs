@@ -77,11 +77,29 @@ where
         .default_backoff()
         .filter_map(move |event| {
             let event = event
-                .inspect_err(|error| tracing::warn!(kind, %error, "the watch on the hub broke; trying again"))
+                .inspect_err(|error| {
+                    let (error, hint) = explain(error);
+                    tracing::warn!(kind, error, hint, "the hub can't be watched; trying again");
+                })
                 .ok();
             future::ready(event)
         })
         .flat_map(move |event| stream::iter(parser.changes(event)))
+}
+
+/// What went wrong with a watch, in a line, and what to do about it.
+fn explain(error: &watcher::Error) -> (String, &'static str) {
+    let (watcher::Error::InitialListFailed(kube::Error::Api(status))
+    | watcher::Error::WatchStartFailed(kube::Error::Api(status))) = error
+    else {
+        return (error.to_string(), "is the hub's API server running?");
+    };
+    let hint = match status.code {
+        404 => "the CRDs are missing: ksit crds | kubectl apply --server-side -f -",
+        403 => "ksit's ServiceAccount may not list and watch this kind: add it to its Role, or set --watch-namespaces",
+        _ => "look at the log of the hub's API server",
+    };
+    (status.message.trim().to_owned(), hint)
 }
 
 struct Parser {

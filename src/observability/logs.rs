@@ -12,7 +12,9 @@ pub enum LogFormat {
 
 /// Starts logging to standard error. `filter` is a level or `tracing` directives (`info,ksit=debug`).
 pub fn init_logs(format: LogFormat, filter: &str) -> Result<(), String> {
-    let filter = EnvFilter::builder().parse(filter).map_err(|error| {
+    // kube warns of every answer that it can't parse; whoever asked says it better.
+    let filter = if filter.contains("kube") { filter.to_owned() } else { format!("{filter},kube_client=error") };
+    let filter = EnvFilter::builder().parse(&filter).map_err(|error| {
         format!("--log-level: {filter:?} is not a level or filter such as info or info,ksit=debug: {error}")
     })?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
