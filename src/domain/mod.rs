@@ -4,6 +4,7 @@
 //! parameter, and what should be done comes out. A test of anything in here needs no runtime.
 
 pub mod aggregate;
+pub mod assignment;
 pub mod backoff;
 pub mod component;
 pub mod desired;
@@ -11,11 +12,16 @@ pub mod evaluate;
 pub mod integrations;
 mod judge;
 pub mod keys;
+mod plan;
 pub mod queries;
 pub mod reason;
 pub mod replica;
 pub mod report;
+pub mod ring;
 pub mod selector;
+pub mod shard_map;
+pub mod shards;
 pub mod slot;
 pub mod snapshot;
 pub mod verdict;
+pub mod weights;
