@@ -6,8 +6,10 @@
 pub mod aggregate;
 pub mod assignment;
 pub mod backoff;
+pub mod claim;
 pub mod component;
 pub mod desired;
+pub mod election;
 pub mod evaluate;
 pub mod integrations;
 mod judge;
