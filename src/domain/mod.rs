@@ -4,16 +4,31 @@
 //! parameter, and what should be done comes out. A test of anything in here needs no runtime.
 
 pub mod aggregate;
+pub mod assignment;
 pub mod backoff;
+pub mod claim;
 pub mod component;
 pub mod desired;
+pub mod digest;
+pub mod election;
 pub mod evaluate;
 pub mod integrations;
 mod judge;
 pub mod keys;
+pub mod member;
+pub mod membership;
+pub mod own_writes;
+pub mod ownership;
+mod plan;
 pub mod queries;
 pub mod reason;
+pub mod replica;
 pub mod report;
+pub mod ring;
 pub mod selector;
+pub mod shard_map;
+pub mod shards;
+pub mod slot;
 pub mod snapshot;
 pub mod verdict;
+pub mod weights;

@@ -1,0 +1,76 @@
+//! What a target's report means, in a few bytes: worker and coordinator compare these before they send anything.
+
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
+
+use crate::domain::keys::TargetKey;
+
+/// One target's row in the first message on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest {
+    /// Stands for the name of the target, which may be over 300 bytes long.
+    pub target: u64,
+    pub meaning: u128,
+}
+
+impl Digest {
+    /// Bytes on the wire.
+    pub const LENGTH: usize = 24;
+
+    /// `fields` are everything that gives a report its meaning, in a fixed order; so no time of day.
+    pub fn of<'a>(target: &TargetKey, fields: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut bytes = Vec::new();
+        for field in fields {
+            // With their lengths, so that no text can pass for two fields.
+            bytes.extend((field.len() as u64).to_le_bytes());
+            bytes.extend(field.as_bytes());
+        }
+        Self { target: xxh3_64(target.to_string().as_bytes()), meaning: xxh3_128(&bytes) }
+    }
+
+    pub fn to_bytes(self) -> [u8; Self::LENGTH] {
+        let mut bytes = [0; Self::LENGTH];
+        bytes[..8].copy_from_slice(&self.target.to_le_bytes());
+        bytes[8..].copy_from_slice(&self.meaning.to_le_bytes());
+        bytes
+    }
+
+    /// `None` for anything but [`Self::LENGTH`] bytes.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (target, meaning) = bytes.split_at_checked(8)?;
+        let target = u64::from_le_bytes(target.try_into().ok()?);
+        Some(Self { target, meaning: u128::from_le_bytes(meaning.try_into().ok()?) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn digest(fields: &[&str]) -> Digest {
+        Digest::of(&TargetKey::new("fleet", "c1"), fields.iter().copied())
+    }
+
+    #[test]
+    fn another_meaning_has_another_digest() {
+        assert_eq!(digest(&["Running", "ok"]), digest(&["Running", "ok"]));
+        let others: [&[&str]; 5] = [&["Running"], &["Runningok"], &["Runnin", "gok"], &["ok", "Running"], &[]];
+        others.iter().for_each(|other| assert_ne!(digest(other), digest(&["Running", "ok"])));
+        assert_ne!(Digest::of(&TargetKey::new("fleet", "c2"), ["Running", "ok"]), digest(&["Running", "ok"]));
+    }
+
+    #[test]
+    fn a_digest_is_read_back_and_short() {
+        let digest = digest(&["Running"]);
+        assert_eq!(Digest::from_bytes(&digest.to_bytes()), Some(digest));
+        assert_eq!(Digest::from_bytes(&digest.to_bytes()[1..]), None);
+        assert_eq!(Digest::from_bytes(&[0; 25]), None);
+    }
+
+    /// Worker and coordinator may be of two versions during a roll.
+    #[test]
+    fn a_digest_is_the_same_for_ever() {
+        let bytes = digest(&["Running", "Flux", ""]).to_bytes();
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex, "b4cfa44d5509d51e913c21ecc3c146c7dd3b1ab9403eb1d3");
+    }
+}

@@ -1,0 +1,98 @@
+//! Each rule of the election.
+
+use super::*;
+use crate::domain::replica::Term;
+
+const TTL: Duration = Duration::from_secs(10);
+const RENEW: Duration = Duration::from_secs(3);
+
+fn at(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn me() -> Identity {
+    Identity::new("ksit-0", "uid", "random").unwrap()
+}
+
+fn held_by(holder: &str) -> ElectionLease {
+    ElectionLease {
+        resource_version: "7".to_owned(),
+        holder: Some(holder.to_owned()),
+        complete: true,
+        vacated: false,
+        changed: at(100),
+    }
+}
+
+fn follower(lease: Option<&ElectionLease>, writes_since: Option<u64>, now: u64) -> Action {
+    let (me, writes_since) = (me(), writes_since.map(at));
+    decide(&Observation { me: &me, lease, writes_since, leading: None, ttl: TTL, renew: RENEW }, at(now))
+}
+
+/// Last asked, and acquired, at 100 s; valid until 108 s.
+fn leader(lease: Option<&ElectionLease>, now: u64) -> Action {
+    let leading = Leading { claim: Claim::new(Term(1), at(100), TTL, at(2)), asked: at(100) };
+    let me = me();
+    let seen =
+        Observation { me: &me, lease, writes_since: Some(at(0)), leading: Some(leading), ttl: TTL, renew: RENEW };
+    decide(&seen, at(now))
+}
+
+fn vacate() -> Action {
+    Action::Vacate { resource_version: "7".to_owned() }
+}
+
+#[test]
+fn an_identity_with_an_empty_part_is_refused() {
+    assert_eq!(me().as_str(), "ksit-0_uid_random");
+    for [name, uid, random] in [["", "uid", "r"], ["ksit-0", "", "r"], ["ksit-0", "uid", " "]] {
+        assert_eq!(Identity::new(name, uid, random), Err(EmptyIdentity));
+    }
+}
+
+#[test]
+fn an_answer_that_names_somebody_else_is_no_acquisition() {
+    assert!(me().acquired(Some("ksit-0_uid_random")));
+    assert_eq!([None, Some(""), Some("ksit-0_uid_other")].map(|holder| me().acquired(holder)), [false; 3]);
+}
+
+#[test]
+fn the_crate_is_asked_for_our_own_lease_a_vacated_one_or_none() {
+    assert_eq!(follower(Some(&held_by(me().as_str())), Some(0), 100), Action::AskCrate);
+    assert_eq!(follower(None, Some(0), 100), Action::AskCrate);
+    assert_eq!(follower(Some(&ElectionLease { vacated: true, ..held_by("") }), None, 100), Action::AskCrate);
+}
+
+#[test]
+fn a_live_lease_of_another_is_waited_out_on_our_own_clock() {
+    let theirs = held_by("another");
+    assert_eq!(follower(Some(&theirs), Some(0), 109), Action::Wait(at(110)));
+    assert_eq!(follower(Some(&theirs), Some(0), 110), vacate());
+    assert_eq!(follower(Some(&theirs), Some(107), 110), Action::Wait(at(117)), "a full duration after an outage");
+    assert_eq!(follower(Some(&theirs), None, 300), Action::Wait(at(303)));
+}
+
+#[test]
+fn a_free_or_broken_lease_is_vacated_before_the_crate_is_asked() {
+    assert_eq!(follower(Some(&held_by("")), Some(0), 100), vacate());
+    assert_eq!(follower(Some(&ElectionLease { holder: None, ..held_by("") }), Some(0), 100), vacate());
+    for holder in ["", "another", me().as_str()] {
+        let broken = ElectionLease { complete: false, vacated: false, ..held_by(holder) };
+        assert_eq!(follower(Some(&broken), Some(0), 100), vacate(), "{holder:?}");
+    }
+}
+
+#[test]
+fn a_leader_renews_in_time() {
+    let ours = held_by(me().as_str());
+    assert_eq!(leader(Some(&ours), 102), Action::Wait(at(103)));
+    assert_eq!(leader(Some(&ours), 103), Action::AskCrate);
+    assert_eq!(leader(None, 103), Action::AskCrate, "deleted: made again");
+    assert_eq!(leader(Some(&held_by("")), 103), vacate());
+}
+
+#[test]
+fn a_leader_that_is_late_or_sees_another_steps_down() {
+    assert_eq!(leader(Some(&held_by(me().as_str())), 108), Action::StepDown);
+    assert_eq!(leader(Some(&held_by("another")), 101), Action::StepDown);
+}

@@ -1,0 +1,186 @@
+//! One member, as its Lease and its heartbeats show it.
+
+use std::time::Duration;
+
+use crate::domain::replica::Incarnation;
+
+/// Rounds without a heartbeat after which a member whose Lease lives loses its slots all the same.
+pub const DEAF_AFTER_ROUNDS: u32 = 3;
+
+/// How a member is, from surely there to surely gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MemberState {
+    Live,
+    /// Late with its renewal. Nothing follows from it yet.
+    Silent,
+    /// Renews its Lease and sends no heartbeat: it may be cut off from the coordinator, or its rounds may hang.
+    Deaf,
+    /// Gave its Lease back.
+    Left,
+    /// Silent for a full duration, or declared dead already.
+    Expired,
+}
+
+/// Who holds a Lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Holder {
+    Process(Incarnation),
+    /// Empty: given back on the way out. A Lease that was deleted is shown as this too.
+    Nobody,
+    /// A coordinator took it from a dead member.
+    Taken,
+}
+
+/// The Lease of one replica, as the observer saw it last. Times are the observer's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberLease {
+    pub holder: Holder,
+    pub resource_version: String,
+    /// When it was last seen to change. What is written in it counts for nothing: clocks differ.
+    pub changed: Duration,
+    /// When this holder was first seen.
+    pub held_since: Duration,
+    /// When its last heartbeat came.
+    pub heard: Option<Duration>,
+}
+
+/// The times that members are judged by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// Silence for so long ends a membership.
+    pub lease: Duration,
+    pub renew: Duration,
+    /// Length of a round: how often a heartbeat comes.
+    pub round: Duration,
+    /// How long a member that left and is wanted back keeps its slots.
+    pub rejoin_grace: Duration,
+    /// Shortest time from one change of the members to the next.
+    pub damping: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            lease: Duration::from_secs(10),
+            renew: Duration::from_secs(3),
+            round: Duration::from_secs(30),
+            rejoin_grace: Duration::from_secs(10),
+            damping: Duration::from_secs(1),
+        }
+    }
+}
+
+/// What one observer judges all members by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Observer {
+    pub timing: Timing,
+    /// See [`OwnWrites`](crate::domain::own_writes::OwnWrites).
+    pub writes_since: Option<Duration>,
+    /// Heartbeats come to a coordinator, so no member was deaf before the reign began.
+    pub reign_since: Duration,
+}
+
+impl Observer {
+    pub fn state(&self, lease: &MemberLease, now: Duration) -> MemberState {
+        if lease.holder == Holder::Taken {
+            return MemberState::Expired;
+        }
+        if lease.holder == Holder::Nobody {
+            return MemberState::Left;
+        }
+        match self.silence_since(lease).map_or(Duration::ZERO, |since| now.saturating_sub(since)) {
+            silence if silence >= self.timing.lease => MemberState::Expired,
+            _ if now >= self.deaf_at(lease) => MemberState::Deaf,
+            silence if silence >= self.timing.renew * 2 => MemberState::Silent,
+            _ => MemberState::Live,
+        }
+    }
+
+    /// Whether a member that left may still come back to its slots.
+    pub fn is_in_grace(&self, lease: &MemberLease, now: Duration) -> bool {
+        // While the hub is away nobody can come back, so that time doesn't count.
+        self.silence_since(lease).is_none_or(|since| now < since.saturating_add(self.timing.rejoin_grace))
+    }
+
+    /// When the state may next change without anything being seen.
+    pub fn next_change(&self, lease: &MemberLease, now: Duration) -> Option<Duration> {
+        let silence = self.silence_since(lease);
+        let after = |time: Duration| silence.map(|since| since.saturating_add(time));
+        let times = match lease.holder {
+            Holder::Taken => [None; 3],
+            Holder::Nobody => [after(self.timing.rejoin_grace), None, None],
+            Holder::Process(_) => [after(self.timing.renew * 2), after(self.timing.lease), Some(self.deaf_at(lease))],
+        };
+        times.into_iter().flatten().filter(|time| *time > now).min()
+    }
+
+    fn silence_since(&self, lease: &MemberLease) -> Option<Duration> {
+        self.writes_since.map(|since| since.max(lease.changed))
+    }
+
+    fn deaf_at(&self, lease: &MemberLease) -> Duration {
+        let heard = lease.heard.unwrap_or_default().max(lease.held_since).max(self.reign_since);
+        heard.saturating_add(self.timing.round * DEAF_AFTER_ROUNDS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn lease(changed: u64, heard: Option<u64>) -> MemberLease {
+        MemberLease {
+            holder: Holder::Process(Incarnation::new("ksit-1", "uid", "nonce")),
+            resource_version: "7".to_owned(),
+            changed: at(changed),
+            held_since: at(0),
+            heard: heard.map(at),
+        }
+    }
+
+    fn observer(writes_since: Option<u64>) -> Observer {
+        Observer { timing: Timing::default(), writes_since: writes_since.map(at), reign_since: at(0) }
+    }
+
+    #[test]
+    fn silence_ends_in_expiry() {
+        let (observer, lease) = (observer(Some(0)), lease(100, Some(100)));
+        let state = |now| observer.state(&lease, at(now));
+        assert_eq!([100, 105, 106, 109].map(state), {
+            use MemberState::{Live, Silent};
+            [Live, Live, Silent, Silent]
+        });
+        assert_eq!(state(110), MemberState::Expired);
+        assert_eq!(observer.next_change(&lease, at(100)), Some(at(106)));
+        assert_eq!(observer.next_change(&lease, at(106)), Some(at(110)));
+    }
+
+    #[test]
+    fn silence_counts_only_while_the_observers_own_writes_succeed() {
+        let lease = lease(100, Some(150));
+        assert_eq!(observer(None).state(&lease, at(170)), MemberState::Live);
+        assert_eq!(observer(Some(165)).state(&lease, at(170)), MemberState::Live, "a full duration anew");
+        assert_eq!(observer(Some(165)).state(&lease, at(175)), MemberState::Expired);
+    }
+
+    #[test]
+    fn a_member_without_heartbeats_is_deaf_after_three_rounds() {
+        let renewed = lease(189, Some(100));
+        assert_eq!(observer(Some(0)).state(&renewed, at(189)), MemberState::Live);
+        assert_eq!(observer(Some(0)).state(&renewed, at(190)), MemberState::Deaf);
+        let new_reign = Observer { reign_since: at(150), ..observer(Some(0)) };
+        assert_eq!(new_reign.state(&renewed, at(190)), MemberState::Live);
+    }
+
+    #[test]
+    fn grace_stands_still_while_the_hub_is_away() {
+        let left = MemberLease { holder: Holder::Nobody, ..lease(100, None) };
+        assert!(observer(Some(0)).is_in_grace(&left, at(109)));
+        assert!(!observer(Some(0)).is_in_grace(&left, at(110)));
+        assert!(observer(None).is_in_grace(&left, at(500)));
+    }
+}

@@ -1,0 +1,196 @@
+//! Whose report is believed.
+//!
+//! Two replicas may check a target for a moment while a slot moves. Only the one that owns it now is believed, and of
+//! that one nothing that it saw before it was given the slot.
+
+use std::collections::BTreeMap;
+
+use thiserror::Error;
+
+use crate::domain::keys::TargetKey;
+use crate::domain::replica::{Epoch, Incarnation};
+use crate::domain::shard_map::ShardMap;
+use crate::domain::slot::Slot;
+
+/// Owner of every slot and since when, with the newest report of every target that was accepted.
+#[derive(Clone, Debug, Default)]
+pub struct Ownership {
+    owners: BTreeMap<Slot, Owner>,
+    newest: BTreeMap<TargetKey, (Incarnation, u64)>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Owner {
+    process: Incarnation,
+    /// The first map that gave it the slot, of those that were learned.
+    since: Epoch,
+}
+
+/// What a report says of itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Stamp<'a> {
+    /// As authenticated, never as the report claims.
+    pub sender: &'a Incarnation,
+    pub target: &'a TargetKey,
+    /// Epoch of the map that the sender worked by.
+    pub epoch: Epoch,
+    /// Grows with every report of the sender.
+    pub sequence: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Refusal {
+    #[error("the sender doesn't own the slot of the target")]
+    NotTheOwner,
+    #[error("the report is from before the sender was given the slot")]
+    BeforeItsTime,
+    /// Acknowledged all the same: the sender need not send it again.
+    #[error("a newer report of the sender came before")]
+    Overtaken,
+}
+
+impl Ownership {
+    /// Follows the map. To be told every version: of a slot that went and came back in versions that were skipped,
+    /// reports from before would pass.
+    pub fn learn(&mut self, map: &ShardMap) {
+        let mut owners = BTreeMap::new();
+        for (name, slots) in map.shards.iter() {
+            let Some(process) = map.members.get(name) else { continue };
+            for slot in slots.iter() {
+                let kept = self.owners.remove(&slot).filter(|owner| owner.process == *process);
+                owners.insert(slot, kept.unwrap_or_else(|| Owner { process: process.clone(), since: map.epoch }));
+            }
+        }
+        self.owners = owners;
+        let owners = &self.owners;
+        self.newest
+            .retain(|target, (sender, _)| owners.get(&Slot::of(target)).is_some_and(|owner| owner.process == *sender));
+    }
+
+    /// Accepts a report and remembers it as the newest of its target.
+    pub fn accept(&mut self, stamp: &Stamp<'_>) -> Result<(), Refusal> {
+        let owner = self.owners.get(&Slot::of(stamp.target)).filter(|owner| owner.process == *stamp.sender);
+        if stamp.epoch < owner.ok_or(Refusal::NotTheOwner)?.since {
+            return Err(Refusal::BeforeItsTime);
+        }
+        match self.newest.get_mut(stamp.target) {
+            Some((_, sequence)) if *sequence >= stamp.sequence => Err(Refusal::Overtaken),
+            Some((_, sequence)) => {
+                *sequence = stamp.sequence;
+                Ok(())
+            }
+            None => {
+                self.newest.insert(stamp.target.clone(), (stamp.sender.clone(), stamp.sequence));
+                Ok(())
+            }
+        }
+    }
+
+    /// Forgets a target that is gone.
+    pub fn forget(&mut self, target: &TargetKey) {
+        self.newest.remove(target);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::replica::{ReplicaName, Term};
+    use crate::domain::shards::Shards;
+
+    fn process(name: &str, nonce: &str) -> Incarnation {
+        Incarnation::new(name, "uid", nonce)
+    }
+
+    /// Everything belongs to `owner`; the other member has nothing.
+    fn map(epoch: i64, owner: &Incarnation, other: &Incarnation) -> ShardMap {
+        let row = |process: &Incarnation, slots: &str| (process.name.clone(), slots.parse().unwrap());
+        let map = ShardMap {
+            term: Term(1),
+            epoch: Epoch(epoch),
+            members: [owner, other].map(|process| (process.name.clone(), process.clone())).into(),
+            shards: Shards::new([row(owner, "000-3ff"), row(other, "")]),
+        };
+        assert_eq!(map.check(), Ok(()));
+        map
+    }
+
+    struct World {
+        ownership: Ownership,
+        target: TargetKey,
+    }
+
+    impl World {
+        fn new() -> Self {
+            Self { ownership: Ownership::default(), target: TargetKey::new("fleet", "c1") }
+        }
+
+        fn accept(&mut self, sender: &Incarnation, epoch: i64, sequence: u64) -> Result<(), Refusal> {
+            let target = &self.target;
+            self.ownership.accept(&Stamp { sender, target, epoch: Epoch(epoch), sequence })
+        }
+    }
+
+    #[test]
+    fn only_the_owner_is_believed_and_only_since_it_is_the_owner() {
+        let (a, b) = (process("a", "1"), process("b", "1"));
+        let mut world = World::new();
+        assert_eq!(world.accept(&a, 1, 1), Err(Refusal::NotTheOwner), "no map yet");
+        world.ownership.learn(&map(1, &a, &b));
+        assert_eq!(world.accept(&a, 1, 1), Ok(()));
+        world.ownership.learn(&map(2, &b, &a));
+        assert_eq!(world.accept(&a, 2, 2), Err(Refusal::NotTheOwner));
+        assert_eq!(world.accept(&b, 1, 1), Err(Refusal::BeforeItsTime));
+        assert_eq!(world.accept(&b, 2, 2), Ok(()));
+    }
+
+    #[test]
+    fn a_slot_that_came_back_is_not_reported_from_the_first_time() {
+        let (a, b) = (process("a", "1"), process("b", "1"));
+        let mut world = World::new();
+        [map(1, &a, &b), map(2, &b, &a), map(3, &a, &b)].iter().for_each(|map| world.ownership.learn(map));
+        assert_eq!(world.accept(&a, 1, 9), Err(Refusal::BeforeItsTime));
+        assert_eq!(world.accept(&a, 3, 10), Ok(()));
+    }
+
+    #[test]
+    fn a_change_that_leaves_the_slot_alone_outdates_no_report() {
+        let (a, b) = (process("a", "1"), process("b", "1"));
+        let mut world = World::new();
+        world.ownership.learn(&map(1, &a, &b));
+        world.ownership.learn(&map(2, &a, &process("c", "1")));
+        assert_eq!(world.accept(&a, 1, 1), Ok(()));
+    }
+
+    #[test]
+    fn another_process_of_the_same_name_is_another_sender() {
+        let (old, new, b) = (process("a", "1"), process("a", "2"), process("b", "1"));
+        let mut world = World::new();
+        world.ownership.learn(&map(1, &old, &b));
+        assert_eq!(world.accept(&old, 1, 77), Ok(()));
+        assert_eq!(world.accept(&new, 1, 1), Err(Refusal::NotTheOwner));
+        world.ownership.learn(&map(2, &new, &b));
+        assert_eq!(world.accept(&old, 2, 78), Err(Refusal::NotTheOwner));
+        assert_eq!(world.accept(&new, 2, 1), Ok(()), "it counts from the start");
+    }
+
+    #[test]
+    fn the_newest_wins() {
+        let (a, b) = (process("a", "1"), process("b", "1"));
+        let mut world = World::new();
+        world.ownership.learn(&map(1, &a, &b));
+        assert_eq!(world.accept(&a, 1, 5), Ok(()));
+        assert_eq!([4, 5].map(|sequence| world.accept(&a, 1, sequence)), [Err(Refusal::Overtaken); 2]);
+        assert_eq!(world.accept(&a, 1, 6), Ok(()));
+    }
+
+    #[test]
+    fn an_owner_that_is_no_member_is_not_believed() {
+        let (a, b) = (process("a", "1"), process("b", "1"));
+        let mut edited = map(1, &a, &b);
+        edited.members.remove(&ReplicaName::new("a"));
+        let mut world = World::new();
+        world.ownership.learn(&edited);
+        assert_eq!(world.accept(&a, 1, 1), Err(Refusal::NotTheOwner));
+    }
+}

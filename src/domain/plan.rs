@@ -1,0 +1,179 @@
+//! A division of the slots in the making, and the load bound that it is made to.
+
+use std::collections::BTreeSet;
+
+use crate::domain::replica::ReplicaName;
+use crate::domain::ring::HashRing;
+use crate::domain::shards::Shards;
+use crate::domain::slot::{Slot, SlotSet};
+use crate::domain::weights::Weights;
+
+/// Ends a search that doesn't settle. Each move makes the loads more alike, so none should ever get here.
+const MOST_MOVES: usize = 8 * Slot::COUNT;
+
+/// What every replica may carry, in targets: 1.10 times the mean, rounded down so that no rounding takes a small
+/// fleet beyond it; never less than the mean rounded up, or there would be no room for all. A replica whose heaviest
+/// slot alone is heavier may carry that one.
+pub fn load_bound(targets: u64, members: usize) -> u64 {
+    let members = members.max(1) as u64;
+    (targets * 11 / (10 * members)).max(targets.div_ceil(members))
+}
+
+/// Slots by member, with the load that follows. A member is meant by its place in the rising order of names.
+pub(super) struct Plan<'a> {
+    members: Vec<&'a ReplicaName>,
+    weights: &'a Weights,
+    owners: Vec<Option<usize>>,
+    slots: Vec<SlotSet>,
+    load: Vec<u64>,
+    heaviest: Vec<u64>,
+    bound: u64,
+}
+
+impl<'a> Plan<'a> {
+    /// What the last map says, without the owners that are no members now.
+    pub(super) fn new(members: &'a BTreeSet<ReplicaName>, weights: &'a Weights, last: &Shards) -> Self {
+        let count = members.len();
+        let mut plan = Self {
+            members: members.iter().collect(),
+            weights,
+            owners: vec![None; Slot::COUNT],
+            slots: vec![SlotSet::default(); count],
+            load: vec![0; count],
+            heaviest: vec![0; count],
+            bound: load_bound(weights.total(), count),
+        };
+        for (name, slots) in last.iter() {
+            let Some(member) = plan.place_of(name) else { continue };
+            for slot in slots.iter() {
+                // Of two owners, in a map that was edited by hand, the first keeps the slot.
+                if plan.owners[slot.index()].is_none() {
+                    plan.give(slot, member);
+                }
+            }
+        }
+        plan
+    }
+
+    pub(super) fn members(&self) -> usize {
+        self.members.len()
+    }
+
+    pub(super) fn is_over_the_cap(&self) -> bool {
+        (0..self.members()).any(|member| self.excess(member) > 0)
+    }
+
+    /// Moves a slot to a newcomer that has room for it.
+    pub(super) fn offer(&mut self, slot: Slot, newcomer: &ReplicaName) {
+        if let Some(newcomer) = self.place_of(newcomer).filter(|newcomer| self.fits(*newcomer, self.weight(slot))) {
+            self.give(slot, newcomer);
+        }
+    }
+
+    /// Gives an orphan to the first choice that has room; where nobody has, to who carries least.
+    pub(super) fn place_if_orphaned(&mut self, slot: Slot, ring: &HashRing<'_>) {
+        if self.owners[slot.index()].is_none()
+            && let Some(owner) = self.roomy(slot, ring).or_else(|| self.least_loaded())
+        {
+            self.give(slot, owner);
+        }
+    }
+
+    /// Takes slots from who is over the cap until nobody is, or nothing that could be moved would help.
+    pub(super) fn relieve(&mut self, ring: &HashRing<'_>) {
+        let mut moves = 0;
+        loop {
+            let before = moves;
+            for member in 0..self.members() {
+                while self.excess(member) > 0
+                    && moves < MOST_MOVES
+                    && let Some((slot, to)) = self.relief_of(member, ring)
+                {
+                    self.give(slot, to);
+                    moves += 1;
+                }
+            }
+            if moves == before {
+                return;
+            }
+        }
+    }
+
+    pub(super) fn into_shards(self) -> Shards {
+        Shards::new(self.members.into_iter().cloned().zip(self.slots))
+    }
+
+    /// The slot whose move takes the fewest targets along, and where to. First to who has room; where nobody has,
+    /// to who carries least, if that leaves both better than the one was.
+    fn relief_of(&self, member: usize, ring: &HashRing<'_>) -> Option<(Slot, usize)> {
+        let candidates = self.movable(member);
+        let roomy = candidates.iter().find_map(|slot| Some((*slot, self.roomy(*slot, ring)?)));
+        roomy.or_else(|| {
+            let least = self.least_loaded()?;
+            let better = |slot: &&Slot| self.load[least] + self.weight(**slot) < self.load[member];
+            candidates.iter().find(better).map(|slot| (*slot, least))
+        })
+    }
+
+    /// Slots that a member over the cap could give away: the lightest that alone is enough first, up to the
+    /// heaviest; then those that are not enough, heaviest first.
+    fn movable(&self, member: usize) -> Vec<Slot> {
+        let mut slots: Vec<Slot> = self.slots[member].iter().filter(|slot| self.weight(*slot) > 0).collect();
+        // A slot that is beyond the bound by itself stays: everything else makes way for it.
+        if self.heaviest[member] > self.bound
+            && let Some(giant) = slots.iter().position(|slot| self.weight(*slot) == self.heaviest[member])
+        {
+            slots.remove(giant);
+        }
+        let excess = self.excess(member);
+        let (mut enough, mut too_light): (Vec<Slot>, Vec<Slot>) =
+            slots.into_iter().partition(|slot| self.weight(*slot) >= excess);
+        enough.sort_by_key(|slot| self.weight(*slot));
+        too_light.sort_by_key(|slot| std::cmp::Reverse(self.weight(*slot)));
+        enough.extend(too_light);
+        enough
+    }
+
+    fn roomy(&self, slot: Slot, ring: &HashRing<'_>) -> Option<usize> {
+        let weight = self.weight(slot);
+        let somebody = (0..self.members()).any(|member| self.fits(member, weight));
+        let mut choices = somebody.then(|| ring.preferences(slot))?.filter_map(|name| self.place_of(name));
+        choices.find(|member| self.fits(*member, weight))
+    }
+
+    fn fits(&self, member: usize, weight: u64) -> bool {
+        self.load[member] + weight <= self.cap(member).max(weight)
+    }
+
+    fn cap(&self, member: usize) -> u64 {
+        self.bound.max(self.heaviest[member])
+    }
+
+    fn excess(&self, member: usize) -> u64 {
+        self.load[member].saturating_sub(self.cap(member))
+    }
+
+    fn least_loaded(&self) -> Option<usize> {
+        (0..self.members()).min_by_key(|member| self.load[*member])
+    }
+
+    fn weight(&self, slot: Slot) -> u64 {
+        u64::from(self.weights.get(slot))
+    }
+
+    fn place_of(&self, name: &ReplicaName) -> Option<usize> {
+        self.members.binary_search(&name).ok()
+    }
+
+    fn give(&mut self, slot: Slot, to: usize) {
+        let weight = self.weight(slot);
+        if let Some(from) = self.owners[slot.index()].replace(to) {
+            self.slots[from].remove(slot);
+            self.load[from] -= weight;
+            self.heaviest[from] = self.slots[from].iter().map(|slot| self.weight(slot)).max().unwrap_or(0);
+        }
+        self.slots[to].insert(slot);
+        self.load[to] += weight;
+        self.heaviest[to] = self.heaviest[to].max(weight);
+    }
+}

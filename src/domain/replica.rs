@@ -1,0 +1,110 @@
+//! Who takes part, and the two numbers that order what they did.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::sync::Arc;
+
+/// Name of a replica: its StatefulSet pod, as in `ksit-0`. It outlives the process. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ReplicaName(Arc<str>);
+
+impl ReplicaName {
+    pub fn new(name: impl Into<Arc<str>>) -> Self {
+        Self(name.into())
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The number behind the last dash. `None` for a name that no StatefulSet gave, as `ksit-` or `ksit-01`.
+    pub fn ordinal(&self) -> Option<u32> {
+        let (_, digits) = self.0.rsplit_once('-')?;
+        digits.parse().ok().filter(|number: &u32| number.to_string() == digits)
+    }
+}
+
+impl Borrow<str> for ReplicaName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ReplicaName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One process of a replica. The Pod UID tells two pods of one name apart, the nonce two processes of one pod.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Incarnation {
+    pub name: ReplicaName,
+    pub pod_uid: Arc<str>,
+    pub nonce: Arc<str>,
+}
+
+impl Incarnation {
+    pub fn new(name: impl Into<Arc<str>>, pod_uid: impl Into<Arc<str>>, nonce: impl Into<Arc<str>>) -> Self {
+        Self { name: ReplicaName::new(name), pod_uid: pod_uid.into(), nonce: nonce.into() }
+    }
+}
+
+impl fmt::Display for Incarnation {
+    /// As in `holderIdentity` of a Lease.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}_{}_{}", self.name, self.pod_uid, self.nonce)
+    }
+}
+
+macro_rules! number {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub i64);
+
+        impl $name {
+            pub fn next(self) -> Self {
+                Self(self.0.saturating_add(1))
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+number!(
+    /// Number of a coordinator's reign. The first is 1; 0 stands for "none yet".
+    Term
+);
+number!(
+    /// Version of the shard map. The first is 1; 0 stands for "none yet".
+    Epoch
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ordinal_is_what_a_stateful_set_would_write() {
+        let ordinal = |name: &str| ReplicaName::new(name).ordinal();
+        assert_eq!(["ksit-0", "ksit-12", "my-ksit-3"].map(ordinal), [Some(0), Some(12), Some(3)]);
+        assert_eq!(["ksit", "ksit-", "ksit-01", "ksit-+1", "ksit-x", ""].map(ordinal), [None; 6]);
+    }
+
+    #[test]
+    fn an_incarnation_reads_as_the_holder_of_its_lease() {
+        assert_eq!(Incarnation::new("ksit-0", "uid", "nonce").to_string(), "ksit-0_uid_nonce");
+    }
+
+    #[test]
+    fn numbers_grow_by_one() {
+        assert_eq!(Term(1).next(), Term(2));
+        assert_eq!(Epoch::default().next(), Epoch(1));
+    }
+}

@@ -1,0 +1,67 @@
+//! How heavy each slot is.
+
+use crate::domain::keys::TargetKey;
+use crate::domain::slot::{Slot, SlotSet};
+
+/// Targets in each slot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Weights([u32; Slot::COUNT]);
+
+impl Weights {
+    pub fn of<'a>(targets: impl IntoIterator<Item = &'a TargetKey>) -> Self {
+        let mut weights = Self::default();
+        targets.into_iter().for_each(|target| weights.set(Slot::of(target), weights.get(Slot::of(target)) + 1));
+        weights
+    }
+
+    pub fn get(&self, slot: Slot) -> u32 {
+        self.0[slot.index()]
+    }
+
+    pub fn set(&mut self, slot: Slot, targets: u32) {
+        self.0[slot.index()] = targets;
+    }
+
+    pub fn total(&self) -> u64 {
+        self.0.iter().map(|weight| u64::from(*weight)).sum()
+    }
+
+    pub fn heaviest(&self) -> u32 {
+        self.0.iter().copied().max().unwrap_or(0)
+    }
+
+    /// Targets in all of `slots`.
+    pub fn of_slots(&self, slots: &SlotSet) -> u64 {
+        slots.iter().map(|slot| u64::from(self.get(slot))).sum()
+    }
+
+    /// Every slot, heaviest first; of equal ones the lower number first.
+    pub fn heaviest_first(&self) -> Vec<Slot> {
+        let mut slots: Vec<Slot> = Slot::all().collect();
+        slots.sort_by_key(|slot| std::cmp::Reverse(self.get(*slot)));
+        slots
+    }
+}
+
+impl Default for Weights {
+    fn default() -> Self {
+        Self([0; Slot::COUNT])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_weighs_what_is_in_it() {
+        let targets: Vec<TargetKey> = (0..5000).map(|i| TargetKey::new("fleet", format!("cluster-{i}"))).collect();
+        let weights = Weights::of(&targets);
+        assert_eq!(weights.total(), 5000);
+        let slot = Slot::of(&targets[7]);
+        let there = targets.iter().filter(|target| Slot::of(target) == slot).count();
+        assert_eq!(weights.get(slot) as usize, there);
+        assert_eq!(weights.of_slots(&SlotSet::all()), 5000);
+        assert_eq!(weights.get(weights.heaviest_first()[0]), weights.heaviest());
+    }
+}
