@@ -25,10 +25,11 @@ fn fleet(targets: usize) -> Weights {
     Weights::of(&(0..targets).map(|i| TargetKey::new("fleet", format!("cluster-{i}"))).collect::<Vec<_>>())
 }
 
-/// Light in most slots, with a few heavy ones; up to 100,000 targets.
+/// Light in most slots or empty in all, with a few heavy ones; up to 100,000 targets.
 fn uneven() -> impl Strategy<Value = Weights> {
-    let heavy = prop::collection::vec((0..Slot::COUNT, 0..20_000u32), 0..4);
-    (prop::collection::vec(0..25u32, Slot::COUNT), heavy).prop_map(|(light, heavy)| {
+    let heavy = prop::collection::vec((0..Slot::COUNT, 0..25_000u32), 0..4);
+    let light = prop_oneof![3 => prop::collection::vec(0..25u32, Slot::COUNT), 1 => Just(Vec::new())];
+    (light, heavy).prop_map(|(light, heavy)| {
         let mut weights = Weights::default();
         let rows = light.into_iter().enumerate().chain(heavy);
         rows.for_each(|(slot, weight)| weights.set(Slot::new(slot).unwrap(), weight));
