@@ -57,7 +57,7 @@ metrics! {
     status_writes: IntCounterVec = counters("ksit_status_writes_total", &["kind", "outcome"]);
     /// Statuses that wait to be written.
     status_queue: IntGauge = gauge("ksit_status_queue_depth");
-    /// Stored objects that this version can't use, by kind.
+    /// Stored objects whose spec can't be used, by kind; their status says why.
     invalid_objects: IntGaugeVec = gauges("ksit_invalid_objects", &["kind"]);
 }
 

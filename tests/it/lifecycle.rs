@@ -207,6 +207,11 @@ async fn a_bad_object_is_one_warning_and_no_dead_watch() {
     .await;
     let message = world.until_phase("unknown", "Failed").await.status.unwrap().message.unwrap();
     assert!(message.contains("\"heroku\" is not known"), "{message}");
+    eventually("the metric", async || {
+        let metrics = world.ask_operator("/metrics").await;
+        metrics.contains("ksit_invalid_objects{kind=\"Integration\"} 1").then_some(())
+    })
+    .await;
     eventually("the warning", async || world.log().contains("this object can't be read").then_some(())).await;
     // The watch lives: what comes later is seen.
     world

@@ -177,6 +177,14 @@ impl State {
         for (phase, count) in counts {
             self.context.metrics.targets.with_label_values(&[phase.as_str()]).set(count);
         }
+        let unusable = [
+            ("IntegrationTarget", self.targets.values().filter(|target| target.desired.is_err()).count()),
+            ("Integration", self.integrations.values().filter(|tool| tool.desired.components.is_err()).count()),
+        ];
+        for (kind, count) in unusable {
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            self.context.metrics.invalid_objects.with_label_values(&[kind]).set(count);
+        }
         self.context.metrics.status_queue.set(i64::try_from(self.context.statuses.pending()).unwrap_or(i64::MAX));
     }
 
