@@ -20,5 +20,8 @@ pub use shard_map::{Coordinator, Member, ReplicaLoad, ShardMap, ShardMapSpec, Sh
 /// Finalizer of the Go toolkit on Integrations. Nobody but ksit removes it any more.
 pub const LEGACY_FINALIZER: &str = "ksit.io/finalizer";
 
+/// Which of the 1,024 slots an IntegrationTarget is in, as three hex digits. Set by ksit.
+pub const SLOT_LABEL: &str = "ksit.io/slot";
+
 /// Who wrote a field, as server-side apply and `managedFields` name it.
 pub const FIELD_MANAGER: &str = "ksit";

@@ -5,7 +5,7 @@
 //! worker ─────────────────┤ the first to end ends the process;
 //! coordinator ────────────┤ SIGTERM drains, a second one aborts
 //! status writer, Events, ─┤
-//! finalizers ─────────────┘
+//! janitor ────────────────┘
 //! ```
 
 use std::future::Future;
@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use crate::api::{Integration, IntegrationTarget};
-use crate::controllers::coordinator::{self, CoordinatorContext, Legacy, remove_finalizers};
+use crate::controllers::coordinator::{self, Chores, CoordinatorContext, do_chores};
 use crate::controllers::worker::{self, Budget, WorkerContext, WorkerSettings};
 use crate::hub::{Change, EventSink, Mailbox, StatusQueue, merge, publish_events, watch, write_statuses};
 use crate::observability::{Health, Metrics, ServeError, bind, serve};
@@ -97,7 +97,7 @@ fn start_roles(
     statuses: &Arc<StatusQueue>,
 ) {
     let reports = Arc::new(Mailbox::default());
-    let legacy: Arc<Legacy> = Arc::default();
+    let chores: Arc<Chores> = Arc::default();
     let limits = Limits::new(Settings {
         round_timeout: config.round_deadline,
         connects: config.max_concurrent_connects,
@@ -125,7 +125,7 @@ fn start_roles(
     let coordinator = CoordinatorContext {
         reports,
         statuses: statuses.clone(),
-        legacy: legacy.clone(),
+        chores: chores.clone(),
         health: health.clone(),
         metrics: metrics.clone(),
         installation: config.installation.clone(),
@@ -145,8 +145,8 @@ fn start_roles(
         Ok(())
     });
     let client = hub.clone();
-    roles.start("the finalizer janitor", async move {
-        remove_finalizers(client, &legacy).await;
+    roles.start("the janitor", async move {
+        do_chores(client, &chores).await;
         Ok(())
     });
 }

@@ -7,11 +7,11 @@ use serde_json::json;
 use crate::api::{FIELD_MANAGER, Integration, LEGACY_FINALIZER};
 
 /// Takes the finalizer off `integration`, if it is there. Others' finalizers stay.
-pub async fn remove_legacy_finalizer(client: &Client, integration: &Integration) -> Result<bool, kube::Error> {
+pub async fn remove_legacy_finalizer(client: &Client, integration: &Integration) -> Result<(), kube::Error> {
     let Some(index) = integration.finalizers().iter().position(|name| name == LEGACY_FINALIZER) else {
-        return Ok(false);
+        return Ok(());
     };
-    let (Some(namespace), name) = (integration.namespace(), integration.name_any()) else { return Ok(false) };
+    let (Some(namespace), name) = (integration.namespace(), integration.name_any()) else { return Ok(()) };
     let path = format!("/metadata/finalizers/{index}");
     // The test guards against a list that changed meanwhile; the watch then brings the object again.
     let patch = json!([
@@ -22,5 +22,5 @@ pub async fn remove_legacy_finalizer(client: &Client, integration: &Integration)
     let api: Api<Integration> = Api::namespaced(client.clone(), &namespace);
     api.patch(&name, &PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() }, &patch)
         .await?;
-    Ok(true)
+    Ok(())
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Secret;
 use ksit::api::{Integration, IntegrationTarget};
+use kube::ResourceExt;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
@@ -65,6 +66,17 @@ async fn an_idle_fleet_costs_no_status_writes() {
     let before = versions().await;
     tokio::time::sleep(Duration::from_secs(6)).await;
     assert_eq!(versions().await, before);
+}
+
+#[tokio::test]
+async fn every_target_is_labelled_with_its_slot_and_a_wrong_label_is_mended() {
+    let (world, _) = flux_world("life-slot").await;
+    let slot = ksit::domain::slot::Slot::of(&ksit::domain::keys::TargetKey::new("life-slot", "one")).to_string();
+    let is_right = |target: &IntegrationTarget| target.labels().get("ksit.io/slot") == Some(&slot);
+    world.until_target("one", is_right).await;
+    let wrong = Patch::Merge(json!({ "metadata": { "labels": { "ksit.io/slot": "fff" } } }));
+    world.api("IntegrationTarget").patch("one", &PatchParams::default(), &wrong).await.unwrap();
+    world.until_target("one", is_right).await;
 }
 
 /// A new process knows nothing yet: what the hub knows stands until it does.

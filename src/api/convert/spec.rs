@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 use kube::ResourceExt;
 
-use crate::api::{ComponentSpec, Integration, IntegrationTarget, KubeconfigSecretRef, WhenAbsent};
+use crate::api::{ComponentSpec, Integration, IntegrationTarget, KubeconfigSecretRef, SLOT_LABEL, WhenAbsent};
 use crate::domain::aggregate::Selection;
 use crate::domain::component::{Component, ComponentKind, Finder, Presence};
 use crate::domain::desired::{DesiredIntegration, DesiredTarget};
@@ -37,6 +37,8 @@ pub fn target(object: &IntegrationTarget) -> Result<DesiredTarget, SpecError> {
     };
     let mut labels = spec.labels.clone().unwrap_or_default();
     labels.extend(object.labels().clone());
+    // ksit's own mark is nothing that a user selects by.
+    labels.remove(SLOT_LABEL);
     let secret = spec
         .kubeconfig_secret_ref
         .clone()

@@ -1,30 +1,54 @@
-//! Takes the Go toolkit's finalizer off stored Integrations.
+//! What the coordinator mends on objects beside their status: slot labels, and the Go toolkit's finalizer.
 
 use std::time::Duration;
 
 use kube::{Client, ResourceExt};
 use tokio::time::sleep;
 
-use crate::api::Integration;
-use crate::hub::{Mailbox, remove_legacy_finalizer};
+use crate::api::{Integration, IntegrationTarget};
+use crate::hub::{Mailbox, label_slot, remove_legacy_finalizer};
 
-/// Integrations that carry it, by uid.
-pub type Legacy = Mailbox<String, Box<Integration>>;
+/// Objects to look after, by uid.
+pub type Chores = Mailbox<String, Chore>;
+
+#[derive(Debug)]
+pub enum Chore {
+    RemoveFinalizer(Box<Integration>),
+    LabelSlot(Box<IntegrationTarget>),
+}
 
 const AFTER_A_FAILURE: Duration = Duration::from_secs(5);
 
+impl Chores {
+    pub fn offer(&self, chore: Chore) {
+        let uid = match &chore {
+            Chore::RemoveFinalizer(object) => object.uid(),
+            Chore::LabelSlot(object) => object.uid(),
+        };
+        self.post(uid.unwrap_or_default(), chore, false);
+    }
+}
+
 /// For ever.
-pub async fn remove_finalizers(client: Client, legacy: &Legacy) {
+pub async fn do_chores(client: Client, chores: &Chores) {
     loop {
-        let (uid, integration) = legacy.take().await;
-        let (namespace, name) = (integration.namespace().unwrap_or_default(), integration.name_any());
-        match remove_legacy_finalizer(&client, &integration).await {
-            Ok(_) => tracing::info!(namespace, name, "took the former toolkit's finalizer off"),
+        let (uid, chore) = chores.take().await;
+        let (what, object, done) = match &chore {
+            Chore::RemoveFinalizer(object) => {
+                let done = remove_legacy_finalizer(&client, object).await;
+                ("the former toolkit's finalizer taken off", object.name_any(), done)
+            }
+            Chore::LabelSlot(object) => {
+                ("labelled with its slot", object.name_any(), label_slot(&client, object).await)
+            }
+        };
+        match done {
+            Ok(()) => tracing::debug!(object, what),
             // It changed or went meanwhile: the watch brings it again if there is still something to do.
             Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409 | 422) => {}
             Err(error) => {
-                tracing::warn!(namespace, name, %error, "can't take the former toolkit's finalizer off; trying again");
-                legacy.give_back(uid, integration, false);
+                tracing::warn!(object, %error, "not {what}; trying again");
+                chores.give_back(uid, chore, false);
                 sleep(AFTER_A_FAILURE).await;
             }
         }

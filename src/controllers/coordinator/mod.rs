@@ -25,7 +25,7 @@ use crate::controllers::worker::Reports;
 use crate::hub::{Change, StatusQueue};
 use crate::observability::{Health, Metrics};
 
-pub use janitor::{Legacy, remove_finalizers};
+pub use janitor::{Chore, Chores, do_chores};
 use state::State;
 
 /// How often staleness and the fleet's metrics are looked at.
@@ -37,7 +37,7 @@ pub const NEED_INTEGRATIONS: &str = "the coordinator's list of Integrations";
 pub struct CoordinatorContext {
     pub reports: Arc<Reports>,
     pub statuses: Arc<StatusQueue>,
-    pub legacy: Arc<Legacy>,
+    pub chores: Arc<Chores>,
     pub health: Arc<Health>,
     pub metrics: Metrics,
     /// This installation, as `managedBy` names it.

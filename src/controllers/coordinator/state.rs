@@ -4,17 +4,21 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use kube::ResourceExt;
 use tokio::time::Instant;
 
 use super::publish::{integration_write, target_write};
-use super::{CoordinatorContext, NEED_INTEGRATIONS, NEED_TARGETS};
+use super::{Chore, CoordinatorContext, NEED_INTEGRATIONS, NEED_TARGETS};
 use crate::api::convert::{self, SpecError, Writer};
-use crate::api::{Integration, IntegrationStatus, IntegrationTarget, IntegrationTargetStatus, LEGACY_FINALIZER};
+use crate::api::{
+    Integration, IntegrationStatus, IntegrationTarget, IntegrationTargetStatus, LEGACY_FINALIZER, SLOT_LABEL,
+};
 use crate::domain::aggregate::{Counts, Summary, summarize};
 use crate::domain::desired::{DesiredIntegration, DesiredTarget, effective_interval};
 use crate::domain::keys::{IntegrationKey, TargetKey};
 use crate::domain::reason::{Failure, Reason};
 use crate::domain::report::TargetReport;
+use crate::domain::slot::Slot;
 use crate::domain::verdict::{Phase, Reach, TargetVerdict, ToolVerdict};
 use crate::hub::Change;
 use crate::observability::ReconcileResult;
@@ -90,6 +94,9 @@ impl State {
             Some(former) => (former.stale_at, former.report),
             None => (Instant::now() + self.patience(desired.as_ref().ok(), None), None),
         };
+        if object.labels().get(SLOT_LABEL).map(String::as_str) != Some(Slot::of(&key).to_string().as_str()) {
+            self.context.chores.offer(Chore::LabelSlot(object.clone()));
+        }
         let status = object.status.clone();
         let broken = desired.as_ref().err().map(|error| Failure::new(Reason::InvalidObject, error.to_string()));
         self.targets.insert(key.clone(), Target { object, desired, status, report: report.clone(), stale_at });
@@ -113,7 +120,7 @@ impl State {
         match change {
             Change::Applied(object) => {
                 if object.metadata.finalizers.iter().flatten().any(|name| name == LEGACY_FINALIZER) {
-                    self.context.legacy.post(object.metadata.uid.clone().unwrap_or_default(), object.clone(), false);
+                    self.context.chores.offer(Chore::RemoveFinalizer(object.clone()));
                 }
                 let desired = convert::integration(&object);
                 let key = desired.key.clone();
