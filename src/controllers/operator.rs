@@ -23,6 +23,7 @@ use tokio::time::{Instant, sleep};
 use crate::api::{Integration, IntegrationTarget};
 use crate::controllers::coordinator::{self, Chores, CoordinatorContext, do_chores};
 use crate::controllers::worker::{self, Budget, WorkerContext, WorkerSettings};
+use crate::domain::replica::ReplicaName;
 use crate::hub::{Change, EventSink, Mailbox, StatusQueue, merge, publish_events, watch, write_statuses};
 use crate::observability::{Health, Metrics, ServeError, bind, serve};
 use crate::targets::kubeconfig::Policy;
@@ -112,7 +113,7 @@ fn start_roles(
         health: health.clone(),
         metrics: metrics.clone(),
         settings: WorkerSettings {
-            replica: config.replica.clone(),
+            replica: ReplicaName::new(config.replica.as_str()),
             interval: config.interval,
             failure_threshold: config.failure_threshold,
         },

@@ -1,8 +1,10 @@
-//! What a replica tells the coordinator of one target.
+//! What a replica tells the coordinator, and what it is answered.
 
 use std::time::Duration;
 
+use super::digest::Digest;
 use super::keys::TargetKey;
+use super::replica::{Epoch, ReplicaName};
 use super::verdict::TargetVerdict;
 
 /// The verdicts and observations of one target, and what they were made from.
@@ -17,9 +19,31 @@ pub struct TargetReport {
     /// Host and port that were dialled.
     pub server: Option<String>,
     /// The replica that looked.
-    pub reported_by: String,
+    pub reported_by: ReplicaName,
     /// Epoch of the shard map by which it owned the target.
-    pub epoch: i64,
+    pub epoch: Epoch,
     /// When the next report is due, counted from this one: later than the interval while a target is backed off.
     pub next: Duration,
+}
+
+/// What a worker says to the coordinator. The numbers `sequence` grow over one link, and a report with a lower one is
+/// older. `epoch` is that of the map the worker works by as it sends: of a slot that it lost meanwhile it says nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FromWorker {
+    /// What targets mean that are reported for the first time on this link; the coordinator wants what differs.
+    Digests { sequence: u64, epoch: Epoch, digests: Vec<Digest> },
+    /// Something changed, or it was wanted.
+    Report { sequence: u64, report: Box<TargetReport> },
+    /// Once a round. `late` are targets (as in [`Digest::target`]) whose last round is overdue; all others that were
+    /// reported on this link were looked at since.
+    Heartbeat { epoch: Epoch, targets: u32, late: Vec<u64> },
+}
+
+/// What the coordinator answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ToWorker {
+    /// Send the reports of these targets (as in [`Digest::target`]).
+    Want { targets: Vec<u64> },
+    /// Everything up to this number was taken, or refused for good.
+    Taken { sequence: u64 },
 }

@@ -56,8 +56,8 @@ pub fn target_status(
         secret_resource_version: secret_version.clone(),
         coordinator_term: Some(writer.term),
         managed_by: Some(writer.managed_by.clone()),
-        reported_by: Some(reported_by.clone()),
-        report_epoch: Some(*epoch),
+        reported_by: Some(reported_by.to_string()),
+        report_epoch: Some(epoch.0),
     }
 }
 

@@ -17,6 +17,7 @@ use crate::domain::aggregate::{Counts, Summary, summarize};
 use crate::domain::desired::{DesiredIntegration, DesiredTarget, effective_interval};
 use crate::domain::keys::{IntegrationKey, TargetKey};
 use crate::domain::reason::{Failure, Reason};
+use crate::domain::replica::{Epoch, ReplicaName};
 use crate::domain::report::TargetReport;
 use crate::domain::slot::Slot;
 use crate::domain::verdict::{Phase, Reach, TargetVerdict, ToolVerdict};
@@ -243,8 +244,10 @@ impl State {
             generation: target.object.metadata.generation.unwrap_or(0),
             secret_version: target.status.as_ref().and_then(|status| status.secret_resource_version.clone()),
             server: target.status.as_ref().and_then(|status| status.server.clone()),
-            reported_by: target.status.as_ref().and_then(|s| s.reported_by.clone()).unwrap_or_default(),
-            epoch: target.status.as_ref().and_then(|status| status.report_epoch).unwrap_or(0),
+            reported_by: ReplicaName::new(
+                target.status.as_ref().and_then(|s| s.reported_by.clone()).unwrap_or_default(),
+            ),
+            epoch: Epoch(target.status.as_ref().and_then(|status| status.report_epoch).unwrap_or(0)),
             next: Duration::ZERO,
         });
         let integrations = &self.integrations;

@@ -17,6 +17,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use crate::api::{Integration, IntegrationTarget, convert};
 use crate::domain::desired::{DesiredIntegration, DesiredTarget};
 use crate::domain::keys::{IntegrationKey, TargetKey};
+use crate::domain::replica::ReplicaName;
 use crate::domain::report::TargetReport;
 use crate::hub::{Change, Mailbox};
 use crate::observability::{Health, Metrics};
@@ -44,7 +45,7 @@ pub struct WorkerContext {
 #[derive(Clone, Debug)]
 pub struct WorkerSettings {
     /// This replica's name.
-    pub replica: String,
+    pub replica: ReplicaName,
     /// For Integrations that give none.
     pub interval: Duration,
     pub failure_threshold: u32,

@@ -13,6 +13,7 @@ use super::round::{self, Access, HubUnavailable, RoundResult};
 use super::{Assignment, WorkerContext};
 use crate::domain::backoff::{MAX_BACKOFF, next_round};
 use crate::domain::reason::{Failure, Reason};
+use crate::domain::replica::Epoch;
 use crate::domain::report::TargetReport;
 use crate::domain::verdict::{History, Outcome, Phase, Reach, TargetVerdict, ToolVerdict};
 use crate::observability::ReconcileResult;
@@ -136,7 +137,7 @@ impl Task {
             secret_version: self.access.as_ref().map(|access| access.secret_version.clone()),
             server: self.access.as_ref().map(|access| access.cluster.connection().host_display()),
             reported_by: self.context.settings.replica.clone(),
-            epoch: 0,
+            epoch: Epoch(0),
             next,
         };
         self.context.reports.post(report.target.clone(), report, urgent);
