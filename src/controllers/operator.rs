@@ -161,9 +161,9 @@ where
         + 'static,
 {
     match namespaces {
-        [] => watch(hub.clone(), None).boxed(),
-        [one] => watch(hub.clone(), Some(one)).boxed(),
-        several => merge(several.iter().map(|namespace| watch(hub.clone(), Some(namespace)).boxed()).collect()),
+        [] => watch(hub.clone(), None, None).boxed(),
+        [one] => watch(hub.clone(), Some(one), None).boxed(),
+        several => merge(several.iter().map(|namespace| watch(hub.clone(), Some(namespace), None).boxed()).collect()),
     }
 }
 

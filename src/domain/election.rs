@@ -40,6 +40,13 @@ impl Identity {
     pub fn acquired(&self, holder: Option<&str>) -> bool {
         holder == Some(self.as_str())
     }
+
+    /// Whether `holder` is an earlier process of this replica. There is one Pod of a name at a time, and should the old
+    /// process live all the same, the term fences it off: no need to wait until its Lease has run out.
+    fn succeeds(&self, holder: &str) -> bool {
+        let name = |identity: &str| identity.split_once('_').map(|(name, _)| name.to_owned());
+        name(holder).is_some() && name(holder) == name(&self.0)
+    }
 }
 
 /// The coordinator's Lease: the newest that a watch or an answer showed.
@@ -108,6 +115,7 @@ pub fn decide(seen: &Observation<'_>, now: Duration) -> Action {
     match holder {
         _ if !lease.complete => vacate(),
         Some(_) if ours => Action::AskCrate,
+        Some(holder) if seen.me.succeeds(holder) => vacate(),
         None if lease.vacated => Action::AskCrate,
         None => vacate(),
         Some(_) => match seen.writes_since.map(|since| since.max(lease.changed).saturating_add(seen.ttl)) {

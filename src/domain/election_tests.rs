@@ -96,3 +96,11 @@ fn a_leader_that_is_late_or_sees_another_steps_down() {
     assert_eq!(leader(Some(&held_by(me().as_str())), 108), Action::StepDown);
     assert_eq!(leader(Some(&held_by("another")), 101), Action::StepDown);
 }
+
+#[test]
+fn a_later_process_of_the_same_replica_does_not_wait() {
+    assert_eq!(follower(Some(&held_by("ksit-0_uid_former")), None, 100), vacate());
+    assert_eq!(follower(Some(&held_by("ksit-0_other-pod_x")), None, 100), vacate());
+    assert_eq!(follower(Some(&held_by("ksit-01_uid_x")), Some(0), 100), Action::Wait(at(110)));
+    assert_eq!(follower(Some(&held_by("ksit-0")), Some(0), 100), Action::Wait(at(110)), "not one of ours");
+}

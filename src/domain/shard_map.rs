@@ -18,6 +18,25 @@ pub struct ShardMap {
     pub shards: Shards,
 }
 
+/// A map and who published it: the whole of what is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublishedMap {
+    pub map: ShardMap,
+    /// The claimant of the term.
+    pub coordinator: Incarnation,
+    /// Where it takes reports. `None` where it can't be reached from outside of its process.
+    pub contact: Option<Contact>,
+}
+
+/// Where and how a coordinator is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contact {
+    /// Host and port.
+    pub address: String,
+    /// Of the certificate made for the term, as hex.
+    pub certificate_sha256: String,
+}
+
 /// What is wrong with a map. A map that was edited by hand can have any of it.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ShardMapError {

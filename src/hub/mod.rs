@@ -1,16 +1,28 @@
 //! Everything that talks to the hub's API server.
 
+mod clock;
+mod election;
 mod events;
 mod finalizer;
+mod lease_board;
 mod mailbox;
+mod map_store;
+mod member_lease;
+mod prompt_client;
 mod secrets;
 mod slot_label;
 mod status_writer;
 mod watch;
 
+pub use clock::Clock;
+pub use election::{Election, ElectionError, Seat};
 pub use events::{EventSink, Transition, publish_events};
 pub use finalizer::remove_legacy_finalizer;
+pub use lease_board::{LeaseBoard, watch_leases};
 pub use mailbox::Mailbox;
+pub use map_store::{MapStore, StoredMap, watch_map};
+pub use member_lease::{LeaseLost, MemberLeases};
+pub use prompt_client::{PROMPT_TIMEOUT, PromptClient, PromptError};
 pub use secrets::{KubeconfigSecret, SecretError, read_kubeconfig};
 pub use slot_label::label_slot;
 pub use status_writer::{ObjectId, StatusQueue, StatusWrite, WriteOutcome, write_statuses};

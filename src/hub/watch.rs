@@ -61,8 +61,32 @@ pub fn merge<K: ResourceExt + Send + 'static>(
         .boxed()
 }
 
-/// Objects of kind `K` in `namespace` (all, if none), for ever. Errors are logged and retried with back-off.
-pub fn watch<K>(client: Client, namespace: Option<&str>) -> impl Stream<Item = Change<K>> + use<K>
+/// Objects of kind `K` in `namespace` (all, if none) with labels as `selector` wants them, for ever. Errors are logged and retried with back-off.
+pub fn watch<K>(
+    client: Client,
+    namespace: Option<&str>,
+    selector: Option<&str>,
+) -> impl Stream<Item = Change<K>> + use<K>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + Send + 'static,
+{
+    let config = watcher::Config::default();
+    watch_by(client, namespace, selector.map_or(config.clone(), |selector| config.labels(selector)))
+}
+
+/// The one object of that name.
+pub fn watch_one<K>(client: Client, namespace: &str, name: &str) -> impl Stream<Item = Change<K>> + use<K>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + Send + 'static,
+{
+    watch_by(client, Some(namespace), watcher::Config::default().fields(&format!("metadata.name={name}")))
+}
+
+fn watch_by<K>(
+    client: Client,
+    namespace: Option<&str>,
+    config: watcher::Config,
+) -> impl Stream<Item = Change<K>> + use<K>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + Send + 'static,
 {
@@ -73,7 +97,7 @@ where
     };
     let kind = K::kind(&()).into_owned();
     let mut parser = Parser { kind: kind.clone(), listed: BTreeSet::new(), warned: HashMap::new() };
-    watcher::watcher(api, watcher::Config::default())
+    watcher::watcher(api, config)
         .default_backoff()
         .filter_map(move |event| {
             let event = event

@@ -1,8 +1,10 @@
 //! Between the resources and the domain: specs in, statuses out.
 
+mod shard_map;
 mod spec;
 mod status;
 
+pub use shard_map::{shard_map, shard_map_spec};
 pub use spec::{SpecError, integration, target};
 pub use status::{
     Writer, has_same_meaning_integration, has_same_meaning_target, integration_status, target_clusters, target_status,

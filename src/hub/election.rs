@@ -1,0 +1,263 @@
+//! Runs the election: asks the crate when the domain says so, and tells when this replica leads.
+//!
+//! ```text
+//! board ─> domain::election::decide ─┬─> the crate ─> the answer names us? ─> claim, as long as the Lease
+//!                                    ├─> vacate by compare-and-swap
+//!                                    └─> step down: tell, wait for the writers, vacate
+//! ```
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use kube::Api;
+use kube::api::PostParams;
+use kube_leader_election::{Error as CrateError, LeaseLock, LeaseLockParams, LeaseLockResult};
+use tokio::sync::{Notify, watch};
+use tokio::time::{sleep, sleep_until, timeout};
+
+use super::lease_board::LeaseBoard;
+use super::prompt_client::{PromptClient, PromptError};
+use crate::api::FIELD_MANAGER;
+use crate::domain::claim::Claim;
+use crate::domain::election::{Action, Identity, Leading, Observation, decide};
+use crate::domain::replica::Term;
+
+/// For clocks that run at different speeds, and for the way of an answer.
+const SAFETY_MARGIN: Duration = Duration::from_secs(1);
+
+/// Pause after a request that failed.
+const AFTER_A_FAILURE: Duration = Duration::from_secs(1);
+
+/// Who didn't vacate the Lease leaves so long, at the most, to who did.
+const COURTESY: Duration = Duration::from_millis(500);
+
+/// What writes as long as this replica leads must have ended by then.
+const WRITERS_END: Duration = Duration::from_secs(2);
+
+#[derive(Debug, thiserror::Error)]
+pub enum ElectionError {
+    #[error("the coordinator role did not end within {} s of losing the lead", WRITERS_END.as_secs())]
+    WritersGoOn,
+}
+
+/// One candidate.
+pub struct Election {
+    pub hub: PromptClient,
+    pub board: Arc<LeaseBoard>,
+    pub namespace: String,
+    pub lease_name: String,
+    pub identity: Identity,
+    pub ttl: Duration,
+    pub renew: Duration,
+}
+
+/// What ties the election to the role that it elects.
+pub struct Seat {
+    /// The hold on the Lease while this replica leads; the term in it is not claimed yet and 0.
+    pub leading: watch::Sender<Option<Claim>>,
+    /// Whether the role is running.
+    pub reigning: watch::Sender<bool>,
+    /// The role wants to give up the lead.
+    pub resigns: Notify,
+}
+
+impl Default for Seat {
+    fn default() -> Self {
+        Self { leading: watch::Sender::new(None), reigning: watch::Sender::new(false), resigns: Notify::new() }
+    }
+}
+
+impl Election {
+    /// For ever, unless the role goes on without the lead.
+    pub async fn run(&self, seat: &Seat) -> ElectionError {
+        let mut candidate = Candidate { election: self, leading: None, vacated: None };
+        let mut changes = self.board.changes();
+        loop {
+            tokio::select! {
+                step = candidate.step(seat, &mut changes) => if let Err(error) = step { return error },
+                () = seat.resigns.notified() => {
+                    if let Err(error) = candidate.step_down(seat).await {
+                        return error;
+                    }
+                    // Somebody who is better placed shall lead.
+                    sleep(self.ttl).await;
+                }
+            }
+        }
+    }
+
+    /// Gives the Lease back if this replica holds it. Only after [`Self::run`] and the role have ended.
+    pub async fn release(&self) -> Result<(), PromptError> {
+        let ours = |lease: &Lease| {
+            self.identity.acquired(lease.spec.as_ref().and_then(|spec| spec.holder_identity.as_deref()))
+        };
+        let read = self.hub.ask(async |client| self.api(client).get_opt(&self.lease_name).await).await?;
+        match read.filter(ours) {
+            Some(lease) => self.vacate(lease).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn vacate(&self, mut lease: Lease) -> Result<(), PromptError> {
+        let spec = lease.spec.get_or_insert_default();
+        let long_ago = MicroTime(Timestamp::UNIX_EPOCH);
+        spec.holder_identity = Some(String::new());
+        spec.acquire_time.get_or_insert_with(|| long_ago.clone());
+        spec.renew_time = Some(long_ago);
+        spec.lease_duration_seconds = Some(1);
+        spec.lease_transitions.get_or_insert(0);
+        let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        let replaced =
+            self.hub.ask(async |client| self.api(client).replace(&self.lease_name, &params, &lease).await).await;
+        self.board.wrote(replaced.as_ref().map_or_else(PromptError::is_answer, |_| true));
+        self.board.see(replaced?);
+        Ok(())
+    }
+
+    /// Reads the Lease, after something that may have changed it.
+    async fn look(&self) {
+        let read = self.hub.ask(async |client| self.api(client).get_opt(&self.lease_name).await).await;
+        if let Ok(Some(lease)) = read {
+            self.board.see(lease);
+        }
+    }
+
+    fn api(&self, client: kube::Client) -> Api<Lease> {
+        Api::namespaced(client, &self.namespace)
+    }
+}
+
+struct Candidate<'a> {
+    election: &'a Election,
+    leading: Option<Leading>,
+    /// resourceVersion of the Lease as this candidate vacated it.
+    vacated: Option<String>,
+}
+
+impl Candidate<'_> {
+    async fn step(&mut self, seat: &Seat, changes: &mut watch::Receiver<()>) -> Result<(), ElectionError> {
+        let Election { board, identity, ttl, renew, lease_name, .. } = self.election;
+        changes.mark_unchanged();
+        if !board.is_listed() {
+            let _ = changes.changed().await;
+            return Ok(());
+        }
+        let lease = board.election_lease(lease_name);
+        let observation = Observation {
+            me: identity,
+            lease: lease.as_ref(),
+            writes_since: board.writes_since(),
+            leading: self.leading,
+            ttl: *ttl,
+            renew: *renew,
+        };
+        match decide(&observation, board.clock().now()) {
+            Action::Wait(until) => {
+                tokio::select! { () = sleep_until(board.clock().at(until)) => {}, _ = changes.changed() => {} }
+            }
+            Action::StepDown => return self.step_down(seat).await,
+            Action::Vacate { resource_version } => self.vacate(&resource_version).await,
+            Action::AskCrate => {
+                let free = lease.as_ref().is_some_and(|lease| lease.vacated);
+                if free && lease.map(|lease| lease.resource_version) != self.vacated {
+                    // Asking together, both might believe the answer.
+                    self.vacated = board.election_lease(lease_name).map(|lease| lease.resource_version);
+                    sleep(COURTESY.mul_f64(rand::random())).await;
+                    return Ok(());
+                }
+                self.ask(seat).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn vacate(&mut self, resource_version: &str) {
+        let Election { board, lease_name, .. } = self.election;
+        let known = board
+            .lease(lease_name)
+            .filter(|lease| lease.metadata.resource_version.as_deref() == Some(resource_version));
+        let Some(lease) = known else { return };
+        match self.election.vacate(lease).await {
+            Ok(()) => self.vacated = board.election_lease(lease_name).map(|lease| lease.resource_version),
+            Err(PromptError::Conflict) => self.election.look().await,
+            Err(error) => {
+                tracing::warn!(%error, lease = lease_name, "the coordinator's Lease can't be vacated; trying again");
+                sleep(AFTER_A_FAILURE).await;
+            }
+        }
+    }
+
+    async fn ask(&mut self, seat: &Seat) {
+        let Election { hub, board, identity, ttl, renew, lease_name, namespace, .. } = self.election;
+        let requested = board.clock().now();
+        let params = || LeaseLockParams {
+            holder_id: identity.as_str().to_owned(),
+            lease_name: lease_name.clone(),
+            lease_ttl: *ttl,
+        };
+        let answer =
+            hub.ask(async |client| LeaseLock::new(client, namespace, params()).try_acquire_or_renew().await).await;
+        board.wrote(answer.as_ref().map_or_else(PromptError::is_answer, |_| true));
+        match answer {
+            Ok(LeaseLockResult::Acquired(lease) | LeaseLockResult::NotAcquired(lease)) => {
+                let holder = lease.spec.as_ref().and_then(|spec| spec.holder_identity.clone());
+                board.see(lease);
+                if identity.acquired(holder.as_deref()) {
+                    let claim = match self.leading {
+                        Some(leading) => leading.claim.renewed(requested, *ttl, SAFETY_MARGIN),
+                        None => Claim::new(Term(0), requested, *ttl, SAFETY_MARGIN),
+                    };
+                    self.leading = Some(Leading { claim, asked: requested });
+                    seat.leading.send_replace(Some(claim));
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, lease = lease_name, "the election can't be asked; trying again");
+                if error.is_answer() {
+                    self.election.look().await;
+                }
+                if let Some(leading) = &mut self.leading {
+                    leading.asked = (board.clock().now() + AFTER_A_FAILURE).saturating_sub(*renew);
+                } else {
+                    sleep(AFTER_A_FAILURE).await;
+                }
+            }
+        }
+    }
+
+    /// Tells the role, waits until it has ended, and gives the Lease back if it is still ours.
+    async fn step_down(&mut self, seat: &Seat) -> Result<(), ElectionError> {
+        let valid_until = self.leading.take().map(|leading| leading.claim.valid_until());
+        seat.leading.send_replace(None);
+        let mut reigning = seat.reigning.subscribe();
+        if timeout(WRITERS_END, reigning.wait_for(|reigning| !reigning)).await.is_err() {
+            return Err(ElectionError::WritersGoOn);
+        }
+        // Past its validity it may be somebody else's, and the hub may be away: then it runs out by itself.
+        if valid_until.is_some_and(|until| self.election.board.clock().now() < until)
+            && let Err(error) = self.election.release().await
+        {
+            tracing::warn!(%error, "the coordinator's Lease can't be given back; it runs out by itself");
+        }
+        Ok(())
+    }
+}
+
+impl From<CrateError> for PromptError {
+    fn from(error: CrateError) -> Self {
+        match error {
+            CrateError::GetLease(error)
+            | CrateError::CreateLease(error)
+            | CrateError::AcquireLease(error)
+            | CrateError::RenewLease(error)
+            | CrateError::ReleaseLease(error)
+            | CrateError::Kube(error) => error.into(),
+            CrateError::ApiError { response } => kube::Error::Api(response).into(),
+            // A field of the Lease was missing or nonsense: it is looked at again, and vacated.
+            error => Self::Refused(error.to_string()),
+        }
+    }
+}

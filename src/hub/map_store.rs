@@ -1,0 +1,89 @@
+//! The one ShardMap of the installation: read, watched, and written by compare-and-swap.
+
+use futures::stream::BoxStream;
+use futures::{StreamExt, future};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::{Api, Client, ResourceExt};
+use serde_json::json;
+
+use super::prompt_client::{PromptClient, PromptError};
+use super::watch::{Change, watch_one};
+use crate::api::{FIELD_MANAGER, ShardMap, ShardMapStatus, convert};
+use crate::domain::shard_map::PublishedMap;
+
+/// A map with the version that a write has to carry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredMap {
+    pub published: PublishedMap,
+    pub resource_version: String,
+}
+
+impl From<&ShardMap> for StoredMap {
+    fn from(object: &ShardMap) -> Self {
+        Self { published: convert::shard_map(object), resource_version: object.resource_version().unwrap_or_default() }
+    }
+}
+
+/// Where the map is kept.
+#[derive(Clone)]
+pub struct MapStore {
+    pub hub: PromptClient,
+    pub namespace: String,
+    pub name: String,
+    /// The StatefulSet, so that the map goes with it.
+    pub owner: Option<OwnerReference>,
+}
+
+impl MapStore {
+    pub async fn read(&self) -> Result<Option<StoredMap>, PromptError> {
+        let found = self.hub.ask(async |client| self.api(client).get_opt(&self.name).await).await?;
+        Ok(found.as_ref().map(StoredMap::from))
+    }
+
+    /// Writes the whole map over the version that `over` has, or makes the object where there was none.
+    pub async fn write(&self, published: &PublishedMap, over: Option<&StoredMap>) -> Result<StoredMap, PromptError> {
+        let mut object = ShardMap::new(&self.name, convert::shard_map_spec(published));
+        object.metadata.resource_version = over.map(|stored| stored.resource_version.clone());
+        object.metadata.owner_references = self.owner.clone().map(|owner| vec![owner]);
+        let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        let written = self
+            .hub
+            .ask(async |client| match over {
+                Some(_) => self.api(client).replace(&self.name, &params, &object).await,
+                None => self.api(client).create(&params, &object).await,
+            })
+            .await?;
+        Ok(StoredMap::from(&written))
+    }
+
+    /// Says how fresh the fleet is, on the map that has `resource_version`.
+    pub async fn write_status(&self, status: &ShardMapStatus, over: &StoredMap) -> Result<StoredMap, PromptError> {
+        let patch = Patch::Merge(json!({
+            "metadata": { "resourceVersion": over.resource_version },
+            "status": status,
+        }));
+        let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        let written =
+            self.hub.ask(async |client| self.api(client).patch_status(&self.name, &params, &patch).await).await?;
+        Ok(StoredMap::from(&written))
+    }
+
+    fn api(&self, client: Client) -> Api<ShardMap> {
+        Api::namespaced(client, &self.namespace)
+    }
+}
+
+/// Every version of the map that is seen; `None` while there is none.
+pub fn watch_map(client: Client, namespace: &str, name: &str) -> BoxStream<'static, Option<StoredMap>> {
+    let changes: BoxStream<'static, Change<ShardMap>> = watch_one(client, namespace, name).boxed();
+    changes
+        .filter_map(|change| {
+            future::ready(match change {
+                Change::Applied(object) => Some(Some(StoredMap::from(&*object))),
+                Change::Deleted(_) => Some(None),
+                Change::Listed(keys) => keys.is_empty().then_some(None),
+            })
+        })
+        .boxed()
+}

@@ -1,0 +1,201 @@
+//! A replica's own Lease: taken, renewed, given back; and the Lease of a dead member, taken away.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, OwnerReference};
+use kube::api::{ObjectMeta, PostParams};
+use kube::{Api, Client};
+use tokio::time::{sleep, sleep_until};
+
+use super::lease_board::{INSTALLATION_LABEL, LeaseBoard};
+use super::prompt_client::{PromptClient, PromptError};
+use crate::api::FIELD_MANAGER;
+use crate::domain::replica::{Incarnation, ReplicaName};
+
+/// Pause after a renewal that failed: well below the renew interval, so that one lost packet costs no membership.
+const AFTER_A_FAILURE: Duration = Duration::from_secs(1);
+
+/// Everything that makes a member's Lease.
+#[derive(Clone)]
+pub struct MemberLeases {
+    pub hub: PromptClient,
+    pub namespace: String,
+    pub installation: String,
+    pub me: Incarnation,
+    pub duration: Duration,
+    pub renew: Duration,
+    /// The StatefulSet, so that Leases go with it.
+    pub owner: Option<OwnerReference>,
+}
+
+/// Somebody else has this replica's Lease: it must not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum LeaseLost {
+    #[error(
+        "Lease {name} was taken by {holder}: another process has this replica's name, or this one was silent for so \
+         long that it counts as dead"
+    )]
+    Taken { name: ReplicaName, holder: String },
+    #[error(
+        "Lease {name} can't be written: {message}; ksit's Role needs create, get, list, watch, update, patch of leases"
+    )]
+    Refused { name: ReplicaName, message: String },
+}
+
+impl MemberLeases {
+    /// Takes the own Lease, whoever held it, and renews it until it is lost.
+    pub async fn keep(&self, board: &LeaseBoard) -> LeaseLost {
+        let clock = board.clock();
+        let mut changes = board.changes();
+        let mut joined = false;
+        loop {
+            let started = clock.now();
+            match self.renew(board, joined).await {
+                Ok(None) => {
+                    if !joined {
+                        tracing::info!(lease = %self.me.name, "joined");
+                    }
+                    joined = true;
+                    board.wrote(true);
+                    let next = sleep_until(clock.at(started + self.renew));
+                    tokio::select! { () = next => {}, () = self.until_taken(board, &mut changes) => {} }
+                }
+                Ok(Some(lost)) => return lost,
+                Err(PromptError::Conflict) => board.wrote(true),
+                Err(PromptError::Refused(message)) if !joined => {
+                    return LeaseLost::Refused { name: self.me.name.clone(), message };
+                }
+                Err(error) => {
+                    board.wrote(false);
+                    tracing::warn!(%error, lease = %self.me.name, "not renewed; trying again");
+                    sleep(AFTER_A_FAILURE).await;
+                }
+            }
+        }
+    }
+
+    /// Gives the own Lease back, so that leaving is seen at once. Only after [`Self::keep`] has ended.
+    pub async fn release(&self) -> Result<(), PromptError> {
+        let Some(mut lease) = self.read().await? else { return Ok(()) };
+        let spec = lease.spec.get_or_insert_default();
+        if spec.holder_identity != Some(self.me.to_string()) {
+            return Ok(());
+        }
+        spec.holder_identity = Some(String::new());
+        spec.renew_time = Some(MicroTime(Timestamp::now()));
+        self.replace(&lease).await.map(|_| ())
+    }
+
+    /// Takes the Lease of a silent member, if it still has `resource_version`. Then that member can't renew it.
+    pub async fn take(
+        &self,
+        board: &LeaseBoard,
+        name: &ReplicaName,
+        resource_version: &str,
+    ) -> Result<(), PromptError> {
+        let known = board.lease(name.as_str()).ok_or(PromptError::Conflict)?;
+        if known.metadata.resource_version.as_deref() != Some(resource_version) {
+            return Err(PromptError::Conflict);
+        }
+        let taken = self.replace(&self.held(known)).await?;
+        board.see(taken);
+        Ok(())
+    }
+
+    async fn renew(&self, board: &LeaseBoard, joined: bool) -> Result<Option<LeaseLost>, PromptError> {
+        let lease = match board.lease(self.me.name.as_str()) {
+            Some(known) if joined => Some(known),
+            // What was listed may be old; and a conflict before has to be looked at.
+            _ => self.read().await?,
+        };
+        let written = match lease {
+            None => self.create().await?,
+            Some(lease) => {
+                if let Some(thief) = self.thief(&lease).filter(|_| joined) {
+                    // Read anew: the process ends by this.
+                    let now = self.read().await?;
+                    if now.as_ref().and_then(|lease| self.thief(lease)).is_some() {
+                        return Ok(Some(LeaseLost::Taken { name: self.me.name.clone(), holder: thief }));
+                    }
+                    return Err(PromptError::Conflict);
+                }
+                match self.replace(&self.held(lease)).await {
+                    Err(PromptError::Conflict) => {
+                        if let Some(now) = self.read().await? {
+                            board.see(now);
+                        }
+                        return Err(PromptError::Conflict);
+                    }
+                    answer => answer?,
+                }
+            }
+        };
+        board.see(written);
+        Ok(None)
+    }
+
+    async fn until_taken(&self, board: &LeaseBoard, changes: &mut tokio::sync::watch::Receiver<()>) {
+        while changes.changed().await.is_ok() {
+            if board.lease(self.me.name.as_str()).is_none_or(|lease| self.thief(&lease).is_some()) {
+                return;
+            }
+        }
+    }
+
+    /// Who holds it instead of this process; an empty holder is nobody.
+    fn thief(&self, lease: &Lease) -> Option<String> {
+        let holder = lease.spec.as_ref()?.holder_identity.clone()?;
+        (!holder.is_empty() && holder != self.me.to_string()).then_some(holder)
+    }
+
+    /// `lease` as this process holds it from now on.
+    fn held(&self, mut lease: Lease) -> Lease {
+        let holder = self.me.to_string();
+        let now = MicroTime(Timestamp::now());
+        let former = lease.spec.take().unwrap_or_default();
+        let changes_hands = former.holder_identity.as_ref() != Some(&holder);
+        let transitions = former.lease_transitions.unwrap_or_default().saturating_add(i32::from(changes_hands));
+        lease.spec = Some(LeaseSpec {
+            acquire_time: former.acquire_time.clone().filter(|_| !changes_hands).or_else(|| Some(now.clone())),
+            holder_identity: Some(holder),
+            lease_duration_seconds: Some(i32::try_from(self.duration.as_secs()).unwrap_or(i32::MAX)),
+            lease_transitions: Some(transitions),
+            renew_time: Some(now),
+            ..former
+        });
+        lease
+    }
+
+    async fn read(&self) -> Result<Option<Lease>, PromptError> {
+        let name = self.me.name.as_str();
+        self.hub.ask(async |client| self.api(client).get_opt(name).await).await
+    }
+
+    async fn create(&self) -> Result<Lease, PromptError> {
+        let labels = [(INSTALLATION_LABEL.to_owned(), self.installation.clone())].into();
+        let metadata = ObjectMeta {
+            name: Some(self.me.name.to_string()),
+            labels: Some(labels),
+            owner_references: self.owner.clone().map(|owner| vec![owner]),
+            ..ObjectMeta::default()
+        };
+        let lease = self.held(Lease { metadata, spec: None });
+        self.hub.ask(async |client| self.api(client).create(&params(), &lease).await).await
+    }
+
+    /// Takes effect only if the Lease still has the resourceVersion that `lease` carries.
+    async fn replace(&self, lease: &Lease) -> Result<Lease, PromptError> {
+        let name = lease.metadata.name.as_deref().unwrap_or_default();
+        self.hub.ask(async |client| self.api(client).replace(name, &params(), lease).await).await
+    }
+
+    fn api(&self, client: Client) -> Api<Lease> {
+        Api::namespaced(client, &self.namespace)
+    }
+}
+
+fn params() -> PostParams {
+    PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() }
+}
