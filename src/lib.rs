@@ -39,4 +39,5 @@ pub mod controllers;
 pub mod domain;
 pub mod hub;
 pub mod observability;
+pub mod reports;
 pub mod targets;

@@ -12,6 +12,7 @@ pub mod audit;
 pub mod cli;
 mod control_plane;
 pub mod demo;
+pub mod installation;
 mod kubeconfig;
 mod pki;
 mod process;

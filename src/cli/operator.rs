@@ -9,10 +9,18 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use tokio::signal::unix::{SignalKind, signal};
 
+use rand::distr::{Alphanumeric, SampleString};
+
 use super::{CliError, duration};
-use crate::controllers::operator::{self, OperatorConfig};
+use crate::controllers::operator::{self, HubClients, OperatorConfig};
+use crate::domain::member::Timing;
+use crate::domain::replica::Incarnation;
+use crate::hub::PromptClient;
 use crate::observability::{LogFormat, init_logs};
 use crate::targets::kubeconfig::Policy;
+
+/// 128 bits and a little.
+const NONCE_LENGTH: usize = 22;
 
 /// Run one replica of the operator against a hub cluster.
 ///
@@ -31,7 +39,30 @@ pub struct Args {
     /// Name of this replica; default: $POD_NAME, else the host's name.
     #[arg(long, env = "KSIT_REPLICA", value_name = "NAME")]
     replica: Option<String>,
-    /// Name of this installation, as statuses show it in managedBy.
+    /// UID of this replica's Pod; default: $POD_UID. Without one it runs alone: no other replica believes it.
+    #[arg(long, env = "KSIT_POD_UID", value_name = "UID")]
+    pod_uid: Option<String>,
+    /// Namespace of the Leases and of the ShardMap; default: $POD_NAMESPACE, else that of the kubeconfig's context.
+    #[arg(long, env = "KSIT_NAMESPACE", value_name = "NAMESPACE")]
+    namespace: Option<String>,
+    /// Time of silence after which a replica counts as dead.
+    #[arg(long, env = "KSIT_LEASE_DURATION", default_value = "10s", value_parser = duration, value_name = "DURATION")]
+    lease_duration: Duration,
+    /// How often a replica renews its Lease.
+    #[arg(long, env = "KSIT_LEASE_RENEW_INTERVAL", default_value = "3s", value_parser = duration,
+        value_name = "DURATION")]
+    lease_renew_interval: Duration,
+    /// Where the coordinator takes the reports of other replicas.
+    #[arg(long, env = "KSIT_REPORT_BIND_ADDRESS", default_value = ":9443", value_parser = listen_address,
+        value_name = "ADDRESS")]
+    report_bind_address: SocketAddr,
+    /// Host by which others reach that; default: $POD_IP, else the address itself.
+    #[arg(long, env = "KSIT_REPORT_ADDRESS", value_name = "HOST")]
+    report_address: Option<String>,
+    /// File with this Pod's ServiceAccount token for the audience reports.ksit.io.
+    #[arg(long, env = "KSIT_REPORT_TOKEN_FILE", value_name = "FILE")]
+    report_token_file: Option<PathBuf>,
+    /// Name of this installation: of its ShardMap, and in managedBy of statuses.
     #[arg(long, env = "KSIT_INSTALLATION", default_value = "ksit", value_name = "NAME")]
     installation: String,
     /// How often a cluster is checked whose Integrations say nothing else.
@@ -80,13 +111,15 @@ pub async fn run(args: Args) -> Result<(), CliError> {
     check_together(&args)?;
     let config = hub_config(args.kubeconfig.as_ref()).await?;
     let hub = hub_addresses(&config);
+    let prompt = PromptClient::new(config.clone()).map_err(|error| format!("the hub's client: {error}"))?;
+    let namespace = config.default_namespace.clone();
     let client = Client::try_from(config).map_err(|error| format!("the hub's client: {error}"))?;
     let version = client.apiserver_version().await.map_err(|error| {
         format!("the hub does not answer: {error}; check --kubeconfig, and that its API server runs")
     })?;
     tracing::info!(version = version.git_version, "connected to the hub");
-    let config = operator_config(args, hub)?;
-    operator::run(config, client, termination()?).await?;
+    let config = operator_config(args, hub, namespace)?;
+    operator::run(config, HubClients { hub: client, prompt }, termination()?).await?;
     Ok(())
 }
 
@@ -95,17 +128,42 @@ fn check_together(args: &Args) -> Result<(), CliError> {
     if args.round_timeout > args.interval.saturating_mul(10) {
         return Err("--round-timeout: longer than ten intervals; a cluster would be stale before it has failed".into());
     }
+    if args.lease_renew_interval * 3 > args.lease_duration || args.lease_duration.as_secs() < 5 {
+        return Err("--lease-duration: give at least 5s, and three times the --lease-renew-interval".into());
+    }
     Ok(())
 }
 
-fn operator_config(args: Args, hub: Vec<IpAddr>) -> Result<OperatorConfig, CliError> {
+/// Who this process is. Without a Pod the name has to do.
+fn incarnation(args: &Args) -> Result<Incarnation, CliError> {
     let hostname = || std::fs::read_to_string("/etc/hostname").ok().map(|name| name.trim().to_owned());
-    let named = args.replica.or_else(|| std::env::var("POD_NAME").ok()).or_else(hostname);
+    let named = args.replica.clone().or_else(|| std::env::var("POD_NAME").ok()).or_else(hostname);
+    let name = named.filter(|name| !name.is_empty()).ok_or("--replica: give this replica a name")?;
+    if name == format!("{}-coordinator", args.installation) {
+        return Err("--replica: that is the name of the coordinator's Lease; take another".into());
+    }
+    let pod_uid = args.pod_uid.clone().or_else(|| std::env::var("POD_UID").ok()).filter(|uid| !uid.is_empty());
+    let nonce = Alphanumeric.sample_string(&mut rand::rng(), NONCE_LENGTH);
+    Ok(Incarnation::new(name, pod_uid.unwrap_or_else(|| "no-pod".to_owned()), nonce))
+}
+
+fn operator_config(args: Args, hub: Vec<IpAddr>, namespace: String) -> Result<OperatorConfig, CliError> {
+    let from_env = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     Ok(OperatorConfig {
-        replica: named.filter(|name| !name.is_empty()).ok_or("--replica: give this replica a name")?,
+        me: incarnation(&args)?,
+        namespace: args.namespace.or_else(|| from_env("POD_NAMESPACE")).unwrap_or(namespace),
+        timing: Timing {
+            lease: args.lease_duration,
+            renew: args.lease_renew_interval,
+            round: args.interval,
+            rejoin_grace: args.lease_duration,
+            ..Timing::default()
+        },
+        report_bind_address: args.report_bind_address,
+        report_host: args.report_address.or_else(|| from_env("POD_IP")),
+        report_token_file: args.report_token_file,
         installation: args.installation,
         namespaces: args.watch_namespaces.into_iter().filter(|name| !name.is_empty()).collect(),
-        interval: args.interval,
         round_deadline: args.round_timeout,
         failure_threshold: args.failure_threshold,
         max_concurrent_reconciles: args.max_concurrent_reconciles.into(),

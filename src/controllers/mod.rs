@@ -6,4 +6,5 @@
 
 pub mod coordinator;
 pub mod operator;
+mod roles;
 pub mod worker;

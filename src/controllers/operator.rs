@@ -1,42 +1,54 @@
 //! One replica: its roles, started together and ended together.
 //!
 //! ```text
-//! serve (health, metrics) ┐
-//! worker ─────────────────┤ the first to end ends the process;
-//! coordinator ────────────┤ SIGTERM drains, a second one aborts
-//! status writer, Events, ─┤
-//! janitor ────────────────┘
+//! watch of Leases ──> election ──> coordinator (while this replica leads) ─ ShardMap, statuses ─> hub
+//! watch of the map ─> worker ─ reports ─> reporter ─> coordinator, here or in another replica
+//! own Lease, health endpoints
 //! ```
+//!
+//! The first role to end ends the process; SIGTERM drains, a second one aborts.
 
-use std::future::Future;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{FutureExt, Stream, StreamExt};
 use kube::Client;
-use tokio::task::JoinSet;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep};
 
-use crate::api::{Integration, IntegrationTarget};
-use crate::controllers::coordinator::{self, Chores, CoordinatorContext, do_chores};
-use crate::controllers::worker::{self, Budget, WorkerContext, WorkerSettings};
-use crate::domain::replica::ReplicaName;
-use crate::hub::{Change, EventSink, Mailbox, StatusQueue, merge, publish_events, watch, write_statuses};
+use super::coordinator::{CoordinatorConfig, CoordinatorContext, LeadError, lead};
+use super::roles::Roles;
+use super::worker::{self, Budget, ReporterContext, Reports, Shard, WatchTargets, WorkerContext, WorkerSettings};
+use crate::domain::election::{EmptyIdentity, Identity};
+use crate::domain::member::Timing;
+use crate::domain::replica::Incarnation;
+use crate::hub::{
+    Change, Clock, Election, ElectionError, LeaseBoard, LeaseLost, MapStore, MemberLeases, PROMPT_TIMEOUT,
+    PromptClient, Seat, StatefulSets, StatusQueue, StoredMap, merge, watch, watch_leases, watch_map,
+};
 use crate::observability::{Health, Metrics, ServeError, bind, serve};
+use crate::reports::Incoming;
 use crate::targets::kubeconfig::Policy;
 use crate::targets::{ClusterManager, Limits, Settings};
 
 /// Everything that a replica is told, checked.
 #[derive(Clone, Debug)]
 pub struct OperatorConfig {
-    pub replica: String,
+    /// This process.
+    pub me: Incarnation,
+    /// Where the Leases and the map are.
+    pub namespace: String,
+    /// Name of the map, and first part of the name of the coordinator's Lease.
     pub installation: String,
+    pub timing: Timing,
+    pub report_bind_address: SocketAddr,
+    pub report_host: Option<String>,
+    pub report_token_file: Option<PathBuf>,
     /// Empty: all namespaces.
     pub namespaces: Vec<String>,
-    pub interval: Duration,
     pub round_deadline: Duration,
     pub failure_threshold: u32,
     pub max_concurrent_reconciles: usize,
@@ -53,6 +65,14 @@ pub enum OperatorError {
     Serve(#[from] ServeError),
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
+    #[error(transparent)]
+    Identity(#[from] EmptyIdentity),
+    #[error(transparent)]
+    LeaseLost(#[from] LeaseLost),
+    #[error(transparent)]
+    Election(#[from] ElectionError),
+    #[error(transparent)]
+    Lead(#[from] LeadError),
     #[error("{0} ended, which it never should; restart ksit and tell its makers")]
     Ended(&'static str),
     #[error("{0} crashed; restart ksit and tell its makers")]
@@ -62,98 +82,238 @@ pub enum OperatorError {
 /// Runs until the first of `signals`, then drains; a second one cuts that short.
 pub async fn run(
     config: OperatorConfig,
-    hub: Client,
+    hub: HubClients,
     mut signals: impl Stream<Item = ()> + Unpin,
 ) -> Result<(), OperatorError> {
     let listener = bind(config.metrics_address).await?;
     if let Ok(address) = listener.local_addr() {
-        tracing::info!(%address, replica = config.replica, "serving /livez, /readyz and /metrics");
+        tracing::info!(%address, replica = %config.me.name, "serving /livez, /readyz and /metrics");
     }
-    let metrics = Metrics::new()?;
-    let health = Arc::new(Health::default());
-    let statuses: Arc<StatusQueue> = Arc::default();
+    let replica = Replica::new(config, hub).await?;
     let mut roles = Roles::default();
     roles.start("the health endpoints", {
-        let (health, metrics) = (health.clone(), metrics.clone());
+        let (health, metrics) = (replica.health.clone(), replica.metrics.clone());
         async move { serve(listener, health, metrics).await.map_err(OperatorError::from) }
     });
-    start_roles(&mut roles, &config, &hub, &health, &metrics, &statuses);
+    replica.start(&mut roles);
     tokio::select! {
-        error = roles.first_end() => return Err(error),
+        error = roles.first_end() => {
+            roles.end().await;
+            return Err(error);
+        }
         _ = signals.next() => {}
     }
     tokio::select! {
-        () = drain(&statuses, config.drain_deadline) => {}
-        _ = signals.next() => tracing::warn!(left = statuses.pending(), "asked twice: ending without the rest"),
+        () = replica.drain(&mut roles) => {}
+        _ = signals.next() => tracing::warn!(left = replica.statuses.pending(), "asked twice: ending without the rest"),
     }
     Ok(())
 }
 
-fn start_roles(
-    roles: &mut Roles,
-    config: &OperatorConfig,
-    hub: &Client,
-    health: &Arc<Health>,
-    metrics: &Metrics,
-    statuses: &Arc<StatusQueue>,
-) {
-    let reports = Arc::new(Mailbox::default());
-    let chores: Arc<Chores> = Arc::default();
-    let limits = Limits::new(Settings {
-        round_timeout: config.round_deadline,
-        connects: config.max_concurrent_connects,
-        ..Settings::default()
-    });
-    let worker = Arc::new(WorkerContext {
-        hub: hub.clone(),
-        clusters: ClusterManager::new(Arc::new(limits)),
-        policy: config.policy.clone(),
-        budget: Budget::new(config.max_concurrent_reconciles),
-        reports: reports.clone(),
-        health: health.clone(),
-        metrics: metrics.clone(),
-        settings: WorkerSettings {
-            replica: ReplicaName::new(config.replica.as_str()),
-            interval: config.interval,
-            failure_threshold: config.failure_threshold,
-        },
-    });
-    let watches = |config: &OperatorConfig| {
-        (watch_all::<IntegrationTarget>(hub, &config.namespaces), watch_all::<Integration>(hub, &config.namespaces))
-    };
-    let (targets, integrations) = watches(config);
-    roles.start("the worker", worker::run(worker, targets, integrations).map(Ok));
-    let coordinator = CoordinatorContext {
-        reports,
-        statuses: statuses.clone(),
-        chores: chores.clone(),
-        health: health.clone(),
-        metrics: metrics.clone(),
-        installation: config.installation.clone(),
-        interval: config.interval,
-    };
-    let (targets, integrations) = watches(config);
-    roles.start("the coordinator", coordinator::run(coordinator, targets, integrations).map(Ok));
-    let (events, transitions) = EventSink::channel();
-    roles.start("the Event publisher", publish_events(hub.clone(), config.replica.clone(), transitions).map(Ok));
-    let (client, per_second) = (hub.clone(), config.status_writes_per_second);
-    let (queue, counters) = (statuses.clone(), metrics.status_writes.clone());
-    roles.start("the status writer", async move {
-        let count = |(kind, _, _): &(String, String, String), outcome: crate::hub::WriteOutcome| {
-            counters.with_label_values(&[kind.as_str(), outcome.as_str()]).inc();
+/// Clients of the hub.
+pub struct HubClients {
+    pub hub: Client,
+    /// For Leases and the shard map.
+    pub prompt: PromptClient,
+}
+
+/// One replica, and what its roles share.
+struct Replica {
+    config: OperatorConfig,
+    hub: Client,
+    health: Arc<Health>,
+    metrics: Metrics,
+    statuses: Arc<StatusQueue>,
+    board: Arc<LeaseBoard>,
+    leases: MemberLeases,
+    store: MapStore,
+    stateful_set: StatefulSets,
+    seat: Arc<Seat>,
+    election: Arc<Election>,
+}
+
+impl Replica {
+    async fn new(config: OperatorConfig, clients: HubClients) -> Result<Self, OperatorError> {
+        let HubClients { hub, prompt } = clients;
+        let OperatorConfig { me, installation, namespace, timing, .. } = &config;
+        let identity = Identity::new(me.name.as_str(), &me.pod_uid, &me.nonce)?;
+        let name = me.name.ordinal().and_then(|_| Some(me.name.as_str().rsplit_once('-')?.0.to_owned()));
+        let stateful_set = StatefulSets { hub: prompt.clone(), namespace: namespace.clone(), name };
+        let owner = stateful_set.owner().await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the StatefulSet can't be read; Leases and the map will not go with it");
+            None
+        });
+        let board = Arc::new(LeaseBoard::new(Clock::start(), timing.renew + PROMPT_TIMEOUT));
+        let election = Election {
+            hub: prompt.clone(),
+            board: board.clone(),
+            namespace: namespace.clone(),
+            lease_name: format!("{installation}-coordinator"),
+            identity,
+            ttl: timing.lease,
+            renew: timing.renew,
         };
-        write_statuses(client, &queue, per_second, events, count).await;
-        Ok(())
-    });
-    let client = hub.clone();
-    roles.start("the janitor", async move {
-        do_chores(client, &chores).await;
-        Ok(())
-    });
+        let leases = MemberLeases {
+            hub: prompt.clone(),
+            namespace: namespace.clone(),
+            installation: installation.clone(),
+            me: me.clone(),
+            duration: timing.lease,
+            renew: timing.renew,
+            owner: owner.clone(),
+        };
+        let store = MapStore { hub: prompt, namespace: namespace.clone(), name: installation.clone(), owner };
+        Ok(Self {
+            hub,
+            health: Arc::default(),
+            metrics: Metrics::new()?,
+            statuses: Arc::default(),
+            board,
+            leases,
+            store,
+            stateful_set,
+            seat: Arc::default(),
+            election: Arc::new(election),
+            config,
+        })
+    }
+
+    fn start(&self, roles: &mut Roles) {
+        let (map, map_seen) = watch::channel(None);
+        let (shard, shard_seen) = watch::channel(Shard::default());
+        let (door, door_seen) = watch::channel(None);
+        let reports: Arc<Reports> = Arc::default();
+        let (hub, namespace, board) = (self.hub.clone(), self.config.namespace.clone(), self.board.clone());
+        roles.start("the watch of Leases", async move {
+            watch_leases(hub, &namespace, &board).await;
+            Ok(())
+        });
+        let stored = watch_map(self.hub.clone(), &self.store.namespace, &self.store.name);
+        roles.start("the watch of the ShardMap", follow_map(stored, self.config.me.clone(), map, shard).map(Ok));
+        let (leases, board) = (self.leases.clone(), self.board.clone());
+        roles.start("the member's Lease", async move { Err(leases.keep(&board).await.into()) });
+        let (election, seat) = (self.election.clone(), self.seat.clone());
+        roles.start("the election", async move { Err(election.run(&seat).await.into()) });
+        let coordinator = self.coordinator(map_seen.clone(), door);
+        roles.start("the coordinator", async move { Err(lead(coordinator).await.into()) });
+        let integrations = watch_all(&self.hub, &self.config.namespaces, None);
+        let (hub, namespaces) = (self.hub.clone(), self.config.namespaces.clone());
+        let targets: WatchTargets = Box::new(move |selector| watch_all(&hub, &namespaces, selector));
+        let worker = self.worker(reports.clone());
+        roles.start("the worker", worker::run(worker, shard_seen.clone(), targets, integrations).map(Ok));
+        let reporter = ReporterContext {
+            me: self.config.me.clone(),
+            reports,
+            shard: shard_seen,
+            map: map_seen,
+            door: door_seen,
+            token_file: self.config.report_token_file.clone(),
+            round: self.config.timing.round,
+            metrics: self.metrics.clone(),
+        };
+        roles.start("the reporter", worker::report(reporter).map(Ok));
+    }
+
+    fn worker(&self, reports: Arc<Reports>) -> Arc<WorkerContext> {
+        let limits = Limits::new(Settings {
+            round_timeout: self.config.round_deadline,
+            connects: self.config.max_concurrent_connects,
+            ..Settings::default()
+        });
+        Arc::new(WorkerContext {
+            hub: self.hub.clone(),
+            clusters: ClusterManager::new(Arc::new(limits)),
+            policy: self.config.policy.clone(),
+            budget: Budget::new(self.config.max_concurrent_reconciles),
+            reports,
+            health: self.health.clone(),
+            metrics: self.metrics.clone(),
+            settings: WorkerSettings {
+                replica: self.config.me.name.clone(),
+                interval: self.config.timing.round,
+                failure_threshold: self.config.failure_threshold,
+            },
+        })
+    }
+
+    fn coordinator(
+        &self,
+        map: watch::Receiver<Option<StoredMap>>,
+        door: watch::Sender<Option<mpsc::Sender<Incoming>>>,
+    ) -> CoordinatorContext {
+        let (hub, namespaces) = (self.hub.clone(), self.config.namespaces.clone());
+        let (same_hub, same_namespaces) = (hub.clone(), namespaces.clone());
+        CoordinatorContext {
+            me: self.config.me.clone(),
+            config: CoordinatorConfig {
+                installation: self.config.installation.clone(),
+                timing: self.config.timing,
+                status_writes_per_second: self.config.status_writes_per_second,
+                report_bind_address: self.config.report_bind_address,
+                report_host: self.config.report_host.clone(),
+            },
+            hub: self.hub.clone(),
+            seat: self.seat.clone(),
+            board: self.board.clone(),
+            leases: self.leases.clone(),
+            store: self.store.clone(),
+            stateful_set: self.stateful_set.clone(),
+            map,
+            door,
+            statuses: self.statuses.clone(),
+            metrics: self.metrics.clone(),
+            watch_targets: Box::new(move || watch_all(&hub, &namespaces, None)),
+            watch_integrations: Box::new(move || watch_all(&same_hub, &same_namespaces, None)),
+        }
+    }
+
+    /// Writes what waits, as long as there is time (what is lost now is written after the next start), then gives both
+    /// Leases back, so that nobody has to wait for them to run out.
+    async fn drain(&self, roles: &mut Roles) {
+        let end = Instant::now() + self.config.drain_deadline;
+        tracing::info!(waiting = self.statuses.pending(), "draining");
+        while self.statuses.pending() > 0 && Instant::now() < end {
+            sleep(Duration::from_millis(20)).await;
+        }
+        let left = self.statuses.pending();
+        roles.end().await;
+        for released in [self.election.release().await, self.leases.release().await] {
+            if let Err(error) = released {
+                tracing::warn!(%error, "a Lease can't be given back; it runs out by itself");
+            }
+        }
+        tracing::info!(left, "drained");
+    }
+}
+
+/// Tells what the map says of this replica; while it can't be read the last one holds.
+async fn follow_map(
+    mut stored: BoxStream<'static, Option<StoredMap>>,
+    me: Incarnation,
+    map: watch::Sender<Option<StoredMap>>,
+    shard: watch::Sender<Shard>,
+) {
+    while let Some(seen) = stored.next().await {
+        if let Some(StoredMap { published, .. }) = &seen {
+            match published.map.check() {
+                Ok(()) if published.map.members.is_empty() => {}
+                Ok(()) => {
+                    let now = Shard { slots: published.map.slots_of(&me), epoch: published.map.epoch };
+                    shard.send_if_modified(|known| {
+                        let changed = *known != now;
+                        *known = now;
+                        changed
+                    });
+                }
+                Err(error) => tracing::warn!(%error, "the ShardMap makes no sense; keeping to the last one"),
+            }
+        }
+        map.send_replace(seen);
+    }
 }
 
 /// One stream over all namespaces, or over each of those that are watched.
-fn watch_all<K>(hub: &Client, namespaces: &[String]) -> BoxStream<'static, Change<K>>
+fn watch_all<K>(hub: &Client, namespaces: &[String], selector: Option<&str>) -> BoxStream<'static, Change<K>>
 where
     K: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
         + serde::de::DeserializeOwned
@@ -161,44 +321,10 @@ where
         + 'static,
 {
     match namespaces {
-        [] => watch(hub.clone(), None, None).boxed(),
-        [one] => watch(hub.clone(), Some(one), None).boxed(),
-        several => merge(several.iter().map(|namespace| watch(hub.clone(), Some(namespace), None).boxed()).collect()),
-    }
-}
-
-/// Writes what waits, as long as there is time: a status that is lost now is written after the next start.
-async fn drain(statuses: &StatusQueue, deadline: Duration) {
-    let end = Instant::now() + deadline;
-    tracing::info!(waiting = statuses.pending(), "draining");
-    while statuses.pending() > 0 && Instant::now() < end {
-        sleep(Duration::from_millis(20)).await;
-    }
-    tracing::info!(left = statuses.pending(), "drained");
-}
-
-/// Tasks that run as long as the process; dropping this ends them.
-#[derive(Default)]
-struct Roles {
-    tasks: JoinSet<Result<(), OperatorError>>,
-    names: std::collections::HashMap<tokio::task::Id, &'static str>,
-}
-
-impl Roles {
-    fn start(&mut self, name: &'static str, role: impl Future<Output = Result<(), OperatorError>> + Send + 'static) {
-        let role: BoxFuture<'static, _> = role.boxed();
-        let id = self.tasks.spawn(role).id();
-        self.names.insert(id, name);
-    }
-
-    /// Waits for one to end, which is a fault whatever it says.
-    async fn first_end(&mut self) -> OperatorError {
-        let name = |id| self.names.get(&id).copied().unwrap_or("a role");
-        match self.tasks.join_next_with_id().await {
-            Some(Ok((_, Err(error)))) => error,
-            Some(Ok((id, Ok(())))) => OperatorError::Ended(name(id)),
-            Some(Err(error)) => OperatorError::Crashed(name(error.id())),
-            None => OperatorError::Ended("every role"),
+        [] => watch(hub.clone(), None, selector).boxed(),
+        [one] => watch(hub.clone(), Some(one), selector).boxed(),
+        several => {
+            merge(several.iter().map(|namespace| watch(hub.clone(), Some(namespace), selector).boxed()).collect())
         }
     }
 }

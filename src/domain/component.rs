@@ -16,6 +16,8 @@ pub enum ComponentKind {
 }
 
 impl ComponentKind {
+    pub const ALL: [Self; 5] = [Self::Deployment, Self::StatefulSet, Self::DaemonSet, Self::Service, Self::Crd];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Deployment => "Deployment",

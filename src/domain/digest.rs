@@ -24,7 +24,12 @@ impl Digest {
             bytes.extend((field.len() as u64).to_le_bytes());
             bytes.extend(field.as_bytes());
         }
-        Self { target: xxh3_64(target.to_string().as_bytes()), meaning: xxh3_128(&bytes) }
+        Self { target: Self::name(target), meaning: xxh3_128(&bytes) }
+    }
+
+    /// What stands for the name of a target.
+    pub fn name(target: &TargetKey) -> u64 {
+        xxh3_64(target.to_string().as_bytes())
     }
 
     pub fn to_bytes(self) -> [u8; Self::LENGTH] {

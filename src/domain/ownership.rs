@@ -86,6 +86,11 @@ impl Ownership {
         }
     }
 
+    /// Who owns the slot by the newest map that was learned.
+    pub fn owner(&self, slot: Slot) -> Option<&Incarnation> {
+        self.owners.get(&slot).map(|owner| &owner.process)
+    }
+
     /// Forgets a target that is gone.
     pub fn forget(&mut self, target: &TargetKey) {
         self.newest.remove(target);

@@ -57,6 +57,13 @@ impl fmt::Display for Incarnation {
     }
 }
 
+/// The Pod that a token was issued to, as the hub's API server says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodIdentity {
+    pub name: String,
+    pub uid: String,
+}
+
 macro_rules! number {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*

@@ -76,6 +76,9 @@ pub enum ComponentState {
 }
 
 impl ComponentState {
+    pub const ALL: [Self; 6] =
+        [Self::Healthy, Self::Progressing, Self::NotReady, Self::Absent, Self::NotInUse, Self::NotSeen];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Healthy => "Healthy",
@@ -161,6 +164,13 @@ pub struct History {
 }
 
 impl History {
+    /// Of a target that another replica looked after: it ended with `last`.
+    pub fn after(last: TargetVerdict, threshold: u32) -> Self {
+        let given_up = |failure: &Failure| matches!(failure.reason, Reason::Unreachable | Reason::Quarantined);
+        let failures = if matches!(&last.reach, Reach::Failed(failure) if given_up(failure)) { threshold } else { 0 };
+        Self { failures, last: Some(last) }
+    }
+
     /// The verdict after one more round. `tools` are the integrations that concern the target now: each gets a
     /// verdict, whatever happened.
     pub fn conclude(&mut self, tools: &[IntegrationKey], outcome: Outcome, threshold: u32) -> TargetVerdict {

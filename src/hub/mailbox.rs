@@ -78,6 +78,13 @@ impl<K: Ord + Clone, V> Mailbox<K, V> {
         Some((key, value))
     }
 
+    /// Throws away what waits.
+    pub fn clear(&self) {
+        let mut inner = self.lock();
+        inner.letters.clear();
+        inner.order.clear();
+    }
+
     pub fn len(&self) -> usize {
         self.lock().letters.len()
     }

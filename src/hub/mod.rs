@@ -11,7 +11,9 @@ mod member_lease;
 mod prompt_client;
 mod secrets;
 mod slot_label;
+mod stateful_set;
 mod status_writer;
+mod token_review;
 mod watch;
 
 pub use clock::Clock;
@@ -25,5 +27,7 @@ pub use member_lease::{LeaseLost, MemberLeases};
 pub use prompt_client::{PROMPT_TIMEOUT, PromptClient, PromptError};
 pub use secrets::{KubeconfigSecret, SecretError, read_kubeconfig};
 pub use slot_label::label_slot;
+pub use stateful_set::StatefulSets;
 pub use status_writer::{ObjectId, StatusQueue, StatusWrite, WriteOutcome, write_statuses};
+pub use token_review::{ReviewError, review_token};
 pub use watch::{Change, Key, merge, watch};

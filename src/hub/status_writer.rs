@@ -21,10 +21,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::events::{EventSink, Transition};
 use super::mailbox::Mailbox;
+use super::prompt_client::PROMPT_TIMEOUT;
 use crate::api::FIELD_MANAGER;
-
-/// A write that takes longer is given up and tried again.
-const DEADLINE: Duration = Duration::from_secs(5);
 
 /// Writes under way at a time: enough for the rate at tens of milliseconds each.
 const IN_FLIGHT: usize = 8;
@@ -59,6 +57,12 @@ impl StatusQueue {
     pub fn post(&self, id: ObjectId, write: StatusWrite) {
         let urgent = write.urgent;
         self.waiting.post(id, write, urgent);
+    }
+
+    /// Throws away what waits: it was decided in a reign that has ended.
+    pub fn clear(&self) {
+        self.waiting.clear();
+        self.in_flight.store(0, Ordering::Relaxed);
     }
 
     /// Statuses that the hub doesn't have yet.
@@ -108,12 +112,17 @@ impl WriteOutcome {
     }
 }
 
-/// Writes what the queue holds, at most `per_second`, for ever. `done` hears how each write ended.
+/// Pause while nothing may be written.
+const CLOSED: Duration = Duration::from_millis(100);
+
+/// Writes what the queue holds, at most `per_second`, for ever. `may_write` is asked before each; `done` hears how each
+/// ended.
 pub async fn write_statuses(
     client: Client,
     queue: &StatusQueue,
     per_second: u32,
     events: EventSink,
+    may_write: impl Fn() -> bool,
     done: impl Fn(&ObjectId, WriteOutcome),
 ) {
     let gap = Duration::from_secs(1) / per_second.max(1);
@@ -127,6 +136,11 @@ pub async fn write_statuses(
         };
         tokio::select! {
             (id, write) = turn, if writes.len() < IN_FLIGHT => {
+                if !may_write() {
+                    next = Instant::now() + CLOSED;
+                    queue.done(Some((id, write)));
+                    continue;
+                }
                 next = Instant::now() + gap;
                 writes.push(async move { (put(client, &write).await, id, write) });
             }
@@ -158,7 +172,7 @@ async fn put(client: &Client, write: &StatusWrite) -> WriteOutcome {
     object.metadata.uid = uid.clone();
     object.data = serde_json::json!({ "status": write.status });
     let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
-    match timeout(DEADLINE, api.replace_status(name, &params, &object)).await {
+    match timeout(PROMPT_TIMEOUT, api.replace_status(name, &params, &object)).await {
         Ok(Ok(_)) => WriteOutcome::Written,
         Ok(Err(kube::Error::Api(status))) => match status.code {
             404 | 409 => WriteOutcome::Superseded,
@@ -180,7 +194,7 @@ async fn put(client: &Client, write: &StatusWrite) -> WriteOutcome {
             WriteOutcome::Retried
         }
         Err(_) => {
-            tracing::warn!("the hub did not answer a status write within {} s; trying again", DEADLINE.as_secs());
+            tracing::warn!("the hub did not answer a status write within {} s; trying again", PROMPT_TIMEOUT.as_secs());
             WriteOutcome::Retried
         }
     }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use prometheus::{
-    Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder, Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 
 /// Upper bounds in seconds for whatever talks to a cluster.
@@ -57,6 +58,22 @@ metrics! {
     status_writes: IntCounterVec = counters("ksit_status_writes_total", &["kind", "outcome"]);
     /// Statuses that wait to be written.
     status_queue: IntGauge = gauge("ksit_status_queue_depth");
+    /// Term of this replica's reign; 0 while it doesn't lead.
+    coordinator_term: IntGauge = gauge("ksit_coordinator_term");
+    /// Version of the shard map that this replica published last.
+    shard_map_epoch: IntGauge = gauge("ksit_shard_map_epoch");
+    /// Replicas that live, as the coordinator sees it.
+    members: IntGauge = gauge("ksit_members");
+    /// Clusters whose slot has no living owner.
+    targets_orphaned: IntGauge = gauge("ksit_targets_orphaned");
+    /// Clusters that their present owner hasn't looked at in this reign.
+    targets_unobserved: IntGauge = gauge("ksit_targets_unobserved");
+    /// Age of the oldest observation of any cluster.
+    oldest_observation: Gauge = real_gauge("ksit_oldest_observation_seconds");
+    /// What workers said of a cluster, by whether it was believed (accepted, not_the_owner, before_its_time, overtaken).
+    observations: IntCounterVec = counters("ksit_observations_total", &["outcome"]);
+    /// Links to the coordinator that could not be made.
+    links_failed: IntCounter = counter("ksit_report_links_failed_total");
     /// Stored objects whose spec can't be used, by kind; their status says why.
     invalid_objects: IntGaugeVec = gauges("ksit_invalid_objects", &["kind"]);
 }
@@ -101,6 +118,10 @@ fn counters(name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, pr
 
 fn gauge(name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
     IntGauge::new(name, help)
+}
+
+fn real_gauge(name: &str, help: &str) -> Result<Gauge, prometheus::Error> {
+    Gauge::new(name, help)
 }
 
 fn gauges(name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, prometheus::Error> {

@@ -11,6 +11,7 @@ mod kit;
 mod lifecycle;
 mod manifests;
 mod real_installs;
+mod replicas;
 mod round_cost;
 mod takeover;
 mod transport_faults;

@@ -1,11 +1,14 @@
 //! Between the resources and the domain: specs in, statuses out.
 
+mod history;
 mod shard_map;
 mod spec;
 mod status;
 
+pub use history::history;
 pub use shard_map::{shard_map, shard_map_spec};
 pub use spec::{SpecError, integration, target};
 pub use status::{
-    Writer, has_same_meaning_integration, has_same_meaning_target, integration_status, target_clusters, target_status,
+    Writer, digest, has_same_meaning_integration, has_same_meaning_target, integration_status, stored_digest,
+    target_clusters, target_status,
 };

@@ -8,7 +8,8 @@ use crate::api::{
 };
 use crate::domain::aggregate::{Cluster, Counts, Summary};
 use crate::domain::desired::{DesiredIntegration, DesiredTarget};
-use crate::domain::keys::IntegrationKey;
+use crate::domain::digest::Digest;
+use crate::domain::keys::{IntegrationKey, TargetKey};
 use crate::domain::reason::Reason;
 use crate::domain::report::TargetReport;
 use crate::domain::verdict::{ComponentState, Observation, Phase, Reach, TargetVerdict, ToolVerdict, initializing};
@@ -245,10 +246,27 @@ impl Stamp<'_> {
     }
 }
 
+/// What a report means, for comparison with [`stored_digest`].
+pub fn digest(report: &TargetReport, type_of: impl Fn(&IntegrationKey) -> String) -> Digest {
+    let nobody = Writer { term: 0, managed_by: String::new(), now: Timestamp::UNIX_EPOCH };
+    stored_digest(&report.target, &target_status(report, type_of, None, &nobody))
+}
+
+/// What the status of a target means.
+pub fn stored_digest(target: &TargetKey, status: &IntegrationTargetStatus) -> Digest {
+    // A status is made of texts and numbers, which always are JSON.
+    let meaning = serde_json::to_string(&meaning(status)).unwrap_or_default();
+    Digest::of(target, [meaning.as_str()])
+}
+
 /// Whether two statuses tell a user the same. Times, and who reported from what, are no news; an
 /// `observedGeneration` is, because tools wait for it after an edit.
 pub fn has_same_meaning_target(a: &IntegrationTargetStatus, b: &IntegrationTargetStatus) -> bool {
-    let meaning = |status: &IntegrationTargetStatus| IntegrationTargetStatus {
+    meaning(a) == meaning(b)
+}
+
+fn meaning(status: &IntegrationTargetStatus) -> IntegrationTargetStatus {
+    IntegrationTargetStatus {
         conditions: timeless(&status.conditions),
         last_sync_time: None,
         secret_resource_version: None,
@@ -257,8 +275,7 @@ pub fn has_same_meaning_target(a: &IntegrationTargetStatus, b: &IntegrationTarge
         reported_by: None,
         report_epoch: None,
         ..status.clone()
-    };
-    meaning(a) == meaning(b)
+    }
 }
 
 /// As [`has_same_meaning_target`], for Integrations.

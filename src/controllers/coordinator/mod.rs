@@ -1,78 +1,87 @@
-//! The coordinator role: from reports to statuses.
+//! The coordinator role: runs while this replica leads, and ends with the lead.
 //!
 //! ```text
-//! reports ──────────> target's status ─┐
-//! hub: targets ─────> (and stale ones) ├─> Integration's status ─> status queue ─> hub
-//! hub: integrations ───────────────────┘   (at most once a second each)
+//! election ─> claim of the term ─> reign ─┬─ members: Leases ─> shard map
+//!                                         ├─ fleet: reports ─> statuses ─> status queue ─> hub
+//!                                         └─ report service, Events, chores
 //! ```
 //!
 //! An Integration is summed up from the statuses of its targets, not from reports: a coordinator that has just begun
 //! knows from the hub all that its predecessor knew.
 
+mod desk;
+mod exchange;
+mod fleet;
+mod gate;
 mod janitor;
+mod members;
 mod publish;
-mod state;
+mod reign;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::BoxStream;
+use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::api::{Integration, IntegrationTarget};
-use crate::controllers::worker::Reports;
-use crate::hub::{Change, StatusQueue};
-use crate::observability::{Health, Metrics};
+use crate::domain::replica::Term;
+use crate::domain::shard_map::ShardMap;
+use crate::hub::{Change, Clock, StatusQueue};
+use crate::observability::Metrics;
+use crate::reports::Incoming;
 
 pub use janitor::{Chore, Chores, do_chores};
-use state::State;
+pub use reign::{CoordinatorConfig, CoordinatorContext, LeadError, lead};
+
+use exchange::Exchange;
+use fleet::Fleet;
+use members::ReignEnd;
 
 /// How often staleness and the fleet's metrics are looked at.
 const TICK: Duration = Duration::from_secs(2);
 
-pub const NEED_TARGETS: &str = "the coordinator's list of IntegrationTargets";
-pub const NEED_INTEGRATIONS: &str = "the coordinator's list of Integrations";
-
-pub struct CoordinatorContext {
-    pub reports: Arc<Reports>,
-    pub statuses: Arc<StatusQueue>,
-    pub chores: Arc<Chores>,
-    pub health: Arc<Health>,
-    pub metrics: Metrics,
+/// What the fleet's keeper works with.
+struct FleetContext {
+    statuses: Arc<StatusQueue>,
+    chores: Arc<Chores>,
+    exchange: Arc<Exchange>,
+    metrics: Metrics,
+    clock: Clock,
+    began: Instant,
+    term: Term,
     /// This installation, as `managedBy` names it.
-    pub installation: String,
-    /// For Integrations that give no interval.
-    pub interval: Duration,
+    installation: String,
+    /// Time between rounds of targets whose Integrations give no interval; also between heartbeats.
+    round: Duration,
 }
 
-/// Keeps statuses as reports and specs say. Ends only if a watch does.
-pub async fn run(
-    context: CoordinatorContext,
-    mut targets: BoxStream<'static, Change<IntegrationTarget>>,
-    mut integrations: BoxStream<'static, Change<Integration>>,
-) {
-    context.health.need(NEED_TARGETS);
-    context.health.need(NEED_INTEGRATIONS);
-    let reports = context.reports.clone();
-    let mut state = State::new(context);
+/// What comes in from outside.
+struct Sources {
+    targets: BoxStream<'static, Change<IntegrationTarget>>,
+    integrations: BoxStream<'static, Change<Integration>>,
+    messages: mpsc::Receiver<Incoming>,
+    maps: mpsc::Receiver<ShardMap>,
+}
+
+/// Keeps statuses as reports and specs say, until the reign ends. `None` if a watch ended.
+async fn keep_fleet(mut fleet: Fleet, mut sources: Sources) -> Option<ReignEnd> {
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        let due = state.next_due();
+        let due = fleet.next_due();
         tokio::select! {
-            change = targets.next() => match change {
-                Some(change) => state.on_target(change),
-                None => return,
-            },
-            change = integrations.next() => match change {
-                Some(change) => state.on_integration(change),
-                None => return,
-            },
-            // Until both are listed, a report could only be judged against half of what is there.
-            (_, report) = reports.take(), if state.is_listed() => state.on_report(report),
-            () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => state.summarize_due(),
-            _ = ticks.tick(), if state.is_listed() => state.on_tick(),
+            change = sources.targets.next() => fleet.on_target(change?),
+            change = sources.integrations.next() => fleet.on_integration(change?),
+            Some(map) = sources.maps.recv() => fleet.on_map(&map),
+            Some(incoming) = sources.messages.recv() => fleet.on_message(incoming),
+            () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => fleet.summarize_due(),
+            _ = ticks.tick() => fleet.on_tick(),
+        }
+        if let Some(term) = fleet.outranked_by() {
+            return Some(ReignEnd::TermTooLow(term));
         }
     }
 }

@@ -30,6 +30,12 @@ impl Assignment {
         self.integrations.iter().map(|integration| integration.key.clone()).collect()
     }
 
+    /// The type of one of its integrations.
+    pub fn type_of(&self, key: &IntegrationKey) -> String {
+        let found = self.integrations.iter().find(|integration| integration.key == *key);
+        found.map(|integration| integration.type_name.clone()).unwrap_or_default()
+    }
+
     pub fn components(&self) -> impl Iterator<Item = &Component> {
         self.integrations.iter().filter_map(|integration| integration.components.as_ref().ok()).flatten()
     }

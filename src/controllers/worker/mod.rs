@@ -2,6 +2,7 @@
 
 mod assignment;
 mod budget;
+mod reporter;
 mod round;
 mod target_task;
 
@@ -10,15 +11,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
-use futures::stream::BoxStream;
+use futures::stream::{self, BoxStream};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
-use crate::api::{Integration, IntegrationTarget, convert};
+use crate::api::{Integration, IntegrationTarget, SLOT_LABEL, convert};
 use crate::domain::desired::{DesiredIntegration, DesiredTarget};
+use crate::domain::digest::Digest;
 use crate::domain::keys::{IntegrationKey, TargetKey};
-use crate::domain::replica::ReplicaName;
+use crate::domain::replica::{Epoch, ReplicaName};
 use crate::domain::report::TargetReport;
+use crate::domain::slot::{Slot, SlotSet};
+use crate::domain::verdict::History;
 use crate::hub::{Change, Mailbox};
 use crate::observability::{Health, Metrics};
 use crate::targets::ClusterManager;
@@ -26,9 +30,27 @@ use crate::targets::kubeconfig::Policy;
 
 pub use assignment::Assignment;
 pub use budget::Budget;
+pub use reporter::{ReporterContext, report};
 
-/// Reports that the coordinator has not read yet: the newest of each target.
-pub type Reports = Mailbox<TargetKey, TargetReport>;
+/// What the reporter has not taken up yet: the newest of each target.
+pub type Reports = Mailbox<TargetKey, Saying>;
+
+/// What is to be said of a target.
+#[derive(Debug)]
+pub enum Saying {
+    /// A round was concluded: its report, and what that means.
+    Concluded(Box<(TargetReport, Digest)>),
+    /// It isn't this replica's any more.
+    Gone,
+}
+
+/// The part of the fleet that this replica looks after.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shard {
+    pub slots: SlotSet,
+    /// Of the map that says so. 0: no map has been seen yet.
+    pub epoch: Epoch,
+}
 
 /// What every round needs.
 pub struct WorkerContext {
@@ -51,15 +73,22 @@ pub struct WorkerSettings {
     pub failure_threshold: u32,
 }
 
-pub const NEED_TARGETS: &str = "the worker's list of IntegrationTargets";
-pub const NEED_INTEGRATIONS: &str = "the worker's list of Integrations";
+pub const NEED_SHARD: &str = "its part of the shard map";
+pub const NEED_TARGETS: &str = "the list of its IntegrationTargets";
+pub const NEED_INTEGRATIONS: &str = "the list of Integrations";
 
-/// Follows targets and integrations on the hub and keeps a task for each target. Ends only if a watch does.
+/// Watches the targets with labels as a selector wants them; all without one.
+pub type WatchTargets = Box<dyn Fn(Option<&str>) -> BoxStream<'static, Change<IntegrationTarget>> + Send + Sync>;
+
+/// Follows the shard, its targets and all integrations on the hub, and keeps a task for each target. Ends only if a
+/// watch does.
 pub async fn run(
     context: Arc<WorkerContext>,
-    mut targets: BoxStream<'static, Change<IntegrationTarget>>,
+    mut shard: watch::Receiver<Shard>,
+    watch_targets: WatchTargets,
     mut integrations: BoxStream<'static, Change<Integration>>,
 ) {
+    context.health.need(NEED_SHARD);
     context.health.need(NEED_TARGETS);
     context.health.need(NEED_INTEGRATIONS);
     let mut worker = Worker {
@@ -68,9 +97,21 @@ pub async fn run(
         integrations: BTreeMap::new(),
         tasks: JoinSet::new(),
         listed: (false, false),
+        slots: SlotSet::default(),
     };
+    let mut targets = stream::pending().boxed();
+    shard.mark_changed();
     loop {
         tokio::select! {
+            changed = shard.changed() => {
+                let now = shard.borrow_and_update().clone();
+                if changed.is_err() {
+                    return;
+                }
+                if now.epoch != Epoch::default() && worker.takes(now.slots) {
+                    targets = worker.targets_to_watch(&watch_targets);
+                }
+            },
             change = targets.next() => match change {
                 Some(change) => worker.on_target(change),
                 None => return,
@@ -92,14 +133,44 @@ struct Worker {
     /// Targets, integrations: before both have been listed no task starts, or the first round of each would look at
     /// nothing.
     listed: (bool, bool),
+    slots: SlotSet,
 }
 
 struct Owned {
     desired: Arc<DesiredTarget>,
+    /// What the status says of earlier rounds.
+    history: History,
     task: Option<(watch::Sender<Assignment>, AbortHandle)>,
 }
 
 impl Worker {
+    /// Looks after `slots` from now on. False if that is what it did already.
+    fn takes(&mut self, slots: SlotSet) -> bool {
+        let is_first = self.context.health.missing().contains(&NEED_SHARD);
+        self.context.health.has(NEED_SHARD);
+        let gained = slots.difference(&self.slots).len();
+        let lost: Vec<TargetKey> = self.targets.keys().filter(|key| !slots.contains(Slot::of(key))).cloned().collect();
+        if slots == self.slots && !is_first {
+            return false;
+        }
+        tracing::info!(slots = slots.len(), gained, targets_lost = lost.len(), "the shard changed");
+        self.slots = slots;
+        lost.iter().for_each(|key| self.drop_target(key));
+        true
+    }
+
+    fn targets_to_watch(&mut self, watch_targets: &WatchTargets) -> BoxStream<'static, Change<IntegrationTarget>> {
+        if self.slots.is_empty() {
+            self.on_target(Change::Listed(Default::default()));
+            return stream::pending().boxed();
+        }
+        if self.slots.is_all() {
+            return watch_targets(None);
+        }
+        let slots: Vec<String> = self.slots.iter().map(|slot| slot.to_string()).collect();
+        watch_targets(Some(&format!("{SLOT_LABEL} in ({})", slots.join(","))))
+    }
+
     fn on_target(&mut self, change: Change<IntegrationTarget>) {
         match change {
             Change::Applied(object) => self.apply_target(&object),
@@ -130,12 +201,17 @@ impl Worker {
             }
         };
         let key = desired.key.clone();
+        // A label that is wrong, or a watch of slots that were lost meanwhile.
+        if !self.slots.contains(Slot::of(&key)) {
+            return;
+        }
         match self.targets.get_mut(&key) {
             // Its own status changed, nothing that a round would do otherwise.
             Some(owned) if owned.desired == desired => return,
             Some(owned) => owned.desired = desired,
             None => {
-                self.targets.insert(key.clone(), Owned { desired, task: None });
+                let history = convert::history(&key, object.status.as_ref(), self.context.settings.failure_threshold);
+                self.targets.insert(key.clone(), Owned { desired, history, task: None });
             }
         }
         self.assign(&key);
@@ -146,6 +222,7 @@ impl Worker {
             task.abort();
         }
         self.context.clusters.forget(key);
+        self.context.reports.post(key.clone(), Saying::Gone, false);
     }
 
     fn on_integration(&mut self, change: Change<Integration>) {
@@ -192,7 +269,7 @@ impl Worker {
             }
             None => {
                 let (sender, receiver) = watch::channel(assignment);
-                let task = self.tasks.spawn(target_task::run(self.context.clone(), receiver));
+                let task = self.tasks.spawn(target_task::run(self.context.clone(), receiver, owned.history.clone()));
                 owned.task = Some((sender, task));
             }
         }

@@ -10,7 +10,8 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::round::{self, Access, HubUnavailable, RoundResult};
-use super::{Assignment, WorkerContext};
+use super::{Assignment, Saying, WorkerContext};
+use crate::api::convert;
 use crate::domain::backoff::{MAX_BACKOFF, next_round};
 use crate::domain::reason::{Failure, Reason};
 use crate::domain::replica::Epoch;
@@ -23,9 +24,10 @@ const CONTROLLER: &str = "integrationtarget";
 /// Panics in a row after which a target is left alone for longer.
 const QUARANTINE_AFTER: u32 = 3;
 
-/// Runs until it is aborted, or until the worker drops its side of `assignments`.
-pub(super) async fn run(context: Arc<WorkerContext>, mut assignments: watch::Receiver<Assignment>) {
-    let mut task = Task { context, history: History::default(), access: None, panics: 0 };
+/// Runs until it is aborted, or until the worker drops its side of `assignments`. `history` is what the status says of
+/// earlier rounds, by whomever.
+pub(super) async fn run(context: Arc<WorkerContext>, mut assignments: watch::Receiver<Assignment>, history: History) {
+    let mut task = Task { context, history, access: None, panics: 0 };
     loop {
         let assignment = assignments.borrow_and_update().clone();
         let wait = task.step(&assignment).await;
@@ -130,8 +132,9 @@ impl Task {
 
     fn report(&self, assignment: &Assignment, verdict: TargetVerdict, next: Duration) {
         let urgent = verdict.phase() == Phase::Failed;
+        let key = assignment.target.key.clone();
         let report = TargetReport {
-            target: assignment.target.key.clone(),
+            target: key.clone(),
             verdict,
             generation: assignment.target.generation,
             secret_version: self.access.as_ref().map(|access| access.secret_version.clone()),
@@ -140,7 +143,8 @@ impl Task {
             epoch: Epoch(0),
             next,
         };
-        self.context.reports.post(report.target.clone(), report, urgent);
+        let digest = convert::digest(&report, |tool| assignment.type_of(tool));
+        self.context.reports.post(key, Saying::Concluded(Box::new((report, digest))), urgent);
     }
 }
 

@@ -40,12 +40,15 @@ impl World {
     pub async fn start_operator(&mut self, flags: &[&str]) {
         let hub = super::hub().await.kubeconfig_path().display().to_string();
         let namespace = format!("--watch-namespaces={}", self.namespace);
+        let own = format!("--namespace={}", self.namespace);
         let usual = [
             "operator",
             "--kubeconfig",
             &hub,
             &namespace,
             "--replica=ksit-0",
+            &own,
+            "--report-bind-address=127.0.0.1:0",
             "--interval=1s",
             "--round-timeout=2s",
             "--allow-loopback-targets",

@@ -1,14 +1,16 @@
-//! What the coordinator knows, and what it makes of a change.
+//! What the coordinator knows of the fleet, and what it makes of a change on the hub.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::ResourceExt;
 use tokio::time::Instant;
 
+use super::desk::Desk;
 use super::publish::{integration_write, target_write};
-use super::{Chore, CoordinatorContext, NEED_INTEGRATIONS, NEED_TARGETS};
+use super::{Chore, FleetContext};
 use crate::api::convert::{self, SpecError, Writer};
 use crate::api::{
     Integration, IntegrationStatus, IntegrationTarget, IntegrationTargetStatus, LEGACY_FINALIZER, SLOT_LABEL,
@@ -17,7 +19,7 @@ use crate::domain::aggregate::{Counts, Summary, summarize};
 use crate::domain::desired::{DesiredIntegration, DesiredTarget, effective_interval};
 use crate::domain::keys::{IntegrationKey, TargetKey};
 use crate::domain::reason::{Failure, Reason};
-use crate::domain::replica::{Epoch, ReplicaName};
+use crate::domain::replica::{Epoch, Incarnation, ReplicaName};
 use crate::domain::report::TargetReport;
 use crate::domain::slot::Slot;
 use crate::domain::verdict::{Phase, Reach, TargetVerdict, ToolVerdict};
@@ -30,22 +32,27 @@ const SUMMARY_GAP: Duration = Duration::from_secs(1);
 /// A target is stale when nobody has reported for this many of its intervals.
 const STALE_AFTER: u32 = 3;
 
-pub(super) struct State {
-    context: CoordinatorContext,
-    targets: BTreeMap<TargetKey, Target>,
+pub(super) struct Fleet {
+    pub(super) context: FleetContext,
+    pub(super) targets: BTreeMap<TargetKey, Target>,
     integrations: BTreeMap<IntegrationKey, Tool>,
-    listed: (bool, bool),
+    /// Who reported what, and who may.
+    pub(super) desk: Desk,
+    /// That any status carries.
+    highest_term: Option<i64>,
 }
 
-struct Target {
+pub(super) struct Target {
     object: Box<IntegrationTarget>,
-    desired: Result<DesiredTarget, SpecError>,
+    pub(super) desired: Result<DesiredTarget, SpecError>,
     /// What stands on the hub, or is on its way there.
-    status: Option<IntegrationTargetStatus>,
+    pub(super) status: Option<IntegrationTargetStatus>,
     /// The newest, unless something has overtaken it. The hub is brought back to it whenever it says otherwise.
     report: Option<TargetReport>,
+    /// Whose observation was accepted last in this reign, and when.
+    pub(super) observed: Option<(Arc<Incarnation>, Instant)>,
     /// When a report is overdue; from the first sight on.
-    stale_at: Instant,
+    pub(super) stale_at: Instant,
 }
 
 struct Tool {
@@ -57,17 +64,19 @@ struct Tool {
     last: Option<Instant>,
 }
 
-impl State {
-    pub(super) fn new(context: CoordinatorContext) -> Self {
-        Self { context, targets: BTreeMap::new(), integrations: BTreeMap::new(), listed: (false, false) }
-    }
-
-    pub(super) fn is_listed(&self) -> bool {
-        self.listed == (true, true)
+impl Fleet {
+    pub(super) fn new(context: FleetContext) -> Self {
+        Self {
+            context,
+            targets: BTreeMap::new(),
+            integrations: BTreeMap::new(),
+            desk: Desk::default(),
+            highest_term: None,
+        }
     }
 
     pub(super) fn next_due(&self) -> Option<Instant> {
-        if self.is_listed() { self.integrations.values().filter_map(|tool| tool.due).min() } else { None }
+        self.integrations.values().filter_map(|tool| tool.due).min()
     }
 
     pub(super) fn on_target(&mut self, change: Change<IntegrationTarget>) {
@@ -78,8 +87,7 @@ impl State {
                 let is_gone = |key: &&TargetKey| !keys.contains(&(key.namespace().to_owned(), key.name().to_owned()));
                 let gone: Vec<TargetKey> = self.targets.keys().filter(is_gone).cloned().collect();
                 gone.iter().for_each(|key| self.drop_target(key));
-                self.listed.0 = true;
-                self.context.health.has(NEED_TARGETS);
+                self.weigh();
             }
         }
     }
@@ -90,20 +98,30 @@ impl State {
             TargetKey::new(metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default());
         let desired = convert::target(&object);
         let former = self.targets.remove(&key);
-        let changed = former.as_ref().is_none_or(|former| former.desired != desired || former.status != object.status);
-        let (stale_at, report) = match former {
-            Some(former) => (former.stale_at, former.report),
-            None => (Instant::now() + self.patience(desired.as_ref().ok(), None), None),
+        let is_new = former.is_none();
+        let spoilt = former.as_ref().is_some_and(|former| former.status != object.status);
+        let changed = spoilt || former.as_ref().is_none_or(|former| former.desired != desired);
+        let (stale_at, report, observed) = match former {
+            Some(former) => (former.stale_at, former.report, former.observed),
+            None => (Instant::now() + self.patience(desired.as_ref().ok(), None), None, None),
         };
         if object.labels().get(SLOT_LABEL).map(String::as_str) != Some(Slot::of(&key).to_string().as_str()) {
             self.context.chores.offer(Chore::LabelSlot(object.clone()));
         }
         let status = object.status.clone();
+        self.highest_term = self.highest_term.max(status.as_ref().and_then(|status| status.coordinator_term));
         let broken = desired.as_ref().err().map(|error| Failure::new(Reason::InvalidObject, error.to_string()));
-        self.targets.insert(key.clone(), Target { object, desired, status, report: report.clone(), stale_at });
+        self.targets
+            .insert(key.clone(), Target { object, desired, status, report: report.clone(), observed, stale_at });
+        if is_new {
+            self.desk.name(&key);
+            self.ask_owner(&key);
+        }
         match (broken, report) {
             (Some(failure), _) => self.overrule(&key, &Reach::Failed(failure)),
             (None, Some(report)) => self.publish_target(&key, &report.verdict.clone(), Some(report)),
+            // Somebody else wrote it, and only its owner knows what is true.
+            (None, None) if spoilt => self.ask_owner(&key),
             (None, None) => {}
         }
         if changed {
@@ -113,6 +131,7 @@ impl State {
 
     fn drop_target(&mut self, key: &TargetKey) {
         if self.targets.remove(key).is_some() {
+            self.desk.forget(key);
             self.mark_namespace(key.namespace());
         }
     }
@@ -126,6 +145,7 @@ impl State {
                 let desired = convert::integration(&object);
                 let key = desired.key.clone();
                 let status = object.status.clone();
+                self.highest_term = self.highest_term.max(status.as_ref().and_then(|status| status.coordinator_term));
                 let last = self.integrations.remove(&key).and_then(|former| former.last);
                 self.integrations.insert(key.clone(), Tool { object, desired, status, due: None, last });
                 self.mark(&key);
@@ -136,8 +156,6 @@ impl State {
                     |key: &&IntegrationKey| !keys.contains(&(key.namespace().to_owned(), key.name().to_owned()));
                 let gone: Vec<IntegrationKey> = self.integrations.keys().filter(is_gone).cloned().collect();
                 gone.iter().for_each(|key| self.drop_integration(key));
-                self.listed.1 = true;
-                self.context.health.has(NEED_INTEGRATIONS);
             }
         }
     }
@@ -194,16 +212,19 @@ impl State {
             self.context.metrics.invalid_objects.with_label_values(&[kind]).set(count);
         }
         self.context.metrics.status_queue.set(i64::try_from(self.context.statuses.pending()).unwrap_or(i64::MAX));
+        self.weigh();
+        self.ask_again();
+        self.measure_freshness();
     }
 
     /// How long a target may go without a report.
-    fn patience(&self, target: Option<&DesiredTarget>, next: Option<Duration>) -> Duration {
+    pub(super) fn patience(&self, target: Option<&DesiredTarget>, next: Option<Duration>) -> Duration {
         let concerned = self.integrations.values().map(|tool| &tool.desired);
         let interval = match target {
-            Some(target) => effective_interval(concerned.filter(|tool| tool.concerns(target)), self.context.interval),
-            None => self.context.interval,
+            Some(target) => effective_interval(concerned.filter(|tool| tool.concerns(target)), self.context.round),
+            None => self.context.round,
         };
-        STALE_AFTER * interval.max(next.unwrap_or_default())
+        STALE_AFTER * interval.max(next.unwrap_or_default()).max(self.context.round)
     }
 
     /// Says `reach` of the target, whatever was reported.
@@ -345,14 +366,12 @@ impl State {
         metrics.integration_healthy.with_label_values(&labels).set(i64::from(summary.phase == Phase::Running));
     }
 
-    /// The reign is the highest that any status knows: with one replica there is nobody to outrank.
+    /// A term above this reign's that stands on an object: every write of ours would be refused.
+    pub(super) fn outranked_by(&self) -> Option<i64> {
+        self.highest_term.filter(|term| *term > self.context.term.0)
+    }
+
     fn writer(&self) -> Writer {
-        let of_targets = self.targets.values().filter_map(|target| target.status.as_ref()?.coordinator_term);
-        let of_tools = self.integrations.values().filter_map(|tool| tool.status.as_ref()?.coordinator_term);
-        Writer {
-            term: of_targets.chain(of_tools).max().unwrap_or(1),
-            managed_by: self.context.installation.clone(),
-            now: Timestamp::now(),
-        }
+        Writer { term: self.context.term.0, managed_by: self.context.installation.clone(), now: Timestamp::now() }
     }
 }

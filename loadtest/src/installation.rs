@@ -1,0 +1,185 @@
+//! An installation of ksit with several replicas, each a process of its own.
+//!
+//! What a cluster would have is there: ServiceAccount, Role, the fence, a StatefulSet object that nobody runs, and for
+//! each replica a Pod object with tokens bound to it. So a replica has the rights and the proofs that it has in a Pod.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
+use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
+use kube::core::GroupVersionKind;
+use kube::{Client, ResourceExt};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::kubeconfig::{Credential, kubeconfig};
+use crate::{ControlPlane, Process};
+
+type InstallError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What the manifests of `deploy/` are written for.
+const DEPLOYED_NAMESPACE: &str = "ksit-system";
+const MANIFESTS: [&str; 2] = [include_str!("../../deploy/rbac.yaml"), include_str!("../../deploy/fence.yaml")];
+
+/// Name of the StatefulSet, the ServiceAccount and the ShardMap.
+const NAME: &str = "ksit";
+
+/// Replicas over one hub. They end when this is dropped.
+pub struct Installation {
+    ksit: PathBuf,
+    namespace: String,
+    hub_url: String,
+    hub_ca: String,
+    client: Client,
+    flags: Vec<String>,
+    replicas: BTreeMap<u32, Process>,
+    dir: TempDir,
+}
+
+impl Installation {
+    /// Applies the manifests of `deploy/` to `namespace`, which must be there. `flags` go to every replica.
+    pub async fn new(hub: &ControlPlane, ksit: &Path, namespace: &str, flags: &[&str]) -> Result<Self, InstallError> {
+        let client = hub.client().await?;
+        for manifest in MANIFESTS {
+            for object in serde_saphyr::from_multiple::<Value>(&manifest.replace(DEPLOYED_NAMESPACE, namespace))? {
+                apply(&client, object).await?;
+            }
+        }
+        let installation = Self {
+            ksit: ksit.to_owned(),
+            namespace: namespace.to_owned(),
+            hub_url: hub.url(),
+            hub_ca: hub.ca_pem().to_owned(),
+            client,
+            flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
+            replicas: BTreeMap::new(),
+            dir: tempfile::tempdir()?,
+        };
+        Ok(installation)
+    }
+
+    /// Sets `replicas` of the StatefulSet. Starts and ends nothing.
+    pub async fn want(&self, replicas: u32) -> Result<(), InstallError> {
+        let labels = json!({ "app": NAME });
+        let set = json!({ "apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": { "name": NAME },
+            "spec": { "replicas": replicas, "serviceName": NAME, "selector": { "matchLabels": labels },
+                "template": { "metadata": { "labels": labels },
+                    "spec": { "containers": [{ "name": NAME, "image": NAME }] } } } });
+        let sets: Api<StatefulSet> = Api::namespaced(self.client.clone(), &self.namespace);
+        sets.patch(NAME, &params(), &Patch::Apply(set)).await?;
+        Ok(())
+    }
+
+    /// Starts the replica `ksit-ORDINAL` as a new Pod.
+    pub async fn start(&mut self, ordinal: u32) -> Result<(), InstallError> {
+        let name = format!("{NAME}-{ordinal}");
+        self.replicas.remove(&ordinal);
+        let uid = self.new_pod(&name).await?;
+        let hub_token = self.token(&name, &uid, None).await?;
+        let report_token = self.token(&name, &uid, Some("reports.ksit.io")).await?;
+        let file = |suffix: &str| self.dir.path().join(format!("{name}.{suffix}"));
+        let credential = Credential::Token(&hub_token);
+        std::fs::write(file("kubeconfig"), kubeconfig("hub", &self.hub_url, &self.hub_ca, credential))?;
+        std::fs::write(file("token"), report_token)?;
+        let mut args: Vec<String> = vec![
+            "operator".to_owned(),
+            format!("--kubeconfig={}", file("kubeconfig").display()),
+            format!("--replica={name}"),
+            format!("--pod-uid={uid}"),
+            format!("--namespace={}", self.namespace),
+            format!("--watch-namespaces={}", self.namespace),
+            format!("--report-token-file={}", file("token").display()),
+        ];
+        args.extend(
+            ["--report-bind-address=127.0.0.1:0", "--metrics-bind-address=127.0.0.1:0", "--allow-loopback-targets"]
+                .map(str::to_owned),
+        );
+        args.extend(self.flags.iter().cloned());
+        let process = Process::start(&name, &self.ksit, &args, &[], &file("log"), None)?;
+        self.replicas.insert(ordinal, process);
+        Ok(())
+    }
+
+    /// Ends a replica at once, as a machine that loses power does.
+    pub fn kill(&mut self, ordinal: u32) {
+        self.replicas.remove(&ordinal);
+    }
+
+    /// Takes a replica out, for whoever wants to end it otherwise.
+    pub fn take(&mut self, ordinal: u32) -> Option<Process> {
+        self.replicas.remove(&ordinal)
+    }
+
+    pub fn replica(&self, ordinal: u32) -> Option<&Process> {
+        self.replicas.get(&ordinal)
+    }
+
+    /// Err if one has ended that should run.
+    pub fn check(&mut self) -> Result<(), InstallError> {
+        self.replicas.values_mut().try_for_each(|replica| replica.check().map_err(InstallError::from))
+    }
+
+    pub fn log(&self, ordinal: u32) -> String {
+        std::fs::read_to_string(self.dir.path().join(format!("{NAME}-{ordinal}.log"))).unwrap_or_default()
+    }
+
+    async fn new_pod(&self, name: &str) -> Result<String, InstallError> {
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &self.namespace);
+        match pods.delete(name, &DeleteParams::default().grace_period(0)).await {
+            Ok(_) => {}
+            Err(kube::Error::Api(status)) if status.code == 404 => {}
+            Err(error) => return Err(error.into()),
+        }
+        let pod: Pod = serde_json::from_value(json!({ "apiVersion": "v1", "kind": "Pod",
+            "metadata": { "name": name, "labels": { "app": NAME } },
+            "spec": { "serviceAccountName": NAME, "containers": [{ "name": NAME, "image": NAME }] } }))?;
+        Ok(pods.create(&PostParams::default(), &pod).await?.uid().unwrap_or_default())
+    }
+
+    /// A token bound to the Pod; of the API server's own audience, if none is given.
+    async fn token(&self, pod: &str, uid: &str, audience: Option<&str>) -> Result<String, InstallError> {
+        let bound = BoundObjectReference {
+            api_version: Some("v1".to_owned()),
+            kind: Some("Pod".to_owned()),
+            name: Some(pod.to_owned()),
+            uid: Some(uid.to_owned()),
+        };
+        let request = TokenRequest {
+            spec: Some(TokenRequestSpec {
+                audiences: audience.map(|audience| vec![audience.to_owned()]),
+                bound_object_ref: Some(bound),
+                ..TokenRequestSpec::default()
+            }),
+            ..TokenRequest::default()
+        };
+        let accounts: Api<ServiceAccount> = Api::namespaced(self.client.clone(), &self.namespace);
+        let issued = accounts.create_token_request(NAME, &PostParams::default(), &request).await?;
+        Ok(issued.status.and_then(|status| status.token).unwrap_or_default())
+    }
+}
+
+async fn apply(client: &Client, object: Value) -> Result<(), InstallError> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let (group, version) = match text(&object["apiVersion"]).split_once('/') {
+        Some((group, version)) => (group.to_owned(), version.to_owned()),
+        None => (String::new(), text(&object["apiVersion"])),
+    };
+    let kind = text(&object["kind"]);
+    let mut resource = ApiResource::from_gvk(&GroupVersionKind::gvk(&group, &version, &kind));
+    if kind.ends_with("Policy") {
+        resource.plural = format!("{}ies", kind.to_lowercase().trim_end_matches('y'));
+    }
+    let api: Api<DynamicObject> = match object["metadata"]["namespace"].as_str() {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
+        None => Api::all_with(client.clone(), &resource),
+    };
+    api.patch(&text(&object["metadata"]["name"]), &params(), &Patch::Apply(object)).await?;
+    Ok(())
+}
+
+fn params() -> PatchParams {
+    PatchParams::apply("loadtest").force()
+}

@@ -1,0 +1,48 @@
+//! What a status says of earlier rounds, for the replica that takes a target over.
+
+use crate::api::{ComponentStatus, IntegrationResult, IntegrationTargetStatus};
+use crate::domain::component::ComponentKind;
+use crate::domain::keys::{IntegrationKey, TargetKey};
+use crate::domain::reason::{Failure, Reason};
+use crate::domain::verdict::{ComponentState, History, Observation, Phase, Reach, TargetVerdict, ToolVerdict};
+
+/// The history that ends with what `status` says; none where that isn't a conclusion, or can't be read.
+pub fn history(target: &TargetKey, status: Option<&IntegrationTargetStatus>, threshold: u32) -> History {
+    status
+        .and_then(|status| verdict(target, status))
+        .map_or_else(History::default, |last| History::after(last, threshold))
+}
+
+fn verdict(target: &TargetKey, status: &IntegrationTargetStatus) -> Option<TargetVerdict> {
+    let reachable = status.conditions.iter().find(|condition| condition.type_ == "Reachable")?;
+    let reach = match (reachable.status.as_str(), Reason::parse(&reachable.reason)?) {
+        ("True", Reason::Connected) => Reach::Connected,
+        ("False", reason) => Reach::Failed(Failure::new(reason, reachable.message.clone())),
+        _ => return None,
+    };
+    let tool = |result: &IntegrationResult| {
+        Some((IntegrationKey::new(target.namespace(), result.name.as_str()), tool_verdict(result)?))
+    };
+    Some(TargetVerdict { reach, tools: status.integrations.iter().map(tool).collect::<Option<_>>()? })
+}
+
+fn tool_verdict(result: &IntegrationResult) -> Option<ToolVerdict> {
+    Some(ToolVerdict {
+        phase: Phase::parse(&result.phase)?,
+        reason: Reason::parse(&result.reason)?,
+        message: result.message.clone().unwrap_or_default(),
+        observations: result.components.iter().map(observation).collect::<Option<_>>()?,
+    })
+}
+
+fn observation(seen: &ComponentStatus) -> Option<Observation> {
+    Some(Observation {
+        kind: ComponentKind::ALL.into_iter().find(|kind| kind.as_str() == seen.kind)?,
+        namespace: seen.namespace.clone().unwrap_or_default(),
+        name: seen.name.clone(),
+        state: ComponentState::ALL.into_iter().find(|state| state.as_str() == seen.state)?,
+        ready: seen.ready,
+        desired: seen.desired,
+        message: seen.message.clone(),
+    })
+}

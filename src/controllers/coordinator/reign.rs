@@ -1,0 +1,330 @@
+//! One reign after the other: waits for the lead, claims the term, runs the role, ends it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use kube::Client;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+use super::exchange::Exchange;
+use super::fleet::Fleet;
+use super::gate::Gate;
+use super::members::{Members, MembersContext, ReignEnd};
+use super::{Chores, FleetContext, Sources, do_chores, keep_fleet};
+use crate::api::{Integration, IntegrationTarget};
+use crate::domain::claim::next_term;
+use crate::domain::member::Timing;
+use crate::domain::replica::{Epoch, Incarnation, Term};
+use crate::domain::shard_map::{Contact, PublishedMap, ShardMap};
+use crate::hub::{
+    Change, EventSink, LeaseBoard, MapStore, MemberLeases, PromptError, ReviewError, Seat, StatefulSets, StatusQueue,
+    StoredMap, WriteOutcome, publish_events, review_token, write_statuses,
+};
+use crate::observability::Metrics;
+use crate::reports::{AUDIENCE, AuthError, Authenticator, Incoming, TermCertificate, serve};
+
+const AFTER_A_FAILURE: Duration = Duration::from_secs(1);
+
+/// Messages of workers that wait to be read. More wait in the workers, where the newest wins.
+const MESSAGES: usize = 256;
+
+#[derive(Clone, Debug)]
+pub struct CoordinatorConfig {
+    pub installation: String,
+    pub timing: Timing,
+    pub status_writes_per_second: u32,
+    /// Where reports are taken.
+    pub report_bind_address: std::net::SocketAddr,
+    /// How others reach that: a host; the bound one by default.
+    pub report_host: Option<String>,
+}
+
+/// What every reign needs.
+pub struct CoordinatorContext {
+    pub me: Incarnation,
+    pub config: CoordinatorConfig,
+    pub hub: Client,
+    pub seat: Arc<Seat>,
+    pub board: Arc<LeaseBoard>,
+    pub leases: MemberLeases,
+    pub store: MapStore,
+    pub stateful_set: StatefulSets,
+    /// The map as the watch shows it.
+    pub map: watch::Receiver<Option<StoredMap>>,
+    /// Open while this replica leads: the way of its own reports.
+    pub door: watch::Sender<Option<mpsc::Sender<Incoming>>>,
+    pub statuses: Arc<StatusQueue>,
+    pub metrics: Metrics,
+    pub watch_targets: Box<dyn Fn() -> BoxStream<'static, Change<IntegrationTarget>> + Send + Sync>,
+    pub watch_integrations: Box<dyn Fn() -> BoxStream<'static, Change<Integration>> + Send + Sync>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum LeadError {
+    #[error("--report-bind-address: can't listen on {address}: {source}")]
+    Bind { address: std::net::SocketAddr, source: std::io::Error },
+    #[error("a certificate for the report service can't be made: {0}")]
+    Certificate(String),
+    #[error("{0} ended while this replica led")]
+    Ended(&'static str),
+    #[error("{0} crashed while this replica led")]
+    Crashed(&'static str),
+}
+
+/// For ever: an error ends the process.
+pub async fn lead(context: CoordinatorContext) -> LeadError {
+    let mut leading = context.seat.leading.subscribe();
+    loop {
+        // The election ends only with the process.
+        if leading.wait_for(Option::is_some).await.is_err() {
+            return LeadError::Ended("the election");
+        }
+        let mut tasks = JoinSet::new();
+        let reigning = Reigning::begin(&context);
+        let end = tokio::select! {
+            end = reign(&context, &mut tasks) => Some(end),
+            _ = leading.wait_for(Option::is_none) => None,
+        };
+        tasks.shutdown().await;
+        drop(reigning);
+        match end {
+            None => tracing::info!("this replica leads no more"),
+            Some(Err(error)) => return error,
+            Some(Ok(end @ ReignEnd::CutOff)) => {
+                tracing::warn!(%end, "giving up the lead");
+                context.seat.resigns.notify_one();
+                let _ = leading.wait_for(Option::is_none).await;
+            }
+            Some(Ok(end)) => {
+                tracing::warn!(%end, "claiming a new term, if this replica still leads");
+                sleep(AFTER_A_FAILURE).await;
+            }
+        }
+    }
+}
+
+/// The election waits for its end before it gives the Lease away.
+struct Reigning<'a>(&'a CoordinatorContext);
+
+impl<'a> Reigning<'a> {
+    fn begin(context: &'a CoordinatorContext) -> Self {
+        context.seat.reigning.send_replace(true);
+        context.statuses.clear();
+        Self(context)
+    }
+}
+
+impl Drop for Reigning<'_> {
+    fn drop(&mut self) {
+        self.0.door.send_replace(None);
+        self.0.metrics.coordinator_term.set(0);
+        self.0.seat.reigning.send_replace(false);
+    }
+}
+
+/// A task of the reign ended, and so.
+enum TaskEnd {
+    Reign(ReignEnd),
+    Unexpected(&'static str),
+}
+
+async fn reign(context: &CoordinatorContext, tasks: &mut JoinSet<TaskEnd>) -> Result<ReignEnd, LeadError> {
+    let gate = Gate::new(context.seat.leading.subscribe(), context.board.clock());
+    let mut targets = (context.watch_targets)();
+    let mut integrations = (context.watch_integrations)();
+    let (first_targets, first_integrations) = tokio::join!(first_list(&mut targets), first_list(&mut integrations));
+    let (Some(first_targets), Some(first_integrations)) = (first_targets, first_integrations) else {
+        return Err(LeadError::Ended("a watch of the hub"));
+    };
+    let seen = highest(&first_targets, &first_integrations);
+    let address = context.config.report_bind_address;
+    let listener = TcpListener::bind(address).await.map_err(|source| LeadError::Bind { address, source })?;
+    let (certificate, stored) = claim(context, &gate, &listener, seen).await?;
+    let term = stored.published.map.term;
+    tracing::info!(%term, "this replica is the coordinator");
+    context.metrics.coordinator_term.set(term.0);
+
+    let exchange = Arc::new(Exchange::default());
+    let chores: Arc<Chores> = Arc::default();
+    let (messages, incoming) = mpsc::channel(MESSAGES);
+    let (maps, new_maps) = mpsc::channel(16);
+    let mut fleet = Fleet::new(FleetContext {
+        statuses: context.statuses.clone(),
+        chores: chores.clone(),
+        exchange: exchange.clone(),
+        metrics: context.metrics.clone(),
+        clock: context.board.clock(),
+        began: Instant::now(),
+        term,
+        installation: context.config.installation.clone(),
+        round: context.config.timing.round,
+    });
+    first_integrations.into_iter().for_each(|change| fleet.on_integration(change));
+    first_targets.into_iter().for_each(|change| fleet.on_target(change));
+    fleet.on_map(&stored.published.map);
+    context.door.send_replace(Some(messages.clone()));
+    start_service(context, tasks, listener, certificate, messages);
+    start_writers(context, tasks, &gate, chores);
+    let members = Members::new(members_context(context, gate, exchange), stored);
+    let map = context.map.clone();
+    tasks.spawn(async move { TaskEnd::Reign(members.run(map, maps).await) });
+    let sources = Sources { targets, integrations, messages: incoming, maps: new_maps };
+    tasks.spawn(async move {
+        let end = keep_fleet(fleet, sources).await;
+        end.map_or(TaskEnd::Unexpected("a watch of the hub"), TaskEnd::Reign)
+    });
+    match tasks.join_next().await {
+        Some(Ok(TaskEnd::Reign(end))) => Ok(end),
+        Some(Ok(TaskEnd::Unexpected(task))) => Err(LeadError::Ended(task)),
+        _ => Err(LeadError::Crashed("a task of the coordinator")),
+    }
+}
+
+fn members_context(context: &CoordinatorContext, gate: Gate, exchange: Arc<Exchange>) -> MembersContext {
+    MembersContext {
+        board: context.board.clone(),
+        leases: context.leases.clone(),
+        store: context.store.clone(),
+        stateful_set: context.stateful_set.clone(),
+        gate,
+        exchange,
+        timing: context.config.timing,
+        metrics: context.metrics.clone(),
+    }
+}
+
+fn start_service(
+    context: &CoordinatorContext,
+    tasks: &mut JoinSet<TaskEnd>,
+    listener: TcpListener,
+    certificate: TermCertificate,
+    messages: mpsc::Sender<Incoming>,
+) {
+    let (hub, namespace) = (context.hub.clone(), context.store.namespace.clone());
+    let auth = Authenticator::new(move |token| {
+        let (hub, namespace) = (hub.clone(), namespace.clone());
+        Box::pin(async move {
+            review_token(&hub, &namespace, AUDIENCE, &token).await.map_err(|error| match error {
+                ReviewError::Refused(_) => AuthError::Refused(error.to_string()),
+                ReviewError::Unavailable(_) => AuthError::Unavailable(error.to_string()),
+            })
+        })
+    });
+    tasks.spawn(async move {
+        let end = serve(listener, certificate, auth, messages).await;
+        tracing::error!(?end, "the report service ended");
+        TaskEnd::Unexpected("the report service")
+    });
+}
+
+/// What writes to the hub beside the map.
+fn start_writers(context: &CoordinatorContext, tasks: &mut JoinSet<TaskEnd>, gate: &Gate, chores: Arc<Chores>) {
+    let (events, transitions) = EventSink::channel();
+    let (hub, name) = (context.hub.clone(), context.me.name.to_string());
+    tasks.spawn(async move {
+        publish_events(hub, name, transitions).await;
+        TaskEnd::Unexpected("the Event publisher")
+    });
+    let (hub, queue, may_write) = (context.hub.clone(), context.statuses.clone(), gate.clone());
+    let (per_second, counters) = (context.config.status_writes_per_second, context.metrics.status_writes.clone());
+    tasks.spawn(async move {
+        let count = |(kind, _, _): &(String, String, String), outcome: WriteOutcome| {
+            counters.with_label_values(&[kind.as_str(), outcome.as_str()]).inc();
+        };
+        write_statuses(hub, &queue, per_second, events, || may_write.is_open(), count).await;
+        TaskEnd::Unexpected("the status writer")
+    });
+    let (hub, gate) = (context.hub.clone(), gate.clone());
+    tasks.spawn(async move {
+        do_chores(hub, &chores, &gate).await;
+        TaskEnd::Unexpected("the janitor")
+    });
+}
+
+/// Everything up to the end of the first list. `None` if the watch ended.
+async fn first_list<K>(changes: &mut BoxStream<'static, Change<K>>) -> Option<Vec<Change<K>>> {
+    let mut first = Vec::new();
+    loop {
+        let change = changes.next().await?;
+        let is_last = matches!(change, Change::Listed(_));
+        first.push(change);
+        if is_last {
+            return Some(first);
+        }
+    }
+}
+
+/// The highest term and report epoch that any status knows.
+fn highest(targets: &[Change<IntegrationTarget>], integrations: &[Change<Integration>]) -> (Term, Epoch) {
+    let of_target = |change: &Change<IntegrationTarget>| match change {
+        Change::Applied(object) => object
+            .status
+            .as_ref()
+            .map(|status| (status.coordinator_term.unwrap_or_default(), status.report_epoch.unwrap_or_default())),
+        _ => None,
+    };
+    let of_integration = |change: &Change<Integration>| match change {
+        Change::Applied(object) => object.status.as_ref().and_then(|status| status.coordinator_term),
+        _ => None,
+    };
+    let terms = targets.iter().filter_map(of_target).map(|(term, _)| term);
+    let term = terms.chain(integrations.iter().filter_map(of_integration)).max();
+    let epoch = targets.iter().filter_map(of_target).map(|(_, epoch)| epoch).max();
+    (Term(term.unwrap_or_default()), Epoch(epoch.unwrap_or_default()))
+}
+
+/// Claims the term on the map, above every term that was seen. Tries as long as the lead lasts.
+async fn claim(
+    context: &CoordinatorContext,
+    gate: &Gate,
+    listener: &TcpListener,
+    (term_seen, epoch_seen): (Term, Epoch),
+) -> Result<(TermCertificate, StoredMap), LeadError> {
+    loop {
+        match try_claim(context, gate, listener, term_seen, epoch_seen).await? {
+            Ok(claimed) => return Ok(claimed),
+            Err(PromptError::Conflict) => {}
+            Err(error) => {
+                tracing::warn!(%error, "the term can't be claimed on the ShardMap; trying again");
+                sleep(AFTER_A_FAILURE).await;
+            }
+        }
+    }
+}
+
+async fn try_claim(
+    context: &CoordinatorContext,
+    gate: &Gate,
+    listener: &TcpListener,
+    term_seen: Term,
+    epoch_seen: Epoch,
+) -> Result<Result<(TermCertificate, StoredMap), PromptError>, LeadError> {
+    let over = match context.store.read().await {
+        Ok(over) => over,
+        Err(error) => return Ok(Err(error)),
+    };
+    let last = over.as_ref().map(|stored| stored.published.map.clone());
+    let term = next_term(last.as_ref().map(|map| map.term), [term_seen]);
+    let certificate = TermCertificate::generate(term).map_err(|error| LeadError::Certificate(error.to_string()))?;
+    let address = listener.local_addr().map_err(|error| LeadError::Certificate(error.to_string()))?;
+    let host = context.config.report_host.clone().unwrap_or_else(|| address.ip().to_string());
+    let contact = Contact {
+        address: format!("{}:{}", if host.contains(':') { format!("[{host}]") } else { host }, address.port()),
+        certificate_sha256: certificate.sha256().to_owned(),
+    };
+    let map = last.unwrap_or_else(|| ShardMap { epoch: epoch_seen, ..ShardMap::default() });
+    let published = PublishedMap {
+        map: ShardMap { term, epoch: map.epoch.max(epoch_seen).next(), ..map },
+        coordinator: context.me.clone(),
+        contact: Some(contact),
+    };
+    if !gate.is_open() {
+        return Ok(Err(PromptError::Unavailable("the lead is about to run out".to_owned())));
+    }
+    Ok(context.store.write(&published, over.as_ref()).await.map(|stored| (certificate, stored)))
+}

@@ -1,0 +1,255 @@
+//! Tells the coordinator what this worker sees, and no more often than it has to.
+//!
+//! ```text
+//! target tasks ─ Reports (newest wins) ─> newest of each target ─┬─ first on this link: its digest ──> coordinator
+//!                                                                ├─ means something new: the report ─>
+//!                                                                └─ once a round: the heartbeat ─────>
+//! ```
+//!
+//! While there is no coordinator the newest report of each target is kept, and nothing is lost.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+
+use super::{Reports, Saying, Shard};
+use crate::domain::digest::Digest;
+use crate::domain::keys::TargetKey;
+use crate::domain::replica::Incarnation;
+use crate::domain::report::{FromWorker, TargetReport, ToWorker};
+use crate::domain::shard_map::Contact;
+use crate::domain::slot::Slot;
+use crate::hub::StoredMap;
+use crate::observability::Metrics;
+use crate::reports::{ConnectError, Incoming, Link, connect, local, read_token};
+
+/// Digests in one message: 48 kB.
+const DIGESTS: usize = 2_000;
+
+/// Pause after a link that could not be made or that ended; it doubles up to the longest.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// A round is overdue when it has not ended so long after it was due, in parts of the time between rounds.
+const GRACE: u32 = 2;
+
+pub struct ReporterContext {
+    pub me: Incarnation,
+    pub reports: Arc<Reports>,
+    pub shard: watch::Receiver<Shard>,
+    pub map: watch::Receiver<Option<StoredMap>>,
+    /// Open while this very process leads.
+    pub door: watch::Receiver<Option<mpsc::Sender<Incoming>>>,
+    /// The ServiceAccount token that proves which Pod this is.
+    pub token_file: Option<std::path::PathBuf>,
+    /// Time between heartbeats.
+    pub round: Duration,
+    pub metrics: Metrics,
+}
+
+/// For ever.
+pub async fn report(context: ReporterContext) {
+    let mut reporter =
+        Reporter { newest: BTreeMap::new(), names: BTreeMap::new(), news: BTreeSet::new(), sequence: 0, context };
+    let mut pause = SHORTEST_PAUSE;
+    loop {
+        let began = Instant::now();
+        reporter.one_link().await;
+        // One that held for a while ended for a reason of its own: the next is made at once.
+        pause = if began.elapsed() > LONGEST_PAUSE { SHORTEST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
+        let mut map = reporter.context.map.clone();
+        let mut door = reporter.context.door.clone();
+        map.mark_unchanged();
+        door.mark_unchanged();
+        tokio::select! {
+            () = sleep(pause.mul_f64(0.5 + 0.5 * rand::random::<f64>())) => {}
+            _ = map.changed() => pause = SHORTEST_PAUSE,
+            _ = door.changed() => pause = SHORTEST_PAUSE,
+            () = reporter.collect() => {}
+        }
+    }
+}
+
+struct Reporter {
+    context: ReporterContext,
+    newest: BTreeMap<TargetKey, Newest>,
+    /// By [`Digest::target`].
+    names: BTreeMap<u64, TargetKey>,
+    /// Those of which there is something to tell.
+    news: BTreeSet<u64>,
+    sequence: u64,
+}
+
+struct Newest {
+    report: TargetReport,
+    digest: Digest,
+    /// What the coordinator was told on this link.
+    told: Option<Digest>,
+    concluded: Instant,
+}
+
+/// Whom to talk to.
+#[derive(Clone, PartialEq)]
+enum Peer {
+    Here,
+    There(Contact),
+}
+
+impl Reporter {
+    /// Makes a link to the present coordinator and talks over it until it ends or another one leads.
+    async fn one_link(&mut self) {
+        let Some(peer) = self.peer() else { return };
+        let link = match &peer {
+            Peer::Here => {
+                let Some(door) = self.context.door.borrow().clone() else { return };
+                local(self.context.me.clone(), door)
+            }
+            Peer::There(contact) => match self.dial(contact).await {
+                Ok(link) => link,
+                Err(error) => {
+                    self.context.metrics.links_failed.inc();
+                    tracing::warn!(coordinator = contact.address, %error, "can't report to the coordinator; trying again");
+                    return;
+                }
+            },
+        };
+        self.talk(link, &peer).await;
+    }
+
+    fn peer(&self) -> Option<Peer> {
+        let map = self.context.map.borrow();
+        let published = &map.as_ref()?.published;
+        if published.coordinator == self.context.me {
+            return self.context.door.borrow().is_some().then_some(Peer::Here);
+        }
+        published.contact.clone().map(Peer::There)
+    }
+
+    async fn dial(&self, contact: &Contact) -> Result<Link, ConnectError> {
+        let token = read_token(self.context.token_file.as_deref()).await?;
+        connect(&contact.address, &contact.certificate_sha256, token, &self.context.me).await
+    }
+
+    async fn talk(&mut self, mut link: Link, peer: &Peer) {
+        let (mut map, mut door) = (self.context.map.clone(), self.context.door.clone());
+        let mut shard = self.context.shard.clone();
+        shard.mark_unchanged();
+        let reports = self.context.reports.clone();
+        let mut beats = interval(self.context.round);
+        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        if self.tell_all(&link).await.is_err() {
+            return;
+        }
+        loop {
+            let told = tokio::select! {
+                saying = reports.take() => {
+                    self.learn(saying);
+                    while let Some(more) = reports.try_take() { self.learn(more); }
+                    self.tell_news(&link).await
+                }
+                answer = link.from_coordinator.recv() => match answer {
+                    Some(ToWorker::Want { targets }) => self.tell_wanted(&link, &targets).await,
+                    Some(ToWorker::Taken { .. }) => Ok(()),
+                    None => return,
+                },
+                _ = beats.tick() => self.beat(&link).await,
+                // Of a slot that was gained the coordinator may have refused what came too early.
+                _ = shard.changed() => self.tell_all(&link).await,
+                _ = map.changed() => Ok(()),
+                _ = door.changed() => Ok(()),
+            };
+            if told.is_err() || self.peer().as_ref() != Some(peer) {
+                return;
+            }
+        }
+    }
+
+    /// Takes in what tasks say while there is nobody to tell. For ever.
+    async fn collect(&mut self) {
+        let reports = self.context.reports.clone();
+        loop {
+            let saying = reports.take().await;
+            self.learn(saying);
+        }
+    }
+
+    fn learn(&mut self, (key, saying): (TargetKey, Saying)) {
+        let is_ours = self.context.shard.borrow().slots.contains(Slot::of(&key));
+        match saying {
+            // A task may speak once more after it was told to end.
+            Saying::Concluded(said) if is_ours => {
+                let (report, digest) = *said;
+                let told = self.newest.remove(&key).and_then(|former| former.told);
+                if told != Some(digest) {
+                    self.news.insert(digest.target);
+                }
+                self.names.insert(digest.target, key.clone());
+                self.newest.insert(key, Newest { report, digest, told, concluded: Instant::now() });
+            }
+            _ => {
+                if let Some(former) = self.newest.remove(&key) {
+                    self.names.remove(&former.digest.target);
+                    self.news.remove(&former.digest.target);
+                }
+            }
+        }
+    }
+
+    /// Everything anew.
+    async fn tell_all(&mut self, link: &Link) -> Result<(), Hung> {
+        self.newest.values_mut().for_each(|newest| newest.told = None);
+        self.news = self.names.keys().copied().collect();
+        self.tell_news(link).await
+    }
+
+    /// What the coordinator hasn't been told: as a digest the first time on this link, in full when it changed.
+    async fn tell_news(&mut self, link: &Link) -> Result<(), Hung> {
+        let (mut first, mut changed) = (Vec::new(), Vec::new());
+        for target in std::mem::take(&mut self.news) {
+            let Some(newest) = self.names.get(&target).and_then(|key| self.newest.get_mut(key)) else { continue };
+            match newest.told {
+                None => first.push(newest.digest),
+                Some(_) => changed.push(target),
+            }
+            newest.told = Some(newest.digest);
+        }
+        for digests in first.chunks(DIGESTS) {
+            self.sequence += 1;
+            let epoch = self.context.shard.borrow().epoch;
+            send(link, FromWorker::Digests { sequence: self.sequence, epoch, digests: digests.to_vec() }).await?;
+        }
+        self.tell_wanted(link, &changed).await
+    }
+
+    async fn tell_wanted(&mut self, link: &Link, targets: &[u64]) -> Result<(), Hung> {
+        for target in targets {
+            let Some(newest) = self.names.get(target).and_then(|key| self.newest.get(key)) else { continue };
+            self.sequence += 1;
+            let epoch = self.context.shard.borrow().epoch;
+            let report = Box::new(TargetReport { epoch, ..newest.report.clone() });
+            send(link, FromWorker::Report { sequence: self.sequence, report }).await?;
+        }
+        Ok(())
+    }
+
+    async fn beat(&mut self, link: &Link) -> Result<(), Hung> {
+        let late = self.newest.values().filter(|newest| {
+            let due = newest.report.next.max(self.context.round) * GRACE;
+            newest.concluded.elapsed() > due
+        });
+        let late = late.map(|newest| newest.digest.target).collect();
+        let targets = u32::try_from(self.newest.len()).unwrap_or(u32::MAX);
+        let epoch = self.context.shard.borrow().epoch;
+        send(link, FromWorker::Heartbeat { epoch, targets, late }).await
+    }
+}
+
+/// The link is gone.
+struct Hung;
+
+async fn send(link: &Link, message: FromWorker) -> Result<(), Hung> {
+    link.to_coordinator.send(message).await.map_err(|_| Hung)
+}

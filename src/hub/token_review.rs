@@ -1,0 +1,101 @@
+//! Asks the hub whose token it is that a caller shows.
+
+use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, TokenReviewStatus};
+use kube::api::PostParams;
+use kube::{Api, Client};
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::domain::replica::PodIdentity;
+
+const POD_NAME: &str = "authentication.kubernetes.io/pod-name";
+const POD_UID: &str = "authentication.kubernetes.io/pod-uid";
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReviewError {
+    #[error("the token is not accepted: {0}")]
+    Refused(&'static str),
+    #[error("the hub can't review a token: {0}")]
+    Unavailable(String),
+}
+
+/// The Pod of `namespace` that `token` was issued to for `audience`. Asks the hub once.
+pub async fn review_token(
+    client: &Client,
+    namespace: &str,
+    audience: &str,
+    token: &SecretString,
+) -> Result<PodIdentity, ReviewError> {
+    let spec = TokenReviewSpec { token: token.expose_secret().to_owned(), audiences: Some(vec![audience.to_owned()]) };
+    let review = TokenReview { spec, ..TokenReview::default() };
+    let answer = Api::<TokenReview>::all(client.clone()).create(&PostParams::default(), &review).await;
+    let status = answer.map_err(|error| ReviewError::Unavailable(explain(&error)))?.status.unwrap_or_default();
+    judge(status, namespace, audience)
+}
+
+fn judge(status: TokenReviewStatus, namespace: &str, audience: &str) -> Result<PodIdentity, ReviewError> {
+    if status.authenticated != Some(true) {
+        return Err(ReviewError::Refused("unknown, expired, or of a Pod that is gone"));
+    }
+    if !status.audiences.iter().flatten().any(|issued| issued == audience) {
+        return Err(ReviewError::Refused("issued for another audience"));
+    }
+    let user = status.user.unwrap_or_default();
+    let account = format!("system:serviceaccount:{namespace}:");
+    if !user.username.is_some_and(|name| name.starts_with(&account)) {
+        return Err(ReviewError::Refused("of a ServiceAccount in another namespace"));
+    }
+    let extra = user.extra.unwrap_or_default();
+    let one = |key: &str| extra.get(key).and_then(|values| values.first()).filter(|value| !value.is_empty()).cloned();
+    match (one(POD_NAME), one(POD_UID)) {
+        (Some(name), Some(uid)) => Ok(PodIdentity { name, uid }),
+        _ => Err(ReviewError::Refused("not bound to a Pod")),
+    }
+}
+
+/// Without the body of the request, which holds the token.
+fn explain(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => format!("{} {}", status.code, status.reason),
+        _ => "no answer".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use k8s_openapi::api::authentication::v1::UserInfo;
+
+    fn status(audience: &str, user: &str, pod: &[(&str, &str)]) -> TokenReviewStatus {
+        let extra = pod.iter().map(|(key, value)| ((*key).to_owned(), vec![(*value).to_owned()])).collect();
+        TokenReviewStatus {
+            authenticated: Some(true),
+            audiences: Some(vec![audience.to_owned()]),
+            user: Some(UserInfo { username: Some(user.to_owned()), extra: Some(extra), ..UserInfo::default() }),
+            ..TokenReviewStatus::default()
+        }
+    }
+
+    #[test]
+    fn only_a_token_of_a_pod_of_ours_for_this_purpose_counts() {
+        let pod = [(POD_NAME, "ksit-0"), (POD_UID, "u")];
+        let ours = "system:serviceaccount:ksit:ksit";
+        let judge = |status| judge(status, "ksit", "reports");
+        assert_eq!(
+            judge(status("reports", ours, &pod)),
+            Ok(PodIdentity { name: "ksit-0".to_owned(), uid: "u".to_owned() })
+        );
+        let refused = [
+            TokenReviewStatus::default(),
+            TokenReviewStatus { authenticated: Some(false), ..status("reports", ours, &pod) },
+            TokenReviewStatus { audiences: None, ..status("reports", ours, &pod) },
+            status("other", ours, &pod),
+            status("reports", "system:serviceaccount:ksit2:ksit", &pod),
+            status("reports", "admin", &pod),
+            status("reports", ours, &pod[..1]),
+            status("reports", ours, &[]),
+        ];
+        for status in refused {
+            assert!(matches!(judge(status.clone()), Err(ReviewError::Refused(_))), "{status:?}");
+        }
+    }
+}

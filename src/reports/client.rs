@@ -1,0 +1,123 @@
+//! The worker's end of a link to the coordinator in another replica.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use futures::StreamExt;
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use secrecy::{ExposeSecret, SecretString};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::metadata::MetadataValue;
+use tonic::transport::{Channel, Endpoint, Uri};
+use tonic::{Request, Status, Streaming};
+
+use super::link::{Link, WAITING};
+use super::wire::CoordinatorMessage;
+use super::wire::reports_client::ReportsClient;
+use super::{LARGEST_MESSAGE, NONCE, PATIENCE, codec, tls};
+use crate::domain::replica::Incarnation;
+
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    #[error("--report-token-file: give the file with this Pod's token for the audience {}", super::AUDIENCE)]
+    NoToken,
+    #[error("--report-token-file: {path}: {source}")]
+    Token { path: String, source: std::io::Error },
+    #[error("the ShardMap's address or certificate of the coordinator makes no sense")]
+    Contact,
+    #[error("it can't be reached: {0}")]
+    Unreachable(String),
+    #[error("it refuses: {0}")]
+    Refused(String),
+    #[error("no answer within {} s", PATIENCE.as_secs())]
+    TimedOut,
+}
+
+/// The token that proves which Pod this is. It is renewed in place, so it is read for every link.
+pub async fn read_token(file: Option<&Path>) -> Result<SecretString, ConnectError> {
+    let file = file.ok_or(ConnectError::NoToken)?;
+    let path = || file.display().to_string();
+    let text = tokio::fs::read_to_string(file).await.map_err(|source| ConnectError::Token { path: path(), source })?;
+    Ok(SecretString::from(text.trim()))
+}
+
+/// Dials `address` (host and port), where the certificate must have that fingerprint.
+pub async fn connect(
+    address: &str,
+    certificate_sha256: &str,
+    token: SecretString,
+    me: &Incarnation,
+) -> Result<Link, ConnectError> {
+    let (to_coordinator, outgoing) = mpsc::channel(WAITING);
+    let messages = ReceiverStream::new(outgoing).map(codec::encode);
+    let mut call = Request::new(messages);
+    let header = |text: String| MetadataValue::try_from(text).map_err(|_| ConnectError::NoToken);
+    let mut bearer = header(format!("Bearer {}", token.expose_secret()))?;
+    bearer.set_sensitive(true);
+    call.metadata_mut().insert("authorization", bearer);
+    call.metadata_mut().insert(NONCE, header(me.nonce.to_string())?);
+    let opening = async {
+        let channel = dial(address, certificate_sha256).await?;
+        let mut client = ReportsClient::new(channel).max_decoding_message_size(LARGEST_MESSAGE);
+        client.connect(call).await.map_err(|status| ConnectError::Refused(status.message().to_owned()))
+    };
+    let answers = timeout(PATIENCE, opening).await.map_err(|_| ConnectError::TimedOut)??.into_inner();
+    let (incoming, from_coordinator) = mpsc::channel(WAITING);
+    let mut carrier = JoinSet::new();
+    carrier.spawn(carry(answers, incoming));
+    Ok(Link { to_coordinator, from_coordinator, _carrier: carrier })
+}
+
+async fn dial(address: &str, certificate_sha256: &str) -> Result<Channel, ConnectError> {
+    let config = tls::client_config(certificate_sha256).map_err(|_| ConnectError::Contact)?;
+    let tls = TlsConnector::from(Arc::new(config));
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(|_| ConnectError::Contact)?;
+    let endpoint =
+        endpoint.http2_keep_alive_interval(PATIENCE).keep_alive_timeout(PATIENCE).keep_alive_while_idle(true);
+    let address = address.to_owned();
+    let connector = tower::service_fn(move |_: Uri| {
+        let (tls, address) = (tls.clone(), address.clone());
+        async move {
+            let tcp = TcpStream::connect(address).await?;
+            tcp.set_nodelay(true)?;
+            let name = ServerName::try_from("ksit").map_err(std::io::Error::other)?;
+            Ok::<_, std::io::Error>(TokioIo::new(tls.connect(name, tcp).await?))
+        }
+    });
+    endpoint.connect_with_connector(connector).await.map_err(|error| {
+        let cause = std::error::Error::source(&error).map(ToString::to_string);
+        ConnectError::Unreachable(cause.unwrap_or_else(|| error.to_string()))
+    })
+}
+
+async fn carry(mut answers: Streaming<CoordinatorMessage>, incoming: mpsc::Sender<crate::domain::report::ToWorker>) {
+    let mut warned = false;
+    loop {
+        match answers.message().await {
+            Ok(Some(answer)) => match codec::decode_answer(answer) {
+                Ok(answer) => {
+                    if incoming.send(answer).await.is_err() {
+                        return;
+                    }
+                }
+                Err(error) if !warned => {
+                    warned = true;
+                    tracing::warn!(%error, "an answer of the coordinator is left alone");
+                }
+                Err(_) => {}
+            },
+            Ok(None) => return,
+            Err(status) => return tracing::info!(why = why(&status), "the link to the coordinator ended"),
+        }
+    }
+}
+
+fn why(status: &Status) -> String {
+    format!("{:?}: {}", status.code(), status.message())
+}

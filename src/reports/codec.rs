@@ -1,0 +1,154 @@
+//! From words to bytes and back. What comes in is checked: a message that can't be read is refused, the link is not.
+
+use std::time::Duration;
+
+use super::wire::{self, coordinator_message, worker_message};
+use crate::domain::component::ComponentKind;
+use crate::domain::digest::Digest;
+use crate::domain::keys::{IntegrationKey, TargetKey};
+use crate::domain::reason::{Failure, Reason};
+use crate::domain::replica::{Epoch, ReplicaName};
+use crate::domain::report::{FromWorker, TargetReport, ToWorker};
+use crate::domain::verdict::{ComponentState, Observation, Phase, Reach, TargetVerdict, ToolVerdict};
+
+/// Why a message is not understood. Names a field, never its content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0} of a message can't be read; is the other side another version?")]
+pub struct Unreadable(&'static str);
+
+pub(super) fn encode(message: FromWorker) -> wire::WorkerMessage {
+    use worker_message::Message;
+    let message = match message {
+        FromWorker::Digests { sequence, epoch, digests } => Message::Digests(wire::Digests {
+            sequence,
+            epoch: epoch.0,
+            digests: digests.into_iter().flat_map(Digest::to_bytes).collect(),
+        }),
+        FromWorker::Report { sequence, report } => Message::Report(encode_report(sequence, *report)),
+        FromWorker::Heartbeat { epoch, targets, late } => {
+            Message::Heartbeat(wire::Heartbeat { epoch: epoch.0, targets, late })
+        }
+    };
+    wire::WorkerMessage { message: Some(message) }
+}
+
+/// `sender` is who proved to have sent it.
+pub(super) fn decode(message: wire::WorkerMessage, sender: &ReplicaName) -> Result<FromWorker, Unreadable> {
+    use worker_message::Message;
+    Ok(match message.message.ok_or(Unreadable("the kind"))? {
+        Message::Digests(wire::Digests { sequence, epoch, digests }) => {
+            let digests = digests.chunks(Digest::LENGTH).map(Digest::from_bytes).collect::<Option<_>>();
+            FromWorker::Digests { sequence, epoch: Epoch(epoch), digests: digests.ok_or(Unreadable("digests"))? }
+        }
+        Message::Report(report) => {
+            FromWorker::Report { sequence: report.sequence, report: Box::new(decode_report(report, sender)?) }
+        }
+        Message::Heartbeat(wire::Heartbeat { epoch, targets, late }) => {
+            FromWorker::Heartbeat { epoch: Epoch(epoch), targets, late }
+        }
+    })
+}
+
+pub(super) fn encode_answer(message: ToWorker) -> wire::CoordinatorMessage {
+    use coordinator_message::Message;
+    let message = match message {
+        ToWorker::Want { targets } => Message::Want(wire::Want { targets }),
+        ToWorker::Taken { sequence } => Message::Taken(wire::Taken { sequence }),
+    };
+    wire::CoordinatorMessage { message: Some(message) }
+}
+
+pub(super) fn decode_answer(message: wire::CoordinatorMessage) -> Result<ToWorker, Unreadable> {
+    use coordinator_message::Message;
+    Ok(match message.message.ok_or(Unreadable("the kind"))? {
+        Message::Want(wire::Want { targets }) => ToWorker::Want { targets },
+        Message::Taken(wire::Taken { sequence }) => ToWorker::Taken { sequence },
+    })
+}
+
+fn encode_report(sequence: u64, report: TargetReport) -> wire::Report {
+    let TargetReport { target, verdict, generation, secret_version, server, reported_by: _, epoch, next } = report;
+    let (reach, reach_message) = match verdict.reach {
+        Reach::Initializing => (Reason::Initializing, String::new()),
+        Reach::Connected => (Reason::Connected, String::new()),
+        Reach::Paused => (Reason::Paused, String::new()),
+        Reach::Stale => (Reason::Stale, String::new()),
+        Reach::Failed(failure) => (failure.reason, failure.message),
+    };
+    wire::Report {
+        sequence,
+        epoch: epoch.0,
+        namespace: target.namespace().to_owned(),
+        name: target.name().to_owned(),
+        generation,
+        secret_version,
+        server,
+        next_milliseconds: u64::try_from(next.as_millis()).unwrap_or(u64::MAX),
+        reach: reach.as_str().to_owned(),
+        reach_message,
+        tools: verdict.tools.into_iter().map(encode_tool).collect(),
+    }
+}
+
+fn decode_report(report: wire::Report, sender: &ReplicaName) -> Result<TargetReport, Unreadable> {
+    let reach = match Reason::parse(&report.reach).ok_or(Unreadable("reach"))? {
+        Reason::Initializing => Reach::Initializing,
+        Reason::Connected => Reach::Connected,
+        Reason::Paused => Reach::Paused,
+        Reason::Stale => Reach::Stale,
+        reason => Reach::Failed(Failure::new(reason, report.reach_message)),
+    };
+    let namespace = report.namespace.as_str();
+    let tools = report.tools.into_iter().map(|tool| decode_tool(namespace, tool)).collect::<Result<_, _>>()?;
+    Ok(TargetReport {
+        target: TargetKey::new(namespace, report.name.as_str()),
+        verdict: TargetVerdict { reach, tools },
+        generation: report.generation,
+        secret_version: report.secret_version,
+        server: report.server,
+        reported_by: sender.clone(),
+        epoch: Epoch(report.epoch),
+        next: Duration::from_millis(report.next_milliseconds),
+    })
+}
+
+fn encode_tool((key, tool): (IntegrationKey, ToolVerdict)) -> wire::Tool {
+    wire::Tool {
+        integration: key.name().to_owned(),
+        phase: tool.phase.as_str().to_owned(),
+        reason: tool.reason.as_str().to_owned(),
+        message: tool.message,
+        components: tool.observations.into_iter().map(encode_component).collect(),
+    }
+}
+
+fn decode_tool(namespace: &str, tool: wire::Tool) -> Result<(IntegrationKey, ToolVerdict), Unreadable> {
+    let verdict = ToolVerdict {
+        phase: Phase::parse(&tool.phase).ok_or(Unreadable("tools.phase"))?,
+        reason: Reason::parse(&tool.reason).ok_or(Unreadable("tools.reason"))?,
+        message: tool.message,
+        observations: tool.components.into_iter().map(decode_component).collect::<Result<_, _>>()?,
+    };
+    Ok((IntegrationKey::new(namespace, tool.integration.as_str()), verdict))
+}
+
+fn encode_component(seen: Observation) -> wire::Component {
+    let Observation { kind, namespace, name, state, ready, desired, message } = seen;
+    let (kind, state) = (kind.as_str().to_owned(), state.as_str().to_owned());
+    wire::Component { kind, namespace, name, state, ready, desired, message }
+}
+
+fn decode_component(component: wire::Component) -> Result<Observation, Unreadable> {
+    let wire::Component { kind, namespace, name, state, ready, desired, message } = component;
+    let kind = ComponentKind::ALL.into_iter().find(|known| known.as_str() == kind);
+    let state = ComponentState::ALL.into_iter().find(|known| known.as_str() == state);
+    Ok(Observation {
+        kind: kind.ok_or(Unreadable("components.kind"))?,
+        state: state.ok_or(Unreadable("components.state"))?,
+        namespace,
+        name,
+        ready,
+        desired,
+        message,
+    })
+}
