@@ -7,6 +7,7 @@ mod fleet;
 mod hub;
 mod operator;
 mod own_kubeconfig;
+mod shards;
 mod table;
 mod target;
 
@@ -28,10 +29,11 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Operator(operator::Args),
+    Operator(Box<operator::Args>),
     Check(check::Args),
     Fleet(fleet::Args),
     Target(target::Args),
+    Shards(shards::Args),
     Crds(crds::Args),
 }
 
@@ -40,10 +42,11 @@ const COULD_NOT_TELL: u8 = 2;
 
 pub async fn run(cli: Cli) -> ExitCode {
     let result = match cli.command {
-        Command::Operator(args) => operator::run(args).await.map(|()| ExitCode::SUCCESS),
+        Command::Operator(args) => operator::run(*args).await.map(|()| ExitCode::SUCCESS),
         Command::Check(args) => check::run(args).await,
         Command::Fleet(args) => fleet::run(args).await.map(|()| ExitCode::SUCCESS),
         Command::Target(args) => target::run(args).await.map(|()| ExitCode::SUCCESS),
+        Command::Shards(args) => shards::run(args).await.map(|()| ExitCode::SUCCESS),
         Command::Crds(args) => crds::run(&args).map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {

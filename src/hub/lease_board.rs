@@ -142,7 +142,8 @@ impl LeaseBoard {
         if let Some(known) = inner.leases.get(&name) {
             let is_newer = version(&lease) > version(&known.lease);
             let is_listed = listing.is_some_and(|since| known.seen < since && version(&lease) != version(&known.lease));
-            if !is_newer && !is_listed && !(deleted && !known.deleted && version(&lease) == version(&known.lease)) {
+            let is_end = deleted && !known.deleted && version(&lease) == version(&known.lease);
+            if !(is_newer || is_listed || is_end) {
                 return;
             }
         }

@@ -1,1 +1,209 @@
+//! Conversations over real TLS on loopback.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures::FutureExt;
+use proptest::prelude::*;
+use secrecy::{ExposeSecret, SecretString};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::*;
+use crate::domain::component::ComponentKind;
+use crate::domain::keys::{IntegrationKey, TargetKey};
+use crate::domain::reason::{Failure, Reason};
+use crate::domain::replica::{Epoch, Incarnation, PodIdentity, ReplicaName, Term};
+use crate::domain::report::{FromWorker, TargetReport, ToWorker};
+use crate::domain::verdict::{ComponentState, Observation, Phase, Reach, TargetVerdict, ToolVerdict};
+
+const PATIENT: Duration = Duration::from_secs(30);
+
+struct Service {
+    address: String,
+    sha256: String,
+    incoming: tokio::sync::mpsc::Receiver<Incoming>,
+    _task: JoinSet<()>,
+}
+
+/// Takes the token "good", of the Pod ksit-1.
+fn authenticator() -> Authenticator {
+    Authenticator::new(|token| {
+        let answer = match token.expose_secret() {
+            "good" => Ok(PodIdentity { name: "ksit-1".to_owned(), uid: "uid".to_owned() }),
+            _ => Err(AuthError::Refused("no such token".to_owned())),
+        };
+        std::future::ready(answer).boxed()
+    })
+}
+
+async fn service() -> Service {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let certificate = TermCertificate::generate(Term(1)).unwrap();
+    let sha256 = certificate.sha256().to_owned();
+    let (messages, incoming) = tokio::sync::mpsc::channel(4);
+    let mut task = JoinSet::new();
+    task.spawn(async move { drop(serve(listener, certificate, authenticator(), messages).await) });
+    Service { address, sha256, incoming, _task: task }
+}
+
+fn me() -> Incarnation {
+    // The name is that of the token, whatever a sender calls itself.
+    Incarnation::new("mallory", "mallory", "nonce")
+}
+
+async fn link(service: &Service, token: &str) -> Result<Link, ConnectError> {
+    connect(&service.address, &service.sha256, SecretString::from(token), &me()).await
+}
+
+fn beat(epoch: i64) -> FromWorker {
+    FromWorker::Heartbeat { epoch: Epoch(epoch), targets: 7, late: vec![1, u64::MAX] }
+}
+
+#[tokio::test]
+async fn a_conversation_goes_both_ways_under_the_proven_name() {
+    let mut service = service().await;
+    let mut link = link(&service, "good").await.unwrap();
+    link.to_coordinator.send(beat(3)).await.unwrap();
+    let heard = timeout(PATIENT, service.incoming.recv()).await.unwrap().unwrap();
+    assert_eq!(heard.message, beat(3));
+    assert_eq!(*heard.sender, Incarnation::new("ksit-1", "uid", "nonce"));
+    let answer = ToWorker::Want { targets: vec![5, 6] };
+    heard.replies.send(answer.clone()).await.unwrap();
+    assert_eq!(timeout(PATIENT, link.from_coordinator.recv()).await.unwrap(), Some(answer));
+}
+
+#[tokio::test]
+async fn a_wrong_token_is_refused() {
+    let service = service().await;
+    assert!(matches!(link(&service, "bad").await, Err(ConnectError::Refused(why)) if why == "no such token"));
+}
+
+#[tokio::test]
+async fn a_certificate_that_the_map_does_not_name_is_refused() {
+    let service = service().await;
+    let other = TermCertificate::generate(Term(1)).unwrap();
+    let link = connect(&service.address, other.sha256(), SecretString::from("good"), &me()).await;
+    assert!(matches!(link, Err(ConnectError::Unreachable(_))));
+}
+
+#[tokio::test]
+async fn who_accepts_and_says_nothing_is_given_up() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let (nobody, me) = ("0".repeat(64), me());
+    let link = connect(&address, &nobody, SecretString::from("good"), &me);
+    assert!(matches!(timeout(PATIENT, link).await.unwrap(), Err(ConnectError::TimedOut)));
+}
+
+#[tokio::test]
+async fn a_link_ends_with_the_other_side() {
+    let mut service = service().await;
+    let mut link = link(&service, "good").await.unwrap();
+    link.to_coordinator.send(beat(1)).await.unwrap();
+    let heard = timeout(PATIENT, service.incoming.recv()).await.unwrap().unwrap();
+    drop(service);
+    assert_eq!(timeout(PATIENT, link.from_coordinator.recv()).await.unwrap(), None);
+    drop(link);
+    timeout(PATIENT, heard.replies.closed()).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_oversized_message_ends_its_own_link_alone() {
+    let mut service = service().await;
+    let (bad, good) = (link(&service, "good").await.unwrap(), link(&service, "good").await.unwrap());
+    let late = vec![7; LARGEST_MESSAGE];
+    bad.to_coordinator.send(FromWorker::Heartbeat { epoch: Epoch(1), targets: 0, late }).await.unwrap();
+    good.to_coordinator.send(beat(2)).await.unwrap();
+    let heard = timeout(PATIENT, service.incoming.recv()).await.unwrap().unwrap();
+    assert_eq!(heard.message, beat(2));
+}
+
+#[tokio::test]
+async fn a_token_is_reviewed_once() {
+    let asked = std::sync::Arc::new(AtomicUsize::new(0));
+    let counter = asked.clone();
+    let auth = Authenticator::new(move |_| {
+        counter.fetch_add(1, Ordering::Relaxed);
+        std::future::ready(Err(AuthError::Refused("no".to_owned()))).boxed()
+    });
+    for _ in 0..3 {
+        assert!(auth.pod(SecretString::from("x")).await.is_err());
+    }
+    assert_eq!(asked.load(Ordering::Relaxed), 1);
+}
+
+fn observation() -> impl Strategy<Value = Observation> {
+    let kind = prop::sample::select(ComponentKind::ALL.to_vec());
+    let state = prop::sample::select(ComponentState::ALL.to_vec());
+    (kind, state, ".*", ".*", any::<Option<u32>>(), any::<Option<u32>>(), prop::option::of(".*")).prop_map(
+        |(kind, state, namespace, name, ready, desired, message)| Observation {
+            kind,
+            state,
+            namespace,
+            name,
+            ready,
+            desired,
+            message,
+        },
+    )
+}
+
+fn reach() -> impl Strategy<Value = Reach> {
+    prop_oneof![
+        Just(Reach::Initializing),
+        Just(Reach::Connected),
+        Just(Reach::Paused),
+        Just(Reach::Stale),
+        ".*".prop_map(|message| Reach::Failed(Failure::new(Reason::Unreachable, message))),
+    ]
+}
+
+fn report() -> impl Strategy<Value = TargetReport> {
+    let tool = (
+        "[a-z]{1,9}",
+        prop::sample::select(Phase::ALL.to_vec()),
+        prop::sample::select(Reason::ALL.to_vec()),
+        ".*",
+        prop::collection::vec(observation(), 0..4),
+    );
+    let tool = tool.prop_map(|(name, phase, reason, message, observations)| {
+        (IntegrationKey::new("fleet", name.as_str()), ToolVerdict { phase, reason, message, observations })
+    });
+    let numbers = (any::<i64>(), any::<i64>(), any::<u32>());
+    (reach(), prop::collection::vec(tool, 0..4), numbers, prop::option::of(".*"), prop::option::of(".*")).prop_map(
+        |(reach, tools, (generation, epoch, next), secret_version, server)| TargetReport {
+            target: TargetKey::new("fleet", "c1"),
+            verdict: TargetVerdict { reach, tools },
+            generation,
+            secret_version,
+            server,
+            reported_by: ReplicaName::new("ksit-1"),
+            epoch: Epoch(epoch),
+            next: Duration::from_millis(u64::from(next)),
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn a_report_arrives_as_it_was_sent(report in report(), sequence: u64) {
+        let sent = FromWorker::Report { sequence, report: Box::new(report) };
+        prop_assert_eq!(codec::decode(codec::encode(sent.clone()), &ReplicaName::new("ksit-1")), Ok(sent));
+    }
+}
+
+#[test]
+fn what_a_newer_version_says_is_refused_by_field() {
+    let report = wire::Report { reach: "NotKnownYet".to_owned(), ..wire::Report::default() };
+    let message = wire::WorkerMessage { message: Some(wire::worker_message::Message::Report(report)) };
+    let error = codec::decode(message, &ReplicaName::new("ksit-1")).unwrap_err();
+    assert!(error.to_string().starts_with("reach of a message"), "{error}");
+    let empty = wire::WorkerMessage { message: None };
+    assert!(codec::decode(empty, &ReplicaName::new("ksit-1")).is_err());
+    let cut = wire::Digests { sequence: 1, epoch: 1, digests: vec![0; 25] };
+    let cut = wire::WorkerMessage { message: Some(wire::worker_message::Message::Digests(cut)) };
+    assert!(codec::decode(cut, &ReplicaName::new("ksit-1")).is_err());
+}

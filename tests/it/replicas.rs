@@ -1,101 +1,16 @@
 //! Several replicas share a fleet and survive each other.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::time::Duration;
 
-use ksit::api::{IntegrationTarget, ShardMap, convert};
-use ksit::domain::shard_map::PublishedMap;
-use kube::api::Api;
-use kube::{Client, ResourceExt};
-use loadtest::installation::Installation;
+use k8s_openapi::api::coordination::v1::Lease;
+use ksit::api::ShardMap;
+use kube::ResourceExt;
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
+use nix::sys::signal::Signal;
 use serde_json::json;
 
-use crate::kit::{World, eventually, hub, install_flux, target, with_validation};
-
-struct Fleet {
-    world: World,
-    replicas: Installation,
-}
-
-const FLAGS: [&str; 5] = [
-    "--interval=1s",
-    "--round-timeout=2s",
-    "--lease-duration=5s",
-    "--lease-renew-interval=1s",
-    "--log-level=debug,hyper=info,h2=info,rustls=info,kube=info,tower=info",
-];
-
-impl Fleet {
-    /// A hundred targets, all of them the shared cluster, and Flux on it.
-    async fn new(namespace: &str, count: u32) -> Self {
-        install_flux(namespace).await;
-        let world = World::new(namespace).await;
-        let kubeconfig = target().await.kubeconfig();
-        world.secret("shared", json!({ "kubeconfig": kubeconfig })).await;
-        for number in 0..100 {
-            let spec = json!({ "clusterName": format!("c{number}"), "labels": { "env": "prod" },
-                "kubeconfigSecretRef": { "name": "shared" } });
-            world.apply("IntegrationTarget", &format!("c{number}"), spec).await.unwrap();
-        }
-        let spec = json!({ "type": "flux", "config": { "namespace": namespace },
-            "targetSelector": { "matchLabels": { "env": "prod" } } });
-        world.integration("flux", spec).await;
-        let ksit = Path::new(env!("CARGO_BIN_EXE_ksit"));
-        let mut replicas = Installation::new(hub().await, ksit, namespace, &FLAGS).await.unwrap();
-        replicas.want(count).await.unwrap();
-        for ordinal in 0..count {
-            replicas.start(ordinal).await.unwrap();
-        }
-        Self { world, replicas }
-    }
-
-    async fn map(&self) -> Option<PublishedMap> {
-        let api: Api<ShardMap> = Api::namespaced(self.world.client.clone(), &self.world.namespace);
-        api.get_opt("ksit").await.unwrap().map(|map| convert::shard_map(&map))
-    }
-
-    fn logs(&self) -> String {
-        (0..4).map(|ordinal| format!("---- ksit-{ordinal}\n{}", self.replicas.log(ordinal))).collect()
-    }
-
-    /// The map, once exactly these replicas own the fleet and every target was reported by its owner.
-    async fn settled(&self, ordinals: &[u32]) -> PublishedMap {
-        let wanted: BTreeSet<String> = ordinals.iter().map(|ordinal| format!("ksit-{ordinal}")).collect();
-        let found = tokio::time::timeout(
-            std::time::Duration::from_secs(60),
-            eventually("the map to settle", async || {
-                let map = self.map().await?;
-                let members: BTreeSet<String> = map.map.members.keys().map(ToString::to_string).collect();
-                (members == wanted && wanted.contains(map.coordinator.name.as_str())).then_some(map)
-            }),
-        );
-        found.await.unwrap_or_else(|_| panic!("{:?}\n{}", ordinals, self.logs()))
-    }
-
-    async fn statuses(&self) -> Vec<IntegrationTarget> {
-        let api: Api<IntegrationTarget> = Api::namespaced(self.world.client.clone(), &self.world.namespace);
-        api.list(&Default::default()).await.unwrap().items
-    }
-
-    async fn until_all(&self, phase: &str) {
-        eventually(&format!("all targets to be {phase}"), async || {
-            let all = self.statuses().await;
-            let is =
-                |target: &IntegrationTarget| target.status.as_ref().is_some_and(|s| s.phase.as_deref() == Some(phase));
-            all.iter().all(is).then_some(())
-        })
-        .await;
-    }
-
-    fn coordinator(map: &PublishedMap) -> u32 {
-        map.coordinator.name.ordinal().unwrap()
-    }
-
-    async fn scale_flux(&self, client: &Client, replicas: u32) {
-        let workloads = loadtest::workloads::Workloads::new(client.clone());
-        workloads.scale("Deployment", &self.world.namespace, "source-controller", replicas).await.unwrap();
-    }
-}
+use crate::kit::{Fleet, eventually, with_validation};
 
 #[tokio::test]
 async fn replicas_share_the_fleet_and_survive_each_other() {
@@ -107,7 +22,6 @@ async fn replicas_share_the_fleet_and_survive_each_other() {
     let reporters: BTreeSet<String> =
         fleet.statuses().await.iter().filter_map(|target| target.status.as_ref()?.reported_by.clone()).collect();
     assert_eq!(reporters.len(), 3, "everybody reports: {reporters:?}\n{}", fleet.logs());
-    let cluster = target().await.client().await.unwrap();
 
     // A worker dies: its slots go to the others, in one write, and the others keep theirs.
     let coordinator = Fleet::coordinator(&first);
@@ -119,7 +33,7 @@ async fn replicas_share_the_fleet_and_survive_each_other() {
     for name in second.map.members.keys() {
         assert!(first.map.shards.of(name).difference(&second.map.shards.of(name)).is_empty(), "{name} lost slots");
     }
-    fleet.scale_flux(&cluster, 0).await;
+    fleet.scale_flux(0).await;
     fleet.until_all("Failed").await;
 
     // The coordinator dies too: the last one takes over with a higher term.
@@ -127,7 +41,7 @@ async fn replicas_share_the_fleet_and_survive_each_other() {
     let last = rest.into_iter().find(|ordinal| *ordinal != coordinator).unwrap();
     let third = fleet.settled(&[last]).await;
     assert!(third.map.term > second.map.term);
-    fleet.scale_flux(&cluster, 1).await;
+    fleet.scale_flux(1).await;
     fleet.until_all("Running").await;
     for target in fleet.statuses().await {
         let status = target.status.as_ref().unwrap();
@@ -141,4 +55,147 @@ async fn replicas_share_the_fleet_and_survive_each_other() {
     }
     fleet.settled(&[0, 1, 2]).await;
     fleet.replicas.check().unwrap();
+}
+
+#[tokio::test]
+async fn leases_and_map_that_somebody_spoils_are_mended() {
+    let _validation = with_validation().await;
+    let mut fleet = Fleet::new("spoilt", 2).await;
+    let first = fleet.settled(&[0, 1]).await;
+    fleet.until_all("Running").await;
+    let namespace = fleet.world.namespace.clone();
+    let maps: Api<ShardMap> = Api::namespaced(fleet.world.client.clone(), &namespace);
+    let leases: Api<Lease> = Api::namespaced(fleet.world.client.clone(), &namespace);
+    let by_hand = PatchParams::apply("somebody").force();
+
+    // The map is deleted: it is written again, and no slot moves.
+    maps.delete("ksit", &DeleteParams::default()).await.unwrap();
+    let second = fleet.settled(&[0, 1]).await;
+    assert_eq!((&second.map.shards, second.map.term), (&first.map.shards, first.map.term));
+    assert!(second.map.epoch > first.map.epoch);
+
+    // The map is edited: all slots for one, which its rules allow. It is put right.
+    let mut edited = maps.get("ksit").await.unwrap();
+    edited.spec.epoch += 1;
+    edited.spec.members[0].slots = "000-3ff".to_owned();
+    edited.spec.members[1].slots = String::new();
+    maps.replace("ksit", &PostParams::default(), &edited).await.unwrap();
+    eventually("the map to be put right", async || {
+        fleet.map().await.is_some_and(|map| map.map.shards == first.map.shards).then_some(())
+    })
+    .await;
+
+    // A member's Lease is deleted, then emptied: both times it takes it back, and no slot moves.
+    let holder = |lease: &Lease| lease.spec.as_ref().and_then(|spec| spec.holder_identity.clone()).unwrap_or_default();
+    let held = async || {
+        eventually("ksit-1 to hold its Lease", async || {
+            let lease = leases.get_opt("ksit-1").await.unwrap()?;
+            holder(&lease).starts_with("ksit-1_").then_some(())
+        })
+        .await;
+    };
+    leases.delete("ksit-1", &DeleteParams::default()).await.unwrap();
+    held().await;
+    let empty = json!({ "spec": { "holderIdentity": "" } });
+    leases.patch("ksit-1", &PatchParams::default(), &Patch::Merge(&empty)).await.unwrap();
+    held().await;
+    assert_eq!(fleet.settled(&[0, 1]).await.map.shards, first.map.shards);
+    fleet.replicas.check().unwrap();
+
+    // The coordinator's Lease is stolen: whoever had it steps down, the thief is silent, somebody leads again.
+    let term = fleet.map().await.unwrap().map.term;
+    let stolen = json!({ "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+        "spec": { "holderIdentity": "mallory", "renewTime": "2099-01-01T00:00:00.000000Z" } });
+    leases.patch("ksit-coordinator", &by_hand, &Patch::Apply(&stolen)).await.unwrap();
+    eventually("a new reign", async || fleet.map().await.filter(|map| map.map.term > term)).await;
+
+    // A member's Lease is stolen: that process ends, since it can't know what else it lost.
+    let worker = (0..2).find(|ordinal| *ordinal != Fleet::coordinator(&first)).unwrap();
+    let stolen = json!({ "spec": { "holderIdentity": "mallory" } });
+    leases.patch(&format!("ksit-{worker}"), &PatchParams::default(), &Patch::Merge(&stolen)).await.unwrap();
+    let mut process = fleet.replicas.take(worker).unwrap();
+    eventually("the process to end", async || {
+        fleet.replicas.log(worker).contains("was taken by mallory").then_some(())
+    })
+    .await;
+    eventually_ended(&mut process).await;
+    fleet.replicas.start(worker).await.unwrap();
+    fleet.settled(&[0, 1]).await;
+    fleet.scale_flux(0).await;
+    fleet.until_all("Failed").await;
+}
+
+async fn eventually_ended(process: &mut loadtest::Process) {
+    for _ in 0..600 {
+        if process.check().is_err() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("it goes on without its Lease");
+}
+
+#[tokio::test]
+async fn a_coordinator_that_stood_still_writes_nothing_when_it_wakes() {
+    let _validation = with_validation().await;
+    let mut fleet = Fleet::new("frozen", 2).await;
+    let first = fleet.settled(&[0, 1]).await;
+    fleet.until_all("Running").await;
+    let (old, new) = (Fleet::coordinator(&first), 1 - Fleet::coordinator(&first));
+    // Everything changes while it stands still, so that there is something to write.
+    fleet.replicas.replica(old).unwrap().signal(Signal::SIGSTOP).unwrap();
+    fleet.scale_flux(0).await;
+    let second = fleet.settled(&[new]).await;
+    assert!(second.map.term > first.map.term);
+    fleet.until_all("Failed").await;
+    let mut process = fleet.replicas.take(old).unwrap();
+    process.signal(Signal::SIGCONT).unwrap();
+    // It finds its own Lease taken, and ends.
+    eventually_ended(&mut process).await;
+    for target in fleet.statuses().await {
+        assert_eq!(target.status.as_ref().unwrap().coordinator_term, Some(second.map.term.0), "{}", target.name_any());
+    }
+}
+
+#[tokio::test]
+async fn the_fence_refuses_a_former_term_on_every_object() {
+    let _validation = with_validation().await;
+    let fleet = Fleet::new("fenced", 1).await;
+    fleet.settled(&[0]).await;
+    fleet.until_all("Running").await;
+    let term = fleet.map().await.unwrap().map.term.0;
+    // An object that nobody has written yet: its own rules know no term.
+    fleet.world.apply("IntegrationTarget", "new", json!({ "clusterName": "new", "paused": true })).await.unwrap();
+    let api = fleet.world.api("IntegrationTarget");
+    let old = json!({ "status": { "coordinatorTerm": term - 1 } });
+    let refused = eventually("the fence", async || {
+        api.patch_status("new", &PatchParams::default(), &Patch::Merge(&old)).await.err()
+    })
+    .await;
+    assert!(refused.to_string().contains("former coordinator"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_replica_that_leaves_hands_over_at_once_and_one_that_returns_keeps_its_share() {
+    let _validation = with_validation().await;
+    let mut fleet = Fleet::new("leaving", 3).await;
+    let first = fleet.settled(&[0, 1, 2]).await;
+    fleet.until_all("Running").await;
+    // A restart under the same name, still wanted: nothing moves.
+    let leaving = fleet.replicas.take(1).unwrap();
+    leaving.stop(Duration::from_secs(20)).await.unwrap().expect("it ends by itself");
+    fleet.replicas.start(1).await.unwrap();
+    let uid = |map: &ksit::domain::shard_map::PublishedMap| map.map.members["ksit-1"].pod_uid.clone();
+    let second = eventually("the new process to stand for ksit-1", async || {
+        fleet.map().await.filter(|map| map.map.members.contains_key("ksit-1") && uid(map) != uid(&first))
+    })
+    .await;
+    assert_eq!(second.map.shards, first.map.shards);
+    // Scaled down: the others have it all at once.
+    fleet.replicas.want(2).await.unwrap();
+    let leaving = fleet.replicas.take(2).unwrap();
+    leaving.stop(Duration::from_secs(20)).await.unwrap().expect("it ends by itself");
+    let third = fleet.settled(&[0, 1]).await;
+    let names: BTreeSet<String> = third.map.members.keys().map(ToString::to_string).collect();
+    assert_eq!(names, ["ksit-0", "ksit-1"].map(str::to_owned).into());
 }

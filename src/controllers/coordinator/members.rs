@@ -5,7 +5,7 @@
 //! weights of the slots ──────────────────────────────┴─> assignment ─> one write of the ShardMap ─> fleet
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::exchange::Exchange;
 use super::gate::Gate;
 use crate::api::ShardMapStatus;
-use crate::domain::assignment::{Change, Facts, assign};
+use crate::domain::assignment::{Assignment, Change, Facts, assign};
 use crate::domain::member::{Holder, MemberLease, MemberState, Observer, Timing};
 use crate::domain::membership::{Command, Membership};
 use crate::domain::replica::{Epoch, ReplicaName};
@@ -142,17 +142,7 @@ impl Members {
             }
         }
         let Some(members) = decision.members else { return Ok(again) };
-        let assignment = {
-            let weights = self.context.exchange.weights.borrow();
-            let names = members.keys().cloned().collect();
-            let facts = Facts {
-                members: &names,
-                weights: &weights,
-                last: &self.stored.published.map.shards,
-                moved_for_weight: self.moved_for_weight,
-            };
-            assign(&facts, now)
-        };
+        let assignment = self.assign(members.keys().cloned().collect(), now);
         if let Change::WeightLater(at) = assignment.change {
             again = Some(again.map_or(at, |again| again.min(at)));
         }
@@ -173,6 +163,17 @@ impl Members {
             }
         }
         Ok(again)
+    }
+
+    fn assign(&self, members: BTreeSet<ReplicaName>, now: Duration) -> Assignment {
+        let weights = self.context.exchange.weights.borrow();
+        let facts = Facts {
+            members: &members,
+            weights: &weights,
+            last: &self.stored.published.map.shards,
+            moved_for_weight: self.moved_for_weight,
+        };
+        assign(&facts, now)
     }
 
     /// Writes the map. False if that has to be tried again.

@@ -1,5 +1,6 @@
 //! What the tests share: one hub and one cluster, and for each test a namespace and an operator of its own.
 
+mod fleet;
 mod world;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use loadtest::ControlPlane;
 use loadtest::workloads::Workloads;
 use tokio::sync::{OnceCell, RwLock, RwLockReadGuard};
 
+pub use fleet::Fleet;
 pub use world::{World, condition, eventually};
 
 /// The hub, with ksit's CRDs as `crds/` has them.

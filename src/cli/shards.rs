@@ -1,0 +1,133 @@
+//! `ksit shards`
+
+use kube::{Api, ResourceExt};
+use serde::Serialize;
+
+use super::CliError;
+use super::hub::{HubArgs, Shown};
+use super::table::table;
+use crate::api::{ReplicaLoad, ShardMap};
+use crate::domain::slot::{Slot, SlotSet};
+
+/// Show which replica looks after how much of the fleet, who coordinates, and how fresh it all is.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    hub: HubArgs,
+    /// All namespaces.
+    #[arg(short = 'A', long, conflicts_with = "namespace")]
+    all_namespaces: bool,
+}
+
+pub async fn run(args: Args) -> Result<(), CliError> {
+    let client = args.hub.client().await?;
+    let api: Api<ShardMap> = match (&args.hub.namespace, args.all_namespaces) {
+        (_, true) => Api::all(client),
+        (Some(namespace), false) => Api::namespaced(client, namespace),
+        (None, false) => Api::default_namespaced(client),
+    };
+    args.hub
+        .show(async || Ok(Maps(api.list(&Default::default()).await?.items.into_iter().map(Map::from).collect())))
+        .await
+}
+
+#[derive(Serialize)]
+#[serde(transparent)]
+struct Maps(Vec<Map>);
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Map {
+    namespace: String,
+    installation: String,
+    term: i64,
+    epoch: i64,
+    coordinator: String,
+    /// Where it takes reports.
+    address: Option<String>,
+    /// When load and freshness were written.
+    observed_at: Option<String>,
+    replicas: Vec<Replica>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Replica {
+    name: String,
+    slots: usize,
+    slot_ranges: String,
+    /// None: not written since it took part.
+    targets: Option<u32>,
+    oldest_observation_seconds: Option<u32>,
+}
+
+impl From<ShardMap> for Map {
+    fn from(map: ShardMap) -> Self {
+        let (namespace, installation) = (map.namespace().unwrap_or_default(), map.name_any());
+        let status = map.status.unwrap_or_default();
+        let load = |name: &str| status.replicas.iter().find(|load: &&ReplicaLoad| load.name == name);
+        let replicas = map.spec.members.into_iter().map(|member| Replica {
+            slots: member.slots.parse::<SlotSet>().unwrap_or_default().len(),
+            targets: load(&member.name).map(|load| load.targets),
+            oldest_observation_seconds: load(&member.name).and_then(|load| load.oldest_observation_seconds),
+            slot_ranges: member.slots,
+            name: member.name,
+        });
+        Self {
+            replicas: replicas.collect(),
+            namespace,
+            installation,
+            term: map.spec.term,
+            epoch: map.spec.epoch,
+            coordinator: map.spec.coordinator.name,
+            address: map.spec.coordinator.address,
+            observed_at: status.observed_at,
+        }
+    }
+}
+
+impl Shown for Maps {
+    fn text(&self, wide: bool) -> String {
+        if self.0.is_empty() {
+            return "No ShardMap found: no replica of ksit has led here yet; -A looks in all namespaces.\n".to_owned();
+        }
+        self.0.iter().map(|map| map.text(wide)).collect::<Vec<_>>().join("\n")
+    }
+}
+
+impl Map {
+    fn text(&self, wide: bool) -> String {
+        let Self { namespace, installation, term, epoch, coordinator, .. } = self;
+        let orphans = Slot::COUNT.saturating_sub(self.replicas.iter().map(|replica| replica.slots).sum());
+        let mut text = format!("{namespace}/{installation}: coordinator {coordinator}, term {term}, epoch {epoch}");
+        if orphans > 0 {
+            text.push_str(&format!("; {orphans} of {} slots have no owner", Slot::COUNT));
+        }
+        if wide {
+            let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "<none>".to_owned());
+            let (address, observed) = (or_none(&self.address), or_none(&self.observed_at));
+            text.push_str(&format!("\nreports to {address}; loads as of {observed}"));
+        }
+        let heads = ["REPLICA", "ROLE", "SLOTS", "TARGETS", "OLDEST"];
+        let rows: Vec<Vec<String>> = self.replicas.iter().map(|replica| self.cells(replica, wide)).collect();
+        let body = if wide { table(&[&heads[..], &["RANGES"]].concat(), &rows) } else { table(&heads, &rows) };
+        format!("{text}\n{body}")
+    }
+
+    fn cells(&self, replica: &Replica, wide: bool) -> Vec<String> {
+        let role = if replica.name == self.coordinator { "coordinator" } else { "worker" };
+        let number =
+            |number: Option<u32>, unit: &str| number.map_or("-".to_owned(), |number| format!("{number}{unit}"));
+        let mut cells = vec![
+            replica.name.clone(),
+            role.to_owned(),
+            replica.slots.to_string(),
+            number(replica.targets, ""),
+            number(replica.oldest_observation_seconds, "s"),
+        ];
+        if wide {
+            cells.push(replica.slot_ranges.clone());
+        }
+        cells
+    }
+}
