@@ -98,11 +98,9 @@ impl Reports for Desk {
         let (replies, answers) = mpsc::channel(WAITING);
         let mut carrier = JoinSet::new();
         carrier.spawn(carry(request.into_inner(), sender, self.incoming.clone(), replies));
-        // The carrier lives as long as the answers are read.
-        let answers = ReceiverStream::new(answers).map(move |answer| {
-            let _alive = &carrier;
-            Ok(codec::encode_answer(answer))
-        });
+        // Each ends the other: the carrier lives as long as the answers are read, and they are read as long as it lives.
+        let answers = ReceiverStream::new(answers).map(codec::encode_answer).map(Ok);
+        let answers = answers.take_until(async move { carrier.join_next().await });
         Ok(Response::new(Box::pin(answers)))
     }
 }
@@ -128,7 +126,13 @@ async fn carry(
     replies: mpsc::Sender<crate::domain::report::ToWorker>,
 ) {
     let mut warned = false;
-    while let Ok(Some(message)) = messages.message().await {
+    loop {
+        let message = tokio::select! {
+            message = messages.message() => message,
+            // The reign is over; tonic's own tasks don't know.
+            () = incoming.closed() => break,
+        };
+        let Ok(Some(message)) = message else { break };
         match codec::decode(message, &sender.name) {
             Ok(message) => {
                 let letter = Incoming { sender: sender.clone(), message, replies: replies.clone() };

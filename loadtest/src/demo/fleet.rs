@@ -13,9 +13,10 @@ use kube::runtime::wait::await_condition;
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 
-use super::{CLUSTERS, DemoError, NAMESPACE};
+use super::{CLUSTERS, DemoError, NAMESPACE, REPLICAS};
+use crate::ControlPlane;
+use crate::installation::Installation;
 use crate::workloads::Workloads;
-use crate::{ControlPlane, Process};
 
 /// What a cluster of the demo has: kind, namespace, name.
 const TOOLS: &[(&str, &str, &str)] = &[
@@ -105,21 +106,15 @@ async fn apply(client: &Client, kind: &str, name: &str, spec: Value) -> Result<(
     Ok(())
 }
 
-/// Short intervals, so that the story takes less than a minute.
-pub(super) fn start_operator(hub: &ControlPlane, ksit: &Path) -> Result<Process, DemoError> {
-    let kubeconfig = hub.kubeconfig_path().display().to_string();
-    let args = [
-        "operator",
-        "--kubeconfig",
-        &kubeconfig,
-        "--replica=ksit-0",
-        "--interval=1s",
-        "--round-timeout=2s",
-        "--allow-loopback-targets",
-        "--metrics-bind-address=127.0.0.1:0",
-    ];
-    let args: Vec<String> = args.into_iter().map(str::to_owned).collect();
-    Ok(Process::start("ksit", ksit, &args, &[], &hub.dir().join("ksit.log"), None)?)
+/// Short intervals and Leases, so that the story takes a minute.
+pub(super) async fn start_replicas(hub: &ControlPlane, ksit: &Path) -> Result<Installation, DemoError> {
+    let flags = ["--interval=1s", "--round-timeout=2s", "--lease-duration=5s", "--lease-renew-interval=1s"];
+    let mut replicas = Installation::new(hub, ksit, NAMESPACE, &flags).await?;
+    replicas.want(REPLICAS).await?;
+    for ordinal in 0..REPLICAS {
+        replicas.start(ordinal).await?;
+    }
+    Ok(replicas)
 }
 
 fn params() -> PatchParams {

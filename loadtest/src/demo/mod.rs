@@ -3,11 +3,13 @@
 //! Every API server is real. The clusters have no controllers; the demo writes the statuses of their workloads.
 
 mod fleet;
+mod replicas;
 mod story;
 
 use std::path::PathBuf;
 
-use crate::{ControlPlane, Process, StartError};
+use crate::installation::Installation;
+use crate::{ControlPlane, StartError};
 
 pub use story::tell;
 
@@ -15,13 +17,16 @@ pub(crate) type DemoError = Box<dyn std::error::Error + Send + Sync>;
 
 /// What runs during the demo. All of it ends when this is dropped.
 pub struct Stage {
-    operator: Process,
+    replicas: Installation,
+    ksit: PathBuf,
     hub: ControlPlane,
     targets: Vec<ControlPlane>,
 }
 
 /// The clusters of the demo.
 const CLUSTERS: [&str; 3] = ["berlin", "osaka", "quito"];
+
+const REPLICAS: u32 = 3;
 
 /// The namespace of the demo's resources on the hub.
 const NAMESPACE: &str = "fleet";
@@ -37,9 +42,9 @@ impl Stage {
             fleet::install_tools(target).await?;
         }
         fleet::install_resources(&hub, &targets).await?;
-        say("starting ksit operator with one replica");
-        let operator = fleet::start_operator(&hub, &ksit)?;
-        Ok(Self { operator, hub, targets })
+        say("starting three replicas of ksit operator, each with the tokens of a Pod of its own");
+        let replicas = fleet::start_replicas(&hub, &ksit).await?;
+        Ok(Self { replicas, ksit, hub, targets })
     }
 }
 

@@ -41,6 +41,8 @@ pub async fn tell(ksit: PathBuf, keep: bool) -> Result<(), DemoError> {
     stage.targets[1].start_api_server().await?;
     stage.until(&hub, "all run again", &[]).await?;
 
+    stage.replicas_die(&hub).await?;
+
     println!("\nThe story took {} s.", start.elapsed().as_secs());
     if keep {
         println!("\nTry it yourself, then end it with Ctrl-C:");
@@ -57,10 +59,15 @@ pub async fn tell(ksit: PathBuf, keep: bool) -> Result<(), DemoError> {
 impl Stage {
     /// Waits until exactly the Integrations in `failing` have failed, each with a message that has all of its words,
     /// and all others run. Then shows both tables.
-    async fn until(&mut self, hub: &Client, what: &str, failing: &[(&str, &[&str])]) -> Result<(), DemoError> {
+    pub(super) async fn until(
+        &mut self,
+        hub: &Client,
+        what: &str,
+        failing: &[(&str, &[&str])],
+    ) -> Result<(), DemoError> {
         let start = Instant::now();
         while !as_expected(hub, failing).await? {
-            self.operator.check()?;
+            self.replicas.check()?;
             if start.elapsed() > PATIENCE {
                 show(hub).await?;
                 return Err(format!("after {} s it is still not so: {what}", PATIENCE.as_secs()).into());
