@@ -16,6 +16,8 @@ pub mod installation;
 mod kubeconfig;
 mod pki;
 mod process;
+pub mod run;
+pub mod simulator;
 pub mod table;
 mod tools;
 pub mod workloads;

@@ -56,8 +56,9 @@ pub struct PromptClient {
 impl PromptClient {
     pub fn new(mut config: Config) -> Result<Self, kube::Error> {
         config.connect_timeout = Some(PROMPT_TIMEOUT);
-        config.read_timeout = Some(PROMPT_TIMEOUT);
-        config.write_timeout = Some(PROMPT_TIMEOUT);
+        // Not a read time-out: it would also end a connection that idles from one renewal to the next, at the very
+        // moment of the next. The deadline of each request is ours.
+        config.read_timeout = None;
         config.default_retry = false;
         Self::connected_by(Arc::new(move || Client::try_from(config.clone())))
     }

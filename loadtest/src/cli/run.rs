@@ -1,0 +1,54 @@
+//! `loadtest run`
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::run::{self, Scenario, Settings};
+
+/// Run a load test: a real hub and real replicas, with clusters simulated on loopback. Ctrl-C cleans up.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[arg(long, value_enum)]
+    scenario: Scenario,
+    /// Clusters.
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    targets: u32,
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=50))]
+    replicas: u32,
+    /// For failover: kills of the coordinator, and as many of a worker.
+    #[arg(long, default_value_t = 25)]
+    kills: u32,
+    /// For idle: seconds to watch.
+    #[arg(long, default_value_t = 120, value_name = "SECONDS")]
+    duration: u64,
+    /// The ksit program.
+    #[arg(long, default_value = "target/release/ksit", value_name = "FILE")]
+    ksit: PathBuf,
+    /// Write the report there as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+pub async fn run(args: Args) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    if !args.ksit.exists() {
+        return Err(format!("--ksit: {} is not there; cargo build --release makes it", args.ksit.display()).into());
+    }
+    let settings = Settings {
+        scenario: args.scenario,
+        ksit: args.ksit,
+        targets: args.targets,
+        replicas: args.replicas,
+        kills: args.kills,
+        duration: Duration::from_secs(args.duration),
+    };
+    let report = tokio::select! {
+        report = run::run(&settings) => report?,
+        _ = tokio::signal::ctrl_c() => return Err("interrupted; everything that was started has ended".into()),
+    };
+    println!("{}", report.table());
+    if let Some(file) = args.json {
+        std::fs::write(&file, serde_json::to_string_pretty(&report)? + "\n")
+            .map_err(|error| format!("--json: {}: {error}", file.display()))?;
+    }
+    if report.is_ok() { Ok(()) } else { Err("a limit was missed".into()) }
+}
