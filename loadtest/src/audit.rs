@@ -1,5 +1,6 @@
 //! What an API server was asked, read from its audit log.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::PathBuf;
@@ -29,6 +30,9 @@ pub struct AuditEvent {
     /// The body of a write, where the policy keeps it.
     #[serde(default)]
     pub request_object: Option<Value>,
+    /// The object as the write left it, where the policy keeps it.
+    #[serde(default)]
+    pub response_object: Option<Value>,
     /// RFC 3339 with microseconds.
     pub request_received_timestamp: String,
     /// When the answer was complete.
@@ -39,6 +43,9 @@ pub struct AuditEvent {
 pub struct AuditUser {
     #[serde(default)]
     pub username: String,
+    /// Of a token that is bound to a Pod: that Pod's name and UID.
+    #[serde(default)]
+    pub extra: BTreeMap<String, Vec<String>>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -66,6 +66,8 @@ impl Builder {
         let pki = Pki::new(&format!("{}-ca", self.name))?;
         let admin = pki.client("admin", Some("system:masters"))?;
         let [etcd_port, peer_port, port] = free_ports()?;
+        let (log, sleep) = (dir.path().join("caretaker.log"), ["infinity".to_owned()]);
+        let caretaker = Process::start("caretaker", Path::new("sleep"), &sleep, &[], &log, Some(dir.path()))?;
         let mut plane = ControlPlane {
             name: self.name,
             dir,
@@ -77,6 +79,7 @@ impl Builder {
             etcd: None,
             api_server: None,
             companions: Vec::new(),
+            _caretaker: caretaker,
         };
         plane.write_files()?;
         plane.start_etcd().await?;
@@ -99,6 +102,8 @@ pub struct ControlPlane {
     companions: Vec<Process>,
     api_server: Option<Process>,
     etcd: Option<Process>,
+    /// Outlives the others while they are stopped and started; with it goes the folder, should the owner be killed.
+    _caretaker: Process,
     /// Last, so that it goes when nothing writes there any more.
     dir: TempDir,
 }
@@ -191,8 +196,7 @@ impl ControlPlane {
             "--unsafe-no-fsync".to_owned(),
             "--log-level=warn".to_owned(),
         ];
-        // The last to hold files; with it goes the folder, should the owner be killed.
-        self.etcd = Some(self.start(Tool::Etcd, &args, Some(self.dir.path())).await?);
+        self.etcd = Some(self.start(Tool::Etcd, &args).await?);
         Ok(())
     }
 
@@ -217,7 +221,7 @@ impl ControlPlane {
             "--endpoint-reconciler-type=none".to_owned(),
             "--allow-privileged=true".to_owned(),
         ];
-        let mut process = self.start(Tool::KubeApiserver, &args, None).await?;
+        let mut process = self.start(Tool::KubeApiserver, &args).await?;
         let start = Instant::now();
         let client = self.client().await?;
         while !is_ready(&client).await {
@@ -249,9 +253,9 @@ impl ControlPlane {
             "--node-lease-duration-seconds=40".to_owned(),
             format!("--config={}", self.path("kwok-stages.yaml")),
         ];
-        self.companions.push(self.start(Tool::KubeControllerManager, &manager, None).await?);
-        self.companions.push(self.start(Tool::KubeScheduler, &scheduler, None).await?);
-        self.companions.push(self.start(Tool::Kwok, &kwok, None).await?);
+        self.companions.push(self.start(Tool::KubeControllerManager, &manager).await?);
+        self.companions.push(self.start(Tool::KubeScheduler, &scheduler).await?);
+        self.companions.push(self.start(Tool::Kwok, &kwok).await?);
         self.add_node().await
     }
 
@@ -285,11 +289,11 @@ impl ControlPlane {
         }
     }
 
-    async fn start(&self, tool: Tool, args: &[String], remove: Option<&Path>) -> Result<Process, StartError> {
+    async fn start(&self, tool: Tool, args: &[String]) -> Result<Process, StartError> {
         // A build may take minutes: not on a thread that others wait for.
         let program = tokio::task::spawn_blocking(move || tool.path()).await.map_err(io::Error::other)??;
         let log = self.dir.path().join(format!("{}.log", tool.name()));
-        Ok(Process::start(tool.name(), &program, args, &[], &log, remove)?)
+        Ok(Process::start(tool.name(), &program, args, &[], &log, None)?)
     }
 
     fn write_files(&self) -> Result<(), StartError> {

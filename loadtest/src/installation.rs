@@ -27,14 +27,26 @@ const MANIFESTS: [&str; 2] = [include_str!("../../deploy/rbac.yaml"), include_st
 /// Name of the StatefulSet, the ServiceAccount and the ShardMap.
 const NAME: &str = "ksit";
 
+/// What one replica has of its own.
+#[derive(Clone, Debug, Default)]
+pub struct Tuning {
+    /// Where it finds the hub, if not at its own address.
+    pub hub_url: Option<String>,
+    pub env: Vec<(String, String)>,
+    pub flags: Vec<String>,
+}
+
 /// Replicas over one hub. They end when this is dropped.
 pub struct Installation {
     ksit: PathBuf,
     namespace: String,
+    /// Namespace of the clusters.
+    watched: String,
     hub_url: String,
     hub_ca: String,
     client: Client,
     flags: Vec<String>,
+    tunings: BTreeMap<u32, Tuning>,
     replicas: BTreeMap<u32, Process>,
     dir: TempDir,
 }
@@ -51,14 +63,22 @@ impl Installation {
         let installation = Self {
             ksit: ksit.to_owned(),
             namespace: namespace.to_owned(),
+            watched: namespace.to_owned(),
             hub_url: hub.url(),
             hub_ca: hub.ca_pem().to_owned(),
             client,
             flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
+            tunings: BTreeMap::new(),
             replicas: BTreeMap::new(),
             dir: tempfile::tempdir()?,
         };
         Ok(installation)
+    }
+
+    /// Looks after the clusters of another namespace than its own. Rights there are the caller's business.
+    pub fn watching(mut self, namespace: &str) -> Self {
+        namespace.clone_into(&mut self.watched);
+        self
     }
 
     /// Sets `replicas` of the StatefulSet. Starts and ends nothing.
@@ -73,6 +93,19 @@ impl Installation {
         Ok(())
     }
 
+    /// What `ksit-ORDINAL` has of its own, from its next start on.
+    pub fn tune(&mut self, ordinal: u32, tuning: Tuning) {
+        self.tunings.insert(ordinal, tuning);
+    }
+
+    /// Takes the ValidatingAdmissionPolicy away: a broken installation.
+    pub async fn take_fence_off(&self) -> Result<(), InstallError> {
+        let group = GroupVersionKind::gvk("admissionregistration.k8s.io", "v1", "ValidatingAdmissionPolicyBinding");
+        let bindings: Api<DynamicObject> = Api::all_with(self.client.clone(), &ApiResource::from_gvk(&group));
+        bindings.delete(&format!("ksit-fence-{}", self.namespace), &DeleteParams::default()).await?;
+        Ok(())
+    }
+
     /// Starts the replica `ksit-ORDINAL` as a new Pod.
     pub async fn start(&mut self, ordinal: u32) -> Result<(), InstallError> {
         let name = format!("{NAME}-{ordinal}");
@@ -80,27 +113,48 @@ impl Installation {
         let uid = self.new_pod(&name).await?;
         let hub_token = self.token(&name, &uid, None).await?;
         let report_token = self.token(&name, &uid, Some("reports.ksit.io")).await?;
-        let file = |suffix: &str| self.dir.path().join(format!("{name}.{suffix}"));
-        let credential = Credential::Token(&hub_token);
-        std::fs::write(file("kubeconfig"), kubeconfig("hub", &self.hub_url, &self.hub_ca, credential))?;
-        std::fs::write(file("token"), report_token)?;
+        let hub_url = self.tunings.get(&ordinal).and_then(|tuning| tuning.hub_url.as_ref()).unwrap_or(&self.hub_url);
+        let kubeconfig = kubeconfig("hub", hub_url, &self.hub_ca, Credential::Token(&hub_token));
+        std::fs::write(self.file(&name, "kubeconfig"), kubeconfig)?;
+        std::fs::write(self.file(&name, "token"), report_token)?;
+        std::fs::write(self.file(&name, "uid"), uid)?;
+        let process = self.start_process(ordinal)?;
+        self.replicas.insert(ordinal, process);
+        Ok(())
+    }
+
+    /// Starts one more process in the Pod of `ksit-ORDINAL`, as when a container is restarted while the old process
+    /// hangs.
+    pub fn start_twin(&self, ordinal: u32) -> Result<Process, InstallError> {
+        self.start_process(ordinal)
+    }
+
+    fn start_process(&self, ordinal: u32) -> Result<Process, InstallError> {
+        let name = format!("{NAME}-{ordinal}");
+        let uid = std::fs::read_to_string(self.file(&name, "uid"))?;
         let mut args: Vec<String> = vec![
             "operator".to_owned(),
-            format!("--kubeconfig={}", file("kubeconfig").display()),
+            format!("--kubeconfig={}", self.file(&name, "kubeconfig").display()),
             format!("--replica={name}"),
             format!("--pod-uid={uid}"),
             format!("--namespace={}", self.namespace),
-            format!("--watch-namespaces={}", self.namespace),
-            format!("--report-token-file={}", file("token").display()),
+            format!("--watch-namespaces={}", self.watched),
+            format!("--report-token-file={}", self.file(&name, "token").display()),
+            "--metrics-bind-address=127.0.0.1:0".to_owned(),
+            "--allow-loopback-targets".to_owned(),
         ];
-        args.extend(
-            ["--report-bind-address=127.0.0.1:0", "--metrics-bind-address=127.0.0.1:0", "--allow-loopback-targets"]
-                .map(str::to_owned),
-        );
         args.extend(self.flags.iter().cloned());
-        let process = Process::start(&name, &self.ksit, &args, &[], &file("log"), None)?;
-        self.replicas.insert(ordinal, process);
-        Ok(())
+        let Tuning { env, flags, .. } = self.tunings.get(&ordinal).cloned().unwrap_or_default();
+        if !flags.iter().any(|flag| flag.starts_with("--report-bind-address")) {
+            args.push("--report-bind-address=127.0.0.1:0".to_owned());
+        }
+        args.extend(flags);
+        let env: Vec<(&str, &str)> = env.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        Ok(Process::start(&name, &self.ksit, &args, &env, &self.file(&name, "log"), None)?)
+    }
+
+    fn file(&self, name: &str, suffix: &str) -> PathBuf {
+        self.dir.path().join(format!("{name}.{suffix}"))
     }
 
     /// Ends a replica at once, as a machine that loses power does.
@@ -123,7 +177,7 @@ impl Installation {
     }
 
     pub fn log(&self, ordinal: u32) -> String {
-        std::fs::read_to_string(self.dir.path().join(format!("{NAME}-{ordinal}.log"))).unwrap_or_default()
+        std::fs::read_to_string(self.file(&format!("{NAME}-{ordinal}"), "log")).unwrap_or_default()
     }
 
     async fn new_pod(&self, name: &str) -> Result<String, InstallError> {

@@ -9,9 +9,11 @@
 //! played, by kwok. Whatever is started ends with its owner, also when that is killed.
 
 pub mod audit;
+pub mod checker;
 pub mod cli;
 mod control_plane;
 pub mod demo;
+pub mod faulty_proxy;
 pub mod installation;
 mod kubeconfig;
 mod pki;

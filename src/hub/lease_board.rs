@@ -19,6 +19,7 @@ use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, ResourceExt};
 use tokio::sync::watch;
 
+use super::backoff::WatchBackoff;
 use super::clock::Clock;
 use crate::domain::election::ElectionLease;
 use crate::domain::member::{Holder, MemberLease};
@@ -180,7 +181,7 @@ impl LeaseBoard {
 /// Keeps `board` as the hub has it, for ever.
 pub async fn watch_leases(client: Client, namespace: &str, board: &LeaseBoard) {
     let api: Api<Lease> = Api::namespaced(client, namespace);
-    let events = watcher::watcher(api, watcher::Config::default()).default_backoff();
+    let events = watcher::watcher(api, watcher::Config::default()).backoff(WatchBackoff::default());
     let mut events = std::pin::pin!(
         events
             .inspect_err(|error| tracing::warn!(%error, "the hub's Leases can't be watched; trying again"))

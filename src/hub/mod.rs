@@ -1,5 +1,6 @@
 //! Everything that talks to the hub's API server.
 
+mod backoff;
 mod clock;
 mod election;
 mod events;
@@ -9,6 +10,7 @@ mod mailbox;
 mod map_store;
 mod member_lease;
 mod prompt_client;
+mod refused;
 mod secrets;
 mod slot_label;
 mod stateful_set;

@@ -22,6 +22,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::events::{EventSink, Transition};
 use super::mailbox::Mailbox;
 use super::prompt_client::PROMPT_TIMEOUT;
+use super::refused::Refused;
 use crate::api::FIELD_MANAGER;
 
 /// Writes under way at a time: enough for the rate at tens of milliseconds each.
@@ -80,10 +81,14 @@ impl StatusQueue {
     /// Ends what [`StatusQueue::take`] began; what comes back waits again, unless something newer does.
     fn done(&self, again: Option<(ObjectId, StatusWrite)>) {
         if let Some((id, write)) = again {
-            let urgent = write.urgent;
-            self.waiting.give_back(id, write, urgent);
+            self.give_back(id, write);
         }
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn give_back(&self, id: ObjectId, write: StatusWrite) {
+        let urgent = write.urgent;
+        self.waiting.give_back(id, write, urgent);
     }
 }
 
@@ -93,7 +98,8 @@ pub enum WriteOutcome {
     Written,
     /// The object changed or went meanwhile; the watch will tell.
     Superseded,
-    /// The API server refused it for good: admission, validation, or missing rights.
+    /// The API server refused it: admission, validation, or missing rights. Tried again ever more rarely: one that has
+    /// just started refuses everything until its admission policies are in place.
     Refused,
     /// The hub could not be asked; tried again.
     Retried,
@@ -128,8 +134,10 @@ pub async fn write_statuses(
     let gap = Duration::from_secs(1) / per_second.max(1);
     let mut next = Instant::now();
     let mut writes = FuturesUnordered::new();
+    let mut refused = Refused::default();
     let client = &client;
     loop {
+        let retry = refused.next();
         let turn = async {
             sleep_until(next).await;
             queue.take().await
@@ -144,25 +152,53 @@ pub async fn write_statuses(
                 next = Instant::now() + gap;
                 writes.push(async move { (put(client, &write).await, id, write) });
             }
-            Some((outcome, id, write)) = writes.next() => {
-                done(&id, outcome);
-                if outcome == WriteOutcome::Retried {
+            Some((answer, id, write)) = writes.next() => {
+                done(&id, answer.outcome());
+                if let Answer::Retried = answer {
                     next = Instant::now() + AFTER_A_FAILURE;
                     queue.done(Some((id, write)));
                     continue;
                 }
                 queue.done(None);
-                if let (WriteOutcome::Written, Some(transition)) = (outcome, write.transition)
+                if let Answer::Refused(why) = answer {
+                    refused.add(id, write, &why, Instant::now());
+                    continue;
+                }
+                refused.forget(&id);
+                if let (Answer::Written, Some(transition)) = (answer, write.transition)
                     && !events.offer(transition)
                 {
                     tracing::warn!(name = id.2, "too many Events wait; this transition gets none");
                 }
             }
+            () = sleep_until(retry.unwrap_or_else(Instant::now)), if retry.is_some() => {
+                refused.due(Instant::now()).into_iter().for_each(|(id, write)| queue.give_back(id, write));
+            }
         }
     }
 }
 
-async fn put(client: &Client, write: &StatusWrite) -> WriteOutcome {
+/// What came of one request.
+enum Answer {
+    Written,
+    Superseded,
+    /// With what the API server says.
+    Refused(String),
+    Retried,
+}
+
+impl Answer {
+    fn outcome(&self) -> WriteOutcome {
+        match self {
+            Self::Written => WriteOutcome::Written,
+            Self::Superseded => WriteOutcome::Superseded,
+            Self::Refused(_) => WriteOutcome::Refused,
+            Self::Retried => WriteOutcome::Retried,
+        }
+    }
+}
+
+async fn put(client: &Client, write: &StatusWrite) -> Answer {
     let ObjectReference { name, namespace, resource_version, uid, .. } = &write.object;
     let (name, namespace) = (name.as_deref().unwrap_or_default(), namespace.as_deref().unwrap_or_default());
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &write.resource);
@@ -173,29 +209,19 @@ async fn put(client: &Client, write: &StatusWrite) -> WriteOutcome {
     object.data = serde_json::json!({ "status": write.status });
     let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
     match timeout(PROMPT_TIMEOUT, api.replace_status(name, &params, &object)).await {
-        Ok(Ok(_)) => WriteOutcome::Written,
+        Ok(Ok(_)) => Answer::Written,
         Ok(Err(kube::Error::Api(status))) => match status.code {
-            404 | 409 => WriteOutcome::Superseded,
-            429 | 500.. => WriteOutcome::Retried,
-            _ => {
-                tracing::warn!(
-                    kind = write.resource.kind,
-                    namespace,
-                    name,
-                    code = status.code,
-                    message = status.message,
-                    "the API server refused a status"
-                );
-                WriteOutcome::Refused
-            }
+            404 | 409 => Answer::Superseded,
+            429 | 500.. => Answer::Retried,
+            _ => Answer::Refused(status.message),
         },
         Ok(Err(error)) => {
             tracing::warn!(%error, "the hub can't be reached to write a status; trying again");
-            WriteOutcome::Retried
+            Answer::Retried
         }
         Err(_) => {
             tracing::warn!("the hub did not answer a status write within {} s; trying again", PROMPT_TIMEOUT.as_secs());
-            WriteOutcome::Retried
+            Answer::Retried
         }
     }
 }

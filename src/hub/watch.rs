@@ -18,6 +18,8 @@ use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
+use super::backoff::WatchBackoff;
+
 /// Namespace and name.
 pub type Key = (String, String);
 
@@ -61,7 +63,8 @@ pub fn merge<K: ResourceExt + Send + 'static>(
         .boxed()
 }
 
-/// Objects of kind `K` in `namespace` (all, if none) with labels as `selector` wants them, for ever. Errors are logged and retried with back-off.
+/// Objects of kind `K` in `namespace` (all, if none) with labels as `selector` wants them, for ever. Errors are
+/// logged and retried with back-off.
 pub fn watch<K>(
     client: Client,
     namespace: Option<&str>,
@@ -98,7 +101,7 @@ where
     let kind = K::kind(&()).into_owned();
     let mut parser = Parser { kind: kind.clone(), listed: BTreeSet::new(), warned: HashMap::new() };
     watcher::watcher(api, config)
-        .default_backoff()
+        .backoff(WatchBackoff::default())
         .filter_map(move |event| {
             let event = event
                 .inspect_err(|error| {

@@ -72,6 +72,8 @@ metrics! {
     oldest_observation: Gauge = real_gauge("ksit_oldest_observation_seconds");
     /// What workers said of a cluster, by whether it was believed (accepted, not_the_owner, before_its_time, overtaken).
     observations: IntCounterVec = counters("ksit_observations_total", &["outcome"]);
+    /// Bytes of the messages that came from workers in other replicas.
+    report_bytes: IntCounter = counter("ksit_report_bytes_total");
     /// Links to the coordinator that could not be made.
     links_failed: IntCounter = counter("ksit_report_links_failed_total");
     /// Stored objects whose spec can't be used, by kind; their status says why.

@@ -25,6 +25,8 @@ pub struct Incoming {
     /// Name and UID of its Pod are proven, its nonce is claimed.
     pub sender: Arc<Incarnation>,
     pub message: FromWorker,
+    /// Its size on the wire; 0 if it never left the process.
+    pub bytes: usize,
     pub replies: mpsc::Sender<ToWorker>,
 }
 
@@ -36,7 +38,7 @@ pub fn local(sender: Incarnation, incoming: mpsc::Sender<Incoming>) -> Link {
     let mut carrier = JoinSet::new();
     carrier.spawn(async move {
         while let Some(message) = messages.recv().await {
-            let letter = Incoming { sender: sender.clone(), message, replies: replies.clone() };
+            let letter = Incoming { sender: sender.clone(), message, bytes: 0, replies: replies.clone() };
             if incoming.send(letter).await.is_err() {
                 return;
             }

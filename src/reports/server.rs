@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures::{Stream, StreamExt, stream};
+use prost::Message;
 use secrecy::SecretString;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
@@ -133,9 +134,10 @@ async fn carry(
             () = incoming.closed() => break,
         };
         let Ok(Some(message)) = message else { break };
+        let bytes = message.encoded_len();
         match codec::decode(message, &sender.name) {
             Ok(message) => {
-                let letter = Incoming { sender: sender.clone(), message, replies: replies.clone() };
+                let letter = Incoming { sender: sender.clone(), message, bytes, replies: replies.clone() };
                 if incoming.send(letter).await.is_err() {
                     return;
                 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that can't go on should say where")]
 
+mod chaos;
 mod check_command;
 mod crd_rules;
 mod faults;

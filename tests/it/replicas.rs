@@ -10,7 +10,7 @@ use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use nix::sys::signal::Signal;
 use serde_json::json;
 
-use crate::kit::{Fleet, eventually, with_validation};
+use crate::kit::{Fleet, eventually, until_ended, with_validation};
 
 #[tokio::test]
 async fn replicas_share_the_fleet_and_survive_each_other() {
@@ -118,21 +118,11 @@ async fn leases_and_map_that_somebody_spoils_are_mended() {
         fleet.replicas.log(worker).contains("was taken by mallory").then_some(())
     })
     .await;
-    eventually_ended(&mut process).await;
+    until_ended(&mut process).await;
     fleet.replicas.start(worker).await.unwrap();
     fleet.settled(&[0, 1]).await;
     fleet.scale_flux(0).await;
     fleet.until_all("Failed").await;
-}
-
-async fn eventually_ended(process: &mut loadtest::Process) {
-    for _ in 0..600 {
-        if process.check().is_err() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    panic!("it goes on without its Lease");
 }
 
 #[tokio::test]
@@ -151,7 +141,7 @@ async fn a_coordinator_that_stood_still_writes_nothing_when_it_wakes() {
     let mut process = fleet.replicas.take(old).unwrap();
     process.signal(Signal::SIGCONT).unwrap();
     // It finds its own Lease taken, and ends.
-    eventually_ended(&mut process).await;
+    until_ended(&mut process).await;
     for target in fleet.statuses().await {
         assert_eq!(target.status.as_ref().unwrap().coordinator_term, Some(second.map.term.0), "{}", target.name_any());
     }

@@ -15,9 +15,9 @@ pub struct Args {
     targets: u32,
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=50))]
     replicas: u32,
-    /// For failover: kills of the coordinator, and as many of a worker.
-    #[arg(long, default_value_t = 25)]
-    kills: u32,
+    /// How often each fault is made [default: 25 for failover, 10 for rebalance, 3 for outage]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    times: Option<u32>,
     /// For idle: seconds to watch.
     #[arg(long, default_value_t = 120, value_name = "SECONDS")]
     duration: u64,
@@ -38,7 +38,7 @@ pub async fn run(args: Args) -> Result<(), Box<dyn std::error::Error + Send + Sy
         ksit: args.ksit,
         targets: args.targets,
         replicas: args.replicas,
-        kills: args.kills,
+        times: args.times,
         duration: Duration::from_secs(args.duration),
     };
     let report = tokio::select! {

@@ -4,64 +4,61 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+use super::observe::Recovery;
 use super::{Fleet, Measure, RunError};
 
 /// Lease duration of the replicas, and two seconds.
 const LIMIT: f64 = 12.0;
 
-/// The interval of a cluster, and the coordinator's tick.
-const FRESH: f64 = 32.0;
+/// Between two renewals of a Lease.
+const RENEW: Duration = Duration::from_secs(3);
 
-const PATIENCE: Duration = Duration::from_secs(60);
+#[derive(Default)]
+struct Kills {
+    took: Vec<f64>,
+    orphaned: Vec<f64>,
+    map_writes: Vec<f64>,
+    status_writes: Vec<f64>,
+    bytes: Vec<f64>,
+}
 
 pub(super) async fn run(fleet: &mut Fleet, kills: u32) -> Result<Vec<Measure>, RunError> {
-    let (mut of_coordinator, mut of_worker) = (Vec::new(), Vec::new());
+    let (mut coordinator, mut worker) = (Kills::default(), Kills::default());
     for number in 1..=kills {
-        of_coordinator.push(kill(fleet, true).await?);
-        of_worker.push(kill(fleet, false).await?);
+        // At any moment of the renew interval.
+        let moment = RENEW * (number - 1) / kills;
+        kill(fleet, true, moment, &mut coordinator).await?;
+        kill(fleet, false, moment, &mut worker).await?;
         let last = |samples: &[f64]| samples.last().copied().unwrap_or_default();
-        eprintln!(
-            "kill {number} of {kills}: coordinator {:.1} s, worker {:.1} s",
-            last(&of_coordinator),
-            last(&of_worker)
-        );
+        let (coordinator, worker) = (last(&coordinator.took), last(&worker.took));
+        eprintln!("kill {number} of {kills}: coordinator {coordinator:.1} s, worker {worker:.1} s");
     }
+    let orphaned = [coordinator.orphaned, worker.orphaned].concat();
     Ok(vec![
-        Measure::new("coordinator killed until all is observed", "s", of_coordinator, Some(LIMIT)),
-        Measure::new("worker killed until all is observed", "s", of_worker, Some(LIMIT)),
+        Measure::new("coordinator killed until all is observed", "s", coordinator.took, Some(LIMIT)),
+        Measure::new("worker killed until all is observed", "s", worker.took, Some(LIMIT)),
+        Measure::new("orphaned clusters after the map is published", "s", orphaned, Some(1.0)),
+        Measure::new("writes of the map, coordinator killed (claim, change)", "", coordinator.map_writes, Some(2.0)),
+        Measure::new("writes of the map, worker killed", "", worker.map_writes, Some(1.0)),
+        Measure::new("status writes of a new coordinator", "", coordinator.status_writes, Some(0.0)),
+        Measure::new("status writes after the death of a worker", "", worker.status_writes, Some(0.0)),
+        Measure::new("report bytes a cluster to a new coordinator", "B", coordinator.bytes, Some(64.0)),
     ])
 }
 
-/// Seconds from the kill until every cluster has a living owner that observed it, under a valid term.
-async fn kill(fleet: &mut Fleet, coordinator: bool) -> Result<f64, RunError> {
+async fn kill(fleet: &mut Fleet, coordinator: bool, moment: Duration, kills: &mut Kills) -> Result<(), RunError> {
     let before = fleet.settle().await?;
-    let victim = match coordinator {
-        true => before.coordinator,
-        false => {
-            (0..fleet.count).find(|ordinal| *ordinal != before.coordinator).ok_or("a worker needs two replicas")?
-        }
-    };
-    // At any moment of the renew interval.
-    sleep(Duration::from_millis(u64::from(std::process::id()) * 7 % 1000 + before.term as u64 * 377 % 3000)).await;
+    let worker = (0..fleet.count).find(|ordinal| *ordinal != before.coordinator);
+    let victim = if coordinator { before.coordinator } else { worker.ok_or("a worker needs two replicas")? };
+    sleep(moment).await;
+    let mark = fleet.hub.audit().mark();
     fleet.replicas.kill(victim);
     let start = Instant::now();
-    let took = loop {
-        if start.elapsed() > PATIENCE {
-            return Err(format!("{} s after the kill: {:?}", PATIENCE.as_secs(), fleet.look().await).into());
-        }
-        // Before its Lease has run out the dead one still counts as a member.
-        let recovered = |seen: super::fleet::Seen| {
-            seen.members == f64::from(fleet.count - 1)
-                && (!coordinator || seen.term > before.term)
-                && seen.orphaned == 0.0
-                && seen.unobserved == 0.0
-                && seen.oldest <= FRESH
-        };
-        if fleet.look().await.is_some_and(recovered) {
-            break start.elapsed().as_secs_f64();
-        }
-        sleep(Duration::from_millis(50)).await;
-    };
-    fleet.replicas.start(victim).await?;
-    Ok(took)
+    let Recovery { took, orphaned, seen } = fleet.until_recovered(start, &before, fleet.count - 1, coordinator).await?;
+    kills.took.push(took);
+    kills.orphaned.push(orphaned);
+    kills.map_writes.push(fleet.map_writes(mark)?);
+    kills.status_writes.push(fleet.status_writes(mark)?);
+    kills.bytes.push(seen.report_bytes / f64::from(fleet.targets));
+    fleet.replicas.start(victim).await
 }

@@ -1,6 +1,5 @@
 //! The fleet of a run: hub, simulated clusters, replicas.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -13,17 +12,18 @@ use kube::runtime::conditions::is_crd_established;
 use kube::runtime::wait::await_condition;
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
-use super::{RunError, Settings};
+use super::RunError;
+use super::division::Division;
+use super::observe::Seen;
 use crate::ControlPlane;
 use crate::installation::Installation;
 use crate::simulator::Simulator;
 use crate::workloads::Workloads;
 
-const NAMESPACE: &str = "load";
+/// Of everything in a run.
+pub const NAMESPACE: &str = "load";
 
 /// Writes to the hub under way at a time while the fleet is made.
 const AT_A_TIME: usize = 32;
@@ -35,46 +35,42 @@ pub struct Fleet {
     pub replicas: Installation,
     pub hub: ControlPlane,
     pub simulator: Simulator,
+    pub client: Client,
+    /// Replicas.
     pub count: u32,
-}
-
-/// What the present coordinator says of the fleet.
-#[derive(Clone, Copy, Debug)]
-pub struct Seen {
-    pub coordinator: u32,
-    pub term: f64,
-    pub members: f64,
-    pub orphaned: f64,
-    pub unobserved: f64,
-    pub oldest: f64,
+    pub targets: u32,
 }
 
 impl Fleet {
-    pub async fn start(settings: &Settings) -> Result<Self, RunError> {
-        eprintln!("starting the hub and {} simulated clusters", settings.targets);
+    /// A hub with ksit's CRDs and rights, and so many simulated clusters with Flux. No replica runs yet; `flags` go to
+    /// each.
+    pub async fn prepare(ksit: &Path, targets: u32, flags: &[&str]) -> Result<Self, RunError> {
         let hub = ControlPlane::builder("hub").start().await?;
         let client = hub.client().await?;
-        install_crds(&client, &settings.ksit).await?;
+        install_crds(&client, ksit).await?;
         Workloads::new(client.clone()).namespace(NAMESPACE).await?;
-        let simulator = Simulator::start().await?;
-        stream::iter(0..settings.targets)
+        let simulator = Simulator::start(targets).await?;
+        stream::iter(0..targets)
             .map(|number| add_target(&client, &simulator, number))
             .buffer_unordered(AT_A_TIME)
             .try_collect::<()>()
             .await?;
         let spec = json!({ "type": "flux", "targetSelector": { "matchLabels": { "env": "load" } } });
         apply(&client, "Integration", "flux", spec).await?;
-        eprintln!("starting {} replicas", settings.replicas);
-        let mut replicas = Installation::new(&hub, &settings.ksit, NAMESPACE, &[]).await?;
-        replicas.want(settings.replicas).await?;
-        for ordinal in 0..settings.replicas {
-            replicas.start(ordinal).await?;
+        let replicas = Installation::new(&hub, ksit, NAMESPACE, flags).await?;
+        Ok(Self { replicas, hub, simulator, client, count: 0, targets })
+    }
+
+    /// Has so many replicas and starts those that don't run.
+    pub async fn scale_up(&mut self, count: u32) -> Result<(), RunError> {
+        self.count = count;
+        self.replicas.want(count).await?;
+        for ordinal in 0..count {
+            if self.replicas.replica(ordinal).is_none() {
+                self.replicas.start(ordinal).await?;
+            }
         }
-        let mut fleet = Self { replicas, hub, simulator, count: settings.replicas };
-        let start = Instant::now();
-        fleet.settle().await?;
-        eprintln!("all clusters observed after {:.1} s", start.elapsed().as_secs_f64());
-        Ok(fleet)
+        Ok(())
     }
 
     /// Waits until all replicas take part and every cluster was observed by its owner.
@@ -86,7 +82,7 @@ impl Fleet {
                 && seen.members >= f64::from(self.count)
                 && seen.orphaned == 0.0
                 && seen.unobserved == 0.0
-                && self.all_own(self.count).await?
+                && self.division().await?.members.len() == self.count as usize
             {
                 return Ok(seen);
             }
@@ -102,56 +98,35 @@ impl Fleet {
         }
     }
 
-    async fn all_own(&self, count: u32) -> Result<bool, RunError> {
-        let map = self.map().await?;
-        Ok(map.data["spec"]["members"].as_array().is_some_and(|members| members.len() == count as usize))
-    }
-
-    async fn map(&self) -> Result<DynamicObject, RunError> {
-        Ok(api(&self.hub.client().await?, "ShardMap").get("ksit").await?)
-    }
-
-    /// What the coordinator's metrics say; `None` while nobody leads.
-    pub async fn look(&self) -> Option<Seen> {
-        for ordinal in 0..self.count {
-            let Some(metrics) = self.metrics(ordinal).await else { continue };
-            let get = |name: &str| metrics.get(name).copied().unwrap_or(f64::NAN);
-            if get("ksit_coordinator_term") > 0.0 {
-                return Some(Seen {
-                    coordinator: ordinal,
-                    term: get("ksit_coordinator_term"),
-                    members: get("ksit_members"),
-                    orphaned: get("ksit_targets_orphaned"),
-                    unobserved: get("ksit_targets_unobserved"),
-                    oldest: get("ksit_oldest_observation_seconds"),
-                });
+    /// Waits until another process stands for a replica than in `former`.
+    pub async fn until_replaced(&self, former: &Division, ordinal: u32) -> Result<(), RunError> {
+        let name = format!("ksit-{ordinal}");
+        let process = |division: &Division| division.members.get(&name).map(|(process, _)| process.clone());
+        let start = Instant::now();
+        while start.elapsed() < PATIENCE {
+            if process(&self.division().await?).is_some_and(|now| Some(now) != process(former)) {
+                return Ok(());
             }
+            sleep(Duration::from_millis(50)).await;
         }
-        None
+        Err(format!("no new process stands for {name} after {} s", PATIENCE.as_secs()).into())
     }
 
-    /// The metrics without labels.
-    async fn metrics(&self, ordinal: u32) -> Option<BTreeMap<String, f64>> {
-        self.replicas.replica(ordinal)?;
-        let log = self.replicas.log(ordinal);
-        // A replica that was started again has a line for each start.
-        let line = log.lines().rfind(|line| line.contains("serving /livez"))?;
-        let address = line.split("address=").nth(1)?.split_whitespace().next()?.to_owned();
-        let text = timeout(Duration::from_secs(1), fetch(&address)).await.ok()?.ok()?;
-        let number = |line: &str| {
-            let (name, value) = line.split_once(' ')?;
-            Some((name.to_owned(), value.parse().ok()?))
-        };
-        Some(text.lines().filter(|line| !line.starts_with('#')).filter_map(number).collect())
+    /// Waits until `broken` clusters are Failed and all others Running. The hub may be away at first.
+    pub async fn until_phases(&self, broken: u32, patience: Duration) -> Result<(), RunError> {
+        let start = Instant::now();
+        loop {
+            let phases = self.phases().await;
+            let count = |phase: &str| phases.as_ref().ok().and_then(|phases| phases.get(phase)).copied().unwrap_or(0);
+            if (count("Failed"), count("Running")) == (broken, self.targets - broken) {
+                return Ok(());
+            }
+            if start.elapsed() > patience {
+                return Err(format!("after {} s the phases are {phases:?}", patience.as_secs()).into());
+            }
+            sleep(Duration::from_millis(500)).await;
+        }
     }
-}
-
-async fn fetch(address: &str) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect(address).await?;
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: ksit\r\nConnection: close\r\n\r\n").await?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text).await?;
-    Ok(text)
 }
 
 async fn install_crds(client: &Client, ksit: &Path) -> Result<(), RunError> {
@@ -182,7 +157,7 @@ async fn apply(client: &Client, kind: &str, name: &str, spec: Value) -> Result<(
     Ok(())
 }
 
-fn api(client: &Client, kind: &str) -> Api<DynamicObject> {
+pub(super) fn api(client: &Client, kind: &str) -> Api<DynamicObject> {
     let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("ksit.io", "v1alpha1", kind));
     Api::namespaced_with(client.clone(), NAMESPACE, &resource)
 }

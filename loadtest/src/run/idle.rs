@@ -1,39 +1,48 @@
 //! Leaves a healthy fleet alone and counts what it writes to the hub.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::{Fleet, Measure, RunError};
 
 /// Until labels and first statuses are written.
 const QUIET: Duration = Duration::from_secs(20);
 
+/// Replicas write these and nothing else while all is well, each at most so often a second and replica.
+const EXPECTED: [(&str, f64); 3] = [("update leases", 0.4), ("patch leases", 0.4), ("create tokenreviews", 0.004)];
+
+/// The freshness of the fleet, once a round.
+const FRESHNESS: (&str, f64) = ("patch shardmaps status", 1.0 / 29.0);
+
 pub(super) async fn run(fleet: &mut Fleet, duration: Duration) -> Result<Vec<Measure>, RunError> {
     eprintln!("waiting {} s for the first statuses, then {} s", QUIET.as_secs(), duration.as_secs());
     sleep(QUIET).await;
-    let (mark, requests) = (fleet.hub.audit().mark(), fleet.simulator.counters.requests.load(Ordering::Relaxed));
-    sleep(duration).await;
-    let mut writes: BTreeMap<String, u32> = BTreeMap::new();
-    for event in fleet.hub.audit().since(mark)? {
-        let by_replica = event.user.username.starts_with("system:serviceaccount:");
-        if by_replica && !["get", "list", "watch"].contains(&event.verb.as_str()) {
-            let object = event.object_ref.unwrap_or_default();
-            let name = format!("{} {} {}", event.verb, object.resource, object.subresource).trim().to_owned();
-            *writes.entry(name).or_default() += 1;
-        }
+    let (mark, requests, start) = (fleet.hub.audit().mark(), fleet.simulator.requests(), Instant::now());
+    let mut orphaned = Vec::new();
+    while start.elapsed() < duration {
+        orphaned.extend(fleet.look().await.map(|seen| seen.orphaned));
+        sleep(Duration::from_secs(1)).await;
     }
-    let seconds = duration.as_secs_f64();
-    let asked = fleet.simulator.counters.requests.load(Ordering::Relaxed) - requests;
-    let mut measures = vec![Measure::new("requests to clusters", "/s", vec![asked as f64 / seconds], None)];
-    for status in ["update integrations status", "update integrationtargets status"] {
-        let count = writes.remove(status).unwrap_or_default();
-        measures.push(Measure::new(status, "", vec![f64::from(count)], Some(0.0)));
+    let seconds = start.elapsed().as_secs_f64();
+    let asked = fleet.simulator.requests() - requests;
+    let mut writes: BTreeMap<String, f64> = BTreeMap::new();
+    for (name, _) in fleet.writes_since(mark)? {
+        *writes.entry(name).or_default() += 1.0;
     }
-    for (what, count) in writes {
-        measures.push(Measure::new(&what, "/s", vec![f64::from(count) / seconds], None));
+    let mut measures = vec![
+        Measure::new("requests to clusters", "/s", vec![asked as f64 / seconds], None),
+        Measure::new("orphaned clusters", "", orphaned, Some(0.0)),
+    ];
+    let of_all = EXPECTED.map(|(name, each)| (name, each * f64::from(fleet.count)));
+    for (name, limit) in of_all.into_iter().chain([FRESHNESS]) {
+        let count = writes.remove(name).unwrap_or_default();
+        measures.push(Measure::new(name, "/s", vec![count / seconds], Some(limit)));
+    }
+    measures.push(Measure::new("all other writes to the hub", "", vec![writes.values().sum()], Some(0.0)));
+    if !writes.is_empty() {
+        eprintln!("other writes: {writes:?}");
     }
     Ok(measures)
 }

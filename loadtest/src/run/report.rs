@@ -60,7 +60,7 @@ impl Report {
         let mut text = "| what | n | median | max | limit | |\n| --- | --- | --- | --- | --- | --- |\n".to_owned();
         for measure in &self.measures {
             let Measure { name, unit, samples, median, max, limit } = measure;
-            let limit = limit.map_or("-".to_owned(), |limit| format!("{limit} {unit}"));
+            let limit = limit.map_or("-".to_owned(), |limit| format!("{limit:.2} {unit}"));
             let verdict = if measure.is_ok() { "ok" } else { "MISSED" };
             let n = samples.len();
             text.push_str(&format!("| {name} | {n} | {median:.2} {unit} | {max:.2} {unit} | {limit} | {verdict} |\n"));

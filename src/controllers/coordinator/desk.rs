@@ -84,7 +84,8 @@ impl Fleet {
         if epoch > self.desk.epoch && self.desk.deferred.len() < DEFERRED {
             return self.desk.deferred.push(incoming);
         }
-        let Incoming { sender, message, replies } = incoming;
+        let Incoming { sender, message, bytes, replies } = incoming;
+        self.context.metrics.report_bytes.inc_by(bytes as u64);
         self.context.exchange.hear(&sender, self.context.clock.now());
         self.desk.workers.insert(sender.name.clone(), replies.clone());
         match message {

@@ -19,7 +19,7 @@ use crate::api::ShardMapStatus;
 use crate::domain::assignment::{Assignment, Change, Facts, assign};
 use crate::domain::member::{Holder, MemberLease, MemberState, Observer, Timing};
 use crate::domain::membership::{Command, Membership};
-use crate::domain::replica::{Epoch, ReplicaName};
+use crate::domain::replica::{Epoch, Incarnation, ReplicaName};
 use crate::domain::shard_map::ShardMap;
 use crate::hub::{LeaseBoard, MapStore, MemberLeases, PromptError, StatefulSets, StoredMap};
 use crate::observability::Metrics;
@@ -120,16 +120,8 @@ impl Members {
         }
         let now = self.context.board.clock().now();
         let last = self.stored.published.map.members.clone();
-        let membership = Membership {
-            me: &self.context.leases.me.name,
-            observer: self.observer(),
-            leases: &leases,
-            last: &last,
-            wanted: self.wanted,
-            changed: self.changed,
-        };
-        let decision = membership.decide(now);
-        self.measure(&membership, &leases, now);
+        let decision = self.membership(&leases, &last).decide(now);
+        self.measure(&leases, now);
         let mut again = decision.next_check;
         for command in decision.commands {
             match command {
@@ -154,6 +146,7 @@ impl Members {
         if let Some(next) = next {
             let members_changed = next.members != last;
             if self.publish(next, maps).await? {
+                self.measure(&leases, now);
                 self.changed = if members_changed { Some(now) } else { self.changed };
                 self.moved_for_weight =
                     if assignment.change == Change::Weight { Some(now) } else { self.moved_for_weight };
@@ -282,19 +275,26 @@ impl Members {
         leases
     }
 
-    fn observer(&self) -> Observer {
-        Observer {
+    fn membership<'a>(
+        &'a self,
+        leases: &'a BTreeMap<ReplicaName, MemberLease>,
+        last: &'a BTreeMap<ReplicaName, Incarnation>,
+    ) -> Membership<'a> {
+        let observer = Observer {
             timing: self.context.timing,
             writes_since: self.context.board.writes_since(),
             reign_since: self.reign_since,
-        }
+        };
+        let me = &self.context.leases.me.name;
+        Membership { me, observer, leases, last, wanted: self.wanted, changed: self.changed }
     }
 
-    fn measure(&self, membership: &Membership<'_>, leases: &BTreeMap<ReplicaName, MemberLease>, now: Duration) {
+    fn measure(&self, leases: &BTreeMap<ReplicaName, MemberLease>, now: Duration) {
+        let map = &self.stored.published.map;
+        let membership = self.membership(leases, &map.members);
         let is_there = |name: &ReplicaName| {
             leases.get(name).is_some_and(|lease| membership.state(name, lease, now) <= MemberState::Silent)
         };
-        let map = &self.stored.published.map;
         let weights = self.context.exchange.weights.borrow();
         let owned: u64 =
             map.shards.iter().filter(|(name, _)| is_there(name)).map(|(_, slots)| weights.of_slots(slots)).sum();

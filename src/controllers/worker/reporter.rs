@@ -136,7 +136,7 @@ impl Reporter {
     async fn talk(&mut self, mut link: Link, peer: &Peer) {
         let (mut map, mut door) = (self.context.map.clone(), self.context.door.clone());
         let mut shard = self.context.shard.clone();
-        shard.mark_unchanged();
+        let mut epoch = shard.borrow_and_update().epoch;
         let reports = self.context.reports.clone();
         let mut beats = interval(self.context.round);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -156,8 +156,11 @@ impl Reporter {
                     None => return,
                 },
                 _ = beats.tick() => self.beat(&link).await,
-                // Of a slot that was gained the coordinator may have refused what came too early.
-                _ = shard.changed() => self.tell_all(&link).await,
+                _ = shard.changed() => {
+                    let former = std::mem::replace(&mut epoch, shard.borrow_and_update().epoch);
+                    // A version that was skipped may have taken a slot away, and what was told then was refused.
+                    if epoch > former.next() { self.tell_all(&link).await } else { Ok(()) }
+                }
                 _ = map.changed() => Ok(()),
                 _ = door.changed() => Ok(()),
             };

@@ -16,7 +16,7 @@ use loadtest::workloads::Workloads;
 use tokio::sync::{OnceCell, RwLock, RwLockReadGuard};
 
 pub use fleet::Fleet;
-pub use world::{World, condition, eventually};
+pub use world::{World, condition, eventually, until_ended};
 
 /// The hub, with ksit's CRDs as `crds/` has them.
 pub async fn hub() -> &'static ControlPlane {

@@ -214,3 +214,14 @@ pub async fn eventually<T>(what: &str, look: impl AsyncFn() -> Option<T>) -> T {
 fn params() -> PatchParams {
     PatchParams::apply("test").force()
 }
+
+/// Waits until a process has ended by itself.
+pub async fn until_ended(process: &mut Process) {
+    for _ in 0..600 {
+        if process.check().is_err() {
+            return;
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    panic!("the process goes on; its log:\n{}", std::fs::read_to_string(process.log()).unwrap_or_default());
+}

@@ -1,0 +1,52 @@
+//! Accepted writes, in the order in which they took effect.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use serde_json::Value;
+
+use crate::audit::AuditEvent;
+
+const POD_UID: &str = "authentication.kubernetes.io/pod-uid";
+
+/// One write that changed an object of ksit.
+#[derive(Clone, Debug)]
+pub(super) struct Write {
+    /// The resourceVersion that it got. One counter for all objects of the hub.
+    pub(super) version: u64,
+    /// When it was answered, in seconds.
+    pub(super) at: f64,
+    /// UID of the Pod that wrote; `None`: somebody else.
+    pub(super) pod: Option<String>,
+    pub(super) resource: String,
+    pub(super) namespace: String,
+    pub(super) name: String,
+    pub(super) is_status: bool,
+    /// As the write left it.
+    pub(super) object: Value,
+}
+
+pub(super) fn accepted(events: &[AuditEvent]) -> Vec<Write> {
+    let mut writes: Vec<Write> = events.iter().filter_map(write).collect();
+    writes.sort_by_key(|write| write.version);
+    // A write that changes nothing is answered with the version that was there.
+    writes.dedup_by_key(|write| write.version);
+    writes
+}
+
+fn write(event: &AuditEvent) -> Option<Write> {
+    let reference = event.object_ref.as_ref().filter(|reference| reference.api_group == "ksit.io")?;
+    if !["create", "update", "patch"].contains(&event.verb.as_str()) || !(200..300).contains(&event.code()) {
+        return None;
+    }
+    let object = event.response_object.clone()?;
+    let stamp: MicroTime = serde_json::from_value(Value::String(event.stage_timestamp.clone())).ok()?;
+    Some(Write {
+        version: object["metadata"]["resourceVersion"].as_str()?.parse().ok()?,
+        at: stamp.0.as_microsecond() as f64 / 1e6,
+        pod: event.user.extra.get(POD_UID).and_then(|uids| uids.first()).cloned(),
+        resource: reference.resource.clone(),
+        namespace: reference.namespace.clone(),
+        name: object["metadata"]["name"].as_str()?.to_owned(),
+        is_status: reference.subresource == "status",
+        object,
+    })
+}

@@ -1,0 +1,105 @@
+//! Every version of the ShardMap, and what is wrong with the way from one to the next.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::history::Write;
+use crate::run::Division;
+
+pub(super) const SLOTS: u16 = 1024;
+
+pub(super) struct Map {
+    version: u64,
+    at: f64,
+    pub(super) term: i64,
+    epoch: i64,
+    spec: Value,
+    division: Division,
+}
+
+/// Oldest first.
+pub(super) struct MapHistory {
+    maps: Vec<Map>,
+    /// UID of the Pod that claimed each term.
+    claimants: BTreeMap<i64, String>,
+}
+
+impl MapHistory {
+    /// Says in `violations` where it breaks a rule. What a person wrote is taken as it is.
+    pub(super) fn read(writes: &[Write], violations: &mut Vec<String>) -> Self {
+        let mut history = Self { maps: Vec::new(), claimants: BTreeMap::new() };
+        let mut claimants: BTreeMap<i64, (String, String)> = BTreeMap::new();
+        for write in writes.iter().filter(|write| write.resource == "shardmaps" && !write.is_status) {
+            let spec = write.object["spec"].clone();
+            let mut say = |what: &str| violations.push(format!("map at {}: {what}", write.version));
+            let (Some(term), Some(epoch), Some(division)) =
+                (spec["term"].as_i64(), spec["epoch"].as_i64(), Division::parse(&spec))
+            else {
+                say("can't be read");
+                continue;
+            };
+            let map = Map { version: write.version, at: write.at, term, epoch, spec, division };
+            if let Some(uid) = &write.pod {
+                let claimant = |field: &str| map.spec["coordinator"][field].as_str().unwrap_or_default().to_owned();
+                let process = (claimant("podUid"), claimant("nonce"));
+                if process.0 != *uid {
+                    say("written by another Pod than the coordinator that it names");
+                }
+                if claimants.entry(term).or_insert_with(|| process.clone()) != &process {
+                    say("its term was claimed by another process before");
+                }
+                history.claimants.entry(term).or_insert(process.0);
+                if !map.covers() {
+                    say("not every slot has exactly one owner");
+                }
+            }
+            if let Some(former) = history.maps.last() {
+                if map.term < former.term {
+                    say("its term fell");
+                }
+                if map.spec != former.spec && map.epoch <= former.epoch {
+                    say("it changed and its epoch did not grow");
+                }
+            }
+            history.maps.push(map);
+        }
+        history
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.maps.len()
+    }
+
+    /// The one in force when the hub was at `version`.
+    pub(super) fn at(&self, version: u64) -> Option<&Map> {
+        self.maps.iter().rev().find(|map| map.version < version)
+    }
+
+    /// The one of `epoch`, if it was written before `version`.
+    pub(super) fn epoch(&self, epoch: i64, version: u64) -> Option<&Map> {
+        self.maps.iter().rev().find(|map| map.epoch == epoch && map.version < version)
+    }
+
+    /// When a term was claimed, in seconds.
+    pub(super) fn claimed(&self, term: i64) -> Option<f64> {
+        self.maps.iter().find(|map| map.term == term).map(|map| map.at)
+    }
+
+    pub(super) fn claimant(&self, term: i64) -> Option<&String> {
+        self.claimants.get(&term)
+    }
+}
+
+impl Map {
+    pub(super) fn owner(&self, slot: u16) -> Option<&str> {
+        self.division.owner(slot)
+    }
+
+    /// Before there is a member there is nobody to own anything.
+    fn covers(&self) -> bool {
+        let mut slots: Vec<u16> = self.division.members.values().flat_map(|(_, slots)| slots).copied().collect();
+        slots.sort_unstable();
+        slots.is_empty() || slots.into_iter().eq(0..SLOTS)
+    }
+}

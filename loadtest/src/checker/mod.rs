@@ -1,0 +1,132 @@
+//! Proves from the hub's audit log that replicas kept what they promise, whatever was done to them.
+//!
+//! ```text
+//! audit log ─> accepted writes, in the order of their resourceVersions ─┬─> the map: terms, claimants, epochs, cover
+//!                                                                       └─> statuses, against the map of their time
+//! ```
+//!
+//! 1. Terms only grow, and each has one claimant; on one object the term never falls; a write of an older term is
+//!    refused, or, in the moment in which the API server doesn't know the claim yet, mended within 2 s.
+//! 2. Every version of the map gives every slot to exactly one member.
+//! 3. A status comes from a report of the slot's owner: `reportedBy` owned the slot in the map of `reportEpoch`, and
+//!    that never falls on one object.
+
+mod history;
+mod map;
+
+use std::collections::BTreeMap;
+use std::io;
+
+use history::{Write, accepted};
+use map::{Map, MapHistory};
+
+use crate::audit::{Audit, AuditEvent};
+
+/// Until the API server knows of a claim: 0.1 s, and a busy machine.
+const CLAIM_IS_KNOWN: f64 = 1.0;
+
+/// Within so many seconds what slipped through is mended.
+const MENDED: f64 = 2.0;
+
+/// What was found.
+#[derive(Clone, Debug, Default)]
+pub struct Checked {
+    /// In words. Empty: all was kept.
+    pub violations: Vec<String>,
+    /// Versions of the map.
+    pub maps: usize,
+    /// Status writes that were looked at.
+    pub statuses: usize,
+    /// Of these, those of an older term that slipped through and were mended.
+    pub mended: usize,
+    /// Requests of replicas that were refused for what they wanted to write.
+    pub refused: usize,
+}
+
+/// Reads the whole log.
+pub fn check(audit: &Audit) -> io::Result<Checked> {
+    Ok(check_events(&audit.since(0)?))
+}
+
+fn check_events(events: &[AuditEvent]) -> Checked {
+    let writes = accepted(events);
+    let mut checked =
+        Checked { refused: events.iter().filter(|event| is_refused(event)).count(), ..Checked::default() };
+    let maps = MapHistory::read(&writes, &mut checked.violations);
+    checked.maps = maps.len();
+    let mut objects: BTreeMap<(&str, &str, &str), Vec<&Write>> = BTreeMap::new();
+    for write in writes.iter().filter(|write| write.resource != "shardmaps" && write.is_status && write.pod.is_some()) {
+        objects.entry((&write.resource, &write.namespace, &write.name)).or_default().push(write);
+    }
+    for writes in objects.values() {
+        checked.statuses += writes.len();
+        check_object(writes, &maps, &mut checked);
+    }
+    checked
+}
+
+fn is_refused(event: &AuditEvent) -> bool {
+    let is_write = ["create", "update", "patch"].contains(&event.verb.as_str());
+    is_write && event.user.username.starts_with("system:serviceaccount:") && matches!(event.code(), 403 | 422)
+}
+
+/// All status writes of one object, oldest first.
+fn check_object(writes: &[&Write], maps: &MapHistory, checked: &mut Checked) {
+    let (mut term, mut epoch) = (0, 0);
+    for (place, write) in writes.iter().enumerate() {
+        let what = format!("{}/{} at {}", write.resource, write.name, write.version);
+        let mut say = |violation: String| checked.violations.push(format!("{what}: {violation}"));
+        let status = &write.object["status"];
+        let Some(written) = status["coordinatorTerm"].as_i64() else {
+            say("carries no term".to_owned());
+            continue;
+        };
+        if written < term {
+            say(format!("its term fell from {term} to {written}"));
+        }
+        term = term.max(written);
+        match maps.claimant(written) {
+            None => say(format!("carries term {written}, which nobody claimed")),
+            Some(uid) if write.pod.as_ref() != Some(uid) => {
+                say(format!("carries term {written}, which another Pod than the writer claimed"));
+            }
+            Some(_) => {}
+        }
+        if let Some(now) = maps.at(write.version).filter(|now| written < now.term) {
+            let late = write.at - maps.claimed(now.term).unwrap_or(write.at);
+            let is_mended = writes[place..].iter().any(|later| {
+                later.object["status"]["coordinatorTerm"].as_i64() >= Some(now.term) && later.at - write.at <= MENDED
+            });
+            match is_mended && late <= CLAIM_IS_KNOWN {
+                true => checked.mended += 1,
+                false => say(format!(
+                    "term {written} was written {late:.3} s after term {} was claimed; mended in time: {is_mended}",
+                    now.term
+                )),
+            }
+        }
+        let mut say = |violation: String| checked.violations.push(format!("{what}: {violation}"));
+        if let Some(found) = report_fault(write, maps, &mut epoch) {
+            say(found);
+        }
+    }
+}
+
+/// What is wrong with where the status says that it comes from.
+fn report_fault(write: &Write, maps: &MapHistory, epoch: &mut i64) -> Option<String> {
+    let status = &write.object["status"];
+    let reporter = status["reportedBy"].as_str().filter(|reporter| !reporter.is_empty())?;
+    let of = status["reportEpoch"].as_i64().unwrap_or_default();
+    let former = std::mem::replace(epoch, (*epoch).max(of));
+    if of < former {
+        return Some(format!("reported in epoch {of} after a report of epoch {former}"));
+    }
+    let label = write.object["metadata"]["labels"]["ksit.io/slot"].as_str()?;
+    let slot = u16::from_str_radix(label, 16).ok()?;
+    let owner = maps.epoch(of, write.version).and_then(|map: &Map| map.owner(slot));
+    (owner != Some(reporter))
+        .then(|| format!("reported by {reporter} in epoch {of}, when slot {label} was of {owner:?}"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,139 @@
+//! The checker finds what it is there for: each rule once kept and once broken.
+
+use serde_json::{Value, json};
+
+use super::*;
+
+/// Hub whose log is written by hand.
+#[derive(Default)]
+struct Log {
+    events: Vec<AuditEvent>,
+}
+
+impl Log {
+    fn write(&mut self, second: f64, pod: &str, resource: &str, subresource: &str, mut object: Value) {
+        object["metadata"]["resourceVersion"] = json!((self.events.len() + 1).to_string());
+        let event = json!({
+            "stage": "ResponseComplete", "verb": "update", "requestURI": "/",
+            "user": { "username": "system:serviceaccount:a:ksit", "extra": { "authentication.kubernetes.io/pod-uid": [pod] } },
+            "objectRef": { "apiGroup": "ksit.io", "resource": resource, "subresource": subresource },
+            "responseStatus": { "code": 200 }, "responseObject": object,
+            "requestReceivedTimestamp": "2030-01-01T00:00:00.000000Z",
+            "stageTimestamp": format!("2030-01-01T00:00:{second:09.6}Z"),
+        });
+        self.events.push(serde_json::from_value(event).unwrap());
+    }
+
+    /// A map of two members that `a` or `b` coordinates.
+    fn map(&mut self, second: f64, term: i64, epoch: i64, coordinator: &str, slots: [&str; 2]) {
+        let members = ["a", "b"].into_iter().zip(slots);
+        let members: Vec<Value> =
+            members.map(|(name, slots)| json!({ "name": name, "nonce": "n", "slots": slots })).collect();
+        let coordinator = json!({ "name": coordinator, "podUid": coordinator, "nonce": "n" });
+        let spec = json!({ "term": term, "epoch": epoch, "coordinator": coordinator, "members": members });
+        self.write(
+            second,
+            coordinator["name"].as_str().unwrap(),
+            "shardmaps",
+            "",
+            json!({ "metadata": { "name": "ksit" }, "spec": spec }),
+        );
+    }
+
+    /// A status of a target in slot 3.
+    fn status(&mut self, second: f64, writer: &str, term: i64, reporter: &str, epoch: i64) {
+        let status = json!({ "coordinatorTerm": term, "reportedBy": reporter, "reportEpoch": epoch });
+        let metadata = json!({ "name": "c1", "labels": { "ksit.io/slot": "003" } });
+        self.write(second, writer, "integrationtargets", "status", json!({ "metadata": metadata, "status": status }));
+    }
+
+    fn violations(&self) -> Vec<String> {
+        check_events(&self.events).violations
+    }
+}
+
+const FIRST: [&str; 2] = ["000-1ff", "200-3ff"];
+const MOVED: [&str; 2] = ["000-002", "003-3ff"];
+
+#[test]
+fn a_log_in_which_all_was_kept_has_no_violation() {
+    let mut log = Log::default();
+    log.map(1.0, 1, 1, "a", FIRST);
+    log.status(2.0, "a", 1, "a", 1);
+    log.map(3.0, 2, 2, "b", FIRST);
+    log.map(4.0, 2, 3, "b", MOVED);
+    log.status(5.0, "b", 2, "b", 3);
+    let checked = check_events(&log.events);
+    assert_eq!((checked.violations, checked.maps, checked.statuses, checked.mended), (vec![], 3, 2, 0));
+}
+
+#[test]
+fn a_former_term_is_found_unless_it_slipped_through_and_was_mended() {
+    let after_claim = |second: f64, mended: Option<f64>| {
+        let mut log = Log::default();
+        log.map(1.0, 1, 1, "a", FIRST);
+        log.map(3.0, 2, 2, "b", FIRST);
+        log.status(second, "a", 1, "a", 1);
+        if let Some(second) = mended {
+            log.status(second, "b", 2, "a", 2);
+        }
+        let checked = check_events(&log.events);
+        (checked.violations.len(), checked.mended)
+    };
+    assert_eq!(after_claim(3.05, Some(4.0)), (0, 1));
+    assert_eq!(after_claim(3.05, Some(5.5)), (1, 0), "mended too late");
+    assert_eq!(after_claim(3.05, None), (1, 0), "never mended");
+    assert_eq!(after_claim(9.0, Some(9.1)), (1, 0), "there is no fence");
+}
+
+#[test]
+fn a_term_that_falls_on_an_object_or_was_never_claimed_is_found() {
+    let mut log = Log::default();
+    log.map(1.0, 1, 1, "a", FIRST);
+    log.status(2.0, "a", 1, "a", 1);
+    log.status(3.0, "a", 7, "a", 1);
+    assert!(log.violations()[0].contains("nobody claimed"), "{:?}", log.violations());
+    log.status(4.0, "a", 1, "a", 1);
+    assert!(log.violations()[1].contains("fell from 7 to 1"), "{:?}", log.violations());
+    let mut log = Log::default();
+    log.map(1.0, 1, 1, "a", FIRST);
+    log.status(2.0, "b", 1, "a", 1);
+    assert!(log.violations()[0].contains("another Pod than the writer"), "{:?}", log.violations());
+}
+
+#[test]
+fn a_report_of_who_did_not_own_the_slot_is_found() {
+    let status_of = |reporter: &str, epoch: i64| {
+        let mut log = Log::default();
+        log.map(1.0, 1, 1, "a", FIRST);
+        log.map(2.0, 1, 2, "a", MOVED);
+        log.status(3.0, "a", 1, reporter, epoch);
+        log.violations().len()
+    };
+    assert_eq!(
+        [("a", 1), ("b", 2), ("a", 2), ("b", 1), ("b", 3)].map(|(who, epoch)| status_of(who, epoch)),
+        [0, 0, 1, 1, 1]
+    );
+    let mut log = Log::default();
+    log.map(1.0, 1, 1, "a", FIRST);
+    log.map(2.0, 1, 2, "a", FIRST);
+    log.status(3.0, "a", 1, "a", 2);
+    log.status(4.0, "a", 1, "a", 1);
+    assert!(log.violations()[0].contains("after a report of epoch 2"), "{:?}", log.violations());
+}
+
+#[test]
+fn a_map_that_breaks_its_rules_is_found() {
+    let second_map = |term: i64, epoch: i64, coordinator: &str, slots: [&str; 2]| {
+        let mut log = Log::default();
+        log.map(1.0, 5, 5, "a", FIRST);
+        log.map(2.0, term, epoch, coordinator, slots);
+        log.violations().join("; ")
+    };
+    assert_eq!(second_map(5, 6, "a", MOVED), "");
+    assert!(second_map(4, 6, "a", FIRST).contains("its term fell"));
+    assert!(second_map(5, 5, "a", MOVED).contains("its epoch did not grow"));
+    assert!(second_map(5, 6, "b", FIRST).contains("claimed by another process"));
+    assert!(second_map(5, 6, "a", ["000-1ff", "201-3ff"]).contains("exactly one owner"));
+    assert!(second_map(5, 6, "a", ["000-200", "200-3ff"]).contains("exactly one owner"));
+}

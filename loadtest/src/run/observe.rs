@@ -1,0 +1,180 @@
+//! What a run looks at while it goes on: the coordinator's metrics, the map, the statuses, the audit log.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use kube::api::ListParams;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::division::Division;
+use super::fleet::api;
+use super::{Fleet, RunError};
+use crate::audit::AuditEvent;
+
+/// The interval of a cluster, and the coordinator's tick.
+const FRESH: f64 = 32.0;
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const POLL: Duration = Duration::from_millis(50);
+
+/// What the present coordinator says of the fleet.
+#[derive(Clone, Copy, Debug)]
+pub struct Seen {
+    pub coordinator: u32,
+    pub term: f64,
+    pub epoch: f64,
+    pub members: f64,
+    pub orphaned: f64,
+    pub unobserved: f64,
+    pub oldest: f64,
+    pub report_bytes: f64,
+}
+
+/// How the fleet came back after a change of its members.
+#[derive(Clone, Copy, Debug)]
+pub struct Recovery {
+    /// From the change until every cluster was observed by a living owner, in seconds.
+    pub took: f64,
+    /// From the first sight of a newer map until no cluster was without an owner, in seconds.
+    pub orphaned: f64,
+    pub seen: Seen,
+}
+
+impl Fleet {
+    /// Waits until `members` replicas own the fleet, every cluster was observed by its owner in the present reign, and
+    /// no observation is older than an interval. With `new_reign` in a term above that of `before`.
+    pub async fn until_recovered(
+        &self,
+        start: Instant,
+        before: &Seen,
+        members: u32,
+        new_reign: bool,
+    ) -> Result<Recovery, RunError> {
+        let (mut published, mut owned) = (None, None);
+        loop {
+            let seen = self.look().await;
+            let now = start.elapsed().as_secs_f64();
+            if let Some(seen) = seen {
+                let left = seen.members == f64::from(members) && (!new_reign || seen.term > before.term);
+                if seen.epoch > before.epoch && left {
+                    published.get_or_insert(now);
+                }
+                if published.is_some() && seen.orphaned == 0.0 {
+                    owned.get_or_insert(now);
+                }
+                if let (Some(published), Some(owned)) = (published, owned)
+                    && left
+                    && seen.unobserved == 0.0
+                    && seen.oldest <= FRESH
+                    && self.division().await?.members.len() == members as usize
+                {
+                    return Ok(Recovery { took: now, orphaned: owned - published, seen });
+                }
+            }
+            if start.elapsed() > PATIENCE {
+                return Err(format!("{} s after the change: {seen:?}", PATIENCE.as_secs()).into());
+            }
+            sleep(POLL).await;
+        }
+    }
+
+    /// What the coordinator's metrics say; `None` while nobody leads.
+    pub async fn look(&self) -> Option<Seen> {
+        for ordinal in 0..self.count {
+            let Some(metrics) = self.metrics(ordinal).await else { continue };
+            let get = |name: &str| metrics.get(name).copied().unwrap_or(f64::NAN);
+            if get("ksit_coordinator_term") > 0.0 {
+                return Some(Seen {
+                    coordinator: ordinal,
+                    term: get("ksit_coordinator_term"),
+                    epoch: get("ksit_shard_map_epoch"),
+                    members: get("ksit_members"),
+                    orphaned: get("ksit_targets_orphaned"),
+                    unobserved: get("ksit_targets_unobserved"),
+                    oldest: get("ksit_oldest_observation_seconds"),
+                    report_bytes: get("ksit_report_bytes_total"),
+                });
+            }
+        }
+        None
+    }
+
+    /// The metrics without labels.
+    async fn metrics(&self, ordinal: u32) -> Option<BTreeMap<String, f64>> {
+        self.replicas.replica(ordinal)?;
+        let log = self.replicas.log(ordinal);
+        // A replica that was started again has a line for each start.
+        let line = log.lines().rfind(|line| line.contains("serving /livez"))?;
+        let address = line.split("address=").nth(1)?.split_whitespace().next()?.to_owned();
+        let text = timeout(Duration::from_secs(1), fetch(&address)).await.ok()?.ok()?;
+        let number = |line: &str| {
+            let (name, value) = line.split_once(' ')?;
+            Some((name.to_owned(), value.parse().ok()?))
+        };
+        Some(text.lines().filter(|line| !line.starts_with('#')).filter_map(number).collect())
+    }
+
+    pub async fn division(&self) -> Result<Division, RunError> {
+        let map = api(&self.client, "ShardMap").get("ksit").await?;
+        Division::parse(&map.data["spec"]).ok_or_else(|| "the ShardMap can't be read".into())
+    }
+
+    /// Clusters in each slot, by their labels.
+    pub async fn weights(&self) -> Result<BTreeMap<u16, u32>, RunError> {
+        let mut weights = BTreeMap::new();
+        for target in api(&self.client, "IntegrationTarget").list_metadata(&ListParams::default()).await? {
+            let label = target.metadata.labels.unwrap_or_default().remove("ksit.io/slot").unwrap_or_default();
+            *weights.entry(u16::from_str_radix(&label, 16)?).or_default() += 1;
+        }
+        Ok(weights)
+    }
+
+    /// Clusters by phase.
+    pub async fn phases(&self) -> Result<BTreeMap<String, u32>, RunError> {
+        let mut phases = BTreeMap::new();
+        for target in api(&self.client, "IntegrationTarget").list(&ListParams::default()).await? {
+            let phase = target.data["status"]["phase"].as_str().unwrap_or("none").to_owned();
+            *phases.entry(phase).or_default() += 1;
+        }
+        Ok(phases)
+    }
+
+    /// What replicas wrote since `mark` and were not refused, as `update shardmaps` or `update shardmaps status`.
+    pub fn writes_since(&self, mark: u64) -> Result<Vec<(String, AuditEvent)>, RunError> {
+        let by_replica = |event: &AuditEvent| {
+            event.user.username.starts_with("system:serviceaccount:")
+                && !["get", "list", "watch"].contains(&event.verb.as_str())
+                && event.code() < 400
+        };
+        let name = |event: &AuditEvent| {
+            let object = event.object_ref.clone().unwrap_or_default();
+            format!("{} {} {}", event.verb, object.resource, object.subresource).trim().to_owned()
+        };
+        let events = self.hub.audit().since(mark)?.into_iter().filter(by_replica);
+        Ok(events.map(|event| (name(&event), event)).collect())
+    }
+
+    /// Writes of the map since `mark`, its status aside.
+    pub fn map_writes(&self, mark: u64) -> Result<f64, RunError> {
+        self.count_writes(mark, |name| ["create shardmaps", "update shardmaps"].contains(&name))
+    }
+
+    /// Writes of statuses since `mark`, that of the map aside.
+    pub fn status_writes(&self, mark: u64) -> Result<f64, RunError> {
+        self.count_writes(mark, |name| name.ends_with(" status") && !name.contains("shardmaps"))
+    }
+
+    fn count_writes(&self, mark: u64, is_meant: impl Fn(&str) -> bool) -> Result<f64, RunError> {
+        Ok(self.writes_since(mark)?.iter().filter(|(name, _)| is_meant(name)).count() as f64)
+    }
+}
+
+async fn fetch(address: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(address).await?;
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: ksit\r\nConnection: close\r\n\r\n").await?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await?;
+    Ok(text)
+}

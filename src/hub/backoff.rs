@@ -1,0 +1,59 @@
+//! How long a watch of the hub waits after an error.
+
+use std::time::Duration;
+
+use kube::runtime::utils::Backoff;
+use tokio::time::Instant;
+
+const FIRST: Duration = Duration::from_millis(200);
+const LONGEST: Duration = Duration::from_secs(3);
+
+/// So long after an error the next one is the first again.
+const FORGOTTEN: Duration = Duration::from_secs(30);
+
+/// Doubles, with jitter. Far shorter than kube's own, which may wait a minute: after an outage nobody would lead, and
+/// nobody would know its shard, until the last of these watches is back. There are a handful a replica.
+#[derive(Debug)]
+pub(super) struct WatchBackoff {
+    next: Duration,
+    last_error: Option<Instant>,
+}
+
+impl Default for WatchBackoff {
+    fn default() -> Self {
+        Self { next: FIRST, last_error: None }
+    }
+}
+
+impl Iterator for WatchBackoff {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        if self.last_error.is_some_and(|last| last.elapsed() > FORGOTTEN) {
+            self.next = FIRST;
+        }
+        self.last_error = Some(Instant::now());
+        let base = self.next;
+        self.next = (base * 2).min(LONGEST);
+        Some(base.mul_f64(0.5 + 0.5 * rand::random::<f64>()))
+    }
+}
+
+impl Backoff for WatchBackoff {
+    /// Asked for after anything but an error. A watch that begins anew says so before it has asked the hub anything,
+    /// and would start over each time: time alone tells.
+    fn reset(&mut self) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_for_seconds_at_the_most_and_for_some_time_at_the_least() {
+        let waits: Vec<Duration> = WatchBackoff::default().take(20).collect();
+        assert!(waits[0] >= FIRST / 2 && waits[0] <= FIRST);
+        assert!(waits.iter().all(|wait| *wait <= LONGEST));
+        assert!(waits[19] >= LONGEST / 2);
+    }
+}

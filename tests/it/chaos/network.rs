@@ -1,0 +1,102 @@
+//! The network loses or holds what replicas send.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::time::Duration;
+
+use loadtest::checker::check;
+use loadtest::faulty_proxy::{FaultyProxy, Upstream};
+use loadtest::installation::Tuning;
+use loadtest::run::Fleet;
+use nix::sys::signal::Signal;
+use tokio::time::sleep;
+
+use super::{kept, leader, owned_by, prepare, tell};
+use crate::kit::{eventually, until_ended};
+
+/// A fleet of two, each of which finds the hub through a proxy of its own.
+async fn behind_proxies() -> (Fleet, Vec<FaultyProxy>) {
+    let mut fleet = prepare().await;
+    let hub: SocketAddr = fleet.hub.url().trim_start_matches("https://").parse().unwrap();
+    let mut proxies = Vec::new();
+    for ordinal in 0..2 {
+        let proxy = FaultyProxy::start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), hub).await.unwrap();
+        let hub_url = Some(format!("https://{}", proxy.address()));
+        fleet.replicas.tune(ordinal, Tuning { hub_url, ..Tuning::default() });
+        proxies.push(proxy);
+    }
+    fleet.scale_up(2).await.unwrap();
+    owned_by(&fleet, &[0, 1]).await;
+    tell(&fleet, 0).await;
+    (fleet, proxies)
+}
+
+/// The coordinator sends statuses, which the network holds until another one leads and everything is as it was before.
+async fn writes_of_a_former_coordinator_arrive(fleet: &mut Fleet, proxies: &[FaultyProxy]) {
+    let map = owned_by(fleet, &[0, 1]).await;
+    let (old, new) = (leader(&map), 1 - leader(&map));
+    proxies[old as usize].set(Upstream::Waits);
+    fleet.simulator.break_first(60);
+    sleep(Duration::from_secs(2)).await;
+    fleet.replicas.replica(old).unwrap().signal(Signal::SIGSTOP).unwrap();
+    fleet.simulator.break_first(0);
+    let map = owned_by(fleet, &[new]).await;
+    assert!(map.map.term.0 > 1);
+    tell(fleet, 0).await;
+    // By then the API server has known of the claim for long.
+    sleep(Duration::from_secs(3)).await;
+    proxies[old as usize].set(Upstream::Passes);
+    // Whatever arrived is mended.
+    sleep(Duration::from_secs(2)).await;
+    tell(fleet, 0).await;
+    let mut process = fleet.replicas.take(old).unwrap();
+    process.signal(Signal::SIGCONT).unwrap();
+    until_ended(&mut process).await;
+}
+
+#[tokio::test]
+async fn writes_of_a_former_coordinator_that_arrive_late_are_refused() {
+    let (mut fleet, proxies) = behind_proxies().await;
+    writes_of_a_former_coordinator_arrive(&mut fleet, &proxies).await;
+    let checked = kept(&fleet);
+    assert!(checked.refused > 0, "something arrived: {checked:?}");
+}
+
+#[tokio::test]
+async fn without_the_fence_the_checker_finds_a_former_coordinators_writes() {
+    let (mut fleet, proxies) = behind_proxies().await;
+    fleet.replicas.take_fence_off().await.unwrap();
+    writes_of_a_former_coordinator_arrive(&mut fleet, &proxies).await;
+    let checked = check(&fleet.hub.audit()).unwrap();
+    let of_old_terms = checked.violations.iter().filter(|violation| violation.contains("was claimed; mended")).count();
+    assert!(of_old_terms > 0, "{checked:?}");
+}
+
+/// Workers reach the coordinator through a proxy that loses all they send, for good. The way back is fine.
+#[tokio::test]
+async fn a_coordinator_that_hears_nobody_gives_up_the_lead() {
+    let mut fleet = prepare().await;
+    let reports = Ipv4Addr::new(127, 0, 0, 2);
+    let mut proxies = Vec::new();
+    for ordinal in 0..3 {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let service = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        proxies.push(FaultyProxy::start(SocketAddr::from((reports, port)), service).await.unwrap());
+        let flags = vec![format!("--report-bind-address={service}"), format!("--report-address={reports}")];
+        fleet.replicas.tune(ordinal, Tuning { flags, ..Tuning::default() });
+    }
+    fleet.scale_up(3).await.unwrap();
+    let map = owned_by(&fleet, &[0, 1, 2]).await;
+    tell(&fleet, 30).await;
+    let deaf = leader(&map);
+    proxies[deaf as usize].set(Upstream::IsLost);
+    let next = eventually("another one to lead", async || {
+        let map = owned_by(&fleet, &[0, 1, 2]).await;
+        (leader(&map) != deaf).then_some(map)
+    })
+    .await;
+    assert!(next.map.term > map.map.term);
+    // The loss goes on, and everybody is heard, the deaf one as a worker too.
+    tell(&fleet, 10).await;
+    fleet.replicas.check().unwrap();
+    kept(&fleet);
+}

@@ -1,0 +1,93 @@
+//! Replicas die, freeze, double, leave and come back.
+
+use std::time::Duration;
+
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::Api;
+use loadtest::run::NAMESPACE;
+use nix::sys::signal::Signal;
+
+use super::{kept, leader, owned_by, prepare, tell};
+use crate::kit::{eventually, until_ended};
+
+#[tokio::test]
+async fn replicas_die_freeze_and_double() {
+    let mut fleet = prepare().await;
+    fleet.scale_up(3).await.unwrap();
+    let map = owned_by(&fleet, &[0, 1, 2]).await;
+    tell(&fleet, 0).await;
+
+    // The coordinator dies in the middle of a wave of writes.
+    let coordinator = leader(&map);
+    fleet.simulator.break_first(40);
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    fleet.replicas.kill(coordinator);
+    let rest: Vec<u32> = (0..3).filter(|ordinal| *ordinal != coordinator).collect();
+    let map = owned_by(&fleet, &rest).await;
+    tell(&fleet, 40).await;
+    fleet.scale_up(3).await.unwrap();
+    owned_by(&fleet, &[0, 1, 2]).await;
+
+    // A worker stands still for longer than its Lease, and finds itself dead when it wakes.
+    let worker = rest.into_iter().find(|ordinal| *ordinal != leader(&map)).unwrap();
+    fleet.replicas.replica(worker).unwrap().signal(Signal::SIGSTOP).unwrap();
+    let others: Vec<u32> = (0..3).filter(|ordinal| *ordinal != worker).collect();
+    owned_by(&fleet, &others).await;
+    tell(&fleet, 10).await;
+    let leases: Api<Lease> = Api::namespaced(fleet.client.clone(), NAMESPACE);
+    let name = format!("ksit-{worker}");
+    eventually("its Lease to be taken", async || {
+        let holder = leases.get(&name).await.unwrap().spec?.holder_identity?;
+        (!holder.starts_with(&name)).then_some(())
+    })
+    .await;
+    let mut frozen = fleet.replicas.take(worker).unwrap();
+    frozen.signal(Signal::SIGCONT).unwrap();
+    until_ended(&mut frozen).await;
+    fleet.scale_up(3).await.unwrap();
+    owned_by(&fleet, &[0, 1, 2]).await;
+
+    // A second process in the same Pod: it takes the place of the first, which ends.
+    let twin = fleet.replicas.start_twin(worker).unwrap();
+    let mut first = fleet.replicas.take(worker).unwrap();
+    until_ended(&mut first).await;
+    owned_by(&fleet, &[0, 1, 2]).await;
+    tell(&fleet, 30).await;
+    drop(twin);
+    kept(&fleet);
+}
+
+#[tokio::test]
+async fn one_replica_becomes_ten_becomes_two() {
+    let mut fleet = prepare().await;
+    fleet.scale_up(1).await.unwrap();
+    owned_by(&fleet, &[0]).await;
+    tell(&fleet, 0).await;
+    fleet.scale_up(10).await.unwrap();
+    owned_by(&fleet, &(0..10).collect::<Vec<_>>()).await;
+    tell(&fleet, 20).await;
+
+    // Eight are asked to leave at the same moment.
+    fleet.replicas.want(2).await.unwrap();
+    let leaving: Vec<_> = (2..10).map(|ordinal| fleet.replicas.take(ordinal).unwrap()).collect();
+    let ends = leaving.into_iter().map(|process| process.stop(Duration::from_secs(60)));
+    for ended in futures::future::join_all(ends).await {
+        ended.unwrap().expect("it ends by itself");
+    }
+    owned_by(&fleet, &[0, 1]).await;
+    tell(&fleet, 5).await;
+
+    // A rolling restart: nothing moves.
+    let before = fleet.division().await.unwrap();
+    fleet.count = 2;
+    for ordinal in [1, 0] {
+        let process = fleet.replicas.take(ordinal).unwrap();
+        process.stop(Duration::from_secs(60)).await.unwrap().expect("it ends by itself");
+        fleet.replicas.start(ordinal).await.unwrap();
+        fleet.until_replaced(&before, ordinal).await.unwrap();
+        fleet.settle().await.unwrap();
+    }
+    assert!(before.moved(&fleet.division().await.unwrap()).is_empty());
+    tell(&fleet, 0).await;
+    kept(&fleet);
+}
