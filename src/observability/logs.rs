@@ -12,8 +12,8 @@ pub enum LogFormat {
 
 /// Starts logging to standard error. `filter` is a level or `tracing` directives (`info,ksit=debug`).
 pub fn init_logs(format: LogFormat, filter: &str) -> Result<(), String> {
-    // kube warns of every answer that it can't parse; whoever asked says it better.
-    let filter = if filter.contains("kube") { filter.to_owned() } else { format!("{filter},kube_client=error") };
+    // kube logs every request that fails and every answer that it can't parse; whoever asked says it better.
+    let filter = if filter.contains("kube") { filter.to_owned() } else { format!("{filter},kube_client=off") };
     let filter = EnvFilter::builder().parse(&filter).map_err(|error| {
         format!("--log-level: {filter:?} is not a level or filter such as info or info,ksit=debug: {error}")
     })?;

@@ -37,6 +37,8 @@ pub(super) struct Desk {
     /// Reports that were asked for, and when.
     wanted: BTreeMap<TargetKey, Instant>,
     deferred: Vec<Incoming>,
+    /// When the map was last learned.
+    learned: Option<Instant>,
 }
 
 impl Desk {
@@ -62,7 +64,7 @@ impl Fleet {
     pub(super) fn on_map(&mut self, map: &ShardMap) {
         let desk = &mut self.desk;
         desk.ownership.learn(map);
-        desk.epoch = map.epoch;
+        (desk.epoch, desk.learned) = (map.epoch, Some(Instant::now()));
         desk.workers.retain(|name, _| map.members.contains_key(name));
         let is_unobserved = |key: &TargetKey| {
             let observed = self.targets.get(key).and_then(|target| target.observed.as_ref());
@@ -138,8 +140,9 @@ impl Fleet {
             Err(Refusal::Overtaken) => "overtaken",
         };
         self.context.metrics.observations.with_label_values(&[outcome]).inc();
-        if accepted.is_ok() {
-            self.observe(sender, key);
+        match &accepted {
+            Ok(()) => self.observe(sender, key),
+            Err(refusal) => tracing::debug!(%refusal, replica = %sender.name, target = %key, %epoch, "not believed"),
         }
         accepted.is_ok()
     }
@@ -173,10 +176,13 @@ impl Fleet {
         self.desk.wanted.insert(key.clone(), Instant::now());
     }
 
-    /// Asks again for what was asked for and didn't come.
+    /// Asks again for what was asked for and didn't come, and for what should have come of itself.
     pub(super) fn ask_again(&mut self) {
-        let overdue = self.desk.wanted.iter().filter(|(_, asked)| asked.elapsed() > ASK_AGAIN);
-        let overdue: Vec<TargetKey> = overdue.map(|(key, _)| key.clone()).collect();
+        let desk = &self.desk;
+        let overdue = desk.wanted.iter().filter(|(_, asked)| asked.elapsed() > ASK_AGAIN).map(|(key, _)| key);
+        let is_settled = desk.learned.is_some_and(|learned| learned.elapsed() > ASK_AGAIN);
+        let silent = desk.unobserved.iter().filter(|key| is_settled && !desk.wanted.contains_key(*key));
+        let overdue: Vec<TargetKey> = overdue.chain(silent).cloned().collect();
         overdue.iter().for_each(|key| self.ask_owner(key));
     }
 

@@ -47,6 +47,8 @@ pub(super) struct Target {
     pub(super) desired: Result<DesiredTarget, SpecError>,
     /// What stands on the hub, or is on its way there.
     pub(super) status: Option<IntegrationTargetStatus>,
+    /// A coordinator of another term has written it in this reign: it is written anew, whatever it says.
+    foreign: bool,
     /// The newest, unless something has overtaken it. The hub is brought back to it whenever it says otherwise.
     report: Option<TargetReport>,
     /// Whose observation was accepted last in this reign, and when.
@@ -59,6 +61,8 @@ struct Tool {
     object: Box<Integration>,
     desired: DesiredIntegration,
     status: Option<IntegrationStatus>,
+    /// As of a target.
+    foreign: bool,
     /// When it is to be summed up, if something changed.
     due: Option<Instant>,
     last: Option<Instant>,
@@ -101,6 +105,7 @@ impl Fleet {
         let is_new = former.is_none();
         let spoilt = former.as_ref().is_some_and(|former| former.status != object.status);
         let changed = spoilt || former.as_ref().is_none_or(|former| former.desired != desired);
+        let foreign = spoilt && self.is_foreign(object.status.as_ref().and_then(|status| status.coordinator_term));
         let (stale_at, report, observed) = match former {
             Some(former) => (former.stale_at, former.report, former.observed),
             None => (Instant::now() + self.patience(desired.as_ref().ok(), None), None, None),
@@ -111,8 +116,10 @@ impl Fleet {
         let status = object.status.clone();
         self.highest_term = self.highest_term.max(status.as_ref().and_then(|status| status.coordinator_term));
         let broken = desired.as_ref().err().map(|error| Failure::new(Reason::InvalidObject, error.to_string()));
-        self.targets
-            .insert(key.clone(), Target { object, desired, status, report: report.clone(), observed, stale_at });
+        self.targets.insert(
+            key.clone(),
+            Target { object, desired, status, foreign, report: report.clone(), observed, stale_at },
+        );
         if is_new {
             self.desk.name(&key);
             self.ask_owner(&key);
@@ -146,8 +153,11 @@ impl Fleet {
                 let key = desired.key.clone();
                 let status = object.status.clone();
                 self.highest_term = self.highest_term.max(status.as_ref().and_then(|status| status.coordinator_term));
-                let last = self.integrations.remove(&key).and_then(|former| former.last);
-                self.integrations.insert(key.clone(), Tool { object, desired, status, due: None, last });
+                let former = self.integrations.remove(&key);
+                let spoilt = former.as_ref().is_some_and(|former| former.status != status);
+                let foreign = spoilt && self.is_foreign(status.as_ref().and_then(|status| status.coordinator_term));
+                let last = former.and_then(|former| former.last);
+                self.integrations.insert(key.clone(), Tool { object, desired, status, foreign, due: None, last });
                 self.mark(&key);
             }
             Change::Deleted((namespace, name)) => self.drop_integration(&IntegrationKey::new(namespace, name)),
@@ -275,7 +285,8 @@ impl Fleet {
         let type_of =
             |key: &IntegrationKey| integrations.get(key).map(|tool| tool.desired.type_name.clone()).unwrap_or_default();
         let status = convert::target_status(&report, type_of, target.status.as_ref(), &writer);
-        if target.status.as_ref().is_some_and(|former| convert::has_same_meaning_target(former, &status)) {
+        let is_known = target.status.as_ref().is_some_and(|former| convert::has_same_meaning_target(former, &status));
+        if is_known && !std::mem::take(&mut target.foreign) {
             return;
         }
         let former = target.status.replace(status.clone());
@@ -323,7 +334,9 @@ impl Fleet {
         let Some(tool) = self.integrations.get_mut(key) else { return };
         (tool.due, tool.last) = (None, Some(now));
         let status = convert::integration_status(&tool.desired, &summary, tool.status.as_ref(), &writer);
-        if tool.status.as_ref().is_some_and(|former| convert::has_same_meaning_integration(former, &status)) {
+        let is_known =
+            tool.status.as_ref().is_some_and(|former| convert::has_same_meaning_integration(former, &status));
+        if is_known && !std::mem::take(&mut tool.foreign) {
             return;
         }
         let former = tool.status.replace(status.clone());
@@ -369,6 +382,10 @@ impl Fleet {
     /// A term above this reign's that stands on an object: every write of ours would be refused.
     pub(super) fn outranked_by(&self) -> Option<i64> {
         self.highest_term.filter(|term| *term > self.context.term.0)
+    }
+
+    fn is_foreign(&self, term: Option<i64>) -> bool {
+        term != Some(self.context.term.0)
     }
 
     fn writer(&self) -> Writer {

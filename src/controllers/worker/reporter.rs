@@ -136,7 +136,7 @@ impl Reporter {
     async fn talk(&mut self, mut link: Link, peer: &Peer) {
         let (mut map, mut door) = (self.context.map.clone(), self.context.door.clone());
         let mut shard = self.context.shard.clone();
-        let mut epoch = shard.borrow_and_update().epoch;
+        shard.mark_unchanged();
         let reports = self.context.reports.clone();
         let mut beats = interval(self.context.round);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -156,11 +156,9 @@ impl Reporter {
                     None => return,
                 },
                 _ = beats.tick() => self.beat(&link).await,
-                _ = shard.changed() => {
-                    let former = std::mem::replace(&mut epoch, shard.borrow_and_update().epoch);
-                    // A version that was skipped may have taken a slot away, and what was told then was refused.
-                    if epoch > former.next() { self.tell_all(&link).await } else { Ok(()) }
-                }
+                // What was told by an older map may have been refused: a version in between gave a slot away and back,
+                // or this very process claimed a new term before it saw the map of its claim.
+                _ = shard.changed() => self.tell_all(&link).await,
                 _ = map.changed() => Ok(()),
                 _ = door.changed() => Ok(()),
             };
