@@ -136,7 +136,7 @@ impl LeaseBoard {
 
     /// `listing`: since when the list is under way that shows this version, which is then the newest whatever its
     /// number (a hub that came back from a backup counts from lower ones).
-    fn put(&self, lease: Lease, deleted: bool, listing: Option<Duration>) {
+    pub(super) fn put(&self, lease: Lease, deleted: bool, listing: Option<Duration>) {
         let now = self.clock.now();
         let name = lease.name_any();
         let mut inner = self.lock();
@@ -160,7 +160,7 @@ impl LeaseBoard {
     }
 
     /// After a full list: what it didn't show is gone, unless it was made while the list was under way.
-    fn listed(&self, shown: &std::collections::BTreeSet<String>, since: Duration) {
+    pub(super) fn listed(&self, shown: &std::collections::BTreeSet<String>, since: Duration) {
         let now = self.clock.now();
         let mut inner = self.lock();
         inner.listed = true;

@@ -3,6 +3,8 @@
 mod backoff;
 mod clock;
 mod election;
+#[cfg(test)]
+mod election_tests;
 mod events;
 mod finalizer;
 mod lease_board;

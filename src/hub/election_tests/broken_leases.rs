@@ -1,0 +1,88 @@
+//! Leases that somebody spoilt, or wrote by another clock.
+
+use super::*;
+
+/// Nobody may lead before the holder has been silent for a whole TTL, and somebody must soon after.
+async fn is_taken_after_a_ttl(spec: LeaseSpec) {
+    let mut world = World::new(Some(spec)).await;
+    world.pass(TTL - Duration::from_secs(1)).await;
+    assert_eq!(world.leaders(), [] as [usize; 0], "{:?}", world.hub.lease());
+    let leader = world.leader_within(SOON).await;
+    world.assert_settled(leader).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_clock_of_a_dead_holder_counts_for_nothing() {
+    for renew_time in [an_hour(true), an_hour(false), "2099-01-01T00:00:00.000000Z".to_owned()] {
+        is_taken_after_a_ttl(held(&renew_time)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_holder_that_renews_is_left_alone_whatever_its_clock_says() {
+    for is_ahead in [true, false] {
+        let mut world = World::new(Some(held(&an_hour(is_ahead)))).await;
+        for transitions in 0..30 {
+            // Renewed by hand: the same time again, but a change all the same.
+            let renewed = LeaseSpec { lease_transitions: Some(transitions), ..held(&an_hour(is_ahead)) };
+            world.hub.write(renewed);
+            world.pass(RENEW).await;
+            assert_eq!(world.leaders(), [] as [usize; 0]);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_without_one_of_its_fields_is_mended() {
+    let whole = || held(&an_hour(true));
+    let broken = [
+        LeaseSpec { holder_identity: None, ..whole() },
+        LeaseSpec { renew_time: None, ..whole() },
+        LeaseSpec { acquire_time: None, ..whole() },
+        LeaseSpec { lease_duration_seconds: None, ..whole() },
+        LeaseSpec { lease_transitions: None, ..whole() },
+        LeaseSpec::default(),
+    ];
+    for spec in broken {
+        let mut world = World::new(Some(spec)).await;
+        let leader = world.leader_within(SOON).await;
+        world.assert_settled(leader).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_crate_alone_is_stuck_on_a_missing_field() {
+    let boards = [(); 2].map(|()| Arc::new(LeaseBoard::new(Clock::start(), RENEW)));
+    let spec = LeaseSpec { renew_time: None, ..vacated() };
+    let hub = ScriptedHub::new(Some(spec), boards, |_| Fate::prompt());
+    let params =
+        LeaseLockParams { holder_id: "raw".to_owned(), lease_name: "ksit-coordinator".to_owned(), lease_ttl: TTL };
+    assert!(LeaseLock::new(hub.client(0), "ksit-system", params).try_acquire_or_renew().await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_holder_is_nobody() {
+    let mut world = World::new(Some(LeaseSpec { holder_identity: Some(String::new()), ..held(&an_hour(true)) })).await;
+    let leader = world.leader_within(SOON).await;
+    world.assert_settled(leader).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_is_deleted_is_made_again_and_the_lead_goes_on() {
+    let mut world = World::new(None).await;
+    let leader = world.leader_within(SOON).await;
+    world.hub.delete();
+    world.pass(RENEW + SOON).await;
+    let again = world.leader_within(SOON).await;
+    assert!(world.hub.holder().starts_with(&format!("ksit-{again}")));
+    assert!(world.both <= LAG + RENEW, "{:?}", world.both);
+    world.assert_settled(again).await;
+
+    // Deleted, and made again by a stranger who then is silent.
+    world.hub.delete();
+    world.hub.write(held("2099-01-01T00:00:00.000000Z"));
+    world.pass(STEP * 3).await;
+    assert_eq!(world.leaders(), [] as [usize; 0], "{leader} saw that it is another's");
+    let next = world.leader_within(TTL + SOON).await;
+    world.assert_settled(next).await;
+}

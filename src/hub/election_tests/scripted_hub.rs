@@ -1,0 +1,252 @@
+//! One Lease behind an API server that does and answers things when a script says.
+
+use std::convert::Infallible;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use http::{Method, Response, StatusCode};
+use http_body_util::BodyExt;
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use kube::Client;
+use kube::client::Body;
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use super::super::lease_board::LeaseBoard;
+use super::LAG;
+
+/// A request as the script sees it.
+#[derive(Clone, Debug)]
+pub(super) struct Request {
+    pub(super) candidate: usize,
+    pub(super) method: Method,
+    /// Counts the requests of this method by this candidate, from 1.
+    pub(super) number: usize,
+}
+
+/// What becomes of a request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fate {
+    /// Until it takes effect. `None`: never.
+    pub(super) done: Option<Duration>,
+    /// From then until it is answered. `None`: never.
+    pub(super) answered: Option<Duration>,
+}
+
+impl Fate {
+    pub(super) fn prompt() -> Self {
+        Self::done_after(Duration::from_millis(1))
+    }
+
+    pub(super) fn done_after(time: Duration) -> Self {
+        Self { done: Some(time), answered: Some(Duration::from_millis(1)) }
+    }
+
+    pub(super) fn never_answered(is_done: bool) -> Self {
+        Self { done: is_done.then_some(Duration::from_millis(1)), answered: None }
+    }
+}
+
+type Script = Box<dyn FnMut(&Request) -> Fate + Send>;
+type Answer = (StatusCode, Value);
+
+struct State {
+    lease: Option<Value>,
+    version: u64,
+    counts: Vec<(usize, Method)>,
+    script: Script,
+}
+
+struct Job {
+    candidate: usize,
+    method: Method,
+    body: Value,
+    answer: oneshot::Sender<Answer>,
+}
+
+pub(super) struct ScriptedHub {
+    state: Arc<Mutex<State>>,
+    boards: [Arc<LeaseBoard>; 2],
+    jobs: mpsc::UnboundedSender<Job>,
+    /// Candidates that can't reach it.
+    pub(super) cut: [Arc<AtomicBool>; 2],
+    _server: JoinSet<()>,
+}
+
+impl ScriptedHub {
+    pub(super) fn new(
+        spec: Option<LeaseSpec>,
+        boards: [Arc<LeaseBoard>; 2],
+        script: impl FnMut(&Request) -> Fate + Send + 'static,
+    ) -> Self {
+        let state = State { lease: None, version: 0, counts: Vec::new(), script: Box::new(script) };
+        let state = Arc::new(Mutex::new(state));
+        let (jobs, waiting) = mpsc::unbounded_channel();
+        let cut = [(); 2].map(|()| Arc::new(AtomicBool::new(false)));
+        let mut server = JoinSet::new();
+        server.spawn(serve(state.clone(), boards.clone(), cut.clone(), waiting));
+        let hub = Self { state, boards, jobs, cut, _server: server };
+        if let Some(spec) = spec {
+            hub.write(spec);
+        }
+        hub
+    }
+
+    /// A client as this candidate has it.
+    pub(super) fn client(&self, candidate: usize) -> Client {
+        let jobs = self.jobs.clone();
+        let service = tower::service_fn(move |request: http::Request<Body>| {
+            let jobs = jobs.clone();
+            async move {
+                let (head, body) = request.into_parts();
+                let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+                let body = serde_json::from_slice(&body).unwrap_or_default();
+                let (answer, answered) = oneshot::channel();
+                let _ = jobs.send(Job { candidate, method: head.method, body, answer });
+                let Ok((code, body)) = answered.await else { return std::future::pending().await };
+                let mut response = Response::new(Body::from(body.to_string().into_bytes()));
+                *response.status_mut() = code;
+                Ok::<_, Infallible>(response)
+            }
+        });
+        Client::new(service, "ksit-system")
+    }
+
+    /// Somebody else writes the Lease.
+    pub(super) fn write(&self, spec: LeaseSpec) {
+        let spec = serde_json::to_value(spec).unwrap();
+        let lease = lock(&self.state).store(json!({ "metadata": { "name": "ksit-coordinator" }, "spec": spec }));
+        self.boards.iter().for_each(|board| board.see(parse(&lease)));
+    }
+
+    /// Somebody deletes the Lease.
+    pub(super) fn delete(&self) {
+        let mut state = lock(&self.state);
+        state.version += 1;
+        let version = state.version.to_string();
+        let Some(mut lease) = state.lease.take() else { return };
+        lease["metadata"]["resourceVersion"] = json!(version);
+        self.boards.iter().for_each(|board| board.put(parse(&lease), true, None));
+    }
+
+    pub(super) fn set_script(&self, script: impl FnMut(&Request) -> Fate + Send + 'static) {
+        let mut state = lock(&self.state);
+        (state.script, state.counts) = (Box::new(script), Vec::new());
+    }
+
+    /// As a first list would.
+    pub(super) fn show(&self, board: &LeaseBoard) {
+        if let Some(lease) = &lock(&self.state).lease {
+            board.see(parse(lease));
+        }
+    }
+
+    pub(super) fn lease(&self) -> Option<Lease> {
+        lock(&self.state).lease.as_ref().map(parse)
+    }
+
+    pub(super) fn holder(&self) -> String {
+        self.lease().and_then(|lease| lease.spec?.holder_identity).unwrap_or_default()
+    }
+}
+
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn parse(lease: &Value) -> Lease {
+    serde_json::from_value(lease.clone()).unwrap()
+}
+
+impl State {
+    fn fate(&mut self, job: &Job) -> Fate {
+        let key = (job.candidate, job.method.clone());
+        self.counts.push(key.clone());
+        let number = self.counts.iter().filter(|counted| **counted == key).count();
+        (self.script)(&Request { candidate: job.candidate, method: job.method.clone(), number })
+    }
+
+    fn store(&mut self, mut lease: Value) -> Value {
+        self.version += 1;
+        lease["apiVersion"] = json!("coordination.k8s.io/v1");
+        lease["kind"] = json!("Lease");
+        lease["metadata"]["resourceVersion"] = json!(self.version.to_string());
+        self.lease = Some(lease.clone());
+        lease
+    }
+
+    /// The answer, and whether the Lease changed.
+    fn apply(&mut self, method: &Method, body: Value) -> (Answer, bool) {
+        let refused = |code: StatusCode, reason: &str| {
+            let status = json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+                "message": reason, "reason": reason, "code": code.as_u16() });
+            ((code, status), false)
+        };
+        let is_old = |lease: &Value| {
+            let version = &body["metadata"]["resourceVersion"];
+            !version.is_null() && *version != lease["metadata"]["resourceVersion"]
+        };
+        match (method.as_str(), self.lease.clone()) {
+            ("POST", Some(_)) => refused(StatusCode::CONFLICT, "AlreadyExists"),
+            ("POST", None) => ((StatusCode::CREATED, self.store(body)), true),
+            (_, None) => refused(StatusCode::NOT_FOUND, "NotFound"),
+            ("GET", Some(lease)) => ((StatusCode::OK, lease), false),
+            (_, Some(lease)) if is_old(&lease) => refused(StatusCode::CONFLICT, "Conflict"),
+            ("PUT", Some(_)) => ((StatusCode::OK, self.store(body)), true),
+            (_, Some(mut lease)) => {
+                for (field, value) in body["spec"].as_object().into_iter().flatten() {
+                    lease["spec"][field] = value.clone();
+                }
+                ((StatusCode::OK, self.store(lease)), true)
+            }
+        }
+    }
+}
+
+/// Does what was asked also for those who don't wait for it any more.
+async fn serve(
+    state: Arc<Mutex<State>>,
+    boards: [Arc<LeaseBoard>; 2],
+    cut: [Arc<AtomicBool>; 2],
+    mut jobs: mpsc::UnboundedReceiver<Job>,
+) {
+    let mut under_way = FuturesUnordered::new();
+    loop {
+        tokio::select! {
+            Some(job) = jobs.recv() => under_way.push(serve_one(&state, &boards, &cut, job)),
+            Some(()) = under_way.next() => {}
+            else => return,
+        }
+    }
+}
+
+async fn serve_one(state: &Mutex<State>, boards: &[Arc<LeaseBoard>; 2], cut: &[Arc<AtomicBool>; 2], job: Job) {
+    let Fate { done, answered } = match cut[job.candidate].load(Ordering::Relaxed) {
+        true => Fate::never_answered(false),
+        false => lock(state).fate(&job),
+    };
+    let Job { candidate, method, body, answer } = job;
+    let Some(done) = done else { return std::future::pending().await };
+    sleep(done).await;
+    let (response, changed) = lock(state).apply(&method, body);
+    let lease = changed.then(|| parse(&response.1));
+    let reply = async {
+        let Some(answered) = answered else { return std::future::pending().await };
+        sleep(answered).await;
+        let _ = answer.send(response);
+    };
+    let watch = async {
+        sleep(LAG).await;
+        for (number, board) in boards.iter().enumerate() {
+            if let Some(lease) = lease.clone().filter(|_| number != candidate || !cut[number].load(Ordering::Relaxed)) {
+                board.see(lease);
+            }
+        }
+    };
+    tokio::join!(reply, watch);
+}
