@@ -40,7 +40,12 @@ pub(super) async fn run(fleet: &mut Fleet, duration: Duration) -> Result<Vec<Mea
         let count = writes.remove(name).unwrap_or_default();
         measures.push(Measure::new(name, "/s", vec![count / seconds], Some(limit)));
     }
-    measures.push(Measure::new("all other writes to the hub", "", vec![writes.values().sum()], Some(0.0)));
+    measures.push(Measure::new(
+        "all other writes to the hub",
+        "",
+        vec![writes.values().fold(0.0, |sum, count| sum + count)],
+        Some(0.0),
+    ));
     if !writes.is_empty() {
         eprintln!("other writes: {writes:?}");
     }

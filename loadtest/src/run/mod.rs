@@ -86,5 +86,7 @@ async fn start(settings: &Settings) -> Result<Fleet, RunError> {
     fleet.scale_up(settings.replicas).await?;
     fleet.settle().await?;
     eprintln!("all clusters observed after {:.1} s", start.elapsed().as_secs_f64());
+    fleet.until_phases(0, Duration::from_secs(120)).await?;
+    eprintln!("all statuses written after {:.1} s", start.elapsed().as_secs_f64());
     Ok(fleet)
 }
