@@ -3,4 +3,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that can't go on should say where")]
 
+mod coordinator;
+mod faults;
+mod hub;
+mod invariants;
 mod model;
+mod replica;
+mod world;
