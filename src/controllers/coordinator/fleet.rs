@@ -9,13 +9,12 @@ use kube::ResourceExt;
 use tokio::time::Instant;
 
 use super::desk::Desk;
-use super::publish::{integration_write, target_write};
+use super::publish::target_write;
 use super::{Chore, FleetContext};
 use crate::api::convert::{self, SpecError, Writer};
 use crate::api::{
     Integration, IntegrationStatus, IntegrationTarget, IntegrationTargetStatus, LEGACY_FINALIZER, SLOT_LABEL,
 };
-use crate::domain::aggregate::{Counts, Summary, summarize};
 use crate::domain::desired::{DesiredIntegration, DesiredTarget, effective_interval};
 use crate::domain::keys::{IntegrationKey, TargetKey};
 use crate::domain::reason::{Failure, Reason};
@@ -24,10 +23,6 @@ use crate::domain::report::TargetReport;
 use crate::domain::slot::Slot;
 use crate::domain::verdict::{Phase, Reach, TargetVerdict, ToolVerdict};
 use crate::hub::Change;
-use crate::observability::ReconcileResult;
-
-/// An Integration's status is written at most this often: a thousand clusters may change at once.
-const SUMMARY_GAP: Duration = Duration::from_secs(1);
 
 /// A target is stale when nobody has reported for this many of its intervals.
 const STALE_AFTER: u32 = 3;
@@ -35,7 +30,7 @@ const STALE_AFTER: u32 = 3;
 pub(super) struct Fleet {
     pub(super) context: FleetContext,
     pub(super) targets: BTreeMap<TargetKey, Target>,
-    integrations: BTreeMap<IntegrationKey, Tool>,
+    pub(super) integrations: BTreeMap<IntegrationKey, Tool>,
     /// Who reported what, and who may.
     pub(super) desk: Desk,
     /// That any status carries.
@@ -57,15 +52,15 @@ pub(super) struct Target {
     pub(super) stale_at: Instant,
 }
 
-struct Tool {
-    object: Box<Integration>,
-    desired: DesiredIntegration,
-    status: Option<IntegrationStatus>,
+pub(super) struct Tool {
+    pub(super) object: Box<Integration>,
+    pub(super) desired: DesiredIntegration,
+    pub(super) status: Option<IntegrationStatus>,
     /// As of a target.
-    foreign: bool,
+    pub(super) foreign: bool,
     /// When it is to be summed up, if something changed.
-    due: Option<Instant>,
-    last: Option<Instant>,
+    pub(super) due: Option<Instant>,
+    pub(super) last: Option<Instant>,
 }
 
 impl Fleet {
@@ -297,88 +292,6 @@ impl Fleet {
         self.mark_namespace(key.namespace());
     }
 
-    fn mark_namespace(&mut self, namespace: &str) {
-        let keys: Vec<IntegrationKey> =
-            self.integrations.keys().filter(|key| key.namespace() == namespace).cloned().collect();
-        keys.iter().for_each(|key| self.mark(key));
-    }
-
-    /// Sums the Integration up soon: at once, or a second after the last time.
-    fn mark(&mut self, key: &IntegrationKey) {
-        let now = Instant::now();
-        if let Some(tool) = self.integrations.get_mut(key) {
-            tool.due.get_or_insert_with(|| tool.last.map_or(now, |last| now.max(last + SUMMARY_GAP)));
-        }
-    }
-
-    pub(super) fn summarize_due(&mut self) {
-        let now = Instant::now();
-        let due: Vec<IntegrationKey> = self
-            .integrations
-            .iter()
-            .filter(|(_, tool)| tool.due.is_some_and(|due| due <= now))
-            .map(|(key, _)| key.clone())
-            .collect();
-        for key in due {
-            let started = std::time::Instant::now();
-            self.summarize(&key, now);
-            self.context.metrics.reconciled("integration", ReconcileResult::Success, started.elapsed());
-        }
-    }
-
-    fn summarize(&mut self, key: &IntegrationKey, now: Instant) {
-        let writer = self.writer();
-        let Some(tool) = self.integrations.get(key) else { return };
-        let summary = self.summary(&tool.desired, writer.now);
-        self.measure(key, &tool.desired.type_name, &summary);
-        let Some(tool) = self.integrations.get_mut(key) else { return };
-        (tool.due, tool.last) = (None, Some(now));
-        let status = convert::integration_status(&tool.desired, &summary, tool.status.as_ref(), &writer);
-        let is_known =
-            tool.status.as_ref().is_some_and(|former| convert::has_same_meaning_integration(former, &status));
-        if is_known && !std::mem::take(&mut tool.foreign) {
-            return;
-        }
-        let former = tool.status.replace(status.clone());
-        match integration_write(&tool.object, former.as_ref(), &status, &summary) {
-            Ok((id, write)) => self.context.statuses.post(id, write),
-            Err(error) => tracing::error!(%error, integration = %key, "a status can't be made into JSON"),
-        }
-    }
-
-    fn summary(&self, integration: &DesiredIntegration, now: Timestamp) -> Summary {
-        if let Err(error) = &integration.components {
-            return Summary::without_clusters(Phase::Failed, Reason::InvalidConfig, error.clone());
-        }
-        if !integration.enabled {
-            return Summary::without_clusters(Phase::Paused, Reason::Paused, "enabled is false");
-        }
-        let found = self.targets.values().filter_map(|target| {
-            let desired = target.desired.as_ref().ok().filter(|desired| integration.concerns(desired))?;
-            Some(convert::target_clusters(integration, desired, target.status.as_ref(), now))
-        });
-        summarize(&integration.selection, found.collect())
-    }
-
-    fn measure(&self, key: &IntegrationKey, type_name: &str, summary: &Summary) {
-        let Counts { total: _, running, failed, unknown, initializing, paused, not_installed } = summary.counts;
-        let counts = [
-            (Phase::Running, running),
-            (Phase::Failed, failed),
-            (Phase::Unknown, unknown),
-            (Phase::Initializing, initializing),
-            (Phase::Paused, paused),
-            (Phase::NotInstalled, not_installed),
-        ];
-        let metrics = &self.context.metrics;
-        let labels = [key.namespace(), key.name(), type_name];
-        for (phase, count) in counts {
-            let labels = [labels[0], labels[1], labels[2], phase.as_str()];
-            metrics.integration_targets.with_label_values(&labels).set(i64::from(count));
-        }
-        metrics.integration_healthy.with_label_values(&labels).set(i64::from(summary.phase == Phase::Running));
-    }
-
     /// A term above this reign's that stands on an object: every write of ours would be refused.
     pub(super) fn outranked_by(&self) -> Option<i64> {
         self.highest_term.filter(|term| *term > self.context.term.0)
@@ -388,7 +301,7 @@ impl Fleet {
         term != Some(self.context.term.0)
     }
 
-    fn writer(&self) -> Writer {
+    pub(super) fn writer(&self) -> Writer {
         Writer { term: self.context.term.0, managed_by: self.context.installation.clone(), now: Timestamp::now() }
     }
 }

@@ -17,6 +17,7 @@ mod janitor;
 mod members;
 mod publish;
 mod reign;
+mod summaries;
 
 use std::sync::Arc;
 use std::time::Duration;
