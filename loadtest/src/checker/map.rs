@@ -27,10 +27,10 @@ pub(super) struct MapHistory {
 
 impl MapHistory {
     /// Says in `violations` where it breaks a rule. What a person wrote is taken as it is.
-    pub(super) fn read(writes: &[Write], violations: &mut Vec<String>) -> Self {
+    pub(super) fn read(writes: &[&Write], violations: &mut Vec<String>) -> Self {
         let mut history = Self { maps: Vec::new(), claimants: BTreeMap::new() };
         let mut claimants: BTreeMap<i64, (String, String)> = BTreeMap::new();
-        for write in writes.iter().filter(|write| write.resource == "shardmaps" && !write.is_status) {
+        for write in writes.iter().filter(|write| !write.is_status) {
             let spec = write.object["spec"].clone();
             let mut say = |what: &str| violations.push(format!("map at {}: {what}", write.version));
             let (Some(term), Some(epoch), Some(division)) =

@@ -52,15 +52,28 @@ fn check_events(events: &[AuditEvent]) -> Checked {
     let writes = accepted(events);
     let mut checked =
         Checked { refused: events.iter().filter(|event| is_refused(event)).count(), ..Checked::default() };
-    let maps = MapHistory::read(&writes, &mut checked.violations);
-    checked.maps = maps.len();
+    // Each installation has a map of its own, and terms of its own.
+    let installation = |write: &Write| format!("{}/{}", write.namespace, write.name);
+    let mut histories: BTreeMap<String, MapHistory> = BTreeMap::new();
+    for name in writes.iter().filter(|write| write.resource == "shardmaps").map(installation) {
+        let of_map: Vec<&Write> =
+            writes.iter().filter(|write| write.resource == "shardmaps" && installation(write) == name).collect();
+        histories.entry(name).or_insert_with(|| MapHistory::read(&of_map, &mut checked.violations));
+    }
+    checked.maps = histories.values().map(MapHistory::len).sum();
     let mut objects: BTreeMap<(&str, &str, &str), Vec<&Write>> = BTreeMap::new();
     for write in writes.iter().filter(|write| write.resource != "shardmaps" && write.is_status && write.pod.is_some()) {
         objects.entry((&write.resource, &write.namespace, &write.name)).or_default().push(write);
     }
     for writes in objects.values() {
         checked.statuses += writes.len();
-        check_object(writes, &maps, &mut checked);
+        let by = |write: &Write| write.object["status"]["managedBy"].as_str().unwrap_or_default().to_owned();
+        for writes in writes.chunk_by(|one, next| by(one) == by(next)) {
+            match histories.get(&by(writes[0])) {
+                Some(maps) => check_object(writes, maps, &mut checked),
+                None => checked.violations.push(format!("{} is managed by nobody: {}", writes[0].name, by(writes[0]))),
+            }
+        }
     }
     checked
 }

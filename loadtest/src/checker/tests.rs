@@ -16,7 +16,7 @@ impl Log {
         let event = json!({
             "stage": "ResponseComplete", "verb": "update", "requestURI": "/",
             "user": { "username": "system:serviceaccount:a:ksit", "extra": { "authentication.kubernetes.io/pod-uid": [pod] } },
-            "objectRef": { "apiGroup": "ksit.io", "resource": resource, "subresource": subresource },
+            "objectRef": { "apiGroup": "ksit.io", "namespace": "a", "resource": resource, "subresource": subresource },
             "responseStatus": { "code": 200 }, "responseObject": object,
             "requestReceivedTimestamp": "2030-01-01T00:00:00.000000Z",
             "stageTimestamp": format!("2030-01-01T00:00:{second:09.6}Z"),
@@ -42,7 +42,8 @@ impl Log {
 
     /// A status of a target in slot 3.
     fn status(&mut self, second: f64, writer: &str, term: i64, reporter: &str, epoch: i64) {
-        let status = json!({ "coordinatorTerm": term, "reportedBy": reporter, "reportEpoch": epoch });
+        let status =
+            json!({ "managedBy": "a/ksit", "coordinatorTerm": term, "reportedBy": reporter, "reportEpoch": epoch });
         let metadata = json!({ "name": "c1", "labels": { "ksit.io/slot": "003" } });
         self.write(second, writer, "integrationtargets", "status", json!({ "metadata": metadata, "status": status }));
     }

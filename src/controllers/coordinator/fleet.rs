@@ -33,8 +33,8 @@ pub(super) struct Fleet {
     pub(super) integrations: BTreeMap<IntegrationKey, Tool>,
     /// Who reported what, and who may.
     pub(super) desk: Desk,
-    /// That any status carries.
-    highest_term: Option<i64>,
+    /// See [`Self::outranked_by`].
+    outranked: Option<i64>,
 }
 
 pub(super) struct Target {
@@ -70,7 +70,7 @@ impl Fleet {
             targets: BTreeMap::new(),
             integrations: BTreeMap::new(),
             desk: Desk::default(),
-            highest_term: None,
+            outranked: None,
         }
     }
 
@@ -99,8 +99,12 @@ impl Fleet {
         let former = self.targets.remove(&key);
         let is_new = former.is_none();
         let spoilt = former.as_ref().is_some_and(|former| former.status != object.status);
+        let status = object.status.clone();
         let changed = spoilt || former.as_ref().is_none_or(|former| former.desired != desired);
-        let foreign = spoilt && self.is_foreign(object.status.as_ref().and_then(|status| status.coordinator_term));
+        let (term, managed_by) =
+            status.as_ref().map(|s| (s.coordinator_term, s.managed_by.clone())).unwrap_or_default();
+        self.compare_term(term, managed_by.as_deref());
+        let foreign = spoilt && self.is_foreign(term);
         let (stale_at, report, observed) = match former {
             Some(former) => (former.stale_at, former.report, former.observed),
             None => (Instant::now() + self.patience(desired.as_ref().ok(), None), None, None),
@@ -108,8 +112,6 @@ impl Fleet {
         if object.labels().get(SLOT_LABEL).map(String::as_str) != Some(Slot::of(&key).to_string().as_str()) {
             self.context.chores.offer(Chore::LabelSlot(object.clone()));
         }
-        let status = object.status.clone();
-        self.highest_term = self.highest_term.max(status.as_ref().and_then(|status| status.coordinator_term));
         let broken = desired.as_ref().err().map(|error| Failure::new(Reason::InvalidObject, error.to_string()));
         self.targets.insert(
             key.clone(),
@@ -147,10 +149,12 @@ impl Fleet {
                 let desired = convert::integration(&object);
                 let key = desired.key.clone();
                 let status = object.status.clone();
-                self.highest_term = self.highest_term.max(status.as_ref().and_then(|status| status.coordinator_term));
                 let former = self.integrations.remove(&key);
                 let spoilt = former.as_ref().is_some_and(|former| former.status != status);
-                let foreign = spoilt && self.is_foreign(status.as_ref().and_then(|status| status.coordinator_term));
+                let (term, managed_by) =
+                    status.as_ref().map(|s| (s.coordinator_term, s.managed_by.clone())).unwrap_or_default();
+                self.compare_term(term, managed_by.as_deref());
+                let foreign = spoilt && self.is_foreign(term);
                 let last = former.and_then(|former| former.last);
                 self.integrations.insert(key.clone(), Tool { object, desired, status, foreign, due: None, last });
                 self.mark(&key);
@@ -263,6 +267,10 @@ impl Fleet {
     /// Queues the target's status if it means something new.
     fn publish_target(&mut self, key: &TargetKey, verdict: &TargetVerdict, report: Option<TargetReport>) {
         let writer = self.writer();
+        let managed_by = self.targets.get(key).and_then(|target| target.status.as_ref()?.managed_by.as_deref());
+        if self.is_left_alone(managed_by) {
+            return;
+        }
         let Some(target) = self.targets.get_mut(key) else { return };
         let report = report.unwrap_or_else(|| TargetReport {
             target: key.clone(),
@@ -294,7 +302,42 @@ impl Fleet {
 
     /// A term above this reign's that stands on an object: every write of ours would be refused.
     pub(super) fn outranked_by(&self) -> Option<i64> {
-        self.highest_term.filter(|term| *term > self.context.term.0)
+        self.outranked
+    }
+
+    fn compare_term(&mut self, term: Option<i64>, managed_by: Option<&str>) {
+        let above = term.filter(|term| *term > self.context.term.0 && !self.is_left_alone(managed_by));
+        self.outranked = self.outranked.max(above);
+    }
+
+    /// Another installation came or went: what it wrote is ours to write, or isn't any more.
+    pub(super) fn on_neighbours(&mut self) {
+        let ours = self.context.installation.clone();
+        let is_theirs = |managed_by: Option<&String>| managed_by.is_some_and(|name| *name != ours);
+        let mut written = Vec::new();
+        for tool in self.integrations.values_mut() {
+            let status = tool.status.clone().unwrap_or_default();
+            tool.foreign |= is_theirs(status.managed_by.as_ref());
+            written.push((status.coordinator_term, status.managed_by));
+        }
+        let mut theirs = Vec::new();
+        for (key, target) in &mut self.targets {
+            let status = target.status.clone().unwrap_or_default();
+            if is_theirs(status.managed_by.as_ref()) {
+                target.foreign = true;
+                theirs.push(key.clone());
+            }
+            written.push((status.coordinator_term, status.managed_by));
+        }
+        written.iter().for_each(|(term, managed_by)| self.compare_term(*term, managed_by.as_deref()));
+        theirs.iter().for_each(|key| self.ask_owner(key));
+        let tools: Vec<IntegrationKey> = self.integrations.keys().cloned().collect();
+        tools.iter().for_each(|key| self.mark(key));
+    }
+
+    /// Whether the object is another living installation's.
+    pub(super) fn is_left_alone(&self, managed_by: Option<&str>) -> bool {
+        managed_by.is_some_and(|other| other != self.context.installation && self.context.neighbours.lives(other))
     }
 
     fn is_foreign(&self, term: Option<i64>) -> bool {

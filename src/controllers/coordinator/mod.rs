@@ -15,6 +15,7 @@ mod fleet;
 mod gate;
 mod janitor;
 mod members;
+mod neighbours;
 mod publish;
 mod reign;
 mod summaries;
@@ -40,6 +41,7 @@ pub use reign::{CoordinatorConfig, CoordinatorContext, LeadError, lead};
 use exchange::Exchange;
 use fleet::Fleet;
 use members::ReignEnd;
+use neighbours::Neighbours;
 
 /// How often staleness and the fleet's metrics are looked at.
 const TICK: Duration = Duration::from_secs(2);
@@ -49,6 +51,7 @@ struct FleetContext {
     statuses: Arc<StatusQueue>,
     chores: Arc<Chores>,
     exchange: Arc<Exchange>,
+    neighbours: Arc<Neighbours>,
     metrics: Metrics,
     clock: Clock,
     began: Instant,
@@ -71,6 +74,7 @@ struct Sources {
 async fn keep_fleet(mut fleet: Fleet, mut sources: Sources) -> Option<ReignEnd> {
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut neighbours = fleet.context.neighbours.changes();
     loop {
         let due = fleet.next_due();
         tokio::select! {
@@ -79,6 +83,7 @@ async fn keep_fleet(mut fleet: Fleet, mut sources: Sources) -> Option<ReignEnd> 
             Some(map) = sources.maps.recv() => fleet.on_map(&map),
             Some(incoming) = sources.messages.recv() => fleet.on_message(incoming),
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => fleet.summarize_due(),
+            _ = neighbours.changed() => fleet.on_neighbours(),
             _ = ticks.tick() => fleet.on_tick(),
         }
         if let Some(term) = fleet.outranked_by() {

@@ -15,6 +15,7 @@ use super::exchange::Exchange;
 use super::fleet::Fleet;
 use super::gate::Gate;
 use super::members::{Members, MembersContext, ReignEnd};
+use super::neighbours::Neighbours;
 use super::{Chores, FleetContext, Sources, do_chores, keep_fleet};
 use crate::api::{Integration, IntegrationTarget};
 use crate::domain::claim::next_term;
@@ -151,17 +152,19 @@ async fn reign(context: &CoordinatorContext, tasks: &mut JoinSet<TaskEnd>) -> Re
 
     let exchange = Arc::new(Exchange::default());
     let chores: Arc<Chores> = Arc::default();
+    let neighbours: Arc<Neighbours> = Arc::default();
     let (messages, incoming) = mpsc::channel(MESSAGES);
     let (maps, new_maps) = mpsc::channel(16);
     let mut fleet = Fleet::new(FleetContext {
         statuses: context.statuses.clone(),
         chores: chores.clone(),
         exchange: exchange.clone(),
+        neighbours: neighbours.clone(),
         metrics: context.metrics.clone(),
         clock: context.board.clock(),
         began: Instant::now(),
         term,
-        installation: context.config.installation.clone(),
+        installation: format!("{}/{}", context.store.namespace, context.config.installation),
         round: context.config.timing.round,
     });
     first_integrations.into_iter().for_each(|change| fleet.on_integration(change));
@@ -170,6 +173,11 @@ async fn reign(context: &CoordinatorContext, tasks: &mut JoinSet<TaskEnd>) -> Re
     context.door.send_replace(Some(messages.clone()));
     start_service(context, tasks, listener, certificate, messages);
     start_writers(context, tasks, &gate, chores);
+    let hub = context.store.hub.clone();
+    tasks.spawn(async move {
+        neighbours.watch(&hub).await;
+        TaskEnd::Unexpected("the watch of other installations")
+    });
     let members = Members::new(members_context(context, gate, exchange), stored);
     let map = context.map.clone();
     tasks.spawn(async move { TaskEnd::Reign(members.run(map, maps).await) });

@@ -51,8 +51,12 @@ impl Fleet {
         let Some(tool) = self.integrations.get(key) else { return };
         let summary = self.summary(&tool.desired, writer.now);
         self.measure(key, &tool.desired.type_name, &summary);
+        let is_left_alone = self.is_left_alone(tool.status.as_ref().and_then(|status| status.managed_by.as_deref()));
         let Some(tool) = self.integrations.get_mut(key) else { return };
         (tool.due, tool.last) = (None, Some(now));
+        if is_left_alone {
+            return;
+        }
         let status = convert::integration_status(&tool.desired, &summary, tool.status.as_ref(), &writer);
         let is_known =
             tool.status.as_ref().is_some_and(|former| convert::has_same_meaning_integration(former, &status));

@@ -2,6 +2,7 @@
 
 mod clocks;
 mod hub;
+mod installations;
 mod network;
 mod processes;
 

@@ -1,0 +1,68 @@
+//! Two installations of ksit over the same clusters.
+
+use std::path::Path;
+use std::time::Duration;
+
+use k8s_openapi::api::rbac::v1::RoleBinding;
+use kube::api::{Api, ListParams, Patch, PatchParams};
+use loadtest::installation::Installation;
+use loadtest::run::{Fleet, NAMESPACE};
+use loadtest::workloads::Workloads;
+use serde_json::json;
+use tokio::time::sleep;
+
+use super::{FLAGS, PATIENCE, kept, owned_by, prepare, tell};
+use crate::kit::eventually;
+
+const OTHER: &str = "other";
+
+/// An installation in a namespace of its own, which may do in that of the clusters what the first may.
+async fn second_installation(fleet: &Fleet) -> Installation {
+    Workloads::new(fleet.client.clone()).namespace(OTHER).await.unwrap();
+    let ksit = Path::new(env!("CARGO_BIN_EXE_ksit"));
+    let second = Installation::new(&fleet.hub, ksit, OTHER, &FLAGS).await.unwrap().watching(NAMESPACE);
+    let binding = json!({ "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+        "metadata": { "name": OTHER },
+        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "ksit" },
+        "subjects": [{ "kind": "ServiceAccount", "name": "ksit", "namespace": OTHER }] });
+    let bindings: Api<RoleBinding> = Api::namespaced(fleet.client.clone(), NAMESPACE);
+    bindings.patch(OTHER, &PatchParams::apply("test").force(), &Patch::Apply(binding)).await.unwrap();
+    second
+}
+
+/// Who manages the clusters.
+async fn managers(fleet: &Fleet) -> Vec<String> {
+    let targets: Api<ksit::api::IntegrationTarget> = Api::namespaced(fleet.client.clone(), NAMESPACE);
+    let targets = targets.list(&ListParams::default()).await.unwrap();
+    let mut managers: Vec<String> = targets.into_iter().filter_map(|target| target.status?.managed_by).collect();
+    managers.sort();
+    managers.dedup();
+    managers
+}
+
+#[tokio::test]
+async fn a_second_installation_leaves_alone_what_the_first_looks_after_until_that_is_gone() {
+    let mut fleet = prepare().await;
+    fleet.scale_up(1).await.unwrap();
+    owned_by(&fleet, &[0]).await;
+    tell(&fleet, 0).await;
+
+    let mut second = second_installation(&fleet).await;
+    second.want(1).await.unwrap();
+    second.start(0).await.unwrap();
+    let warning = "objects of another installation";
+    eventually("the second to see that there is another", async || second.log(0).contains(warning).then_some(())).await;
+    tell(&fleet, 20).await;
+    sleep(Duration::from_secs(8)).await;
+    assert_eq!(managers(&fleet).await, ["load/ksit"]);
+    assert_eq!(second.log(0).matches(warning).count(), 1, "one warning\n{}", second.log(0));
+
+    // The first gives up; its Lease stands empty, and in time the second takes over.
+    let first = fleet.replicas.take(0).unwrap();
+    first.stop(Duration::from_secs(30)).await.unwrap().expect("it ends by itself");
+    fleet.simulator.break_first(5);
+    fleet.until_phases(5, PATIENCE + Duration::from_secs(60)).await.unwrap();
+    eventually("the second to manage all", async || (managers(&fleet).await == ["other/ksit"]).then_some(())).await;
+    second.check().unwrap();
+    kept(&fleet);
+}
