@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures::{Stream, StreamExt, stream};
 use prost::Message;
@@ -11,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
@@ -31,8 +32,14 @@ use crate::domain::replica::Incarnation;
 /// Handshakes under way at a time.
 const HANDSHAKES: usize = 64;
 
+const SECOND: Duration = Duration::from_secs(1);
+
 /// A worker needs one.
 const STREAMS: u32 = 2;
+
+/// Messages taken from one worker in a second; what is more waits in the worker. Ten thousand clusters that all change
+/// at once are told of in five seconds.
+const MESSAGES_A_SECOND: u32 = 2_000;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
@@ -68,7 +75,7 @@ fn encrypted(listener: TcpListener, tls: TlsAcceptor) -> impl Stream<Item = Resu
             match listener.accept().await {
                 Ok((connection, _)) => return Some((connection, listener)),
                 // Out of file descriptors, or a caller that went away: the next may do better.
-                Err(_) => tokio::time::sleep(std::time::Duration::from_millis(100)).await,
+                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
             }
         }
     });
@@ -127,7 +134,16 @@ async fn carry(
     replies: mpsc::Sender<crate::domain::report::ToWorker>,
 ) {
     let mut warned = false;
+    let (mut second, mut taken) = (Instant::now(), 0);
     loop {
+        if second.elapsed() >= SECOND {
+            (second, taken) = (Instant::now(), 0);
+        }
+        if taken >= MESSAGES_A_SECOND {
+            sleep_until(second + SECOND).await;
+            continue;
+        }
+        taken += 1;
         let message = tokio::select! {
             message = messages.message() => message,
             // The reign is over; tonic's own tasks don't know.

@@ -55,6 +55,7 @@ async fn replicas_share_the_fleet_and_survive_each_other() {
     }
     fleet.settled(&[0, 1, 2]).await;
     fleet.replicas.check().unwrap();
+    fleet.kept().await;
 }
 
 #[tokio::test]
@@ -123,6 +124,7 @@ async fn leases_and_map_that_somebody_spoils_are_mended() {
     fleet.settled(&[0, 1]).await;
     fleet.scale_flux(0).await;
     fleet.until_all("Failed").await;
+    fleet.kept().await;
 }
 
 #[tokio::test]
@@ -145,6 +147,7 @@ async fn a_coordinator_that_stood_still_writes_nothing_when_it_wakes() {
     for target in fleet.statuses().await {
         assert_eq!(target.status.as_ref().unwrap().coordinator_term, Some(second.map.term.0), "{}", target.name_any());
     }
+    fleet.kept().await;
 }
 
 #[tokio::test]
@@ -163,6 +166,7 @@ async fn the_fence_refuses_a_former_term_on_every_object() {
     })
     .await;
     assert!(refused.to_string().contains("former coordinator"), "{refused}");
+    fleet.kept().await;
 }
 
 #[tokio::test]
@@ -188,4 +192,5 @@ async fn a_replica_that_leaves_hands_over_at_once_and_one_that_returns_keeps_its
     let third = fleet.settled(&[0, 1]).await;
     let names: BTreeSet<String> = third.map.members.keys().map(ToString::to_string).collect();
     assert_eq!(names, ["ksit-0", "ksit-1"].map(str::to_owned).into());
+    fleet.kept().await;
 }

@@ -43,9 +43,14 @@ pub struct Checked {
     pub refused: usize,
 }
 
-/// Reads the whole log.
-pub fn check(audit: &Audit) -> io::Result<Checked> {
-    Ok(check_events(&audit.since(0)?))
+/// Reads the whole log; with a namespace, what it says of that alone.
+pub fn check(audit: &Audit, namespace: Option<&str>) -> io::Result<Checked> {
+    let is_meant = |event: &AuditEvent| {
+        let of_event = event.object_ref.as_ref().map(|object| object.namespace.as_str());
+        namespace.is_none() || namespace == of_event
+    };
+    let events: Vec<AuditEvent> = audit.since(0)?.into_iter().filter(is_meant).collect();
+    Ok(check_events(&events))
 }
 
 fn check_events(events: &[AuditEvent]) -> Checked {

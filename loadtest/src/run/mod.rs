@@ -71,7 +71,7 @@ pub async fn run(settings: &Settings) -> Result<Report, RunError> {
         Scenario::Outage => outage::run(&mut fleet, times).await?,
         Scenario::Idle => idle::run(&mut fleet, settings.duration).await?,
     };
-    let checked = checker::check(&fleet.hub.audit())?;
+    let checked = checker::check(&fleet.hub.audit(), None)?;
     checked.violations.iter().for_each(|violation| eprintln!("violation: {violation}"));
     let violations = vec![checked.violations.len() as f64];
     measures.push(Measure::new("violations of the invariants, by the audit log", "", violations, Some(0.0)));

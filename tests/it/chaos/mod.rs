@@ -54,7 +54,7 @@ async fn tell(fleet: &Fleet, broken: u32) {
 
 /// All that was promised was kept.
 fn kept(fleet: &Fleet) -> Checked {
-    let checked = check(&fleet.hub.audit()).unwrap();
+    let checked = check(&fleet.hub.audit(), None).unwrap();
     assert!(checked.violations.is_empty(), "{:#?}", checked.violations);
     assert!(checked.maps > 1 && checked.statuses > TARGETS as usize, "{checked:?}");
     checked

@@ -6,6 +6,7 @@ use std::path::Path;
 use ksit::api::{IntegrationTarget, ShardMap, convert};
 use ksit::domain::shard_map::PublishedMap;
 use kube::api::Api;
+use loadtest::checker::check;
 use loadtest::installation::Installation;
 use serde_json::json;
 
@@ -84,6 +85,13 @@ impl Fleet {
             all.iter().all(is).then_some(())
         })
         .await;
+    }
+
+    /// All that replicas promise was kept, says the hub's audit log.
+    pub async fn kept(&self) {
+        let checked = check(&hub().await.audit(), Some(&self.world.namespace)).unwrap();
+        assert!(checked.violations.is_empty(), "{:#?}", checked.violations);
+        assert!(checked.maps > 0 && checked.statuses > 0, "{checked:?}");
     }
 
     pub fn coordinator(map: &PublishedMap) -> u32 {
