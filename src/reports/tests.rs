@@ -207,3 +207,22 @@ fn what_a_newer_version_says_is_refused_by_field() {
     let cut = wire::WorkerMessage { message: Some(wire::worker_message::Message::Digests(cut)) };
     assert!(codec::decode(cut, &ReplicaName::new("ksit-1")).is_err());
 }
+
+#[tokio::test]
+async fn who_floods_waits() {
+    let mut service = service().await;
+    let link = link(&service, "good").await.unwrap();
+    let start = std::time::Instant::now();
+    let flood = async {
+        for epoch in 0..5_000 {
+            link.to_coordinator.send(beat(epoch)).await.unwrap();
+        }
+    };
+    let heard = async {
+        for epoch in 0..5_000 {
+            assert_eq!(service.incoming.recv().await.unwrap().message, beat(epoch), "none is lost");
+        }
+    };
+    timeout(PATIENT, async { tokio::join!(flood, heard) }).await.unwrap();
+    assert!(start.elapsed() >= Duration::from_secs(2), "{:?} for three seconds' worth", start.elapsed());
+}

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::Lease;
-use kube::Api;
+use kube::api::{Api, Patch, PatchParams};
 use loadtest::run::NAMESPACE;
 use nix::sys::signal::Signal;
+use serde_json::json;
 
 use super::{kept, leader, owned_by, prepare, tell};
 use crate::kit::{eventually, until_ended};
@@ -89,5 +90,33 @@ async fn one_replica_becomes_ten_becomes_two() {
     }
     assert!(before.moved(&fleet.division().await.unwrap()).is_empty());
     tell(&fleet, 0).await;
+    kept(&fleet);
+}
+
+/// The Lease is given by hand to another replica while the coordinator stands still for a moment: when it goes on, it
+/// still has time left on its claim, and statuses to write.
+#[tokio::test]
+async fn two_coordinators_by_force() {
+    let mut fleet = prepare().await;
+    fleet.scale_up(2).await.unwrap();
+    tell(&fleet, 0).await;
+    let leases: Api<Lease> = Api::namespaced(fleet.client.clone(), NAMESPACE);
+    for broken in [60, 0, 40, 20] {
+        let map = owned_by(&fleet, &[0, 1]).await;
+        let (old, new) = (leader(&map), 1 - leader(&map));
+        let process = &map.map.members[format!("ksit-{new}").as_str()];
+        fleet.simulator.break_first(broken);
+        fleet.replicas.replica(old).unwrap().signal(Signal::SIGSTOP).unwrap();
+        let forced = json!({ "spec": { "holderIdentity": process.to_string() } });
+        leases.patch("ksit-coordinator", &PatchParams::default(), &Patch::Merge(&forced)).await.unwrap();
+        eventually("the other to claim the next term", async || {
+            let now = owned_by(&fleet, &[0, 1]).await;
+            (now.map.term > map.map.term && leader(&now) == new).then_some(())
+        })
+        .await;
+        fleet.replicas.replica(old).unwrap().signal(Signal::SIGCONT).unwrap();
+        tell(&fleet, broken).await;
+    }
+    fleet.replicas.check().unwrap();
     kept(&fleet);
 }
