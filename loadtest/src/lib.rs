@@ -13,6 +13,7 @@ pub mod checker;
 pub mod cli;
 mod control_plane;
 pub mod demo;
+pub mod division;
 pub mod faulty_proxy;
 pub mod installation;
 mod kubeconfig;

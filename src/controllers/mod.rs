@@ -5,6 +5,7 @@
 //! ```
 
 pub mod coordinator;
+mod error;
 pub mod operator;
 mod roles;
 pub mod worker;

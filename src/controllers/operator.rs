@@ -19,17 +19,18 @@ use kube::Client;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep};
 
-use super::coordinator::{CoordinatorConfig, CoordinatorContext, LeadError, lead};
+use super::coordinator::{CoordinatorConfig, CoordinatorContext, lead};
+use super::error::OperatorError;
 use super::roles::Roles;
 use super::worker::{self, Budget, ReporterContext, Reports, Shard, WatchTargets, WorkerContext, WorkerSettings};
-use crate::domain::election::{EmptyIdentity, Identity};
+use crate::domain::election::Identity;
 use crate::domain::member::Timing;
 use crate::domain::replica::Incarnation;
 use crate::hub::{
-    Change, Clock, Election, ElectionError, LeaseBoard, LeaseLost, MapStore, MemberLeases, PROMPT_TIMEOUT,
-    PromptClient, Seat, StatefulSets, StatusQueue, StoredMap, merge, watch, watch_leases, watch_map,
+    Change, Clock, Election, LeaseBoard, MapStore, MemberLeases, PROMPT_TIMEOUT, PromptClient, Seat, StatefulSets,
+    StatusQueue, StoredMap, merge, watch, watch_leases, watch_map,
 };
-use crate::observability::{Health, Metrics, ServeError, bind, serve};
+use crate::observability::{Health, Metrics, bind, serve};
 use crate::reports::Incoming;
 use crate::targets::kubeconfig::Policy;
 use crate::targets::{ClusterManager, Limits, Settings};
@@ -57,26 +58,6 @@ pub struct OperatorConfig {
     pub metrics_address: SocketAddr,
     pub drain_deadline: Duration,
     pub policy: Policy,
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum OperatorError {
-    #[error(transparent)]
-    Serve(#[from] ServeError),
-    #[error("metrics: {0}")]
-    Metrics(#[from] prometheus::Error),
-    #[error(transparent)]
-    Identity(#[from] EmptyIdentity),
-    #[error(transparent)]
-    LeaseLost(#[from] LeaseLost),
-    #[error(transparent)]
-    Election(#[from] ElectionError),
-    #[error(transparent)]
-    Lead(#[from] LeadError),
-    #[error("{0} ended, which it never should; restart ksit and tell its makers")]
-    Ended(&'static str),
-    #[error("{0} crashed; restart ksit and tell its makers")]
-    Crashed(&'static str),
 }
 
 /// Runs until the first of `signals`, then drains; a second one cuts that short.

@@ -7,7 +7,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio::task::{Id, JoinSet};
 
-use super::operator::OperatorError;
+use super::error::OperatorError;
 
 /// Ended by dropping this.
 #[derive(Default)]

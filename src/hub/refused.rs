@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::status_writer::{ObjectId, StatusWrite};
+use super::status_queue::{ObjectId, StatusWrite};
 
 /// After the first refusal; it doubles with each.
 const FIRST: Duration = Duration::from_secs(1);

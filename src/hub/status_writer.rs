@@ -7,22 +7,20 @@
 //! Every write carries the resourceVersion that its decision was made from. After a conflict nothing is done here:
 //! the watch brings the newer object, and the coordinator decides again.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::PostParams;
-use kube::core::{ApiResource, DynamicObject};
+use kube::core::DynamicObject;
 use kube::{Api, Client};
-use serde_json::Value;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::events::{EventSink, Transition};
-use super::mailbox::Mailbox;
+use super::events::EventSink;
 use super::prompt_client::PROMPT_TIMEOUT;
 use super::refused::Refused;
+use super::status_queue::{ObjectId, StatusQueue, StatusWrite};
 use crate::api::FIELD_MANAGER;
 
 /// Writes under way at a time: enough for the rate at tens of milliseconds each.
@@ -30,67 +28,6 @@ const IN_FLIGHT: usize = 8;
 
 /// Wait after the hub failed, so that an outage isn't hammered.
 const AFTER_A_FAILURE: Duration = Duration::from_secs(1);
-
-/// One status to write.
-#[derive(Clone, Debug)]
-pub struct StatusWrite {
-    pub resource: ApiResource,
-    pub object: ObjectReference,
-    pub status: Value,
-    /// Something is failing: written before what is not.
-    pub urgent: bool,
-    /// Told once the write has been taken.
-    pub transition: Option<Transition>,
-}
-
-/// Kind, namespace and name of the object that a status is for.
-pub type ObjectId = (String, String, String);
-
-/// Statuses that wait to be written, and those that are being written.
-#[derive(Debug, Default)]
-pub struct StatusQueue {
-    waiting: Mailbox<ObjectId, StatusWrite>,
-    in_flight: AtomicUsize,
-}
-
-impl StatusQueue {
-    /// Puts a status in; an older one of the same object is dropped.
-    pub fn post(&self, id: ObjectId, write: StatusWrite) {
-        let urgent = write.urgent;
-        self.waiting.post(id, write, urgent);
-    }
-
-    /// Throws away what waits: it was decided in a reign that has ended.
-    pub fn clear(&self) {
-        self.waiting.clear();
-        self.in_flight.store(0, Ordering::Relaxed);
-    }
-
-    /// Statuses that the hub doesn't have yet.
-    pub fn pending(&self) -> usize {
-        self.waiting.len() + self.in_flight.load(Ordering::Relaxed)
-    }
-
-    /// The next one, which counts as being written from now on.
-    async fn take(&self) -> (ObjectId, StatusWrite) {
-        let next = self.waiting.take().await;
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
-        next
-    }
-
-    /// Ends what [`StatusQueue::take`] began; what comes back waits again, unless something newer does.
-    fn done(&self, again: Option<(ObjectId, StatusWrite)>) {
-        if let Some((id, write)) = again {
-            self.give_back(id, write);
-        }
-        self.in_flight.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    fn give_back(&self, id: ObjectId, write: StatusWrite) {
-        let urgent = write.urgent;
-        self.waiting.give_back(id, write, urgent);
-    }
-}
 
 /// How a write ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::history::Write;
-use crate::run::Division;
+use crate::division::Division;
 
 pub(super) const SLOTS: u16 = 1024;
 

@@ -1,7 +1,6 @@
 //! The fleet of a run: hub, simulated clusters, replicas.
 
 use std::path::Path;
-use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::api::core::v1::Secret;
@@ -12,11 +11,8 @@ use kube::runtime::conditions::is_crd_established;
 use kube::runtime::wait::await_condition;
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep};
 
 use super::RunError;
-use super::division::Division;
-use super::observe::Seen;
 use crate::ControlPlane;
 use crate::installation::Installation;
 use crate::simulator::Simulator;
@@ -27,9 +23,6 @@ pub const NAMESPACE: &str = "load";
 
 /// Writes to the hub under way at a time while the fleet is made.
 const AT_A_TIME: usize = 32;
-
-/// For the fleet to settle at the start and after each fault.
-const PATIENCE: Duration = Duration::from_secs(120);
 
 pub struct Fleet {
     pub replicas: Installation,
@@ -71,61 +64,6 @@ impl Fleet {
             }
         }
         Ok(())
-    }
-
-    /// Waits until all replicas take part and every cluster was observed by its owner.
-    pub async fn settle(&mut self) -> Result<Seen, RunError> {
-        let start = Instant::now();
-        loop {
-            self.replicas.check()?;
-            if let Some(seen) = self.look().await
-                && seen.members >= f64::from(self.count)
-                && seen.orphaned == 0.0
-                && seen.unobserved == 0.0
-                && self.division().await?.members.len() == self.count as usize
-            {
-                return Ok(seen);
-            }
-            if start.elapsed() > PATIENCE {
-                return Err(format!(
-                    "the fleet did not settle within {} s: {:?}",
-                    PATIENCE.as_secs(),
-                    self.look().await
-                )
-                .into());
-            }
-            sleep(Duration::from_millis(100)).await;
-        }
-    }
-
-    /// Waits until another process stands for a replica than in `former`.
-    pub async fn until_replaced(&self, former: &Division, ordinal: u32) -> Result<(), RunError> {
-        let name = format!("ksit-{ordinal}");
-        let process = |division: &Division| division.members.get(&name).map(|(process, _)| process.clone());
-        let start = Instant::now();
-        while start.elapsed() < PATIENCE {
-            if process(&self.division().await?).is_some_and(|now| Some(now) != process(former)) {
-                return Ok(());
-            }
-            sleep(Duration::from_millis(50)).await;
-        }
-        Err(format!("no new process stands for {name} after {} s", PATIENCE.as_secs()).into())
-    }
-
-    /// Waits until `broken` clusters are Failed and all others Running. The hub may be away at first.
-    pub async fn until_phases(&self, broken: u32, patience: Duration) -> Result<(), RunError> {
-        let start = Instant::now();
-        loop {
-            let phases = self.phases().await;
-            let count = |phase: &str| phases.as_ref().ok().and_then(|phases| phases.get(phase)).copied().unwrap_or(0);
-            if (count("Failed"), count("Running")) == (broken, self.targets - broken) {
-                return Ok(());
-            }
-            if start.elapsed() > patience {
-                return Err(format!("after {} s the phases are {phases:?}", patience.as_secs()).into());
-            }
-            sleep(Duration::from_millis(500)).await;
-        }
     }
 }
 

@@ -6,7 +6,6 @@
 //!                                     └────────── scenario ─────┘──> Report (table, JSON)
 //! ```
 
-mod division;
 mod failover;
 mod fleet;
 mod idle;
@@ -18,7 +17,6 @@ mod report;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-pub use division::Division;
 pub use fleet::{Fleet, NAMESPACE};
 pub use report::{Measure, Report};
 

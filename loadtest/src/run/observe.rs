@@ -8,15 +8,18 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::division::Division;
 use super::fleet::api;
 use super::{Fleet, RunError};
 use crate::audit::AuditEvent;
+use crate::division::Division;
 
 /// The interval of a cluster, and the coordinator's tick.
 const FRESH: f64 = 32.0;
 
 const PATIENCE: Duration = Duration::from_secs(60);
+/// For the fleet to settle at the start and after each fault.
+const SETTLED: Duration = Duration::from_secs(120);
+
 const POLL: Duration = Duration::from_millis(50);
 
 /// What the present coordinator says of the fleet.
@@ -43,6 +46,61 @@ pub struct Recovery {
 }
 
 impl Fleet {
+    /// Waits until all replicas take part and every cluster was observed by its owner.
+    pub async fn settle(&mut self) -> Result<Seen, RunError> {
+        let start = Instant::now();
+        loop {
+            self.replicas.check()?;
+            if let Some(seen) = self.look().await
+                && seen.members >= f64::from(self.count)
+                && seen.orphaned == 0.0
+                && seen.unobserved == 0.0
+                && self.division().await?.members.len() == self.count as usize
+            {
+                return Ok(seen);
+            }
+            if start.elapsed() > SETTLED {
+                return Err(format!(
+                    "the fleet did not settle within {} s: {:?}",
+                    SETTLED.as_secs(),
+                    self.look().await
+                )
+                .into());
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Waits until another process stands for a replica than in `former`.
+    pub async fn until_replaced(&self, former: &Division, ordinal: u32) -> Result<(), RunError> {
+        let name = format!("ksit-{ordinal}");
+        let process = |division: &Division| division.members.get(&name).map(|(process, _)| process.clone());
+        let start = Instant::now();
+        while start.elapsed() < SETTLED {
+            if process(&self.division().await?).is_some_and(|now| Some(now) != process(former)) {
+                return Ok(());
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+        Err(format!("no new process stands for {name} after {} s", SETTLED.as_secs()).into())
+    }
+
+    /// Waits until `broken` clusters are Failed and all others Running. The hub may be away at first.
+    pub async fn until_phases(&self, broken: u32, patience: Duration) -> Result<(), RunError> {
+        let start = Instant::now();
+        loop {
+            let phases = self.phases().await;
+            let count = |phase: &str| phases.as_ref().ok().and_then(|phases| phases.get(phase)).copied().unwrap_or(0);
+            if (count("Failed"), count("Running")) == (broken, self.targets - broken) {
+                return Ok(());
+            }
+            if start.elapsed() > patience {
+                return Err(format!("after {} s the phases are {phases:?}", patience.as_secs()).into());
+            }
+            sleep(Duration::from_millis(500)).await;
+        }
+    }
+
     /// Waits until `members` replicas own the fleet, every cluster was observed by its owner in the present reign, and
     /// no observation is older than an interval. With `new_reign` in a term above that of `before`.
     pub async fn until_recovered(

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::division::Division;
 use super::{Fleet, Measure, RunError};
+use crate::division::Division;
 
 /// For a replica to end when it is asked to.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -1,44 +1,32 @@
-//! What workers say: taken from the owner of the slot, refused from anybody else.
+//! What the coordinator remembers of its workers: who owns what, who has observed what, what was asked for.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::fleet::Fleet;
-use crate::api::{ReplicaLoad, convert};
 use crate::domain::digest::Digest;
 use crate::domain::keys::TargetKey;
-use crate::domain::ownership::{Ownership, Refusal, Stamp};
+use crate::domain::ownership::Ownership;
 use crate::domain::replica::{Epoch, Incarnation, ReplicaName};
-use crate::domain::report::{FromWorker, ToWorker};
-use crate::domain::shard_map::ShardMap;
+use crate::domain::report::ToWorker;
 use crate::domain::slot::Slot;
-use crate::domain::weights::Weights;
 use crate::reports::Incoming;
-
-/// Messages by a map that is on its way here from our own write; it takes milliseconds.
-const DEFERRED: usize = 1_000;
-
-/// A report that was asked for and didn't come is asked for again.
-const ASK_AGAIN: Duration = Duration::from_secs(10);
 
 #[derive(Default)]
 pub(super) struct Desk {
-    ownership: Ownership,
-    epoch: Epoch,
+    pub(super) ownership: Ownership,
+    pub(super) epoch: Epoch,
     /// Targets by [`Digest::target`].
-    names: BTreeMap<u64, TargetKey>,
-    workers: BTreeMap<ReplicaName, mpsc::Sender<ToWorker>>,
+    pub(super) names: BTreeMap<u64, TargetKey>,
+    pub(super) workers: BTreeMap<ReplicaName, mpsc::Sender<ToWorker>>,
     /// Targets of which the present owner has said nothing in this reign.
-    unobserved: BTreeSet<TargetKey>,
+    pub(super) unobserved: BTreeSet<TargetKey>,
     /// Reports that were asked for, and when.
-    wanted: BTreeMap<TargetKey, Instant>,
-    deferred: Vec<Incoming>,
+    pub(super) wanted: BTreeMap<TargetKey, Instant>,
+    pub(super) deferred: Vec<Incoming>,
     /// When the map was last learned.
-    learned: Option<Instant>,
+    pub(super) learned: Option<Instant>,
 }
 
 impl Desk {
@@ -54,175 +42,7 @@ impl Desk {
         self.ownership.forget(key);
     }
 
-    fn owner(&self, key: &TargetKey) -> Option<&Incarnation> {
+    pub(super) fn owner(&self, key: &TargetKey) -> Option<&Incarnation> {
         self.ownership.owner(Slot::of(key))
-    }
-}
-
-impl Fleet {
-    /// The map changed: to be told every version.
-    pub(super) fn on_map(&mut self, map: &ShardMap) {
-        let desk = &mut self.desk;
-        desk.ownership.learn(map);
-        (desk.epoch, desk.learned) = (map.epoch, Some(Instant::now()));
-        desk.workers.retain(|name, _| map.members.contains_key(name));
-        let is_unobserved = |key: &TargetKey| {
-            let observed = self.targets.get(key).and_then(|target| target.observed.as_ref());
-            desk.owner(key) != observed.map(|(sender, _)| sender.as_ref()) || observed.is_none()
-        };
-        let unobserved = self.targets.keys().filter(|key| is_unobserved(key)).cloned().collect();
-        desk.unobserved = unobserved;
-        self.show_unobserved();
-        for incoming in std::mem::take(&mut self.desk.deferred) {
-            self.on_message(incoming);
-        }
-    }
-
-    pub(super) fn on_message(&mut self, incoming: Incoming) {
-        let epoch = match &incoming.message {
-            FromWorker::Digests { epoch, .. } | FromWorker::Heartbeat { epoch, .. } => *epoch,
-            FromWorker::Report { report, .. } => report.epoch,
-        };
-        if epoch > self.desk.epoch && self.desk.deferred.len() < DEFERRED {
-            return self.desk.deferred.push(incoming);
-        }
-        let Incoming { sender, message, bytes, replies } = incoming;
-        self.context.metrics.report_bytes.inc_by(bytes as u64);
-        self.context.exchange.hear(&sender, self.context.clock.now());
-        self.desk.workers.insert(sender.name.clone(), replies.clone());
-        match message {
-            FromWorker::Digests { sequence, digests, .. } => {
-                let targets = self.differing(&sender, epoch, sequence, &digests);
-                if !targets.is_empty() {
-                    let _ = replies.try_send(ToWorker::Want { targets });
-                }
-                let _ = replies.try_send(ToWorker::Taken { sequence });
-            }
-            FromWorker::Report { sequence, mut report } => {
-                if self.takes(&sender, &report.target, epoch, sequence) {
-                    report.reported_by = sender.name.clone();
-                    self.desk.wanted.remove(&report.target);
-                    self.on_report(*report);
-                }
-                let _ = replies.try_send(ToWorker::Taken { sequence });
-            }
-            FromWorker::Heartbeat { late, .. } => self.on_heartbeat(&sender, &late),
-        }
-        self.show_unobserved();
-    }
-
-    /// Of what the sender observed, that which the hub says otherwise.
-    fn differing(&mut self, sender: &Arc<Incarnation>, epoch: Epoch, sequence: u64, digests: &[Digest]) -> Vec<u64> {
-        let mut wanted = Vec::new();
-        for digest in digests {
-            // One that the watch hasn't shown yet is asked for when it does.
-            let Some(key) = self.desk.names.get(&digest.target).cloned() else { continue };
-            if !self.takes(sender, &key, epoch, sequence) {
-                continue;
-            }
-            let Some(target) = self.targets.get_mut(&key) else { continue };
-            let is_known = target.status.as_ref().is_some_and(|status| convert::stored_digest(&key, status) == *digest);
-            if !is_known {
-                wanted.push(digest.target);
-                self.desk.wanted.insert(key, Instant::now());
-            }
-        }
-        wanted
-    }
-
-    /// Whether the sender is believed; then its target counts as observed.
-    fn takes(&mut self, sender: &Arc<Incarnation>, key: &TargetKey, epoch: Epoch, sequence: u64) -> bool {
-        let accepted = self.desk.ownership.accept(&Stamp { sender, target: key, epoch, sequence });
-        let outcome = match accepted {
-            Ok(()) => "accepted",
-            Err(Refusal::NotTheOwner) => "not_the_owner",
-            Err(Refusal::BeforeItsTime) => "before_its_time",
-            Err(Refusal::Overtaken) => "overtaken",
-        };
-        self.context.metrics.observations.with_label_values(&[outcome]).inc();
-        match &accepted {
-            Ok(()) => self.observe(sender, key),
-            Err(refusal) => tracing::debug!(%refusal, replica = %sender.name, target = %key, %epoch, "not believed"),
-        }
-        accepted.is_ok()
-    }
-
-    fn observe(&mut self, sender: &Arc<Incarnation>, key: &TargetKey) {
-        let patience = self.targets.get(key).map(|target| self.patience(target.desired.as_ref().ok(), None));
-        if let (Some(target), Some(patience)) = (self.targets.get_mut(key), patience) {
-            let now = Instant::now();
-            target.observed = Some((sender.clone(), now));
-            target.stale_at = target.stale_at.max(now + patience);
-            self.desk.unobserved.remove(key);
-        }
-    }
-
-    fn on_heartbeat(&mut self, sender: &Arc<Incarnation>, late: &[u64]) {
-        let late: BTreeSet<&TargetKey> = late.iter().filter_map(|target| self.desk.names.get(target)).collect();
-        let is_theirs = |key: &TargetKey| {
-            let observed = self.targets.get(key).and_then(|target| target.observed.as_ref());
-            observed.is_some_and(|(by, _)| by == sender) && self.desk.owner(key) == Some(sender.as_ref())
-        };
-        let seen: Vec<TargetKey> =
-            self.targets.keys().filter(|key| !late.contains(key) && is_theirs(key)).cloned().collect();
-        seen.iter().for_each(|key| self.observe(sender, key));
-    }
-
-    /// Asks whoever owns the target what is true of it.
-    pub(super) fn ask_owner(&mut self, key: &TargetKey) {
-        let owner = self.desk.owner(key).map(|owner| owner.name.clone());
-        let Some(worker) = owner.and_then(|owner| self.desk.workers.get(&owner)) else { return };
-        let _ = worker.try_send(ToWorker::Want { targets: vec![Digest::name(key)] });
-        self.desk.wanted.insert(key.clone(), Instant::now());
-    }
-
-    /// Asks again for what was asked for and didn't come, and for what should have come of itself.
-    pub(super) fn ask_again(&mut self) {
-        let desk = &self.desk;
-        let overdue = desk.wanted.iter().filter(|(_, asked)| asked.elapsed() > ASK_AGAIN).map(|(key, _)| key);
-        let is_settled = desk.learned.is_some_and(|learned| learned.elapsed() > ASK_AGAIN);
-        let silent = desk.unobserved.iter().filter(|key| is_settled && !desk.wanted.contains_key(*key));
-        let overdue: Vec<TargetKey> = overdue.chain(silent).cloned().collect();
-        overdue.iter().for_each(|key| self.ask_owner(key));
-    }
-
-    /// Tells the keeper of the map how heavy each slot is.
-    pub(super) fn weigh(&self) {
-        let weights = Weights::of(self.targets.keys());
-        self.context.exchange.weights.send_if_modified(|known| {
-            let changed = *known != weights;
-            *known = weights;
-            changed
-        });
-    }
-
-    fn show_unobserved(&self) {
-        let unobserved = self.desk.unobserved.iter().filter(|key| self.targets[*key].desired.is_ok()).count();
-        self.context.metrics.targets_unobserved.set(i64::try_from(unobserved).unwrap_or(i64::MAX));
-    }
-
-    /// Load and freshness of each replica.
-    pub(super) fn measure_freshness(&self) {
-        let mut loads: BTreeMap<ReplicaName, (u32, Duration)> = BTreeMap::new();
-        for name in self.desk.workers.keys() {
-            loads.insert(name.clone(), Default::default());
-        }
-        let mut oldest = Duration::ZERO;
-        for (key, target) in self.targets.iter().filter(|(_, target)| target.desired.is_ok()) {
-            let since = target.observed.as_ref().map_or(self.context.began, |(_, at)| *at);
-            let age = since.elapsed();
-            oldest = oldest.max(age);
-            if let Some(owner) = self.desk.owner(key) {
-                let load = loads.entry(owner.name.clone()).or_default();
-                *load = (load.0 + 1, load.1.max(age));
-            }
-        }
-        self.context.metrics.oldest_observation.set(oldest.as_secs_f64());
-        let load = |(name, (targets, oldest)): (ReplicaName, (u32, Duration))| ReplicaLoad {
-            name: name.to_string(),
-            targets,
-            oldest_observation_seconds: Some(u32::try_from(oldest.as_secs()).unwrap_or(u32::MAX)),
-        };
-        self.context.exchange.loads.send_replace(loads.into_iter().map(load).collect());
     }
 }

@@ -15,6 +15,7 @@ mod fleet;
 mod gate;
 mod janitor;
 mod members;
+mod messages;
 mod neighbours;
 mod publish;
 mod reign;

@@ -1,0 +1,26 @@
+//! Why a replica ends.
+
+use super::coordinator::LeadError;
+use crate::domain::election::EmptyIdentity;
+use crate::hub::{ElectionError, LeaseLost};
+use crate::observability::ServeError;
+
+#[derive(Debug, thiserror::Error)]
+pub enum OperatorError {
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    #[error("metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+    #[error(transparent)]
+    Identity(#[from] EmptyIdentity),
+    #[error(transparent)]
+    LeaseLost(#[from] LeaseLost),
+    #[error(transparent)]
+    Election(#[from] ElectionError),
+    #[error(transparent)]
+    Lead(#[from] LeadError),
+    #[error("{0} ended, which it never should; restart ksit and tell its makers")]
+    Ended(&'static str),
+    #[error("{0} crashed; restart ksit and tell its makers")]
+    Crashed(&'static str),
+}

@@ -1,0 +1,71 @@
+//! Statuses on their way to the hub.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::core::ApiResource;
+use serde_json::Value;
+
+use super::events::Transition;
+use super::mailbox::Mailbox;
+
+/// One status to write.
+#[derive(Clone, Debug)]
+pub struct StatusWrite {
+    pub resource: ApiResource,
+    pub object: ObjectReference,
+    pub status: Value,
+    /// Something is failing: written before what is not.
+    pub urgent: bool,
+    /// Told once the write has been taken.
+    pub transition: Option<Transition>,
+}
+
+/// Kind, namespace and name of the object that a status is for.
+pub type ObjectId = (String, String, String);
+
+/// Statuses that wait to be written, and those that are being written.
+#[derive(Debug, Default)]
+pub struct StatusQueue {
+    waiting: Mailbox<ObjectId, StatusWrite>,
+    in_flight: AtomicUsize,
+}
+
+impl StatusQueue {
+    /// Puts a status in; an older one of the same object is dropped.
+    pub fn post(&self, id: ObjectId, write: StatusWrite) {
+        let urgent = write.urgent;
+        self.waiting.post(id, write, urgent);
+    }
+
+    /// Throws away what waits: it was decided in a reign that has ended.
+    pub fn clear(&self) {
+        self.waiting.clear();
+        self.in_flight.store(0, Ordering::Relaxed);
+    }
+
+    /// Statuses that the hub doesn't have yet.
+    pub fn pending(&self) -> usize {
+        self.waiting.len() + self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// The next one, which counts as being written from now on.
+    pub(super) async fn take(&self) -> (ObjectId, StatusWrite) {
+        let next = self.waiting.take().await;
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        next
+    }
+
+    /// Ends what [`StatusQueue::take`] began; what comes back waits again, unless something newer does.
+    pub(super) fn done(&self, again: Option<(ObjectId, StatusWrite)>) {
+        if let Some((id, write)) = again {
+            self.give_back(id, write);
+        }
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn give_back(&self, id: ObjectId, write: StatusWrite) {
+        let urgent = write.urgent;
+        self.waiting.give_back(id, write, urgent);
+    }
+}
