@@ -12,7 +12,7 @@ use crate::domain::reason::{Failure, Reason};
 const USUAL_KEYS: [&str; 3] = ["kubeconfig", "value", "value.yaml"];
 
 /// A hub that does not answer must not hold up the round of a target for ever.
-const DEADLINE: Duration = Duration::from_secs(10);
+const DEADLINE: Duration = Duration::from_secs(5);
 
 /// A kubeconfig as it was stored. Not vetted, and never printed.
 pub struct KubeconfigSecret {

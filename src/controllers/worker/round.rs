@@ -44,13 +44,19 @@ pub(super) async fn run(
     access: Option<Access>,
     failing: bool,
 ) -> Result<RoundResult, HubUnavailable> {
-    let kept = access.filter(|access| is_fresh(access, assignment));
-    let was_kept = kept.is_some();
+    let kept = access.filter(|access| is_of_this_secret(access, assignment));
+    let was_kept = kept.as_ref().is_some_and(is_fresh);
     let access = match kept {
-        Some(access) => access,
-        None => match open(context, assignment).await? {
-            Ok(access) => access,
-            Err(failure) => return Ok(RoundResult { outcome: Outcome::Failed(failure), access: None }),
+        Some(access) if was_kept => access,
+        kept => match (open(context, assignment).await, kept) {
+            (Ok(Ok(access)), _) => access,
+            (Ok(Err(failure)), _) => return Ok(RoundResult { outcome: Outcome::Failed(failure), access: None }),
+            // The Secret is due to be read again, and the hub is away: that is no reason to leave the target alone.
+            (Err(HubUnavailable(error)), Some(aged)) => {
+                tracing::debug!(target = %assignment.target.key, error, "the Secret can't be read again yet");
+                aged
+            }
+            (Err(unavailable), None) => return Err(unavailable),
         },
     };
     match read(&access.cluster, assignment, failing).await {
@@ -77,9 +83,13 @@ pub(super) async fn run(
     }
 }
 
-fn is_fresh(access: &Access, assignment: &Assignment) -> bool {
+fn is_fresh(access: &Access) -> bool {
+    Instant::now() < access.reread_at
+}
+
+fn is_of_this_secret(access: &Access, assignment: &Assignment) -> bool {
     let target = &assignment.target;
-    Instant::now() < access.reread_at && access.secret == (target.secret_name.clone(), target.secret_key.clone())
+    access.secret == (target.secret_name.clone(), target.secret_key.clone())
 }
 
 /// Secret → vetted connection → the one cluster of this target.
@@ -121,3 +131,7 @@ async fn read(
     });
     Ok(verdicts.collect())
 }
+
+#[cfg(test)]
+#[path = "round_tests.rs"]
+mod tests;
