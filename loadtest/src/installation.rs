@@ -70,7 +70,7 @@ impl Installation {
             flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
             tunings: BTreeMap::new(),
             replicas: BTreeMap::new(),
-            dir: tempfile::tempdir()?,
+            dir: tempfile::tempdir_in(hub.dir())?,
         };
         Ok(installation)
     }
