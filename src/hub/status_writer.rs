@@ -89,20 +89,23 @@ pub async fn write_statuses(
                 next = Instant::now() + gap;
                 writes.push(async move { (put(client, &write).await, id, write) });
             }
-            Some((answer, id, write)) = writes.next() => {
-                done(&id, answer.outcome());
-                if let Answer::Retried = answer {
-                    next = Instant::now() + AFTER_A_FAILURE;
-                    queue.done(Some((id, write)));
-                    continue;
-                }
-                queue.done(None);
-                if let Answer::Refused(why) = answer {
-                    refused.add(id, write, &why, Instant::now());
-                    continue;
+            Some(((outcome, why), id, write)) = writes.next() => {
+                done(&id, outcome);
+                match outcome {
+                    WriteOutcome::Retried => {
+                        next = Instant::now() + AFTER_A_FAILURE;
+                        queue.done(Some((id, write)));
+                        continue;
+                    }
+                    WriteOutcome::Refused => {
+                        queue.done(None);
+                        refused.add(id, write, &why, Instant::now());
+                        continue;
+                    }
+                    WriteOutcome::Written | WriteOutcome::Superseded => queue.done(None),
                 }
                 refused.forget(&id);
-                if let (Answer::Written, Some(transition)) = (answer, write.transition)
+                if let (WriteOutcome::Written, Some(transition)) = (outcome, write.transition)
                     && !events.offer(transition)
                 {
                     tracing::warn!(name = id.2, "too many Events wait; this transition gets none");
@@ -115,27 +118,8 @@ pub async fn write_statuses(
     }
 }
 
-/// What came of one request.
-enum Answer {
-    Written,
-    Superseded,
-    /// With what the API server says.
-    Refused(String),
-    Retried,
-}
-
-impl Answer {
-    fn outcome(&self) -> WriteOutcome {
-        match self {
-            Self::Written => WriteOutcome::Written,
-            Self::Superseded => WriteOutcome::Superseded,
-            Self::Refused(_) => WriteOutcome::Refused,
-            Self::Retried => WriteOutcome::Retried,
-        }
-    }
-}
-
-async fn put(client: &Client, write: &StatusWrite) -> Answer {
+/// How it ended, and for a refusal what the API server says.
+async fn put(client: &Client, write: &StatusWrite) -> (WriteOutcome, String) {
     let ObjectReference { name, namespace, resource_version, uid, .. } = &write.object;
     let (name, namespace) = (name.as_deref().unwrap_or_default(), namespace.as_deref().unwrap_or_default());
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &write.resource);
@@ -146,19 +130,19 @@ async fn put(client: &Client, write: &StatusWrite) -> Answer {
     object.data = serde_json::json!({ "status": write.status });
     let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
     match timeout(PROMPT_TIMEOUT, api.replace_status(name, &params, &object)).await {
-        Ok(Ok(_)) => Answer::Written,
+        Ok(Ok(_)) => (WriteOutcome::Written, String::new()),
         Ok(Err(kube::Error::Api(status))) => match status.code {
-            404 | 409 => Answer::Superseded,
-            429 | 500.. => Answer::Retried,
-            _ => Answer::Refused(status.message),
+            404 | 409 => (WriteOutcome::Superseded, String::new()),
+            429 | 500.. => (WriteOutcome::Retried, String::new()),
+            _ => (WriteOutcome::Refused, status.message),
         },
         Ok(Err(error)) => {
             tracing::warn!(%error, "the hub can't be reached to write a status; trying again");
-            Answer::Retried
+            (WriteOutcome::Retried, String::new())
         }
         Err(_) => {
             tracing::warn!("the hub did not answer a status write within {} s; trying again", PROMPT_TIMEOUT.as_secs());
-            Answer::Retried
+            (WriteOutcome::Retried, String::new())
         }
     }
 }
