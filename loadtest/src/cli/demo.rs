@@ -8,9 +8,9 @@ use crate::demo;
 /// scaled to 0, a cluster that stops, and both mended.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The ksit program.
-    #[arg(long, default_value = "target/debug/ksit", value_name = "FILE")]
-    ksit: PathBuf,
+    /// The ksit program [default: the one beside this program]
+    #[arg(long, value_name = "FILE")]
+    ksit: Option<PathBuf>,
     /// Leave everything running until Ctrl-C, and say how to use it.
     #[arg(long, env = "KEEP", value_parser = clap::builder::BoolishValueParser::new(), action = clap::ArgAction::Set,
         default_value = "0", num_args = 0..=1, default_missing_value = "1")]
@@ -18,5 +18,5 @@ pub struct Args {
 }
 
 pub async fn run(args: Args) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    demo::tell(args.ksit, args.keep).await
+    demo::tell(super::ksit(args.ksit)?, args.keep).await
 }

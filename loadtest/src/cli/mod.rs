@@ -5,6 +5,8 @@ mod demo;
 mod run;
 mod tools;
 
+use std::path::PathBuf;
+
 use clap::{Parser, Subcommand};
 
 /// Real Kubernetes control planes on this machine, for tests, demo and load.
@@ -29,5 +31,17 @@ pub async fn run(cli: Cli) -> Result<(), Box<dyn std::error::Error + Send + Sync
         Command::ControlPlane(args) => control_plane::run(args).await,
         Command::Run(args) => run::run(args).await,
         Command::Demo(args) => demo::run(args).await,
+    }
+}
+
+/// The ksit program that was asked for, or the one that was built with this program.
+fn ksit(asked: Option<PathBuf>) -> Result<PathBuf, String> {
+    let beside = || std::env::current_exe().map(|own| own.with_file_name("ksit")).unwrap_or_else(|_| "ksit".into());
+    let program = asked.unwrap_or_else(beside);
+    match program.exists() {
+        true => Ok(program),
+        false => {
+            Err(format!("--ksit: {} is not there; cargo build makes it, or cargo build --release", program.display()))
+        }
     }
 }

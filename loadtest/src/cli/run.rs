@@ -21,21 +21,18 @@ pub struct Args {
     /// For idle: seconds to watch.
     #[arg(long, default_value_t = 120, value_name = "SECONDS")]
     duration: u64,
-    /// The ksit program.
-    #[arg(long, default_value = "target/release/ksit", value_name = "FILE")]
-    ksit: PathBuf,
+    /// The ksit program [default: the one beside this program]
+    #[arg(long, value_name = "FILE")]
+    ksit: Option<PathBuf>,
     /// Write the report there as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }
 
 pub async fn run(args: Args) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    if !args.ksit.exists() {
-        return Err(format!("--ksit: {} is not there; cargo build --release makes it", args.ksit.display()).into());
-    }
     let settings = Settings {
         scenario: args.scenario,
-        ksit: args.ksit,
+        ksit: super::ksit(args.ksit)?,
         targets: args.targets,
         replicas: args.replicas,
         times: args.times,
