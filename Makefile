@@ -59,6 +59,7 @@ lint: ## Check format and lints
 
 .PHONY: deny
 deny: $(CARGO_DENY)/bin/cargo-deny ## Check licences, bans and sources of the dependencies
+	$(CARGO) fetch --locked
 	$(CARGO_DENY)/bin/cargo-deny --offline check bans licenses sources
 
 $(CARGO_DENY)/bin/cargo-deny:

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use loadtest::division::Division;
+use loadtest::run::Fleet;
 use tokio::time::sleep;
 
 use super::{PATIENCE, kept, owned_by, prepare, tell};
@@ -9,41 +11,47 @@ use super::{PATIENCE, kept, owned_by, prepare, tell};
 /// Much longer than a Lease.
 const OUTAGE: Duration = Duration::from_secs(60);
 
+/// While nobody can be told, checks go on.
+async fn endure(fleet: &Fleet, outage: Duration, broken: u32) {
+    fleet.simulator.break_first(broken);
+    sleep(outage).await;
+    let unasked = fleet.simulator.longest_unasked();
+    assert!(unasked < Duration::from_secs(20), "checks go on: {unasked:?}");
+}
+
+/// Everybody is told, and everything is where it was. After that each cluster is known to its owner again: whoever has
+/// just been given one can't look at it while the hub, which has its Secret, is away.
+async fn assert_as_before(fleet: &mut Fleet, before: &Division, broken: u32) {
+    fleet.until_phases(broken, PATIENCE).await.unwrap();
+    owned_by(fleet, &[0, 1, 2]).await;
+    fleet.settle().await.unwrap();
+    assert!(before.moved(&fleet.division().await.unwrap()).is_empty());
+}
+
 #[tokio::test]
 async fn an_outage_of_the_hub_moves_nothing_and_loses_nothing() {
     let mut fleet = prepare().await;
     fleet.scale_up(3).await.unwrap();
     owned_by(&fleet, &[0, 1, 2]).await;
     tell(&fleet, 0).await;
+    fleet.settle().await.unwrap();
     let before = fleet.division().await.unwrap();
 
     fleet.hub.stop_api_server();
-    fleet.simulator.break_first(30);
-    sleep(OUTAGE).await;
-    assert!(fleet.simulator.longest_unasked() < Duration::from_secs(20), "checks go on");
+    endure(&fleet, OUTAGE, 30).await;
     fleet.hub.start_api_server().await.unwrap();
-    fleet.until_phases(30, PATIENCE).await.unwrap();
-    owned_by(&fleet, &[0, 1, 2]).await;
-    assert!(before.moved(&fleet.division().await.unwrap()).is_empty());
+    assert_as_before(&mut fleet, &before, 30).await;
 
     fleet.hub.stop_etcd();
-    fleet.simulator.break_first(10);
-    sleep(OUTAGE).await;
-    assert!(fleet.simulator.longest_unasked() < Duration::from_secs(20), "checks go on");
+    endure(&fleet, OUTAGE, 10).await;
     fleet.hub.start_etcd().await.unwrap();
-    fleet.until_phases(10, PATIENCE).await.unwrap();
-    owned_by(&fleet, &[0, 1, 2]).await;
-    assert!(before.moved(&fleet.division().await.unwrap()).is_empty());
+    assert_as_before(&mut fleet, &before, 10).await;
 
     // It hangs: connections stay, nothing is answered.
     fleet.hub.freeze_api_server(true).unwrap();
-    fleet.simulator.break_first(20);
-    sleep(Duration::from_secs(20)).await;
-    assert!(fleet.simulator.longest_unasked() < Duration::from_secs(10), "checks go on");
+    endure(&fleet, Duration::from_secs(20), 20).await;
     fleet.hub.freeze_api_server(false).unwrap();
-    fleet.until_phases(20, PATIENCE).await.unwrap();
-    owned_by(&fleet, &[0, 1, 2]).await;
-    assert!(before.moved(&fleet.division().await.unwrap()).is_empty());
+    assert_as_before(&mut fleet, &before, 20).await;
     fleet.replicas.check().unwrap();
     kept(&fleet);
 }

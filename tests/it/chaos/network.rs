@@ -36,7 +36,7 @@ async fn writes_of_a_former_coordinator_arrive(fleet: &mut Fleet, proxies: &[Fau
     let (old, new) = (leader(&map), 1 - leader(&map));
     proxies[old as usize].set(Upstream::Waits);
     fleet.simulator.break_first(60);
-    sleep(Duration::from_secs(2)).await;
+    sleep(Duration::from_secs(3)).await;
     fleet.replicas.replica(old).unwrap().signal(Signal::SIGSTOP).unwrap();
     fleet.simulator.break_first(0);
     let map = owned_by(fleet, &[new]).await;
