@@ -71,7 +71,8 @@ pub struct IntegrationTargetStatus {
     /// One sentence for a person.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// `Ready` and `Reachable`: ksit can read the cluster.
+    /// `Ready` and `Reachable`: ksit can read the cluster. `Watched`: the cluster says itself what changes; where it
+    /// can't, it is asked once an interval, and the message says why.
     #[schemars(schema_with = "conditions")]
     pub conditions: Vec<Condition>,
     /// Each tool that is checked on the cluster.

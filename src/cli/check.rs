@@ -14,7 +14,7 @@ use super::{COULD_NOT_TELL, CliError, duration};
 use crate::domain::component::Component;
 use crate::domain::evaluate::{WhenAbsent, evaluate};
 use crate::domain::integrations::{TOOLS, Tool, components_of};
-use crate::domain::queries::{first_step, second_step};
+use crate::domain::queries::first_step;
 use crate::domain::reason::Failure;
 use crate::domain::snapshot::Snapshot;
 use crate::domain::verdict::{Phase, ToolVerdict};
@@ -149,12 +149,7 @@ async fn read(
 ) -> Result<Snapshot, Failure> {
     let connection = connection(context, kubeconfig).await?;
     let cluster = Cluster::new(connection, limits.clone());
-    let mut snapshot = cluster.read(&first_step(components), false).await?;
-    let more = second_step(&snapshot);
-    if !more.is_empty() {
-        snapshot.extend(cluster.read(&more, false).await?);
-    }
-    Ok(snapshot)
+    cluster.read(&first_step(components), false).await
 }
 
 fn tool(name: &str) -> Result<&'static Tool, String> {

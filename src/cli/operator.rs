@@ -13,6 +13,7 @@ use rand::distr::{Alphanumeric, SampleString};
 
 use super::{CliError, duration};
 use crate::controllers::operator::{self, HubClients, OperatorConfig};
+use crate::controllers::worker::CheckBy;
 use crate::domain::member::Timing;
 use crate::domain::replica::Incarnation;
 use crate::hub::PromptClient;
@@ -75,6 +76,9 @@ pub struct Args {
     #[arg(long, env = "KSIT_FAILURE_THRESHOLD", default_value_t = 3, value_name = "ROUNDS",
         value_parser = clap::value_parser!(u32).range(1..=100))]
     failure_threshold: u32,
+    /// How clusters are looked at. Where a cluster has no watch to offer, it is polled by itself, and its status says why.
+    #[arg(long, env = "KSIT_CHECK_MODE", value_enum, default_value_t = CheckMode::Auto)]
+    check_mode: CheckMode,
     /// Rounds under way at a time. A round mostly waits for the network: 64 of them at 20 ms each are 3,000 rounds a
     /// second, and at most a GiB of answers in memory. Failing clusters get at most 30 % of it.
     #[arg(long, env = "KSIT_MAX_CONCURRENT_RECONCILES", default_value_t = 64, value_name = "ROUNDS",
@@ -104,6 +108,14 @@ pub struct Args {
     /// error, warn, info, debug, trace, or a filter such as info,ksit=debug.
     #[arg(long, env = "KSIT_LOG_LEVEL", default_value = "info", value_name = "LEVEL")]
     log_level: String,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum CheckMode {
+    /// The cluster says itself what changes, when it does.
+    Auto,
+    /// It is asked everything once an interval.
+    Poll,
 }
 
 pub async fn run(args: Args) -> Result<(), CliError> {
@@ -166,6 +178,10 @@ fn operator_config(args: Args, hub: Vec<IpAddr>, namespace: String) -> Result<Op
         namespaces: args.watch_namespaces.into_iter().filter(|name| !name.is_empty()).collect(),
         round_deadline: args.round_timeout,
         failure_threshold: args.failure_threshold,
+        check_by: match args.check_mode {
+            CheckMode::Auto => CheckBy::Auto,
+            CheckMode::Poll => CheckBy::Poll,
+        },
         max_concurrent_reconciles: args.max_concurrent_reconciles.into(),
         max_concurrent_connects: args.max_concurrent_connects.into(),
         status_writes_per_second: args.status_writes_per_second,

@@ -22,7 +22,9 @@ use tokio::time::{Instant, sleep};
 use super::coordinator::{CoordinatorConfig, CoordinatorContext, lead};
 use super::error::OperatorError;
 use super::roles::Roles;
-use super::worker::{self, Budget, ReporterContext, Reports, Shard, WatchTargets, WorkerContext, WorkerSettings};
+use super::worker::{
+    self, Budget, CheckBy, ReporterContext, Reports, Shard, WatchTargets, WorkerContext, WorkerSettings,
+};
 use crate::domain::election::Identity;
 use crate::domain::member::Timing;
 use crate::domain::replica::Incarnation;
@@ -52,6 +54,7 @@ pub struct OperatorConfig {
     pub namespaces: Vec<String>,
     pub round_deadline: Duration,
     pub failure_threshold: u32,
+    pub check_by: CheckBy,
     pub max_concurrent_reconciles: usize,
     pub max_concurrent_connects: usize,
     pub status_writes_per_second: u32,
@@ -213,6 +216,7 @@ impl Replica {
                 replica: self.config.me.name.clone(),
                 interval: self.config.timing.round,
                 failure_threshold: self.config.failure_threshold,
+                check_by: self.config.check_by,
             },
         })
     }

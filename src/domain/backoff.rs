@@ -18,6 +18,13 @@ pub fn next_round(interval: Duration, failures: u32, threshold: u32, jitter: f64
     base.mul_f64(1.0 - 0.2 * jitter.clamp(0.0, 1.0))
 }
 
+/// Time to the next try after a watch has ended and `tries` tries have failed since. As above, `jitter` takes up to a
+/// fifth off.
+pub fn next_try(tries: u32, jitter: f64) -> Duration {
+    let base = Duration::from_secs(1).saturating_mul(2u32.saturating_pow(tries.min(16))).min(MAX_BACKOFF);
+    base.mul_f64(1.0 - 0.2 * jitter.clamp(0.0, 1.0))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -31,6 +38,11 @@ mod tests {
     #[test]
     fn starts_after_the_threshold_and_ends_at_five_minutes() {
         assert_eq!([0, 1, 2, 3, 4, 5, 6, 7, u32::MAX].map(secs), [30, 30, 30, 30, 60, 120, 240, 300, 300]);
+    }
+
+    #[test]
+    fn whoever_was_cut_off_is_tried_again_soon_and_then_ever_more_rarely() {
+        assert_eq!([0, 1, 2, 9, u32::MAX].map(|tries| next_try(tries, 0.0).as_secs()), [1, 2, 4, 300, 300]);
     }
 
     #[test]

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::*;
 use crate::domain::component::{Finder, Presence};
@@ -30,7 +31,7 @@ fn list(kind: ListKind, answer: Answer) -> (Query, Answer) {
 }
 
 fn deployments(workloads: Vec<Workload>) -> (Query, Answer) {
-    list(ListKind::Deployment, Answer::Workloads(workloads))
+    list(ListKind::Deployment, Answer::Workloads(workloads.into_iter().map(Arc::new).collect()))
 }
 
 fn workload(desired: u32, ready: u32) -> Workload {
@@ -112,14 +113,18 @@ fn every_object_that_the_labels_find_must_be_healthy() {
 #[test]
 fn a_daemonset_that_no_node_wants_is_healthy() {
     let agent = Component { kind: ComponentKind::DaemonSet, ..server() };
-    let verdict = verdict(&[agent], [list(ListKind::DaemonSet, Answer::Workloads(vec![workload(0, 0)]))]);
+    let verdict = verdict(&[agent], [list(ListKind::DaemonSet, Answer::Workloads(vec![Arc::new(workload(0, 0))]))]);
     assert_eq!(verdict.phase, Phase::Running);
 }
 
 #[test]
 fn a_service_needs_ready_endpoints() {
-    let found =
-        || list(ListKind::Service, Answer::Services(vec![Service { name: "server".into(), ..Service::default() }]));
+    let found = || {
+        list(
+            ListKind::Service,
+            Answer::Services(vec![Arc::new(Service { name: "server".into(), ..Service::default() })]),
+        )
+    };
     let slices =
         |ready: u32| list(ListKind::EndpointSlice, Answer::Endpoints(BTreeMap::from([("server".into(), ready)])));
     assert_eq!(verdict(&[service()], [found(), slices(2)]).phase, Phase::Running);

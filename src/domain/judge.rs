@@ -1,5 +1,7 @@
 //! One component against one round's answers.
 
+use std::sync::Arc;
+
 use super::component::{Component, ComponentKind, Presence};
 use super::queries::{list, own_query};
 use super::reason::Reason;
@@ -26,7 +28,7 @@ pub(super) fn judge(component: &Component, snapshot: &Snapshot) -> Finding {
 fn each<T>(
     component: &Component,
     snapshot: &Snapshot,
-    objects: &[T],
+    objects: &[Arc<T>],
     identity: impl Fn(&T) -> (&String, &std::collections::BTreeMap<String, String>),
     judge_one: impl Fn(&Component, &Snapshot, &T) -> Finding,
 ) -> Finding {

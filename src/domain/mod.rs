@@ -6,6 +6,7 @@
 pub mod aggregate;
 pub mod assignment;
 pub mod backoff;
+pub mod check_mode;
 pub mod claim;
 pub mod component;
 pub mod desired;

@@ -71,6 +71,7 @@ fn queries_of(component: &Component) -> Vec<Query> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::sync::Arc;
 
     use super::*;
     use crate::domain::integrations::{Tool, components_of};
@@ -97,7 +98,7 @@ mod tests {
     #[test]
     fn the_namespace_is_asked_for_only_when_nothing_in_it_was_found() {
         let empty = (list(ListKind::Deployment, "argocd"), Answer::Workloads(vec![]));
-        let some = (list(ListKind::StatefulSet, "argocd"), Answer::Workloads(vec![Workload::default()]));
+        let some = (list(ListKind::StatefulSet, "argocd"), Answer::Workloads(vec![Arc::new(Workload::default())]));
         let asked = BTreeSet::from([Query::Namespace { name: "argocd".into() }]);
         assert_eq!(second_step(&Snapshot::from([empty.clone()])), asked);
         assert_eq!(second_step(&Snapshot::from([empty, some])), BTreeSet::new());

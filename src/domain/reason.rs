@@ -92,6 +92,18 @@ reasons! {
     /// Nobody has reported on the target for three intervals.
     Stale,
 
+    // ---- how a target is looked at
+    /// The target says itself what changes.
+    Watching,
+    /// `--check-mode=poll`.
+    PollChosen,
+    /// The target speaks HTTP/1.1 only.
+    NoHttp2,
+    /// The target's RBAC grants no watch of something.
+    WatchForbidden,
+    /// Watches of the target are cut or held back.
+    WatchBroken,
+
     // ---- integrations
     /// A required component is not there.
     ComponentAbsent,

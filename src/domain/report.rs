@@ -1,7 +1,9 @@
 //! What a replica tells the coordinator, and what it is answered.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::check_mode::CheckMode;
 use super::digest::Digest;
 use super::keys::TargetKey;
 use super::replica::{Epoch, ReplicaName};
@@ -11,7 +13,9 @@ use super::verdict::TargetVerdict;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TargetReport {
     pub target: TargetKey,
-    pub verdict: TargetVerdict,
+    pub verdict: Arc<TargetVerdict>,
+    /// How it is looked at; `None` where nothing was reached yet, or the replica is of a version that doesn't say.
+    pub mode: Option<CheckMode>,
     /// Generation of the IntegrationTarget's spec.
     pub generation: i64,
     /// resourceVersion of the kubeconfig Secret.

@@ -1,8 +1,9 @@
-//! What was asked of one target in one round, and what it answered.
+//! What is asked of one target, and what it answered.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-/// One question to a target. Each is asked once a round, whatever the number of integrations that need it.
+/// One question to a target. Each is asked once, whatever the number of integrations that need it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Query {
     List {
@@ -45,14 +46,14 @@ impl ListKind {
     }
 }
 
-/// The answers of one round. A query that is absent was not asked.
+/// The answers. A query that is absent was not asked.
 pub type Snapshot = BTreeMap<Query, Answer>;
 
 /// What one query brought. Faults of the whole target (time-out, 5xx, 401) are not here: they end the round.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    Workloads(Vec<Workload>),
-    Services(Vec<Service>),
+    Workloads(Vec<Arc<Workload>>),
+    Services(Vec<Arc<Service>>),
     /// Ready endpoints by the name of their Service.
     Endpoints(BTreeMap<String, u32>),
     /// The CRD or namespace is there.
@@ -62,7 +63,7 @@ pub enum Answer {
 }
 
 /// The fields of a Deployment, StatefulSet or DaemonSet that checks read. Counts are Pods.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Workload {
     pub name: String,
     pub labels: BTreeMap<String, String>,
@@ -79,7 +80,7 @@ pub struct Workload {
 }
 
 /// The fields of a Service that checks read.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Service {
     pub name: String,
     pub labels: BTreeMap<String, String>,

@@ -6,6 +6,8 @@
 //! failure of the whole round ─────────┘   (keeps transient faults back until the threshold)
 //! ```
 
+use std::sync::Arc;
+
 use crate::domain::component::ComponentKind;
 use crate::domain::keys::IntegrationKey;
 use crate::domain::reason::{Failure, Reason};
@@ -160,7 +162,7 @@ pub enum Outcome {
 pub struct History {
     /// Rounds in a row that failed for a transient cause.
     pub failures: u32,
-    last: Option<TargetVerdict>,
+    last: Option<Arc<TargetVerdict>>,
 }
 
 impl History {
@@ -168,12 +170,12 @@ impl History {
     pub fn after(last: TargetVerdict, threshold: u32) -> Self {
         let given_up = |failure: &Failure| matches!(failure.reason, Reason::Unreachable | Reason::Quarantined);
         let failures = if matches!(&last.reach, Reach::Failed(failure) if given_up(failure)) { threshold } else { 0 };
-        Self { failures, last: Some(last) }
+        Self { failures, last: Some(Arc::new(last)) }
     }
 
-    /// The verdict after one more round. `tools` are the integrations that concern the target now: each gets a
-    /// verdict, whatever happened.
-    pub fn conclude(&mut self, tools: &[IntegrationKey], outcome: Outcome, threshold: u32) -> TargetVerdict {
+    /// The verdict after one more round: the very same as before if it says the same. `tools` are the integrations that
+    /// concern the target now: each gets a verdict, whatever happened.
+    pub fn conclude(&mut self, tools: &[IntegrationKey], outcome: Outcome, threshold: u32) -> Arc<TargetVerdict> {
         let verdict = match outcome {
             Outcome::Read(tools) => {
                 self.failures = 0;
@@ -189,8 +191,10 @@ impl History {
                 if self.failures >= threshold { failed(tools, unreachable(&failure)) } else { self.kept(tools) }
             }
         };
-        self.last = Some(verdict.clone());
-        verdict
+        match &self.last {
+            Some(last) if **last == verdict => last.clone(),
+            _ => self.last.insert(Arc::new(verdict)).clone(),
+        }
     }
 
     /// The former verdict, with a place for tools that came since.
@@ -272,7 +276,7 @@ mod tests {
     fn a_longer_outage_means_nothing_new() {
         let mut history = History::default();
         let verdicts: Vec<_> = (0..9).map(|_| history.conclude(&[flux()], fault(Reason::ConnectFailed), 3)).collect();
-        assert!(verdicts[2..].windows(2).all(|pair| pair[0] == pair[1]));
+        assert!(verdicts[2..].windows(2).all(|pair| Arc::ptr_eq(&pair[0], &pair[1])));
     }
 
     #[test]

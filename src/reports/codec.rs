@@ -1,8 +1,10 @@
 //! From words to bytes and back. What comes in is checked: a message that can't be read is refused, the link is not.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::wire::{self, coordinator_message, worker_message};
+use crate::domain::check_mode::CheckMode;
 use crate::domain::component::ComponentKind;
 use crate::domain::digest::Digest;
 use crate::domain::keys::{IntegrationKey, TargetKey};
@@ -67,8 +69,15 @@ pub(super) fn decode_answer(message: wire::CoordinatorMessage) -> Result<ToWorke
 }
 
 fn encode_report(sequence: u64, report: TargetReport) -> wire::Report {
-    let TargetReport { target, verdict, generation, secret_version, server, reported_by: _, epoch, next } = report;
-    let (reach, reach_message) = match verdict.reach {
+    let TargetReport { target, verdict, mode, generation, secret_version, server, reported_by: _, epoch, next } =
+        report;
+    let TargetVerdict { reach, tools } = Arc::unwrap_or_clone(verdict);
+    let (mode, mode_message) = match mode {
+        None => (String::new(), String::new()),
+        Some(CheckMode::Watch) => (Reason::Watching.as_str().to_owned(), String::new()),
+        Some(CheckMode::Poll(why)) => (why.reason.as_str().to_owned(), why.message),
+    };
+    let (reach, reach_message) = match reach {
         Reach::Initializing => (Reason::Initializing, String::new()),
         Reach::Connected => (Reason::Connected, String::new()),
         Reach::Paused => (Reason::Paused, String::new()),
@@ -86,7 +95,9 @@ fn encode_report(sequence: u64, report: TargetReport) -> wire::Report {
         next_milliseconds: u64::try_from(next.as_millis()).unwrap_or(u64::MAX),
         reach: reach.as_str().to_owned(),
         reach_message,
-        tools: verdict.tools.into_iter().map(encode_tool).collect(),
+        tools: tools.into_iter().map(encode_tool).collect(),
+        mode,
+        mode_message,
     }
 }
 
@@ -98,11 +109,19 @@ fn decode_report(report: wire::Report, sender: &ReplicaName) -> Result<TargetRep
         Reason::Stale => Reach::Stale,
         reason => Reach::Failed(Failure::new(reason, report.reach_message)),
     };
+    let mode = match report.mode.as_str() {
+        "" => None,
+        mode => Some(match Reason::parse(mode).ok_or(Unreadable("mode"))? {
+            Reason::Watching => CheckMode::Watch,
+            reason => CheckMode::Poll(Failure::new(reason, report.mode_message)),
+        }),
+    };
     let namespace = report.namespace.as_str();
     let tools = report.tools.into_iter().map(|tool| decode_tool(namespace, tool)).collect::<Result<_, _>>()?;
     Ok(TargetReport {
         target: TargetKey::new(namespace, report.name.as_str()),
-        verdict: TargetVerdict { reach, tools },
+        verdict: Arc::new(TargetVerdict { reach, tools }),
+        mode,
         generation: report.generation,
         secret_version: report.secret_version,
         server: report.server,

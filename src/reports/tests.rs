@@ -1,5 +1,6 @@
 //! Conversations over real TLS on loopback.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::*;
+use crate::domain::check_mode::CheckMode;
 use crate::domain::component::ComponentKind;
 use crate::domain::keys::{IntegrationKey, TargetKey};
 use crate::domain::reason::{Failure, Reason};
@@ -161,6 +163,14 @@ fn reach() -> impl Strategy<Value = Reach> {
     ]
 }
 
+fn mode() -> impl Strategy<Value = CheckMode> {
+    let polled = prop::sample::select(vec![Reason::WatchForbidden, Reason::NoHttp2]);
+    prop_oneof![
+        Just(CheckMode::Watch),
+        (polled, ".*").prop_map(|(reason, message)| CheckMode::Poll(Failure::new(reason, message)))
+    ]
+}
+
 fn report() -> impl Strategy<Value = TargetReport> {
     let tool = (
         "[a-z]{1,9}",
@@ -173,10 +183,12 @@ fn report() -> impl Strategy<Value = TargetReport> {
         (IntegrationKey::new("fleet", name.as_str()), ToolVerdict { phase, reason, message, observations })
     });
     let numbers = (any::<i64>(), any::<i64>(), any::<u32>());
-    (reach(), prop::collection::vec(tool, 0..4), numbers, prop::option::of(".*"), prop::option::of(".*")).prop_map(
-        |(reach, tools, (generation, epoch, next), secret_version, server)| TargetReport {
+    let told = (prop::option::of(".*"), prop::option::of(".*"), prop::option::of(mode()));
+    (reach(), prop::collection::vec(tool, 0..4), numbers, told).prop_map(
+        |(reach, tools, (generation, epoch, next), (secret_version, server, mode))| TargetReport {
             target: TargetKey::new("fleet", "c1"),
-            verdict: TargetVerdict { reach, tools },
+            verdict: Arc::new(TargetVerdict { reach, tools }),
+            mode,
             generation,
             secret_version,
             server,

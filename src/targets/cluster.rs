@@ -4,20 +4,17 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures::stream::{self, StreamExt};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use super::connect::connect;
 use super::connection::Connection;
-use super::http::{Channel, Fault, Protocol};
+use super::fault::Fault;
+use super::http::{Channel, Protocol};
 use super::limits::Limits;
-use super::list;
+use super::reflector::Reflector;
 use crate::domain::reason::{Failure, Reason};
 use crate::domain::snapshot::{Query, Snapshot};
-
-/// API servers end HTTP/2 connections now and then (`--goaway-chance`), and proxies HTTP/1.1 ones after each answer.
-const MAX_RECONNECTS: usize = 16;
 
 /// One target.
 pub struct Cluster {
@@ -61,103 +58,49 @@ impl Cluster {
         self.state().channel = None;
     }
 
-    /// Asks all queries once; with none, only whether the target answers at all. 403 and 404 are answers to a query;
-    /// everything else that goes wrong ends the round.
-    ///
-    /// `failing` says that the last rounds failed: such a target waits in the smaller queue for its turn to connect.
-    /// From its turn on, the round ends within `round_timeout`.
+    /// Asks all queries once, and follows nothing; with none, only whether the target answers at all.
     ///
     /// # Errors
-    /// The first fault, with the host and what to do.
+    /// As [`Reflector::refresh`].
     pub async fn read(&self, queries: &BTreeSet<Query>, failing: bool) -> Result<Snapshot, Failure> {
+        let mut reflector = Reflector::polling();
+        reflector.refresh(self, queries, failing).await?;
+        Ok(reflector.snapshot())
+    }
+
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Waits until no other round runs.
+    pub(super) async fn begin_round(&self) -> Result<Option<SemaphorePermit<'_>>, Failure> {
         // Never closed, so always got.
-        let _round = self.round.acquire().await.ok();
-        if let Some(at) = self.retry_at() {
-            return Err(self.still_throttled(at - Instant::now()));
+        let round = self.round.acquire().await.ok();
+        match self.retry_at() {
+            Some(at) => Err(self.still_throttled(at - Instant::now())),
+            None => Ok(round),
         }
-        let mut snapshot = Snapshot::new();
-        let result = self.run(queries, failing, &mut snapshot).await;
+    }
+
+    /// Keeps of a round's end what the next one has to know.
+    pub(super) fn conclude(&self, fault: Option<&Fault>) {
         let mut state = self.state();
-        match result {
-            Ok(()) => {
-                state.retry_at = None;
-                Ok(snapshot)
-            }
-            Err(fault) => {
-                state.retry_at = fault.retry_after.map(|wait| Instant::now() + wait);
-                if !keeps_connection(fault.failure.reason) {
-                    state.channel = None;
-                }
-                Err(fault.failure)
-            }
+        state.retry_at = fault.and_then(|fault| fault.retry_after).map(|wait| Instant::now() + wait);
+        if fault.is_some_and(|fault| !keeps_connection(fault.failure.reason)) {
+            state.channel = None;
         }
     }
 
-    async fn run(&self, queries: &BTreeSet<Query>, failing: bool, snapshot: &mut Snapshot) -> Result<(), Fault> {
-        let mut deadline = Instant::now() + self.limits.settings().round_timeout;
-        for _ in 0..=MAX_RECONNECTS {
-            let reused = self.open_channel();
-            let was_reused = reused.is_some();
-            let channel = match reused {
-                Some(channel) => channel,
-                None => self.open(failing, &mut deadline).await?,
-            };
-            let before = channel.answered();
-            match self.ask_missing(&channel, queries, deadline, snapshot).await {
-                Ok(()) => return Ok(()),
-                Err(fault) if fault.failure.reason == Reason::ConnectionLost => {
-                    self.state().channel = None;
-                    // All that is asked is a GET. A new connection that brings nothing is not worth another one.
-                    if !was_reused && channel.answered() == before {
-                        return Err(fault);
-                    }
-                }
-                Err(fault) => return Err(fault),
-            }
+    /// The connection, and whether it was there before. Where there is none it is made when it is this target's turn;
+    /// waiting for that takes nothing of the target's own time.
+    pub(super) async fn channel(&self, failing: bool, deadline: &mut Instant) -> Result<(Arc<Channel>, bool), Fault> {
+        let known = self.state().channel.clone().filter(|channel| channel.is_open());
+        match known {
+            Some(channel) => Ok((channel, true)),
+            None => Ok((Box::pin(self.open(failing, deadline)).await?, false)),
         }
-        let message = format!("{} ends its connections again and again", self.connection.host_display());
-        Err(Failure::new(Reason::ConnectionLost, message).into())
     }
 
-    /// Asks what has no answer yet.
-    async fn ask_missing(
-        &self,
-        channel: &Channel,
-        queries: &BTreeSet<Query>,
-        deadline: Instant,
-        snapshot: &mut Snapshot,
-    ) -> Result<(), Fault> {
-        let settings = self.limits.settings();
-        if queries.is_empty() {
-            return list::probe(channel, deadline).await;
-        }
-        // Owned: with borrowed ones the compiler can't see that the future is Send.
-        let missing: Vec<Query> = queries.iter().filter(|query| !snapshot.contains_key(query)).cloned().collect();
-        let mut answers = stream::iter(missing)
-            .map(|query| async move {
-                let answer = list::ask(channel, &query, settings.body_bytes, deadline).await;
-                (query, answer)
-            })
-            .buffer_unordered(settings.requests.max(1));
-        let mut lost = None;
-        while let Some((query, answer)) = answers.next().await {
-            match answer {
-                Ok(answer) => {
-                    snapshot.insert(query, answer);
-                }
-                // The target may still finish what it has begun.
-                Err(fault) if fault.failure.reason == Reason::ConnectionLost => lost = Some(fault),
-                Err(fault) => return Err(fault),
-            }
-        }
-        lost.map_or(Ok(()), Err)
-    }
-
-    fn open_channel(&self) -> Option<Arc<Channel>> {
-        self.state().channel.clone().filter(|channel| channel.is_open())
-    }
-
-    /// Connects, when it is this target's turn. Waiting for it takes nothing of the target's own time.
     async fn open(&self, failing: bool, deadline: &mut Instant) -> Result<Arc<Channel>, Fault> {
         let asked = Instant::now();
         let _turn = self.limits.turn(failing).await;

@@ -116,6 +116,11 @@ impl Connection {
         Ok(Self(Arc::new(Parts { server, server_name, trust, credential, policy, tls })))
     }
 
+    /// Whether both lead to the same cluster: what one has seen is true of the other.
+    pub fn is_same_server(&self, other: &Self) -> bool {
+        self.0.server == other.0.server && self.0.server_name == other.0.server_name && self.0.trust == other.0.trust
+    }
+
     /// `host:port` for messages; an IPv6 address stands in brackets.
     pub fn host_display(&self) -> String {
         self.0.server.authority()

@@ -1,45 +1,92 @@
-//! From the JSON of one page to the small structs that checks read.
+//! From the JSON of a page or of one line of a watch to the small structs that checks read.
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
+use xxhash_rust::xxh3::xxh3_64;
 
+use super::objects::{Object, Objects, Slice};
+use super::pool::Pools;
 use super::wire::{self, Count, Items, Page, TargetRef};
 use crate::domain::snapshot::{ListKind, Service, Workload};
 
-/// Why a page can't be used. Nothing of it goes into a message.
+/// Why something can't be used. Nothing of it goes into a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BadPage {
     Invalid,
     TooLarge,
 }
 
-/// What a list has brought so far.
+/// Where a list goes on, and what it is a picture of.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Gathered {
-    pub workloads: Vec<Workload>,
-    pub services: Vec<Service>,
-    /// What is ready behind each Service: a Pod once, whatever the number of slices, ports and address families.
-    pub ready: BTreeMap<String, BTreeSet<String>>,
-    /// Objects seen, including those that left nothing.
-    pub objects: usize,
-    /// Labels and endpoints kept: what takes memory beside the objects.
-    pub details: usize,
+pub(super) struct PageEnd {
+    pub continue_token: Option<String>,
+    pub version: Option<String>,
 }
 
-/// Adds a page to what was gathered; gives the continue token of the next one.
-pub(super) fn add_page(kind: ListKind, body: &[u8], into: &mut Gathered) -> Result<Option<String>, BadPage> {
-    match kind {
-        ListKind::Deployment => each(body, into, |item, into| add_workload(deployment, item, into)),
-        ListKind::StatefulSet => each(body, into, |item, into| add_workload(stateful_set, item, into)),
-        ListKind::DaemonSet => each(body, into, |item, into| add_workload(daemon_set, item, into)),
-        ListKind::Service => each(body, into, add_service),
-        ListKind::EndpointSlice => each(body, into, add_slice),
-        ListKind::Endpoints => each(body, into, add_endpoints),
+/// One line of a watch.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Event {
+    Put(Object),
+    Removed {
+        name: String,
+    },
+    Bookmark,
+    /// The watch can't go on: the resourceVersion is too old, most of all.
+    Error,
+}
+
+/// Adds a page to what was gathered.
+pub(super) fn add_page(body: &[u8], into: &mut Objects, pools: &Pools) -> Result<PageEnd, BadPage> {
+    match into.kind() {
+        ListKind::Deployment => each(body, into, |item| workload(deployment, item, pools)),
+        ListKind::StatefulSet => each(body, into, |item| workload(stateful_set, item, pools)),
+        ListKind::DaemonSet => each(body, into, |item| workload(daemon_set, item, pools)),
+        ListKind::Service => each(body, into, |item| service(item, pools)),
+        ListKind::EndpointSlice => each(body, into, |item| slice(item, pools)),
+        ListKind::Endpoints => each(body, into, |item| endpoints(item, pools)),
     }
+}
+
+/// Reads one line of a watch; gives the resourceVersion that it brings with the event.
+pub(super) fn event(kind: ListKind, line: &[u8], pools: &Pools) -> Result<(Event, Option<String>), BadPage> {
+    let line: wire::Line<'_> = serde_json::from_slice(line).map_err(|_| BadPage::Invalid)?;
+    let object = line.object;
+    match &*line.kind {
+        "ADDED" | "MODIFIED" => Ok((Event::Put(object_of(kind, object, pools)?), version_of(object)?)),
+        "DELETED" => {
+            let meta = read::<wire::Object>(object)?.metadata.unwrap_or_default();
+            let name = meta.name.ok_or(BadPage::Invalid)?;
+            Ok((Event::Removed { name }, version_of(object)?))
+        }
+        "BOOKMARK" => Ok((Event::Bookmark, version_of(object)?)),
+        "ERROR" => Ok((Event::Error, None)),
+        _ => Err(BadPage::Invalid),
+    }
+}
+
+fn object_of(kind: ListKind, object: &RawValue, pools: &Pools) -> Result<Object, BadPage> {
+    match kind {
+        ListKind::Deployment => workload(deployment, read(object)?, pools),
+        ListKind::StatefulSet => workload(stateful_set, read(object)?, pools),
+        ListKind::DaemonSet => workload(daemon_set, read(object)?, pools),
+        ListKind::Service => service(read(object)?, pools),
+        ListKind::EndpointSlice => slice(read(object)?, pools),
+        ListKind::Endpoints => endpoints(read(object)?, pools),
+    }
+}
+
+fn version_of(object: &RawValue) -> Result<Option<String>, BadPage> {
+    Ok(read::<wire::Versioned>(object)?.metadata.and_then(|meta| meta.resource_version))
+}
+
+fn read<'a, T: Deserialize<'a>>(object: &'a RawValue) -> Result<T, BadPage> {
+    serde_json::from_str(object.get()).map_err(|_| BadPage::Invalid)
 }
 
 /// Whether the body is an object of that name: full, or its metadata only.
@@ -50,26 +97,31 @@ pub(super) fn is_object_named(body: &[u8], name: &str) -> bool {
 
 fn each<'a, T: Deserialize<'a>>(
     body: &'a [u8],
-    into: &mut Gathered,
-    mut add: impl FnMut(T, &mut Gathered) -> Result<(), BadPage>,
-) -> Result<Option<String>, BadPage> {
+    into: &mut Objects,
+    read: impl Fn(T) -> Result<Object, BadPage>,
+) -> Result<PageEnd, BadPage> {
     let page: Page<'a, T> = serde_json::from_slice(body).map_err(|_| BadPage::Invalid)?;
     if !page.kind.is_some_and(|kind| kind.ends_with("List")) {
         return Err(BadPage::Invalid);
     }
     for item in whole(page.items)? {
-        into.objects += 1;
-        add(item, into)?;
+        into.put(read(item)?)?;
     }
-    Ok(page.metadata.and_then(|meta| meta.continue_token).filter(|token| !token.is_empty()))
+    let meta = page.metadata.unwrap_or_default();
+    Ok(PageEnd {
+        continue_token: meta.continue_token.filter(|token| !token.is_empty()),
+        version: meta.resource_version,
+    })
 }
 
 fn whole<T>(items: Items<T>) -> Result<Vec<T>, BadPage> {
     if items.overflow { Err(BadPage::TooLarge) } else { Ok(items.list) }
 }
 
+type Labels = std::collections::BTreeMap<String, String>;
+
 /// Name, labels and generation. An object without a name is none that the Kubernetes API gives out.
-fn identity(meta: Option<wire::Meta>) -> Result<(String, BTreeMap<String, String>, i64), BadPage> {
+fn identity(meta: Option<wire::Meta>) -> Result<(String, Labels, i64), BadPage> {
     let meta = meta.unwrap_or_default();
     let name = meta.name.filter(|name| !name.is_empty()).ok_or(BadPage::Invalid)?;
     let labels = meta.labels.unwrap_or_default().into_iter().map(|(k, v)| (k, v.unwrap_or_default())).collect();
@@ -101,11 +153,11 @@ fn count_or(count: Option<Count>, otherwise: u32) -> u32 {
     count.map_or(otherwise, |count| count.0)
 }
 
-fn add_workload(
+fn workload(
     counts: fn(&wire::WorkloadSpec, &wire::WorkloadStatus) -> Counts,
     item: wire::Workload,
-    into: &mut Gathered,
-) -> Result<(), BadPage> {
+    pools: &Pools,
+) -> Result<Object, BadPage> {
     let (name, labels, generation) = identity(item.metadata)?;
     let status = item.status.unwrap_or_default();
     let (desired, ready, updated) = counts(&item.spec.unwrap_or_default(), &status);
@@ -113,47 +165,53 @@ fn add_workload(
     let stalled = status.conditions.list.iter().any(|condition| {
         condition.kind.as_deref() == Some("Progressing") && condition.status.as_deref() == Some("False")
     });
-    into.details += labels.len();
-    into.workloads.push(Workload { name, labels, desired, ready, updated, observed, stalled });
-    Ok(())
+    let workload = Workload { name, labels, desired, ready, updated, observed, stalled };
+    Ok(Object::Workload(pools.workloads.intern(workload)))
 }
 
-fn add_service(item: wire::Service, into: &mut Gathered) -> Result<(), BadPage> {
+fn service(item: wire::Service, pools: &Pools) -> Result<Object, BadPage> {
     let (name, labels, _) = identity(item.metadata)?;
     let external = item.spec.and_then(|spec| spec.kind).as_deref() == Some("ExternalName");
-    into.details += labels.len();
-    into.services.push(Service { name, labels, external });
-    Ok(())
+    Ok(Object::Service(pools.services.intern(Service { name, labels, external })))
 }
 
-fn add_slice(item: wire::EndpointSlice, into: &mut Gathered) -> Result<(), BadPage> {
-    let (_, mut labels, _) = identity(item.metadata)?;
-    // A slice without it belongs to no Service.
-    let Some(service) = labels.remove("kubernetes.io/service-name") else { return Ok(()) };
-    let ready = into.ready.entry(service).or_default();
+fn slice(item: wire::EndpointSlice, pools: &Pools) -> Result<Object, BadPage> {
+    let (name, mut labels, _) = identity(item.metadata)?;
+    let mut ready = BTreeSet::new();
     for endpoint in whole(item.endpoints)? {
         // Absent means "unknown", which consumers have to take for ready (documentation of EndpointConditions).
         if endpoint.conditions.and_then(|conditions| conditions.ready).unwrap_or(true) {
-            let address = endpoint.addresses.list.into_iter().next();
-            into.details += usize::from(add_ready(ready, endpoint.target_ref, address));
+            ready.extend(key(endpoint.target_ref, endpoint.addresses.list.into_iter().next()));
         }
     }
-    Ok(())
+    // A slice without it belongs to no Service.
+    let service = labels.remove("kubernetes.io/service-name").map(|service| pools.names.intern(service));
+    Ok(Object::Slice(new_slice(&name, service, ready)))
 }
 
-fn add_endpoints(item: wire::Endpoints, into: &mut Gathered) -> Result<(), BadPage> {
-    let (service, ..) = identity(item.metadata)?;
-    let ready = into.ready.entry(service).or_default();
+fn endpoints(item: wire::Endpoints, pools: &Pools) -> Result<Object, BadPage> {
+    let (name, ..) = identity(item.metadata)?;
+    let mut ready = BTreeSet::new();
     for subset in whole(item.subsets)? {
         for address in whole(subset.addresses)? {
-            into.details += usize::from(add_ready(ready, address.target_ref, address.ip));
+            ready.extend(key(address.target_ref, address.ip));
         }
     }
-    Ok(())
+    let service = pools.names.intern(name.clone());
+    Ok(Object::Slice(new_slice(&name, Some(service), ready)))
+}
+
+fn new_slice(name: &str, service: Option<Arc<String>>, ready: BTreeSet<u64>) -> Slice {
+    Slice { name: name_hash(name), service, ready: ready.into_iter().collect() }
+}
+
+/// Stands for the name of a slice, of which each cluster has its own.
+pub(super) fn name_hash(name: &str) -> u64 {
+    xxh3_64(name.as_bytes())
 }
 
 /// A Pod counts once by its reference: a dual-stack Service has it with two addresses. Without one the address counts.
-fn add_ready(ready: &mut BTreeSet<String>, target: Option<TargetRef>, address: Option<String>) -> bool {
+fn key(target: Option<TargetRef>, address: Option<String>) -> Option<u64> {
     let named = target.and_then(|target| Some(format!("{}/{}", target.kind?, target.name?)));
-    named.or(address).is_some_and(|key| ready.insert(key))
+    named.or(address).map(|key| xxh3_64(key.as_bytes()))
 }

@@ -3,6 +3,7 @@
 //! HTTP/2 where the target has it, else HTTP/1.1 with one request at a time. A [`Channel`] owns the tasks that drive
 //! its connection; dropping it closes the connection, and dropping a request resets its stream.
 
+use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -19,8 +20,10 @@ use tokio::time::{Instant, timeout_at};
 use tokio_rustls::client::TlsStream;
 
 use super::connection::Connection;
+use super::fault::{Fault, Refused, lost, refusal, timed_out, too_large, transport_failure};
+use super::limits::{Limits, Share};
+use super::retry_after;
 use super::tasks::{OwnedTasks, Tasks};
-use super::{retry_after, tls};
 use crate::domain::reason::{Failure, Reason};
 
 /// Small, for thousands of idle targets; large enough for 5 MB/s at 50 ms round trip.
@@ -41,29 +44,8 @@ pub enum Protocol {
     Http2,
 }
 
-/// What a GET brought. Everything else is a [`Failure`].
-#[derive(Debug)]
-pub(super) enum Reply {
-    Body(Vec<u8>),
-    NotFound,
-    Forbidden,
-    /// 410: a continue token that is too old.
-    Gone,
-}
-
-/// A GET that failed.
-#[derive(Debug)]
-pub(super) struct Fault {
-    pub failure: Failure,
-    /// How long the target asks to be left alone.
-    pub retry_after: Option<Duration>,
-}
-
-impl From<Failure> for Fault {
-    fn from(failure: Failure) -> Self {
-        Self { failure, retry_after: None }
-    }
-}
+/// What a GET brought. Everything else is a [`Fault`].
+pub(super) type Reply<T> = Result<T, Refused>;
 
 /// An open connection.
 pub(super) struct Channel {
@@ -145,15 +127,39 @@ impl Channel {
         self.connection.host_display()
     }
 
-    /// GETs a path (with its query) and reads the body up to `cap` bytes, headers and body within `deadline`.
+    /// GETs a path (with its query) and reads the body as far as `limits` allow, headers and body within `deadline`.
     pub(super) async fn get(
         &self,
         path: &str,
         accept: &'static str,
-        cap: usize,
+        limits: &Limits,
         deadline: Instant,
-    ) -> Result<Reply, Fault> {
-        let result = timeout_at(deadline, self.exchange(path, accept, cap)).await;
+    ) -> Result<Reply<Vec<u8>>, Fault> {
+        self.within(deadline, self.exchange(path, accept, limits)).await
+    }
+
+    /// GETs a path whose answer has no end; its headers within `deadline`. HTTP/2 only.
+    pub(super) async fn open_stream(
+        &self,
+        path: &str,
+        accept: &'static str,
+        limits: &Limits,
+        deadline: Instant,
+    ) -> Result<Reply<Incoming>, Fault> {
+        let Sender::Http2(sender) = &self.sender else { return Err(lost(&self.host()).into()) };
+        let exchange = async {
+            let response = self.send(sender, path, accept).await?;
+            self.answered.fetch_add(1, Ordering::Relaxed);
+            match response.status() {
+                StatusCode::OK => Ok(Ok(response.into_body())),
+                _ => Ok(Err(self.refused(response, limits).await?)),
+            }
+        };
+        self.within(deadline, exchange).await
+    }
+
+    async fn within<T>(&self, deadline: Instant, exchange: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+        let result = timeout_at(deadline, exchange).await;
         let result = result.unwrap_or_else(|_| Err(timed_out(&self.host()).into()));
         if result.as_ref().is_err_and(|fault| fault.failure.reason == Reason::ConnectionLost) {
             self.lost.store(true, Ordering::Relaxed);
@@ -161,14 +167,11 @@ impl Channel {
         result
     }
 
-    async fn exchange(&self, path: &str, accept: &'static str, cap: usize) -> Result<Reply, Fault> {
+    async fn exchange(&self, path: &str, accept: &'static str, limits: &Limits) -> Result<Reply<Vec<u8>>, Fault> {
         match &self.sender {
             Sender::Http2(sender) => {
-                let mut sender = sender.clone();
-                let request = self.request(path, accept)?;
-                sender.ready().await.map_err(|error| self.transport(&error))?;
-                let response = sender.send_request(request).await.map_err(|error| self.transport(&error))?;
-                self.read(response, cap).await
+                let response = self.send(sender, path, accept).await?;
+                self.read(response, limits).await
             }
             Sender::Http1(single) => {
                 let _turn = single.turn.acquire().await.map_err(|_| lost(&self.host()))?;
@@ -176,7 +179,7 @@ impl Channel {
                 let mut sender = single.lock().take().ok_or_else(|| lost(&self.host()))?;
                 sender.ready().await.map_err(|error| self.transport(&error))?;
                 let response = sender.send_request(request).await.map_err(|error| self.transport(&error))?;
-                let result = self.read(response, cap).await;
+                let result = self.read(response, limits).await;
                 // A body that was given up can't be skipped: the connection goes with it.
                 let is_whole = result.as_ref().map_or_else(|fault| is_whole(&fault.failure), |_| true);
                 if is_whole && !self.lost.load(Ordering::Relaxed) {
@@ -185,6 +188,18 @@ impl Channel {
                 result
             }
         }
+    }
+
+    async fn send(
+        &self,
+        sender: &http2::SendRequest<Empty<Bytes>>,
+        path: &str,
+        accept: &'static str,
+    ) -> Result<Response<Incoming>, Fault> {
+        let mut sender = sender.clone();
+        let request = self.request(path, accept)?;
+        sender.ready().await.map_err(|error| self.transport(&error))?;
+        Ok(sender.send_request(request).await.map_err(|error| self.transport(&error))?)
     }
 
     fn request(&self, path: &str, accept: &'static str) -> Result<Request<Empty<Bytes>>, Failure> {
@@ -208,73 +223,44 @@ impl Channel {
             .map_err(|_| Failure::new(Reason::InvalidConfig, format!("no request for {} can be made", self.host())))
     }
 
-    async fn read(&self, response: Response<Incoming>, cap: usize) -> Result<Reply, Fault> {
-        let status = response.status();
-        let wait = (status == StatusCode::TOO_MANY_REQUESTS)
-            .then(|| retry_after::parse(response.headers().get(RETRY_AFTER)))
-            .flatten();
-        let reply = if status == StatusCode::OK {
-            Reply::Body(self.body(response.into_body(), cap).await?)
-        } else {
-            // Its content is the target's: it is read only to get rid of it.
-            let rest = self.body(response.into_body(), MAX_REFUSAL).await;
-            if rest.is_err() && self.protocol() == Protocol::Http1 {
-                self.lost.store(true, Ordering::Relaxed);
-            }
-            self.refusal(status, wait)?
+    async fn read(&self, response: Response<Incoming>, limits: &Limits) -> Result<Reply<Vec<u8>>, Fault> {
+        let reply = match response.status() {
+            StatusCode::OK => Ok(self.body(response.into_body(), limits.settings().body_bytes, limits).await?),
+            _ => Err(self.refused(response, limits).await?),
         };
         self.answered.fetch_add(1, Ordering::Relaxed);
         Ok(reply)
     }
 
-    async fn body(&self, mut body: Incoming, cap: usize) -> Result<Vec<u8>, Failure> {
+    async fn refused(&self, response: Response<Incoming>, limits: &Limits) -> Result<Refused, Fault> {
+        let status = response.status();
+        let wait = (status == StatusCode::TOO_MANY_REQUESTS)
+            .then(|| retry_after::parse(response.headers().get(RETRY_AFTER)))
+            .flatten();
+        // Its content is the target's: it is read only to get rid of it.
+        let rest = self.body(response.into_body(), MAX_REFUSAL, limits).await;
+        if rest.is_err() && self.protocol() == Protocol::Http1 {
+            self.lost.store(true, Ordering::Relaxed);
+        }
+        refusal(&self.host(), status, wait)
+    }
+
+    async fn body(&self, mut body: Incoming, cap: usize, limits: &Limits) -> Result<Vec<u8>, Failure> {
         let promised = body.size_hint().lower();
         if promised > cap as u64 {
             return Err(too_large(&self.host(), cap));
         }
         let mut bytes = Vec::new();
+        let mut share = Share::default();
         while let Some(frame) = body.frame().await {
             let Ok(data) = frame.map_err(|error| self.transport(&error))?.into_data() else { continue };
             if bytes.len() + data.len() > cap {
                 return Err(too_large(&self.host(), cap));
             }
+            share.grow(limits, bytes.len() + data.len()).await;
             bytes.extend_from_slice(&data);
         }
         Ok(bytes)
-    }
-
-    fn refusal(&self, status: StatusCode, retry_after: Option<Duration>) -> Result<Reply, Fault> {
-        let host = self.host();
-        let failure = match status {
-            StatusCode::NOT_FOUND => return Ok(Reply::NotFound),
-            StatusCode::FORBIDDEN => return Ok(Reply::Forbidden),
-            StatusCode::GONE => return Ok(Reply::Gone),
-            StatusCode::UNAUTHORIZED => Failure::new(
-                Reason::Unauthorized,
-                format!("{host} does not accept the credential (401); put a valid one into the kubeconfig"),
-            ),
-            StatusCode::TOO_MANY_REQUESTS => {
-                let wait = retry_after.map(|wait| format!(" and asks to wait {} s", wait.as_secs()));
-                let message = format!("{host} is throttling (429){}", wait.unwrap_or_default());
-                return Err(Fault { failure: Failure::new(Reason::Throttled, message), retry_after });
-            }
-            status if status.is_server_error() => Failure::new(
-                Reason::ServerError,
-                format!("{host} answered {}; look at the API server of the target", status.as_u16()),
-            ),
-            status if status.is_redirection() => Failure::new(
-                Reason::InvalidAnswer,
-                format!(
-                    "{host} redirects ({}), which ksit does not follow; give the API server's own address",
-                    status.as_u16()
-                ),
-            ),
-            status => Failure::new(
-                Reason::InvalidAnswer,
-                format!("{host} answered {}; check that it is a Kubernetes API server", status.as_u16()),
-            ),
-        };
-        Err(failure.into())
     }
 
     fn transport(&self, error: &hyper::Error) -> Failure {
@@ -305,41 +291,4 @@ fn http2_builder(tasks: Tasks) -> http2::Builder<Tasks> {
         .keep_alive_timeout(PING_TIMEOUT)
         .keep_alive_while_idle(true);
     builder
-}
-
-fn timed_out(host: &str) -> Failure {
-    Failure::new(
-        Reason::TimedOut,
-        format!("{host} accepted the connection and did not answer in time; look at the API server of the target"),
-    )
-}
-
-fn lost(host: &str) -> Failure {
-    Failure::new(Reason::ConnectionLost, format!("{host} ended the connection before its answer was complete"))
-}
-
-fn too_large(host: &str, cap: usize) -> Failure {
-    Failure::new(
-        Reason::AnswerTooLarge,
-        format!("{host} sent an answer of more than {} KiB, which is the most that ksit reads", cap / 1024),
-    )
-}
-
-fn transport_failure(host: &str, error: &hyper::Error) -> Failure {
-    let mut source = std::error::Error::source(error);
-    while let Some(inner) = source {
-        // With TLS 1.3 the target's verdict on a client certificate comes after the handshake.
-        let wrapped = inner.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if let Some(error) = wrapped.and_then(|error| error.downcast_ref::<rustls::Error>()) {
-            return tls::tls_failure(host, error);
-        }
-        source = inner.source();
-    }
-    if error.is_parse() || error.is_parse_too_large() {
-        return Failure::new(
-            Reason::InvalidAnswer,
-            format!("{host} does not speak HTTP as it should; check that it is a Kubernetes API server"),
-        );
-    }
-    lost(host)
 }

@@ -1,8 +1,14 @@
 //! Bounds of what targets may take, of time, memory and turns.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+
+use super::pool::Pools;
+
+/// By so much the memory for answers is given out.
+const CHUNK: usize = 64 * 1024;
 
 /// What is set by the operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +23,8 @@ pub struct Settings {
     pub connects: usize,
     /// The most bytes of one answer that are read.
     pub body_bytes: usize,
+    /// The most bytes of answers that the process holds at a time, small ones aside.
+    pub bodies_bytes: usize,
 }
 
 impl Default for Settings {
@@ -27,6 +35,7 @@ impl Default for Settings {
             requests: 8,
             connects: 128,
             body_bytes: 16 * 1024 * 1024,
+            bodies_bytes: 48 * 1024 * 1024,
         }
     }
 }
@@ -37,6 +46,9 @@ pub struct Limits {
     settings: Settings,
     connects: Semaphore,
     failing: Semaphore,
+    /// Chunks of answers.
+    bodies: Arc<Semaphore>,
+    pools: Pools,
 }
 
 /// Leave to connect, until dropped.
@@ -52,11 +64,24 @@ impl Limits {
     pub fn new(settings: Settings) -> Self {
         let connects = settings.connects.clamp(1, Semaphore::MAX_PERMITS);
         let failing = (connects.saturating_mul(Self::FAILING_PERCENT) / 100).max(1);
-        Self { connects: Semaphore::new(connects), failing: Semaphore::new(failing), settings }
+        // At least one answer must fit.
+        let bodies = settings.bodies_bytes.max(settings.body_bytes) / CHUNK + 1;
+        Self {
+            connects: Semaphore::new(connects),
+            failing: Semaphore::new(failing),
+            bodies: Arc::new(Semaphore::new(bodies)),
+            pools: Pools::default(),
+            settings,
+        }
     }
 
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// Objects that several targets have alike, kept once.
+    pub(super) fn pools(&self) -> &Pools {
+        &self.pools
     }
 
     /// Waits for leave to connect. The wait is bounded by the queue, as each turn is by `connect_timeout`.
@@ -64,6 +89,46 @@ impl Limits {
         // Neither semaphore is ever closed, so a permit is always got.
         let failing = if failing { self.failing.acquire().await.ok() } else { None };
         Turn { _failing: failing, _connect: self.connects.acquire().await.ok() }
+    }
+}
+
+/// The part of the memory for answers that one answer takes, until dropped. What fits into one chunk needs none: small
+/// answers never wait for large ones.
+#[derive(Debug, Default)]
+pub(super) struct Share(Option<OwnedSemaphorePermit>);
+
+impl Share {
+    /// Waits until there is room for an answer of so many bytes.
+    pub(super) async fn grow(&mut self, limits: &Limits, bytes: usize) {
+        let more = self.missing(bytes);
+        // Never closed, so always got.
+        if more > 0
+            && let Ok(more) = limits.bodies.clone().acquire_many_owned(more).await
+        {
+            self.add(more);
+        }
+    }
+
+    /// False if there is no room now.
+    pub(super) fn try_grow(&mut self, limits: &Limits, bytes: usize) -> bool {
+        let more = self.missing(bytes);
+        if more > 0 {
+            let Ok(more) = limits.bodies.clone().try_acquire_many_owned(more) else { return false };
+            self.add(more);
+        }
+        true
+    }
+
+    fn missing(&self, bytes: usize) -> u32 {
+        let held = self.0.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        u32::try_from((bytes / CHUNK).saturating_sub(held)).unwrap_or(u32::MAX)
+    }
+
+    fn add(&mut self, more: OwnedSemaphorePermit) {
+        match &mut self.0 {
+            Some(permits) => permits.merge(more),
+            None => self.0 = Some(more),
+        }
     }
 }
 
@@ -88,5 +153,17 @@ mod tests {
         drop(failing);
         assert!(limits.turn(true).now_or_never().is_some());
         drop(healthy);
+    }
+
+    #[test]
+    fn large_answers_share_what_there_is_and_small_ones_need_none() {
+        let limits = Limits::new(Settings { body_bytes: 4 * CHUNK, bodies_bytes: 0, ..Settings::default() });
+        let mut first = Share::default();
+        assert!(first.try_grow(&limits, 3 * CHUNK) && first.try_grow(&limits, 5 * CHUNK));
+        let mut second = Share::default();
+        assert!(second.grow(&limits, CHUNK).now_or_never().is_none(), "it waits");
+        assert!(!second.try_grow(&limits, CHUNK) && second.try_grow(&limits, CHUNK - 1));
+        drop(first);
+        assert!(second.grow(&limits, 4 * CHUNK).now_or_never().is_some());
     }
 }

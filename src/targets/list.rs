@@ -1,58 +1,92 @@
-//! Asks one [`Query`] of a target, page by page, within bounds.
+//! Asks one [`Query`] of a target, page by page, within bounds; or opens a watch of what changes.
 
 use std::fmt::Write;
 
+use hyper::body::Incoming;
 use tokio::time::Instant;
 
-use super::decode::{self, BadPage, Gathered};
-use super::http::{Channel, Fault, Reply};
+use super::decode::{self, BadPage};
+use super::fault::{Fault, Refused};
+use super::http::{Channel, Reply};
+use super::limits::Limits;
+use super::objects::Objects;
+use super::wire::MAX_ITEMS;
 use crate::domain::reason::{Failure, Reason};
 use crate::domain::snapshot::{Answer, ListKind, Query};
 
 /// Objects a page: what kubectl and client-go ask for.
 const PAGE: usize = 500;
 const MAX_PAGES: usize = 200;
-const MAX_OBJECTS: usize = super::wire::MAX_ITEMS;
-/// Labels and ready endpoints of one list, some 100 bytes each.
-const MAX_DETAILS: usize = 500_000;
 /// A list may have this many times what one answer may.
 const MAX_BODIES: usize = 4;
 
 /// A continue token goes into a URL. Those of Kubernetes have some 200 bytes.
 const MAX_TOKEN: usize = 4096;
 
+/// So does a resourceVersion. Those of Kubernetes are numbers.
+const MAX_VERSION: usize = 64;
+
 const JSON: &str = "application/json";
 /// Metadata only; a server that doesn't know this sends the object.
 const METADATA: &str = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io, application/json";
 
-/// Asks and decodes. `cap` bounds one body.
-pub(super) async fn ask(channel: &Channel, query: &Query, cap: usize, deadline: Instant) -> Result<Answer, Fault> {
+/// What a query brought.
+pub(super) enum Found {
+    /// A list, and the resourceVersion from which a watch goes on.
+    Objects(Objects, Option<String>),
+    Answer(Answer),
+}
+
+impl From<Refused> for Found {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Forbidden => Self::Answer(Answer::Forbidden),
+            Refused::NotFound | Refused::Gone => Self::Answer(Answer::NotFound),
+        }
+    }
+}
+
+/// Asks and decodes.
+pub(super) async fn ask(channel: &Channel, query: &Query, limits: &Limits, deadline: Instant) -> Result<Found, Fault> {
     // Nothing of such a name can exist on a cluster, and it must not become a path of its own.
     if !has_possible_name(query) {
-        return Ok(Answer::NotFound);
+        return Ok(Found::Answer(Answer::NotFound));
     }
     match query {
-        Query::List { kind, namespace } => list(channel, *kind, namespace, cap, deadline).await,
+        Query::List { kind, namespace } => list(channel, *kind, namespace, limits, deadline).await,
         Query::Crd { name } => {
             let path = format!("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}");
-            named(channel, &path, name, cap, deadline).await
+            named(channel, &path, name, limits, deadline).await
         }
-        Query::Namespace { name } => named(channel, &format!("/api/v1/namespaces/{name}"), name, cap, deadline).await,
+        Query::Namespace { name } => {
+            named(channel, &format!("/api/v1/namespaces/{name}"), name, limits, deadline).await
+        }
     }
 }
 
 /// The cheapest request there is: whether the target answers, and doesn't refuse the credential as such.
-pub(super) async fn probe(channel: &Channel, deadline: Instant) -> Result<(), Fault> {
-    const SMALL: usize = 64 * 1024;
-    channel.get("/version", JSON, SMALL, deadline).await.map(|_| ())
+pub(super) async fn probe(channel: &Channel, limits: &Limits, deadline: Instant) -> Result<(), Fault> {
+    channel.get("/version", JSON, limits, deadline).await.map(|_| ())
 }
 
-async fn named(channel: &Channel, path: &str, name: &str, cap: usize, deadline: Instant) -> Result<Answer, Fault> {
-    match channel.get(path, METADATA, cap, deadline).await? {
-        Reply::Body(body) if decode::is_object_named(&body, name) => Ok(Answer::Present),
-        Reply::Body(_) | Reply::Gone => Err(invalid(channel).into()),
-        Reply::NotFound => Ok(Answer::NotFound),
-        Reply::Forbidden => Ok(Answer::Forbidden),
+/// Opens a watch of everything after `version`.
+pub(super) async fn watch(
+    channel: &Channel,
+    kind: ListKind,
+    namespace: &str,
+    version: &str,
+    limits: &Limits,
+    deadline: Instant,
+) -> Result<Reply<Incoming>, Fault> {
+    let path = format!("{}?watch=true&allowWatchBookmarks=true", list_path(kind, namespace));
+    channel.open_stream(&with_parameter(path, "resourceVersion", version), JSON, limits, deadline).await
+}
+
+async fn named(channel: &Channel, path: &str, name: &str, limits: &Limits, deadline: Instant) -> Result<Found, Fault> {
+    match channel.get(path, METADATA, limits, deadline).await? {
+        Ok(body) if decode::is_object_named(&body, name) => Ok(Found::Answer(Answer::Present)),
+        Ok(_) | Err(Refused::Gone) => Err(invalid(&channel.host()).into()),
+        Err(refused) => Ok(refused.into()),
     }
 }
 
@@ -60,59 +94,53 @@ async fn list(
     channel: &Channel,
     kind: ListKind,
     namespace: &str,
-    cap: usize,
+    limits: &Limits,
     deadline: Instant,
-) -> Result<Answer, Fault> {
-    let path = list_path(kind, namespace);
-    let mut gathered = Gathered::default();
+) -> Result<Found, Fault> {
+    let path = format!("{}?limit={PAGE}", list_path(kind, namespace));
+    let mut objects = Objects::new(kind);
     let mut token: Option<String> = None;
     let mut bytes = 0;
     let mut restarted = false;
     for _ in 0..MAX_PAGES {
-        match channel.get(&page_path(&path, token.as_deref()), JSON, cap, deadline).await? {
-            Reply::Body(body) => {
+        let page = match &token {
+            Some(token) => with_parameter(path.clone(), "continue", token),
+            None => path.clone(),
+        };
+        let end = match channel.get(&page, JSON, limits, deadline).await? {
+            Ok(body) => {
                 bytes += body.len();
-                token = decode::add_page(kind, &body, &mut gathered).map_err(|bad| match bad {
-                    BadPage::Invalid => invalid(channel),
-                    BadPage::TooLarge => too_many(channel, kind),
-                })?;
-                if token.as_ref().is_some_and(|token| token.len() > MAX_TOKEN) {
-                    return Err(invalid(channel).into());
-                }
+                decode::add_page(&body, &mut objects, limits.pools()).map_err(|bad| match bad {
+                    BadPage::Invalid => invalid(&channel.host()),
+                    BadPage::TooLarge => too_many(&channel.host(), kind),
+                })?
             }
             // The cluster has forgotten where the list was; from the start once, as what was read is of the past.
-            Reply::Gone if token.is_some() && !restarted => {
-                (gathered, token, bytes, restarted) = (Gathered::default(), None, 0, true);
+            Err(Refused::Gone) if token.is_some() && !restarted => {
+                (objects, token, bytes, restarted) = (Objects::new(kind), None, 0, true);
                 continue;
             }
-            Reply::Gone => return Err(invalid(channel).into()),
-            Reply::NotFound => return Ok(Answer::NotFound),
-            Reply::Forbidden => return Ok(Answer::Forbidden),
+            Err(Refused::Gone) => return Err(invalid(&channel.host()).into()),
+            Err(refused) => return Ok(refused.into()),
+        };
+        if end.continue_token.as_ref().is_some_and(|token| token.len() > MAX_TOKEN) {
+            return Err(invalid(&channel.host()).into());
         }
-        let too_much =
-            gathered.objects > MAX_OBJECTS || gathered.details > MAX_DETAILS || bytes > cap.saturating_mul(MAX_BODIES);
-        if too_much {
-            return Err(too_many(channel, kind).into());
+        if bytes > limits.settings().body_bytes.saturating_mul(MAX_BODIES) {
+            return Err(too_many(&channel.host(), kind).into());
         }
+        token = end.continue_token;
         if token.is_none() {
-            return Ok(answer(kind, gathered));
+            objects.shrink();
+            return Ok(Found::Objects(objects, end.version.filter(|version| is_version(version))));
         }
     }
-    Err(too_many(channel, kind).into())
+    Err(too_many(&channel.host(), kind).into())
 }
 
-fn answer(kind: ListKind, gathered: Gathered) -> Answer {
-    match kind {
-        ListKind::Deployment | ListKind::StatefulSet | ListKind::DaemonSet => Answer::Workloads(gathered.workloads),
-        ListKind::Service => Answer::Services(gathered.services),
-        ListKind::EndpointSlice | ListKind::Endpoints => Answer::Endpoints(
-            gathered
-                .ready
-                .into_iter()
-                .map(|(service, ready)| (service, u32::try_from(ready.len()).unwrap_or(u32::MAX)))
-                .collect(),
-        ),
-    }
+/// Whether that can be a resourceVersion: they are numbers, which a client must take as they come.
+pub(super) fn is_version(text: &str) -> bool {
+    (1..=MAX_VERSION).contains(&text.len())
 }
 
 fn list_path(kind: ListKind, namespace: &str) -> String {
@@ -122,20 +150,18 @@ fn list_path(kind: ListKind, namespace: &str) -> String {
     }
 }
 
-fn page_path(path: &str, token: Option<&str>) -> String {
-    let mut url = format!("{path}?limit={PAGE}");
-    if let Some(token) = token {
-        url.push_str("&continue=");
-        for byte in token.bytes() {
-            if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-                url.push(char::from(byte));
-            } else {
-                // Writing into a String can't fail.
-                let _ = write!(url, "%{byte:02X}");
-            }
+/// Adds a parameter to a path that has some already.
+fn with_parameter(mut path: String, name: &str, value: &str) -> String {
+    // Writing into a String can't fail.
+    let _ = write!(path, "&{name}=");
+    for byte in value.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            path.push(char::from(byte));
+        } else {
+            let _ = write!(path, "%{byte:02X}");
         }
     }
-    url
+    path
 }
 
 fn has_possible_name(query: &Query) -> bool {
@@ -153,21 +179,20 @@ fn is_label(name: &str) -> bool {
         && !name.ends_with('-')
 }
 
-fn invalid(channel: &Channel) -> Failure {
+/// An answer that no API server gives.
+pub(super) fn invalid(host: &str) -> Failure {
     Failure::new(
         Reason::InvalidAnswer,
-        format!(
-            "{} sent an answer that is not the Kubernetes API's; check that server is an API server",
-            channel.host()
-        ),
+        format!("{host} sent an answer that is not the Kubernetes API's; check that server is an API server"),
     )
 }
 
-fn too_many(channel: &Channel, kind: ListKind) -> Failure {
+/// More than ksit keeps of one list.
+pub(super) fn too_many(host: &str, kind: ListKind) -> Failure {
     let (_, _, plural) = kind.resource();
     Failure::new(
         Reason::AnswerTooLarge,
-        format!("{} lists more {plural} in one namespace than ksit reads (at most {MAX_OBJECTS})", channel.host()),
+        format!("{host} lists more {plural} in one namespace than ksit reads (at most {MAX_ITEMS})"),
     )
 }
 
@@ -188,11 +213,10 @@ mod tests {
 
     #[test]
     fn urls_are_those_of_the_kubernetes_api() {
-        let apps = list_path(ListKind::Deployment, "argocd");
-        assert_eq!(page_path(&apps, None), "/apis/apps/v1/namespaces/argocd/deployments?limit=500");
+        assert_eq!(list_path(ListKind::Deployment, "argocd"), "/apis/apps/v1/namespaces/argocd/deployments");
         assert_eq!(
-            page_path(&list_path(ListKind::Service, "a"), Some("x/y+z=&&\r\n")),
-            "/api/v1/namespaces/a/services?limit=500&continue=x%2Fy%2Bz%3D%26%26%0D%0A"
+            with_parameter(format!("{}?limit=1", list_path(ListKind::Service, "a")), "continue", "x/y+z=&&\r\n"),
+            "/api/v1/namespaces/a/services?limit=1&continue=x%2Fy%2Bz%3D%26%26%0D%0A"
         );
     }
 }

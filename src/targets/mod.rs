@@ -1,9 +1,9 @@
 //! Everything that talks to a target cluster.
 //!
 //! ```text
-//! kubeconfig ── vet ──▶ Connection ──▶ ClusterManager ── one Cluster a target ── read(queries) ──▶ Snapshot
-//!                                                           │
-//!                       connect (DNS, TCP, TLS) ── http (HTTP/2, or HTTP/1.1) ── list (pages, decoding)
+//! kubeconfig ── vet ──▶ Connection ──▶ ClusterManager ── one Cluster a target ◀── Reflector ──▶ Snapshot, changed()
+//!                                                           │                        │
+//!                       connect (DNS, TCP, TLS) ── http (HTTP/2, or HTTP/1.1) ── list, watch (pages, lines, decoding)
 //! ```
 //!
 //! A target is not trusted: every wait has a deadline, every body a cap, and nothing that it sends gets into a
@@ -14,11 +14,17 @@ mod cluster;
 mod connect;
 mod connection;
 mod decode;
+mod entry;
+mod fault;
 mod http;
 pub mod kubeconfig;
 mod limits;
+mod lines;
 mod list;
 mod manager;
+mod objects;
+mod pool;
+mod reflector;
 mod retry_after;
 mod tasks;
 mod tls;
@@ -29,3 +35,4 @@ pub use connection::{Connection, Credential, Trusted};
 pub use http::Protocol;
 pub use limits::{Limits, Settings};
 pub use manager::ClusterManager;
+pub use reflector::{Change, Reflector};

@@ -10,6 +10,7 @@ use std::marker::PhantomData;
 
 use serde::Deserialize;
 use serde::de::{self, Deserializer, IgnoredAny, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
 /// More objects in one answer are not decoded: a page has 500, an old server may ignore that.
 pub(super) const MAX_ITEMS: usize = 50_000;
@@ -27,10 +28,33 @@ pub(super) struct Page<'a, T> {
     pub items: Items<T>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct ListMeta {
     #[serde(rename = "continue")]
     pub continue_token: Option<String>,
+    pub resource_version: Option<String>,
+}
+
+/// One line of a WATCH.
+#[derive(Deserialize)]
+pub(super) struct Line<'a> {
+    #[serde(rename = "type", borrow)]
+    pub kind: Cow<'a, str>,
+    #[serde(borrow)]
+    pub object: &'a RawValue,
+}
+
+/// Any object, for its resourceVersion.
+#[derive(Deserialize)]
+pub(super) struct Versioned {
+    pub metadata: Option<Version>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Version {
+    pub resource_version: Option<String>,
 }
 
 /// A list that may be null, cut at [`MAX_ITEMS`].

@@ -16,3 +16,4 @@ mod replicas;
 mod round_cost;
 mod takeover;
 mod transport_faults;
+mod watch;

@@ -7,6 +7,7 @@ use crate::api::{
     ClusterSummary, ComponentStatus, IntegrationResult, IntegrationStatus, IntegrationTargetStatus, TargetCounts,
 };
 use crate::domain::aggregate::{Cluster, Counts, Summary};
+use crate::domain::check_mode::CheckMode;
 use crate::domain::desired::{DesiredIntegration, DesiredTarget};
 use crate::domain::digest::Digest;
 use crate::domain::keys::{IntegrationKey, TargetKey};
@@ -35,20 +36,21 @@ pub fn target_status(
     former: Option<&IntegrationTargetStatus>,
     writer: &Writer,
 ) -> IntegrationTargetStatus {
-    let TargetReport { target: _, verdict, generation, secret_version, server, reported_by, epoch, next: _ } = report;
+    let TargetReport { target: _, verdict, mode, generation, secret_version, server, reported_by, epoch, next: _ } =
+        report;
     let (ready, reason, message) = reach(verdict);
     let former_conditions = former.map(|former| former.conditions.as_slice()).unwrap_or_default();
     let stamp = Stamp { generation: *generation, now: writer.now, former: former_conditions };
     let (integrations, omitted) = results(verdict, type_of);
+    let mut conditions =
+        vec![stamp.condition("Ready", ready, reason, &message), stamp.condition("Reachable", ready, reason, &message)];
+    conditions.extend(mode.as_ref().map(|mode| watched(&stamp, mode)));
     IntegrationTargetStatus {
         phase: Some(verdict.phase().as_str().to_owned()),
         ready: Some(ready == Truth::True),
         healthy: Some(healthy_tools(verdict)),
         message: Some(cut(&target_message(verdict, &message))),
-        conditions: vec![
-            stamp.condition("Ready", ready, reason, &message),
-            stamp.condition("Reachable", ready, reason, &message),
-        ],
+        conditions,
         integrations,
         components_omitted: (omitted > 0).then_some(omitted),
         server: server.clone(),
@@ -69,6 +71,15 @@ fn reach(verdict: &TargetVerdict) -> (Truth, Reason, String) {
         Reach::Failed(failure) => (Truth::False, failure.reason, failure.message.clone()),
         Reach::Paused => (Truth::Unknown, Reason::Paused, "paused: the cluster is left alone".to_owned()),
         Reach::Stale => (Truth::Unknown, Reason::Stale, "nobody has reported for three intervals".to_owned()),
+    }
+}
+
+fn watched(stamp: &Stamp<'_>, mode: &CheckMode) -> Condition {
+    match mode {
+        CheckMode::Watch => {
+            stamp.condition("Watched", Truth::True, Reason::Watching, "the cluster says itself what changes")
+        }
+        CheckMode::Poll(why) => stamp.condition("Watched", Truth::False, why.reason, &why.message),
     }
 }
 

@@ -123,7 +123,7 @@ impl Fleet {
         }
         match (broken, report) {
             (Some(failure), _) => self.overrule(&key, &Reach::Failed(failure)),
-            (None, Some(report)) => self.publish_target(&key, &report.verdict.clone(), Some(report)),
+            (None, Some(report)) => self.publish_target(report),
             // Somebody else wrote it, and only its owner knows what is true.
             (None, None) if spoilt => self.ask_owner(&key),
             (None, None) => {}
@@ -192,7 +192,7 @@ impl Fleet {
             return;
         }
         target.report = Some(report.clone());
-        self.publish_target(&key, &report.verdict.clone(), Some(report));
+        self.publish_target(report);
     }
 
     pub(super) fn on_tick(&mut self) {
@@ -238,10 +238,22 @@ impl Fleet {
 
     /// Says `reach` of the target, whatever was reported.
     fn overrule(&mut self, key: &TargetKey, reach: &Reach) {
-        if let Some(target) = self.targets.get_mut(key) {
-            target.report = None;
-        }
-        self.publish_target(key, &self.verdict_for_all(key, reach), None);
+        let verdict = Arc::new(self.verdict_for_all(key, reach));
+        let Some(target) = self.targets.get_mut(key) else { return };
+        target.report = None;
+        let former = target.status.as_ref();
+        let report = TargetReport {
+            target: key.clone(),
+            verdict,
+            mode: None,
+            generation: target.object.metadata.generation.unwrap_or(0),
+            secret_version: former.and_then(|status| status.secret_resource_version.clone()),
+            server: former.and_then(|status| status.server.clone()),
+            reported_by: ReplicaName::new(former.and_then(|status| status.reported_by.clone()).unwrap_or_default()),
+            epoch: Epoch(former.and_then(|status| status.report_epoch).unwrap_or(0)),
+            next: Duration::ZERO,
+        };
+        self.publish_target(report);
     }
 
     /// The same for every tool on the target, for what concerns the target as a whole.
@@ -265,25 +277,13 @@ impl Fleet {
     }
 
     /// Queues the target's status if it means something new.
-    fn publish_target(&mut self, key: &TargetKey, verdict: &TargetVerdict, report: Option<TargetReport>) {
-        let writer = self.writer();
+    fn publish_target(&mut self, report: TargetReport) {
+        let (key, writer) = (&report.target, self.writer());
         let managed_by = self.targets.get(key).and_then(|target| target.status.as_ref()?.managed_by.as_deref());
         if self.is_left_alone(managed_by) {
             return;
         }
         let Some(target) = self.targets.get_mut(key) else { return };
-        let report = report.unwrap_or_else(|| TargetReport {
-            target: key.clone(),
-            verdict: verdict.clone(),
-            generation: target.object.metadata.generation.unwrap_or(0),
-            secret_version: target.status.as_ref().and_then(|status| status.secret_resource_version.clone()),
-            server: target.status.as_ref().and_then(|status| status.server.clone()),
-            reported_by: ReplicaName::new(
-                target.status.as_ref().and_then(|s| s.reported_by.clone()).unwrap_or_default(),
-            ),
-            epoch: Epoch(target.status.as_ref().and_then(|status| status.report_epoch).unwrap_or(0)),
-            next: Duration::ZERO,
-        });
         let integrations = &self.integrations;
         let type_of =
             |key: &IntegrationKey| integrations.get(key).map(|tool| tool.desired.type_name.clone()).unwrap_or_default();
@@ -293,7 +293,7 @@ impl Fleet {
             return;
         }
         let former = target.status.replace(status.clone());
-        match target_write(&target.object, former.as_ref(), &status, verdict) {
+        match target_write(&target.object, former.as_ref(), &status, &report.verdict) {
             Ok((id, write)) => self.context.statuses.post(id, write),
             Err(error) => tracing::error!(%error, target = %key, "a status can't be made into JSON"),
         }

@@ -2,6 +2,7 @@
 
 mod assignment;
 mod budget;
+mod overdue;
 mod reporter;
 mod round;
 mod target_task;
@@ -30,6 +31,7 @@ use crate::targets::kubeconfig::Policy;
 
 pub use assignment::Assignment;
 pub use budget::Budget;
+pub use overdue::Overdue;
 pub use reporter::{ReporterContext, report};
 
 /// What the reporter has not taken up yet: the newest of each target.
@@ -38,8 +40,8 @@ pub type Reports = Mailbox<TargetKey, Saying>;
 /// What is to be said of a target.
 #[derive(Debug)]
 pub enum Saying {
-    /// A round was concluded: its report, and what that means.
-    Concluded(Box<(TargetReport, Digest)>),
+    /// Something was concluded that is news: what it means, and when it should have been looked at again.
+    Concluded { report: TargetReport, digest: Digest, overdue: Arc<Overdue> },
     /// It isn't this replica's any more.
     Gone,
 }
@@ -71,6 +73,17 @@ pub struct WorkerSettings {
     /// For Integrations that give none.
     pub interval: Duration,
     pub failure_threshold: u32,
+    pub check_by: CheckBy,
+}
+
+/// How targets are looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CheckBy {
+    /// By watches, and by polling where a target has none to offer.
+    #[default]
+    Auto,
+    /// Everything is asked once an interval.
+    Poll,
 }
 
 pub const NEED_SHARD: &str = "its part of the shard map";

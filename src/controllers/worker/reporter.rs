@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
-use super::{Reports, Saying, Shard};
+use super::{Overdue, Reports, Saying, Shard};
 use crate::domain::digest::Digest;
 use crate::domain::keys::TargetKey;
 use crate::domain::replica::Incarnation;
@@ -32,9 +32,6 @@ const DIGESTS: usize = 2_000;
 /// Pause after a link that could not be made or that ended; it doubles up to the longest.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-
-/// A round is overdue when it has not ended so long after it was due, in parts of the time between rounds.
-const GRACE: u32 = 2;
 
 pub struct ReporterContext {
     pub me: Incarnation,
@@ -88,7 +85,7 @@ struct Newest {
     digest: Digest,
     /// What the coordinator was told on this link.
     told: Option<Digest>,
-    concluded: Instant,
+    overdue: Arc<Overdue>,
 }
 
 /// Whom to talk to.
@@ -181,14 +178,13 @@ impl Reporter {
         let is_ours = self.context.shard.borrow().slots.contains(Slot::of(&key));
         match saying {
             // A task may speak once more after it was told to end.
-            Saying::Concluded(said) if is_ours => {
-                let (report, digest) = *said;
+            Saying::Concluded { report, digest, overdue } if is_ours => {
                 let told = self.newest.remove(&key).and_then(|former| former.told);
                 if told != Some(digest) {
                     self.news.insert(digest.target);
                 }
                 self.names.insert(digest.target, key.clone());
-                self.newest.insert(key, Newest { report, digest, told, concluded: Instant::now() });
+                self.newest.insert(key, Newest { report, digest, told, overdue });
             }
             _ => {
                 if let Some(former) = self.newest.remove(&key) {
@@ -237,10 +233,7 @@ impl Reporter {
     }
 
     async fn beat(&mut self, link: &Link) -> Result<(), Hung> {
-        let late = self.newest.values().filter(|newest| {
-            let due = newest.report.next.max(self.context.round) * GRACE;
-            newest.concluded.elapsed() > due
-        });
+        let late = self.newest.values().filter(|newest| newest.overdue.is_past());
         let late = late.map(|newest| newest.digest.target).collect();
         let targets = u32::try_from(self.newest.len()).unwrap_or(u32::MAX);
         let epoch = self.context.shard.borrow().epoch;

@@ -1,31 +1,54 @@
-//! One round of one target: fetch the credential, ask the cluster, judge.
+//! One round of one target: fetch the credential, ask the cluster what isn't known, judge.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::domain::check_mode::CheckMode;
 use crate::domain::evaluate::evaluate;
 use crate::domain::keys::IntegrationKey;
-use crate::domain::queries::{first_step, second_step};
+use crate::domain::queries::first_step;
 use crate::domain::reason::{Failure, Reason};
 use crate::domain::snapshot::Snapshot;
 use crate::domain::verdict::{Outcome, ToolVerdict};
 use crate::hub::{SecretError, read_kubeconfig};
-use crate::targets::Cluster;
 use crate::targets::kubeconfig::vet;
+use crate::targets::{Cluster, Reflector};
 
-use super::{Assignment, WorkerContext};
+use super::{Assignment, CheckBy, WorkerContext};
 
 /// A Secret is read again at the latest after this, so that its deletion is noticed; up to a fifth earlier, so that
 /// thousands that were read together aren't read together again.
 const REREAD: Duration = Duration::from_secs(600);
 
-/// How a target is reached now, and by which Secret.
+/// How a target is reached now, by which Secret, and what is known of it.
 pub(super) struct Access {
     pub(super) cluster: Arc<Cluster>,
+    pub(super) reflector: Reflector,
     pub(super) secret_version: String,
     reread_at: Instant,
     /// What of the spec it was made from.
     secret: (String, Option<String>),
+}
+
+impl Access {
+    pub(super) fn verdicts(&self, assignment: &Assignment) -> Vec<(IntegrationKey, ToolVerdict)> {
+        verdicts(assignment, &self.reflector.snapshot())
+    }
+
+    pub(super) fn mode(&self) -> CheckMode {
+        self.reflector.mode(&self.cluster.connection().host_display())
+    }
+
+    /// Nothing is to be done in a round but to see whether the target still answers.
+    pub(super) fn is_following(&self, assignment: &Assignment) -> bool {
+        is_fresh(self)
+            && is_of_this_secret(self, assignment)
+            && self.reflector.is_following(&first_step(assignment.components()))
+    }
+
+    async fn read(&mut self, assignment: &Assignment, failing: bool) -> Result<(), Failure> {
+        self.reflector.refresh(&self.cluster, &first_step(assignment.components()), failing).await
+    }
 }
 
 /// What a round brought.
@@ -35,7 +58,11 @@ pub(super) struct RoundResult {
 }
 
 /// Why there is no outcome: the hub could not be asked, which says nothing of the target.
-pub(super) struct HubUnavailable(pub(super) String);
+pub(super) struct HubUnavailable {
+    pub(super) error: String,
+    /// What was known before.
+    pub(super) access: Option<Access>,
+}
 
 /// Runs one round. `failing`: the last one failed.
 pub(super) async fn run(
@@ -44,43 +71,41 @@ pub(super) async fn run(
     access: Option<Access>,
     failing: bool,
 ) -> Result<RoundResult, HubUnavailable> {
-    let kept = access.filter(|access| is_of_this_secret(access, assignment));
-    let was_kept = kept.as_ref().is_some_and(is_fresh);
-    let access = match kept {
+    let known = access.filter(|access| is_of_this_secret(access, assignment));
+    let was_kept = known.as_ref().is_some_and(is_fresh);
+    let mut access = match known {
         Some(access) if was_kept => access,
-        kept => match (open(context, assignment).await, kept) {
-            (Ok(Ok(access)), _) => access,
-            (Ok(Err(failure)), _) => return Ok(RoundResult { outcome: Outcome::Failed(failure), access: None }),
+        known => match open(context, assignment, known).await {
+            Ok(Ok(access)) => access,
+            Ok(Err(failure)) => return Ok(RoundResult { outcome: Outcome::Failed(failure), access: None }),
             // The Secret is due to be read again, and the hub is away: that is no reason to leave the target alone.
-            (Err(HubUnavailable(error)), Some(aged)) => {
+            Err(HubUnavailable { error, access: Some(aged) }) => {
                 tracing::debug!(target = %assignment.target.key, error, "the Secret can't be read again yet");
                 aged
             }
-            (Err(unavailable), None) => return Err(unavailable),
+            Err(unavailable) => return Err(unavailable),
         },
     };
-    match read(&access.cluster, assignment, failing).await {
-        Ok(tools) => Ok(RoundResult { outcome: Outcome::Read(tools), access: Some(access) }),
-        Err(failure) if failure.reason == Reason::Unauthorized && was_kept => {
-            // The credential may have been rotated: look at once, and ask again if it was.
-            match open(context, assignment).await? {
-                Ok(renewed) if renewed.secret_version != access.secret_version => {
-                    let outcome = match read(&renewed.cluster, assignment, failing).await {
-                        Ok(tools) => Outcome::Read(tools),
-                        Err(failure) => Outcome::Failed(failure),
-                    };
-                    Ok(RoundResult { outcome, access: Some(renewed) })
-                }
-                Ok(_) => Ok(RoundResult { outcome: Outcome::Failed(failure), access: None }),
-                Err(failure) => Ok(RoundResult { outcome: Outcome::Failed(failure), access: None }),
-            }
+    let mut read = access.read(assignment, failing).await;
+    if was_kept && read.as_ref().is_err_and(|failure| failure.reason == Reason::Unauthorized) {
+        // The credential may have been rotated: look at once, and ask again if it was.
+        let former = access.secret_version.clone();
+        access = match open(context, assignment, Some(access)).await? {
+            Ok(access) => access,
+            Err(failure) => return Ok(RoundResult { outcome: Outcome::Failed(failure), access: None }),
+        };
+        if access.secret_version != former {
+            read = access.read(assignment, failing).await;
         }
-        // Read again before the next round: permanent faults are mended by a new Secret.
-        Err(failure) if !failure.reason.is_transient() => {
-            Ok(RoundResult { outcome: Outcome::Failed(failure), access: None })
-        }
-        Err(failure) => Ok(RoundResult { outcome: Outcome::Failed(failure), access: Some(access) }),
     }
+    Ok(match read {
+        Ok(()) => RoundResult { outcome: Outcome::Read(access.verdicts(assignment)), access: Some(access) },
+        // Read the Secret again before the next round: permanent faults are mended by a new one.
+        Err(failure) if !failure.reason.is_transient() => {
+            RoundResult { outcome: Outcome::Failed(failure), access: None }
+        }
+        Err(failure) => RoundResult { outcome: Outcome::Failed(failure), access: Some(access) },
+    })
 }
 
 fn is_fresh(access: &Access) -> bool {
@@ -92,8 +117,13 @@ fn is_of_this_secret(access: &Access, assignment: &Assignment) -> bool {
     access.secret == (target.secret_name.clone(), target.secret_key.clone())
 }
 
-/// Secret → vetted connection → the one cluster of this target.
-async fn open(context: &WorkerContext, assignment: &Assignment) -> Result<Result<Access, Failure>, HubUnavailable> {
+/// Secret → vetted connection → the one cluster of this target. What was known of it by `former` stays known if it is
+/// the same cluster.
+async fn open(
+    context: &WorkerContext,
+    assignment: &Assignment,
+    former: Option<Access>,
+) -> Result<Result<Access, Failure>, HubUnavailable> {
     let target = &assignment.target;
     let secret = match read_kubeconfig(&context.hub, target).await {
         Ok(secret) => secret,
@@ -101,35 +131,35 @@ async fn open(context: &WorkerContext, assignment: &Assignment) -> Result<Result
             context.clusters.forget(&target.key);
             return Ok(Err(failure));
         }
-        Err(SecretError::Hub(error)) => return Err(HubUnavailable(error)),
+        Err(SecretError::Hub(error)) => return Err(HubUnavailable { error, access: former }),
     };
-    let opened = vet(&secret.bytes, &context.policy).map(|connection| Access {
+    let connection = match vet(&secret.bytes, &context.policy) {
+        Ok(connection) => connection,
+        Err(failure) => {
+            context.clusters.forget(&target.key);
+            return Ok(Err(failure));
+        }
+    };
+    let known = former.filter(|former| former.cluster.connection().is_same_server(&connection));
+    let reflector = known.map(|known| known.reflector).unwrap_or_else(|| match context.settings.check_by {
+        CheckBy::Auto => Reflector::default(),
+        CheckBy::Poll => Reflector::polling(),
+    });
+    Ok(Ok(Access {
         cluster: context.clusters.ensure(&target.key, connection),
+        reflector,
         secret_version: secret.resource_version,
         reread_at: Instant::now() + REREAD.mul_f64(1.0 - 0.2 * rand::random::<f64>()),
         secret: (target.secret_name.clone(), target.secret_key.clone()),
-    });
-    if opened.is_err() {
-        context.clusters.forget(&target.key);
-    }
-    Ok(opened)
+    }))
 }
 
-async fn read(
-    cluster: &Cluster,
-    assignment: &Assignment,
-    failing: bool,
-) -> Result<Vec<(IntegrationKey, ToolVerdict)>, Failure> {
-    let mut snapshot: Snapshot = cluster.read(&first_step(assignment.components()), failing).await?;
-    let more = second_step(&snapshot);
-    if !more.is_empty() {
-        snapshot.extend(cluster.read(&more, failing).await?);
-    }
+fn verdicts(assignment: &Assignment, snapshot: &Snapshot) -> Vec<(IntegrationKey, ToolVerdict)> {
     let verdicts = assignment.integrations.iter().filter_map(|integration| {
         let components = integration.components.as_ref().ok()?;
-        Some((integration.key.clone(), evaluate(components, &snapshot, integration.when_absent)))
+        Some((integration.key.clone(), evaluate(components, snapshot, integration.when_absent)))
     });
-    Ok(verdicts.collect())
+    verdicts.collect()
 }
 
 #[cfg(test)]

@@ -53,6 +53,7 @@ fn context(hub: Client) -> WorkerContext {
             replica: ReplicaName::new("ksit-0"),
             interval: Duration::from_secs(30),
             failure_threshold: 3,
+            check_by: CheckBy::Auto,
         },
     }
 }

@@ -1,23 +1,30 @@
-//! The task of one target: a round on every change and every interval, and a report after each.
+//! The task of one target: a round on every change of what is asked and every interval; in between, what watches say.
+//!
+//! ```text
+//! interval, assignment ─> round ──────┐
+//! watch: something changed ─> judge ──┼─> History ─> a report, if it says something new
+//! watch: a stream has ended ─> round ─┘
+//! ```
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::FutureExt;
 use jiff::Timestamp;
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep_until};
 
 use super::round::{self, Access, HubUnavailable, RoundResult};
-use super::{Assignment, Saying, WorkerContext};
+use super::{Assignment, Overdue, Saying, WorkerContext};
 use crate::api::convert;
-use crate::domain::backoff::{MAX_BACKOFF, next_round};
+use crate::domain::backoff::{MAX_BACKOFF, next_round, next_try};
 use crate::domain::reason::{Failure, Reason};
 use crate::domain::replica::Epoch;
 use crate::domain::report::TargetReport;
 use crate::domain::verdict::{History, Outcome, Phase, Reach, TargetVerdict, ToolVerdict};
 use crate::observability::ReconcileResult;
+use crate::targets::Change;
 
 const CONTROLLER: &str = "integrationtarget";
 
@@ -27,13 +34,26 @@ const QUARANTINE_AFTER: u32 = 3;
 /// Runs until it is aborted, or until the worker drops its side of `assignments`. `history` is what the status says of
 /// earlier rounds, by whomever.
 pub(super) async fn run(context: Arc<WorkerContext>, mut assignments: watch::Receiver<Assignment>, history: History) {
-    let mut task = Task { context, history, access: None, panics: 0 };
+    let now = Instant::now();
+    let overdue = Arc::new(Overdue::default());
+    let mut task = Task { context, history, access: None, panics: 0, said: None, overdue, due: now, tries: None };
     loop {
         let assignment = assignments.borrow_and_update().clone();
-        let wait = task.step(&assignment).await;
-        tokio::select! {
-            changed = assignments.changed() => if changed.is_err() { return },
-            () = sleep(wait) => {}
+        // Large, and gone most of the time.
+        Box::pin(task.step(&assignment)).await;
+        loop {
+            let next = task.next_step();
+            tokio::select! {
+                changed = assignments.changed() => match changed {
+                    Ok(()) => {
+                        task.due = Instant::now();
+                        break;
+                    }
+                    Err(_) => return,
+                },
+                change = task.watched() => if task.on_change(&assignment, change) { break },
+                () = sleep_until(next) => break,
+            }
         }
     }
 }
@@ -43,45 +63,121 @@ struct Task {
     history: History,
     access: Option<Access>,
     panics: u32,
+    /// The last report.
+    said: Option<TargetReport>,
+    overdue: Arc<Overdue>,
+    /// When the next round is due that counts.
+    due: Instant,
+    /// Since a watch ended: how often it was tried again, and when it is next.
+    tries: Option<(u32, Instant)>,
 }
 
 impl Task {
-    /// One round and its report; how long to wait for the next.
-    async fn step(&mut self, assignment: &Assignment) -> Duration {
+    fn next_step(&self) -> Instant {
+        self.tries.map_or(self.due, |(_, at)| at.min(self.due))
+    }
+
+    /// What the watches of the target say next; a panic on the way is `None`.
+    async fn watched(&mut self) -> Option<Change> {
+        match &mut self.access {
+            Some(Access { reflector, cluster, .. }) => {
+                AssertUnwindSafe(reflector.changed(cluster.limits())).catch_unwind().await.ok()
+            }
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Whether a round is to be run now.
+    fn on_change(&mut self, assignment: &Assignment, change: Option<Change>) -> bool {
+        let Some(change) = change else {
+            let outcome = Outcome::Failed(self.on_panic(assignment));
+            self.conclude(assignment, outcome, true);
+            return false;
+        };
+        if let Some(access) = self.access.as_ref().filter(|access| access.reflector.is_complete())
+            && self.history.failures == 0
+        {
+            let outcome = Outcome::Read(access.verdicts(assignment));
+            self.conclude(assignment, outcome, false);
+        }
+        match change {
+            Change::Objects => false,
+            Change::Ended => {
+                let (tries, at) = self.tries.unwrap_or((0, Instant::now()));
+                self.tries = Some((tries, at));
+                at <= Instant::now()
+            }
+        }
+    }
+
+    /// One round and its report.
+    async fn step(&mut self, assignment: &Assignment) {
         let now = Timestamp::now();
         if assignment.target.is_paused(now) {
             self.access = None;
             self.context.clusters.forget(&assignment.target.key);
-            let wait = until(assignment.target.paused_until, now);
-            self.report(assignment, paused(assignment), wait);
-            return wait;
+            self.tries = None;
+            self.wait(until(assignment.target.paused_until, now));
+            return self.report(assignment, Arc::new(paused(assignment)));
         }
         let started = Instant::now();
+        let counts = started >= self.due;
         let failing = self.history.failures > 0;
         let context = self.context.clone();
-        let Some(permit) = context.budget.enter(failing).await else { return MAX_BACKOFF };
+        let idle = !failing && self.access.as_ref().is_some_and(|access| access.is_following(assignment));
+        let permit = match idle {
+            true => None,
+            false => context.budget.enter(failing).await,
+        };
         let result = self.guarded_round(assignment, failing).await;
         drop(permit);
-        let threshold = context.settings.failure_threshold;
-        let concluded = match result {
-            Ok(RoundResult { outcome, access }) => {
-                self.count(&outcome, started.elapsed());
-                self.access = access;
-                Some(self.history.conclude(&assignment.keys(), outcome, threshold))
-            }
-            Err(HubUnavailable(error)) => {
+        let (outcome, access) = match result {
+            Ok(RoundResult { outcome, access }) => (Some(outcome), access),
+            Err(HubUnavailable { error, access }) => {
                 let target = &assignment.target.key;
                 tracing::warn!(%target, error, "the hub can't be asked for the kubeconfig; trying again");
                 context.metrics.reconciled(CONTROLLER, ReconcileResult::Error, started.elapsed());
-                None
+                (None, access)
             }
         };
+        self.access = access;
+        if let Some(outcome) = &outcome {
+            self.count(outcome, started.elapsed());
+        }
+        match outcome {
+            // Whoever has been cut off is tried again soon; only what fails at its time is a failed round.
+            Some(Outcome::Failed(failure)) if !counts && failure.reason.is_transient() => {
+                let tries = self.tries.map_or(0, |(tries, _)| tries + 1);
+                self.tries = Some((tries, Instant::now() + next_try(tries, rand::random())));
+            }
+            Some(outcome) => {
+                self.tries = None;
+                self.conclude(assignment, outcome, true);
+            }
+            None => self.schedule(assignment),
+        }
+    }
+
+    /// What is said after one more outcome, which is that of a round or of something that came in between.
+    fn conclude(&mut self, assignment: &Assignment, outcome: Outcome, of_round: bool) {
+        let verdict = self.history.conclude(&assignment.keys(), outcome, self.context.settings.failure_threshold);
+        if of_round {
+            self.schedule(assignment);
+        }
+        self.report(assignment, verdict);
+    }
+
+    /// Sets when the next round is due.
+    fn schedule(&mut self, assignment: &Assignment) {
+        let threshold = self.context.settings.failure_threshold;
         let failures = self.history.failures.max(if self.panics > 0 { threshold + self.panics } else { 0 });
         let wait = next_round(assignment.interval, failures, threshold, rand::random());
-        if let Some(verdict) = concluded {
-            self.report(assignment, verdict, wait);
-        }
-        wait
+        self.wait(wait);
+    }
+
+    fn wait(&mut self, time: Duration) {
+        self.due = Instant::now() + time;
+        self.overdue.set(time.max(self.context.settings.interval));
     }
 
     /// A round whose panic ends here: one bad target must not take the others along.
@@ -97,17 +193,16 @@ impl Task {
                 self.panics = 0;
                 result
             }
-            Err(_) => {
-                self.panics += 1;
-                context.metrics.round_panics.inc();
-                self.context.clusters.forget(&assignment.target.key);
-                tracing::error!(target = %assignment.target.key, panics = self.panics, "a round ended in a panic");
-                Ok(RoundResult { outcome: Outcome::Failed(self.panicked()), access: None })
-            }
+            Err(_) => Ok(RoundResult { outcome: Outcome::Failed(self.on_panic(assignment)), access: None }),
         }
     }
 
-    fn panicked(&self) -> Failure {
+    fn on_panic(&mut self, assignment: &Assignment) -> Failure {
+        self.panics += 1;
+        self.access = None;
+        self.context.metrics.round_panics.inc();
+        self.context.clusters.forget(&assignment.target.key);
+        tracing::error!(target = %assignment.target.key, panics = self.panics, "reading a cluster ended in a panic");
         match self.panics {
             ..QUARANTINE_AFTER => {
                 Failure::new(Reason::InvalidAnswer, "reading its answers crashed; this is a bug in ksit")
@@ -130,21 +225,29 @@ impl Task {
         }
     }
 
-    fn report(&self, assignment: &Assignment, verdict: TargetVerdict, next: Duration) {
-        let urgent = verdict.phase() == Phase::Failed;
-        let key = assignment.target.key.clone();
+    /// Says what was seen, if that is news.
+    fn report(&mut self, assignment: &Assignment, verdict: Arc<TargetVerdict>) {
+        let next = self.due.saturating_duration_since(Instant::now());
+        let access = self.access.as_ref();
         let report = TargetReport {
-            target: key.clone(),
+            target: assignment.target.key.clone(),
             verdict,
+            mode: access.map(Access::mode),
             generation: assignment.target.generation,
-            secret_version: self.access.as_ref().map(|access| access.secret_version.clone()),
-            server: self.access.as_ref().map(|access| access.cluster.connection().host_display()),
+            secret_version: access.map(|access| access.secret_version.clone()),
+            server: access.map(|access| access.cluster.connection().host_display()),
             reported_by: self.context.settings.replica.clone(),
             epoch: Epoch(0),
             next,
         };
+        if self.said.as_ref().is_some_and(|said| TargetReport { next, ..said.clone() } == report) {
+            return;
+        }
+        self.said = Some(report.clone());
+        let urgent = report.verdict.phase() == Phase::Failed;
         let digest = convert::digest(&report, |tool| assignment.type_of(tool));
-        self.context.reports.post(key, Saying::Concluded(Box::new((report, digest))), urgent);
+        let key = report.target.clone();
+        self.context.reports.post(key, Saying::Concluded { report, digest, overdue: self.overdue.clone() }, urgent);
     }
 }
 

@@ -52,7 +52,7 @@ async fn of_two_that_make_the_lease_together_one_leads() {
 #[tokio::test(start_paused = true)]
 async fn a_renewal_that_lands_after_another_acquired_changes_nothing() {
     let mut world = World::new(Some(vacated())).await;
-    let first = world.leader_within(SOON).await;
+    let first = world.first_leader().await;
     // Its next renewal wanders about for 20 s; after that nothing of it comes through for a while.
     world.hub.set_script(move |request| match (request.candidate == first, &request.method, request.number) {
         (true, &Method::PATCH, 1) => Fate::done_after(Duration::from_secs(20)),
@@ -104,7 +104,7 @@ async fn an_acquire_that_lands_late_takes_the_lead_from_whoever_has_it_by_then()
 #[tokio::test(start_paused = true)]
 async fn giving_back_what_another_has_by_now_changes_nothing() {
     let mut world = World::new(Some(vacated())).await;
-    let first = world.leader_within(SOON).await;
+    let first = world.first_leader().await;
     // It resigns; the write that gives the Lease back takes 20 s.
     world.hub.set_script(move |request| match (request.candidate == first, &request.method) {
         (true, &Method::PUT) => Fate::done_after(Duration::from_secs(20)),
@@ -122,7 +122,7 @@ async fn giving_back_what_another_has_by_now_changes_nothing() {
 #[tokio::test(start_paused = true)]
 async fn the_lease_is_not_given_back_before_the_writers_have_ended() {
     let mut world = World::new(Some(vacated())).await;
-    let first = world.leader_within(SOON).await;
+    let first = world.first_leader().await;
     world.seats[first].reigning.send_replace(true);
     world.seats[first].resigns.notify_one();
     world.pass(Duration::from_secs(1)).await;
@@ -137,7 +137,7 @@ async fn the_lease_is_not_given_back_before_the_writers_have_ended() {
 async fn without_answers_the_lead_ends_and_passes_on_whether_the_requests_were_done_or_not() {
     for is_done in [true, false] {
         let mut world = World::new(Some(vacated())).await;
-        let first = world.leader_within(SOON).await;
+        let first = world.first_leader().await;
         // Its renewals are done and it doesn't hear of it, or nothing of it comes through at all.
         world.hub.set_script(move |request| match (request.candidate == first, &request.method) {
             (true, &Method::PATCH) => Fate::never_answered(is_done),
@@ -158,7 +158,7 @@ async fn without_answers_the_lead_ends_and_passes_on_whether_the_requests_were_d
 #[tokio::test(start_paused = true)]
 async fn whoever_is_cut_off_leads_no_more_before_another_does() {
     let mut world = World::new(Some(vacated())).await;
-    let first = world.leader_within(SOON).await;
+    let first = world.first_leader().await;
     world.cut_off(first, true);
     world.pass(TTL + SOON).await;
     let second = world.leader_within(SOON).await;

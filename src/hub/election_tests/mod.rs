@@ -121,6 +121,16 @@ impl World {
         }
     }
 
+    /// The one that leads once the first election is over. Two that ask at the very same moment may both believe the
+    /// answer until the watch tells; that is another test's.
+    async fn first_leader(&mut self) -> usize {
+        self.leader_within(SOON).await;
+        self.pass(LAG * 3).await;
+        let leader = self.leader_within(SOON).await;
+        self.both = Duration::ZERO;
+        leader
+    }
+
     /// Exactly this one leads, for minutes on end.
     async fn assert_settled(&mut self, leader: usize) {
         self.both = Duration::ZERO;

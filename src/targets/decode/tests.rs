@@ -1,14 +1,28 @@
 use super::*;
+use std::collections::BTreeMap;
+
+use crate::domain::snapshot::Answer;
 use serde_json::json;
 
-fn page(kind: ListKind, items: serde_json::Value) -> Result<Gathered, BadPage> {
+fn read_page(kind: ListKind, body: &[u8]) -> Result<(Answer, PageEnd), BadPage> {
+    let mut objects = Objects::new(kind);
+    let end = add_page(body, &mut objects, &Pools::default())?;
+    Ok((objects.answer(), end))
+}
+
+fn page(kind: ListKind, items: serde_json::Value) -> Answer {
     let body = json!({"kind": "SomeList", "apiVersion": "v1", "metadata": {}, "items": items});
-    let mut gathered = Gathered::default();
-    add_page(kind, body.to_string().as_bytes(), &mut gathered).map(|_| gathered)
+    read_page(kind, body.to_string().as_bytes()).unwrap().0
 }
 
 fn workload(kind: ListKind, item: serde_json::Value) -> Workload {
-    page(kind, json!([item])).unwrap().workloads.remove(0)
+    let Answer::Workloads(found) = page(kind, json!([item])) else { panic!("no workloads") };
+    Workload::clone(&found[0])
+}
+
+fn ready(kind: ListKind, items: serde_json::Value) -> BTreeMap<String, u32> {
+    let Answer::Endpoints(ready) = page(kind, items) else { panic!("no endpoints") };
+    ready
 }
 
 #[test]
@@ -73,9 +87,10 @@ fn hostile_counts_are_clamped() {
     ] {
         let body =
             format!(r#"{{"kind":"L-List","items":[{{"metadata":{{"name":"a"}},"spec":{{"replicas":{given}}}}}]}}"#);
-        let mut gathered = Gathered::default();
-        add_page(ListKind::Deployment, body.as_bytes(), &mut gathered).unwrap();
-        assert_eq!(gathered.workloads[0].desired, read, "{given}");
+        let Ok((Answer::Workloads(found), _)) = read_page(ListKind::Deployment, body.as_bytes()) else {
+            panic!("{body}")
+        };
+        assert_eq!(found[0].desired, read, "{given}");
     }
 }
 
@@ -98,28 +113,26 @@ fn what_is_not_the_kubernetes_api_is_not_taken_for_an_empty_list() {
         r#"{"kind":"DeploymentList","items":[{"metadata":{"name":"a"},"spec":{"replicas":1e999}}]}"#,
         r#"{"kind":"DeploymentList","items":[]"#,
     ] {
-        let mut gathered = Gathered::default();
-        let read = add_page(ListKind::Deployment, body.as_bytes(), &mut gathered);
+        let read = read_page(ListKind::Deployment, body.as_bytes());
         assert_eq!(read, Err(BadPage::Invalid), "{}", &body[..body.len().min(100)]);
     }
-    let mut gathered = Gathered::default();
     let null = br#"{"kind":"DeploymentList","items":null,"metadata":null}"#;
-    assert_eq!(add_page(ListKind::Deployment, null, &mut gathered), Ok(None), "how Go writes an empty list");
+    let nothing = (Answer::Workloads(vec![]), PageEnd::default());
+    assert_eq!(read_page(ListKind::Deployment, null), Ok(nothing), "how Go writes an empty list");
 }
 
 #[test]
 fn a_flood_of_small_objects_is_not_decoded() {
     let body = format!(r#"{{"kind":"ServiceList","items":[{}{{}}]}}"#, r#"{"metadata":{"name":"a"}},"#.repeat(50_000));
-    let mut gathered = Gathered::default();
-    assert_eq!(add_page(ListKind::Service, body.as_bytes(), &mut gathered), Err(BadPage::TooLarge));
+    assert_eq!(read_page(ListKind::Service, body.as_bytes()), Err(BadPage::TooLarge));
 }
 
 #[test]
-fn the_continue_token_of_a_page_is_handed_on() {
-    let mut gathered = Gathered::default();
-    let body = br#"{"kind":"ServiceList","metadata":{"continue":"abc"},"items":[{"metadata":{"name":"a"},"spec":{"type":"ExternalName"}},{"metadata":{"name":"b"}}]}"#;
-    assert_eq!(add_page(ListKind::Service, body, &mut gathered), Ok(Some("abc".to_owned())));
-    let external: Vec<bool> = gathered.services.iter().map(|service| service.external).collect();
+fn the_end_of_a_page_is_handed_on() {
+    let body = br#"{"kind":"ServiceList","metadata":{"continue":"abc","resourceVersion":"7"},"items":[{"metadata":{"name":"a"},"spec":{"type":"ExternalName"}},{"metadata":{"name":"b"}}]}"#;
+    let Ok((Answer::Services(found), end)) = read_page(ListKind::Service, body) else { panic!("no Services") };
+    assert_eq!(end, PageEnd { continue_token: Some("abc".to_owned()), version: Some("7".to_owned()) });
+    let external: Vec<bool> = found.iter().map(|service| service.external).collect();
     assert_eq!(external, [true, false]);
 }
 
@@ -127,7 +140,7 @@ fn the_continue_token_of_a_page_is_handed_on() {
 fn ready_endpoints_count_once_over_slices_and_address_families() {
     let pod = |name: &str| json!({"kind": "Pod", "name": name});
     let slice = |name: &str, endpoints: serde_json::Value| json!({"metadata": {"name": name, "labels": {"kubernetes.io/service-name": "web"}}, "endpoints": endpoints});
-    let gathered = page(
+    let ready = ready(
         ListKind::EndpointSlice,
         json!([
             slice("v4", json!([
@@ -144,15 +157,13 @@ fn ready_endpoints_count_once_over_slices_and_address_families() {
             slice("none", json!(null)),
             {"metadata": {"name": "orphan"}, "endpoints": [{"addresses": ["10.0.0.9"]}]},
         ]),
-    )
-    .unwrap();
-    let counts: Vec<_> = gathered.ready.iter().map(|(service, ready)| (service.as_str(), ready.len())).collect();
-    assert_eq!(counts, [("web", 3)]);
+    );
+    assert_eq!(ready, BTreeMap::from([("web".to_owned(), 3)]));
 }
 
 #[test]
 fn endpoints_count_ready_addresses_only() {
-    let gathered = page(
+    let ready = ready(
         ListKind::Endpoints,
         json!([
             {"metadata": {"name": "web"}, "subsets": [
@@ -162,10 +173,8 @@ fn endpoints_count_ready_addresses_only() {
             ]},
             {"metadata": {"name": "empty"}, "subsets": null},
         ]),
-    )
-    .unwrap();
-    let counts: Vec<_> = gathered.ready.iter().map(|(service, ready)| (service.as_str(), ready.len())).collect();
-    assert_eq!(counts, [("empty", 0), ("web", 2)]);
+    );
+    assert_eq!(ready, BTreeMap::from([("empty".to_owned(), 0), ("web".to_owned(), 2)]));
 }
 
 #[test]
@@ -174,4 +183,36 @@ fn an_object_is_known_by_its_name() {
     assert!(!is_object_named(br#"{"kind":"PartialObjectMetadata","metadata":{"name":"x"}}"#, "a.b"));
     assert!(!is_object_named(b"{}", "a.b"));
     assert!(!is_object_named(b"a.b", "a.b"));
+}
+
+fn line(kind: ListKind, line: serde_json::Value) -> Result<(Event, Option<String>), BadPage> {
+    event(kind, line.to_string().as_bytes(), &Pools::default())
+}
+
+#[test]
+fn a_line_of_a_watch_is_an_event_and_a_version() {
+    let object = |name: &str| json!({"kind": "Service", "metadata": {"name": name, "resourceVersion": "12"}});
+    let read = line(ListKind::Service, json!({"type": "MODIFIED", "object": object("a")}));
+    let service = Service { name: "a".to_owned(), ..Service::default() };
+    assert_eq!(read, Ok((Event::Put(Object::Service(Arc::new(service))), Some("12".to_owned()))));
+    let read = line(ListKind::Service, json!({"type": "DELETED", "object": object("a")}));
+    assert_eq!(read, Ok((Event::Removed { name: "a".to_owned() }, Some("12".to_owned()))));
+    let bookmark = json!({"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "13"}}});
+    assert_eq!(line(ListKind::EndpointSlice, bookmark), Ok((Event::Bookmark, Some("13".to_owned()))));
+    let gone = json!({"type": "ERROR", "object": {"kind": "Status", "code": 410, "reason": "Expired"}});
+    assert_eq!(line(ListKind::DaemonSet, gone), Ok((Event::Error, None)));
+}
+
+#[test]
+fn what_is_no_event_is_not_taken_for_one() {
+    for bad in [
+        json!({"type": "ADDED"}),
+        json!({"type": "ADDED", "object": null}),
+        json!({"type": "ADDED", "object": {"metadata": {}}}),
+        json!({"type": "DELETED", "object": {"metadata": {}}}),
+        json!({"type": "GROWN", "object": {"metadata": {"name": "a"}}}),
+        json!([]),
+    ] {
+        assert_eq!(line(ListKind::Deployment, bad.clone()), Err(BadPage::Invalid), "{bad}");
+    }
 }

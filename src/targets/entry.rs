@@ -1,0 +1,163 @@
+//! What is known of one query of one target, and whether that is kept up to date by a watch.
+
+use std::task::{Context, Poll};
+
+use hyper::body::{Body, Incoming};
+use tokio::time::Instant;
+
+use super::decode::{self, BadPage, Event};
+use super::limits::Limits;
+use super::lines::Lines;
+use super::list::{Found, is_version};
+use super::objects::Objects;
+use crate::domain::snapshot::Answer;
+
+/// One query.
+#[derive(Default)]
+pub(super) struct Entry {
+    pub known: Known,
+    /// The last round in which it was asked.
+    pub asked_in: u64,
+}
+
+#[derive(Default)]
+pub(super) enum Known {
+    #[default]
+    Nothing,
+    /// Of a name; or a list that is not there, or may not be read.
+    Answer(Answer),
+    Objects(Followed),
+}
+
+/// A list, and the watch that keeps it.
+pub(super) struct Followed {
+    objects: Objects,
+    /// The resourceVersion from which a watch goes on. `None`: it has to be listed anew.
+    version: Option<String>,
+    pub watch: Watch,
+}
+
+pub(super) enum Watch {
+    /// To be opened.
+    Closed,
+    Open(Box<Stream>),
+    /// The target's RBAC doesn't grant it; to be tried again then.
+    Forbidden {
+        until: Instant,
+    },
+}
+
+/// An answer without end.
+pub(super) struct Stream {
+    body: Incoming,
+    lines: Lines,
+    opened: Instant,
+}
+
+/// What a watch brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum News {
+    /// Something is other than before.
+    Changed,
+    /// The stream has ended after this time.
+    Ended(std::time::Duration),
+}
+
+impl Entry {
+    pub(super) fn take(&mut self, found: Found) {
+        self.known = match found {
+            Found::Answer(answer) => Known::Answer(answer),
+            Found::Objects(objects, version) => {
+                // Whether its watch is forbidden outlives a list.
+                let watch = match std::mem::take(&mut self.known) {
+                    Known::Objects(Followed { watch: Watch::Forbidden { until }, .. }) => Watch::Forbidden { until },
+                    _ => Watch::Closed,
+                };
+                Known::Objects(Followed { objects, version, watch })
+            }
+        };
+    }
+
+    pub(super) fn answer(&self) -> Option<Answer> {
+        match &self.known {
+            Known::Nothing => None,
+            Known::Answer(answer) => Some(answer.clone()),
+            Known::Objects(followed) => Some(followed.objects.answer()),
+        }
+    }
+}
+
+impl Followed {
+    pub(super) fn version(&self) -> Option<&str> {
+        self.version.as_deref()
+    }
+
+    /// The next watch has to begin with a list.
+    pub(super) fn forget_version(&mut self) {
+        self.version = None;
+    }
+
+    pub(super) fn open(&mut self, body: Incoming) {
+        self.watch = Watch::Open(Box::new(Stream { body, lines: Lines::default(), opened: Instant::now() }));
+    }
+
+    pub(super) fn close(&mut self) {
+        if let Watch::Open(_) = self.watch {
+            self.watch = Watch::Closed;
+        }
+    }
+
+    /// Takes in what has come. Pending if that changes nothing.
+    pub(super) fn poll(&mut self, context: &mut Context<'_>, limits: &Limits) -> Poll<News> {
+        let mut changed = false;
+        while let Watch::Open(stream) = &mut self.watch {
+            let frame = match std::pin::Pin::new(&mut stream.body).poll_frame(context) {
+                Poll::Pending => break,
+                Poll::Ready(frame) => frame,
+            };
+            let taken = match frame {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => {
+                        let (objects, version) = (&mut self.objects, &mut self.version);
+                        stream.lines.take(&data, limits, |line| {
+                            changed |= apply(objects, version, line, limits)?;
+                            Ok(())
+                        })
+                    }
+                    Err(_trailers) => Ok(()),
+                },
+                Some(Err(_)) | None => return self.ended(),
+            };
+            if taken.is_err() {
+                // What can't be followed is listed anew, which then says what is wrong.
+                self.version = None;
+                return self.ended();
+            }
+        }
+        if changed { Poll::Ready(News::Changed) } else { Poll::Pending }
+    }
+
+    fn ended(&mut self) -> Poll<News> {
+        let lived = match &self.watch {
+            Watch::Open(stream) => stream.opened.elapsed(),
+            _ => std::time::Duration::ZERO,
+        };
+        self.watch = Watch::Closed;
+        Poll::Ready(News::Ended(lived))
+    }
+}
+
+/// Whether the line changed anything. An ERROR event is an error: 410 Gone, most of all.
+fn apply(objects: &mut Objects, version: &mut Option<String>, line: &[u8], limits: &Limits) -> Result<bool, BadPage> {
+    let (event, newer) = decode::event(objects.kind(), line, limits.pools())?;
+    let changed = match event {
+        Event::Put(object) => objects.put(object)?,
+        Event::Removed { name } => objects.remove(&name),
+        Event::Bookmark => false,
+        Event::Error => return Err(BadPage::Invalid),
+    };
+    if let Some(newer) = newer.filter(|newer| is_version(newer)) {
+        *version = Some(newer);
+    }
+    Ok(changed)
+}

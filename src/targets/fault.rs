@@ -1,0 +1,102 @@
+//! What goes wrong with a request, and how a person is told: the host, what it did, and what to do.
+
+use std::time::Duration;
+
+use hyper::StatusCode;
+
+use super::tls;
+use crate::domain::reason::{Failure, Reason};
+
+/// A GET that failed.
+#[derive(Debug)]
+pub(super) struct Fault {
+    pub failure: Failure,
+    /// How long the target asks to be left alone.
+    pub retry_after: Option<Duration>,
+}
+
+impl From<Failure> for Fault {
+    fn from(failure: Failure) -> Self {
+        Self { failure, retry_after: None }
+    }
+}
+
+/// Answers that are no faults: what was asked for isn't there, or may not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    NotFound,
+    Forbidden,
+    /// 410: a continue token or a resourceVersion that is too old.
+    Gone,
+}
+
+/// What an answer other than 200 means. `retry_after`: what it asks for.
+pub(super) fn refusal(host: &str, status: StatusCode, retry_after: Option<Duration>) -> Result<Refused, Fault> {
+    let failure = match status {
+        StatusCode::NOT_FOUND => return Ok(Refused::NotFound),
+        StatusCode::FORBIDDEN => return Ok(Refused::Forbidden),
+        StatusCode::GONE => return Ok(Refused::Gone),
+        StatusCode::UNAUTHORIZED => Failure::new(
+            Reason::Unauthorized,
+            format!("{host} does not accept the credential (401); put a valid one into the kubeconfig"),
+        ),
+        StatusCode::TOO_MANY_REQUESTS => {
+            let wait = retry_after.map(|wait| format!(" and asks to wait {} s", wait.as_secs()));
+            let message = format!("{host} is throttling (429){}", wait.unwrap_or_default());
+            return Err(Fault { failure: Failure::new(Reason::Throttled, message), retry_after });
+        }
+        status if status.is_server_error() => Failure::new(
+            Reason::ServerError,
+            format!("{host} answered {}; look at the API server of the target", status.as_u16()),
+        ),
+        status if status.is_redirection() => Failure::new(
+            Reason::InvalidAnswer,
+            format!(
+                "{host} redirects ({}), which ksit does not follow; give the API server's own address",
+                status.as_u16()
+            ),
+        ),
+        status => Failure::new(
+            Reason::InvalidAnswer,
+            format!("{host} answered {}; check that it is a Kubernetes API server", status.as_u16()),
+        ),
+    };
+    Err(failure.into())
+}
+
+pub(super) fn timed_out(host: &str) -> Failure {
+    Failure::new(
+        Reason::TimedOut,
+        format!("{host} accepted the connection and did not answer in time; look at the API server of the target"),
+    )
+}
+
+pub(super) fn lost(host: &str) -> Failure {
+    Failure::new(Reason::ConnectionLost, format!("{host} ended the connection before its answer was complete"))
+}
+
+pub(super) fn too_large(host: &str, cap: usize) -> Failure {
+    Failure::new(
+        Reason::AnswerTooLarge,
+        format!("{host} sent an answer of more than {} KiB, which is the most that ksit reads", cap / 1024),
+    )
+}
+
+pub(super) fn transport_failure(host: &str, error: &hyper::Error) -> Failure {
+    let mut source = std::error::Error::source(error);
+    while let Some(inner) = source {
+        // With TLS 1.3 the target's verdict on a client certificate comes after the handshake.
+        let wrapped = inner.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        if let Some(error) = wrapped.and_then(|error| error.downcast_ref::<rustls::Error>()) {
+            return tls::tls_failure(host, error);
+        }
+        source = inner.source();
+    }
+    if error.is_parse() || error.is_parse_too_large() {
+        return Failure::new(
+            Reason::InvalidAnswer,
+            format!("{host} does not speak HTTP as it should; check that it is a Kubernetes API server"),
+        );
+    }
+    lost(host)
+}

@@ -1,0 +1,90 @@
+//! Lines out of the frames of an answer without end, each within a cap.
+
+use super::decode::BadPage;
+use super::limits::{Limits, Share};
+
+/// The most bytes of one line. An object has 1.5 MiB in etcd, and some more as JSON.
+const LONGEST: usize = 4 * 1024 * 1024;
+
+/// What has come of a line whose end hasn't. Takes no memory between lines.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    begun: Vec<u8>,
+    share: Share,
+}
+
+impl Lines {
+    /// Takes a frame, and hands on each line that it completes.
+    ///
+    /// # Errors
+    /// When a line is longer than ksit reads, or `each` says so.
+    pub(super) fn take(
+        &mut self,
+        frame: &[u8],
+        limits: &Limits,
+        mut each: impl FnMut(&[u8]) -> Result<(), BadPage>,
+    ) -> Result<(), BadPage> {
+        let mut rest = frame;
+        while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+            let line = &rest[..end];
+            rest = &rest[end + 1..];
+            if self.begun.is_empty() {
+                hand_on(line, &mut each)?;
+            } else {
+                self.keep(line, limits)?;
+                // Given back with the line: an idle stream keeps no buffer.
+                let Lines { begun, share: _ } = std::mem::take(self);
+                hand_on(&begun, &mut each)?;
+            }
+        }
+        self.keep(rest, limits)
+    }
+
+    fn keep(&mut self, part: &[u8], limits: &Limits) -> Result<(), BadPage> {
+        let length = self.begun.len() + part.len();
+        if length > LONGEST.min(limits.settings().body_bytes) || !self.share.try_grow(limits, length) {
+            return Err(BadPage::TooLarge);
+        }
+        self.begun.extend_from_slice(part);
+        Ok(())
+    }
+}
+
+fn hand_on(line: &[u8], each: &mut impl FnMut(&[u8]) -> Result<(), BadPage>) -> Result<(), BadPage> {
+    if line.trim_ascii().is_empty() { Ok(()) } else { each(line) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::targets::limits::Settings;
+
+    fn read(frames: &[&[u8]], limits: &Limits) -> Result<Vec<String>, BadPage> {
+        let (mut lines, mut read) = (Lines::default(), Vec::new());
+        for frame in frames {
+            lines.take(frame, limits, |line| {
+                read.push(String::from_utf8_lossy(line).into_owned());
+                Ok(())
+            })?;
+        }
+        Ok(read)
+    }
+
+    #[test]
+    fn lines_come_whole_however_they_are_cut() {
+        let text = b"one\ntwo\r\n\n\nthree\nnot yet";
+        let limits = Limits::default();
+        for size in 1..=text.len() {
+            let frames: Vec<&[u8]> = text.chunks(size).collect();
+            assert_eq!(read(&frames, &limits).unwrap(), ["one", "two\r", "three"], "cut every {size} bytes");
+        }
+    }
+
+    #[test]
+    fn a_line_without_end_is_given_up() {
+        let limits = Limits::new(Settings { body_bytes: 1000, ..Settings::default() });
+        let frame = [b'x'; 300];
+        assert_eq!(read(&[&frame, b"\n", &frame, &frame, &frame], &limits).map(|read| read.len()), Ok(1));
+        assert_eq!(read(&[&frame, &frame, &frame, &frame], &limits), Err(BadPage::TooLarge));
+    }
+}

@@ -1,0 +1,204 @@
+//! The objects of one list, kept while they are followed.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::decode::{BadPage, name_hash};
+use super::wire::MAX_ITEMS;
+use crate::domain::snapshot::{Answer, ListKind, Service, Workload};
+
+/// Labels and ready endpoints of one list, some 100 bytes each.
+const MAX_DETAILS: usize = 500_000;
+
+/// One object, as far as checks read it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Object {
+    Workload(Arc<Workload>),
+    Service(Arc<Service>),
+    Slice(Slice),
+}
+
+/// An EndpointSlice, or an Endpoints object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Slice {
+    /// Of its name, which is random.
+    pub name: u64,
+    pub service: Option<Arc<String>>,
+    /// What is ready, as hashes: a Pod once, whatever the number of ports and address families.
+    pub ready: Box<[u64]>,
+}
+
+/// All objects of one kind in one namespace, in the order of their names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Objects {
+    kind: ListKind,
+    kept: Kept,
+    /// Labels and ready endpoints: what takes memory beside the objects.
+    details: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Kept {
+    Workloads(Vec<Arc<Workload>>),
+    Services(Vec<Arc<Service>>),
+    Slices(Vec<Slice>),
+}
+
+impl Objects {
+    pub(super) fn new(kind: ListKind) -> Self {
+        let kept = match kind {
+            ListKind::Deployment | ListKind::StatefulSet | ListKind::DaemonSet => Kept::Workloads(Vec::new()),
+            ListKind::Service => Kept::Services(Vec::new()),
+            ListKind::EndpointSlice | ListKind::Endpoints => Kept::Slices(Vec::new()),
+        };
+        Self { kind, kept, details: 0 }
+    }
+
+    pub(super) fn kind(&self) -> ListKind {
+        self.kind
+    }
+
+    /// Takes in a new or changed object. False if it was known just like this.
+    ///
+    /// # Errors
+    /// When there are more than ksit keeps.
+    pub(super) fn put(&mut self, object: Object) -> Result<bool, BadPage> {
+        let more = details(&object);
+        let former = match (&mut self.kept, object) {
+            (Kept::Workloads(kept), Object::Workload(new)) => {
+                put(kept, new, |known, new| known.name.cmp(&new.name)).map(|known| known.map(Object::Workload))
+            }
+            (Kept::Services(kept), Object::Service(new)) => {
+                put(kept, new, |known, new| known.name.cmp(&new.name)).map(|known| known.map(Object::Service))
+            }
+            (Kept::Slices(kept), Object::Slice(new)) => {
+                put(kept, new, |known, new| known.name.cmp(&new.name)).map(|known| known.map(Object::Slice))
+            }
+            _ => return Err(BadPage::Invalid),
+        };
+        let Some(former) = former else { return Ok(false) };
+        self.details = self.details.saturating_add(more).saturating_sub(former.as_ref().map_or(0, details));
+        match self.len() > MAX_ITEMS || self.details > MAX_DETAILS {
+            true => Err(BadPage::TooLarge),
+            false => Ok(true),
+        }
+    }
+
+    /// False if there was none of that name.
+    pub(super) fn remove(&mut self, name: &str) -> bool {
+        let former = match &mut self.kept {
+            Kept::Workloads(kept) => take(kept, |known| known.name.as_str().cmp(name)).map(Object::Workload),
+            Kept::Services(kept) => take(kept, |known| known.name.as_str().cmp(name)).map(Object::Service),
+            Kept::Slices(kept) => take(kept, |known| known.name.cmp(&name_hash(name))).map(Object::Slice),
+        };
+        self.details = self.details.saturating_sub(former.as_ref().map_or(0, details));
+        former.is_some()
+    }
+
+    pub(super) fn answer(&self) -> Answer {
+        match &self.kept {
+            Kept::Workloads(kept) => Answer::Workloads(kept.clone()),
+            Kept::Services(kept) => Answer::Services(kept.clone()),
+            Kept::Slices(kept) => Answer::Endpoints(ready(kept)),
+        }
+    }
+
+    /// Gives back what is more than needed, once a list is complete.
+    pub(super) fn shrink(&mut self) {
+        match &mut self.kept {
+            Kept::Workloads(kept) => kept.shrink_to_fit(),
+            Kept::Services(kept) => kept.shrink_to_fit(),
+            Kept::Slices(kept) => kept.shrink_to_fit(),
+        }
+    }
+
+    fn len(&self) -> usize {
+        match &self.kept {
+            Kept::Workloads(kept) => kept.len(),
+            Kept::Services(kept) => kept.len(),
+            Kept::Slices(kept) => kept.len(),
+        }
+    }
+}
+
+/// `None` if it was known just like this, else what it takes the place of.
+fn put<T: PartialEq>(kept: &mut Vec<T>, new: T, order: impl Fn(&T, &T) -> Ordering) -> Option<Option<T>> {
+    match kept.binary_search_by(|known| order(known, &new)) {
+        Ok(index) if kept[index] == new => None,
+        Ok(index) => Some(Some(std::mem::replace(&mut kept[index], new))),
+        Err(index) => {
+            kept.insert(index, new);
+            Some(None)
+        }
+    }
+}
+
+fn take<T>(kept: &mut Vec<T>, order: impl Fn(&T) -> Ordering) -> Option<T> {
+    kept.binary_search_by(order).ok().map(|index| kept.remove(index))
+}
+
+fn details(object: &Object) -> usize {
+    match object {
+        Object::Workload(workload) => workload.labels.len(),
+        Object::Service(service) => service.labels.len(),
+        Object::Slice(slice) => slice.ready.len(),
+    }
+}
+
+fn ready(slices: &[Slice]) -> BTreeMap<String, u32> {
+    let mut ready: BTreeMap<&String, BTreeSet<u64>> = BTreeMap::new();
+    for slice in slices {
+        let Some(service) = &slice.service else { continue };
+        ready.entry(service).or_default().extend(&slice.ready);
+    }
+    let count = |keys: BTreeSet<u64>| u32::try_from(keys.len()).unwrap_or(u32::MAX);
+    ready.into_iter().map(|(service, keys)| (service.clone(), count(keys))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slice(name: &str, service: Option<&str>, ready: &[u64]) -> Object {
+        let service = service.map(|service| Arc::new(service.to_owned()));
+        Object::Slice(Slice { name: name_hash(name), service, ready: ready.into() })
+    }
+
+    #[test]
+    fn an_object_is_replaced_by_its_name_and_said_to_be_new_only_when_it_is() {
+        let workload = |ready| Workload { name: "a".to_owned(), ready, ..Workload::default() };
+        let mut objects = Objects::new(ListKind::Deployment);
+        let put = |objects: &mut Objects, ready| objects.put(Object::Workload(Arc::new(workload(ready)))).unwrap();
+        assert_eq!((put(&mut objects, 1), put(&mut objects, 1), put(&mut objects, 2)), (true, false, true));
+        assert_eq!(objects.answer(), Answer::Workloads(vec![Arc::new(workload(2))]));
+        assert_eq!((objects.remove("b"), objects.remove("a"), objects.remove("a")), (false, true, false));
+        assert_eq!(objects, Objects::new(ListKind::Deployment));
+    }
+
+    #[test]
+    fn a_service_is_ready_by_all_of_its_slices() {
+        let mut objects = Objects::new(ListKind::EndpointSlice);
+        for object in [slice("v4", Some("web"), &[1, 2]), slice("v6", Some("web"), &[2, 3]), slice("x", None, &[9])] {
+            objects.put(object).unwrap();
+        }
+        let count = |objects: &Objects| match objects.answer() {
+            Answer::Endpoints(ready) => ready.get("web").copied(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(count(&objects), Some(3));
+        objects.remove("v4");
+        assert_eq!(count(&objects), Some(2));
+        objects.put(slice("v6", None, &[2, 3])).unwrap();
+        assert_eq!(count(&objects), None, "it was taken from the Service");
+    }
+
+    #[test]
+    fn more_than_is_kept_is_refused() {
+        let mut objects = Objects::new(ListKind::EndpointSlice);
+        let many: Vec<u64> = (0..MAX_DETAILS as u64).collect();
+        assert_eq!(objects.put(slice("a", Some("web"), &many)), Ok(true));
+        assert_eq!(objects.put(slice("b", Some("web"), &[1])), Err(BadPage::TooLarge));
+        assert_eq!(objects.put(Object::Service(Arc::default())), Err(BadPage::Invalid), "of another kind");
+    }
+}

@@ -1,0 +1,435 @@
+//! A picture of one target, as far as it is asked for, and kept up to date.
+//!
+//! ```text
+//! refresh ── LIST what isn't known ──> entries ── WATCH from there ──> changed() when something changes
+//!    └────── while all is followed: one cheap request, whether the target still answers
+//! ```
+//!
+//! What can't be watched is listed again with every refresh: where the target speaks HTTP/1.1, where its RBAC grants no
+//! watch, and where something between cuts watches as soon as they are open.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::poll_fn;
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures::stream::{self, StreamExt};
+use tokio::time::Instant;
+
+use super::cluster::Cluster;
+use super::entry::{Entry, Followed, Known, News, Watch};
+use super::fault::{Fault, Refused};
+use super::http::{Channel, Protocol};
+use super::limits::Limits;
+use super::list::{self, Found};
+use crate::domain::check_mode::CheckMode;
+use crate::domain::queries::second_step;
+use crate::domain::reason::{Failure, Reason};
+use crate::domain::snapshot::{Answer, ListKind, Query, Snapshot};
+
+/// API servers end HTTP/2 connections now and then (`--goaway-chance`), and proxies HTTP/1.1 ones after each answer.
+const MAX_RECONNECTS: usize = 16;
+
+/// API servers allow 100 streams on a connection. What is beyond is polled.
+const MAX_WATCHES: usize = 64;
+
+/// Headers of a watch come at once; what holds them back has no watch to offer.
+const WATCH_PATIENCE: Duration = Duration::from_secs(5);
+
+/// A watch that ends sooner was cut. After so many in a row the target is polled.
+const SHORT_LIFE: Duration = Duration::from_secs(5);
+const MAX_SHORT_LIVES: u32 = 3;
+
+/// What can't be watched now is tried again after this.
+const TRY_AGAIN: Duration = Duration::from_secs(300);
+
+/// What is known of one target.
+#[derive(Default)]
+pub struct Reflector {
+    entries: BTreeMap<Query, Entry>,
+    /// The connection that the watches are streams of.
+    channel: Weak<Channel>,
+    rounds: u64,
+    short_lives: u32,
+    unwatchable: Option<Unwatchable>,
+}
+
+/// Why nothing of the target is watched.
+#[derive(Clone, Copy)]
+struct Unwatchable {
+    reason: Reason,
+    until: Option<Instant>,
+}
+
+/// What woke [`Reflector::changed`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// [`Reflector::snapshot`] is another one.
+    Objects,
+    /// A watch has ended: nothing more is heard of some objects until the next refresh.
+    Ended,
+}
+
+/// What is to be asked.
+struct Job {
+    query: Query,
+    /// List it; else its watch goes on from where it was.
+    list: bool,
+    watch_from: Option<String>,
+    watch: bool,
+}
+
+enum Done {
+    Found(Found, Option<WatchReply>),
+    Watch(WatchReply),
+}
+
+enum WatchReply {
+    Open(hyper::body::Incoming),
+    Forbidden,
+    /// The resourceVersion is too old.
+    Gone,
+    Broken,
+}
+
+impl Reflector {
+    /// One that watches nothing.
+    pub fn polling() -> Self {
+        let unwatchable = Some(Unwatchable { reason: Reason::PollChosen, until: None });
+        Self { unwatchable, ..Self::default() }
+    }
+
+    /// What is known; a query that has no answer yet is absent.
+    pub fn snapshot(&self) -> Snapshot {
+        self.entries.iter().filter_map(|(query, entry)| Some((query.clone(), entry.answer()?))).collect()
+    }
+
+    /// Whether everything that was asked for has an answer.
+    pub fn is_complete(&self) -> bool {
+        self.entries.values().all(|entry| !matches!(entry.known, Known::Nothing))
+    }
+
+    /// Whether everything is known that is asked for, and kept up to date.
+    pub fn is_following(&self, queries: &BTreeSet<Query>) -> bool {
+        self.unwatchable.is_none()
+            && queries.iter().all(|query| match self.entries.get(query).map(|entry| &entry.known) {
+                Some(Known::Objects(followed)) => matches!(followed.watch, Watch::Open(_)),
+                Some(Known::Answer(_)) => !matches!(query, Query::List { .. }),
+                Some(Known::Nothing) | None => false,
+            })
+    }
+
+    /// How the target is looked at. `host` is for the message.
+    pub fn mode(&self, host: &str) -> CheckMode {
+        if let Some(Unwatchable { reason, .. }) = self.unwatchable {
+            return CheckMode::Poll(Failure::new(reason, why_polled(reason, host)));
+        }
+        let forbidden = self.entries.iter().find_map(|(query, entry)| match (query, &entry.known) {
+            (Query::List { kind, namespace }, Known::Objects(followed)) => {
+                matches!(followed.watch, Watch::Forbidden { .. }).then_some((*kind, namespace))
+            }
+            _ => None,
+        });
+        match forbidden {
+            Some((kind, namespace)) => CheckMode::Poll(watch_forbidden(kind, namespace)),
+            None => CheckMode::Watch,
+        }
+    }
+
+    /// Looks at another connection of the same target from now on: what is known stays, and watches go on from there.
+    pub fn reconnect(&mut self) {
+        self.channel = Weak::new();
+        self.followed().for_each(Followed::close);
+    }
+
+    /// Asks what isn't known or isn't watched, and forgets what isn't asked for any more. While all of it is watched,
+    /// one cheap request tells whether the target still answers. 403 and 404 are answers to a query; everything else
+    /// that goes wrong ends the round.
+    ///
+    /// `failing` says that the last rounds failed: such a target waits in the smaller queue for its turn to connect.
+    /// From its turn on, the round ends within `round_timeout`.
+    ///
+    /// # Errors
+    /// The first fault, with the host and what to do.
+    pub async fn refresh(
+        &mut self,
+        cluster: &Cluster,
+        queries: &BTreeSet<Query>,
+        failing: bool,
+    ) -> Result<(), Failure> {
+        let _round = cluster.begin_round().await?;
+        self.rounds += 1;
+        let now = Instant::now();
+        if self.unwatchable.is_some_and(|unwatchable| unwatchable.until.is_some_and(|until| until <= now)) {
+            self.unwatchable = None;
+        }
+        self.want(queries);
+        let result = self.run(cluster, failing).await;
+        cluster.conclude(result.as_ref().err());
+        result.map_err(|fault| fault.failure)
+    }
+
+    /// Waits for a change; for ever while nothing is watched. May be dropped at any time.
+    pub async fn changed(&mut self, limits: &Limits) -> Change {
+        poll_fn(|context| self.poll_changed(context, limits)).await
+    }
+
+    fn poll_changed(&mut self, context: &mut Context<'_>, limits: &Limits) -> Poll<Change> {
+        let (mut changed, mut ended) = (false, None);
+        for followed in self.followed() {
+            match followed.poll(context, limits) {
+                Poll::Pending => {}
+                Poll::Ready(News::Changed) => changed = true,
+                Poll::Ready(News::Ended(lived)) => ended = ended.max(Some(lived)),
+            }
+        }
+        if let Some(lived) = ended {
+            self.count_life(lived);
+            return Poll::Ready(Change::Ended);
+        }
+        if changed { Poll::Ready(Change::Objects) } else { Poll::Pending }
+    }
+
+    fn count_life(&mut self, lived: Duration) {
+        self.short_lives = if lived < SHORT_LIFE { self.short_lives + 1 } else { 0 };
+        if self.short_lives >= MAX_SHORT_LIVES {
+            self.stop_watching(Reason::WatchBroken);
+        }
+    }
+
+    fn stop_watching(&mut self, reason: Reason) {
+        self.short_lives = 0;
+        self.unwatchable = Some(Unwatchable { reason, until: Some(Instant::now() + TRY_AGAIN) });
+        self.followed().for_each(Followed::close);
+    }
+
+    fn followed(&mut self) -> impl Iterator<Item = &mut Followed> {
+        self.entries.values_mut().filter_map(|entry| match &mut entry.known {
+            Known::Objects(followed) => Some(followed),
+            _ => None,
+        })
+    }
+
+    fn want(&mut self, queries: &BTreeSet<Query>) {
+        let raised = second_step(&self.snapshot());
+        self.entries.retain(|query, _| queries.contains(query) || raised.contains(query));
+        for query in queries.iter().chain(&raised) {
+            if !self.entries.contains_key(query) {
+                self.entries.insert(query.clone(), Entry::default());
+            }
+        }
+    }
+
+    async fn run(&mut self, cluster: &Cluster, failing: bool) -> Result<(), Fault> {
+        let mut deadline = Instant::now() + cluster.limits().settings().round_timeout;
+        for _ in 0..=MAX_RECONNECTS {
+            let (channel, was_reused) = cluster.channel(failing, &mut deadline).await?;
+            self.adopt(&channel);
+            let before = channel.answered();
+            match self.ask_due(&channel, cluster.limits(), deadline).await {
+                Ok(()) => return Ok(()),
+                Err(fault) if fault.failure.reason == Reason::ConnectionLost => {
+                    cluster.close();
+                    self.reconnect();
+                    // All that is asked is a GET. A new connection that brings nothing is not worth another one.
+                    if !was_reused && channel.answered() == before {
+                        return Err(fault);
+                    }
+                }
+                Err(fault) => return Err(fault),
+            }
+        }
+        let message = format!("{} ends its connections again and again", cluster.connection().host_display());
+        Err(Failure::new(Reason::ConnectionLost, message).into())
+    }
+
+    /// Watches are streams of one connection.
+    fn adopt(&mut self, channel: &Arc<Channel>) {
+        if !std::ptr::eq(self.channel.as_ptr(), Arc::as_ptr(channel)) {
+            self.reconnect();
+            self.channel = Arc::downgrade(channel);
+        }
+        let known = self.unwatchable.map(|unwatchable| unwatchable.reason);
+        match (channel.protocol(), known) {
+            (Protocol::Http1, None) => {
+                self.unwatchable = Some(Unwatchable { reason: Reason::NoHttp2, until: None });
+            }
+            (Protocol::Http2, Some(Reason::NoHttp2)) => self.unwatchable = None,
+            _ => {}
+        }
+    }
+
+    /// Asks until nothing is due. With nothing due at all, whether the target answers.
+    async fn ask_due(&mut self, channel: &Channel, limits: &Limits, deadline: Instant) -> Result<(), Fault> {
+        let mut asked = self.entries.values().any(|entry| entry.asked_in == self.rounds);
+        loop {
+            let jobs = self.due(!asked);
+            if jobs.is_empty() {
+                break;
+            }
+            asked = true;
+            self.work(channel, jobs, limits, deadline).await?;
+            for query in second_step(&self.snapshot()) {
+                self.entries.entry(query).or_default();
+            }
+        }
+        if asked { Ok(()) } else { list::probe(channel, limits, deadline).await }
+    }
+
+    /// What has to be asked now. `first`: nothing was asked in this round yet; then a name whose answer is oldest is
+    /// asked again, as the cheap request that tells whether the target answers.
+    fn due(&self, first: bool) -> Vec<Job> {
+        let (round, now) = (self.rounds, Instant::now());
+        let mut room = MAX_WATCHES;
+        let polled = self.unwatchable.is_some();
+        let mut jobs: Vec<Job> = Vec::new();
+        for (query, entry) in &self.entries {
+            let is_new = entry.asked_in != round;
+            let watch = !polled && room > 0 && matches!(query, Query::List { .. });
+            let job = |list, watch, watch_from| Job { query: query.clone(), list, watch, watch_from };
+            match &entry.known {
+                Known::Nothing => jobs.push(job(true, watch, None)),
+                Known::Answer(Answer::Present) if !polled => continue,
+                Known::Answer(_) => jobs.extend(is_new.then(|| job(true, watch, None))),
+                Known::Objects(followed) => match (&followed.watch, followed.version()) {
+                    (Watch::Open(_), _) => {}
+                    (Watch::Forbidden { until }, _) if *until > now => {
+                        jobs.extend(is_new.then(|| job(true, false, None)));
+                        continue;
+                    }
+                    (_, Some(version)) if watch => jobs.push(job(false, true, Some(version.to_owned()))),
+                    // Listed in this round, and its watch could not go on from there.
+                    (_, None) if watch => jobs.push(job(true, true, None)),
+                    _ => jobs.extend(is_new.then(|| job(true, false, None))),
+                },
+            }
+            room -= usize::from(watch);
+        }
+        if first && jobs.is_empty() {
+            let named = self.entries.iter().filter(|(query, _)| !matches!(query, Query::List { .. }));
+            let oldest = named.min_by_key(|(_, entry)| entry.asked_in);
+            jobs.extend(oldest.map(|(query, _)| Job {
+                query: query.clone(),
+                list: true,
+                watch: false,
+                watch_from: None,
+            }));
+        }
+        jobs
+    }
+
+    async fn work(
+        &mut self,
+        channel: &Channel,
+        jobs: Vec<Job>,
+        limits: &Limits,
+        deadline: Instant,
+    ) -> Result<(), Fault> {
+        let mut done = stream::iter(jobs)
+            .map(|job| async move {
+                let done = do_job(channel, &job, limits, deadline).await;
+                (job.query, done)
+            })
+            .buffer_unordered(limits.settings().requests.max(1));
+        let (mut lost, mut broken) = (None, false);
+        while let Some((query, done)) = done.next().await {
+            match done {
+                Ok(done) => broken |= self.take(query, done),
+                // The target may still finish what it has begun.
+                Err(fault) if fault.failure.reason == Reason::ConnectionLost => lost = Some(fault),
+                Err(fault) => return Err(fault),
+            }
+        }
+        if broken {
+            self.stop_watching(Reason::WatchBroken);
+        }
+        lost.map_or(Ok(()), Err)
+    }
+
+    /// True if a watch was asked for and there is none to be had.
+    fn take(&mut self, query: Query, done: Done) -> bool {
+        let entry = self.entries.entry(query).or_default();
+        entry.asked_in = self.rounds;
+        let reply = match done {
+            Done::Found(found, reply) => {
+                entry.take(found);
+                reply
+            }
+            Done::Watch(reply) => Some(reply),
+        };
+        let Known::Objects(followed) = &mut entry.known else { return false };
+        match reply {
+            None => {}
+            Some(WatchReply::Open(body)) => followed.open(body),
+            Some(WatchReply::Gone) => followed.forget_version(),
+            Some(WatchReply::Forbidden) => {
+                followed.watch = Watch::Forbidden { until: Instant::now() + TRY_AGAIN };
+            }
+            Some(WatchReply::Broken) => return true,
+        }
+        false
+    }
+}
+
+async fn do_job(channel: &Channel, job: &Job, limits: &Limits, deadline: Instant) -> Result<Done, Fault> {
+    if !job.list {
+        let version = job.watch_from.as_deref().unwrap_or_default();
+        return Ok(Done::Watch(open_watch(channel, &job.query, version, limits, deadline).await?));
+    }
+    let found = list::ask(channel, &job.query, limits, deadline).await?;
+    let reply = match &found {
+        Found::Objects(_, Some(version)) if job.watch => {
+            match open_watch(channel, &job.query, version, limits, deadline).await? {
+                // Too old a moment after the list: nobody could follow that.
+                WatchReply::Gone => Some(WatchReply::Broken),
+                reply => Some(reply),
+            }
+        }
+        // A list of no version is none of an API server that has watches.
+        Found::Objects(_, None) if job.watch => Some(WatchReply::Broken),
+        _ => None,
+    };
+    Ok(Done::Found(found, reply))
+}
+
+async fn open_watch(
+    channel: &Channel,
+    query: &Query,
+    version: &str,
+    limits: &Limits,
+    deadline: Instant,
+) -> Result<WatchReply, Fault> {
+    let Query::List { kind, namespace } = query else { return Ok(WatchReply::Broken) };
+    let patience = deadline.min(Instant::now() + WATCH_PATIENCE);
+    match list::watch(channel, *kind, namespace, version, limits, patience).await {
+        Ok(Ok(body)) => Ok(WatchReply::Open(body)),
+        Ok(Err(Refused::Forbidden)) => Ok(WatchReply::Forbidden),
+        Ok(Err(Refused::Gone)) => Ok(WatchReply::Gone),
+        Ok(Err(Refused::NotFound)) => Ok(WatchReply::Broken),
+        Err(fault) => match fault.failure.reason {
+            // It lists and doesn't watch.
+            Reason::TimedOut | Reason::InvalidAnswer if Instant::now() < deadline => Ok(WatchReply::Broken),
+            _ => Err(fault),
+        },
+    }
+}
+
+fn why_polled(reason: Reason, host: &str) -> String {
+    match reason {
+        Reason::NoHttp2 => format!("{host} speaks HTTP/1.1 only: it is asked once an interval; let HTTP/2 through"),
+        Reason::PollChosen => "ksit runs with --check-mode=poll: it is asked once an interval".to_owned(),
+        _ => format!(
+            "watches of {host} are cut or held back: it is asked once an interval; look at proxies between (buffering, idle time-outs)"
+        ),
+    }
+}
+
+fn watch_forbidden(kind: ListKind, namespace: &str) -> Failure {
+    let (group, _, plural) = kind.resource();
+    let message = format!(
+        "{plural} in namespace {namespace} may not be watched and are asked once an interval; add the verb watch to the \
+         Role there (apiGroups [\"{group}\"], resources [\"{plural}\"])"
+    );
+    Failure::new(Reason::WatchForbidden, message)
+}

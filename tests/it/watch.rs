@@ -1,0 +1,116 @@
+//! What a target says itself is known when it happens, not at the next round.
+
+use std::time::Duration;
+
+use ksit::api::IntegrationTarget;
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::Api;
+use loadtest::ControlPlane;
+use loadtest::workloads::Workloads;
+use serde_json::json;
+
+use crate::kit::{World, condition, grant, install_flux, target};
+
+/// Much longer than a test waits for anything.
+const RARELY: &str = "--interval=10m";
+
+fn is_watched(target: &IntegrationTarget) -> bool {
+    condition(target, "Watched").is_some_and(|watched| watched.status == "True" && watched.reason == "Watching")
+}
+
+async fn follow_flux(world: &World, namespace: &str, kubeconfig: &str) {
+    world.target("one", kubeconfig).await;
+    let spec = json!({ "type": "flux", "targetClusters": ["one"], "config": { "namespace": namespace } });
+    world.integration("flux", spec).await;
+}
+
+#[tokio::test]
+async fn what_breaks_between_two_rounds_is_seen_when_it_breaks() {
+    let mut world = World::new("watch-break").await;
+    let workloads = install_flux("watch-break").await;
+    follow_flux(&world, "watch-break", &target().await.kubeconfig()).await;
+    world.start_operator(&[RARELY]).await;
+    world.until_phase("flux", "Running").await;
+    world.until_target("one", is_watched).await;
+
+    workloads.scale("Deployment", "watch-break", "helm-controller", 0).await.unwrap();
+    world.until_phase("flux", "Failed").await;
+    workloads.scale("Deployment", "watch-break", "helm-controller", 1).await.unwrap();
+    world.until_phase("flux", "Running").await;
+
+    let deployments: Api<Deployment> = Api::namespaced(target().await.client().await.unwrap(), "watch-break");
+    deployments.delete("helm-controller", &Default::default()).await.unwrap();
+    let status = world.until_phase("flux", "Failed").await.status.unwrap();
+    assert!(status.message.unwrap().contains("helm-controller is absent"));
+}
+
+#[tokio::test]
+async fn a_tool_that_is_asked_for_later_is_followed_too() {
+    let mut world = World::new("watch-more").await;
+    let workloads = install_flux("watch-more").await;
+    world.target("one", &target().await.kubeconfig()).await;
+    world.start_operator(&[RARELY]).await;
+    world.until_target("one", is_watched).await;
+    let spec = json!({ "type": "flux", "targetClusters": ["one"], "config": { "namespace": "watch-more" } });
+    world.integration("flux", spec).await;
+    world.until_phase("flux", "Running").await;
+    workloads.scale("Deployment", "watch-more", "source-controller", 0).await.unwrap();
+    world.until_phase("flux", "Failed").await;
+}
+
+#[tokio::test]
+async fn where_watch_is_not_granted_the_target_is_polled_and_says_so() {
+    let mut world = World::new("watch-denied").await;
+    let workloads = install_flux("watch-denied").await;
+    let rules = json!([{ "apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get", "list"] }]);
+    grant("only-lists", "watch-denied", rules).await;
+    let kubeconfig = target().await.kubeconfig_of("only-lists", None).unwrap();
+    follow_flux(&world, "watch-denied", &kubeconfig).await;
+    world.start_operator(&[]).await;
+    world.until_phase("flux", "Running").await;
+    let polled = |target: &IntegrationTarget| condition(target, "Watched").is_some_and(|c| c.status == "False");
+    let target = world.until_target("one", polled).await;
+    let watched = condition(&target, "Watched").unwrap();
+    assert_eq!(watched.reason, "WatchForbidden");
+    assert!(watched.message.contains("deployments in namespace watch-denied"), "{}", watched.message);
+    assert!(watched.message.contains("add the verb watch"), "{}", watched.message);
+    workloads.scale("Deployment", "watch-denied", "helm-controller", 0).await.unwrap();
+    world.until_phase("flux", "Failed").await;
+}
+
+#[tokio::test]
+async fn an_api_server_that_restarts_is_followed_on_without_a_word() {
+    let mut plane = ControlPlane::builder("restarts").start().await.unwrap();
+    let workloads = Workloads::new(plane.client().await.unwrap());
+    workloads.namespace("flux-system").await.unwrap();
+    for name in ["source-controller", "kustomize-controller", "helm-controller", "notification-controller"] {
+        workloads.workload("Deployment", "flux-system", name, &Default::default(), 1).await.unwrap();
+    }
+    let mut world = World::new("watch-restart").await;
+    follow_flux(&world, "flux-system", &plane.kubeconfig()).await;
+    world.start_operator(&[RARELY]).await;
+    world.until_phase("flux", "Running").await;
+
+    plane.stop_api_server();
+    plane.start_api_server().await.unwrap();
+    workloads.scale("Deployment", "flux-system", "helm-controller", 0).await.unwrap();
+    world.until_phase("flux", "Failed").await;
+    let events = world.events().await;
+    let unreachable = events.iter().any(|event| event.reason.as_deref() == Some("Unreachable"));
+    assert!(!unreachable, "{events:#?}");
+}
+
+#[tokio::test]
+async fn an_idle_target_is_asked_one_thing_an_interval() {
+    let mut world = World::new("watch-idle").await;
+    install_flux("watch-idle").await;
+    let plane = target().await;
+    follow_flux(&world, "watch-idle", &plane.kubeconfig_of("watch-idle", Some("system:masters")).unwrap()).await;
+    world.start_operator(&["--interval=2s"]).await;
+    world.until_phase("flux", "Running").await;
+    let mark = plane.audit().mark();
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let asked = plane.audit().since(mark).unwrap();
+    let asked: Vec<_> = asked.iter().filter(|event| event.user.username == "watch-idle").collect();
+    assert!((4..=8).contains(&asked.len()), "{} requests in five intervals: {asked:?}", asked.len());
+}
