@@ -1,0 +1,24 @@
+//! Where simulated clusters are, as a file for other programs.
+
+use std::net::Ipv4Addr;
+
+use serde::{Deserialize, Serialize};
+
+/// All clusters of one simulator.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Addresses {
+    /// The CA of all, as PEM.
+    pub ca: String,
+    /// The name in their certificate.
+    pub server_name: String,
+    pub targets: Vec<Address>,
+}
+
+/// One cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Address {
+    pub host: Ipv4Addr,
+    pub port: u16,
+    pub token: String,
+}

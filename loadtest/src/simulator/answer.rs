@@ -1,0 +1,198 @@
+//! What a cluster answers to a request, faults included. Decides; the connections send.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use serde_json::json;
+
+use super::asked::Asked;
+use super::catalogue::Health;
+use super::cluster::Cluster;
+use super::counts::Purpose;
+use super::fault::Fault;
+use super::fleet::{Fleet, token};
+use super::list;
+use super::watch::{Lines, Watch};
+
+pub(super) enum Answer {
+    Whole(Body),
+    Watch(Watch, Lines),
+    /// Headers and this much, then nothing.
+    Beginning(Bytes),
+    /// The body in pieces, one a second.
+    Slow(Body),
+    Giant(Giant),
+    /// Not even headers.
+    Never,
+    Reset,
+}
+
+/// A status and a body in pieces that may be shared.
+pub(super) struct Body {
+    pub(super) status: StatusCode,
+    pub(super) pieces: Vec<Bytes>,
+    pub(super) retry_after: Option<Duration>,
+}
+
+/// A body that is made while it is sent: a head, then filler up to so many bytes.
+pub(super) struct Giant {
+    pub(super) head: Bytes,
+    pub(super) filler: Bytes,
+    pub(super) total: u64,
+}
+
+const FILLER: usize = 16 * 1024;
+
+impl Body {
+    pub(super) fn new(status: StatusCode, pieces: Vec<Bytes>) -> Self {
+        Self { status, pieces, retry_after: None }
+    }
+
+    pub(super) fn json(text: String) -> Self {
+        Self::new(StatusCode::OK, vec![text.into()])
+    }
+
+    pub(super) fn failure(status: StatusCode, reason: &str, message: &str) -> Self {
+        Self::new(status, vec![self::status(status.as_u16(), reason, message).into()])
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.pieces.iter().map(Bytes::len).sum()
+    }
+}
+
+/// A `Status` of the Kubernetes API.
+pub(super) fn status(code: u16, reason: &str, message: &str) -> String {
+    json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": message,
+        "reason": reason, "code": code })
+    .to_string()
+}
+
+/// Answers and counts.
+pub(super) fn answer<B>(fleet: &Fleet, number: u32, request: &Request<B>) -> Answer {
+    let Some(cluster) = fleet.cluster(number) else {
+        return Answer::Whole(Body::failure(StatusCode::NOT_FOUND, "NotFound", "no such cluster is simulated"));
+    };
+    let asked = Asked::read(request);
+    let collection = fleet.catalogue.collection(&asked.path);
+    let named = asked.path.rsplit_once('/').and_then(|(path, name)| Some((fleet.catalogue.collection(path)?, name)));
+    let purpose = asked.purpose(collection.is_some(), named.is_some());
+    cluster.counters.count(purpose, fleet.began);
+    let (fault, rotations) = {
+        let state = cluster.state();
+        (state.fault, state.token)
+    };
+    if let Some(refused) = refusal(fleet, fault, purpose) {
+        return refused;
+    }
+    if asked.token.as_deref() != Some(&*token(number, rotations)) {
+        return Answer::Whole(Body::failure(StatusCode::UNAUTHORIZED, "Unauthorized", "Unauthorized"));
+    }
+    match (collection, named) {
+        (Some(collection), _) if asked.watch => watch(fleet, cluster, collection, &asked, fault),
+        (Some(collection), _) if fault == Some(Fault::GiantBody) => {
+            Answer::Giant(giant_list(fleet, cluster, collection, &asked))
+        }
+        (Some(collection), _) => whole(list::list(fleet, cluster, collection, &asked), fault),
+        _ if asked.is_liveness() => whole(liveness(&asked.path), fault),
+        (None, Some((collection, name))) => whole(get(fleet, cluster, collection, name, asked.metadata), fault),
+        (None, None) => {
+            let message = "the server could not find the requested resource";
+            whole(Body::failure(StatusCode::NOT_FOUND, "NotFound", message), fault)
+        }
+    }
+}
+
+/// What some faults do to every request.
+fn refusal(fleet: &Fleet, fault: Option<Fault>, purpose: Purpose) -> Option<Answer> {
+    let body = match fault? {
+        Fault::HangBeforeHeaders | Fault::Blackhole => return Some(Answer::Never),
+        Fault::Reset => return Some(Answer::Reset),
+        Fault::TooManyRequests => {
+            let message = "too many requests, please try again later";
+            let body = Body::failure(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", message);
+            Body { retry_after: Some(fleet.settings.retry_after), ..body }
+        }
+        Fault::ServerError => {
+            Body::failure(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", "etcdserver: request timed out")
+        }
+        Fault::Unauthorized => Body::failure(StatusCode::UNAUTHORIZED, "Unauthorized", "Unauthorized"),
+        Fault::Forbidden if purpose != Purpose::Liveness => {
+            Body::failure(StatusCode::FORBIDDEN, "Forbidden", "may not be read")
+        }
+        _ => return None,
+    };
+    Some(Answer::Whole(body))
+}
+
+/// A body as the fault lets it through.
+fn whole(body: Body, fault: Option<Fault>) -> Answer {
+    match fault {
+        Some(Fault::HangInBody) => {
+            let first = body.pieces.first().cloned().unwrap_or_default();
+            Answer::Beginning(first.slice(..first.len() / 2))
+        }
+        Some(Fault::SlowBody) => Answer::Slow(body),
+        Some(Fault::InvalidJson) => Answer::Whole(Body::new(body.status, vec![Bytes::from_static(GARBAGE)])),
+        _ => Answer::Whole(body),
+    }
+}
+
+const GARBAGE: &[u8] = b"{\"kind\":\"DeploymentList\",\"items\":[{\"metadata\":{\"name\":\x00\xff}}\n";
+
+fn watch(fleet: &Fleet, cluster: &Cluster, collection: usize, asked: &Asked, fault: Option<Fault>) -> Answer {
+    if asked.initial_events && !fleet.settings.streaming_lists {
+        let message = "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled";
+        return Answer::Whole(Body::failure(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message));
+    }
+    match fault {
+        Some(Fault::InvalidJson) => return Answer::Whole(Body::new(StatusCode::OK, vec![Bytes::from_static(GARBAGE)])),
+        Some(Fault::GiantLine) => {
+            let head = "{\"type\":\"ADDED\",\"object\":{\"metadata\":{\"annotations\":{\"a\":\"";
+            let filler = Bytes::from(vec![b'x'; FILLER]);
+            return Answer::Giant(Giant { head: head.into(), filler, total: fleet.settings.giant_bytes });
+        }
+        _ => {}
+    }
+    let (watch, first) = Watch::begin(fleet, cluster, collection, asked);
+    Answer::Watch(watch, first)
+}
+
+fn giant_list(fleet: &Fleet, cluster: &Cluster, collection: usize, asked: &Asked) -> Giant {
+    let mut pieces = list::list(fleet, cluster, collection, asked).pieces;
+    pieces.pop();
+    let head = Bytes::from(pieces.concat());
+    let filler =
+        format!(",{{\"metadata\":{{\"name\":\"x\",\"annotations\":{{\"a\":\"{}\"}}}}}}", "x".repeat(FILLER - 50));
+    Giant { head, filler: filler.into(), total: fleet.settings.giant_bytes }
+}
+
+fn liveness(path: &str) -> Body {
+    match path {
+        "/version" => Body::json(
+            json!({ "major": "1", "minor": "36", "gitVersion": "v1.36.3", "platform": "linux/amd64" }).to_string(),
+        ),
+        _ => Body::json("ok".to_owned()),
+    }
+}
+
+fn get(fleet: &Fleet, cluster: &Cluster, collection: usize, name: &str, metadata: bool) -> Body {
+    let kind = fleet.catalogue.collections[collection].kind;
+    let Some(place) = fleet.catalogue.named(collection, name) else { return not_found(name) };
+    let object = &fleet.catalogue.objects[place];
+    let differing = cluster.state().differing.get(&(place as u16)).copied();
+    let (health, version) = differing.map_or((Health::Healthy, object.version), |found| (found.health, found.version));
+    let mut text = String::new();
+    match (health, metadata) {
+        (Health::Absent, _) => return not_found(name),
+        (_, true) => object.metadata.whole("PartialObjectMetadata", "meta.k8s.io/v1", version, &mut text),
+        (Health::Broken, _) => object.broken.whole(kind.as_str(), kind.api_version(), version, &mut text),
+        _ => object.healthy.whole(kind.as_str(), kind.api_version(), version, &mut text),
+    }
+    Body::json(text)
+}
+
+fn not_found(name: &str) -> Body {
+    Body::failure(StatusCode::NOT_FOUND, "NotFound", &format!("\"{name}\" not found"))
+}

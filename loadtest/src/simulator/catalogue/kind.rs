@@ -1,0 +1,69 @@
+//! The kinds of objects that simulated clusters have.
+
+/// What an object is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    Namespace,
+    Deployment,
+    StatefulSet,
+    DaemonSet,
+    Service,
+    EndpointSlice,
+    /// A CustomResourceDefinition.
+    Crd,
+}
+
+impl Kind {
+    pub(in super::super) const ALL: [Self; 7] = [
+        Self::Namespace,
+        Self::Deployment,
+        Self::StatefulSet,
+        Self::DaemonSet,
+        Self::Service,
+        Self::EndpointSlice,
+        Self::Crd,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Namespace => "Namespace",
+            Self::Deployment => "Deployment",
+            Self::StatefulSet => "StatefulSet",
+            Self::DaemonSet => "DaemonSet",
+            Self::Service => "Service",
+            Self::EndpointSlice => "EndpointSlice",
+            Self::Crd => "CustomResourceDefinition",
+        }
+    }
+
+    pub(in super::super) fn api_version(self) -> &'static str {
+        match self {
+            Self::Namespace | Self::Service => "v1",
+            Self::Deployment | Self::StatefulSet | Self::DaemonSet => "apps/v1",
+            Self::EndpointSlice => "discovery.k8s.io/v1",
+            Self::Crd => "apiextensions.k8s.io/v1",
+        }
+    }
+
+    fn plural(self) -> &'static str {
+        match self {
+            Self::Namespace => "namespaces",
+            Self::Deployment => "deployments",
+            Self::StatefulSet => "statefulsets",
+            Self::DaemonSet => "daemonsets",
+            Self::Service => "services",
+            Self::EndpointSlice => "endpointslices",
+            Self::Crd => "customresourcedefinitions",
+        }
+    }
+
+    /// Where objects of the kind are listed.
+    pub(in super::super) fn path(self, namespace: &str) -> String {
+        let (version, plural) = (self.api_version(), self.plural());
+        let root = if version.contains('/') { "apis" } else { "api" };
+        match self {
+            Self::Namespace | Self::Crd => format!("/{root}/{version}/{plural}"),
+            _ => format!("/{root}/{version}/namespaces/{namespace}/{plural}"),
+        }
+    }
+}

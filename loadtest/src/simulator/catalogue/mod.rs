@@ -1,0 +1,255 @@
+//! The objects of a simulated cluster and where they are listed. Made once and shared by all clusters.
+//!
+//! ```text
+//! parts (data) ─> objects (JSON) ─> Object: text before and after its resourceVersion, healthy and broken
+//!                                   Collection: what one path lists, with the bytes of its untouched items
+//! ```
+
+mod kind;
+mod objects;
+mod parts;
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+pub use kind::Kind;
+use objects::VERSION_MARK;
+use parts::{EMPTY_NAMESPACE, OTHER_NAMESPACES, PARTS, Part};
+
+/// The resourceVersion at which every cluster begins.
+pub(super) const FIRST_VERSION: u64 = 100_000;
+
+/// One thing on a cluster that can break.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Component {
+    pub id: ComponentId,
+    /// As ksit calls it: the type of an Integration; empty for a Namespace.
+    pub tool: &'static str,
+    pub kind: Kind,
+    /// Empty for what is in none.
+    pub namespace: &'static str,
+    pub name: &'static str,
+}
+
+/// The place of a component in [`super::Simulator::components`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ComponentId(pub(super) u16);
+
+/// How a component is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Health {
+    #[default]
+    Healthy,
+    /// Nothing of it is ready. A Service is broken by its EndpointSlice; CRDs and Namespaces can only be absent.
+    Broken,
+    /// The object is deleted.
+    Absent,
+}
+
+/// JSON of an object around its resourceVersion.
+pub(super) struct Text {
+    head: String,
+    tail: String,
+}
+
+impl Text {
+    fn new(value: &Value) -> Self {
+        let text = value.to_string();
+        let (head, tail) = text.split_once(VERSION_MARK).unwrap_or((&text, ""));
+        Self { head: head.to_owned(), tail: tail.to_owned() }
+    }
+
+    /// Writes it as an item of a list.
+    pub(super) fn item(&self, version: u64, to: &mut String) {
+        to.push_str(&self.head);
+        to.push_str(&version.to_string());
+        to.push_str(&self.tail);
+    }
+
+    /// Writes it as an object of its own.
+    pub(super) fn whole(&self, kind: &str, api_version: &str, version: u64, to: &mut String) {
+        to.push_str(&format!("{{\"kind\":\"{kind}\",\"apiVersion\":\"{api_version}\","));
+        to.push_str(self.head.trim_start_matches('{'));
+        to.push_str(&version.to_string());
+        to.push_str(&self.tail);
+    }
+}
+
+pub(super) struct Object {
+    pub(super) component: Component,
+    pub(super) healthy: Text,
+    pub(super) broken: Text,
+    /// What `as=PartialObjectMetadata` gives.
+    pub(super) metadata: Text,
+    /// Of the object as it was made.
+    pub(super) version: u64,
+}
+
+/// What one path lists.
+pub(super) struct Collection {
+    pub(super) kind: Kind,
+    pub(super) objects: Range<usize>,
+    /// The items of a cluster where nothing has changed, joined by commas.
+    pub(super) untouched: Bytes,
+}
+
+pub(super) struct Catalogue {
+    pub(super) objects: Vec<Object>,
+    pub(super) collections: Vec<Collection>,
+    paths: HashMap<String, usize>,
+}
+
+impl Catalogue {
+    pub(super) fn new() -> Self {
+        let mut catalogue = Self { objects: Vec::new(), collections: Vec::new(), paths: HashMap::new() };
+        let mut collections: BTreeMap<(Kind, &str), Vec<Part>> = BTreeMap::new();
+        let mut namespaces: Vec<&str> = OTHER_NAMESPACES.to_vec();
+        for part in PARTS {
+            let Part { tool, kind, namespace, name, labels } = *part;
+            let copy = |kind| Part { tool, kind, namespace, name, labels };
+            if kind == Kind::Service {
+                collections.entry((Kind::EndpointSlice, namespace)).or_default().push(copy(Kind::EndpointSlice));
+            }
+            collections.entry((kind, namespace)).or_default().push(copy(kind));
+            if !namespace.is_empty() && !namespaces.contains(&namespace) {
+                namespaces.push(namespace);
+            }
+        }
+        let namespace =
+            |name: &&'static str| Part { tool: "", kind: Kind::Namespace, namespace: "", name, labels: &[] };
+        collections.insert((Kind::Namespace, ""), namespaces.iter().map(namespace).collect());
+        for ((kind, namespace), parts) in &collections {
+            catalogue.add(*kind, namespace, parts);
+        }
+        // A namespace answers with an empty list for what it has none of.
+        for namespace in namespaces {
+            for kind in Kind::ALL.into_iter().filter(|kind| !matches!(kind, Kind::Namespace | Kind::Crd)) {
+                if !collections.contains_key(&(kind, namespace)) {
+                    catalogue.add(kind, namespace, &[]);
+                }
+            }
+        }
+        catalogue
+    }
+
+    fn add(&mut self, kind: Kind, namespace: &str, parts: &[Part]) {
+        let (collection, first) = (self.collections.len(), self.objects.len());
+        let mut items = String::new();
+        for part in parts {
+            let object = Object::new(part, self.objects.len());
+            if self.objects.len() > first {
+                items.push(',');
+            }
+            object.healthy.item(object.version, &mut items);
+            self.objects.push(object);
+        }
+        self.collections.push(Collection { kind, objects: first..self.objects.len(), untouched: items.into() });
+        self.paths.insert(kind.path(namespace), collection);
+    }
+
+    /// The collection at a path. A namespace that isn't there has empty ones, as on a real API server.
+    pub(super) fn collection(&self, path: &str) -> Option<usize> {
+        let elsewhere = || {
+            let (before, after) = path.split_once("/namespaces/")?;
+            let (_, plural) = after.split_once('/')?;
+            self.paths.get(&format!("{before}/namespaces/{EMPTY_NAMESPACE}/{plural}"))
+        };
+        self.paths.get(path).or_else(elsewhere).copied()
+    }
+
+    /// The object of that name in a collection.
+    pub(super) fn named(&self, collection: usize, name: &str) -> Option<usize> {
+        let mut objects = self.collections.get(collection)?.objects.clone();
+        objects.find(|object| self.objects[*object].name() == name)
+    }
+
+    pub(super) fn find(&self, kind: Kind, namespace: &str, name: &str) -> Option<&Object> {
+        let matches = |component: &Component| (component.kind, component.namespace) == (kind, namespace);
+        self.objects.iter().find(|object| matches(&object.component) && object.component.name == name)
+    }
+
+    /// What a break of the component changes: of a Service, its EndpointSlice.
+    pub(super) fn bearer(&self, id: ComponentId, health: Health) -> Option<&Object> {
+        let object = self.objects.get(usize::from(id.0))?;
+        match (object.component.kind, health) {
+            (Kind::Service, Health::Broken) => {
+                self.find(Kind::EndpointSlice, object.component.namespace, object.component.name)
+            }
+            (Kind::Crd | Kind::Namespace, Health::Broken) => None,
+            _ => Some(object),
+        }
+    }
+}
+
+impl Object {
+    fn new(part: &Part, place: usize) -> Self {
+        let (mut healthy, mut broken) = (objects::object(part, false), objects::object(part, true));
+        let name = match part.kind {
+            // Slices have names of their own and the Service's in a label.
+            Kind::EndpointSlice => {
+                for object in [&mut healthy, &mut broken] {
+                    object["metadata"]["name"] = json!(slice_name(part.name));
+                    object["metadata"]["labels"]["kubernetes.io/service-name"] = json!(part.name);
+                }
+                part.name
+            }
+            _ => part.name,
+        };
+        let id = ComponentId(place as u16);
+        Self {
+            component: Component { id, tool: part.tool, kind: part.kind, namespace: part.namespace, name },
+            healthy: Text::new(&healthy),
+            broken: Text::new(&broken),
+            metadata: Text::new(&json!({ "metadata": healthy["metadata"] })),
+            version: FIRST_VERSION - 1000 + place as u64,
+        }
+    }
+
+    /// The name of the object itself.
+    pub(super) fn name(&self) -> String {
+        match self.component.kind {
+            Kind::EndpointSlice => slice_name(self.component.name),
+            _ => self.component.name.to_owned(),
+        }
+    }
+}
+
+fn slice_name(service: &str) -> String {
+    format!("{service}-7q9xk")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn objects_are_about_as_large_as_real_ones() {
+        let catalogue = Catalogue::new();
+        let size = |kind, namespace, name| {
+            let text = &catalogue.find(kind, namespace, name).unwrap().healthy;
+            text.head.len() + text.tail.len()
+        };
+        assert!((4_000..10_000).contains(&size(Kind::Deployment, "argocd", "argocd-server")));
+        assert!((1_000..4_000).contains(&size(Kind::Service, "argocd", "argocd-server")));
+        assert!(size(Kind::Crd, "", "gateways.networking.istio.io") > 10_000);
+    }
+
+    #[test]
+    fn every_path_is_found_and_its_untouched_items_are_json() {
+        let catalogue = Catalogue::new();
+        let at = |path: &str| &catalogue.collections[catalogue.collection(path).unwrap()];
+        let count = |path: &str| {
+            let text = format!("[{}]", std::str::from_utf8(&at(path).untouched).unwrap());
+            serde_json::from_str::<Vec<Value>>(&text).unwrap().len()
+        };
+        assert_eq!(count("/apis/apps/v1/namespaces/flux-system/deployments"), 4);
+        assert_eq!(count("/apis/apps/v1/namespaces/flux-system/daemonsets"), 0);
+        assert_eq!(count("/api/v1/namespaces"), 7);
+        assert_eq!(count("/apis/discovery.k8s.io/v1/namespaces/argocd/endpointslices"), 4);
+        assert_eq!(count("/apis/apps/v1/namespaces/unknown/deployments"), 0);
+        assert_eq!(catalogue.collection("/apis/apps/v1/namespaces/argocd/unknown"), None);
+    }
+}

@@ -1,0 +1,135 @@
+//! Many API servers in one process, for scale that real ones can't give on one machine. They are simulated and say so:
+//! each has the components of five tools and answers what ksit asks of a cluster, over real TLS, and nothing else.
+//!
+//! ```text
+//!                       set, inject, rotate (control)
+//!                                │
+//! listener ─> wire ─> TLS ─> http2, http1 ─> answer ─> Cluster (what differs) + Catalogue (what all share)
+//! 127.a.b.c   delay          one task a                  └─> history ─> open watches
+//!             silence        connection
+//! ```
+//!
+//! One listener serves them all; the loopback address that was dialled (127.a.b.c) tells which one is meant.
+
+mod addresses;
+mod answer;
+mod asked;
+mod catalogue;
+mod cluster;
+mod connection;
+mod control;
+mod counts;
+mod fault;
+mod fleet;
+mod http1;
+mod http2;
+mod list;
+mod listener;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod watch;
+mod wire;
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+pub use addresses::{Address, Addresses};
+pub use catalogue::{Component, ComponentId, Health, Kind};
+pub use counts::Counts;
+pub use fault::Fault;
+pub use settings::Settings;
+
+use crate::kubeconfig::{Credential, kubeconfig};
+use crate::pki::Pki;
+use fleet::{Fleet, token};
+use listener::Listener;
+
+type SimulatorError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Address of cluster 0; the others follow.
+const FIRST: Ipv4Addr = Ipv4Addr::new(127, 1, 0, 1);
+
+/// What stands in the certificate of all.
+const SERVER_NAME: &str = "localhost";
+
+/// Runs until it is dropped.
+pub struct Simulator {
+    port: u16,
+    ca_pem: String,
+    fleet: Arc<Fleet>,
+    _tasks: JoinSet<()>,
+}
+
+impl Simulator {
+    /// So many healthy clusters that behave as real ones do.
+    pub async fn start(count: u32) -> Result<Self, SimulatorError> {
+        Self::with(count, Settings::default()).await
+    }
+
+    #[expect(clippy::unused_async, reason = "must be called within a runtime, which a plain function wouldn't say")]
+    pub async fn with(count: u32, settings: Settings) -> Result<Self, SimulatorError> {
+        let (pki, stranger) = (Pki::new("simulated")?, Pki::new("stranger")?);
+        let listener = listener::listen()?;
+        let port = listener.local_addr()?.port();
+        let tls = listener::tls(&pki.server("simulated")?, settings.http2)?;
+        let wrong = listener::tls(&stranger.server("simulated")?, settings.http2)?;
+        let fleet = Arc::new(Fleet::new(count, settings));
+        let mut tasks = JoinSet::new();
+        tasks.spawn(Listener { listener, tls, wrong, fleet: fleet.clone() }.run());
+        Ok(Self { port, ca_pem: pki.ca_pem().to_owned(), fleet, _tasks: tasks })
+    }
+
+    /// How many there are.
+    pub fn clusters(&self) -> u32 {
+        self.fleet.clusters.len() as u32
+    }
+
+    /// Requests to all clusters so far.
+    pub fn requests(&self) -> u64 {
+        self.counts().requests()
+    }
+
+    /// Of all clusters.
+    pub fn counts(&self) -> Counts {
+        let mut all = Counts::default();
+        self.fleet.clusters.iter().for_each(|cluster| all.add(&cluster.counters.read()));
+        all
+    }
+
+    /// Of one cluster; nothing, if there is no such one.
+    pub fn counts_of(&self, number: u32) -> Counts {
+        self.fleet.cluster(number).map(|cluster| cluster.counters.read()).unwrap_or_default()
+    }
+
+    /// Since when the cluster that was left alone longest has not been asked anything.
+    pub fn longest_unasked(&self) -> Duration {
+        let oldest = self.fleet.clusters.iter().map(|cluster| cluster.counters.asked()).min().unwrap_or_default();
+        self.fleet.began.elapsed().saturating_sub(oldest)
+    }
+
+    /// The kubeconfig of one of them, with the token that is valid now.
+    pub fn kubeconfig(&self, number: u32) -> String {
+        let Address { host, port, token } = self.address(number);
+        let text = kubeconfig("simulated", &format!("https://{host}:{port}"), &self.ca_pem, Credential::Token(&token));
+        text.replacen("\"server\":", &format!("\"tls-server-name\":\"{SERVER_NAME}\",\"server\":"), 1)
+    }
+
+    /// Where all of them are, for programs that need no kubeconfig.
+    pub fn addresses(&self) -> Addresses {
+        Addresses {
+            ca: self.ca_pem.clone(),
+            server_name: SERVER_NAME.to_owned(),
+            targets: (0..self.clusters()).map(|number| self.address(number)).collect(),
+        }
+    }
+
+    pub fn address(&self, number: u32) -> Address {
+        let rotations = self.fleet.cluster(number).map_or(0, |cluster| cluster.state().token);
+        let host = Ipv4Addr::from(u32::from(FIRST) + number);
+        Address { host, port: self.port, token: token(number, rotations) }
+    }
+}

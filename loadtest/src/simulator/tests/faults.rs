@@ -1,0 +1,154 @@
+//! Each fault as a client meets it.
+
+use tokio::time::{Instant, timeout};
+
+use super::*;
+
+async fn open() -> (Simulator, Client, client::Events) {
+    let settings = Settings { giant_bytes: 1024 * 1024, slow_bytes: 100, ..Settings::default() };
+    let simulator = Simulator::with(2, settings).await.unwrap();
+    let mut client = Client::connect(&simulator, 0).await;
+    let version = client.get(FLUX).await.version();
+    let events = client.watch(FLUX, &format!("resourceVersion={version}")).await;
+    (simulator, client, events)
+}
+
+#[tokio::test]
+async fn hangs_before_tls_close_what_is_open_and_never_shake_hands() {
+    for fault in [Fault::HangAtConnect, Fault::HangInTls] {
+        let (simulator, _client, mut events) = open().await;
+        simulator.inject(0, Some(fault));
+        assert!(events.next().await.is_none(), "{fault:?}");
+        let connecting = timeout(WHILE, Client::try_connect(&simulator, 0, &[b"h2"])).await;
+        assert!(connecting.is_err(), "{fault:?}: neither a connection nor an error");
+        simulator.inject(0, None);
+        assert_eq!(Client::connect(&simulator, 0).await.get(FLUX).await.status, 200);
+        assert_eq!(Client::connect(&simulator, 1).await.get(FLUX).await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn hangs_of_requests_leave_watches_silent_until_it_is_over() {
+    for fault in [Fault::HangBeforeHeaders, Fault::HangInBody] {
+        let (simulator, mut client, mut events) = open().await;
+        simulator.inject(0, Some(fault));
+        assert!(timeout(WHILE, client.try_get(FLUX)).await.is_err(), "{fault:?}");
+        let headers = timeout(WHILE, client.send(FLUX, "application/json")).await;
+        assert_eq!(headers.is_ok(), fault == Fault::HangInBody);
+        simulator.break_first(1);
+        assert!(timeout(WHILE, events.line()).await.is_err(), "{fault:?}");
+        simulator.inject(0, None);
+        assert_eq!(events.next_as().await.0, "MODIFIED", "{fault:?}: nothing was lost");
+        assert_eq!(client.get(FLUX).await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_reset_is_one() {
+    let (simulator, mut client, mut events) = open().await;
+    simulator.inject(0, Some(Fault::Reset));
+    assert!(events.next().await.is_none());
+    assert!(client.try_get(FLUX).await.is_err());
+    let mut again = Client::connect(&simulator, 0).await;
+    let error = again.try_get(FLUX).await.err().unwrap();
+    assert!(format!("{error:?}").contains("ConnectionReset"), "{error:?}");
+}
+
+#[tokio::test]
+async fn refusals_have_their_codes_and_end_watches() {
+    let faults =
+        [(Fault::TooManyRequests, 429), (Fault::ServerError, 500), (Fault::Unauthorized, 401), (Fault::Forbidden, 403)];
+    for (fault, code) in faults {
+        let (simulator, mut client, mut events) = open().await;
+        simulator.inject(0, Some(fault));
+        assert!(events.next().await.is_none());
+        let refused = client.get(FLUX).await;
+        assert_eq!((refused.status.as_u16(), &refused.json()["code"]), (code, &code.into()));
+        assert_eq!(refused.headers.contains_key("retry-after"), code == 429);
+        simulator.inject(0, None);
+        assert_eq!(client.get(FLUX).await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn another_ca_is_not_trusted() {
+    let (simulator, _client, mut events) = open().await;
+    simulator.inject(0, Some(Fault::WrongCertificate));
+    assert!(events.next().await.is_none());
+    let error = Client::try_connect(&simulator, 0, &[b"h2"]).await.err().unwrap();
+    assert!(error.to_string().contains("UnknownIssuer"), "{error}");
+}
+
+#[tokio::test]
+async fn poison_comes_in_lists_and_in_watches() {
+    let (simulator, mut client, _) = open().await;
+    simulator.inject(0, Some(Fault::GiantBody));
+    let giant = client.get(FLUX).await.text;
+    assert!(giant.len() >= 1024 * 1024 && giant.starts_with("{\"kind\":\"DeploymentList\""));
+    simulator.inject(0, Some(Fault::GiantLine));
+    let line = client.get(&format!("{FLUX}?watch=1")).await.text;
+    assert!(line.len() >= 1024 * 1024 && !line.contains('\n'));
+    assert_eq!(client.get(FLUX).await.json()["items"].as_array().unwrap().len(), 4);
+    simulator.inject(0, Some(Fault::InvalidJson));
+    assert!(client.try_get(FLUX).await.is_err(), "it isn't even UTF-8");
+    let mut client = Client::connect_http1(&simulator, 0).await;
+    simulator.inject(0, Some(Fault::GiantBody));
+    assert!(client.get(FLUX).await.text.len() >= 1000 * 1024);
+}
+
+#[tokio::test]
+async fn a_slow_body_comes_in_the_end() {
+    let (simulator, mut client, _) = open().await;
+    simulator.inject(0, Some(Fault::SlowBody));
+    let start = Instant::now();
+    assert!(!client.get("/version").await.text.is_empty());
+    assert!(start.elapsed() < SOON);
+    assert!(timeout(WHILE, client.try_get(FLUX)).await.is_err());
+}
+
+#[tokio::test]
+async fn a_blackhole_says_nothing_and_ends_nothing() {
+    let (simulator, mut client, mut events) = open().await;
+    simulator.inject(0, Some(Fault::Blackhole));
+    simulator.break_first(1);
+    assert!(timeout(WHILE, events.line()).await.is_err());
+    assert!(timeout(WHILE, client.try_get(FLUX)).await.is_err());
+    assert!(timeout(WHILE, Client::try_connect(&simulator, 0, &[b"h2"])).await.is_err());
+    simulator.inject(0, None);
+    assert!(timeout(WHILE, events.line()).await.is_err(), "the old connection is lost for good");
+    assert_eq!(client.driver.len(), 1);
+    assert_eq!(Client::connect(&simulator, 0).await.get(FLUX).await.status, 200);
+}
+
+#[tokio::test]
+async fn no_more_connections_than_the_limit() {
+    let (simulator, mut client, _) = open().await;
+    simulator.inject(0, Some(Fault::ConnectionLimit));
+    assert_eq!(client.get(FLUX).await.status, 200);
+    assert!(Client::try_connect(&simulator, 0, &[b"h2"]).await.is_err());
+}
+
+#[tokio::test]
+async fn a_delay_concerns_handshakes_answers_and_events() {
+    const DELAY: Duration = Duration::from_millis(50);
+    let (simulator, mut client, mut events) = open().await;
+    simulator.delay(DELAY);
+    let start = Instant::now();
+    client.get(FLUX).await;
+    assert!(start.elapsed() >= DELAY && start.elapsed() < 3 * DELAY);
+    let start = Instant::now();
+    simulator.break_first(1);
+    events.next().await.unwrap();
+    assert!(start.elapsed() >= DELAY);
+    let start = Instant::now();
+    Client::connect(&simulator, 1).await.get(FLUX).await;
+    assert!(start.elapsed() >= 2 * DELAY);
+}
+
+#[tokio::test]
+async fn shares_are_spread_and_exact() {
+    let simulator = Simulator::start(10).await.unwrap();
+    assert_eq!(simulator.inject_share(0.2, Some(Fault::ServerError)), [4, 9]);
+    assert_eq!((simulator.fault(4), simulator.fault(5)), (Some(Fault::ServerError), None));
+    assert_eq!(simulator.share(1.0).len(), 10);
+}
