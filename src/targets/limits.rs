@@ -48,6 +48,8 @@ pub struct Limits {
     failing: Semaphore,
     /// Chunks of answers.
     bodies: Arc<Semaphore>,
+    /// One answer that finds no room may grow all the same: of several that hold some and wait for more, one ends.
+    last_resort: Arc<Semaphore>,
     pools: Pools,
 }
 
@@ -64,12 +66,12 @@ impl Limits {
     pub fn new(settings: Settings) -> Self {
         let connects = settings.connects.clamp(1, Semaphore::MAX_PERMITS);
         let failing = (connects.saturating_mul(Self::FAILING_PERCENT) / 100).max(1);
-        // At least one answer must fit.
-        let bodies = settings.bodies_bytes.max(settings.body_bytes) / CHUNK + 1;
+        let bodies = settings.bodies_bytes.saturating_sub(settings.body_bytes) / CHUNK;
         Self {
             connects: Semaphore::new(connects),
             failing: Semaphore::new(failing),
             bodies: Arc::new(Semaphore::new(bodies)),
+            last_resort: Arc::new(Semaphore::new(1)),
             pools: Pools::default(),
             settings,
         }
@@ -95,17 +97,24 @@ impl Limits {
 /// The part of the memory for answers that one answer takes, until dropped. What fits into one chunk needs none: small
 /// answers never wait for large ones.
 #[derive(Debug, Default)]
-pub(super) struct Share(Option<OwnedSemaphorePermit>);
+pub(super) struct Share {
+    chunks: Option<OwnedSemaphorePermit>,
+    last_resort: Option<OwnedSemaphorePermit>,
+}
 
 impl Share {
     /// Waits until there is room for an answer of so many bytes.
     pub(super) async fn grow(&mut self, limits: &Limits, bytes: usize) {
         let more = self.missing(bytes);
-        // Never closed, so always got.
-        if more > 0
-            && let Ok(more) = limits.bodies.clone().acquire_many_owned(more).await
-        {
-            self.add(more);
+        if more == 0 {
+            return;
+        }
+        // Neither is ever closed, so one is always got.
+        tokio::select! {
+            biased;
+            Ok(more) = limits.bodies.clone().acquire_many_owned(more) => self.add(more),
+            Ok(all) = limits.last_resort.clone().acquire_owned() => self.last_resort = Some(all),
+            else => {}
         }
     }
 
@@ -120,14 +129,17 @@ impl Share {
     }
 
     fn missing(&self, bytes: usize) -> u32 {
-        let held = self.0.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        if self.last_resort.is_some() {
+            return 0;
+        }
+        let held = self.chunks.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
         u32::try_from((bytes / CHUNK).saturating_sub(held)).unwrap_or(u32::MAX)
     }
 
     fn add(&mut self, more: OwnedSemaphorePermit) {
-        match &mut self.0 {
-            Some(permits) => permits.merge(more),
-            None => self.0 = Some(more),
+        match &mut self.chunks {
+            Some(held) => held.merge(more),
+            None => self.chunks = Some(more),
         }
     }
 }
@@ -157,13 +169,15 @@ mod tests {
 
     #[test]
     fn large_answers_share_what_there_is_and_small_ones_need_none() {
-        let limits = Limits::new(Settings { body_bytes: 4 * CHUNK, bodies_bytes: 0, ..Settings::default() });
-        let mut first = Share::default();
-        assert!(first.try_grow(&limits, 3 * CHUNK) && first.try_grow(&limits, 5 * CHUNK));
-        let mut second = Share::default();
-        assert!(second.grow(&limits, CHUNK).now_or_never().is_none(), "it waits");
-        assert!(!second.try_grow(&limits, CHUNK) && second.try_grow(&limits, CHUNK - 1));
-        drop(first);
-        assert!(second.grow(&limits, 4 * CHUNK).now_or_never().is_some());
+        let settings = Settings { body_bytes: 4 * CHUNK, bodies_bytes: 9 * CHUNK, ..Settings::default() };
+        let limits = Limits::new(settings);
+        let [mut first, mut second, mut third] = [(); 3].map(|()| Share::default());
+        let grows = |share: &mut Share, chunks| share.grow(&limits, chunks * CHUNK).now_or_never().is_some();
+        assert!(grows(&mut first, 3) && grows(&mut second, 2), "there are five, and a last resort");
+        assert!(grows(&mut second, 4), "one may go on");
+        assert!(!grows(&mut first, 4) && !grows(&mut third, 1), "the others wait");
+        assert!(!third.try_grow(&limits, CHUNK) && third.try_grow(&limits, CHUNK - 1));
+        drop(second);
+        assert!(grows(&mut third, 4));
     }
 }

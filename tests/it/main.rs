@@ -12,6 +12,7 @@ mod kit;
 mod lifecycle;
 mod manifests;
 mod real_installs;
+mod reflector;
 mod replicas;
 mod round_cost;
 mod takeover;

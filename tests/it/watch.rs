@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use ksit::api::IntegrationTarget;
 use k8s_openapi::api::apps::v1::Deployment;
+use ksit::api::IntegrationTarget;
 use kube::Api;
 use loadtest::ControlPlane;
 use loadtest::workloads::Workloads;

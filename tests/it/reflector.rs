@@ -1,0 +1,314 @@
+//! What is known of a target by watching it, whatever the target does: against simulated clusters, since no real one
+//! misbehaves on demand.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ksit::domain::check_mode::CheckMode;
+use ksit::domain::reason::Reason;
+use ksit::domain::snapshot::{Answer, ListKind, Query, Snapshot};
+use ksit::targets::kubeconfig::{Policy, vet};
+use ksit::targets::{Change, Cluster, Connection, Limits, Reflector, Settings};
+use loadtest::simulator::{ComponentId, Fault, Health, Kind, Simulator};
+use tokio::time::timeout;
+
+/// For anything that should happen at once.
+const SOON: Duration = Duration::from_secs(20);
+
+/// Short, so that what hangs costs the tests little.
+const ROUND: Duration = Duration::from_secs(6);
+
+/// One simulated cluster and what ksit has of it.
+struct Watched {
+    simulator: Simulator,
+    cluster: Cluster,
+    reflector: Reflector,
+    deployment: ComponentId,
+}
+
+fn limits() -> Arc<Limits> {
+    Arc::new(Limits::new(Settings { round_timeout: ROUND, connect_timeout: ROUND / 2, ..Settings::default() }))
+}
+
+fn connection(simulator: &Simulator) -> Connection {
+    let policy = Policy { allow_loopback: true, ..Policy::default() };
+    vet(simulator.kubeconfig(0).as_bytes(), &policy).unwrap()
+}
+
+fn list(kind: ListKind, namespace: &str) -> Query {
+    Query::List { kind, namespace: namespace.to_owned() }
+}
+
+fn queries() -> BTreeSet<Query> {
+    BTreeSet::from([
+        list(ListKind::Deployment, "argocd"),
+        list(ListKind::StatefulSet, "argocd"),
+        list(ListKind::Service, "argocd"),
+        list(ListKind::EndpointSlice, "argocd"),
+        Query::Crd { name: "gateways.networking.istio.io".to_owned() },
+        Query::Crd { name: "virtualservices.networking.istio.io".to_owned() },
+    ])
+}
+
+impl Watched {
+    async fn new() -> Self {
+        Self::of(Simulator::start(1).await.unwrap()).await
+    }
+
+    async fn of(simulator: Simulator) -> Self {
+        let cluster = Cluster::new(connection(&simulator), limits());
+        let deployment = simulator.component(Kind::Deployment, "argocd", "argocd-server").unwrap();
+        let mut watched = Self { simulator, cluster, reflector: Reflector::default(), deployment };
+        watched.refresh().await.unwrap();
+        watched
+    }
+
+    async fn refresh(&mut self) -> Result<(), ksit::domain::reason::Failure> {
+        self.reflector.refresh(&self.cluster, &queries(), false).await
+    }
+
+    async fn change(&mut self) -> Change {
+        timeout(SOON, self.reflector.changed(self.cluster.limits())).await.expect("something changes")
+    }
+
+    /// Refreshes as often as watches end, until `argocd-server` is as it should be.
+    async fn until_ready(&mut self, ready: Option<u32>) {
+        while ready_of(&self.reflector.snapshot()) != ready {
+            if self.change().await == Change::Ended {
+                self.refresh().await.unwrap();
+            }
+        }
+    }
+
+    fn set(&self, health: Health) {
+        assert!(self.simulator.set(0, self.deployment, health));
+    }
+}
+
+/// Ready Pods of `argocd-server`; `None` if it is not there.
+fn ready_of(snapshot: &Snapshot) -> Option<u32> {
+    let Some(Answer::Workloads(found)) = snapshot.get(&list(ListKind::Deployment, "argocd")) else { panic!() };
+    found.iter().find(|workload| workload.name == "argocd-server").map(|workload| workload.ready)
+}
+
+#[tokio::test]
+async fn what_changes_is_known_without_asking() {
+    let mut watched = Watched::new().await;
+    assert_eq!(watched.reflector.mode("c1"), CheckMode::Watch);
+    assert!(watched.reflector.is_following(&queries()));
+    let asked = watched.simulator.requests();
+    for (health, ready) in [(Health::Broken, Some(0)), (Health::Absent, None), (Health::Healthy, Some(1))] {
+        watched.set(health);
+        watched.until_ready(ready).await;
+    }
+    assert_eq!((watched.simulator.requests(), watched.simulator.counts().accepted), (asked, 1));
+}
+
+#[tokio::test]
+async fn an_endpoint_that_goes_is_missed_in_its_service() {
+    let mut watched = Watched::new().await;
+    let service = watched.simulator.component(Kind::Service, "argocd", "argocd-server").unwrap();
+    assert!(watched.simulator.set(0, service, Health::Broken));
+    watched.change().await;
+    let snapshot = watched.reflector.snapshot();
+    let Some(Answer::Endpoints(ready)) = snapshot.get(&list(ListKind::EndpointSlice, "argocd")) else { panic!() };
+    assert_eq!(ready.get("argocd-server"), Some(&0));
+}
+
+#[tokio::test]
+async fn a_round_of_what_is_watched_is_one_request() {
+    let mut watched = Watched::new().await;
+    for _ in 0..3 {
+        let before = watched.simulator.requests();
+        watched.refresh().await.unwrap();
+        assert_eq!(watched.simulator.requests() - before, 1);
+    }
+    assert_eq!(watched.simulator.counts().lists, 4, "each was listed once");
+}
+
+#[tokio::test]
+async fn all_watches_share_one_connection_also_when_many_start_together() {
+    let simulator = Simulator::start(20).await.unwrap();
+    let limits = limits();
+    let policy = Policy { allow_loopback: true, ..Policy::default() };
+    let started = (0..20).map(|number| {
+        let connection = vet(simulator.kubeconfig(number).as_bytes(), &policy).unwrap();
+        let cluster = Cluster::new(connection, limits.clone());
+        async move {
+            let mut reflector = Reflector::default();
+            reflector.refresh(&cluster, &queries(), false).await.unwrap();
+            (cluster, reflector)
+        }
+    });
+    let _kept = futures::future::join_all(started).await;
+    let counts = simulator.counts();
+    assert_eq!((counts.accepted, counts.open_watches), (20, 20 * 4));
+}
+
+#[tokio::test]
+async fn a_watch_that_ends_goes_on_from_where_it_was() {
+    let mut watched = Watched::new().await;
+    watched.simulator.end_watches(0);
+    watched.set(Health::Broken);
+    watched.until_ready(Some(0)).await;
+    assert_eq!(watched.simulator.counts().lists, 4, "nothing was listed again");
+}
+
+#[tokio::test]
+async fn a_connection_that_is_lost_is_made_anew_and_nothing_is_missed() {
+    let mut watched = Watched::new().await;
+    watched.simulator.close(0);
+    watched.set(Health::Broken);
+    watched.until_ready(Some(0)).await;
+    let counts = watched.simulator.counts();
+    assert_eq!((counts.lists, counts.accepted), (4, 2));
+}
+
+#[tokio::test]
+async fn after_goaway_the_next_round_moves_to_another_connection() {
+    let mut watched = Watched::new().await;
+    watched.simulator.go_away(0);
+    let moved = async {
+        while watched.simulator.counts().accepted == 1 {
+            watched.refresh().await.unwrap();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(SOON, moved).await.unwrap();
+    assert!(watched.reflector.is_following(&queries()));
+    watched.set(Health::Broken);
+    watched.until_ready(Some(0)).await;
+    assert_eq!(watched.simulator.counts().lists, 4);
+}
+
+#[tokio::test]
+async fn what_a_target_has_forgotten_is_listed_again() {
+    let mut watched = Watched::new().await;
+    watched.simulator.close(0);
+    watched.set(Health::Broken);
+    watched.simulator.compact(0);
+    watched.until_ready(Some(0)).await;
+    assert!(watched.simulator.counts().lists > 4);
+    assert!(watched.reflector.is_following(&queries()));
+}
+
+#[tokio::test]
+async fn what_is_asked_for_later_is_followed_and_what_is_not_any_more_is_let_go() {
+    let mut watched = Watched::new().await;
+    let more: BTreeSet<Query> = queries().into_iter().chain([list(ListKind::Deployment, "flux-system")]).collect();
+    watched.reflector.refresh(&watched.cluster, &more, false).await.unwrap();
+    assert_eq!(watched.simulator.counts().lists, 5, "only what is new is asked");
+    let fewer = BTreeSet::from([list(ListKind::Deployment, "argocd")]);
+    watched.reflector.refresh(&watched.cluster, &fewer, false).await.unwrap();
+    let closed = async {
+        while watched.simulator.counts().open_watches != 1 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(SOON, closed).await.expect("its watches are ended");
+    assert_eq!(watched.reflector.snapshot().len(), 1);
+}
+
+#[tokio::test]
+async fn a_target_without_http2_is_polled() {
+    let settings = loadtest::simulator::Settings { http2: false, ..Default::default() };
+    let mut watched = Watched::of(Simulator::with(1, settings).await.unwrap()).await;
+    let CheckMode::Poll(why) = watched.reflector.mode("c1") else { panic!("it can't be watched") };
+    assert_eq!(why.reason, Reason::NoHttp2);
+    watched.set(Health::Broken);
+    assert!(timeout(ROUND / 3, watched.reflector.changed(watched.cluster.limits())).await.is_err());
+    watched.refresh().await.unwrap();
+    assert_eq!(ready_of(&watched.reflector.snapshot()), Some(0));
+}
+
+#[tokio::test]
+async fn watches_that_are_cut_again_and_again_are_given_up_for_polling() {
+    let mut watched = Watched::new().await;
+    let cut = async {
+        while watched.reflector.mode("c1") == CheckMode::Watch {
+            watched.simulator.end_watches(0);
+            assert_eq!(watched.change().await, Change::Ended);
+            watched.refresh().await.unwrap();
+        }
+    };
+    timeout(SOON, cut).await.unwrap();
+    let CheckMode::Poll(why) = watched.reflector.mode("c1") else { panic!("it is polled") };
+    assert_eq!(why.reason, Reason::WatchBroken);
+    watched.set(Health::Broken);
+    watched.refresh().await.unwrap();
+    assert_eq!(ready_of(&watched.reflector.snapshot()), Some(0));
+}
+
+/// Every fault that begins while all is well: the round after it says what is wrong, and when it is over all is known
+/// again.
+#[tokio::test]
+async fn whatever_a_target_does_is_said_and_gone_when_it_is_over() {
+    let said = [
+        (Fault::HangAtConnect, Reason::TimedOut),
+        (Fault::HangInTls, Reason::TimedOut),
+        (Fault::HangBeforeHeaders, Reason::TimedOut),
+        (Fault::HangInBody, Reason::TimedOut),
+        (Fault::Reset, Reason::ConnectionLost),
+        (Fault::Blackhole, Reason::TimedOut),
+        (Fault::TooManyRequests, Reason::Throttled),
+        (Fault::ServerError, Reason::ServerError),
+        (Fault::Unauthorized, Reason::Unauthorized),
+        (Fault::WrongCertificate, Reason::CertificateUnknown),
+    ];
+    let rows = said.map(|(fault, reason)| async move {
+        let mut watched = Watched::new().await;
+        watched.simulator.inject(0, Some(fault));
+        watched.set(Health::Broken);
+        let failure = loop {
+            if let Err(failure) = watched.refresh().await {
+                break failure;
+            }
+        };
+        assert_eq!(failure.reason, reason, "{fault:?}: {failure}");
+        watched.simulator.inject(0, None);
+        if fault == Fault::TooManyRequests {
+            assert_eq!(watched.refresh().await.unwrap_err().reason, Reason::Throttled, "it asked to be left alone");
+            return;
+        }
+        watched.refresh().await.unwrap();
+        watched.until_ready(Some(0)).await;
+    });
+    futures::future::join_all(rows).await;
+}
+
+/// What is sent on watches alone.
+#[tokio::test]
+async fn a_poisonous_watch_costs_no_memory_and_is_said() {
+    for fault in [Fault::GiantLine, Fault::InvalidJson, Fault::GiantBody] {
+        let mut watched = Watched::new().await;
+        watched.simulator.inject(0, Some(fault));
+        // It has to list again.
+        watched.set(Health::Broken);
+        watched.simulator.compact(0);
+        watched.simulator.end_watches(0);
+        let poisoned = async {
+            loop {
+                match watched.refresh().await {
+                    Err(failure) => break failure.reason,
+                    Ok(()) => {
+                        if let CheckMode::Poll(why) = watched.reflector.mode("c1") {
+                            break why.reason;
+                        }
+                    }
+                }
+                let _ = timeout(Duration::from_secs(1), watched.reflector.changed(watched.cluster.limits())).await;
+            }
+        };
+        let reason = timeout(SOON, poisoned).await.unwrap_or_else(|_| panic!("{fault:?} goes unnoticed"));
+        let expected = match fault {
+            Fault::GiantLine => Reason::WatchBroken,
+            Fault::InvalidJson => Reason::InvalidAnswer,
+            _ => Reason::AnswerTooLarge,
+        };
+        assert_eq!(reason, expected, "{fault:?}");
+        watched.simulator.inject(0, None);
+        watched.refresh().await.unwrap();
+        watched.until_ready(Some(0)).await;
+    }
+}
