@@ -24,7 +24,7 @@ pub use server::{ServeError, serve};
 pub use tls::TermCertificate;
 
 /// As `reports.proto` has it.
-#[allow(clippy::pedantic, clippy::unwrap_used, reason = "generated")]
+#[allow(clippy::large_enum_variant, clippy::pedantic, clippy::unwrap_used, reason = "generated")]
 mod wire {
     tonic::include_proto!("ksit.reports.v1");
 }

@@ -17,6 +17,7 @@ mod decode;
 mod entry;
 mod fault;
 mod http;
+mod job;
 pub mod kubeconfig;
 mod limits;
 mod lines;

@@ -19,10 +19,11 @@ use tokio::time::Instant;
 
 use super::cluster::Cluster;
 use super::entry::{Entry, Followed, Known, News, Watch};
-use super::fault::{Fault, Refused};
+use super::fault::Fault;
 use super::http::{Channel, Protocol};
+use super::job::{Done, Job, WatchReply, do_job};
 use super::limits::Limits;
-use super::list::{self, Found};
+use super::list;
 use crate::domain::check_mode::CheckMode;
 use crate::domain::queries::second_step;
 use crate::domain::reason::{Failure, Reason};
@@ -33,9 +34,6 @@ const MAX_RECONNECTS: usize = 16;
 
 /// API servers allow 100 streams on a connection. What is beyond is polled.
 const MAX_WATCHES: usize = 64;
-
-/// Headers of a watch come at once; what holds them back has no watch to offer.
-const WATCH_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A watch that ends sooner was cut. After so many in a row the target is polled.
 const SHORT_LIFE: Duration = Duration::from_secs(5);
@@ -69,28 +67,6 @@ pub enum Change {
     Objects,
     /// A watch has ended: nothing more is heard of some objects until the next refresh.
     Ended,
-}
-
-/// What is to be asked.
-struct Job {
-    query: Query,
-    /// List it; else its watch goes on from where it was.
-    list: bool,
-    watch_from: Option<String>,
-    watch: bool,
-}
-
-enum Done {
-    Found(Found, Option<WatchReply>),
-    Watch(WatchReply),
-}
-
-enum WatchReply {
-    Open(hyper::body::Incoming),
-    Forbidden,
-    /// The resourceVersion is too old.
-    Gone,
-    Broken,
 }
 
 impl Reflector {
@@ -369,49 +345,6 @@ impl Reflector {
             Some(WatchReply::Broken) => return true,
         }
         false
-    }
-}
-
-async fn do_job(channel: &Channel, job: &Job, limits: &Limits, deadline: Instant) -> Result<Done, Fault> {
-    if !job.list {
-        let version = job.watch_from.as_deref().unwrap_or_default();
-        return Ok(Done::Watch(open_watch(channel, &job.query, version, limits, deadline).await?));
-    }
-    let found = list::ask(channel, &job.query, limits, deadline).await?;
-    let reply = match &found {
-        Found::Objects(_, Some(version)) if job.watch => {
-            match open_watch(channel, &job.query, version, limits, deadline).await? {
-                // Too old a moment after the list: nobody could follow that.
-                WatchReply::Gone => Some(WatchReply::Broken),
-                reply => Some(reply),
-            }
-        }
-        // A list of no version is none of an API server that has watches.
-        Found::Objects(_, None) if job.watch => Some(WatchReply::Broken),
-        _ => None,
-    };
-    Ok(Done::Found(found, reply))
-}
-
-async fn open_watch(
-    channel: &Channel,
-    query: &Query,
-    version: &str,
-    limits: &Limits,
-    deadline: Instant,
-) -> Result<WatchReply, Fault> {
-    let Query::List { kind, namespace } = query else { return Ok(WatchReply::Broken) };
-    let patience = deadline.min(Instant::now() + WATCH_PATIENCE);
-    match list::watch(channel, *kind, namespace, version, limits, patience).await {
-        Ok(Ok(body)) => Ok(WatchReply::Open(body)),
-        Ok(Err(Refused::Forbidden)) => Ok(WatchReply::Forbidden),
-        Ok(Err(Refused::Gone)) => Ok(WatchReply::Gone),
-        Ok(Err(Refused::NotFound)) => Ok(WatchReply::Broken),
-        Err(fault) => match fault.failure.reason {
-            // It lists and doesn't watch.
-            Reason::TimedOut | Reason::InvalidAnswer if Instant::now() < deadline => Ok(WatchReply::Broken),
-            _ => Err(fault),
-        },
     }
 }
 

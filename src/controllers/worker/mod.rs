@@ -41,7 +41,7 @@ pub type Reports = Mailbox<TargetKey, Saying>;
 #[derive(Debug)]
 pub enum Saying {
     /// Something was concluded that is news: what it means, and when it should have been looked at again.
-    Concluded { report: TargetReport, digest: Digest, overdue: Arc<Overdue> },
+    Concluded { report: Box<TargetReport>, digest: Digest, overdue: Arc<Overdue> },
     /// It isn't this replica's any more.
     Gone,
 }

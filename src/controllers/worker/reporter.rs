@@ -81,7 +81,7 @@ struct Reporter {
 }
 
 struct Newest {
-    report: TargetReport,
+    report: Box<TargetReport>,
     digest: Digest,
     /// What the coordinator was told on this link.
     told: Option<Digest>,
@@ -226,7 +226,7 @@ impl Reporter {
             let Some(newest) = self.names.get(target).and_then(|key| self.newest.get(key)) else { continue };
             self.sequence += 1;
             let epoch = self.context.shard.borrow().epoch;
-            let report = Box::new(TargetReport { epoch, ..newest.report.clone() });
+            let report = Box::new(TargetReport { epoch, ..TargetReport::clone(&newest.report) });
             send(link, FromWorker::Report { sequence: self.sequence, report }).await?;
         }
         Ok(())

@@ -64,7 +64,7 @@ struct Task {
     access: Option<Access>,
     panics: u32,
     /// The last report.
-    said: Option<TargetReport>,
+    said: Option<Box<TargetReport>>,
     overdue: Arc<Overdue>,
     /// When the next round is due that counts.
     due: Instant,
@@ -240,9 +240,10 @@ impl Task {
             epoch: Epoch(0),
             next,
         };
-        if self.said.as_ref().is_some_and(|said| TargetReport { next, ..said.clone() } == report) {
+        if self.said.as_ref().is_some_and(|said| TargetReport { next, ..*said.clone() } == report) {
             return;
         }
+        let report = Box::new(report);
         self.said = Some(report.clone());
         let urgent = report.verdict.phase() == Phase::Failed;
         let digest = convert::digest(&report, |tool| assignment.type_of(tool));
