@@ -1,4 +1,4 @@
-//! What a target is asked in a round does not grow with the number of integrations.
+//! What a target that is polled is asked in a round does not grow with the number of integrations.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ async fn a_hundred_integrations_cost_a_target_as_much_as_one() {
             }
         }
         made = copies;
-        world.start_operator(&["--interval=3s"]).await;
+        world.start_operator(&["--interval=3s", "--check-mode=poll"]).await;
         let wanted = copies * TYPES.len();
         world
             .until_target("one", |target| {

@@ -272,8 +272,8 @@ impl Shared {
             Fault::Drip => Response::new(FaultyBody::drip(counted)),
             Fault::ResetMidBody => Response::new(FaultyBody::reset(counted)),
             Fault::Pages(pages) => self.page(request.uri().query().unwrap_or_default(), pages),
-            Fault::EndlessPages if is_list(path) => text(list(Some("more"))),
-            _ if is_list(path) => text(list(None)),
+            Fault::EndlessPages if is_list(path) => text(list("web", Some("more"))),
+            _ if is_list(path) => text(list("web", None)),
             _ => text(format!(r#"{{"kind":"PartialObjectMetadata","metadata":{{"name":"{plural}"}}}}"#)),
         }
     }
@@ -284,7 +284,7 @@ impl Shared {
             return status(410, refusal());
         }
         let next = (token < pages).then(|| (token + 1).to_string());
-        text(list(next.as_deref()))
+        text(list(&format!("web-{token}"), next.as_deref()))
     }
 }
 
@@ -293,10 +293,10 @@ fn is_list(path: &str) -> bool {
     path.split('/').count() > 5 && !path.contains("customresourcedefinitions")
 }
 
-fn list(next: Option<&str>) -> String {
+fn list(name: &str, next: Option<&str>) -> String {
     let next = next.unwrap_or_default();
     format!(
-        r#"{{"kind":"WhateverList","metadata":{{"continue":"{next}"}},"items":[{{"metadata":{{"name":"web"}},"status":{{"availableReplicas":1}}}}]}}"#
+        r#"{{"kind":"WhateverList","metadata":{{"continue":"{next}"}},"items":[{{"metadata":{{"name":"{name}"}},"status":{{"availableReplicas":1}}}}]}}"#
     )
 }
 
