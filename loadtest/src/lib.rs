@@ -17,12 +17,14 @@ pub mod division;
 pub mod faulty_proxy;
 pub mod installation;
 mod kubeconfig;
+pub mod limit;
 mod pki;
 mod process;
 pub mod run;
 pub mod simulator;
 pub mod table;
 mod tools;
+pub mod usage;
 pub mod workloads;
 
 pub use control_plane::{Builder, ControlPlane, StartError};

@@ -2,14 +2,17 @@
 
 mod control_plane;
 mod demo;
+mod limit;
 mod run;
+mod simulate;
 mod tools;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
-/// Real Kubernetes control planes on this machine, for tests, demo and load.
+/// Load tests of a Kubernetes fleet operator on one machine: real control planes, simulated clusters, real replicas.
 #[derive(Debug, Parser)]
 #[command(name = "loadtest", version)]
 pub struct Cli {
@@ -23,6 +26,8 @@ enum Command {
     ControlPlane(control_plane::Args),
     Demo(demo::Args),
     Run(run::Args),
+    Simulate(simulate::Args),
+    Limit(limit::Args),
 }
 
 pub async fn run(cli: Cli) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
@@ -30,8 +35,19 @@ pub async fn run(cli: Cli) -> Result<(), Box<dyn std::error::Error + Send + Sync
         Command::Tools(args) => tools::run(args).await,
         Command::ControlPlane(args) => control_plane::run(args).await,
         Command::Run(args) => run::run(args).await,
+        Command::Simulate(args) => simulate::run(args).await,
+        Command::Limit(args) => limit::run(args).await,
         Command::Demo(args) => demo::run(args).await,
     }
+}
+
+/// As Kubernetes writes durations: 20ms, 30s, 1h30m.
+fn duration(text: &str) -> Result<Duration, String> {
+    let duration: kube::core::Duration = text.parse().map_err(|error| format!("{error}; write it as 30s or 1m30s"))?;
+    if duration.is_negative() {
+        return Err("it must not be negative".to_owned());
+    }
+    Ok(duration.into())
 }
 
 /// The ksit program that was asked for, or the one that was built with this program.

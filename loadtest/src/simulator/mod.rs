@@ -48,6 +48,11 @@ use crate::pki::Pki;
 use fleet::{Fleet, token};
 use listener::Listener;
 
+/// What the five integrations ask of a cluster: the paths that they list and watch, and the objects that they get.
+pub fn questions() -> (Vec<String>, Vec<String>) {
+    catalogue::Catalogue::questions()
+}
+
 type SimulatorError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Address of cluster 0; the others follow.

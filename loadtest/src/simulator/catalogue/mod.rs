@@ -171,6 +171,22 @@ impl Catalogue {
         self.objects.iter().find(|object| matches(&object.component) && object.component.name == name)
     }
 
+    /// What the five integrations ask of a cluster: the paths that they list and watch, and the CRDs that they get.
+    pub(super) fn questions() -> (Vec<String>, Vec<String>) {
+        let mut listed: Vec<String> = Vec::new();
+        let mut named = Vec::new();
+        for Part { kind, namespace, name, .. } in PARTS {
+            let also = (*kind == Kind::Service).then_some(Kind::EndpointSlice);
+            match kind {
+                Kind::Crd => named.push(format!("{}/{name}", kind.path(namespace))),
+                _ => listed.extend([Some(*kind), also].into_iter().flatten().map(|kind| kind.path(namespace))),
+            }
+        }
+        listed.sort();
+        listed.dedup();
+        (listed, named)
+    }
+
     /// What a break of the component changes: of a Service, its EndpointSlice.
     pub(super) fn bearer(&self, id: ComponentId, health: Health) -> Option<&Object> {
         let object = self.objects.get(usize::from(id.0))?;
@@ -235,6 +251,13 @@ mod tests {
         assert!((4_000..10_000).contains(&size(Kind::Deployment, "argocd", "argocd-server")));
         assert!((1_000..4_000).contains(&size(Kind::Service, "argocd", "argocd-server")));
         assert!(size(Kind::Crd, "", "gateways.networking.istio.io") > 10_000);
+    }
+
+    #[test]
+    fn the_integrations_ask_for_fifteen_lists_and_eight_crds() {
+        let (listed, named) = Catalogue::questions();
+        assert_eq!((listed.len(), named.len()), (15, 8));
+        assert!(listed.iter().all(|path| Catalogue::new().collection(path).is_some()));
     }
 
     #[test]

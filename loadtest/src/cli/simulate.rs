@@ -1,0 +1,114 @@
+//! `loadtest simulate`
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use rand::Rng;
+
+use crate::simulator::{ComponentId, Fault, Health, Kind, Settings, Simulator};
+use crate::usage::{self, Usage};
+
+/// Simulate API servers on loopback, with the components of five tools, until Ctrl-C.
+///
+/// Each cluster has its own address (127.a.b.c) on one port, real TLS, HTTP/1.1 and HTTP/2, lists and watches with
+/// bookmarks, ends and 410 as real API servers have them. For trying a client against thousands of clusters, healthy
+/// or not; `loadtest run` brings its own.
+///
+/// Example: loadtest simulate --targets 1000 --breaks 20 --share 0.2 --fault hang-in-tls
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Clusters.
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    targets: u32,
+    /// Write there where they are, for `loadtest limit` [default: the output]
+    #[arg(long, value_name = "FILE")]
+    addresses: Option<PathBuf>,
+    /// Print the kubeconfig of the first cluster too.
+    #[arg(long)]
+    kubeconfig: bool,
+    /// A fault from the start on, of the --share of clusters.
+    #[arg(long, value_enum)]
+    fault: Option<Fault>,
+    /// What part of the clusters has the fault.
+    #[arg(long, default_value_t = 1.0)]
+    share: f64,
+    /// Network delay of all that is sent.
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = super::duration)]
+    delay: Duration,
+    /// Components that break in a second, anywhere; each is mended when the next breaks.
+    #[arg(long, value_name = "A SECOND", default_value_t = 0.0)]
+    breaks: f64,
+    /// Between two bookmarks of a watch.
+    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = super::duration)]
+    bookmarks: Duration,
+    /// Offer HTTP/1.1 alone.
+    #[arg(long)]
+    http1: bool,
+}
+
+pub async fn run(args: Args) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    usage::open_many_files();
+    let settings = Settings { bookmarks: args.bookmarks, http2: !args.http1, ..Settings::default() };
+    let simulator = Simulator::with(args.targets, settings).await?;
+    simulator.delay(args.delay);
+    if args.fault.is_some() {
+        simulator.inject_share(args.share, args.fault);
+    }
+    let addresses = serde_json::to_string(&simulator.addresses())?;
+    match &args.addresses {
+        Some(file) => {
+            std::fs::write(file, addresses).map_err(|error| format!("--addresses: {}: {error}", file.display()))?
+        }
+        None => println!("{addresses}"),
+    }
+    if args.kubeconfig {
+        println!("{}", simulator.kubeconfig(0));
+    }
+    eprintln!("{} clusters answer from {} on; Ctrl-C ends them", args.targets, simulator.address(0).host);
+    tokio::select! {
+        told = tell(&simulator) => told,
+        never = break_and_mend(&simulator, args.breaks) => match never {},
+        ended = tokio::signal::ctrl_c() => Ok(ended?),
+    }
+}
+
+async fn tell(simulator: &Simulator) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    const EVERY: Duration = Duration::from_secs(10);
+    let (mut before, mut then) = (Usage::own()?, Instant::now());
+    loop {
+        tokio::time::sleep(EVERY).await;
+        let (now, counts) = (Usage::own()?, simulator.counts());
+        eprintln!(
+            "{} connections open, {} accepted, {} watches, {} requests; {} MiB, {:.2} cores",
+            counts.open,
+            counts.accepted,
+            counts.open_watches,
+            counts.requests(),
+            now.rss >> 10,
+            now.cores_since(&before, then.elapsed())
+        );
+        (before, then) = (now, Instant::now());
+    }
+}
+
+async fn break_and_mend(simulator: &Simulator, a_second: f64) -> std::convert::Infallible {
+    let breakable: Vec<ComponentId> = simulator
+        .components()
+        .filter(|component| matches!(component.kind, Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet))
+        .map(|component| component.id)
+        .collect();
+    if a_second <= 0.0 {
+        return std::future::pending().await;
+    }
+    let mut broken = None;
+    loop {
+        if let Some((number, id)) = broken {
+            simulator.set(number, id, Health::Healthy);
+        }
+        let number = rand::rng().random_range(0..simulator.clusters());
+        let id = breakable[rand::rng().random_range(0..breakable.len())];
+        simulator.set(number, id, Health::Broken);
+        broken = Some((number, id));
+        tokio::time::sleep(Duration::from_secs_f64(1.0 / a_second)).await;
+    }
+}

@@ -1,0 +1,138 @@
+//! The floor: the connections, LISTs and WATCHes that ksit makes, with bare hyper and rustls and nothing around them.
+//! What this takes in memory, CPU and time, no program on this transport can go below.
+//!
+//! ```text
+//! addresses ─> one task a target: connect (32 at a time) ─> 15 lists, 8 CRDs ─> 15 watches, read and thrown away
+//!                                                                               /version once an interval
+//! ```
+
+mod progress;
+mod target;
+mod transport;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::ServerName;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_rustls::TlsConnector;
+
+pub use progress::Progress;
+
+use crate::simulator::{Addresses, questions};
+
+pub(crate) type LimitError = Box<dyn std::error::Error + Send + Sync>;
+
+/// How the floor is measured.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Between two liveness requests to a target.
+    pub interval: Duration,
+    /// Connects and handshakes under way at a time.
+    pub connects: usize,
+    /// Requests under way at a time to one target, watches aside.
+    pub requests: usize,
+}
+
+impl Default for Settings {
+    /// As ksit's own.
+    fn default() -> Self {
+        Self { interval: Duration::from_secs(30), connects: 32, requests: 8 }
+    }
+}
+
+/// What all targets share.
+struct Shared {
+    settings: Settings,
+    tls: TlsConnector,
+    server_name: ServerName<'static>,
+    listed: Vec<String>,
+    named: Vec<String>,
+    turns: Semaphore,
+    progress: Arc<Progress>,
+}
+
+/// Runs until it is dropped.
+pub struct Limit {
+    progress: Arc<Progress>,
+    _tasks: JoinSet<()>,
+}
+
+impl Limit {
+    /// Begins with all targets at once.
+    pub fn start(addresses: Addresses, settings: Settings) -> Result<Self, LimitError> {
+        let (listed, named) = questions();
+        let progress = Arc::new(Progress::new(addresses.targets.len()));
+        let shared = Arc::new(Shared {
+            turns: Semaphore::new(settings.connects),
+            tls: transport::tls(&addresses.ca)?,
+            server_name: ServerName::try_from(addresses.server_name)?,
+            settings,
+            listed,
+            named,
+            progress: progress.clone(),
+        });
+        let mut tasks = JoinSet::new();
+        for address in addresses.targets {
+            tasks.spawn(target::keep(shared.clone(), address));
+        }
+        Ok(Self { progress, _tasks: tasks })
+    }
+
+    pub fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    /// Waits until every target has been listed and is watched, and tells `say` of the progress once a second.
+    pub async fn until_complete(&self, mut say: impl FnMut(&Progress)) -> Duration {
+        let start = Instant::now();
+        let mut said = start;
+        while !self.progress.is_complete() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            if said.elapsed() >= Duration::from_secs(1) {
+                said = Instant::now();
+                say(&self.progress);
+            }
+        }
+        start.elapsed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simulator::{Fault, Simulator};
+
+    async fn eventually(is_so: impl Fn() -> bool) {
+        let end = Instant::now() + Duration::from_secs(10);
+        while !is_so() {
+            assert!(Instant::now() < end, "waited in vain");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn each_target_has_one_connection_and_all_its_watches() {
+        let simulator = Simulator::start(5).await.unwrap();
+        let settings = Settings { interval: Duration::from_millis(100), ..Settings::default() };
+        let limit = Limit::start(simulator.addresses(), settings).unwrap();
+        limit.until_complete(|_| {}).await;
+        let counts = simulator.counts();
+        assert_eq!((counts.accepted, counts.open), (5, 5));
+        assert_eq!((counts.lists, counts.named, counts.watches, counts.open_watches), (75, 40, 75, 75));
+        simulator.break_first(1);
+        eventually(|| limit.progress().events() >= 1).await;
+        eventually(|| simulator.counts().liveness > 20).await;
+        simulator.end_watches(2);
+        eventually(|| simulator.counts_of(2).watches == 30).await;
+        assert_eq!(simulator.counts().accepted, 5);
+        simulator.close(3);
+        eventually(|| simulator.counts_of(3).accepted == 2 && simulator.counts_of(3).open_watches == 15).await;
+        simulator.inject(4, Some(Fault::HangInTls));
+        eventually(|| simulator.counts_of(4).accepted == 2).await;
+        drop(limit);
+        eventually(|| simulator.counts().open == 0).await;
+    }
+}

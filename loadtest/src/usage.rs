@@ -1,0 +1,97 @@
+//! What a process takes of the machine, from /proc.
+
+use std::fs;
+use std::io;
+use std::time::Duration;
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::unistd::{SysconfVar, sysconf};
+use serde::Serialize;
+
+/// At one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Usage {
+    /// Resident memory in KiB.
+    pub rss: u64,
+    /// The same, of shared pages only the process's part, in KiB.
+    pub pss: u64,
+    /// CPU time so far, in seconds, of user and system.
+    pub cpu: f64,
+    pub threads: u64,
+    /// Open file descriptors.
+    pub fds: u64,
+}
+
+impl Usage {
+    /// Err: there is no such process (any more).
+    pub fn of(pid: u32) -> io::Result<Self> {
+        let folder = format!("/proc/{pid}");
+        let memory = fs::read_to_string(format!("{folder}/smaps_rollup"))?;
+        let kib = |name: &str| {
+            let line = memory.lines().find(|line| line.starts_with(name))?;
+            line.split_whitespace().nth(1)?.parse().ok()
+        };
+        let stat = fs::read_to_string(format!("{folder}/stat"))?;
+        // The second field is the name in parentheses, which may hold anything.
+        let fields: Vec<u64> = stat
+            .rsplit_once(')')
+            .map(|(_, rest)| rest.split_whitespace().map(|field| field.parse().unwrap_or(0)).collect())
+            .unwrap_or_default();
+        let field = |number: usize| fields.get(number - 3).copied().unwrap_or_default();
+        Ok(Self {
+            rss: kib("Rss:").unwrap_or(0),
+            pss: kib("Pss:").unwrap_or(0),
+            cpu: (field(14) + field(15)) as f64 / ticks(),
+            threads: field(20),
+            fds: fs::read_dir(format!("{folder}/fd"))?.count() as u64,
+        })
+    }
+
+    pub fn own() -> io::Result<Self> {
+        Self::of(std::process::id())
+    }
+
+    /// Of several processes together.
+    pub fn sum(all: impl IntoIterator<Item = Self>) -> Self {
+        all.into_iter().fold(Self::default(), |sum, one| Self {
+            rss: sum.rss + one.rss,
+            pss: sum.pss + one.pss,
+            cpu: sum.cpu + one.cpu,
+            threads: sum.threads + one.threads,
+            fds: sum.fds + one.fds,
+        })
+    }
+
+    /// Cores that were busy since `before`, which was so long ago.
+    pub fn cores_since(&self, before: &Self, ago: Duration) -> f64 {
+        (self.cpu - before.cpu) / ago.as_secs_f64().max(f64::MIN_POSITIVE)
+    }
+}
+
+/// Clock ticks in a second.
+fn ticks() -> f64 {
+    sysconf(SysconfVar::CLK_TCK).ok().flatten().map_or(100.0, |ticks| ticks as f64)
+}
+
+/// Lets this process and those that it starts open as many files as the machine allows. How many.
+pub fn open_many_files() -> u64 {
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return 0 };
+    match setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {
+        Ok(()) => hard,
+        Err(_) => soft,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_own_process_is_seen() {
+        let usage = Usage::own().unwrap();
+        assert!(usage.rss > 1000 && usage.pss > 0 && usage.threads > 0 && usage.fds > 2, "{usage:?}");
+        assert!(Usage::of(u32::MAX).is_err());
+        assert!(open_many_files() > 0);
+    }
+}
