@@ -17,20 +17,11 @@ pub(super) struct Pools {
 
 /// Values, each once, as long as anybody has them.
 #[derive(Debug)]
-pub(super) struct Pool<T>(Mutex<Kept<T>>);
-
-#[derive(Debug)]
-struct Kept<T> {
-    values: HashSet<Arc<T>>,
-    /// With so many it is time to let go of what nobody has any more.
-    sweep_at: usize,
-}
-
-const FIRST_SWEEP: usize = 1024;
+pub(super) struct Pool<T>(Mutex<HashSet<Arc<T>>>);
 
 impl<T> Default for Pool<T> {
     fn default() -> Self {
-        Self(Mutex::new(Kept { values: HashSet::new(), sweep_at: FIRST_SWEEP }))
+        Self(Mutex::new(HashSet::new()))
     }
 }
 
@@ -38,15 +29,17 @@ impl<T: Eq + Hash> Pool<T> {
     /// The one value that equals this.
     pub(super) fn intern(&self, value: T) -> Arc<T> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = kept.values.get(&value) {
+        if let Some(known) = kept.get(&value) {
             return known.clone();
         }
-        if kept.values.len() >= kept.sweep_at {
-            kept.values.retain(|value| Arc::strong_count(value) > 1);
-            kept.sweep_at = (kept.values.len() * 2).max(FIRST_SWEEP);
+        if kept.len() == kept.capacity() {
+            kept.retain(|value| Arc::strong_count(value) > 1);
+            // As much room again, so that sweeping stays rare.
+            let used = kept.len();
+            kept.reserve(used + 1);
         }
         let value = Arc::new(value);
-        kept.values.insert(value.clone());
+        kept.insert(value.clone());
         value
     }
 }
@@ -60,11 +53,11 @@ mod tests {
         let pool = Pool::default();
         let first = pool.intern("a".to_owned());
         assert!(Arc::ptr_eq(&first, &pool.intern("a".to_owned())));
-        for number in 0..10 * FIRST_SWEEP {
+        for number in 0..10_000 {
             pool.intern(number.to_string());
         }
-        let kept = pool.0.lock().unwrap().values.len();
-        assert!(kept <= FIRST_SWEEP, "{kept} kept");
+        let kept = pool.0.lock().unwrap().len();
+        assert!(kept <= 100, "{kept} kept");
         assert!(Arc::ptr_eq(&first, &pool.intern("a".to_owned())), "what somebody has stays");
     }
 }

@@ -1,6 +1,7 @@
 //! TLS towards targets: the CA of the kubeconfig and nothing else is trusted.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, WebPkiServerVerifier};
@@ -11,7 +12,7 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStor
 use crate::domain::reason::{Failure, Reason};
 
 /// How the target proves who it is.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) enum Trust {
     /// One of these signed its certificate.
     Roots(Vec<CertificateDer<'static>>),
@@ -29,8 +30,33 @@ pub(super) enum Unusable {
     Identity,
 }
 
+/// Targets that trust the same CA and show a token have one configuration together.
+static SHARED: LazyLock<Mutex<HashMap<Trust, Weak<ClientConfig>>>> = LazyLock::new(Mutex::default);
+
+static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| Arc::new(ring::default_provider()));
+
 pub(super) fn client_config(trust: &Trust, identity: Option<Identity>) -> Result<Arc<ClientConfig>, Unusable> {
-    let provider = Arc::new(ring::default_provider());
+    if identity.is_some() {
+        return new_config(trust, identity);
+    }
+    let known = || SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(config) = known().get(trust).and_then(Weak::upgrade) {
+        return Ok(config);
+    }
+    let config = new_config(trust, None)?;
+    let mut known = known();
+    if known.len() == known.capacity() {
+        known.retain(|_, config| config.strong_count() > 0);
+        // As much room again, so that sweeping stays rare.
+        let kept = known.len();
+        known.reserve(kept + 1);
+    }
+    known.insert(trust.clone(), Arc::downgrade(&config));
+    Ok(config)
+}
+
+fn new_config(trust: &Trust, identity: Option<Identity>) -> Result<Arc<ClientConfig>, Unusable> {
+    let provider = PROVIDER.clone();
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .map_err(|_| Unusable::Ca)?;

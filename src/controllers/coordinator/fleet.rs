@@ -91,15 +91,17 @@ impl Fleet {
         }
     }
 
-    fn apply_target(&mut self, object: Box<IntegrationTarget>) {
+    fn apply_target(&mut self, mut object: Box<IntegrationTarget>) {
+        // Who set which field is most of an object, and nobody here asks.
+        object.metadata.managed_fields = None;
+        let status = object.status.take();
         let metadata = &object.metadata;
         let key =
             TargetKey::new(metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default());
         let desired = convert::target(&object);
         let former = self.targets.remove(&key);
         let is_new = former.is_none();
-        let spoilt = former.as_ref().is_some_and(|former| former.status != object.status);
-        let status = object.status.clone();
+        let spoilt = former.as_ref().is_some_and(|former| former.status != status);
         let changed = spoilt || former.as_ref().is_none_or(|former| former.desired != desired);
         let (term, managed_by) =
             status.as_ref().map(|s| (s.coordinator_term, s.managed_by.clone())).unwrap_or_default();
