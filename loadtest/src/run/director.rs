@@ -197,11 +197,7 @@ impl Director {
 
     fn heal(&mut self) {
         for number in std::mem::take(&mut self.faulty) {
-            // Where the fault was not seen yet, nothing is to be seen now.
-            self.statuses.forget(number);
-            if self.statuses.is(number, FAILED) {
-                self.statuses.expect(number, RUNNING, Group::Fault);
-            }
+            self.statuses.expect(number, RUNNING, Group::Fault);
             self.fleet.simulator.inject(number, None);
         }
     }

@@ -45,6 +45,8 @@ struct Pending {
     phase: &'static str,
     since: Instant,
     group: Group,
+    /// The change before was not seen in time: the status may never have left the phase, so nobody waits.
+    is_moot: bool,
 }
 
 /// What happened since the last [`Statuses::take`].
@@ -86,9 +88,13 @@ impl Statuses {
     /// Something is done to a target now, after which its status shall have that phase.
     pub fn expect(&self, number: u32, phase: &'static str, group: Group) {
         let mut state = self.state();
-        if let Some(former) = state.pending.insert(number, Pending { phase, since: Instant::now(), group }) {
+        let is_there = state.phases.get(&number).is_some_and(|now| now == phase);
+        let former = state.pending.remove(&number).filter(|former| !former.is_moot);
+        if let Some(former) = &former {
             *state.seen.overtaken.entry(former.group).or_default() += 1;
         }
+        let is_moot = former.is_some() && is_there;
+        state.pending.insert(number, Pending { phase, since: Instant::now(), group, is_moot });
     }
 
     /// Nothing more is expected of a target, such as one that is removed.
@@ -101,7 +107,7 @@ impl Statuses {
     }
 
     pub fn pending(&self) -> usize {
-        self.state().pending.len()
+        self.state().pending.values().filter(|pending| !pending.is_moot).count()
     }
 
     /// Targets by phase.
@@ -137,7 +143,8 @@ impl Statuses {
     pub fn take(&self) -> (Seen, BTreeMap<Group, u32>) {
         let mut state = self.state();
         let mut waiting = BTreeMap::new();
-        state.pending.values().for_each(|pending| *waiting.entry(pending.group).or_default() += 1);
+        let waited_for = state.pending.values().filter(|pending| !pending.is_moot);
+        waited_for.for_each(|pending| *waiting.entry(pending.group).or_default() += 1);
         (std::mem::take(&mut state.seen), waiting)
     }
 }
@@ -169,6 +176,9 @@ impl State {
             return;
         }
         match self.pending.get(&number) {
+            Some(pending) if pending.phase == phase && pending.is_moot => {
+                self.pending.remove(&number);
+            }
             Some(pending) if pending.phase == phase => {
                 let (took, group) = (pending.since.elapsed().as_secs_f64(), pending.group);
                 self.seen.took.entry(group).or_default().push(took);
@@ -190,4 +200,48 @@ impl State {
 /// The number of a target from its name.
 fn number(name: &str) -> Option<u32> {
     name.strip_prefix('c')?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn statuses() -> Statuses {
+        Statuses { state: Arc::default(), _watch: JoinSet::new() }
+    }
+
+    fn says(statuses: &Statuses, number: u32, phase: &str) {
+        let resource = ApiResource::erase::<k8s_openapi::api::core::v1::Pod>(&());
+        let mut target = Target::new(&format!("c{number:05}"), &resource, Unread {});
+        target.status = Some(Status { phase: Some(phase.to_owned()) });
+        statuses.state().note(&target);
+    }
+
+    #[test]
+    fn a_change_that_was_made_is_timed_and_any_other_is_counted() {
+        let statuses = statuses();
+        says(&statuses, 1, RUNNING);
+        says(&statuses, 2, RUNNING);
+        statuses.expect(1, FAILED, Group::Change);
+        says(&statuses, 1, FAILED);
+        says(&statuses, 2, FAILED);
+        let (seen, waiting) = statuses.take();
+        assert_eq!((seen.took[&Group::Change].len(), seen.unmade), (1, 1));
+        assert!(waiting.is_empty() && seen.overtaken.is_empty());
+    }
+
+    #[test]
+    fn a_mend_of_what_was_never_seen_broken_is_not_waited_for() {
+        let statuses = statuses();
+        says(&statuses, 1, RUNNING);
+        statuses.expect(1, FAILED, Group::Change);
+        statuses.expect(1, RUNNING, Group::Change);
+        assert_eq!(statuses.pending(), 0);
+        says(&statuses, 1, FAILED);
+        says(&statuses, 1, RUNNING);
+        statuses.expect(1, FAILED, Group::Change);
+        let (seen, waiting) = statuses.take();
+        assert_eq!((seen.overtaken[&Group::Change], seen.unmade, waiting[&Group::Change]), (1, 0, 1));
+        assert!(seen.took.is_empty());
+    }
 }
