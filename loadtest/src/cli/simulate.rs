@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rand::Rng;
 
-use crate::simulator::{ComponentId, Fault, Health, Kind, Settings, Simulator};
+use crate::simulator::{Component, ComponentId, Fault, Health, Settings, Simulator};
 use crate::usage::{self, Usage};
 
 /// Simulate API servers on loopback, with the components of five tools, until Ctrl-C.
@@ -92,11 +92,8 @@ async fn tell(simulator: &Simulator) -> Result<(), Box<dyn std::error::Error + S
 }
 
 async fn break_and_mend(simulator: &Simulator, a_second: f64) -> std::convert::Infallible {
-    let breakable: Vec<ComponentId> = simulator
-        .components()
-        .filter(|component| matches!(component.kind, Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet))
-        .map(|component| component.id)
-        .collect();
+    let breakable: Vec<ComponentId> =
+        simulator.components().filter(Component::is_vital).map(|component| component.id).collect();
     if a_second <= 0.0 {
         return std::future::pending().await;
     }

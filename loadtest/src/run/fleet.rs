@@ -1,11 +1,12 @@
 //! The fleet of a run: hub, simulated clusters, replicas.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
+use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::GroupVersionKind;
 use kube::runtime::conditions::is_crd_established;
 use kube::runtime::wait::await_condition;
@@ -16,6 +17,7 @@ use super::RunError;
 use crate::ControlPlane;
 use crate::installation::Installation;
 use crate::simulator::Simulator;
+use crate::usage::open_many_files;
 use crate::workloads::Workloads;
 
 /// Of everything in a run.
@@ -35,21 +37,42 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// A hub with ksit's CRDs and rights, and so many simulated clusters with Flux. No replica runs yet; `flags` go to
-    /// each.
+    /// The same with Flux alone.
     pub async fn prepare(ksit: &Path, targets: u32, flags: &[&str]) -> Result<Self, RunError> {
+        Self::prepare_with(ksit, targets, &["flux"], flags).await
+    }
+
+    /// A hub with ksit's CRDs and rights, and so many simulated clusters that integrations of these types concern. No
+    /// replica runs yet; `flags` go to each.
+    pub async fn prepare_with(
+        ksit: &Path,
+        targets: u32,
+        integrations: &[&str],
+        flags: &[&str],
+    ) -> Result<Self, RunError> {
+        open_many_files();
         let hub = ControlPlane::builder("hub").start().await?;
         let client = hub.client().await?;
         install_crds(&client, ksit).await?;
         Workloads::new(client.clone()).namespace(NAMESPACE).await?;
         let simulator = Simulator::start(targets).await?;
+        let made = AtomicU32::new(0);
         stream::iter(0..targets)
-            .map(|number| add_target(&client, &simulator, number))
+            .map(async |number| {
+                add_target(&client, &simulator, number).await?;
+                let made = made.fetch_add(1, Relaxed) + 1;
+                if made.is_multiple_of(1000) {
+                    eprintln!("  … {made} of {targets} targets are on the hub");
+                }
+                Ok::<(), RunError>(())
+            })
             .buffer_unordered(AT_A_TIME)
             .try_collect::<()>()
             .await?;
-        let spec = json!({ "type": "flux", "targetSelector": { "matchLabels": { "env": "load" } } });
-        apply(&client, "Integration", "flux", spec).await?;
+        for kind in integrations {
+            let spec = json!({ "type": kind, "targetSelector": { "matchLabels": { "env": "load" } } });
+            create(&client, "Integration", kind, spec).await?;
+        }
         let replicas = Installation::new(&hub, ksit, NAMESPACE, flags).await?;
         Ok(Self { replicas, hub, simulator, client, count: 0, targets })
     }
@@ -78,20 +101,45 @@ async fn install_crds(client: &Client, ksit: &Path) -> Result<(), RunError> {
     Ok(())
 }
 
-async fn add_target(client: &Client, simulator: &Simulator, number: u32) -> Result<(), RunError> {
-    let name = format!("c{number:05}");
+/// Puts a target and its Secret on the hub.
+pub(super) async fn add_target(client: &Client, simulator: &Simulator, number: u32) -> Result<(), RunError> {
+    let name = target_name(number);
     let secret: Secret = serde_json::from_value(json!({
-        "apiVersion": "v1", "kind": "Secret", "metadata": { "name": format!("{name}-kubeconfig") },
+        "apiVersion": "v1", "kind": "Secret", "metadata": { "name": secret_name(number) },
         "stringData": { "kubeconfig": simulator.kubeconfig(number) },
     }))?;
     let secrets: Api<Secret> = Api::namespaced(client.clone(), NAMESPACE);
-    secrets.patch(&secret.name_any(), &params(), &Patch::Apply(&secret)).await?;
-    apply(client, "IntegrationTarget", &name, json!({ "clusterName": name, "labels": { "env": "load" } })).await
+    secrets.create(&PostParams::default(), &secret).await?;
+    create(client, "IntegrationTarget", &name, json!({ "clusterName": name, "labels": { "env": "load" } })).await
 }
 
-async fn apply(client: &Client, kind: &str, name: &str, spec: Value) -> Result<(), RunError> {
+pub(super) async fn remove_target(client: &Client, number: u32) -> Result<(), RunError> {
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), NAMESPACE);
+    api(client, "IntegrationTarget").delete(&target_name(number), &DeleteParams::default()).await?;
+    secrets.delete(&secret_name(number), &DeleteParams::default()).await?;
+    Ok(())
+}
+
+/// Writes the kubeconfig that is valid now.
+pub(super) async fn renew_secret(client: &Client, simulator: &Simulator, number: u32) -> Result<(), RunError> {
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), NAMESPACE);
+    let patch = json!({ "stringData": { "kubeconfig": simulator.kubeconfig(number) } });
+    secrets.patch(&secret_name(number), &PatchParams::default(), &Patch::Merge(patch)).await?;
+    Ok(())
+}
+
+fn target_name(number: u32) -> String {
+    format!("c{number:05}")
+}
+
+fn secret_name(number: u32) -> String {
+    format!("{}-kubeconfig", target_name(number))
+}
+
+/// Server-side apply would take several times as long, and nothing is there yet.
+async fn create(client: &Client, kind: &str, name: &str, spec: Value) -> Result<(), RunError> {
     let object = json!({ "apiVersion": "ksit.io/v1alpha1", "kind": kind, "metadata": { "name": name }, "spec": spec });
-    api(client, kind).patch(name, &params(), &Patch::Apply(object)).await?;
+    api(client, kind).create(&PostParams::default(), &serde_json::from_value(object)?).await?;
     Ok(())
 }
 

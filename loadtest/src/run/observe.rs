@@ -1,6 +1,7 @@
 //! What a run looks at while it goes on: the coordinator's metrics, the map, the statuses, the audit log.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use kube::api::ListParams;
@@ -9,6 +10,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::fleet::api;
+use super::sampler::Seat;
 use super::{Fleet, RunError};
 use crate::audit::AuditEvent;
 use crate::division::Division;
@@ -17,8 +19,9 @@ use crate::division::Division;
 const FRESH: f64 = 32.0;
 
 const PATIENCE: Duration = Duration::from_secs(60);
-/// For the fleet to settle at the start and after each fault.
+/// For a fleet to settle at the start and after each fault; a target more takes a little more.
 const SETTLED: Duration = Duration::from_secs(120);
+const SETTLED_EACH: Duration = Duration::from_millis(20);
 
 const POLL: Duration = Duration::from_millis(50);
 
@@ -59,13 +62,10 @@ impl Fleet {
             {
                 return Ok(seen);
             }
-            if start.elapsed() > SETTLED {
-                return Err(format!(
-                    "the fleet did not settle within {} s: {:?}",
-                    SETTLED.as_secs(),
-                    self.look().await
-                )
-                .into());
+            let patience = SETTLED + SETTLED_EACH * self.targets;
+            if start.elapsed() > patience {
+                let (waited, seen) = (patience.as_secs(), self.look().await);
+                return Err(format!("the fleet did not settle within {waited} s: {seen:?}").into());
             }
             sleep(Duration::from_millis(100)).await;
         }
@@ -140,38 +140,16 @@ impl Fleet {
 
     /// What the coordinator's metrics say; `None` while nobody leads.
     pub async fn look(&self) -> Option<Seen> {
-        for ordinal in 0..self.count {
-            let Some(metrics) = self.metrics(ordinal).await else { continue };
-            let get = |name: &str| metrics.get(name).copied().unwrap_or(f64::NAN);
-            if get("ksit_coordinator_term") > 0.0 {
-                return Some(Seen {
-                    coordinator: ordinal,
-                    term: get("ksit_coordinator_term"),
-                    epoch: get("ksit_shard_map_epoch"),
-                    members: get("ksit_members"),
-                    orphaned: get("ksit_targets_orphaned"),
-                    unobserved: get("ksit_targets_unobserved"),
-                    oldest: get("ksit_oldest_observation_seconds"),
-                    report_bytes: get("ksit_report_bytes_total"),
-                });
-            }
-        }
-        None
+        look_at(&self.seats()).await
     }
 
-    /// The metrics without labels.
-    async fn metrics(&self, ordinal: u32) -> Option<BTreeMap<String, f64>> {
-        self.replicas.replica(ordinal)?;
-        let log = self.replicas.log(ordinal);
-        // A replica that was started again has a line for each start.
-        let line = log.lines().rfind(|line| line.contains("serving /livez"))?;
-        let address = line.split("address=").nth(1)?.split_whitespace().next()?.to_owned();
-        let text = timeout(Duration::from_secs(1), fetch(&address)).await.ok()?.ok()?;
-        let number = |line: &str| {
-            let (name, value) = line.split_once(' ')?;
-            Some((name.to_owned(), value.parse().ok()?))
+    /// The processes of the replicas.
+    pub fn seats(&self) -> BTreeMap<u32, Seat> {
+        let seat = |ordinal: u32| {
+            let process = self.replicas.replica(ordinal)?;
+            Some((ordinal, Seat { pid: process.pid(), log: process.log().to_owned() }))
         };
-        Some(text.lines().filter(|line| !line.starts_with('#')).filter_map(number).collect())
+        (0..self.count).filter_map(seat).collect()
     }
 
     pub async fn division(&self) -> Result<Division, RunError> {
@@ -227,6 +205,41 @@ impl Fleet {
     fn count_writes(&self, mark: u64, is_meant: impl Fn(&str) -> bool) -> Result<f64, RunError> {
         Ok(self.writes_since(mark)?.iter().filter(|(name, _)| is_meant(name)).count() as f64)
     }
+}
+
+/// What the metrics of the coordinator among these say; `None` while nobody leads.
+pub(super) async fn look_at(seats: &BTreeMap<u32, Seat>) -> Option<Seen> {
+    for (ordinal, seat) in seats {
+        let Some(metrics) = metrics(&seat.log).await else { continue };
+        let get = |name: &str| metrics.get(name).copied().unwrap_or(f64::NAN);
+        if get("ksit_coordinator_term") > 0.0 {
+            return Some(Seen {
+                coordinator: *ordinal,
+                term: get("ksit_coordinator_term"),
+                epoch: get("ksit_shard_map_epoch"),
+                members: get("ksit_members"),
+                orphaned: get("ksit_targets_orphaned"),
+                unobserved: get("ksit_targets_unobserved"),
+                oldest: get("ksit_oldest_observation_seconds"),
+                report_bytes: get("ksit_report_bytes_total"),
+            });
+        }
+    }
+    None
+}
+
+/// The metrics without labels.
+async fn metrics(log: &Path) -> Option<BTreeMap<String, f64>> {
+    let log = std::fs::read_to_string(log).ok()?;
+    // A replica that was started again has a line for each start.
+    let line = log.lines().rfind(|line| line.contains("serving /livez"))?;
+    let address = line.split("address=").nth(1)?.split_whitespace().next()?.to_owned();
+    let text = timeout(Duration::from_secs(1), fetch(&address)).await.ok()?.ok()?;
+    let number = |line: &str| {
+        let (name, value) = line.split_once(' ')?;
+        Some((name.to_owned(), value.parse().ok()?))
+    };
+    Some(text.lines().filter(|line| !line.starts_with('#')).filter_map(number).collect())
 }
 
 async fn fetch(address: &str) -> std::io::Result<String> {

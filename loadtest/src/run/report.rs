@@ -2,16 +2,25 @@
 
 use serde::Serialize;
 
-use super::Settings;
+use super::machine::Machine;
+use super::sampler::Sample;
+use super::script::{Bound, Stat};
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
     pub scenario: String,
+    pub about: String,
+    pub provider: String,
+    pub mode: String,
     pub targets: u32,
     pub replicas: u32,
-    pub cores: usize,
+    pub machine: Machine,
     pub measures: Vec<Measure>,
+    /// What the script demands, and whether it was kept.
+    pub verdicts: Vec<Verdict>,
+    /// Of the replicas, over time.
+    pub samples: Vec<Sample>,
 }
 
 /// Samples of one quantity, and what the largest may be.
@@ -22,8 +31,21 @@ pub struct Measure {
     pub unit: &'static str,
     pub samples: Vec<f64>,
     pub median: f64,
+    pub p90: f64,
+    pub p99: f64,
     pub max: f64,
     pub limit: Option<f64>,
+}
+
+/// A limit of the script against what was measured.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Verdict {
+    pub what: String,
+    /// NaN, written as null: was not measured.
+    pub found: f64,
+    pub most: f64,
+    pub is_ok: bool,
 }
 
 impl Measure {
@@ -31,40 +53,136 @@ impl Measure {
         samples.sort_by(f64::total_cmp);
         let median = samples.get(samples.len() / 2).copied().unwrap_or(f64::NAN);
         let max = samples.last().copied().unwrap_or(f64::NAN);
-        Self { name: name.to_owned(), unit, samples, median, max, limit }
+        let (p90, p99) = (percentile(&samples, 90), percentile(&samples, 99));
+        Self { name: name.to_owned(), unit, samples, median, p90, p99, max, limit }
     }
 
     /// Without a sample nothing was shown.
     pub fn is_ok(&self) -> bool {
-        !self.samples.is_empty() && self.limit.is_none_or(|limit| self.max <= limit)
+        self.limit.is_none_or(|limit| !self.samples.is_empty() && self.max <= limit)
+    }
+
+    fn stat(&self, stat: Stat) -> f64 {
+        match stat {
+            Stat::P50 => self.median,
+            Stat::P99 => self.p99,
+            Stat::Max => self.max,
+        }
+    }
+}
+
+/// The smallest sample that so many of a hundred don't exceed.
+fn percentile(sorted: &[f64], percent: usize) -> f64 {
+    let place = (sorted.len() * percent).div_ceil(100).saturating_sub(1);
+    sorted.get(place).copied().unwrap_or(f64::NAN)
+}
+
+impl Verdict {
+    pub(super) fn of(bound: &Bound, measures: &[Measure]) -> Self {
+        let stat =
+            |name: &str| measures.iter().find(|measure| measure.name == name).map(|found| found.stat(bound.stat));
+        let found = stat(&bound.measure).unwrap_or(f64::NAN);
+        let most = match &bound.times {
+            None => bound.most + bound.plus,
+            Some(other) => bound.most * stat(other).unwrap_or(f64::NAN) + bound.plus,
+        };
+        let stat = format!("{:?}", bound.stat).to_lowercase();
+        let what = match &bound.times {
+            None => format!("{}, {stat}", bound.measure),
+            Some(other) if bound.plus == 0.0 => format!("{}, {stat}: at most {} × {other}", bound.measure, bound.most),
+            Some(other) => {
+                format!("{}, {stat}: at most {} × {other} + {}", bound.measure, bound.most, bound.plus)
+            }
+        };
+        // Not so with NaN: what was not measured was not kept.
+        Self { what, found, most, is_ok: found <= most }
     }
 }
 
 impl Report {
-    pub(super) fn new(settings: &Settings, measures: Vec<Measure>) -> Self {
-        Self {
-            scenario: format!("{:?}", settings.scenario).to_lowercase(),
-            targets: settings.targets,
-            replicas: settings.replicas,
-            cores: std::thread::available_parallelism().map_or(1, usize::from),
-            measures,
-        }
-    }
-
     pub fn is_ok(&self) -> bool {
-        self.measures.iter().all(Measure::is_ok)
+        self.measures.iter().all(Measure::is_ok) && self.verdicts.iter().all(|verdict| verdict.is_ok)
     }
 
     /// As Markdown.
     pub fn table(&self) -> String {
-        let mut text = "| what | n | median | max | limit | |\n| --- | --- | --- | --- | --- | --- |\n".to_owned();
+        let mut text =
+            "| what | n | median | p90 | p99 | max | limit | |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n"
+                .to_owned();
         for measure in &self.measures {
-            let Measure { name, unit, samples, median, max, limit } = measure;
+            let Measure { name, unit, samples, median, p90, p99, max, limit } = measure;
+            let verdict = match (limit, measure.is_ok()) {
+                (None, _) => "",
+                (Some(_), true) => "ok",
+                (Some(_), false) => "MISSED",
+            };
             let limit = limit.map_or("-".to_owned(), |limit| format!("{limit:.2} {unit}"));
-            let verdict = if measure.is_ok() { "ok" } else { "MISSED" };
             let n = samples.len();
-            text.push_str(&format!("| {name} | {n} | {median:.2} {unit} | {max:.2} {unit} | {limit} | {verdict} |\n"));
+            text.push_str(&format!(
+                "| {name} | {n} | {median:.2} {unit} | {p90:.2} {unit} | {p99:.2} {unit} | {max:.2} {unit} | {limit} | {verdict} |\n"
+            ));
         }
         text
+    }
+
+    /// The limits of the script, as Markdown; empty without any.
+    pub fn verdict_table(&self) -> String {
+        if self.verdicts.is_empty() {
+            return String::new();
+        }
+        let mut text = "| limit | found | at most | |\n| --- | --- | --- | --- |\n".to_owned();
+        for Verdict { what, found, most, is_ok } in &self.verdicts {
+            let verdict = if *is_ok { "ok" } else { "MISSED" };
+            text.push_str(&format!("| {what} | {found:.3} | {most:.3} | {verdict} |\n"));
+        }
+        text
+    }
+
+    /// The whole report as a page of Markdown. `plots`: files beside it.
+    pub fn page(&self, plots: &[String]) -> String {
+        let Self { scenario, about, provider, mode, targets, replicas, machine, .. } = self;
+        let Machine { cores, processor, memory_mib, kernel, ksit, loadtest, kube_apiserver } = machine;
+        let images: String = plots.iter().map(|file| format!("![{file}]({file})\n\n")).collect();
+        format!(
+            "# {scenario}: {targets} targets, {replicas} replicas\n\n{about}\n\n\
+             Provider {provider}, mode {mode}. {cores} cores ({processor}), {memory_mib} MiB, Linux {kernel}; {ksit}, \
+             loadtest {loadtest}, kube-apiserver {kube_apiserver}.\n\n{}\n{}\n{images}",
+            self.verdict_table(),
+            self.table()
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn measure(name: &str, samples: &[f64]) -> Measure {
+        Measure::new(name, "s", samples.to_vec(), None)
+    }
+
+    fn bound(measure: &str, stat: Stat, most: f64, times: Option<&str>, plus: f64) -> Bound {
+        Bound { measure: measure.to_owned(), stat, most, times: times.map(str::to_owned), plus }
+    }
+
+    #[test]
+    fn percentiles_are_samples() {
+        let hundred: Vec<f64> = (1..=100).map(f64::from).collect();
+        let measure = measure("x", &hundred);
+        assert_eq!((measure.p90, measure.p99, measure.max), (90.0, 99.0, 100.0));
+        let one = Measure::new("x", "s", vec![7.0], Some(7.0));
+        assert_eq!((one.median, one.p90, one.p99), (7.0, 7.0, 7.0));
+        assert!(one.is_ok() && !Measure::new("x", "s", vec![], Some(1.0)).is_ok());
+    }
+
+    #[test]
+    fn a_limit_may_be_a_figure_or_a_multiple_of_another_measure() {
+        let measures = [measure("a", &[1.0, 3.0]), measure("floor", &[2.0])];
+        let is_ok = |bound: &Bound| Verdict::of(bound, &measures).is_ok;
+        assert!(is_ok(&bound("a", Stat::Max, 3.0, None, 0.0)));
+        assert!(is_ok(&bound("a", Stat::Max, 1.5, Some("floor"), 0.0)));
+        assert!(!is_ok(&bound("a", Stat::Max, 1.4, Some("floor"), 0.0)));
+        assert!(is_ok(&bound("a", Stat::Max, 1.4, Some("floor"), 1.0)));
+        assert!(!is_ok(&bound("a", Stat::Max, 9.0, Some("unknown"), 0.0)), "what was not measured was not kept");
     }
 }

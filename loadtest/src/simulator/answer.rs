@@ -79,14 +79,14 @@ pub(super) fn answer<B>(fleet: &Fleet, number: u32, request: &Request<B>) -> Ans
     let named = asked.path.rsplit_once('/').and_then(|(path, name)| Some((fleet.catalogue.collection(path)?, name)));
     let purpose = asked.purpose(collection.is_some(), named.is_some());
     cluster.counters.count(purpose, fleet.began);
-    let (fault, rotations) = {
+    let (fault, mut valid) = {
         let state = cluster.state();
-        (state.fault, state.token)
+        (state.fault, state.revoked..=state.token)
     };
     if let Some(refused) = refusal(fleet, fault, purpose) {
         return refused;
     }
-    if asked.token.as_deref() != Some(&*token(number, rotations)) {
+    if !valid.any(|issued| asked.token.as_deref() == Some(&*token(number, issued))) {
         return Answer::Whole(Body::failure(StatusCode::UNAUTHORIZED, "Unauthorized", "Unauthorized"));
     }
     match (collection, named) {

@@ -40,8 +40,9 @@ pub(super) struct State {
     pub(super) differing: BTreeMap<u16, Differing>,
     pub(super) history: VecDeque<Change>,
     pub(super) fault: Option<Fault>,
-    /// How often the token was rotated.
+    /// How many new tokens were issued, and how many of the oldest are refused.
     pub(super) token: u32,
+    pub(super) revoked: u32,
     pub(super) orders: Orders,
 }
 

@@ -100,8 +100,21 @@ impl Simulator {
 
     /// Gives a cluster a new token. The old one gets 401 from now on; what is open stays open.
     pub fn rotate(&self, number: u32) {
+        self.issue(number);
+        self.revoke(number);
+    }
+
+    /// Gives a cluster a new token beside the old one.
+    pub fn issue(&self, number: u32) {
         if let Some(cluster) = self.fleet.cluster(number) {
             cluster.change(|state| state.token += 1);
+        }
+    }
+
+    /// Refuses all tokens of a cluster but the newest.
+    pub fn revoke(&self, number: u32) {
+        if let Some(cluster) = self.fleet.cluster(number) {
+            cluster.change(|state| state.revoked = state.token);
         }
     }
 

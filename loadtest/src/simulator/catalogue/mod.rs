@@ -34,6 +34,18 @@ pub struct Component {
     pub name: &'static str,
 }
 
+impl Component {
+    /// Whether an integration fails where it breaks: a workload, or a Service that is asked for.
+    pub fn is_vital(&self) -> bool {
+        const SERVICES: [&str; 4] = ["argocd-server", "argocd-repo-server", "istiod", "cert-manager-webhook"];
+        match self.kind {
+            Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet => true,
+            Kind::Service => SERVICES.contains(&self.name),
+            Kind::Namespace | Kind::EndpointSlice | Kind::Crd => false,
+        }
+    }
+}
+
 /// The place of a component in [`super::Simulator::components`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ComponentId(pub(super) u16);

@@ -64,6 +64,8 @@ async fn a_rotated_token_is_refused_and_the_new_one_taken() {
     let mut events = client.watch(FLUX, "resourceVersion=0").await;
     assert_eq!(events.next_as().await.0, "ADDED");
     let former = simulator.kubeconfig(0);
+    simulator.issue(0);
+    assert_eq!(client.get(FLUX).await.status, 200, "both are good for a while");
     simulator.rotate(0);
     assert_ne!(simulator.kubeconfig(0), former);
     assert_eq!(client.get(FLUX).await.status, 401);

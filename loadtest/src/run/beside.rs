@@ -1,0 +1,92 @@
+//! Comparators: other programs against the same simulated clusters, before the replicas start.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+use tokio::time::{Instant, sleep};
+
+use super::{Fleet, Measure, RunError};
+use crate::Process;
+use crate::usage::Usage;
+
+/// How long a comparator is left alone before and while its CPU is measured.
+const QUIET: Duration = Duration::from_secs(10);
+
+/// For all targets to be watched.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// What `loadtest limit` prints when all is watched.
+#[derive(Deserialize)]
+struct Complete {
+    seconds: f64,
+}
+
+/// Runs the floor in as many processes as there shall be replicas.
+pub(super) async fn floor(fleet: &Fleet, processes: u32, duration: Duration) -> Result<Vec<Measure>, RunError> {
+    eprintln!("the floor: {processes} processes of bare connections, and {} s of idleness", duration.as_secs());
+    let file = fleet.hub.dir().join("addresses.json");
+    std::fs::write(&file, serde_json::to_string(&fleet.simulator.addresses())?)?;
+    let program = std::env::current_exe()?;
+    let log = |part: u32| fleet.hub.dir().join(format!("floor-{part}.log"));
+    let start = |part: u32| {
+        let args = ["limit".to_owned(), file.display().to_string(), format!("--part={part}/{processes}")];
+        Process::start("floor", &program, &args, &[], &log(part), None)
+    };
+    let mut running = (0..processes).map(start).collect::<Result<Vec<_>, _>>()?;
+    let began = Instant::now();
+    let mut took: f64 = 0.0;
+    for part in 0..processes {
+        let seconds = loop {
+            if let Some(complete) = complete(&log(part)) {
+                break complete.seconds;
+            }
+            running[part as usize].check()?;
+            if began.elapsed() > PATIENCE {
+                return Err(running[part as usize].not_ready(PATIENCE).into());
+            }
+            sleep(Duration::from_millis(100)).await;
+        };
+        took = took.max(seconds);
+    }
+    eprintln!("the floor watches all after {took:.1} s");
+    let pids: Vec<u32> = running.iter().map(Process::pid).collect();
+    let mut measures = vec![Measure::new("floor: until every target is watched", "s", vec![took], None)];
+    measures.extend(idle("floor", &pids, fleet, duration).await?);
+    Ok(measures)
+}
+
+fn complete(log: &Path) -> Option<Complete> {
+    let text = std::fs::read_to_string(log).ok()?;
+    text.lines().find(|line| line.starts_with('{')).and_then(|line| serde_json::from_str(line).ok())
+}
+
+/// Runs any operator with the hub's kubeconfig.
+pub(super) async fn baseline(fleet: &Fleet, command: &str, duration: Duration) -> Result<Vec<Measure>, RunError> {
+    eprintln!("the baseline for {} s: {command}", duration.as_secs());
+    let kubeconfig = fleet.hub.kubeconfig_path().display().to_string();
+    let log: PathBuf = fleet.hub.dir().join("baseline.log");
+    let args = ["-c".to_owned(), format!("exec {command}")];
+    let mut process = Process::start("baseline", Path::new("sh"), &args, &[("KUBECONFIG", &kubeconfig)], &log, None)?;
+    let measures = idle("baseline", &[process.pid()], fleet, duration).await?;
+    process.check()?;
+    Ok(measures)
+}
+
+/// What the processes take while nothing happens.
+async fn idle(name: &str, pids: &[u32], fleet: &Fleet, duration: Duration) -> Result<Vec<Measure>, RunError> {
+    let usage = || pids.iter().map(|pid| Usage::of(*pid)).collect::<Result<Vec<_>, _>>().map(Usage::sum);
+    sleep(QUIET).await;
+    let (start, before, asked) = (Instant::now(), usage()?, fleet.simulator.requests());
+    sleep(duration).await;
+    let (now, elapsed) = (usage()?, start.elapsed());
+    let asked = (fleet.simulator.requests() - asked) as f64 / elapsed.as_secs_f64();
+    let of_each = |total: u64| vec![total as f64 / f64::from(fleet.targets)];
+    Ok(vec![
+        Measure::new(&format!("{name}: memory per target"), "KiB", of_each(now.pss), None),
+        Measure::new(&format!("{name}: memory"), "MiB", vec![now.pss as f64 / 1024.0], None),
+        Measure::new(&format!("{name}: CPU"), "cores", vec![now.cores_since(&before, elapsed)], None),
+        Measure::new(&format!("{name}: requests to targets"), "/s", vec![asked], None),
+        Measure::new(&format!("{name}: open files"), "", vec![now.fds as f64], None),
+    ])
+}

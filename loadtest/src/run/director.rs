@@ -1,0 +1,282 @@
+//! Plays a script: does what its steps say, and measures phase by phase.
+//!
+//! ```text
+//! Script ─> Director ──> Simulator (break, inject, delay)   hub (Secrets, targets)   replicas (kill, restart)
+//!              │
+//!              └─ a phase ends ─> Statuses (detection) + Sampler (memory, CPU) + audit log + counters ─> measures
+//! ```
+
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
+
+use futures::{StreamExt, TryStreamExt, stream};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::fleet::{add_target, remove_target, renew_secret};
+use super::phase::Phase;
+use super::sampler::Sampler;
+use super::script::{BreakAndMend, Inject, Role, Rotate, Script, Step};
+use super::statuses::{FAILED, Group, RUNNING, Statuses};
+use super::{Fleet, Measure, RunError};
+use crate::simulator::{Component, ComponentId, Fault, Health};
+
+/// Writes to the hub under way at a time.
+const AT_A_TIME: usize = 32;
+
+/// For a replica to end when it is asked to.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(super) struct Director {
+    pub(super) fleet: Fleet,
+    pub(super) statuses: Statuses,
+    pub(super) sampler: Sampler,
+    random: StdRng,
+    vital: Vec<ComponentId>,
+    /// Broken components, and when each is to be mended.
+    broken: VecDeque<(Instant, u32, ComponentId)>,
+    faulty: BTreeSet<u32>,
+    removed: Vec<u32>,
+    phase: Phase,
+    measures: Vec<Measure>,
+}
+
+impl Director {
+    /// `seed` decides what breaks, and nothing else.
+    pub(super) fn new(fleet: Fleet, sampler: Sampler, seed: u64) -> Self {
+        let vital = fleet.simulator.components().filter(Component::is_vital).map(|component| component.id).collect();
+        let phase = Phase::begin("start", &fleet, &sampler);
+        Self {
+            statuses: Statuses::watch(fleet.client.clone()),
+            fleet,
+            sampler,
+            random: StdRng::seed_from_u64(seed),
+            vital,
+            broken: VecDeque::new(),
+            faulty: BTreeSet::new(),
+            removed: Vec::new(),
+            phase,
+            measures: Vec::new(),
+        }
+    }
+
+    /// Starts the replicas together; how long until every target was observed.
+    pub(super) async fn start(&mut self, replicas: u32) -> Result<Measure, RunError> {
+        eprintln!("starting {replicas} replicas");
+        let start = Instant::now();
+        self.fleet.scale_up(replicas).await?;
+        self.sampler.seat(self.fleet.seats());
+        self.fleet.settle().await?;
+        let took = start.elapsed().as_secs_f64();
+        eprintln!("all targets observed after {took:.1} s");
+        Ok(Measure::new("cold start until every target was observed", "s", vec![took], None))
+    }
+
+    pub(super) async fn play(&mut self, script: &Script) -> Result<Vec<Measure>, RunError> {
+        self.steps(&script.steps).await?;
+        self.next_phase("end")?;
+        Ok(std::mem::take(&mut self.measures))
+    }
+
+    async fn steps(&mut self, steps: &[Step]) -> Result<(), RunError> {
+        for step in steps {
+            eprintln!("[{:>5.0} s] {step:?}", self.sampler.now());
+            match step {
+                Step::Repeat(repeat) => {
+                    for _ in 0..repeat.times {
+                        Box::pin(self.steps(&repeat.steps)).await?;
+                    }
+                }
+                step => self.step(step).await?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn step(&mut self, step: &Step) -> Result<(), RunError> {
+        match step {
+            Step::Phase(name) => self.next_phase(name)?,
+            Step::Wait(time) => sleep((*time).into()).await,
+            Step::UntilRight(patience) => self.until_right((*patience).into()).await?,
+            Step::BreakAndMend(how) => self.break_and_mend(how).await,
+            Step::BreakAll => self.break_all(),
+            Step::MendAll => self.mend_due(None),
+            Step::Inject(Inject { fault, share }) => self.inject(*fault, *share),
+            Step::Heal => self.heal(),
+            Step::Delay(delay) => self.fleet.simulator.delay((*delay).into()),
+            Step::Kill(role) => self.kill(*role).await?,
+            Step::RestartReplicas => self.restart_replicas().await?,
+            Step::Rotate(how) => self.rotate(how).await?,
+            Step::RemoveTargets(count) => self.remove_targets(*count).await?,
+            Step::AddTargets => self.add_targets().await?,
+            Step::Repeat(_) => {}
+        }
+        self.sampler.seat(self.fleet.seats());
+        Ok(())
+    }
+
+    fn next_phase(&mut self, name: &str) -> Result<(), RunError> {
+        let next = Phase::begin(name, &self.fleet, &self.sampler);
+        let ended = std::mem::replace(&mut self.phase, next);
+        self.measures.extend(ended.end(&mut self.fleet, &self.sampler, &self.statuses)?);
+        Ok(())
+    }
+
+    async fn until_right(&mut self, patience: Duration) -> Result<(), RunError> {
+        let failed: BTreeSet<u32> =
+            self.broken.iter().map(|(_, number, _)| *number).chain(self.faulty.iter().copied()).collect();
+        let targets = self.fleet.targets - self.removed.len() as u32;
+        self.statuses.until_right(targets, failed.len() as u32, patience).await
+    }
+
+    /// Breaks at the rate; what is due is mended meanwhile, and all of it at the end.
+    async fn break_and_mend(&mut self, how: &BreakAndMend) {
+        let (start, pause) = (Instant::now(), Duration::from_secs_f64(1.0 / how.breaks_per_second.max(0.001)));
+        let (hold, lasts): (Duration, Duration) = (how.hold.into(), how.r#for.into());
+        let mut number = 0;
+        while start.elapsed() < lasts {
+            sleep_until(start + pause * number).await;
+            number += 1;
+            self.mend_due(Some(Instant::now()));
+            if let Some(target) = self.healthy_target() {
+                let id = self.vital[self.random.random_range(0..self.vital.len())];
+                self.break_one(target, id, hold);
+            }
+        }
+        while let Some((due, ..)) = self.broken.front() {
+            sleep_until(*due).await;
+            self.mend_due(Some(Instant::now()));
+        }
+    }
+
+    /// Any that has no fault, is there, and whose status says that it is well.
+    fn healthy_target(&mut self) -> Option<u32> {
+        const TRIES: u32 = 100;
+        (0..TRIES).map(|_| self.random.random_range(0..self.fleet.targets)).find(|number| {
+            !self.faulty.contains(number)
+                && !self.removed.contains(number)
+                && !self.broken.iter().any(|(_, broken, _)| broken == number)
+                && self.statuses.is(*number, RUNNING)
+        })
+    }
+
+    fn break_one(&mut self, number: u32, id: ComponentId, hold: Duration) {
+        self.statuses.expect(number, FAILED, Group::Change);
+        self.fleet.simulator.set(number, id, Health::Broken);
+        self.broken.push_back((Instant::now() + hold, number, id));
+    }
+
+    fn break_all(&mut self) {
+        let id = self.vital[self.random.random_range(0..self.vital.len())];
+        for number in 0..self.fleet.targets {
+            self.break_one(number, id, Duration::ZERO);
+        }
+    }
+
+    /// Mends what was to be mended by then; without a time everything.
+    fn mend_due(&mut self, by: Option<Instant>) {
+        while let Some((due, number, id)) = self.broken.front().copied() {
+            if by.is_some_and(|by| due > by) {
+                return;
+            }
+            self.broken.pop_front();
+            self.statuses.expect(number, RUNNING, Group::Change);
+            self.fleet.simulator.set(number, id, Health::Healthy);
+        }
+    }
+
+    fn inject(&mut self, fault: Fault, share: f64) {
+        for number in self.fleet.simulator.share(share) {
+            if self.faulty.insert(number) {
+                self.statuses.expect(number, FAILED, Group::Fault);
+            }
+            self.fleet.simulator.inject(number, Some(fault));
+        }
+    }
+
+    fn heal(&mut self) {
+        for number in std::mem::take(&mut self.faulty) {
+            self.statuses.expect(number, RUNNING, Group::Fault);
+            self.fleet.simulator.inject(number, None);
+        }
+    }
+
+    async fn kill(&mut self, role: Role) -> Result<(), RunError> {
+        let before = self.fleet.settle().await?;
+        let worker = (0..self.fleet.count).find(|ordinal| *ordinal != before.coordinator);
+        let victim = match role {
+            Role::Coordinator => before.coordinator,
+            Role::Worker => worker.ok_or("a worker needs two replicas")?,
+        };
+        let start = Instant::now();
+        self.fleet.replicas.kill(victim);
+        let others = self.fleet.count - 1;
+        self.sampler.seat(self.fleet.seats());
+        let recovered = self.fleet.until_recovered(start, &before, others, role == Role::Coordinator).await?;
+        let name = format!("{}: killed until all was observed", self.phase.name());
+        self.measures.push(Measure::new(&name, "s", vec![recovered.took], None));
+        self.fleet.replicas.start(victim).await?;
+        self.sampler.seat(self.fleet.seats());
+        self.fleet.settle().await?;
+        Ok(())
+    }
+
+    async fn restart_replicas(&mut self) -> Result<(), RunError> {
+        for ordinal in (0..self.fleet.count).rev() {
+            let before = self.fleet.division().await?;
+            let process = self.fleet.replicas.take(ordinal).ok_or("the replica is not running")?;
+            process.stop(PATIENCE).await?.ok_or("the replica did not end when it was asked to")?;
+            self.fleet.replicas.start(ordinal).await?;
+            self.sampler.seat(self.fleet.seats());
+            self.fleet.until_replaced(&before, ordinal).await?;
+            self.fleet.settle().await?;
+        }
+        Ok(())
+    }
+
+    /// First the cluster knows the new token, then the Secret has it, then the old one ends.
+    async fn rotate(&mut self, how: &Rotate) -> Result<(), RunError> {
+        let (within, overlap): (Duration, Duration) = (how.within.into(), how.overlap.into());
+        let (start, pause) = (Instant::now(), within / self.fleet.targets.max(1));
+        let (client, simulator) = (&self.fleet.client, &self.fleet.simulator);
+        let present = (0..self.fleet.targets).filter(|number| !self.removed.contains(number));
+        stream::iter(present.map(Ok::<u32, RunError>))
+            .try_for_each_concurrent(AT_A_TIME, async |number| {
+                sleep_until(start + pause * number).await;
+                simulator.issue(number);
+                renew_secret(client, simulator, number).await
+            })
+            .await?;
+        let took = start.elapsed().as_secs_f64();
+        sleep(overlap).await;
+        (0..self.fleet.targets).for_each(|number| simulator.revoke(number));
+        let name = format!("{}: all Secrets written", self.phase.name());
+        self.measures.push(Measure::new(&name, "s", vec![took], None));
+        Ok(())
+    }
+
+    /// The last ones that are there.
+    async fn remove_targets(&mut self, count: u32) -> Result<(), RunError> {
+        let present = (0..self.fleet.targets).rev().filter(|number| !self.removed.contains(number));
+        let chosen: Vec<u32> = present.take(count as usize).collect();
+        chosen.iter().for_each(|number| self.statuses.forget(*number));
+        let client = &self.fleet.client;
+        stream::iter(&chosen)
+            .map(|number| remove_target(client, *number))
+            .buffer_unordered(AT_A_TIME)
+            .try_collect::<()>()
+            .await?;
+        self.removed.extend(chosen);
+        Ok(())
+    }
+
+    async fn add_targets(&mut self) -> Result<(), RunError> {
+        let (client, simulator) = (&self.fleet.client, &self.fleet.simulator);
+        stream::iter(std::mem::take(&mut self.removed))
+            .map(|number| add_target(client, simulator, number))
+            .buffer_unordered(AT_A_TIME)
+            .try_collect::<()>()
+            .await
+    }
+}
