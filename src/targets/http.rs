@@ -26,9 +26,9 @@ use super::retry_after;
 use super::tasks::{OwnedTasks, Tasks};
 use crate::domain::reason::{Failure, Reason};
 
-/// Small, for thousands of idle targets; large enough for 5 MB/s at 50 ms round trip.
-const STREAM_WINDOW: u32 = 256 * 1024;
-const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// Small: h2 never gives back the room for frames that waited once. Large enough for 2.5 MB/s at 50 ms round trip.
+const STREAM_WINDOW: u32 = 64 * 1024;
+const CONNECTION_WINDOW: u32 = 128 * 1024;
 const MAX_HEADERS: u32 = 32 * 1024;
 const HTTP1_BUFFER: usize = 64 * 1024;
 /// An idle connection that was cut is noticed within the sum of these.
