@@ -20,8 +20,8 @@ exec "$@" 3<&- </dev/null"#;
 pub enum ProcessError {
     #[error("{0} can't be started: {1}")]
     Start(String, #[source] io::Error),
-    #[error("{name} ended before it was ready; the end of its log:\n{log}")]
-    Ended { name: String, log: String },
+    #[error("{name} ended ({how}) when it should run; the end of its log:\n{log}")]
+    Ended { name: String, how: String, log: String },
     #[error("{name} was not ready within {} s; the end of its log:\n{log}", .after.as_secs())]
     NotReady { name: String, after: Duration, log: String },
 }
@@ -92,8 +92,14 @@ impl Process {
     pub fn check(&mut self) -> Result<(), ProcessError> {
         match self.child.try_wait() {
             Ok(None) => Ok(()),
-            _ => Err(ProcessError::Ended { name: self.name.clone(), log: self.log_end() }),
+            Ok(Some(status)) => Err(self.ended(&status.to_string())),
+            Err(error) => Err(self.ended(&error.to_string())),
         }
+    }
+
+    /// `how`: who was killed says nothing in its log.
+    fn ended(&self, how: &str) -> ProcessError {
+        ProcessError::Ended { name: self.name.clone(), how: how.to_owned(), log: self.log_end() }
     }
 
     pub fn not_ready(&self, after: Duration) -> ProcessError {

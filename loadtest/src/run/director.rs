@@ -73,10 +73,11 @@ impl Director {
         Ok(Measure::new("cold start until every target was observed", "s", vec![took], None))
     }
 
-    pub(super) async fn play(&mut self, script: &Script) -> Result<Vec<Measure>, RunError> {
-        self.steps(&script.steps).await?;
-        self.next_phase("end")?;
-        Ok(std::mem::take(&mut self.measures))
+    /// Plays to the end, or to the first step that can't be done; what was measured until then is worth having too.
+    pub(super) async fn play(&mut self, script: &Script) -> (Vec<Measure>, Result<(), RunError>) {
+        let played = self.steps(&script.steps).await;
+        let ended = self.next_phase("end");
+        (std::mem::take(&mut self.measures), played.and(ended))
     }
 
     async fn steps(&mut self, steps: &[Step]) -> Result<(), RunError> {

@@ -136,11 +136,13 @@ async fn scripted(settings: &Settings, name: &str, script: &Script) -> Result<Re
     let sampler = Sampler::start(settings.targets);
     let mut director = Director::new(fleet, sampler, settings.seed);
     measures.push(director.start(settings.replicas).await?);
-    measures.extend(director.play(script).await?);
+    let (played, ended) = director.play(script).await;
+    measures.extend(played);
     measures.push(violations(&director.fleet)?);
     let samples = director.sampler.since(0.0);
     let mut report = report(settings, name.to_owned(), &director.fleet, measures).await?;
     report.verdicts = script.limits.iter().map(|bound| Verdict::of(bound, &report.measures)).collect();
+    report.verdicts.extend(ended.err().map(|error| Verdict::stopped(&error)));
     report.about.clone_from(&script.about);
     report.samples = samples;
     Ok(report)

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::RunError;
 use super::machine::Machine;
 use super::sampler::Sample;
 use super::script::{Bound, Stat};
@@ -78,6 +79,12 @@ fn percentile(sorted: &[f64], percent: usize) -> f64 {
 }
 
 impl Verdict {
+    /// The script was not played to its end.
+    pub(super) fn stopped(error: &RunError) -> Self {
+        let why = error.to_string().replace(['\n', '|'], " ");
+        Self { what: format!("played to its end: {why}"), found: f64::NAN, most: f64::NAN, is_ok: false }
+    }
+
     pub(super) fn of(bound: &Bound, measures: &[Measure]) -> Self {
         let stat =
             |name: &str| measures.iter().find(|measure| measure.name == name).map(|found| found.stat(bound.stat));
