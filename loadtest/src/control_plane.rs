@@ -216,6 +216,8 @@ impl ControlPlane {
             "--authorization-mode=Node,RBAC".to_owned(),
             format!("--audit-policy-file={}", file("audit-policy.yaml")),
             format!("--audit-log-path={}", file("audit.log")),
+            // In MiB. One file, whatever comes: who reads it wants all of it.
+            "--audit-log-maxsize=1000000".to_owned(),
             "--audit-log-mode=blocking".to_owned(),
             "--service-cluster-ip-range=10.96.0.0/16".to_owned(),
             "--endpoint-reconciler-type=none".to_owned(),
