@@ -2,10 +2,10 @@
 
 use std::task::{Context, Poll};
 
-use hyper::body::{Body, Incoming};
 use tokio::time::Instant;
 
 use super::decode::{self, BadPage, Event};
+use super::http2::Http2Body;
 use super::limits::Limits;
 use super::lines::Lines;
 use super::list::{Found, is_version};
@@ -49,7 +49,7 @@ pub(super) enum Watch {
 
 /// An answer without end.
 pub(super) struct Stream {
-    body: Incoming,
+    body: Http2Body,
     lines: Lines,
     opened: Instant,
 }
@@ -97,7 +97,7 @@ impl Followed {
         self.version = None;
     }
 
-    pub(super) fn open(&mut self, body: Incoming) {
+    pub(super) fn open(&mut self, body: Http2Body) {
         self.watch = Watch::Open(Box::new(Stream { body, lines: Lines::default(), opened: Instant::now() }));
     }
 
@@ -111,23 +111,16 @@ impl Followed {
     pub(super) fn poll(&mut self, context: &mut Context<'_>, limits: &Limits) -> Poll<News> {
         let mut changed = false;
         while let Watch::Open(stream) = &mut self.watch {
-            let frame = match std::pin::Pin::new(&mut stream.body).poll_frame(context) {
+            let data = match stream.body.poll_data(context) {
                 Poll::Pending => break,
-                Poll::Ready(frame) => frame,
+                Poll::Ready(Some(Ok(data))) => data,
+                Poll::Ready(Some(Err(_)) | None) => return self.ended(),
             };
-            let taken = match frame {
-                Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) => {
-                        let (objects, version) = (&mut self.objects, &mut self.version);
-                        stream.lines.take(&data, limits, |line| {
-                            changed |= apply(objects, version, line, limits)?;
-                            Ok(())
-                        })
-                    }
-                    Err(_trailers) => Ok(()),
-                },
-                Some(Err(_)) | None => return self.ended(),
-            };
+            let (objects, version) = (&mut self.objects, &mut self.version);
+            let taken = stream.lines.take(&data, limits, |line| {
+                changed |= apply(objects, version, line, limits)?;
+                Ok(())
+            });
             if taken.is_err() {
                 // What can't be followed is listed anew, which then says what is wrong.
                 self.version = None;

@@ -82,7 +82,16 @@ pub(super) fn too_large(host: &str, cap: usize) -> Failure {
     )
 }
 
-pub(super) fn transport_failure(host: &str, error: &hyper::Error) -> Failure {
+pub(super) fn http2_failure(host: &str, error: &h2::Error) -> Failure {
+    // With TLS 1.3 the target's verdict on a client certificate comes after the handshake.
+    let wrapped = error.get_io().and_then(std::io::Error::get_ref);
+    match wrapped.and_then(|error| error.downcast_ref::<rustls::Error>()) {
+        Some(error) => tls::tls_failure(host, error),
+        None => lost(host),
+    }
+}
+
+pub(super) fn http1_failure(host: &str, error: &hyper::Error) -> Failure {
     let mut source = std::error::Error::source(error);
     while let Some(inner) = source {
         // With TLS 1.3 the target's verdict on a client certificate comes after the handshake.

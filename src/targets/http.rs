@@ -1,39 +1,32 @@
 //! One HTTP connection to a target: GETs with a deadline and a cap on what is read.
 //!
-//! HTTP/2 where the target has it, else HTTP/1.1 with one request at a time. A [`Channel`] owns the tasks that drive
-//! its connection; dropping it closes the connection, and dropping a request resets its stream.
+//! HTTP/2 where the target has it, else HTTP/1.1 with one request at a time. A [`Channel`] owns the task that drives its
+//! connection; dropping it closes the connection, and dropping a request resets its stream.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use http_body_util::{BodyExt, Empty};
-use hyper::body::{Body, Bytes, Incoming};
-use hyper::client::conn::{http1, http2};
-use hyper::header::{ACCEPT, AUTHORIZATION, HOST, HeaderValue, RETRY_AFTER, USER_AGENT};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1;
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, HOST, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT};
 use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::client::TlsStream;
 
 use super::connection::Connection;
-use super::fault::{Fault, Refused, lost, refusal, timed_out, too_large, transport_failure};
+use super::fault::{Fault, Refused, http1_failure, http2_failure, lost, refusal, timed_out, too_large};
+use super::http2::{Http2, Http2Body};
 use super::limits::{Limits, Share};
 use super::retry_after;
-use super::tasks::{OwnedTasks, Tasks};
 use crate::domain::reason::{Failure, Reason};
 
-/// Small: h2 never gives back the room for frames that waited once. Large enough for 2.5 MB/s at 50 ms round trip.
-const STREAM_WINDOW: u32 = 64 * 1024;
-const CONNECTION_WINDOW: u32 = 128 * 1024;
-const MAX_HEADERS: u32 = 32 * 1024;
 const HTTP1_BUFFER: usize = 64 * 1024;
-/// An idle connection that was cut is noticed within the sum of these.
-const PING_EVERY: Duration = Duration::from_secs(20);
-const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// The body of an answer that is not 200 is read up to here, so that the connection can be used again, and forgotten.
 const MAX_REFUSAL: usize = 64 * 1024;
 
@@ -51,14 +44,13 @@ pub(super) type Reply<T> = Result<T, Refused>;
 pub(super) struct Channel {
     connection: Connection,
     sender: Sender,
-    /// Ends the tasks with the channel.
-    _tasks: OwnedTasks,
+    driver: AbortHandle,
     answered: AtomicU64,
     lost: AtomicBool,
 }
 
 enum Sender {
-    Http2(http2::SendRequest<Empty<Bytes>>),
+    Http2(Http2),
     Http1(SingleSender),
 }
 
@@ -76,26 +68,24 @@ impl Channel {
         stream: TlsStream<TcpStream>,
         deadline: Instant,
     ) -> Result<Self, Failure> {
-        let tasks = OwnedTasks::default();
-        let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-        let io = TokioIo::new(stream);
         let host = connection.host_display();
         let handshake = async {
-            if is_h2 {
-                let (sender, driver) = http2_builder(tasks.executor()).handshake(io).await?;
-                tasks.run(async { drop(driver.await) });
-                Ok(Sender::Http2(sender))
+            if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+                let (sender, driver) = Http2::handshake(stream).await.map_err(|error| http2_failure(&host, &error))?;
+                Ok((Sender::Http2(sender), tokio::spawn(driver).abort_handle()))
             } else {
-                let (sender, driver) = http1::Builder::new().max_buf_size(HTTP1_BUFFER).handshake(io).await?;
-                tasks.run(async { drop(driver.await) });
-                Ok(Sender::Http1(SingleSender { turn: Semaphore::new(1), sender: Mutex::new(Some(sender)) }))
+                let io = TokioIo::new(stream);
+                let (sender, driver) = http1::Builder::new()
+                    .max_buf_size(HTTP1_BUFFER)
+                    .handshake(io)
+                    .await
+                    .map_err(|error| http1_failure(&host, &error))?;
+                let single = SingleSender { turn: Semaphore::new(1), sender: Mutex::new(Some(sender)) };
+                Ok((Sender::Http1(single), tokio::spawn(async { drop(driver.await) }).abort_handle()))
             }
         };
-        let sender = timeout_at(deadline, handshake)
-            .await
-            .map_err(|_| timed_out(&host))?
-            .map_err(|error| transport_failure(&host, &error))?;
-        Ok(Self { connection, sender, _tasks: tasks, answered: AtomicU64::new(0), lost: AtomicBool::new(false) })
+        let (sender, driver) = timeout_at(deadline, handshake).await.map_err(|_| timed_out(&host))??;
+        Ok(Self { connection, sender, driver, answered: AtomicU64::new(0), lost: AtomicBool::new(false) })
     }
 
     pub(super) fn protocol(&self) -> Protocol {
@@ -108,8 +98,9 @@ impl Channel {
     /// Whether another request can be tried on it.
     pub(super) fn is_open(&self) -> bool {
         !self.lost.load(Ordering::Relaxed)
+            && !self.driver.is_finished()
             && match &self.sender {
-                Sender::Http2(sender) => !sender.is_closed(),
+                Sender::Http2(_) => true,
                 // While it is taken out, a request runs on it.
                 Sender::Http1(single) => {
                     single.turn.available_permits() == 0
@@ -145,14 +136,14 @@ impl Channel {
         accept: &'static str,
         limits: &Limits,
         deadline: Instant,
-    ) -> Result<Reply<Incoming>, Fault> {
+    ) -> Result<Reply<Http2Body>, Fault> {
         let Sender::Http2(sender) = &self.sender else { return Err(lost(&self.host()).into()) };
         let exchange = async {
             let response = self.send(sender, path, accept).await?;
             self.answered.fetch_add(1, Ordering::Relaxed);
             match response.status() {
                 StatusCode::OK => Ok(Ok(response.into_body())),
-                _ => Ok(Err(self.refused(response, limits).await?)),
+                _ => Ok(Err(self.refused(response.map(Content::Http2), limits).await?)),
             }
         };
         self.within(deadline, exchange).await
@@ -171,15 +162,16 @@ impl Channel {
         match &self.sender {
             Sender::Http2(sender) => {
                 let response = self.send(sender, path, accept).await?;
-                self.read(response, limits).await
+                self.read(response.map(Content::Http2), limits).await
             }
             Sender::Http1(single) => {
                 let _turn = single.turn.acquire().await.map_err(|_| lost(&self.host()))?;
-                let request = self.request(path, accept)?;
+                let request = self.request(path, accept)?.map(|()| Empty::new());
                 let mut sender = single.lock().take().ok_or_else(|| lost(&self.host()))?;
-                sender.ready().await.map_err(|error| self.transport(&error))?;
-                let response = sender.send_request(request).await.map_err(|error| self.transport(&error))?;
-                let result = self.read(response, limits).await;
+                let failed = |error| http1_failure(&self.host(), &error);
+                sender.ready().await.map_err(failed)?;
+                let response = sender.send_request(request).await.map_err(failed)?;
+                let result = self.read(response.map(Content::Http1), limits).await;
                 // A body that was given up can't be skipped: the connection goes with it.
                 let is_whole = result.as_ref().map_or_else(|fault| is_whole(&fault.failure), |_| true);
                 if is_whole && !self.lost.load(Ordering::Relaxed) {
@@ -190,19 +182,12 @@ impl Channel {
         }
     }
 
-    async fn send(
-        &self,
-        sender: &http2::SendRequest<Empty<Bytes>>,
-        path: &str,
-        accept: &'static str,
-    ) -> Result<Response<Incoming>, Fault> {
-        let mut sender = sender.clone();
+    async fn send(&self, sender: &Http2, path: &str, accept: &'static str) -> Result<Response<Http2Body>, Fault> {
         let request = self.request(path, accept)?;
-        sender.ready().await.map_err(|error| self.transport(&error))?;
-        Ok(sender.send_request(request).await.map_err(|error| self.transport(&error))?)
+        Ok(sender.send(request).await.map_err(|error| http2_failure(&self.host(), &error))?)
     }
 
-    fn request(&self, path: &str, accept: &'static str) -> Result<Request<Empty<Bytes>>, Failure> {
+    fn request(&self, path: &str, accept: &'static str) -> Result<Request<()>, Failure> {
         let server = self.connection.server();
         let origin = format!("{}{path}", server.path);
         let uri = match self.sender {
@@ -219,41 +204,40 @@ impl Channel {
             request = request.header(AUTHORIZATION, authorization);
         }
         request
-            .body(Empty::new())
+            .body(())
             .map_err(|_| Failure::new(Reason::InvalidConfig, format!("no request for {} can be made", self.host())))
     }
 
-    async fn read(&self, response: Response<Incoming>, limits: &Limits) -> Result<Reply<Vec<u8>>, Fault> {
+    async fn read(&self, response: Response<Content>, limits: &Limits) -> Result<Reply<Vec<u8>>, Fault> {
         let reply = match response.status() {
-            StatusCode::OK => Ok(self.body(response.into_body(), limits.settings().body_bytes, limits).await?),
+            StatusCode::OK => Ok(self.body(response, limits.settings().body_bytes, limits).await?),
             _ => Err(self.refused(response, limits).await?),
         };
         self.answered.fetch_add(1, Ordering::Relaxed);
         Ok(reply)
     }
 
-    async fn refused(&self, response: Response<Incoming>, limits: &Limits) -> Result<Refused, Fault> {
+    async fn refused(&self, response: Response<Content>, limits: &Limits) -> Result<Refused, Fault> {
         let status = response.status();
         let wait = (status == StatusCode::TOO_MANY_REQUESTS)
             .then(|| retry_after::parse(response.headers().get(RETRY_AFTER)))
             .flatten();
         // Its content is the target's: it is read only to get rid of it.
-        let rest = self.body(response.into_body(), MAX_REFUSAL, limits).await;
+        let rest = self.body(response, MAX_REFUSAL, limits).await;
         if rest.is_err() && self.protocol() == Protocol::Http1 {
             self.lost.store(true, Ordering::Relaxed);
         }
         refusal(&self.host(), status, wait)
     }
 
-    async fn body(&self, mut body: Incoming, cap: usize, limits: &Limits) -> Result<Vec<u8>, Failure> {
-        let promised = body.size_hint().lower();
-        if promised > cap as u64 {
+    async fn body(&self, response: Response<Content>, cap: usize, limits: &Limits) -> Result<Vec<u8>, Failure> {
+        if promised(response.headers()) > cap as u64 {
             return Err(too_large(&self.host(), cap));
         }
+        let mut content = response.into_body();
         let mut bytes = Vec::new();
         let mut share = Share::default();
-        while let Some(frame) = body.frame().await {
-            let Ok(data) = frame.map_err(|error| self.transport(&error))?.into_data() else { continue };
+        while let Some(data) = content.next(&self.host()).await? {
             if bytes.len() + data.len() > cap {
                 return Err(too_large(&self.host(), cap));
             }
@@ -262,10 +246,43 @@ impl Channel {
         }
         Ok(bytes)
     }
+}
 
-    fn transport(&self, error: &hyper::Error) -> Failure {
-        transport_failure(&self.host(), error)
+impl Drop for Channel {
+    fn drop(&mut self) {
+        self.driver.abort();
     }
+}
+
+/// The body of an answer.
+enum Content {
+    Http1(Incoming),
+    Http2(Http2Body),
+}
+
+impl Content {
+    /// The next bytes; `None` at the end.
+    async fn next(&mut self, host: &str) -> Result<Option<Bytes>, Failure> {
+        match self {
+            Self::Http1(body) => loop {
+                let Some(frame) = body.frame().await else { return Ok(None) };
+                // Trailers are none of its bytes.
+                if let Ok(data) = frame.map_err(|error| http1_failure(host, &error))?.into_data() {
+                    return Ok(Some(data));
+                }
+            },
+            Self::Http2(body) => {
+                let data = poll_fn(|context| body.poll_data(context)).await;
+                data.transpose().map_err(|error| http2_failure(host, &error))
+            }
+        }
+    }
+}
+
+/// How long an answer says that it is.
+fn promised(headers: &HeaderMap) -> u64 {
+    let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    length.unwrap_or_default()
 }
 
 impl SingleSender {
@@ -277,18 +294,4 @@ impl SingleSender {
 /// Failures that come with a body read to its end.
 fn is_whole(failure: &Failure) -> bool {
     matches!(failure.reason, Reason::Unauthorized | Reason::Throttled | Reason::ServerError)
-}
-
-fn http2_builder(tasks: Tasks) -> http2::Builder<Tasks> {
-    let mut builder = http2::Builder::new(tasks);
-    builder
-        .timer(TokioTimer::new())
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_header_list_size(MAX_HEADERS)
-        .max_send_buf_size(16 * 1024)
-        .keep_alive_interval(PING_EVERY)
-        .keep_alive_timeout(PING_TIMEOUT)
-        .keep_alive_while_idle(true);
-    builder
 }

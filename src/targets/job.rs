@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::fault::{Fault, Refused};
 use super::http::Channel;
+use super::http2::Http2Body;
 use super::limits::Limits;
 use super::list::{self, Found};
 use crate::domain::reason::Reason;
@@ -30,7 +30,7 @@ pub(super) enum Done {
 }
 
 pub(super) enum WatchReply {
-    Open(Incoming),
+    Open(Http2Body),
     Forbidden,
     /// The resourceVersion is too old.
     Gone,

@@ -2,12 +2,12 @@
 
 use std::fmt::Write;
 
-use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::decode::{self, BadPage};
 use super::fault::{Fault, Refused};
 use super::http::{Channel, Reply};
+use super::http2::Http2Body;
 use super::limits::Limits;
 use super::objects::Objects;
 use super::wire::MAX_ITEMS;
@@ -77,7 +77,7 @@ pub(super) async fn watch(
     version: &str,
     limits: &Limits,
     deadline: Instant,
-) -> Result<Reply<Incoming>, Fault> {
+) -> Result<Reply<Http2Body>, Fault> {
     let path = format!("{}?watch=true&allowWatchBookmarks=true", list_path(kind, namespace));
     channel.open_stream(&with_parameter(path, "resourceVersion", version), JSON, limits, deadline).await
 }

@@ -17,6 +17,7 @@ mod decode;
 mod entry;
 mod fault;
 mod http;
+mod http2;
 mod job;
 pub mod kubeconfig;
 mod limits;
@@ -27,7 +28,6 @@ mod objects;
 mod pool;
 mod reflector;
 mod retry_after;
-mod tasks;
 mod tls;
 mod wire;
 
