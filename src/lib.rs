@@ -8,7 +8,7 @@
 //! cli            one file a command: what the user typed, checked
 //!  └─ controllers    the roles: worker, coordinator, and what starts and ends them
 //!      ├─ hub            everything that talks to the hub: watches, Secrets, statuses, Events
-//!      ├─ targets        everything that talks to a cluster: kubeconfig, connection, HTTP, lists
+//!      ├─ targets        everything that talks to a cluster: kubeconfig, connection, HTTP, lists and watches
 //!      ├─ observability  metrics, logs, health endpoints
 //!      └─ api            the custom resources; to and from the domain
 //!          └─ domain         decisions only: no I/O, no clock, no randomness
@@ -17,9 +17,9 @@
 //! How a cluster's state becomes a status:
 //!
 //! ```text
-//! Secret ─vet─> Connection ─read─> Snapshot ─evaluate─> ToolVerdict ─History─> TargetVerdict
-//!                                                                                   │ report
-//! status on the hub <─rate limit─ queue <─if it means something new─ coordinator <──┘
+//! Secret ─vet─> Connection ─list, watch─> Snapshot ─evaluate─> ToolVerdict ─History─> TargetVerdict
+//!                                                                                          │ report
+//! status on the hub <─rate limit─ queue <─if it means something new─ coordinator <─────────┘
 //! ```
 //!
 //! Invariants:

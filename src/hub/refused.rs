@@ -70,7 +70,7 @@ mod tests {
         StatusWrite {
             resource: kube::core::ApiResource::erase::<crate::api::IntegrationTarget>(&()),
             object: Default::default(),
-            status: serde_json::Value::Null,
+            status: "null".to_owned(),
             urgent: false,
             transition: None,
         }

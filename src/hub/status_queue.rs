@@ -4,7 +4,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::core::ApiResource;
-use serde_json::Value;
 
 use super::events::Transition;
 use super::mailbox::Mailbox;
@@ -14,7 +13,8 @@ use super::mailbox::Mailbox;
 pub struct StatusWrite {
     pub resource: ApiResource,
     pub object: ObjectReference,
-    pub status: Value,
+    /// As JSON: thousands may wait, and a tree of values is four times as large.
+    pub status: String,
     /// Something is failing: written before what is not.
     pub urgent: bool,
     /// Told once the write has been taken.

@@ -127,7 +127,10 @@ async fn put(client: &Client, write: &StatusWrite) -> (WriteOutcome, String) {
     object.metadata.namespace = Some(namespace.to_owned());
     object.metadata.resource_version = resource_version.clone();
     object.metadata.uid = uid.clone();
-    object.data = serde_json::json!({ "status": write.status });
+    let Ok(status) = serde_json::from_str::<serde_json::Value>(&write.status) else {
+        return (WriteOutcome::Refused, "the status is no JSON".to_owned());
+    };
+    object.data = serde_json::json!({ "status": status });
     let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
     match timeout(PROMPT_TIMEOUT, api.replace_status(name, &params, &object)).await {
         Ok(Ok(_)) => (WriteOutcome::Written, String::new()),

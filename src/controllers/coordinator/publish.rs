@@ -67,5 +67,5 @@ fn write<K: Resource<DynamicType = ()>>(
         note: news.message,
     });
     let urgent = news.phase == Phase::Failed;
-    Ok((id, StatusWrite { resource, object: reference, status: serde_json::to_value(status)?, urgent, transition }))
+    Ok((id, StatusWrite { resource, object: reference, status: serde_json::to_string(status)?, urgent, transition }))
 }

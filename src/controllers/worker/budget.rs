@@ -8,11 +8,24 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 pub struct Budget {
     all: Semaphore,
     failing: Semaphore,
+    secrets: Semaphore,
 }
+
+/// Secrets that are read from the hub at a time. A start of thousands of targets must not keep Leases waiting.
+const SECRET_READS: usize = 8;
 
 impl Budget {
     pub fn new(rounds: usize) -> Self {
-        Self { all: Semaphore::new(rounds.max(1)), failing: Semaphore::new((rounds * 3 / 10).max(1)) }
+        Self {
+            all: Semaphore::new(rounds.max(1)),
+            failing: Semaphore::new((rounds * 3 / 10).max(1)),
+            secrets: Semaphore::new(SECRET_READS),
+        }
+    }
+
+    /// Waits for leave to read a Secret.
+    pub async fn secret_read(&self) -> Option<SemaphorePermit<'_>> {
+        self.secrets.acquire().await.ok()
     }
 
     /// Waits for a place. None only if the budget was closed, which nobody does.

@@ -125,7 +125,11 @@ async fn open(
     former: Option<Access>,
 ) -> Result<Result<Access, Failure>, HubUnavailable> {
     let target = &assignment.target;
-    let secret = match read_kubeconfig(&context.hub, target).await {
+    let read = async {
+        let _turn = context.budget.secret_read().await;
+        read_kubeconfig(&context.hub, target).await
+    };
+    let secret = match read.await {
         Ok(secret) => secret,
         Err(SecretError::Unusable(failure)) => {
             context.clusters.forget(&target.key);
