@@ -24,6 +24,10 @@ demo: ## Show what ksit does, on real API servers; KEEP=1 leaves it running
 tools: ## Build etcd, the Kubernetes control plane and kwok into the cache, once
 	$(CARGO) run --locked --quiet -p loadtest -- tools
 
+.PHONY: chart-tools
+chart-tools: ## Build helm, kubeconform, promtool and prometheus into the cache, once
+	$(CARGO) run --locked --quiet -p loadtest -- tools --chart
+
 .PHONY: test
 test: test-unit test-integration ## Run unit and integration tests
 
@@ -33,7 +37,7 @@ test-unit: ## Run the tests that need nothing but this repository
 	$(CARGO) test --locked --test architecture --test sim
 
 .PHONY: test-integration
-test-integration: tools ## Run the tests against real API servers
+test-integration: tools chart-tools ## Run the tests against real API servers
 	$(CARGO) build --locked
 	$(CARGO) test --locked -p loadtest --test it
 	$(CARGO) test --locked --test it
