@@ -8,7 +8,7 @@ use loadtest::Tool;
 use serde_json::{Map, Value, json};
 
 use super::helm::{NAMESPACE, rendered, root, run};
-use crate::kit::hub;
+use crate::kit::{eventually, hub, with_validation};
 
 /// Ways in which people install it.
 const MATRIX: &[&[&str]] = &[
@@ -100,8 +100,16 @@ async fn whatever_the_values_say_the_manifests_conform() {
 
 #[tokio::test]
 async fn plain_manifests_and_the_examples_of_the_readme_conform() {
+    let _validation = with_validation().await;
     let dir = tempfile::tempdir().unwrap();
-    write_schemas(&hub().await.client().await.unwrap(), dir.path()).await;
+    let client = hub().await.client().await.unwrap();
+    // The API server publishes the schemas of CRDs a moment after it serves them.
+    eventually("the schemas of ksit's own resources", async || {
+        write_schemas(&client, dir.path()).await;
+        let known = |kind: &&str| dir.path().join(format!("{kind}-ksit-v1alpha1.json")).exists();
+        ["integration", "integrationtarget"].iter().all(known).then_some(())
+    })
+    .await;
     let mut manifests = Vec::new();
     for folder in ["deploy", "deploy/target", "crds"] {
         for entry in fs::read_dir(root().join(folder)).unwrap().map(Result::unwrap) {
