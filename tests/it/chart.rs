@@ -6,6 +6,7 @@ mod manifests;
 mod metrics;
 mod pods;
 mod priority;
+mod release;
 mod rights;
 mod rules;
 mod schemas;

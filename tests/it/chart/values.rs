@@ -117,3 +117,13 @@ async fn a_digest_counts_before_a_tag() {
     let container = &of_kind(&objects, "StatefulSet")[0]["spec"]["template"]["spec"]["containers"][0];
     assert_eq!(container["image"], format!("example/ksit@{digest}"));
 }
+
+#[tokio::test]
+async fn of_another_installation_only_the_leases_may_be_read() {
+    let objects = objects(NAMESPACE, &["otherInstallations={other}"]).await;
+    let there = |role: &&&serde_json::Value| role["metadata"]["namespace"] == "other";
+    let roles = of_kind(&objects, "Role");
+    let roles: Vec<_> = roles.iter().filter(there).collect();
+    let only = json!([{ "apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get"] }]);
+    assert_eq!(roles.iter().map(|role| &role["rules"]).collect::<Vec<_>>(), [&only]);
+}
