@@ -93,8 +93,7 @@ impl Tool {
     fn usual_minutes(self) -> u64 {
         match self {
             Self::KubeApiserver => 5,
-            Self::Promtool => 4,
-            Self::KubeControllerManager | Self::Helm | Self::Prometheus => 2,
+            Self::KubeControllerManager | Self::Helm | Self::Promtool => 2,
             _ => 1,
         }
     }
