@@ -24,16 +24,20 @@ demo: ## Show what ksit does, on real API servers; KEEP=1 leaves it running
 tools: ## Build etcd, the Kubernetes control plane and kwok into the cache, once
 	$(CARGO) run --locked --quiet -p loadtest -- tools
 
+.PHONY: chart-tools
+chart-tools: ## Build helm, kubeconform, promtool and prometheus into the cache, once
+	$(CARGO) run --locked --quiet -p loadtest -- tools --chart
+
 .PHONY: test
 test: test-unit test-integration ## Run unit and integration tests
 
 .PHONY: test-unit
 test-unit: ## Run the tests that need nothing but this repository
 	$(CARGO) test --locked --workspace --lib --bins
-	$(CARGO) test --locked --test architecture --test sim
+	$(CARGO) test --locked --test architecture --test generated --test sim
 
 .PHONY: test-integration
-test-integration: tools ## Run the tests against real API servers
+test-integration: tools chart-tools ## Run the tests against real API servers
 	$(CARGO) build --locked
 	$(CARGO) test --locked -p loadtest --test it
 	$(CARGO) test --locked --test it
@@ -45,8 +49,11 @@ test-e2e: demo ## Run the whole story from a user's point of view
 test-all: test test-e2e ## Run every test there is
 
 .PHONY: manifests
-manifests: ## Regenerate what is generated: crds/
+manifests: ## Regenerate what is generated: crds/, deploy/, the chart's CRDs, the tables of the READMEs
 	$(CARGO) run --locked --quiet -- crds --out crds
+	KSIT_UPDATE=1 $(CARGO) test --locked --quiet --test generated
+	$(CARGO) run --locked --quiet -p loadtest -- tools helm
+	KSIT_UPDATE=1 $(CARGO) test --locked --quiet --test it chart::manifests
 
 .PHONY: fmt
 fmt: ## Format the code

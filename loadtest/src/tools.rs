@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// A program that a control plane is made of.
+/// A program that a control plane is made of, or that the chart's tests use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Tool {
     Etcd,
@@ -14,6 +14,10 @@ pub enum Tool {
     KubeControllerManager,
     KubeScheduler,
     Kwok,
+    Helm,
+    Kubeconform,
+    Promtool,
+    Prometheus,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -33,8 +37,12 @@ pub enum ToolError {
 }
 
 impl Tool {
-    pub const ALL: [Self; 5] =
+    /// What a control plane is made of.
+    pub const CONTROL_PLANE: [Self; 5] =
         [Self::Etcd, Self::KubeApiserver, Self::KubeControllerManager, Self::KubeScheduler, Self::Kwok];
+
+    /// What only the tests of the chart need.
+    pub const CHART: [Self; 4] = [Self::Helm, Self::Kubeconform, Self::Promtool, Self::Prometheus];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -43,6 +51,10 @@ impl Tool {
             Self::KubeControllerManager => "kube-controller-manager",
             Self::KubeScheduler => "kube-scheduler",
             Self::Kwok => "kwok",
+            Self::Helm => "helm",
+            Self::Kubeconform => "kubeconform",
+            Self::Promtool => "promtool",
+            Self::Prometheus => "prometheus",
         }
     }
 
@@ -56,6 +68,24 @@ impl Tool {
             }
             Self::KubeScheduler => ("kubernetes", "k8s.io/kubernetes", "k8s.io/kubernetes/cmd/kube-scheduler"),
             Self::Kwok => ("kwok", "sigs.k8s.io/kwok", "sigs.k8s.io/kwok/cmd/kwok"),
+            Self::Helm => ("helm", "helm.sh/helm/v4", "helm.sh/helm/v4/cmd/helm"),
+            Self::Kubeconform => {
+                ("kubeconform", "github.com/yannh/kubeconform", "github.com/yannh/kubeconform/cmd/kubeconform")
+            }
+            Self::Promtool => {
+                ("prometheus", "github.com/prometheus/prometheus", "github.com/prometheus/prometheus/cmd/promtool")
+            }
+            Self::Prometheus => {
+                ("prometheus", "github.com/prometheus/prometheus", "github.com/prometheus/prometheus/cmd/prometheus")
+            }
+        }
+    }
+
+    /// Build tags: Prometheus is asked for nothing that it would have to discover, and its clients for clouds take long.
+    fn tags(self) -> &'static str {
+        match self {
+            Self::Promtool | Self::Prometheus => "remove_all_sd",
+            _ => "",
         }
     }
 
@@ -63,7 +93,7 @@ impl Tool {
     fn usual_minutes(self) -> u64 {
         match self {
             Self::KubeApiserver => 5,
-            Self::KubeControllerManager => 2,
+            Self::KubeControllerManager | Self::Helm | Self::Promtool => 2,
             _ => 1,
         }
     }
@@ -110,7 +140,7 @@ impl Tool {
         let stamp = "-X k8s.io/component-base/version";
         let flags = format!("-s -w {stamp}.gitVersion={version} {stamp}.gitMajor={major} {stamp}.gitMinor={minor}");
         let build = Command::new("go")
-            .args(["build", "-trimpath", "-ldflags", &flags, "-o"])
+            .args(["build", "-trimpath", "-tags", self.tags(), "-ldflags", &flags, "-o"])
             .arg(&unfinished)
             .arg(package)
             .current_dir(folder)
@@ -167,7 +197,7 @@ mod tests {
 
     #[test]
     fn every_tool_has_a_version_in_its_go_mod() {
-        for tool in Tool::ALL {
+        for tool in Tool::CONTROL_PLANE.into_iter().chain(Tool::CHART) {
             let (folder, module, _) = tool.source();
             let go_mod = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools").join(folder).join("go.mod");
             assert!(version(&go_mod, module).unwrap().starts_with('v'));

@@ -10,7 +10,7 @@ use kube::config::Kubeconfig;
 
 use super::check_output::{self, Format, Row};
 use super::own_kubeconfig::connection;
-use super::{COULD_NOT_TELL, CliError, duration};
+use super::{COULD_NOT_TELL, CliError, duration, types};
 use crate::domain::component::Component;
 use crate::domain::evaluate::{WhenAbsent, evaluate};
 use crate::domain::integrations::{TOOLS, Tool, components_of};
@@ -33,6 +33,7 @@ const AT_A_TIME: usize = 16;
 ///   ksit check                                   every tool found on the current context
 ///   ksit check --type argocd --all-contexts      one tool, everywhere
 ///   ksit check --type flux --set namespace=gitops -o json
+///   ksit check --list-types                      which tools there are, and what each must have
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
@@ -51,6 +52,9 @@ pub struct Args {
     /// A config key as in an Integration, such as namespace=gitops. Needs one --type.
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
     set: Vec<(String, String)>,
+    /// Print which tools there are and what each expects, and ask no cluster.
+    #[arg(long)]
+    list_types: bool,
     /// table, wide (every component) or json.
     #[arg(short, long, value_enum, default_value_t = Format::Table)]
     output: Format,
@@ -60,6 +64,11 @@ pub struct Args {
 }
 
 pub async fn run(args: Args) -> Result<ExitCode, CliError> {
+    if args.list_types {
+        let tools = if args.types.is_empty() { TOOLS } else { &args.types };
+        print!("{}", types::list(tools));
+        return Ok(ExitCode::SUCCESS);
+    }
     let checks = checks(&args)?;
     let kubeconfig = match &args.kubeconfig {
         Some(path) => {

@@ -16,7 +16,7 @@ const REFRESH: Duration = Duration::from_secs(2);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct HubArgs {
-    /// Kubeconfig of the hub; default: $KUBECONFIG, else ~/.kube/config.
+    /// Kubeconfig of the hub; default: $KUBECONFIG, else ~/.kube/config, else what a Pod of the hub has.
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
     /// Context of the hub; default: the current one.
@@ -54,7 +54,14 @@ impl HubArgs {
             Some(path) => Kubeconfig::read_from(path),
             None => Kubeconfig::read(),
         };
-        let file = file.map_err(|error| format!("{error}; give --kubeconfig"))?;
+        let file = match (file, Config::incluster()) {
+            (Ok(file), _) => file,
+            // So that it answers in the operator's own Pod too.
+            (Err(_), Ok(pod)) if self.kubeconfig.is_none() && self.context.is_none() => {
+                return Ok(Client::try_from(pod)?);
+            }
+            (Err(error), _) => return Err(format!("{error}; give --kubeconfig").into()),
+        };
         Ok(Client::try_from(Config::from_custom_kubeconfig(file, &options).await?)?)
     }
 

@@ -10,6 +10,7 @@ mod own_kubeconfig;
 mod shards;
 mod table;
 mod target;
+pub mod types;
 
 use std::process::ExitCode;
 use std::time::Duration;

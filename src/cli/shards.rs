@@ -1,11 +1,14 @@
 //! `ksit shards`
 
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
 use kube::{Api, ResourceExt};
 use serde::Serialize;
 
-use super::CliError;
 use super::hub::{HubArgs, Shown};
 use super::table::table;
+use super::{CliError, duration};
 use crate::api::{ReplicaLoad, ShardMap};
 use crate::domain::slot::{Slot, SlotSet};
 
@@ -17,7 +20,13 @@ pub struct Args {
     /// All namespaces.
     #[arg(short = 'A', long, conflicts_with = "namespace")]
     all_namespaces: bool,
+    /// Wait first, until every slot has an owner and the coordinator has been seen to write; fail if that takes longer.
+    #[arg(long, value_parser = duration, value_name = "DURATION")]
+    settled_within: Option<Duration>,
 }
+
+/// Between two looks at whether the shares are settled.
+const POLL: Duration = Duration::from_millis(500);
 
 pub async fn run(args: Args) -> Result<(), CliError> {
     let client = args.hub.client().await?;
@@ -26,9 +35,35 @@ pub async fn run(args: Args) -> Result<(), CliError> {
         (Some(namespace), false) => Api::namespaced(client, namespace),
         (None, false) => Api::default_namespaced(client),
     };
-    args.hub
-        .show(async || Ok(Maps(api.list(&Default::default()).await?.items.into_iter().map(Map::from).collect())))
-        .await
+    let read =
+        async || Ok::<_, CliError>(api.list(&Default::default()).await?.items.into_iter().map(Map::from).collect());
+    if let Some(patience) = args.settled_within {
+        settle(patience, &read).await?;
+    }
+    args.hub.show(async || Ok(Maps(read().await?))).await
+}
+
+/// Returns once every slot of every map has an owner, and each map has got a newer observation than it had at first: by
+/// that a living coordinator is told from one that has gone and left its map.
+async fn settle(patience: Duration, read: &impl AsyncFn() -> Result<Vec<Map>, CliError>) -> Result<(), CliError> {
+    let end = Instant::now() + patience;
+    let mut first = BTreeMap::new();
+    loop {
+        let maps = read().await?;
+        let is_settled = |map: &Map, seen: &Option<String>| map.orphans() == 0 && map.observed_at != *seen;
+        let all = maps.iter().all(|map| {
+            let seen = first.entry((map.namespace.clone(), map.installation.clone()));
+            is_settled(map, seen.or_insert_with(|| map.observed_at.clone()))
+        });
+        if all && !maps.is_empty() {
+            return Ok(());
+        }
+        if Instant::now() > end {
+            print!("{}", Maps(maps).text(true));
+            return Err(format!("the shares were not settled within {} s", patience.as_secs()).into());
+        }
+        tokio::time::sleep(POLL).await;
+    }
 }
 
 #[derive(Serialize)]
@@ -96,9 +131,14 @@ impl Shown for Maps {
 }
 
 impl Map {
+    /// Slots without an owner.
+    fn orphans(&self) -> usize {
+        Slot::COUNT.saturating_sub(self.replicas.iter().map(|replica| replica.slots).sum())
+    }
+
     fn text(&self, wide: bool) -> String {
         let Self { namespace, installation, term, epoch, coordinator, .. } = self;
-        let orphans = Slot::COUNT.saturating_sub(self.replicas.iter().map(|replica| replica.slots).sum());
+        let orphans = self.orphans();
         let mut text = format!("{namespace}/{installation}: coordinator {coordinator}, term {term}, epoch {epoch}");
         if orphans > 0 {
             text.push_str(&format!("; {orphans} of {} slots have no owner", Slot::COUNT));

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use prometheus::{
-    Encoder, Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    Encoder, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
 
 /// Upper bounds in seconds for whatever talks to a cluster.
@@ -23,6 +23,10 @@ macro_rules! metrics {
             /// Name and help of every metric.
             pub const TABLE: &'static [(&'static str, &'static str)] =
                 &[$(($name, concat!($($help),+).trim_ascii_start()),)+];
+
+            /// Name and labels of every metric.
+            pub const LABELS: &'static [(&'static str, &'static [&'static str])] =
+                &[$(($name, only(&[$($labels)?])),)+];
 
             pub fn new() -> Result<Self, prometheus::Error> {
                 let registry = Registry::new();
@@ -64,6 +68,11 @@ metrics! {
     shard_map_epoch: IntGauge = gauge("ksit_shard_map_epoch");
     /// Replicas that live, as the coordinator sees it.
     members: IntGauge = gauge("ksit_members");
+    /// Clusters that each replica looks after, as the coordinator sees it.
+    replica_targets: IntGaugeVec = gauges("ksit_replica_targets", &["replica"]);
+    /// Age of the oldest observation of any cluster of each replica, as the coordinator sees it.
+    replica_oldest_observation: GaugeVec =
+        real_gauges("ksit_replica_oldest_observation_seconds", &["replica"]);
     /// Clusters whose slot has no living owner.
     targets_orphaned: IntGauge = gauge("ksit_targets_orphaned");
     /// Clusters that their present owner hasn't looked at in this reign.
@@ -110,6 +119,11 @@ impl Metrics {
     }
 }
 
+/// The one list of labels, where there is one.
+const fn only(labels: &'static [&'static [&'static str]]) -> &'static [&'static str] {
+    if labels.is_empty() { &[] } else { labels[0] }
+}
+
 fn counter(name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
     IntCounter::new(name, help)
 }
@@ -124,6 +138,10 @@ fn gauge(name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
 
 fn real_gauge(name: &str, help: &str) -> Result<Gauge, prometheus::Error> {
     Gauge::new(name, help)
+}
+
+fn real_gauges(name: &str, help: &str, labels: &[&str]) -> Result<GaugeVec, prometheus::Error> {
+    GaugeVec::new(Opts::new(name, help), labels)
 }
 
 fn gauges(name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, prometheus::Error> {

@@ -60,3 +60,12 @@ async fn the_fleet_is_shown_worst_first_and_a_target_with_what_is_broken() {
     assert_eq!(missing.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&missing.stderr).contains("there is no IntegrationTarget moon"));
 }
+
+#[tokio::test]
+async fn shares_that_do_not_settle_in_time_are_an_error() {
+    World::new("unsettled").await;
+    let output = ksit(&["shards", "-n", "unsettled", "--settled-within=1s"]).await;
+    let (text, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(text.contains("No ShardMap found") && error.contains("not settled within 1 s"), "{text}{error}");
+}

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that can't go on should say where")]
 
 mod chaos;
+mod chart;
 mod check_command;
 mod crd_rules;
 mod faults;

@@ -87,6 +87,19 @@ async fn break_and_mend(world: &World, client: &Client, fixture: &Fixture, compo
             mended["spec"]["selector"]["broken"] = Value::Null;
             api.patch(&object, &PatchParams::default(), &Patch::Merge(mended)).await.unwrap();
         }
+        // It has no number of replicas: its Pods ask for more than the node has.
+        ComponentKind::DaemonSet => {
+            let api = api(client, kind, &component.namespace);
+            let ask = async |cpu: Value| {
+                let container = json!({ "name": "app", "resources": { "requests": { "cpu": cpu } } });
+                let patch =
+                    Patch::Strategic(json!({ "spec": { "template": { "spec": { "containers": [container] } } } }));
+                api.patch(&object, &PatchParams::default(), &patch).await.unwrap();
+            };
+            ask(json!("100000")).await;
+            world.until_integration(name, is_failed).await;
+            ask(Value::Null).await;
+        }
         _ => {
             let api = api(client, kind, &component.namespace);
             let replicas = api.get(&object).await.unwrap().data["spec"]["replicas"].clone();

@@ -181,7 +181,15 @@ impl Fleet {
                 *load = (load.0 + 1, load.1.max(age));
             }
         }
-        self.context.metrics.oldest_observation.set(oldest.as_secs_f64());
+        let metrics = &self.context.metrics;
+        metrics.oldest_observation.set(oldest.as_secs_f64());
+        // Replicas that have left are not loads of zero.
+        metrics.replica_targets.reset();
+        metrics.replica_oldest_observation.reset();
+        for (name, (targets, oldest)) in &loads {
+            metrics.replica_targets.with_label_values(&[name.as_str()]).set(i64::from(*targets));
+            metrics.replica_oldest_observation.with_label_values(&[name.as_str()]).set(oldest.as_secs_f64());
+        }
         let load = |(name, (targets, oldest)): (ReplicaName, (u32, Duration))| ReplicaLoad {
             name: name.to_string(),
             targets,

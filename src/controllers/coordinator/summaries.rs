@@ -100,6 +100,10 @@ impl Fleet {
             let labels = [labels[0], labels[1], labels[2], phase.as_str()];
             metrics.integration_targets.with_label_values(&labels).set(i64::from(count));
         }
-        metrics.integration_healthy.with_label_values(&labels).set(i64::from(summary.phase == Phase::Running));
+        match summary.phase {
+            // Left alone on purpose: neither healthy nor not.
+            Phase::Paused => drop(metrics.integration_healthy.remove_label_values(&labels)),
+            phase => metrics.integration_healthy.with_label_values(&labels).set(i64::from(phase == Phase::Running)),
+        }
     }
 }

@@ -9,14 +9,27 @@
 //! Labels and names in the data are those that the tools' own install manifests and usual Helm charts carry; the
 //! fixtures of `tests/it/manifests` hold them, version by version, with their sources.
 
+mod argo_rollouts;
 mod argocd;
 mod cert_manager;
+mod cilium;
 mod config;
 mod config_error;
+mod crossplane;
+mod external_secrets;
 mod flux;
+mod gatekeeper;
+mod ingress_nginx;
 mod istio;
+mod jenkins;
+mod keda;
+mod kyverno;
+mod linkerd;
 pub mod names;
 mod prometheus;
+mod tekton;
+mod vault;
+mod velero;
 
 use crate::domain::component::ComponentKind;
 
@@ -31,6 +44,19 @@ pub const TOOLS: &[&Tool] = &[
     &prometheus::TOOL,
     &istio::TOOL,
     &cert_manager::TOOL,
+    &vault::TOOL,
+    &jenkins::TOOL,
+    &tekton::TOOL,
+    &kyverno::TOOL,
+    &gatekeeper::TOOL,
+    &external_secrets::TOOL,
+    &linkerd::TOOL,
+    &cilium::TOOL,
+    &keda::TOOL,
+    &velero::TOOL,
+    &crossplane::TOOL,
+    &argo_rollouts::TOOL,
+    &ingress_nginx::TOOL,
 ];
 
 /// A tool as data: what its official manifests and its usual Helm charts put on a cluster.

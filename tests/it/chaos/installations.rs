@@ -21,12 +21,16 @@ async fn second_installation(fleet: &Fleet) -> Installation {
     Workloads::new(fleet.client.clone()).namespace(OTHER).await.unwrap();
     let ksit = Path::new(env!("CARGO_BIN_EXE_ksit"));
     let second = Installation::new(&fleet.hub, ksit, OTHER, &FLAGS).await.unwrap().watching(NAMESPACE);
-    let binding = json!({ "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
-        "metadata": { "name": OTHER },
-        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "ksit" },
-        "subjects": [{ "kind": "ServiceAccount", "name": "ksit", "namespace": OTHER }] });
     let bindings: Api<RoleBinding> = Api::namespaced(fleet.client.clone(), NAMESPACE);
-    bindings.patch(OTHER, &PatchParams::apply("test").force(), &Patch::Apply(binding)).await.unwrap();
+    // The clusters, and the Leases by which the second sees that the first is gone.
+    for role in [format!("ksit-fleet-{NAMESPACE}"), "ksit".to_owned()] {
+        let name = format!("{OTHER}-{role}");
+        let binding = json!({ "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+            "metadata": { "name": name },
+            "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": role },
+            "subjects": [{ "kind": "ServiceAccount", "name": "ksit", "namespace": OTHER }] });
+        bindings.patch(&name, &PatchParams::apply("test").force(), &Patch::Apply(binding)).await.unwrap();
+    }
     second
 }
 

@@ -11,13 +11,26 @@
 //! release name `zebra`, so that nothing is found by a lucky name. Workloads that only an operator makes stand in as
 //! that operator names and labels them; the object's own `source` says where that is written.
 
+mod argo_rollouts;
 mod argocd;
 mod build;
 mod cert_manager;
+mod cilium;
+mod crossplane;
+mod external_secrets;
 mod flux;
 mod found;
+mod gatekeeper;
+mod ingress_nginx;
 mod istio;
+mod jenkins;
+mod keda;
+mod kyverno;
+mod linkerd;
 mod prometheus;
+mod tekton;
+mod vault;
+mod velero;
 
 use std::collections::BTreeMap;
 
@@ -85,11 +98,30 @@ enum Kind {
 
 /// Every fixture, tool by tool.
 pub fn all() -> Vec<Fixture> {
-    [argocd::FACTS, flux::FACTS, prometheus::FACTS, istio::FACTS, cert_manager::FACTS]
-        .concat()
-        .into_iter()
-        .map(|facts| serde_json::from_str(facts).expect("a fixture"))
-        .collect()
+    [
+        argocd::FACTS,
+        flux::FACTS,
+        prometheus::FACTS,
+        istio::FACTS,
+        cert_manager::FACTS,
+        vault::FACTS,
+        jenkins::FACTS,
+        tekton::FACTS,
+        kyverno::FACTS,
+        gatekeeper::FACTS,
+        external_secrets::FACTS,
+        linkerd::FACTS,
+        cilium::FACTS,
+        keda::FACTS,
+        velero::FACTS,
+        crossplane::FACTS,
+        argo_rollouts::FACTS,
+        ingress_nginx::FACTS,
+    ]
+    .concat()
+    .into_iter()
+    .map(|facts| serde_json::from_str(facts).expect("a fixture"))
+    .collect()
 }
 
 impl Fixture {

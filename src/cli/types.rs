@@ -1,0 +1,80 @@
+//! What each tool expects on a cluster, in words: for `ksit check --list-types` and the README.
+
+use super::table::table;
+use crate::domain::component::ComponentKind;
+use crate::domain::integrations::{Part, Tool};
+
+/// One line for each component of each tool.
+pub fn list(tools: &[&Tool]) -> String {
+    let rows: Vec<Vec<String>> = tools.iter().flat_map(|tool| tool.parts.iter().map(|part| row(tool, part))).collect();
+    table(&["TYPE", "NAMESPACE", "COMPONENT", "EXPECTED", "FOUND BY"], &rows)
+}
+
+/// One line for each tool, in Markdown.
+pub fn markdown(tools: &[&Tool]) -> String {
+    let mut text =
+        "| type | tool | namespace | required | where in use |\n| --- | --- | --- | --- | --- |\n".to_owned();
+    for tool in tools {
+        let Tool { name, title, namespace, .. } = tool;
+        let (required, optional) = (markdown_names(tool, false), markdown_names(tool, true));
+        text.push_str(&format!("| `{name}` | {title} | `{namespace}` | {required} | {optional} |\n"));
+    }
+    text
+}
+
+/// The components that must be there, or those that may be missing, kind by kind.
+fn markdown_names(tool: &Tool, optional: bool) -> String {
+    let of_kind = |kind: ComponentKind| {
+        let parts = tool.parts.iter().filter(|part| part.kind == kind && part.optional == optional);
+        let names: Vec<&str> = parts.map(|part| part.name).collect();
+        (!names.is_empty()).then(|| format!("{}: {}", short(kind), names.join(", ")))
+    };
+    let kinds: Vec<String> = ComponentKind::ALL.into_iter().filter_map(of_kind).collect();
+    if kinds.is_empty() { "–".to_owned() } else { kinds.join("; ") }
+}
+
+fn row(tool: &Tool, part: &Part) -> Vec<String> {
+    let is_crd = part.kind == ComponentKind::Crd;
+    vec![
+        tool.name.to_owned(),
+        if is_crd { "-" } else { tool.namespace }.to_owned(),
+        format!("{}/{}", short(part.kind), part.name),
+        if part.optional { "where in use" } else { "required" }.to_owned(),
+        found_by(part),
+    ]
+}
+
+/// As selectors, any of them; `!=` where a label must not say so.
+fn found_by(part: &Part) -> String {
+    let pair = |(key, value): &(&str, &str)| match value.strip_prefix('!') {
+        Some(unwanted) => format!("{key}!={unwanted}"),
+        None => format!("{key}={value}"),
+    };
+    let selectors = part.labels.iter().map(|set| set.iter().map(pair).collect::<Vec<_>>().join(","));
+    let named = std::iter::once(part.name).chain(part.names.iter().copied()).map(|name| format!("name {name}"));
+    selectors.chain(named).collect::<Vec<_>>().join(" or ")
+}
+
+fn short(kind: ComponentKind) -> &'static str {
+    match kind {
+        ComponentKind::Crd => "CRD",
+        kind => kind.as_str(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::integrations::TOOLS;
+
+    #[test]
+    fn says_what_a_tool_must_have_and_how_that_is_found() {
+        let list = list(TOOLS);
+        let words: Vec<Vec<&str>> = list.lines().map(|line| line.split_whitespace().collect()).collect();
+        let server = words.iter().find(|words| words[2] == "Deployment/argocd-server").unwrap();
+        assert_eq!(server[..4], ["argocd", "argocd", "Deployment/argocd-server", "required"]);
+        assert_eq!(server[4..].join(" "), "app.kubernetes.io/name=argocd-server or name argocd-server");
+        assert!(list.contains("istio!=egressgateway"), "{list}");
+        assert!(list.contains("CRD/certificates.cert-manager.io"), "{list}");
+    }
+}

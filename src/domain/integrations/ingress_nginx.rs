@@ -1,0 +1,25 @@
+//! The Ingress controller for NGINX, as its `deploy.yaml` and its chart install it.
+
+use super::{Part, Tool};
+use crate::domain::component::ComponentKind::{DaemonSet, Deployment, Service};
+
+const NAME: &str = "app.kubernetes.io/name";
+const COMPONENT: &str = "app.kubernetes.io/component";
+
+pub const TOOL: Tool = Tool {
+    name: "ingress-nginx",
+    title: "Ingress NGINX",
+    namespace: "ingress-nginx",
+    parts: &[
+        Part::required(Deployment, "ingress-nginx-controller")
+            .labelled(&[&[(NAME, "ingress-nginx"), (COMPONENT, "controller")]]),
+        // With `controller.kind: DaemonSet`; `config` then says which is required.
+        Part::optional(DaemonSet, "ingress-nginx-controller")
+            .labelled(&[&[(NAME, "ingress-nginx"), (COMPONENT, "controller")]]),
+        // And the one for its admission webhook, which carries the same labels.
+        Part::required(Service, "ingress-nginx-controller")
+            .labelled(&[&[(NAME, "ingress-nginx"), (COMPONENT, "controller")]]),
+        Part::optional(Deployment, "ingress-nginx-defaultbackend")
+            .labelled(&[&[(NAME, "ingress-nginx"), (COMPONENT, "default-backend")]]),
+    ],
+};

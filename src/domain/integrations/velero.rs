@@ -1,0 +1,21 @@
+//! Velero, as `velero install` and its chart install it.
+
+use super::{Part, Tool};
+use crate::domain::component::ComponentKind::{Crd, DaemonSet, Deployment};
+
+const NAME: &str = "app.kubernetes.io/name";
+
+pub const TOOL: Tool = Tool {
+    name: "velero",
+    title: "Velero",
+    namespace: "velero",
+    parts: &[
+        Part::required(Deployment, "velero").labelled(&[&[("component", "velero")]]),
+        // Its Pods make and restore backups of volumes; those for Windows carry the same labels.
+        Part::optional(DaemonSet, "node-agent").labelled(&[&[("component", "velero")], &[(NAME, "velero")]]),
+        Part::optional(Crd, "backups.velero.io"),
+        Part::optional(Crd, "restores.velero.io"),
+        Part::optional(Crd, "schedules.velero.io"),
+        Part::optional(Crd, "backupstoragelocations.velero.io"),
+    ],
+};

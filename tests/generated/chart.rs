@@ -1,0 +1,89 @@
+//! The chart's CRDs, its version, and its flags.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use clap::CommandFactory;
+use ksit::api::crds;
+use ksit::cli::Cli;
+use serde_json::Value;
+
+use crate::{generated, read};
+
+/// What a Pod knows of itself, or what another value than `config` says.
+const FLAGS_OF_ITS_OWN: &[&str] = &[
+    "installation",
+    "kubeconfig",
+    "namespace",
+    "pod-uid",
+    "replica",
+    "report-address",
+    "report-token-file",
+    "watch-namespaces",
+];
+
+fn yaml(path: &str) -> Value {
+    serde_saphyr::from_str(&read(path)).unwrap()
+}
+
+#[test]
+fn the_charts_crds_are_those_of_the_code() {
+    for crd in crds::all() {
+        let text = crds::to_yaml(&crd).unwrap();
+        assert!(!text.contains("{{"), "Helm would take that for a template");
+        let name = crd.metadata.name.as_deref().unwrap();
+        let (head, body) = text.split_once(&format!("  name: {name}\n")).unwrap();
+        let template = format!(
+            "{{{{- if .Values.crds.install }}}}\n{head}  name: {name}\n  labels:\n    {{{{- include \"ksit.labels\" . | \
+             nindent 4 }}}}\n  {{{{- if .Values.crds.keep }}}}\n  annotations:\n    helm.sh/resource-policy: keep\n  \
+             {{{{- end }}}}\n{body}{{{{- end }}}}\n"
+        );
+        generated(&format!("chart/templates/crd-{}.yaml", crd.spec.names.plural), &template);
+    }
+}
+
+#[test]
+fn the_chart_has_the_programs_version() {
+    let chart = yaml("chart/Chart.yaml");
+    assert_eq!(chart["appVersion"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(chart["version"], env!("CARGO_PKG_VERSION"));
+}
+
+/// Each flag of `ksit operator` with its default.
+fn flags() -> BTreeMap<String, Option<String>> {
+    let command = Cli::command();
+    let operator = command.find_subcommand("operator").unwrap();
+    let default = |arg: &clap::Arg| arg.get_default_values().first().map(|value| value.to_str().unwrap().to_owned());
+    let arguments = operator.get_arguments().filter(|arg| !arg.is_global_set());
+    arguments.filter_map(|arg| Some((arg.get_long()?.to_owned(), default(arg)))).collect()
+}
+
+fn kebab(key: &str) -> String {
+    key.chars().flat_map(|c| if c.is_ascii_uppercase() { vec!['-', c.to_ascii_lowercase()] } else { vec![c] }).collect()
+}
+
+#[test]
+fn every_flag_of_the_operator_is_a_value_with_the_same_default() {
+    let values = yaml("chart/values.yaml");
+    let config: BTreeMap<String, String> = values["config"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .map(|(key, value)| (kebab(key), value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
+        .collect();
+    let flags = flags();
+    let ours: BTreeSet<&str> = flags.keys().map(String::as_str).collect();
+    let theirs: BTreeSet<&str> = config.keys().map(String::as_str).chain(FLAGS_OF_ITS_OWN.iter().copied()).collect();
+    assert_eq!(theirs, ours);
+    for (flag, default) in &flags {
+        if let (Some(value), Some(default)) = (config.get(flag), default) {
+            assert_eq!(value, default, "--{flag}");
+        }
+    }
+    let template = read("chart/templates/statefulset.yaml");
+    for flag in ["installation", "report-token-file", "watch-namespaces"] {
+        assert!(template.contains(&format!("- --{flag}=")), "{flag}");
+    }
+    for variable in ["POD_NAME", "POD_NAMESPACE", "POD_UID", "POD_IP"] {
+        assert!(template.contains(variable), "{variable}");
+    }
+}

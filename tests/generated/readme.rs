@@ -1,0 +1,15 @@
+//! The tables of README.md.
+
+use ksit::cli::types;
+use ksit::domain::integrations::TOOLS;
+use ksit::observability::Metrics;
+
+use crate::generated_between;
+
+/// In one test: two that write one file would undo each other.
+#[test]
+fn the_readme_has_every_metric_and_every_tool() {
+    let rows: String = Metrics::TABLE.iter().map(|(name, help)| format!("| `{name}` | {help} |\n")).collect();
+    generated_between("README.md", "metrics", &format!("| metric | meaning |\n| --- | --- |\n{rows}"));
+    generated_between("README.md", "tools", &types::markdown(TOOLS));
+}

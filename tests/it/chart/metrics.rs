@@ -1,0 +1,103 @@
+//! The metrics as a replica serves them, and whether a query asks for metrics and labels that there are.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use ksit::observability::{Metrics, ReconcileResult};
+use loadtest::Tool;
+use serde_json::json;
+
+use super::helm::run_with;
+use crate::kit::{World, install_flux, target};
+
+/// What Prometheus adds to every series.
+const OF_PROMETHEUS: [&str; 2] = ["job", "instance"];
+
+/// Every series that ksit can show, with its labels.
+pub fn exposed() -> BTreeMap<String, BTreeSet<String>> {
+    let metrics = Metrics::new().unwrap();
+    metrics.reconciled("integrationtarget", ReconcileResult::Success, Duration::ZERO);
+    let shown = metrics.render().unwrap();
+    let mut found = BTreeMap::new();
+    for (name, labels) in Metrics::LABELS {
+        let labels: BTreeSet<String> = labels.iter().chain(&OF_PROMETHEUS).map(|label| (*label).to_owned()).collect();
+        if shown.contains(&format!("# TYPE {name} histogram\n")) {
+            let with_bound = labels.iter().cloned().chain(["le".to_owned()]).collect();
+            found.insert(format!("{name}_bucket"), with_bound);
+            found.insert(format!("{name}_sum"), labels.clone());
+            found.insert(format!("{name}_count"), labels);
+        } else {
+            found.insert((*name).to_owned(), labels);
+        }
+    }
+    found
+}
+
+/// Panics where `query` names a metric that ksit doesn't have, or a label that the metric doesn't have.
+pub fn check_names(query: &str, exposed: &BTreeMap<String, BTreeSet<String>>) {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
+    let mut rest = query;
+    let mut count = 0;
+    while let Some(start) = rest.find(is_name) {
+        let word: String = rest[start..].chars().take_while(|c| is_name(*c)).collect();
+        rest = &rest[start + word.len()..];
+        if !word.starts_with("ksit_") && !word.starts_with("controller_runtime_") {
+            // A label's value may be anything, also the name of a metric.
+            continue;
+        }
+        count += 1;
+        let labels = exposed.get(&word).unwrap_or_else(|| panic!("{query}: ksit has no metric {word}"));
+        let Some(matchers) = rest.strip_prefix('{').and_then(|inside| inside.split_once('}')) else { continue };
+        for matcher in matchers.0.split(',') {
+            let label = matcher.trim().split(['=', '!']).next().unwrap();
+            assert!(labels.contains(label), "{query}: {word} has no label {label:?}");
+        }
+    }
+    assert!(count > 0, "{query}: asks for nothing of ksit");
+    check_grouping(query, exposed);
+}
+
+/// Labels in `by (…)`, `on (…)` and `without (…)` must be some metric's.
+fn check_grouping(query: &str, exposed: &BTreeMap<String, BTreeSet<String>>) {
+    let known: BTreeSet<&String> = exposed.values().flatten().collect();
+    for word in [" by (", " on (", " without ("] {
+        for list in query.split(word).skip(1).filter_map(|rest| rest.split(')').next()) {
+            for label in list.split(',').map(str::trim).filter(|label| !label.is_empty()) {
+                assert!(known.contains(&label.to_owned()), "{query}: no metric has a label {label:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn promtool_finds_nothing_to_say_about_the_metrics() {
+    let namespace = "chart-metrics";
+    install_flux(namespace).await;
+    let mut world = World::new(namespace).await;
+    world.target("one", &target().await.kubeconfig()).await;
+    world.target("away", "{}").await;
+    world
+        .integration("flux", json!({ "type": "flux", "config": { "namespace": namespace }, "targetClusters": ["one"] }))
+        .await;
+    world.start_operator(&[]).await;
+    world.until_phase("flux", "Running").await;
+    let answer = world.ask_operator("/metrics").await;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    let outcome = run_with(Tool::Promtool, &["check", "metrics"], &unchunked(head, body)).await;
+    assert!(outcome.is_ok && outcome.stderr.is_empty(), "{outcome:?}");
+}
+
+/// The body without the sizes of its chunks, where it came in chunks.
+fn unchunked(head: &str, body: &str) -> String {
+    if !head.to_lowercase().contains("transfer-encoding: chunked") {
+        return body.to_owned();
+    }
+    let (mut text, mut rest) = (String::new(), body);
+    while let Some((size, after)) = rest.split_once("\r\n") {
+        let size = usize::from_str_radix(size, 16).unwrap();
+        text.push_str(&after[..size]);
+        rest = after[size..].trim_start_matches("\r\n");
+    }
+    text
+}

@@ -1,0 +1,163 @@
+//! Least privilege: the operator does its whole work under exactly the chart's rights, and needs each of them.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams};
+use kube::{Client, Config, ResourceExt};
+use loadtest::audit::AuditEvent;
+use serde_json::{Value, json};
+
+use super::helm::{objects, of_kind};
+use crate::kit::{Fleet, eventually, hub, with_validation};
+
+/// Group, resource with subresource, and verb.
+type Right = (String, String, String);
+
+/// All rights of the roles that the chart makes.
+fn granted(objects: &[Value]) -> BTreeSet<Right> {
+    let texts = |value: &Value| -> Vec<String> {
+        value.as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect()
+    };
+    let mut rights = BTreeSet::new();
+    for role in of_kind(objects, "Role").into_iter().chain(of_kind(objects, "ClusterRole")) {
+        for rule in role["rules"].as_array().unwrap() {
+            for group in texts(&rule["apiGroups"]) {
+                for resource in texts(&rule["resources"]) {
+                    for verb in texts(&rule["verbs"]) {
+                        assert!(![&group, &resource, &verb].contains(&&"*".to_owned()), "{rule}");
+                        rights.insert((group.clone(), resource.clone(), verb));
+                    }
+                }
+            }
+        }
+    }
+    rights
+}
+
+fn used(event: &AuditEvent) -> Option<Right> {
+    let object = event.object_ref.as_ref()?;
+    let resource = match object.subresource.as_str() {
+        "" => object.resource.clone(),
+        subresource => format!("{}/{subresource}", object.resource),
+    };
+    Some((object.api_group.clone(), resource, event.verb.clone()))
+}
+
+fn user(namespace: &str) -> String {
+    format!("system:serviceaccount:{namespace}:ksit")
+}
+
+/// As the ServiceAccount of the installation.
+async fn as_ksit(namespace: &str) -> (Client, String) {
+    let token = hub().await.service_account_token(namespace, "ksit").await.unwrap();
+    let kubeconfig = hub().await.kubeconfig_with_token(&token);
+    let file = kube::config::Kubeconfig::from_yaml(&kubeconfig).unwrap();
+    let config = Config::from_custom_kubeconfig(file, &Default::default()).await.unwrap();
+    (Client::try_from(config).unwrap(), kubeconfig)
+}
+
+/// All that an operator ever does: it elects, shares out, labels, writes statuses and Events, takes an old finalizer
+/// away, fails over and drains.
+async fn whole_work(fleet: &mut Fleet) {
+    fleet.settled(&[0, 1]).await;
+    fleet.until_all("Running").await;
+    // Twice the same within minutes is one Event with a count.
+    for (replicas, phase) in [(0, "Failed"), (1, "Running"), (0, "Failed"), (1, "Running")] {
+        fleet.scale_flux(replicas).await;
+        fleet.until_all(phase).await;
+    }
+    let old = fleet.world.api("Integration");
+    let finalizer = json!({ "apiVersion": "ksit.io/v1alpha1", "kind": "Integration",
+        "metadata": { "name": "old", "finalizers": ["ksit.io/finalizer"] },
+        "spec": { "type": "flux", "enabled": false } });
+    old.patch("old", &PatchParams::apply("test").force(), &Patch::Apply(finalizer)).await.unwrap();
+    eventually("the finalizer to go", async || old.get("old").await.ok()?.finalizers().is_empty().then_some(())).await;
+    // A map that is gone is made anew, a Lease too.
+    let maps: Api<ksit::api::ShardMap> = Api::namespaced(fleet.world.client.clone(), &fleet.world.namespace);
+    maps.delete("ksit", &DeleteParams::default()).await.unwrap();
+    let map = fleet.settled(&[0, 1]).await;
+    let coordinator = Fleet::coordinator(&map);
+    let leaving = fleet.replicas.take(coordinator).unwrap();
+    leaving.stop(Duration::from_secs(20)).await.unwrap().expect("it ends by itself");
+    fleet.replicas.start(coordinator).await.unwrap();
+    fleet.settled(&[0, 1]).await;
+}
+
+#[tokio::test]
+async fn the_operator_needs_all_of_its_rights_and_no_others() {
+    let _validation = with_validation().await;
+    let namespace = "chart-rights";
+    let mark = hub().await.audit().mark();
+    let mut fleet = Fleet::new(namespace, 2).await;
+    whole_work(&mut fleet).await;
+    shards_are_settled(namespace, &fleet).await;
+    let events = hub().await.audit().since(mark).unwrap();
+    let user = user(namespace);
+    let ours: Vec<&AuditEvent> = events.iter().filter(|event| event.user.username == user).collect();
+    let forbidden: BTreeSet<String> = ours
+        .iter()
+        .filter(|event| event.code() == 403)
+        .map(|event| format!("{} {}", event.verb, event.request_uri))
+        .collect();
+    assert!(forbidden.is_empty(), "{forbidden:#?}");
+    let granted = granted(&objects(namespace, &[]).await);
+    let used: BTreeSet<Right> = ours.iter().filter_map(|event| used(event)).collect();
+    let unused: Vec<&Right> = granted.difference(&used).collect();
+    assert!(unused.is_empty(), "granted, and needed for nothing: {unused:#?}");
+    let beyond: Vec<&Right> = used.difference(&granted).collect();
+    assert!(beyond.is_empty(), "needed, and not granted: {beyond:#?}");
+    fleet.kept().await;
+}
+
+/// What `helm test` asks, with the rights of its Pod.
+async fn shards_are_settled(namespace: &str, fleet: &Fleet) {
+    let (_, kubeconfig) = as_ksit(namespace).await;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("kubeconfig");
+    std::fs::write(&path, kubeconfig).unwrap();
+    let mut shards = tokio::process::Command::new(env!("CARGO_BIN_EXE_ksit"));
+    shards.args(["shards", "--settled-within=60s", "--output=wide", "--namespace", namespace, "--kubeconfig"]);
+    let output = shards.arg(&path).output().await.unwrap();
+    let (text, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && text.contains("ksit-1"), "{text}{error}\n{}", fleet.logs());
+}
+
+#[tokio::test]
+async fn ksit_may_change_nothing_of_its_objects_but_label_and_finalizer() {
+    let _validation = with_validation().await;
+    let fleet = Fleet::new("chart-patches", 1).await;
+    fleet.settled(&[0]).await;
+    fleet.until_all("Running").await;
+    let (client, _) = as_ksit("chart-patches").await;
+    let kind = kube::core::GroupVersionKind::gvk("ksit.io", "v1alpha1", "IntegrationTarget");
+    let targets: Api<DynamicObject> =
+        Api::namespaced_with(client, "chart-patches", &kube::api::ApiResource::from_gvk(&kind));
+    let patch = async |patch: Value| targets.patch("c1", &PatchParams::default(), &Patch::Merge(patch)).await;
+    let held = json!({ "metadata": { "finalizers": ["example.com/held", "ksit.io/finalizer"] } });
+    fleet.world.api("IntegrationTarget").patch("c1", &PatchParams::default(), &Patch::Merge(held)).await.unwrap();
+    // A policy that has just been made is not asked at once.
+    eventually("the policy", async || patch(json!({ "spec": { "paused": true } })).await.err()).await;
+    for (change, said) in [
+        (json!({ "spec": { "paused": true } }), "may not change a spec"),
+        (json!({ "metadata": { "labels": { "env": "prod" } } }), "no label but ksit.io/slot"),
+        (json!({ "metadata": { "annotations": { "a": "b" } } }), "neither annotations nor owners"),
+        (json!({ "metadata": { "finalizers": ["example.com/held", "ksit.io/finalizer", "x.io/y"] } }), "add none"),
+        (json!({ "metadata": { "finalizers": ["ksit.io/finalizer"] } }), "no finalizer but its own"),
+    ] {
+        let refused = patch(change.clone()).await.expect_err("it must be refused");
+        assert!(refused.to_string().contains(said), "{change}: {refused}");
+    }
+    patch(json!({ "metadata": { "labels": { "ksit.io/slot": "000" } } })).await.unwrap();
+    patch(json!({ "metadata": { "finalizers": ["example.com/held"] } })).await.unwrap();
+    // Others may do as RBAC says.
+    fleet.world.apply("IntegrationTarget", "c2", json!({ "clusterName": "c2", "paused": true })).await.unwrap();
+    patch(json!({ "metadata": { "finalizers": null } })).await.expect_err("still held by another");
+}
+
+/// The rights for all namespaces are those for one.
+#[tokio::test]
+async fn watching_all_namespaces_needs_no_other_rights() {
+    let everywhere = granted(&objects("ksit-system", &["clusterWide=true"]).await);
+    assert_eq!(everywhere, granted(&objects("ksit-system", &[]).await));
+}

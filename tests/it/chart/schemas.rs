@@ -1,0 +1,126 @@
+//! Everything that the chart renders holds before the schemas of the API server, unknown fields included.
+
+use std::fs;
+use std::path::Path;
+
+use kube::Client;
+use loadtest::Tool;
+use serde_json::{Map, Value, json};
+
+use super::helm::{NAMESPACE, rendered, root, run};
+use crate::kit::{eventually, hub, with_validation};
+
+/// Ways in which people install it.
+const MATRIX: &[&[&str]] = &[
+    &[],
+    &["replicas=1", "networkPolicy.enabled=false", "flowSchema.enabled=false", "admission.fence=false"],
+    &["clusterWide=true", "crds.keep=false", "image.tag=v1"],
+    &["watchNamespaces={a,b}", "serviceAccount.create=false", "serviceAccount.name=other", "rbac.create=false"],
+    &["crds.install=false", "podDisruptionBudget.maxUnavailable=50%", "priorityClassName=system-cluster-critical"],
+    &["dashboard.enabled=true", "dashboard.annotations.folder=ksit", "commonLabels.team=infra", "podLabels.a=b"],
+    &["nodeSelector.disk=ssd", "tolerations[0].key=a", "tolerations[0].operator=Exists", "imagePullSecrets={pull}"],
+    &[
+        "networkPolicy.metricsFrom[0].namespaceSelector.matchLabels.name=monitoring",
+        "networkPolicy.egress[0].to[0].ipBlock.cidr=10.0.0.0/8",
+        "podAnnotations.a=b",
+    ],
+    &[
+        "extraArgs={--log-level=debug}",
+        "extraEnv[0].name=RUST_BACKTRACE",
+        "extraEnv[0].value=full",
+        "config.allowLoopbackTargets=true",
+        "topologySpreadConstraints=null",
+        "resources.limits.cpu=2",
+    ],
+];
+
+/// One JSON schema for each kind that the API server knows, as kubeconform asks for them: strict, each on its own.
+async fn write_schemas(client: &Client, folder: &Path) {
+    let get = async |path: &str| -> Value {
+        let request = http::Request::get(path).body(Vec::new()).unwrap();
+        client.request(request).await.unwrap()
+    };
+    let index = get("/openapi/v3").await;
+    for group in index["paths"].as_object().unwrap().values() {
+        let document = get(group["serverRelativeURL"].as_str().unwrap()).await;
+        let Some(schemas) = document.pointer("/components/schemas").and_then(Value::as_object) else { continue };
+        let definitions: Map<String, Value> =
+            schemas.iter().map(|(name, schema)| (name.clone(), strict(schema))).collect();
+        for (name, schema) in schemas {
+            for id in schema["x-kubernetes-group-version-kind"].as_array().into_iter().flatten() {
+                let text = |key: &str| id[key].as_str().unwrap().to_lowercase();
+                let group = text("group").split('.').next().unwrap().to_owned();
+                let group = if group.is_empty() { String::new() } else { format!("-{group}") };
+                let file = folder.join(format!("{}{group}-{}.json", text("kind"), text("version")));
+                let whole = json!({ "$ref": format!("#/definitions/{name}"), "definitions": definitions });
+                fs::write(file, whole.to_string()).unwrap();
+            }
+        }
+    }
+}
+
+/// References turned to where the definitions are, and no field but those that are named.
+fn strict(schema: &Value) -> Value {
+    let mut schema = match schema {
+        Value::Object(fields) => fields.iter().map(|(key, value)| (key.clone(), strict(value))).collect::<Map<_, _>>(),
+        Value::Array(items) => return items.iter().map(strict).collect(),
+        Value::String(text) => return text.replace("#/components/schemas/", "#/definitions/").into(),
+        other => return other.clone(),
+    };
+    let names_fields = schema.get("properties").is_some_and(Value::is_object);
+    let takes_all = schema.get("x-kubernetes-preserve-unknown-fields") == Some(&Value::Bool(true));
+    if names_fields && !takes_all && !schema.contains_key("additionalProperties") {
+        schema.insert("additionalProperties".to_owned(), Value::Bool(false));
+    }
+    schema.into()
+}
+
+async fn conform(folder: &Path, name: &str, manifests: &str) -> super::helm::Outcome {
+    let file = folder.join(name);
+    fs::write(&file, manifests).unwrap();
+    let location = format!("{}/{{{{ .ResourceKind }}}}{{{{ .KindSuffix }}}}.json", folder.display());
+    run(Tool::Kubeconform, &["-strict", "-summary", "-schema-location", &location, file.to_str().unwrap()]).await
+}
+
+#[tokio::test]
+async fn whatever_the_values_say_the_manifests_conform() {
+    let dir = tempfile::tempdir().unwrap();
+    write_schemas(&hub().await.client().await.unwrap(), dir.path()).await;
+    for (number, values) in MATRIX.iter().enumerate() {
+        let manifests = rendered(NAMESPACE, values).await;
+        let outcome = conform(dir.path(), &format!("{number}.yaml"), &manifests).await;
+        assert!(outcome.is_ok, "{values:?}: {}{}", outcome.stdout, outcome.stderr);
+        assert!(outcome.stdout.contains("Skipped: 0"), "{values:?}: {}", outcome.stdout);
+    }
+    // It does look.
+    let misspelt = rendered(NAMESPACE, &[]).await.replace("serviceAccountName:", "serviceAcountName:");
+    let outcome = conform(dir.path(), "misspelt.yaml", &misspelt).await;
+    assert!(!outcome.is_ok && outcome.stdout.contains("serviceAcountName"), "{}", outcome.stdout);
+}
+
+#[tokio::test]
+async fn plain_manifests_and_the_examples_of_the_readme_conform() {
+    let _validation = with_validation().await;
+    let dir = tempfile::tempdir().unwrap();
+    let client = hub().await.client().await.unwrap();
+    // The API server publishes the schemas of CRDs a moment after it serves them.
+    eventually("the schemas of ksit's own resources", async || {
+        write_schemas(&client, dir.path()).await;
+        let known = |kind: &&str| dir.path().join(format!("{kind}-ksit-v1alpha1.json")).exists();
+        ["integration", "integrationtarget"].iter().all(known).then_some(())
+    })
+    .await;
+    let mut manifests = Vec::new();
+    for folder in ["deploy", "deploy/target", "crds"] {
+        for entry in fs::read_dir(root().join(folder)).unwrap().map(Result::unwrap) {
+            if entry.file_type().unwrap().is_file() {
+                manifests.push(fs::read_to_string(entry.path()).unwrap());
+            }
+        }
+    }
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let examples = readme.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    manifests.extend(examples.map(str::to_owned));
+    let outcome = conform(dir.path(), "all.yaml", &manifests.join("\n---\n")).await;
+    assert!(outcome.is_ok && outcome.stdout.contains("Skipped: 0"), "{}{}", outcome.stdout, outcome.stderr);
+}

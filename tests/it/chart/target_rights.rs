@@ -1,0 +1,85 @@
+//! `deploy/target/`: with these rights each tool can be read, and nothing of them is for nothing.
+
+use std::collections::BTreeSet;
+
+use ksit::domain::integrations::TOOLS;
+use kube::ResourceExt;
+use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
+use kube::core::GroupVersionKind;
+use loadtest::workloads::Workloads;
+use serde_json::{Value, json};
+
+use super::helm::{documents, root};
+use crate::kit::{World, eventually, target};
+
+const READER: &str = "system:serviceaccount:ksit:ksit";
+
+/// Applies a file of `deploy/target/` to the shared cluster, with the tool in a namespace of this test's.
+async fn apply(file: &str, namespace: Option<(&str, &str)>) -> Vec<Value> {
+    let text = std::fs::read_to_string(root().join("deploy/target").join(file)).unwrap();
+    let text = match namespace {
+        Some((usual, ours)) => text
+            .replace(&format!("namespace: {usual}}}"), &format!("namespace: {ours}}}"))
+            .replace(&format!("resourceNames: [{usual}]"), &format!("resourceNames: [{ours}]")),
+        None => text,
+    };
+    let objects = documents(&text);
+    let client = target().await.client().await.unwrap();
+    for object in &objects {
+        let (group, version) = object["apiVersion"].as_str().unwrap().rsplit_once('/').unwrap_or(("", "v1"));
+        let kind = GroupVersionKind::gvk(group, version, object["kind"].as_str().unwrap());
+        let resource = ApiResource::from_gvk(&kind);
+        let api: Api<DynamicObject> = match object["metadata"]["namespace"].as_str() {
+            Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
+            None => Api::all_with(client.clone(), &resource),
+        };
+        let name = object["metadata"]["name"].as_str().unwrap();
+        api.patch(name, &PatchParams::apply("test").force(), &Patch::Apply(object)).await.unwrap();
+    }
+    objects
+}
+
+#[tokio::test]
+async fn with_the_rights_of_its_file_each_tool_is_read_and_no_rule_is_for_nothing() {
+    let mut world = World::new("chart-target").await;
+    let workloads = Workloads::new(target().await.client().await.unwrap());
+    apply("reader.yaml", None).await;
+    let mut granted = BTreeSet::new();
+    for tool in TOOLS {
+        let namespace = format!("chart-target-{}", tool.name);
+        workloads.namespace(&namespace).await.unwrap();
+        for object in apply(&format!("{}.yaml", tool.name), Some((tool.namespace, &namespace))).await {
+            for rule in object["rules"].as_array().into_iter().flatten() {
+                for resource in rule["resources"].as_array().unwrap() {
+                    let place = object["metadata"]["namespace"].as_str().unwrap_or_default();
+                    granted.insert((place.to_owned(), resource.as_str().unwrap().to_owned()));
+                }
+            }
+        }
+        let spec = json!({ "type": tool.name, "targetClusters": ["reader"], "config": { "namespace": namespace } });
+        world.integration(tool.name, spec).await;
+    }
+    let mark = target().await.audit().mark();
+    let token = target().await.service_account_token("ksit", "ksit").await.unwrap();
+    world.target("reader", &target().await.kubeconfig_with_token(&token)).await;
+    world.start_operator(&[]).await;
+    for tool in TOOLS {
+        let failed = world.until_phase(tool.name, "Failed").await;
+        let message = failed.status.as_ref().unwrap().message.clone().unwrap_or_default();
+        assert!(!message.contains("may not"), "{}: {message}", failed.name_any());
+    }
+    drop(world.take_operator());
+    eventually("every right to be used", async || {
+        let events = target().await.audit().since(mark).unwrap();
+        let ours = events.iter().filter(|event| event.user.username == READER);
+        let mut left = granted.clone();
+        for event in ours {
+            assert_ne!(event.code(), 403, "{} {}", event.verb, event.request_uri);
+            if let Some(object) = &event.object_ref {
+                left.remove(&(object.namespace.clone(), object.resource.clone()));
+            }
+        }
+        left.is_empty().then_some(())
+    })
+    .await;
+}

@@ -1,0 +1,129 @@
+//! What the chart makes of its values, and which it refuses.
+
+use loadtest::Tool;
+use serde_json::json;
+
+use super::helm::{NAMESPACE, chart, objects, of_kind, run, template};
+
+#[tokio::test]
+async fn helm_finds_nothing_to_say() {
+    let chart = chart().display().to_string();
+    let values = "serviceMonitor.enabled=true,prometheusRule.enabled=true,dashboard.enabled=true";
+    for values in ["", values, "clusterWide=true,replicas=1"] {
+        let outcome = run(Tool::Helm, &["lint", "--strict", &chart, "--set", values]).await;
+        assert!(outcome.is_ok, "{outcome:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_value_that_does_not_exist_is_refused_by_its_name() {
+    for (value, named) in [
+        ("replica=3", "replica"),
+        ("config.intervall=30s", "intervall"),
+        ("image.registry=example", "registry"),
+        ("serviceMonitor.enable=true", "enable"),
+        ("livenessProbe.httpGet.path=/", "httpGet"),
+        ("config.checkMode=often", "checkMode"),
+        ("config.interval=30", "interval"),
+        ("image.digest=sha256:1", "digest"),
+        ("watchNamespaces[0]=Team", "watchNamespaces"),
+    ] {
+        let outcome = template(NAMESPACE, &[value]).await;
+        assert!(!outcome.is_ok && outcome.stderr.contains(named), "{value}: {outcome:?}");
+    }
+    let both = template(NAMESPACE, &["clusterWide=true", "watchNamespaces[0]=a"]).await;
+    assert!(both.stderr.contains("give one of them"), "{both:?}");
+}
+
+#[tokio::test]
+async fn by_default_no_right_goes_beyond_the_releases_namespace() {
+    let objects = objects(NAMESPACE, &[]).await;
+    for role in of_kind(&objects, "ClusterRole") {
+        let only =
+            json!([{ "apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"] }]);
+        assert_eq!(role["rules"], only, "{role}");
+    }
+    for role in of_kind(&objects, "Role") {
+        assert_eq!(role["metadata"]["namespace"], NAMESPACE);
+    }
+    let account = of_kind(&objects, "ServiceAccount")[0];
+    assert_eq!(account["automountServiceAccountToken"], false);
+}
+
+#[tokio::test]
+async fn each_watched_namespace_gets_a_role_of_its_own() {
+    let objects = objects(NAMESPACE, &["watchNamespaces={team-a,team-b}"]).await;
+    let mut places: Vec<&str> = of_kind(&objects, "Role")
+        .iter()
+        .filter(|role| role["rules"].to_string().contains("secrets"))
+        .map(|role| role["metadata"]["namespace"].as_str().unwrap())
+        .collect();
+    places.sort_unstable();
+    assert_eq!(places, ["team-a", "team-b"]);
+    let set = of_kind(&objects, "StatefulSet")[0].to_string();
+    assert!(set.contains("--watch-namespaces=team-a,team-b"), "{set}");
+    let fence = of_kind(&objects, "ValidatingAdmissionPolicyBinding")[0];
+    assert!(fence.to_string().contains(r#"["team-a","team-b"]"#), "{fence}");
+}
+
+#[tokio::test]
+async fn all_namespaces_are_watched_only_by_choice() {
+    let objects = objects(NAMESPACE, &["clusterWide=true"]).await;
+    let set = of_kind(&objects, "StatefulSet")[0].to_string();
+    assert!(!set.contains("--watch-namespaces"), "{set}");
+    let reads_secrets = |role: &&&serde_json::Value| role["rules"].to_string().contains("secrets");
+    assert_eq!(of_kind(&objects, "ClusterRole").iter().filter(reads_secrets).count(), 1);
+    assert_eq!(of_kind(&objects, "Role").iter().filter(reads_secrets).count(), 0);
+}
+
+#[tokio::test]
+async fn a_single_replica_has_no_disruption_budget() {
+    assert_eq!(of_kind(&objects(NAMESPACE, &["replicas=1"]).await, "PodDisruptionBudget").len(), 0);
+    assert_eq!(of_kind(&objects(NAMESPACE, &["replicas=2"]).await, "PodDisruptionBudget").len(), 1);
+}
+
+#[tokio::test]
+async fn a_replica_gets_the_time_that_its_drain_may_take() {
+    for (values, seconds) in [
+        (vec![], 30),
+        (vec!["config.drainTimeout=1m30s"], 110),
+        (vec!["config.drainTimeout=45s", "terminationGracePeriodSeconds=50"], 50),
+    ] {
+        let objects = objects(NAMESPACE, &values).await;
+        let set = of_kind(&objects, "StatefulSet")[0];
+        assert_eq!(set["spec"]["template"]["spec"]["terminationGracePeriodSeconds"], seconds, "{values:?}");
+    }
+}
+
+#[tokio::test]
+async fn crds_stay_when_they_should() {
+    let policy = "/metadata/annotations/helm.sh~1resource-policy";
+    for (values, count, keep) in
+        [(vec![], 3, Some("keep")), (vec!["crds.keep=false"], 3, None), (vec!["crds.install=false"], 0, None)]
+    {
+        let objects = objects(NAMESPACE, &values).await;
+        let crds = of_kind(&objects, "CustomResourceDefinition");
+        assert_eq!(crds.len(), count, "{values:?}");
+        let kept = crds.iter().all(|crd| crd.pointer(policy).and_then(|policy| policy.as_str()) == keep);
+        assert!(kept, "{values:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_digest_counts_before_a_tag() {
+    let digest = format!("sha256:{}", "0".repeat(64));
+    let values = ["image.repository=example/ksit", "image.tag=v2", &format!("image.digest={digest}")];
+    let objects = objects(NAMESPACE, &values).await;
+    let container = &of_kind(&objects, "StatefulSet")[0]["spec"]["template"]["spec"]["containers"][0];
+    assert_eq!(container["image"], format!("example/ksit@{digest}"));
+}
+
+#[tokio::test]
+async fn of_another_installation_only_the_leases_may_be_read() {
+    let objects = objects(NAMESPACE, &["otherInstallations={other}"]).await;
+    let there = |role: &&&serde_json::Value| role["metadata"]["namespace"] == "other";
+    let roles = of_kind(&objects, "Role");
+    let roles: Vec<_> = roles.iter().filter(there).collect();
+    let only = json!([{ "apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get"] }]);
+    assert_eq!(roles.iter().map(|role| &role["rules"]).collect::<Vec<_>>(), [&only]);
+}
