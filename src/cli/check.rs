@@ -18,7 +18,7 @@ use crate::domain::queries::first_step;
 use crate::domain::reason::Failure;
 use crate::domain::snapshot::Snapshot;
 use crate::domain::verdict::{Phase, ToolVerdict};
-use crate::targets::{Cluster, Limits, Settings};
+use crate::targets::{Cluster, Limits, Reflector, Settings};
 
 /// Contexts that are checked at a time.
 const AT_A_TIME: usize = 16;
@@ -158,7 +158,7 @@ async fn read(
 ) -> Result<Snapshot, Failure> {
     let connection = connection(context, kubeconfig).await?;
     let cluster = Cluster::new(connection, limits.clone());
-    cluster.read(&first_step(components), false).await
+    Reflector::read(&cluster, &first_step(components), false).await
 }
 
 fn tool(name: &str) -> Result<&'static Tool, String> {

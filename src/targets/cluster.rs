@@ -1,6 +1,5 @@
 //! The one owner of everything that ksit has of a target: its connection, and what is known of its habits.
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,9 +11,7 @@ use super::connection::Connection;
 use super::fault::Fault;
 use super::http::{Channel, Protocol};
 use super::limits::Limits;
-use super::reflector::Reflector;
 use crate::domain::reason::{Failure, Reason};
-use crate::domain::snapshot::{Query, Snapshot};
 
 /// One target.
 pub struct Cluster {
@@ -56,16 +53,6 @@ impl Cluster {
     /// Closes the connection. A round that runs ends on it undisturbed.
     pub fn close(&self) {
         self.state().channel = None;
-    }
-
-    /// Asks all queries once, and follows nothing; with none, only whether the target answers at all.
-    ///
-    /// # Errors
-    /// As [`Reflector::refresh`].
-    pub async fn read(&self, queries: &BTreeSet<Query>, failing: bool) -> Result<Snapshot, Failure> {
-        let mut reflector = Reflector::polling();
-        reflector.refresh(self, queries, failing).await?;
-        Ok(reflector.snapshot())
     }
 
     pub fn limits(&self) -> &Limits {

@@ -10,17 +10,10 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::objects::{Object, Objects, Slice};
+use super::objects::{BadPage, Object, Objects, Slice, name_hash};
 use super::pool::Pools;
 use super::wire::{self, Count, Items, Page, TargetRef};
 use crate::domain::snapshot::{ListKind, Service, Workload};
-
-/// Why something can't be used. Nothing of it goes into a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum BadPage {
-    Invalid,
-    TooLarge,
-}
 
 /// Where a list goes on, and what it is a picture of.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -203,11 +196,6 @@ fn endpoints(item: wire::Endpoints, pools: &Pools) -> Result<Object, BadPage> {
 
 fn new_slice(name: &str, service: Option<Arc<String>>, ready: BTreeSet<u64>) -> Slice {
     Slice { name: name_hash(name), service, ready: ready.into_iter().collect() }
-}
-
-/// Stands for the name of a slice, of which each cluster has its own.
-pub(super) fn name_hash(name: &str) -> u64 {
-    xxh3_64(name.as_bytes())
 }
 
 /// A Pod counts once by its reference: a dual-stack Service has it with two addresses. Without one the address counts.

@@ -4,12 +4,12 @@ use std::task::{Context, Poll};
 
 use tokio::time::Instant;
 
-use super::decode::{self, BadPage, Event};
+use super::decode::{self, Event};
 use super::http2::Http2Body;
 use super::limits::Limits;
 use super::lines::Lines;
 use super::list::{Found, is_version};
-use super::objects::Objects;
+use super::objects::{BadPage, Objects};
 use crate::domain::snapshot::Answer;
 
 /// One query.

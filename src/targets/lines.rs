@@ -1,7 +1,7 @@
 //! Lines out of the frames of an answer without end, each within a cap.
 
-use super::decode::BadPage;
 use super::limits::{Limits, Share};
+use super::objects::BadPage;
 
 /// The most bytes of one line. An object has 1.5 MiB in etcd, and some more as JSON.
 const LONGEST: usize = 4 * 1024 * 1024;

@@ -4,12 +4,12 @@ use std::fmt::Write;
 
 use tokio::time::Instant;
 
-use super::decode::{self, BadPage};
+use super::decode;
 use super::fault::{Fault, Refused};
 use super::http::{Channel, Reply};
 use super::http2::Http2Body;
 use super::limits::Limits;
-use super::objects::Objects;
+use super::objects::{BadPage, Objects};
 use super::wire::MAX_ITEMS;
 use crate::domain::reason::{Failure, Reason};
 use crate::domain::snapshot::{Answer, ListKind, Query};

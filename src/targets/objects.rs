@@ -4,12 +4,20 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::decode::{BadPage, name_hash};
+use xxhash_rust::xxh3::xxh3_64;
+
 use super::wire::MAX_ITEMS;
 use crate::domain::snapshot::{Answer, ListKind, Service, Workload};
 
 /// Labels and ready endpoints of one list, some 100 bytes each.
 const MAX_DETAILS: usize = 500_000;
+
+/// Why something can't be used. Nothing of it goes into a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BadPage {
+    Invalid,
+    TooLarge,
+}
 
 /// One object, as far as checks read it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,6 +128,11 @@ impl Objects {
             Kept::Slices(kept) => kept.len(),
         }
     }
+}
+
+/// Stands for the name of a slice, of which each cluster has its own.
+pub(super) fn name_hash(name: &str) -> u64 {
+    xxh3_64(name.as_bytes())
 }
 
 /// `None` if it was known just like this, else what it takes the place of.

@@ -76,6 +76,16 @@ impl Reflector {
         Self { unwatchable, ..Self::default() }
     }
 
+    /// Asks all queries once, and follows nothing; with none, only whether the target answers at all.
+    ///
+    /// # Errors
+    /// As [`Self::refresh`].
+    pub async fn read(cluster: &Cluster, queries: &BTreeSet<Query>, failing: bool) -> Result<Snapshot, Failure> {
+        let mut once = Self::polling();
+        once.refresh(cluster, queries, failing).await?;
+        Ok(once.snapshot())
+    }
+
     /// What is known; a query that has no answer yet is absent.
     pub fn snapshot(&self) -> Snapshot {
         self.entries.iter().filter_map(|(query, entry)| Some((query.clone(), entry.answer()?))).collect()

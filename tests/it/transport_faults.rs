@@ -13,7 +13,7 @@ use ksit::domain::keys::TargetKey;
 use ksit::domain::reason::{Failure, Reason};
 use ksit::domain::snapshot::{Answer, ListKind, Query, Snapshot};
 use ksit::targets::kubeconfig::{Policy, vet};
-use ksit::targets::{Cluster, ClusterManager, Connection, Credential, Limits, Protocol, Settings, Trusted};
+use ksit::targets::{Cluster, ClusterManager, Connection, Credential, Limits, Protocol, Reflector, Settings, Trusted};
 
 use crate::faults::{Certificate, FLOOD_BYTES, Fault, FaultyApiServer, Http, PLANTED_ANSWER, PLANTED_TOKEN};
 
@@ -64,7 +64,7 @@ async fn failure(server: &FaultyApiServer) -> Failure {
 
 async fn failure_of(cluster: &Cluster, server: &FaultyApiServer) -> Failure {
     let started = Instant::now();
-    let failure = cluster.read(&queries(), false).await.expect_err("the round should fail");
+    let failure = Reflector::read(cluster, &queries(), false).await.expect_err("the round should fail");
     assert!(started.elapsed() < ROUND + Duration::from_secs(1), "{failure} took {:?}", started.elapsed());
     let said = format!("{failure} {failure:?} {:?}", cluster.connection());
     assert!(!said.contains("planted"), "{said}");
@@ -73,7 +73,7 @@ async fn failure_of(cluster: &Cluster, server: &FaultyApiServer) -> Failure {
 }
 
 async fn assert_healthy(cluster: &Cluster) -> Snapshot {
-    let snapshot = cluster.read(&queries(), false).await.expect("a healthy round");
+    let snapshot = Reflector::read(cluster, &queries(), false).await.expect("a healthy round");
     assert!(queries().iter().all(|query| snapshot.contains_key(query)));
     snapshot
 }
@@ -178,7 +178,7 @@ async fn a_server_without_tls_is_told_from_a_dead_one() {
         std::future::pending::<()>().await;
     };
     let cluster = Cluster::new(connection_of(&kubeconfig), limits());
-    let read = async { cluster.read(&queries(), false).await };
+    let read = async { Reflector::read(&cluster, &queries(), false).await };
     let failure = tokio::select! { read = read => read.unwrap_err(), () = speak => unreachable!() };
     assert_eq!(failure.reason, Reason::TlsFailed, "{failure}");
 }
@@ -193,7 +193,7 @@ async fn a_name_that_does_not_resolve_is_said_so() {
         ..Settings::default()
     };
     let cluster = Cluster::new(connection_of(&kubeconfig), Arc::new(Limits::new(settings)));
-    let failure = cluster.read(&queries(), false).await.unwrap_err();
+    let failure = Reflector::read(&cluster, &queries(), false).await.unwrap_err();
     assert_eq!(failure.reason, Reason::NameNotResolved, "{failure}");
 }
 
@@ -203,7 +203,7 @@ async fn of_a_flood_no_more_is_read_than_the_cap() {
         for content_length in [false, true] {
             let server = FaultyApiServer::with(Fault::Flood { content_length }, http, Certificate::Good).await;
             let only = BTreeSet::from([list(ListKind::Deployment, "argocd")]);
-            let failure = cluster(&server).read(&only, false).await.unwrap_err();
+            let failure = Reflector::read(&cluster(&server), &only, false).await.unwrap_err();
             assert_eq!(failure.reason, Reason::AnswerTooLarge);
             // What the kernel buffers on both sides comes on top of what was read.
             tokio::time::sleep(Duration::from_millis(100)).await;

@@ -56,7 +56,7 @@ async fn a_round_that_is_given_up_leaves_a_working_cluster() {
         let server = FaultyApiServer::with(Fault::NeverAnswer, http, Certificate::Good).await;
         let cluster = cluster(&server);
         let (queries, patience) = (queries(), Duration::from_millis(200));
-        assert!(tokio::time::timeout(patience, cluster.read(&queries, false)).await.is_err());
+        assert!(tokio::time::timeout(patience, Reflector::read(&cluster, &queries, false)).await.is_err());
         server.set(Fault::None);
         assert_healthy(&cluster).await;
     }
@@ -66,7 +66,7 @@ async fn a_round_that_is_given_up_leaves_a_working_cluster() {
 async fn long_lists_come_in_pages_and_start_over_once_when_the_token_is_too_old() {
     let server = FaultyApiServer::start(Fault::Pages(4)).await;
     let only = list(ListKind::Deployment, "argocd");
-    let snapshot = cluster(&server).read(&BTreeSet::from([only.clone()]), false).await.unwrap();
+    let snapshot = Reflector::read(&cluster(&server), &BTreeSet::from([only.clone()]), false).await.unwrap();
     let Answer::Workloads(found) = &snapshot[&only] else { panic!("{snapshot:?}") };
     assert_eq!(found.len(), 4, "nothing of the first attempt is left");
     assert_eq!(server.requests(), 8);
@@ -78,7 +78,7 @@ async fn a_list_without_end_is_given_up() {
     let settings = Settings { round_timeout: Duration::from_secs(30), ..Settings::default() };
     let cluster = Cluster::new(connection(&server), Arc::new(Limits::new(settings)));
     let only = BTreeSet::from([list(ListKind::Deployment, "argocd")]);
-    let failure = cluster.read(&only, false).await.unwrap_err();
+    let failure = Reflector::read(&cluster, &only, false).await.unwrap_err();
     assert_eq!((failure.reason, server.requests()), (Reason::AnswerTooLarge, 200));
 }
 
@@ -90,7 +90,7 @@ async fn targets_that_hang_do_not_delay_a_healthy_one() {
     let healthy = FaultyApiServer::start(Fault::None).await;
     let clusters: Vec<_> = (0..40).map(|_| Cluster::new(connection(&hung), limits.clone())).collect();
     let all_queries = queries();
-    let hanging = join_all(clusters.iter().map(|cluster| cluster.read(&all_queries, true)));
+    let hanging = join_all(clusters.iter().map(|cluster| Reflector::read(cluster, &all_queries, true)));
     let good = Cluster::new(connection(&healthy), limits.clone());
     let read = async {
         // Until the hung ones hold all the turns they can get.
@@ -122,7 +122,7 @@ async fn waiting_for_a_turn_takes_nothing_of_a_targets_own_time() {
     let clusters: Vec<_> = (0..5).map(|_| Cluster::new(connection(&hung), limits.clone())).collect();
     let all_queries = queries();
     let good = Cluster::new(connection(&healthy), limits);
-    let hanging = join_all(clusters.iter().map(|cluster| cluster.read(&all_queries, false)));
+    let hanging = join_all(clusters.iter().map(|cluster| Reflector::read(cluster, &all_queries, false)));
     let (failed, _) = tokio::join!(hanging, assert_healthy(&good));
     assert!(failed.iter().all(|read| read.as_ref().is_err_and(|failure| failure.reason == Reason::TimedOut)));
 }
@@ -164,12 +164,12 @@ async fn a_target_of_which_nothing_is_asked_is_still_tried() {
     let server = FaultyApiServer::start(Fault::None).await;
     let cluster = cluster(&server);
     let nothing = BTreeSet::new();
-    assert_eq!(cluster.read(&nothing, false).await, Ok(Snapshot::new()));
+    assert_eq!(Reflector::read(&cluster, &nothing, false).await, Ok(Snapshot::new()));
     assert_eq!(server.requests(), 1);
     server.set(Fault::NeverAnswer);
-    assert_eq!(cluster.read(&nothing, false).await.unwrap_err().reason, Reason::TimedOut);
+    assert_eq!(Reflector::read(&cluster, &nothing, false).await.unwrap_err().reason, Reason::TimedOut);
     server.set(Fault::Status(401));
-    assert_eq!(cluster.read(&nothing, false).await.unwrap_err().reason, Reason::Unauthorized);
+    assert_eq!(Reflector::read(&cluster, &nothing, false).await.unwrap_err().reason, Reason::Unauthorized);
 }
 
 #[tokio::test]
