@@ -15,7 +15,7 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::client::TlsStream;
 
@@ -45,6 +45,8 @@ pub(super) struct Channel {
     connection: Connection,
     sender: Sender,
     driver: AbortHandle,
+    /// Ends the driver with the channel.
+    _tasks: JoinSet<()>,
     answered: AtomicU64,
     lost: AtomicBool,
 }
@@ -69,10 +71,11 @@ impl Channel {
         deadline: Instant,
     ) -> Result<Self, Failure> {
         let host = connection.host_display();
+        let mut tasks = JoinSet::new();
         let handshake = async {
             if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
                 let (sender, driver) = Http2::handshake(stream).await.map_err(|error| http2_failure(&host, &error))?;
-                Ok((Sender::Http2(sender), tokio::spawn(driver).abort_handle()))
+                Ok((Sender::Http2(sender), tasks.spawn(driver)))
             } else {
                 let io = TokioIo::new(stream);
                 let (sender, driver) = http1::Builder::new()
@@ -81,11 +84,12 @@ impl Channel {
                     .await
                     .map_err(|error| http1_failure(&host, &error))?;
                 let single = SingleSender { turn: Semaphore::new(1), sender: Mutex::new(Some(sender)) };
-                Ok((Sender::Http1(single), tokio::spawn(async { drop(driver.await) }).abort_handle()))
+                Ok((Sender::Http1(single), tasks.spawn(async { drop(driver.await) })))
             }
         };
         let (sender, driver) = timeout_at(deadline, handshake).await.map_err(|_| timed_out(&host))??;
-        Ok(Self { connection, sender, driver, answered: AtomicU64::new(0), lost: AtomicBool::new(false) })
+        let (answered, lost) = (AtomicU64::new(0), AtomicBool::new(false));
+        Ok(Self { connection, sender, driver, _tasks: tasks, answered, lost })
     }
 
     pub(super) fn protocol(&self) -> Protocol {
@@ -245,12 +249,6 @@ impl Channel {
             bytes.extend_from_slice(&data);
         }
         Ok(bytes)
-    }
-}
-
-impl Drop for Channel {
-    fn drop(&mut self) {
-        self.driver.abort();
     }
 }
 

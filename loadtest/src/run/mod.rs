@@ -27,8 +27,9 @@ use std::time::{Duration, Instant};
 
 pub use fleet::{Fleet, NAMESPACE};
 pub use machine::Machine;
+pub use observe::Seat;
 pub use report::{Measure, Report, Verdict};
-pub use sampler::{Sample, Seat};
+pub use sampler::Sample;
 pub use script::Script;
 
 use crate::checker;

@@ -1,7 +1,7 @@
 //! What a run looks at while it goes on: the coordinator's metrics, the map, the statuses, the audit log.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use kube::api::ListParams;
@@ -10,7 +10,6 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::fleet::api;
-use super::sampler::Seat;
 use super::{Fleet, RunError};
 use crate::audit::AuditEvent;
 use crate::division::Division;
@@ -24,6 +23,13 @@ const SETTLED: Duration = Duration::from_secs(120);
 const SETTLED_EACH: Duration = Duration::from_millis(20);
 
 const POLL: Duration = Duration::from_millis(50);
+
+/// A replica's process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seat {
+    pub pid: u32,
+    pub log: PathBuf,
+}
 
 /// What the present coordinator says of the fleet.
 #[derive(Clone, Copy, Debug)]

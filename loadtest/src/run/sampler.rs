@@ -1,7 +1,6 @@
 //! What the replicas take of the machine, and how much of the fleet they cover, second by second.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,17 +8,10 @@ use serde::Serialize;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::observe::{Seen, look_at};
+use super::observe::{Seat, Seen, look_at};
 use crate::usage::Usage;
 
 const EVERY: Duration = Duration::from_secs(1);
-
-/// A replica's process.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seat {
-    pub pid: u32,
-    pub log: PathBuf,
-}
 
 /// All replicas at one moment.
 #[derive(Clone, Copy, Debug, Serialize)]

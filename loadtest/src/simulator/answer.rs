@@ -1,12 +1,11 @@
 //! What a cluster answers to a request, faults included. Decides; the connections send.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use http::{Request, StatusCode};
 use serde_json::json;
 
 use super::asked::Asked;
+use super::body::Body;
 use super::catalogue::Health;
 use super::cluster::Cluster;
 use super::counts::Purpose;
@@ -28,13 +27,6 @@ pub(super) enum Answer {
     Reset,
 }
 
-/// A status and a body in pieces that may be shared.
-pub(super) struct Body {
-    pub(super) status: StatusCode,
-    pub(super) pieces: Vec<Bytes>,
-    pub(super) retry_after: Option<Duration>,
-}
-
 /// A body that is made while it is sent: a head, then filler up to so many bytes.
 pub(super) struct Giant {
     pub(super) head: Bytes,
@@ -43,31 +35,6 @@ pub(super) struct Giant {
 }
 
 const FILLER: usize = 16 * 1024;
-
-impl Body {
-    pub(super) fn new(status: StatusCode, pieces: Vec<Bytes>) -> Self {
-        Self { status, pieces, retry_after: None }
-    }
-
-    pub(super) fn json(text: String) -> Self {
-        Self::new(StatusCode::OK, vec![text.into()])
-    }
-
-    pub(super) fn failure(status: StatusCode, reason: &str, message: &str) -> Self {
-        Self::new(status, vec![self::status(status.as_u16(), reason, message).into()])
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.pieces.iter().map(Bytes::len).sum()
-    }
-}
-
-/// A `Status` of the Kubernetes API.
-pub(super) fn status(code: u16, reason: &str, message: &str) -> String {
-    json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": message,
-        "reason": reason, "code": code })
-    .to_string()
-}
 
 /// Answers and counts.
 pub(super) fn answer<B>(fleet: &Fleet, number: u32, request: &Request<B>) -> Answer {

@@ -7,7 +7,7 @@ use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{Response, StatusCode};
 use tokio::sync::watch;
 
-use super::answer::Body;
+use super::body::Body;
 use super::cluster::{Cluster, Orders};
 use super::fleet::Fleet;
 use super::watch::Watch;

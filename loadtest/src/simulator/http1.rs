@@ -16,7 +16,8 @@ use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_rustls::server::TlsStream;
 
-use super::answer::{self, Answer, Body, Giant};
+use super::answer::{self, Answer, Giant};
+use super::body::Body;
 use super::connection::{Connection, OpenWatch, Told, headers};
 use super::watch::{Lines, Watch};
 use super::wire::Wire;

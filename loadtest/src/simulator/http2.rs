@@ -14,7 +14,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::server::TlsStream;
 
-use super::answer::{self, Answer, Body, Giant};
+use super::answer::{self, Answer, Giant};
+use super::body::Body;
 use super::connection::{Connection, OpenWatch, Told, headers};
 use super::watch::Lines;
 use super::wire::Wire;

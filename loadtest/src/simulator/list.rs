@@ -5,8 +5,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::StatusCode;
 
-use super::answer::Body;
 use super::asked::Asked;
+use super::body::Body;
 use super::catalogue::Health;
 use super::cluster::{Cluster, State};
 use super::fleet::Fleet;

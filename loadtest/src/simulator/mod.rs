@@ -14,6 +14,7 @@
 mod addresses;
 mod answer;
 mod asked;
+mod body;
 mod catalogue;
 mod cluster;
 mod connection;

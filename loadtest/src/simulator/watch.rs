@@ -7,8 +7,8 @@ use bytes::Bytes;
 use rand::Rng;
 use tokio::time::Instant;
 
-use super::answer::status;
 use super::asked::Asked;
+use super::body::status;
 use super::catalogue::{Health, Kind, Object};
 use super::cluster::Cluster;
 use super::fleet::Fleet;
