@@ -8,10 +8,11 @@ use std::time::Duration;
 use ksit::domain::check_mode::CheckMode;
 use ksit::domain::reason::Reason;
 use ksit::domain::snapshot::{Answer, ListKind, Query, Snapshot};
-use ksit::targets::kubeconfig::{Policy, vet};
-use ksit::targets::{Change, Cluster, Connection, Limits, Reflector, Settings};
+use ksit::targets::{Change, Cluster, Limits, Reflector, Settings};
 use loadtest::simulator::{ComponentId, Fault, Health, Kind, Simulator};
 use tokio::time::timeout;
+
+use crate::transport_faults::{connection_of, list};
 
 /// For anything that should happen at once.
 const SOON: Duration = Duration::from_secs(20);
@@ -31,15 +32,6 @@ fn limits() -> Arc<Limits> {
     Arc::new(Limits::new(Settings { round_timeout: ROUND, connect_timeout: ROUND / 2, ..Settings::default() }))
 }
 
-fn connection(simulator: &Simulator) -> Connection {
-    let policy = Policy { allow_loopback: true, ..Policy::default() };
-    vet(simulator.kubeconfig(0).as_bytes(), &policy).unwrap()
-}
-
-fn list(kind: ListKind, namespace: &str) -> Query {
-    Query::List { kind, namespace: namespace.to_owned() }
-}
-
 fn queries() -> BTreeSet<Query> {
     BTreeSet::from([
         list(ListKind::Deployment, "argocd"),
@@ -57,7 +49,7 @@ impl Watched {
     }
 
     async fn of(simulator: Simulator) -> Self {
-        let cluster = Cluster::new(connection(&simulator), limits());
+        let cluster = Cluster::new(connection_of(&simulator.kubeconfig(0)), limits());
         let deployment = simulator.component(Kind::Deployment, "argocd", "argocd-server").unwrap();
         let mut watched = Self { simulator, cluster, reflector: Reflector::default(), deployment };
         watched.refresh().await.unwrap();
@@ -131,10 +123,8 @@ async fn a_round_of_what_is_watched_is_one_request() {
 async fn all_watches_share_one_connection_also_when_many_start_together() {
     let simulator = Simulator::start(20).await.unwrap();
     let limits = limits();
-    let policy = Policy { allow_loopback: true, ..Policy::default() };
     let started = (0..20).map(|number| {
-        let connection = vet(simulator.kubeconfig(number).as_bytes(), &policy).unwrap();
-        let cluster = Cluster::new(connection, limits.clone());
+        let cluster = Cluster::new(connection_of(&simulator.kubeconfig(number)), limits.clone());
         async move {
             let mut reflector = Reflector::default();
             reflector.refresh(&cluster, &queries(), false).await.unwrap();

@@ -31,7 +31,7 @@ fn connection(server: &FaultyApiServer) -> Connection {
     connection_of(&server.kubeconfig())
 }
 
-fn connection_of(kubeconfig: &str) -> Connection {
+pub fn connection_of(kubeconfig: &str) -> Connection {
     let policy = Policy { allow_loopback: true, ..Policy::default() };
     vet(kubeconfig.as_bytes(), &policy).unwrap()
 }
@@ -40,7 +40,7 @@ fn cluster(server: &FaultyApiServer) -> Cluster {
     Cluster::new(connection(server), limits())
 }
 
-fn list(kind: ListKind, namespace: &str) -> Query {
+pub fn list(kind: ListKind, namespace: &str) -> Query {
     Query::List { kind, namespace: namespace.to_owned() }
 }
 

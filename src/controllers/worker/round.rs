@@ -8,7 +8,6 @@ use crate::domain::evaluate::evaluate;
 use crate::domain::keys::IntegrationKey;
 use crate::domain::queries::first_step;
 use crate::domain::reason::{Failure, Reason};
-use crate::domain::snapshot::Snapshot;
 use crate::domain::verdict::{Outcome, ToolVerdict};
 use crate::hub::{SecretError, read_kubeconfig};
 use crate::targets::kubeconfig::vet;
@@ -32,7 +31,12 @@ pub(super) struct Access {
 
 impl Access {
     pub(super) fn verdicts(&self, assignment: &Assignment) -> Vec<(IntegrationKey, ToolVerdict)> {
-        verdicts(assignment, &self.reflector.snapshot())
+        let snapshot = self.reflector.snapshot();
+        let verdicts = assignment.integrations.iter().filter_map(|integration| {
+            let components = integration.components.as_ref().ok()?;
+            Some((integration.key.clone(), evaluate(components, &snapshot, integration.when_absent)))
+        });
+        verdicts.collect()
     }
 
     pub(super) fn mode(&self) -> CheckMode {
@@ -156,14 +160,6 @@ async fn open(
         reread_at: Instant::now() + REREAD.mul_f64(1.0 - 0.2 * rand::random::<f64>()),
         secret: (target.secret_name.clone(), target.secret_key.clone()),
     }))
-}
-
-fn verdicts(assignment: &Assignment, snapshot: &Snapshot) -> Vec<(IntegrationKey, ToolVerdict)> {
-    let verdicts = assignment.integrations.iter().filter_map(|integration| {
-        let components = integration.components.as_ref().ok()?;
-        Some((integration.key.clone(), evaluate(components, snapshot, integration.when_absent)))
-    });
-    verdicts.collect()
 }
 
 #[cfg(test)]
