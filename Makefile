@@ -34,7 +34,7 @@ test: test-unit test-integration ## Run unit and integration tests
 .PHONY: test-unit
 test-unit: ## Run the tests that need nothing but this repository
 	$(CARGO) test --locked --workspace --lib --bins
-	$(CARGO) test --locked --test architecture --test generated --test sim
+	$(CARGO) test --locked --test architecture --test generated --test sim --example sizing
 
 .PHONY: test-integration
 test-integration: tools chart-tools ## Run the tests against real API servers

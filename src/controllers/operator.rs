@@ -29,8 +29,8 @@ use crate::domain::election::Identity;
 use crate::domain::member::Timing;
 use crate::domain::replica::Incarnation;
 use crate::hub::{
-    Change, Clock, Election, LeaseBoard, MapStore, MemberLeases, PROMPT_TIMEOUT, PromptClient, Seat, StatefulSets,
-    StatusQueue, StoredMap, merge, watch, watch_leases, watch_map,
+    Change, Clock, Election, FirstChecks, LeaseBoard, MapStore, MemberLeases, PROMPT_TIMEOUT, PromptClient, Seat,
+    StatefulSets, StatusQueue, StoredMap, merge, watch, watch_leases, watch_map,
 };
 use crate::observability::{Health, Metrics, bind, serve};
 use crate::reports::Incoming;
@@ -145,6 +145,7 @@ impl Replica {
             duration: timing.lease,
             renew: timing.renew,
             owner: owner.clone(),
+            first_checks: Arc::new(FirstChecks::new(me.name.clone(), board.clone())),
         };
         let store = MapStore { hub: prompt, namespace: namespace.clone(), name: installation.clone(), owner };
         Ok(Self {
@@ -209,6 +210,7 @@ impl Replica {
             clusters: ClusterManager::new(Arc::new(limits)),
             policy: self.config.policy.clone(),
             budget: Budget::new(self.config.max_concurrent_reconciles),
+            first_checks: self.leases.first_checks.clone(),
             reports,
             health: self.health.clone(),
             metrics: self.metrics.clone(),

@@ -13,6 +13,7 @@ pub mod desired;
 pub mod digest;
 pub mod election;
 pub mod evaluate;
+pub mod first_check;
 pub mod integrations;
 mod judge;
 pub mod keys;

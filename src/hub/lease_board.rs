@@ -113,6 +113,20 @@ impl LeaseBoard {
         })
     }
 
+    /// The Leases whose annotation `name` holds `text`, but for that of `except`; and whether each was taken from its
+    /// replica, which then died.
+    pub(super) fn annotated(&self, name: &str, text: &str, except: &ReplicaName) -> Vec<(Lease, bool)> {
+        let inner = self.lock();
+        let all = inner.leases.iter().filter(|(lease, seen)| !seen.deleted && *lease != except.as_str());
+        let holds = |lease: &Lease| lease.annotations().get(name).is_some_and(|value| value.contains(text));
+        all.filter(|(_, seen)| holds(&seen.lease))
+            .map(|(name, seen)| {
+                let holder = seen.lease.spec.as_ref().and_then(|spec| spec.holder_identity.as_deref());
+                (seen.lease.clone(), member_holder(name, holder) == Holder::Taken)
+            })
+            .collect()
+    }
+
     /// The members' Leases of `installation`.
     pub fn members(&self, installation: &str) -> BTreeMap<ReplicaName, MemberLease> {
         let inner = self.lock();

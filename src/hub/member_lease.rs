@@ -1,5 +1,6 @@
 //! A replica's own Lease: taken, renewed, given back; and the Lease of a dead member, taken away.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -9,6 +10,7 @@ use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client};
 use tokio::time::{sleep, sleep_until};
 
+use super::first_checks::FirstChecks;
 use super::lease_board::{INSTALLATION_LABEL, LeaseBoard};
 use super::prompt_client::{PromptClient, PromptError};
 use crate::api::FIELD_MANAGER;
@@ -28,6 +30,8 @@ pub struct MemberLeases {
     pub renew: Duration,
     /// The StatefulSet, so that Leases go with it.
     pub owner: Option<OwnerReference>,
+    /// What is written on the own Lease beside.
+    pub first_checks: Arc<FirstChecks>,
 }
 
 /// Somebody else has this replica's Lease: it must not go on.
@@ -60,7 +64,11 @@ impl MemberLeases {
                     joined = true;
                     board.wrote(true);
                     let next = sleep_until(clock.at(started + self.renew));
-                    tokio::select! { () = next => {}, () = self.until_taken(board, &mut changes) => {} }
+                    tokio::select! {
+                        () = next => {}
+                        () = self.until_taken(board, &mut changes) => {}
+                        () = self.first_checks.until_dirty() => {}
+                    }
                 }
                 Ok(Some(lost)) => return lost,
                 Err(PromptError::Conflict) => board.wrote(true),
@@ -85,6 +93,7 @@ impl MemberLeases {
         }
         spec.holder_identity = Some(String::new());
         spec.renew_time = Some(MicroTime(Timestamp::now()));
+        self.first_checks.give_back(&mut lease);
         self.replace(&lease).await.map(|_| ())
     }
 
@@ -110,8 +119,8 @@ impl MemberLeases {
             // What was listed may be old; and a conflict before has to be looked at.
             _ => self.read().await?,
         };
-        let written = match lease {
-            None => self.create().await?,
+        let (written, marks) = match lease {
+            None => (self.create().await?, 0),
             Some(lease) => {
                 if let Some(thief) = self.thief(&lease).filter(|_| joined) {
                     // Read anew: the process ends by this.
@@ -121,18 +130,25 @@ impl MemberLeases {
                     }
                     return Err(PromptError::Conflict);
                 }
-                match self.replace(&self.held(lease)).await {
+                if !joined {
+                    let holder = lease.spec.as_ref().and_then(|spec| spec.holder_identity.as_deref());
+                    self.first_checks.inherit(&lease, holder.unwrap_or_default().is_empty());
+                }
+                let mut lease = self.held(lease);
+                let marks = self.first_checks.put_on(&mut lease);
+                match self.replace(&lease).await {
                     Err(PromptError::Conflict) => {
                         if let Some(now) = self.read().await? {
                             board.see(now);
                         }
                         return Err(PromptError::Conflict);
                     }
-                    answer => answer?,
+                    answer => (answer?, marks),
                 }
             }
         };
         board.see(written);
+        self.first_checks.wrote(marks);
         Ok(None)
     }
 

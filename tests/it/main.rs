@@ -8,6 +8,7 @@ mod check_command;
 mod crd_rules;
 mod faults;
 mod faulty_targets;
+mod first_checks;
 mod hub_commands;
 mod kit;
 mod lifecycle;

@@ -9,6 +9,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
+use futures::future::join_all;
 use futures::{StreamExt, TryStreamExt, stream};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -61,8 +62,13 @@ impl Director {
         }
     }
 
+    /// The first start of all: no target has its slot label yet.
+    pub(super) async fn start(&mut self, replicas: u32) -> Result<(), RunError> {
+        self.start_together("first start", replicas).await
+    }
+
     /// Starts the replicas together; how long until every target was observed.
-    pub(super) async fn start(&mut self, replicas: u32) -> Result<Measure, RunError> {
+    async fn start_together(&mut self, which: &str, replicas: u32) -> Result<(), RunError> {
         eprintln!("starting {replicas} replicas");
         let start = Instant::now();
         self.fleet.scale_up(replicas).await?;
@@ -70,7 +76,20 @@ impl Director {
         self.fleet.settle().await?;
         let took = start.elapsed().as_secs_f64();
         eprintln!("all targets observed after {took:.1} s");
-        Ok(Measure::new("cold start until every target was observed", "s", vec![took], None))
+        let name = format!("{which} until every target was observed");
+        self.measures.push(Measure::new(&name, "s", vec![took], None));
+        Ok(())
+    }
+
+    async fn cold_start(&mut self) -> Result<(), RunError> {
+        let replicas = self.fleet.count;
+        let ending = (0..replicas).filter_map(|ordinal| self.fleet.replicas.take(ordinal));
+        let ended = join_all(ending.map(|replica| replica.stop(PATIENCE))).await;
+        self.sampler.seat(self.fleet.seats());
+        for ended in ended {
+            ended?.ok_or("a replica did not end when it was asked to")?;
+        }
+        self.start_together("cold start", replicas).await
     }
 
     /// Plays to the end, or to the first step that can't be done; what was measured until then is worth having too.
@@ -108,6 +127,7 @@ impl Director {
             Step::Delay(delay) => self.fleet.simulator.delay((*delay).into()),
             Step::Kill(role) => self.kill(*role).await?,
             Step::RestartReplicas => self.restart_replicas().await?,
+            Step::ColdStart => self.cold_start().await?,
             Step::Rotate(how) => self.rotate(how).await?,
             Step::RemoveTargets(count) => self.remove_targets(*count).await?,
             Step::AddTargets => self.add_targets().await?,

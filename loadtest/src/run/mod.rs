@@ -136,7 +136,7 @@ async fn scripted(settings: &Settings, name: &str, script: &Script) -> Result<Re
     }
     let sampler = Sampler::start(settings.targets);
     let mut director = Director::new(fleet, sampler, settings.seed);
-    measures.push(director.start(settings.replicas).await?);
+    director.start(settings.replicas).await?;
     let (played, ended) = director.play(script).await;
     measures.extend(played);
     measures.push(violations(&director.fleet)?);

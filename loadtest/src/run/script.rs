@@ -58,6 +58,8 @@ pub enum Step {
     Kill(Role),
     /// One replica after the other.
     RestartReplicas,
+    /// Ends all replicas, then starts them together.
+    ColdStart,
     Rotate(Rotate),
     RemoveTargets(u32),
     /// Those that were removed.

@@ -24,7 +24,7 @@ use crate::domain::replica::{Epoch, ReplicaName};
 use crate::domain::report::TargetReport;
 use crate::domain::slot::{Slot, SlotSet};
 use crate::domain::verdict::History;
-use crate::hub::{Change, Mailbox};
+use crate::hub::{Change, FirstChecks, Mailbox};
 use crate::observability::{Health, Metrics};
 use crate::targets::ClusterManager;
 use crate::targets::kubeconfig::Policy;
@@ -60,6 +60,7 @@ pub struct WorkerContext {
     pub clusters: ClusterManager,
     pub policy: Policy,
     pub budget: Budget,
+    pub first_checks: Arc<FirstChecks>,
     pub reports: Arc<Reports>,
     pub health: Arc<Health>,
     pub metrics: Metrics,

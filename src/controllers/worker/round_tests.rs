@@ -11,6 +11,7 @@ use crate::controllers::worker::{Budget, WorkerSettings};
 use crate::domain::desired::DesiredTarget;
 use crate::domain::keys::TargetKey;
 use crate::domain::replica::ReplicaName;
+use crate::hub::{Clock, FirstChecks, LeaseBoard};
 use crate::observability::Metrics;
 use crate::targets::kubeconfig::Policy;
 use crate::targets::{ClusterManager, Limits, Settings};
@@ -40,12 +41,14 @@ fn hub(is_up: Arc<AtomicBool>) -> Client {
 }
 
 fn context(hub: Client) -> WorkerContext {
+    let board = Arc::new(LeaseBoard::new(Clock::start(), Duration::from_secs(6)));
     let limits = Limits::new(Settings { round_timeout: Duration::from_secs(2), ..Settings::default() });
     WorkerContext {
         hub,
         clusters: ClusterManager::new(Arc::new(limits)),
         policy: Policy { allow_loopback: true, ..Policy::default() },
         budget: Budget::new(1),
+        first_checks: Arc::new(FirstChecks::new(ReplicaName::new("ksit-0"), board)),
         reports: Arc::default(),
         health: Arc::default(),
         metrics: Metrics::new().unwrap(),

@@ -23,6 +23,7 @@ use crate::domain::reason::{Failure, Reason};
 use crate::domain::replica::Epoch;
 use crate::domain::report::TargetReport;
 use crate::domain::verdict::{History, Outcome, Phase, Reach, TargetVerdict, ToolVerdict};
+use crate::hub::Quarantined;
 use crate::observability::ReconcileResult;
 use crate::targets::Change;
 
@@ -36,7 +37,8 @@ const QUARANTINE_AFTER: u32 = 3;
 pub(super) async fn run(context: Arc<WorkerContext>, mut assignments: watch::Receiver<Assignment>, history: History) {
     let now = Instant::now();
     let overdue = Arc::new(Overdue::default());
-    let mut task = Task { context, history, access: None, panics: 0, said: None, overdue, due: now, tries: None };
+    let mut task =
+        Task { context, history, access: None, was_read: false, panics: 0, said: None, overdue, due: now, tries: None };
     loop {
         let assignment = assignments.borrow_and_update().clone();
         // Large, and gone most of the time.
@@ -62,6 +64,8 @@ struct Task {
     context: Arc<WorkerContext>,
     history: History,
     access: Option<Access>,
+    /// A first round has ended, and this process with it has not.
+    was_read: bool,
     panics: u32,
     /// The last report.
     said: Option<Box<TargetReport>>,
@@ -120,17 +124,25 @@ impl Task {
             self.wait(until(assignment.target.paused_until, now));
             return self.report(assignment, Arc::new(paused(assignment)));
         }
+        let context = self.context.clone();
+        let mark = match self.was_read {
+            true => None,
+            false => match context.first_checks.begin(&assignment.target.key).await {
+                Ok(mark) => Some(mark),
+                Err(Quarantined(time)) => return self.leave_alone(assignment, time),
+            },
+        };
         let started = Instant::now();
         let counts = started >= self.due;
         let failing = self.history.failures > 0;
-        let context = self.context.clone();
         let idle = !failing && self.access.as_ref().is_some_and(|access| access.is_following(assignment));
         let permit = match idle {
             true => None,
             false => context.budget.enter(failing).await,
         };
         let result = self.guarded_round(assignment, failing).await;
-        drop(permit);
+        drop((permit, mark));
+        self.was_read = true;
         let (outcome, access) = match result {
             Ok(RoundResult { outcome, access }) => (Some(outcome), access),
             Err(HubUnavailable { error, access }) => {
@@ -156,6 +168,15 @@ impl Task {
             }
             None => self.schedule(assignment),
         }
+    }
+
+    /// Reading it again might end this process too.
+    fn leave_alone(&mut self, assignment: &Assignment, time: Duration) {
+        let message = "two replicas ended while they read it for the first time; it is tried again within an hour";
+        tracing::error!(target = %assignment.target.key, ?time, message);
+        let failure = Failure::new(Reason::Quarantined, message);
+        self.conclude(assignment, Outcome::Failed(failure), false);
+        self.wait(time);
     }
 
     /// What is said after one more outcome, which is that of a round or of something that came in between.

@@ -1,0 +1,77 @@
+//! What a new coordinator is told of a healthy fleet: a digest for each target, compared with the status on the hub.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use ksit::api::IntegrationTargetStatus;
+use ksit::api::convert::{Writer, stored_digest, target_status};
+use ksit::domain::check_mode::CheckMode;
+use ksit::domain::component::ComponentKind;
+use ksit::domain::digest::Digest;
+use ksit::domain::keys::{IntegrationKey, TargetKey};
+use ksit::domain::ownership::{Ownership, Stamp};
+use ksit::domain::reason::Reason;
+use ksit::domain::replica::{Epoch, ReplicaName};
+use ksit::domain::report::TargetReport;
+use ksit::domain::shard_map::ShardMap;
+use ksit::domain::slot::Slot;
+use ksit::domain::verdict::{ComponentState, Observation, Phase, Reach, TargetVerdict, ToolVerdict};
+
+/// Of each target.
+const TOOLS: [&str; 5] = ["argocd", "cert-manager", "flux", "istio", "prometheus"];
+const COMPONENTS: usize = 4;
+
+/// Time of the comparison, and bytes of the digests.
+pub fn compare(targets: &[TargetKey], map: &ShardMap) -> (Duration, usize) {
+    let status = healthy();
+    let digests: Vec<Digest> = targets.iter().map(|target| stored_digest(target, &status)).collect();
+    let names: BTreeMap<u64, &TargetKey> = targets.iter().map(|target| (Digest::name(target), target)).collect();
+    let mut ownership = Ownership::default();
+    let began = Instant::now();
+    ownership.learn(map);
+    let mut differing = 0;
+    for digest in &digests {
+        let Some(target) = names.get(&digest.target) else { continue };
+        let Some(sender) = map.owner(Slot::of(target)) else { continue };
+        let accepted = ownership.accept(&Stamp { sender, target, epoch: map.epoch, sequence: 1 });
+        if accepted.is_err() || stored_digest(target, &status) != *digest {
+            differing += 1;
+        }
+    }
+    let took = began.elapsed();
+    assert_eq!(differing, 0, "the digests of a healthy fleet are those of its statuses");
+    (took, digests.len() * Digest::LENGTH)
+}
+
+/// The status of a target on which all is well.
+fn healthy() -> IntegrationTargetStatus {
+    let observation = |number: usize| Observation {
+        kind: ComponentKind::Deployment,
+        namespace: "tools-system".to_owned(),
+        name: format!("component-{number}"),
+        state: ComponentState::Healthy,
+        ready: Some(2),
+        desired: Some(2),
+        message: None,
+    };
+    let tool = ToolVerdict {
+        phase: Phase::Running,
+        reason: Reason::Healthy,
+        message: "all 4 components are healthy".to_owned(),
+        observations: (0..COMPONENTS).map(observation).collect(),
+    };
+    let tools = TOOLS.map(|name| (IntegrationKey::new("fleet", name), tool.clone()));
+    let report = TargetReport {
+        target: TargetKey::new("fleet", "any"),
+        verdict: TargetVerdict { reach: Reach::Connected, tools: tools.into_iter().collect() }.into(),
+        mode: Some(CheckMode::Watch),
+        generation: 1,
+        secret_version: Some("12345".to_owned()),
+        server: Some("api.cluster.example:6443".to_owned()),
+        reported_by: ReplicaName::new("ksit-0"),
+        epoch: Epoch(1),
+        next: Duration::from_secs(30),
+    };
+    let writer = Writer { term: 1, managed_by: "fleet/ksit".to_owned(), now: jiff::Timestamp::UNIX_EPOCH };
+    target_status(&report, |tool| tool.to_string(), None, &writer)
+}

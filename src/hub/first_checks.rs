@@ -1,0 +1,159 @@
+//! Leave to read a target for the first time: given when the replica's Lease says that it is about to.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::ResourceExt;
+use tokio::sync::{Notify, Semaphore, SemaphorePermit, watch};
+
+use super::lease_board::LeaseBoard;
+use crate::domain::first_check::{Marks, Suspicion, suspicion};
+use crate::domain::keys::TargetKey;
+use crate::domain::replica::ReplicaName;
+
+/// On a member's Lease.
+const ANNOTATION: &str = "ksit.io/first-checks";
+
+/// Targets that are marked at a time. Few enough that after a death they can be read one by one.
+const MARKED: usize = 256;
+
+/// Shortest time from one write of marks to the next.
+const GAP: Duration = Duration::from_millis(100);
+
+/// The marks of this replica, and how far they are written.
+pub struct FirstChecks {
+    me: ReplicaName,
+    board: Arc<LeaseBoard>,
+    inner: Mutex<Inner>,
+    /// Number of the newest change that the hub has.
+    written: watch::Sender<u64>,
+    dirty: Notify,
+    places: Semaphore,
+    /// Of suspects.
+    alone: Semaphore,
+}
+
+#[derive(Default)]
+struct Inner {
+    marks: Marks,
+    changes: u64,
+}
+
+/// The target is marked until this is dropped.
+pub struct FirstCheck<'a> {
+    checks: &'a FirstChecks,
+    target: TargetKey,
+    _place: Option<SemaphorePermit<'a>>,
+    _alone: Option<SemaphorePermit<'a>>,
+}
+
+/// The target was being read when replicas died; it is left alone for so long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quarantined(pub Duration);
+
+impl FirstChecks {
+    pub fn new(me: ReplicaName, board: Arc<LeaseBoard>) -> Self {
+        let (places, alone) = (Semaphore::new(MARKED), Semaphore::new(1));
+        Self { me, board, inner: Mutex::default(), written: watch::Sender::new(0), dirty: Notify::new(), places, alone }
+    }
+
+    /// Waits until the hub knows that `target` is about to be read.
+    ///
+    /// # Errors
+    /// It was present at two deaths of replicas within an hour.
+    pub async fn begin(&self, target: &TargetKey) -> Result<FirstCheck<'_>, Quarantined> {
+        // The semaphores are never closed, so a permit is always got.
+        let alone = match self.suspicion(target) {
+            Suspicion::None => None,
+            _ => self.alone.acquire().await.ok(),
+        };
+        let place = self.places.acquire().await.ok();
+        if let Suspicion::Quarantined { seconds } = self.suspicion(target) {
+            return Err(Quarantined(Duration::from_secs(seconds.into())));
+        }
+        let change = self.change(|marks| marks.begin(target.clone()));
+        let check = FirstCheck { checks: self, target: target.clone(), _place: place, _alone: alone };
+        self.dirty.notify_one();
+        // It ends with the process only.
+        let _ = self.written.subscribe().wait_for(|written| *written >= change).await;
+        Ok(check)
+    }
+
+    fn suspicion(&self, target: &TargetKey) -> Suspicion {
+        let others = self.board.annotated(ANNOTATION, &target.to_string(), &self.me);
+        let marks = |(lease, died): &(Lease, bool)| if *died { after_death(lease) } else { read(lease) };
+        let mut all: Vec<Marks> = others.iter().map(marks).collect();
+        all.push(self.lock().marks.clone());
+        suspicion(all.iter().flat_map(|marks| marks.deaths(target)), Timestamp::now().as_second())
+    }
+
+    /// Waits for marks that the hub doesn't have, and a moment more for those that come with them.
+    pub(super) async fn until_dirty(&self) {
+        self.dirty.notified().await;
+        tokio::time::sleep(GAP).await;
+    }
+
+    /// Puts the marks on the own Lease, which is about to be written; the number is for [`Self::wrote`].
+    pub(super) fn put_on(&self, lease: &mut Lease) -> u64 {
+        let mut inner = self.lock();
+        inner.marks.forget(Timestamp::now().as_second());
+        put(lease, &inner.marks);
+        inner.changes
+    }
+
+    pub(super) fn wrote(&self, change: u64) {
+        self.written.send_replace(change);
+    }
+
+    /// Takes over what the process before this one left on the Lease: one that was not given back tells of a death.
+    pub(super) fn inherit(&self, lease: &Lease, was_given_back: bool) {
+        let left = if was_given_back { read(lease).given_back() } else { after_death(lease) };
+        self.change(|marks| marks.inherit(left));
+    }
+
+    /// What stays on the own Lease when it is given back.
+    pub(super) fn give_back(&self, lease: &mut Lease) {
+        let marks = read(lease).given_back();
+        put(lease, &marks);
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Marks)) -> u64 {
+        let mut inner = self.lock();
+        change(&mut inner.marks);
+        inner.changes += 1;
+        inner.changes
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn read(lease: &Lease) -> Marks {
+    lease.annotations().get(ANNOTATION).map(|text| Marks::parse(text)).unwrap_or_default()
+}
+
+/// Whoever held it died after it was last written.
+fn after_death(lease: &Lease) -> Marks {
+    let written = lease.spec.as_ref().and_then(|spec| spec.renew_time.as_ref());
+    read(lease).after_death(written.map_or_else(Timestamp::now, |time| time.0).as_second())
+}
+
+fn put(lease: &mut Lease, marks: &Marks) {
+    let text = marks.to_string();
+    match text.is_empty() {
+        true => drop(lease.annotations_mut().remove(ANNOTATION)),
+        false => drop(lease.annotations_mut().insert(ANNOTATION.to_owned(), text)),
+    }
+}
+
+impl Drop for FirstCheck<'_> {
+    fn drop(&mut self) {
+        self.checks.change(|marks| marks.end(&self.target));
+        if !self.checks.lock().marks.is_any_in_check() {
+            self.checks.dirty.notify_one();
+        }
+    }
+}
