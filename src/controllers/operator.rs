@@ -303,6 +303,8 @@ async fn follow_map(
 fn watch_all<K>(hub: &Client, namespaces: &[String], selector: Option<&str>) -> BoxStream<'static, Change<K>>
 where
     K: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
+        + Clone
+        + std::fmt::Debug
         + serde::de::DeserializeOwned
         + Send
         + 'static,

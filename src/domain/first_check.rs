@@ -112,14 +112,13 @@ impl Marks {
 pub fn suspicion(deaths: impl IntoIterator<Item = i64>, now: i64) -> Suspicion {
     let mut deaths: Vec<i64> = deaths.into_iter().filter(|death| counts(*death, now)).collect();
     deaths.sort_unstable();
-    match deaths.len() {
-        0 => Suspicion::None,
-        ..QUARANTINED_AT => Suspicion::Suspect,
-        // With the one that leaves too few behind it.
-        count => {
-            let left = deaths[count - QUARANTINED_AT] + COUNTS_FOR - now;
-            Suspicion::Quarantined { seconds: u32::try_from(left).unwrap_or_default() }
-        }
+    if deaths.is_empty() {
+        return Suspicion::None;
+    }
+    // The quarantine ends when the death that makes it enough counts no more.
+    match deaths.len().checked_sub(QUARANTINED_AT).map(|index| deaths[index] + COUNTS_FOR - now) {
+        None => Suspicion::Suspect,
+        Some(left) => Suspicion::Quarantined { seconds: u32::try_from(left).unwrap_or_default() },
     }
 }
 

@@ -10,6 +10,7 @@ mod finalizer;
 mod first_checks;
 mod foreign_lease;
 mod lease_board;
+mod lenient;
 mod mailbox;
 mod map_store;
 mod member_lease;

@@ -1,24 +1,25 @@
 //! A watch that one bad object can't end.
 //!
 //! ```text
-//! watcher (list, watch, back off, relist) ─> parse each object by itself ─> Change
+//! watcher (list, watch, back off, relist) ─> each object read by itself ─> Change
 //! ```
 //!
-//! kube's typed watch fails a whole page for one object that doesn't parse. Here objects come untyped, and one that
-//! this version can't read is one warning.
+//! kube's typed watch fails a whole page for one object that doesn't parse. Here one that this version can't read is
+//! one warning.
 
 use std::collections::{BTreeSet, HashMap};
+use std::fmt::Debug;
 
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt, future, stream};
 use k8s_openapi::NamespaceResourceScope;
-use kube::core::DynamicObject;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
 use super::backoff::WatchBackoff;
+use super::lenient::Lenient;
 
 /// Namespace and name.
 pub type Key = (String, String);
@@ -30,6 +31,16 @@ pub enum Change<K> {
     Deleted(Key),
     /// A full list has been handed over; whatever is not in it is gone.
     Listed(BTreeSet<Key>),
+}
+
+impl<K> Change<K> {
+    pub fn map<L>(self, with: impl FnOnce(Box<K>) -> L) -> Change<L> {
+        match self {
+            Self::Applied(object) => Change::Applied(Box::new(with(object))),
+            Self::Deleted(key) => Change::Deleted(key),
+            Self::Listed(keys) => Change::Listed(keys),
+        }
+    }
 }
 
 /// Several watches of one kind, each of its own namespace, as if they were one: the first list is handed on when
@@ -71,7 +82,7 @@ pub fn watch<K>(
     selector: Option<&str>,
 ) -> impl Stream<Item = Change<K>> + use<K>
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + Send + 'static,
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
     let config = watcher::Config::default();
     watch_by(client, namespace, selector.map_or(config.clone(), |selector| config.labels(selector)))
@@ -80,7 +91,7 @@ where
 /// The one object of that name.
 pub fn watch_one<K>(client: Client, namespace: &str, name: &str) -> impl Stream<Item = Change<K>> + use<K>
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + Send + 'static,
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
     watch_by(client, Some(namespace), watcher::Config::default().fields(&format!("metadata.name={name}")))
 }
@@ -91,15 +102,14 @@ fn watch_by<K>(
     config: watcher::Config,
 ) -> impl Stream<Item = Change<K>> + use<K>
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned + Send + 'static,
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
-    let resource = kube::core::ApiResource::erase::<K>(&());
-    let api: Api<DynamicObject> = match namespace {
-        Some(namespace) => Api::namespaced_with(client, namespace, &resource),
-        None => Api::all_with(client, &resource),
+    let api: Api<Lenient<K>> = match namespace {
+        Some(namespace) => Api::namespaced(client, namespace),
+        None => Api::all(client),
     };
     let kind = K::kind(&()).into_owned();
-    let mut parser = Parser { kind: kind.clone(), listed: BTreeSet::new(), warned: HashMap::new() };
+    let mut reader = Reader { kind: kind.clone(), listed: BTreeSet::new(), warned: HashMap::new() };
     watcher::watcher(api, config)
         .backoff(WatchBackoff::default())
         .filter_map(move |event| {
@@ -111,7 +121,7 @@ where
                 .ok();
             future::ready(event)
         })
-        .flat_map(move |event| stream::iter(parser.changes(event)))
+        .flat_map(move |event| stream::iter(reader.changes(event)))
 }
 
 /// What went wrong with a watch, in a line, and what to do about it.
@@ -129,15 +139,15 @@ fn explain(error: &watcher::Error) -> (String, &'static str) {
     (status.message.trim().to_owned(), hint)
 }
 
-struct Parser {
+struct Reader {
     kind: String,
     listed: BTreeSet<Key>,
     /// Objects that were complained of, by the version that was complained of.
     warned: HashMap<Key, Option<String>>,
 }
 
-impl Parser {
-    fn changes<K: DeserializeOwned>(&mut self, event: Event<DynamicObject>) -> Option<Change<K>> {
+impl Reader {
+    fn changes<K: Resource>(&mut self, event: Event<Lenient<K>>) -> Option<Change<K>> {
         match event {
             Event::Init => {
                 self.listed.clear();
@@ -145,7 +155,7 @@ impl Parser {
             }
             Event::InitApply(object) => {
                 let key = key_of(&object);
-                let change = self.parse(object);
+                let change = self.read(object);
                 // One that can't be read is gone for our purposes, also if an earlier version could be.
                 if change.is_some() {
                     self.listed.insert(key);
@@ -155,7 +165,7 @@ impl Parser {
             Event::InitDone => Some(Change::Listed(std::mem::take(&mut self.listed))),
             Event::Apply(object) => {
                 let key = key_of(&object);
-                Some(self.parse(object).unwrap_or(Change::Deleted(key)))
+                Some(self.read(object).unwrap_or(Change::Deleted(key)))
             }
             Event::Delete(object) => {
                 let key = key_of(&object);
@@ -165,19 +175,21 @@ impl Parser {
         }
     }
 
-    fn parse<K: DeserializeOwned>(&mut self, object: DynamicObject) -> Option<Change<K>> {
+    fn read<K: Resource>(&mut self, object: Lenient<K>) -> Option<Change<K>> {
         let (key, version) = (key_of(&object), object.resource_version());
-        let parsed = serde_json::to_value(object).and_then(serde_json::from_value);
-        match parsed {
+        match object.object {
             Ok(object) => {
                 self.warned.remove(&key);
-                Some(Change::Applied(Box::new(object)))
+                Some(Change::Applied(object))
             }
             Err(error) => {
                 if self.warned.insert(key.clone(), version.clone()) != Some(version) {
                     let (namespace, name) = &key;
                     tracing::warn!(
-                        kind = self.kind, namespace, name, %error,
+                        kind = self.kind,
+                        namespace,
+                        name,
+                        error,
                         "this object can't be read and is left alone; mend it or delete it"
                     );
                 }

@@ -39,6 +39,8 @@ impl Http2 {
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_header_list_size(MAX_HEADERS)
+            // Its entries would hold on to the buffers that they came in.
+            .header_table_size(0)
             .handshake(stream)
             .await?;
         let pings = connection.ping_pong();

@@ -270,12 +270,8 @@ pub fn stored_digest(target: &TargetKey, status: &IntegrationTargetStatus) -> Di
     Digest::of(target, [meaning.as_str()])
 }
 
-/// Whether two statuses tell a user the same. Times, and who reported from what, are no news; an
-/// `observedGeneration` is, because tools wait for it after an edit.
-pub fn has_same_meaning_target(a: &IntegrationTargetStatus, b: &IntegrationTargetStatus) -> bool {
-    meaning(a) == meaning(b)
-}
-
+/// What tells a user something. Times, and who reported from what, are no news; an `observedGeneration` is, because
+/// tools wait for it after an edit.
 fn meaning(status: &IntegrationTargetStatus) -> IntegrationTargetStatus {
     IntegrationTargetStatus {
         conditions: timeless(&status.conditions),
@@ -289,7 +285,7 @@ fn meaning(status: &IntegrationTargetStatus) -> IntegrationTargetStatus {
     }
 }
 
-/// As [`has_same_meaning_target`], for Integrations.
+/// Whether two statuses of an Integration tell a user the same.
 pub fn has_same_meaning_integration(a: &IntegrationStatus, b: &IntegrationStatus) -> bool {
     let meaning = |status: &IntegrationStatus| IntegrationStatus {
         conditions: timeless(&status.conditions),

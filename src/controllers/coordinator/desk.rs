@@ -20,7 +20,7 @@ pub(super) struct Desk {
     /// Targets by [`Digest::target`].
     pub(super) names: BTreeMap<u64, TargetKey>,
     pub(super) workers: BTreeMap<ReplicaName, mpsc::Sender<ToWorker>>,
-    /// Targets of which the present owner has said nothing in this reign.
+    /// Targets of which the present owner has said nothing in this reign; none that can't be looked at.
     pub(super) unobserved: BTreeSet<TargetKey>,
     /// Reports that were asked for, and when.
     pub(super) wanted: BTreeMap<TargetKey, Instant>,
@@ -32,7 +32,6 @@ pub(super) struct Desk {
 impl Desk {
     pub(super) fn name(&mut self, key: &TargetKey) {
         self.names.insert(Digest::name(key), key.clone());
-        self.unobserved.insert(key.clone());
     }
 
     pub(super) fn forget(&mut self, key: &TargetKey) {

@@ -9,6 +9,7 @@ use kube::ResourceExt;
 use tokio::time::Instant;
 
 use super::desk::Desk;
+use super::known::{KnownStatus, Sighting};
 use super::publish::target_write;
 use super::{Chore, FleetContext};
 use crate::api::convert::{self, SpecError, Writer};
@@ -41,15 +42,22 @@ pub(super) struct Target {
     object: Box<IntegrationTarget>,
     pub(super) desired: Result<DesiredTarget, SpecError>,
     /// What stands on the hub, or is on its way there.
-    pub(super) status: Option<IntegrationTargetStatus>,
+    pub(super) status: Option<KnownStatus>,
     /// A coordinator of another term has written it in this reign: it is written anew, whatever it says.
     foreign: bool,
-    /// The newest, unless something has overtaken it. The hub is brought back to it whenever it says otherwise.
+    /// The newest, until the hub says so.
     report: Option<TargetReport>,
     /// Whose observation was accepted last in this reign, and when.
     pub(super) observed: Option<(Arc<Incarnation>, Instant)>,
     /// When a report is overdue; from the first sight on.
     pub(super) stale_at: Instant,
+}
+
+impl Target {
+    /// Its status without components.
+    pub(super) fn summary(&self) -> Option<&IntegrationTargetStatus> {
+        self.status.as_ref().map(|status| &status.summary)
+    }
 }
 
 pub(super) struct Tool {
@@ -78,9 +86,9 @@ impl Fleet {
         self.integrations.values().filter_map(|tool| tool.due).min()
     }
 
-    pub(super) fn on_target(&mut self, change: Change<IntegrationTarget>) {
+    pub(super) fn on_target(&mut self, change: Change<Sighting>) {
         match change {
-            Change::Applied(object) => self.apply_target(object),
+            Change::Applied(sighting) => self.apply_target(*sighting),
             Change::Deleted((namespace, name)) => self.drop_target(&TargetKey::new(namespace, name)),
             Change::Listed(keys) => {
                 let is_gone = |key: &&TargetKey| !keys.contains(&(key.namespace().to_owned(), key.name().to_owned()));
@@ -91,28 +99,27 @@ impl Fleet {
         }
     }
 
-    fn apply_target(&mut self, mut object: Box<IntegrationTarget>) {
-        // Who set which field is most of an object, and nobody here asks.
-        object.metadata.managed_fields = None;
-        let status = object.status.take();
-        let metadata = &object.metadata;
-        let key =
-            TargetKey::new(metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default());
+    fn apply_target(&mut self, Sighting { key, object, status }: Sighting) {
         let desired = convert::target(&object);
         let former = self.targets.remove(&key);
         let is_new = former.is_none();
         let spoilt = former.as_ref().is_some_and(|former| former.status != status);
         let changed = spoilt || former.as_ref().is_none_or(|former| former.desired != desired);
-        let (term, managed_by) =
-            status.as_ref().map(|s| (s.coordinator_term, s.managed_by.clone())).unwrap_or_default();
+        let summary = status.as_ref().map(|status| &status.summary);
+        let (term, managed_by) = summary.map(|s| (s.coordinator_term, s.managed_by.clone())).unwrap_or_default();
         self.compare_term(term, managed_by.as_deref());
         let foreign = spoilt && self.is_foreign(term);
         let (stale_at, report, observed) = match former {
-            Some(former) => (former.stale_at, former.report, former.observed),
+            Some(former) => (former.stale_at, former.report.filter(|_| spoilt), former.observed),
             None => (Instant::now() + self.patience(desired.as_ref().ok(), None), None, None),
         };
         if object.labels().get(SLOT_LABEL).map(String::as_str) != Some(Slot::of(&key).to_string().as_str()) {
             self.context.chores.offer(Chore::LabelSlot(object.clone()));
+        }
+        if desired.is_err() {
+            self.desk.unobserved.remove(&key);
+        } else if observed.is_none() {
+            self.desk.unobserved.insert(key.clone());
         }
         let broken = desired.as_ref().err().map(|error| Failure::new(Reason::InvalidObject, error.to_string()));
         self.targets.insert(
@@ -190,7 +197,7 @@ impl Fleet {
         let Some(target) = self.targets.get_mut(&key) else { return };
         target.stale_at = Instant::now() + patience;
         // A worker that has just begun has concluded nothing: what was said before stands until it has.
-        if report.verdict.reach == Reach::Initializing && target.status.as_ref().is_some_and(|s| s.phase.is_some()) {
+        if report.verdict.reach == Reach::Initializing && target.summary().is_some_and(|s| s.phase.is_some()) {
             return;
         }
         target.report = Some(report.clone());
@@ -206,7 +213,7 @@ impl Fleet {
         }
         let mut counts = Phase::ALL.map(|phase| (phase, 0));
         for target in self.targets.values() {
-            let phase = target.status.as_ref().and_then(|status| Phase::parse(status.phase.as_deref()?));
+            let phase = target.summary().and_then(|status| Phase::parse(status.phase.as_deref()?));
             for (counted, count) in &mut counts {
                 *count += i64::from(*counted == phase.unwrap_or(Phase::Initializing));
             }
@@ -243,7 +250,7 @@ impl Fleet {
         let verdict = Arc::new(self.verdict_for_all(key, reach));
         let Some(target) = self.targets.get_mut(key) else { return };
         target.report = None;
-        let former = target.status.as_ref();
+        let former = target.summary();
         let report = TargetReport {
             target: key.clone(),
             verdict,
@@ -281,7 +288,7 @@ impl Fleet {
     /// Queues the target's status if it means something new.
     fn publish_target(&mut self, report: TargetReport) {
         let (key, writer) = (&report.target, self.writer());
-        let managed_by = self.targets.get(key).and_then(|target| target.status.as_ref()?.managed_by.as_deref());
+        let managed_by = self.targets.get(key).and_then(|target| target.summary()?.managed_by.as_deref());
         if self.is_left_alone(managed_by) {
             return;
         }
@@ -289,13 +296,16 @@ impl Fleet {
         let integrations = &self.integrations;
         let type_of =
             |key: &IntegrationKey| integrations.get(key).map(|tool| tool.desired.type_name.clone()).unwrap_or_default();
-        let status = convert::target_status(&report, type_of, target.status.as_ref(), &writer);
-        let is_known = target.status.as_ref().is_some_and(|former| convert::has_same_meaning_target(former, &status));
+        let status = convert::target_status(&report, type_of, target.summary(), &writer);
+        let is_known =
+            target.status.as_ref().is_some_and(|known| known.meaning == convert::stored_digest(key, &status));
         if is_known && !std::mem::take(&mut target.foreign) {
+            target.report = None;
             return;
         }
-        let former = target.status.replace(status.clone());
-        match target_write(&target.object, former.as_ref(), &status, &report.verdict) {
+        let write = target_write(&target.object, target.summary(), &status, &report.verdict);
+        target.status = Some(KnownStatus::new(key, status));
+        match write {
             Ok((id, write)) => self.context.statuses.post(id, write),
             Err(error) => tracing::error!(%error, target = %key, "a status can't be made into JSON"),
         }
@@ -324,12 +334,12 @@ impl Fleet {
         }
         let mut theirs = Vec::new();
         for (key, target) in &mut self.targets {
-            let status = target.status.clone().unwrap_or_default();
-            if is_theirs(status.managed_by.as_ref()) {
+            let Some(KnownStatus { summary, .. }) = &target.status else { continue };
+            written.push((summary.coordinator_term, summary.managed_by.clone()));
+            if is_theirs(summary.managed_by.as_ref()) {
                 target.foreign = true;
                 theirs.push(key.clone());
             }
-            written.push((status.coordinator_term, status.managed_by));
         }
         written.iter().for_each(|(term, managed_by)| self.compare_term(*term, managed_by.as_deref()));
         theirs.iter().for_each(|key| self.ask_owner(key));

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::fleet::Fleet;
-use crate::api::{ReplicaLoad, convert};
+use crate::api::ReplicaLoad;
 use crate::domain::digest::Digest;
 use crate::domain::keys::TargetKey;
 use crate::domain::ownership::{Refusal, Stamp};
@@ -34,7 +34,8 @@ impl Fleet {
             let observed = self.targets.get(key).and_then(|target| target.observed.as_ref());
             desk.owner(key) != observed.map(|(sender, _)| sender.as_ref()) || observed.is_none()
         };
-        let unobserved = self.targets.keys().filter(|key| is_unobserved(key)).cloned().collect();
+        let sound = self.targets.iter().filter(|(_, target)| target.desired.is_ok()).map(|(key, _)| key);
+        let unobserved = sound.filter(|key| is_unobserved(key)).cloned().collect();
         desk.unobserved = unobserved;
         self.show_unobserved();
         for incoming in std::mem::take(&mut self.desk.deferred) {
@@ -85,7 +86,7 @@ impl Fleet {
                 continue;
             }
             let Some(target) = self.targets.get_mut(&key) else { continue };
-            let is_known = target.status.as_ref().is_some_and(|status| convert::stored_digest(&key, status) == *digest);
+            let is_known = target.status.as_ref().is_some_and(|status| status.meaning == *digest);
             if !is_known {
                 wanted.push(digest.target);
                 self.desk.wanted.insert(key, Instant::now());
@@ -161,8 +162,7 @@ impl Fleet {
     }
 
     fn show_unobserved(&self) {
-        let unobserved = self.desk.unobserved.iter().filter(|key| self.targets[*key].desired.is_ok()).count();
-        self.context.metrics.targets_unobserved.set(i64::try_from(unobserved).unwrap_or(i64::MAX));
+        self.context.metrics.targets_unobserved.set(i64::try_from(self.desk.unobserved.len()).unwrap_or(i64::MAX));
     }
 
     /// Load and freshness of each replica.

@@ -14,6 +14,7 @@ mod exchange;
 mod fleet;
 mod gate;
 mod janitor;
+mod known;
 mod members;
 mod messages;
 mod neighbours;
@@ -29,7 +30,7 @@ use futures::stream::BoxStream;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
-use crate::api::{Integration, IntegrationTarget};
+use crate::api::Integration;
 use crate::domain::replica::Term;
 use crate::domain::shard_map::ShardMap;
 use crate::hub::{Change, Clock, StatusQueue};
@@ -41,6 +42,7 @@ pub use reign::{CoordinatorConfig, CoordinatorContext, LeadError, lead};
 
 use exchange::Exchange;
 use fleet::Fleet;
+use known::Sighting;
 use members::ReignEnd;
 use neighbours::Neighbours;
 
@@ -65,7 +67,7 @@ struct FleetContext {
 
 /// What comes in from outside.
 struct Sources {
-    targets: BoxStream<'static, Change<IntegrationTarget>>,
+    targets: BoxStream<'static, Change<Sighting>>,
     integrations: BoxStream<'static, Change<Integration>>,
     messages: mpsc::Receiver<Incoming>,
     maps: mpsc::Receiver<ShardMap>,

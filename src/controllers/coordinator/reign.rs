@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep};
 use super::exchange::Exchange;
 use super::fleet::Fleet;
 use super::gate::Gate;
+use super::known::Sighting;
 use super::members::{Members, MembersContext, ReignEnd};
 use super::neighbours::Neighbours;
 use super::{Chores, FleetContext, Sources, do_chores, keep_fleet};
@@ -136,7 +137,7 @@ enum TaskEnd {
 
 async fn reign(context: &CoordinatorContext, tasks: &mut JoinSet<TaskEnd>) -> Result<ReignEnd, LeadError> {
     let gate = Gate::new(context.seat.leading.subscribe(), context.board.clock());
-    let mut targets = (context.watch_targets)();
+    let mut targets = (context.watch_targets)().map(Sighting::of).boxed();
     let mut integrations = (context.watch_integrations)();
     let (first_targets, first_integrations) = tokio::join!(first_list(&mut targets), first_list(&mut integrations));
     let (Some(first_targets), Some(first_integrations)) = (first_targets, first_integrations) else {
@@ -268,12 +269,12 @@ async fn first_list<K>(changes: &mut BoxStream<'static, Change<K>>) -> Option<Ve
 }
 
 /// The highest term and report epoch that any status knows.
-fn highest(targets: &[Change<IntegrationTarget>], integrations: &[Change<Integration>]) -> (Term, Epoch) {
-    let of_target = |change: &Change<IntegrationTarget>| match change {
-        Change::Applied(object) => object
-            .status
-            .as_ref()
-            .map(|status| (status.coordinator_term.unwrap_or_default(), status.report_epoch.unwrap_or_default())),
+fn highest(targets: &[Change<Sighting>], integrations: &[Change<Integration>]) -> (Term, Epoch) {
+    let of_target = |change: &Change<Sighting>| match change {
+        Change::Applied(sighting) => {
+            let status = &sighting.status.as_ref()?.summary;
+            Some((status.coordinator_term.unwrap_or_default(), status.report_epoch.unwrap_or_default()))
+        }
         _ => None,
     };
     let of_integration = |change: &Change<Integration>| match change {

@@ -79,7 +79,7 @@ impl Fleet {
         }
         let found = self.targets.values().filter_map(|target| {
             let desired = target.desired.as_ref().ok().filter(|desired| integration.concerns(desired))?;
-            Some(convert::target_clusters(integration, desired, target.status.as_ref(), now))
+            Some(convert::target_clusters(integration, desired, target.summary(), now))
         });
         summarize(&integration.selection, found.collect())
     }
