@@ -38,9 +38,12 @@ fn roots(config: &Config) -> String {
     } else {
         own
     };
-    let pem =
-        |der: &Vec<u8>| format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", STANDARD.encode(der));
-    all.iter().map(pem).collect()
+    all.iter().map(|der| pem(der)).collect()
+}
+
+/// A certificate as PEM.
+pub(super) fn pem(der: &[u8]) -> String {
+    format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", STANDARD.encode(der))
 }
 
 async fn credential(config: &Config) -> Result<Credential, CliError> {
