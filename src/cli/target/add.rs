@@ -65,7 +65,7 @@ pub struct Args {
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
     label: Vec<(String, String)>,
     /// Tool that ksit may read, and its namespace if that isn't the usual one; may be given more than once. Default:
-    /// every tool that ksit knows whose usual namespace is there now.
+    /// every tool that ksit knows whose usual namespace is there now; kube-system, which is everywhere, doesn't tell.
     #[arg(long = "type", value_name = "TOOL[=NAMESPACE]", value_parser = place, conflicts_with = "cluster_wide")]
     types: Vec<Place>,
     /// Let ksit read workloads, Services and CRDs of all namespaces: for `type: custom`, and tools in unusual places.
@@ -175,7 +175,8 @@ async fn prepared(
     let entry = cluster_entry(&config, &row.server)?;
     // Before anything is made: would the operator take it?
     let trial = kubeconfig(&row.cluster, &entry, &json!({ "token": "t" }));
-    let mut notes: Vec<String> = acceptable(trial.expose_secret().as_bytes())?.into_iter().collect();
+    let note = acceptable(trial.expose_secret().as_bytes())?;
+    let mut notes: Vec<String> = note.map(|note| format!("{note} with --server")).into_iter().collect();
     let client = Client::try_from(config)?;
     let (objects, left_out) = objects(&client, scope).await?;
     if !args.types.is_empty() && !left_out.is_empty() {

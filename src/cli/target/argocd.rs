@@ -45,6 +45,12 @@ struct Tls {
 pub(super) async fn clusters(hub: &Hub, namespace: &str) -> Result<Vec<Found>, CliError> {
     let api: Api<Secret> = Api::namespaced(hub.client.clone(), namespace);
     let secrets = api.list(&ListParams::default().labels(&format!("{LABEL}=cluster"))).await?;
+    if secrets.items.is_empty() {
+        return Err(format!(
+            "there is no Secret labelled {LABEL}=cluster in namespace {namespace}: give theirs with --argocd-namespace"
+        )
+        .into());
+    }
     Ok(secrets.into_iter().map(|secret| found(&secret, hub)).collect())
 }
 

@@ -18,12 +18,19 @@ const KEY: &str = "value";
 /// All of the hub's namespace, for ksit reads a kubeconfig beside its IntegrationTarget only.
 pub(super) async fn clusters(hub: &Hub) -> Result<Vec<Found>, CliError> {
     // In whichever version is served.
-    let group = discovery::group(&hub.client, GROUP).await?;
+    let group = match discovery::group(&hub.client, GROUP).await {
+        Err(kube::Error::Discovery(_)) => return Err(format!("Cluster API is not on the hub: no group {GROUP}").into()),
+        group => group?,
+    };
     let (resource, _) = group.recommended_kind("Cluster").ok_or("the hub serves no Cluster of Cluster API")?;
     let api: Api<DynamicObject> = Api::namespaced_with(hub.client.clone(), &hub.namespace, &resource);
     let secrets: Api<Secret> = Api::namespaced(hub.client.clone(), &hub.namespace);
     let mut all = Vec::new();
-    for cluster in api.list(&ListParams::default()).await? {
+    let clusters = api.list(&ListParams::default()).await?.items;
+    if clusters.is_empty() {
+        return Err(format!("there is no Cluster in namespace {}: give theirs with -n", hub.namespace).into());
+    }
+    for cluster in clusters {
         let secret = format!("{}-kubeconfig", cluster.name_any());
         let endpoint = &cluster.data["spec"]["controlPlaneEndpoint"];
         let server = match (endpoint["host"].as_str(), endpoint["port"].as_u64()) {

@@ -80,10 +80,10 @@ pub(super) async fn carry_out<W>(
     candidates: Vec<Candidate<W>>,
     work: impl AsyncFn(W) -> Result<(), CliError>,
 ) -> Result<ExitCode, CliError> {
-    let todo = candidates.iter().filter(|candidate| candidate.work.is_some()).count();
+    let is_some_work = candidates.iter().any(|candidate| candidate.work.is_some());
     // What is shown for a decision is not the output that a program reads.
     eprint!("{}", plan(&candidates));
-    let goes_on = !consent.dry_run && todo > 0 && (consent.yes || is_agreed(todo)?);
+    let goes_on = !consent.dry_run && is_some_work && (consent.yes || is_agreed()?);
     let work = &work;
     let one = |candidate: Candidate<W>| async move {
         let Candidate { mut row, work: todo } = candidate;
@@ -113,11 +113,11 @@ fn plan<W>(candidates: &[Candidate<W>]) -> String {
     text
 }
 
-fn is_agreed(count: usize) -> Result<bool, CliError> {
+fn is_agreed() -> Result<bool, CliError> {
     if !std::io::stdin().is_terminal() {
         return Err("there is nobody to ask, for stdin is no terminal: give --yes, or --dry-run to see the plan".into());
     }
-    eprint!("Make these for {count} clusters? [y/N] ");
+    eprint!("Make all of this? [y/N] ");
     std::io::stderr().flush()?;
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer)?;
@@ -144,8 +144,8 @@ fn render(rows: &[Row], format: Format) -> Result<String, CliError> {
         .filter(|result| count(*result) > 0)
         .map(|result| format!("{} {}", count(result), format!("{result:?}").to_lowercase()))
         .collect();
-    let sum = if counts.is_empty() { "nothing found".to_owned() } else { counts.join(", ") };
-    Ok(format!("{}\n{sum}\n", table(&["CLUSTER", "FROM", "RESULT", "SERVER", "MESSAGE"], &cells)))
+    let heads = ["CLUSTER", "FROM", "RESULT", "SERVER", "MESSAGE"];
+    Ok(format!("{}\n{}\n", table(&heads, &cells), counts.join(", ")))
 }
 
 /// An error with its causes, and without what a credential plugin printed.
@@ -154,7 +154,7 @@ pub(super) fn said(error: &(dyn Error + 'static)) -> String {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(kube::Error::Api(status)) = error.downcast_ref() {
-            parts.push(status.message.clone());
+            parts.push(status.message.trim().to_owned());
             break;
         }
         if let Some(AuthError::AuthExecRun { cmd, status, .. }) = error.downcast_ref() {

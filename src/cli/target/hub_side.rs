@@ -90,7 +90,9 @@ impl Hub {
         let targets: Api<IntegrationTarget> = Api::namespaced(self.client.clone(), &self.namespace);
         let secrets: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
         let mut labels = wanted.labels.clone();
-        if let Some(target) = targets.get_opt(&wanted.name).await? {
+        let on = |kind: &str, name: &str| format!("hub: {kind} {}/{name}", self.namespace);
+        let there = targets.get_opt(&wanted.name).await;
+        if let Some(target) = there.map_err(|error| explained(&error, &on("IntegrationTarget", &wanted.name)))? {
             self.is_ours(wanted, "IntegrationTarget", &wanted.name, target.labels(), target.annotations())?;
             if wanted.keeps_labels {
                 target.spec.labels.into_iter().flatten().for_each(|(key, value)| {
@@ -99,7 +101,6 @@ impl Hub {
             }
         }
         let params = PatchParams { dry_run, force: self.force, ..PatchParams::apply(MANAGER) };
-        let on = |kind: &str, name: &str| format!("hub: {kind} {}/{name}", self.namespace);
         let metadata = |name: &str| json!({ "name": name, "labels": { MADE_BY: wanted.made_by }, "annotations": { SERVER: wanted.server } });
         if wanted.secret.is_none() {
             let name = wanted.secret_name();

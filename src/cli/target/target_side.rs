@@ -27,6 +27,9 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// A cluster's controller fills the token in within moments.
 const PATIENCE_FOR_TOKEN: Duration = Duration::from_secs(30);
 
+/// That this namespace is there says nothing about a tool.
+const EVERYWHERE: &str = "kube-system";
+
 /// A tool, and the namespace where it is to be read.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
@@ -36,7 +39,7 @@ pub(super) struct Place {
 
 /// What ksit shall be able to read.
 pub(super) enum Scope {
-    /// Every tool whose usual namespace is there.
+    /// Every tool whose usual namespace is there, but those in `kube-system`.
     Found,
     These(Vec<Place>),
     ClusterWide,
@@ -84,7 +87,11 @@ pub(super) async fn objects(client: &Client, scope: &Scope) -> Result<(Vec<Value
             Vec::new()
         }
         Scope::These(places) => places.clone(),
-        Scope::Found => TOOLS.iter().map(|tool| Place { tool, namespace: tool.namespace.to_owned() }).collect(),
+        Scope::Found => TOOLS
+            .iter()
+            .filter(|tool| tool.namespace != EVERYWHERE)
+            .map(|tool| Place { tool, namespace: tool.namespace.to_owned() })
+            .collect(),
     };
     if !places.is_empty() {
         let api: Api<Namespace> = Api::all(client.clone());
