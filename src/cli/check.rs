@@ -9,7 +9,7 @@ use futures::{StreamExt, stream};
 use kube::config::Kubeconfig;
 
 use super::check_output::{self, Format, Row};
-use super::own_kubeconfig::connection;
+use super::own_kubeconfig::{self, connection};
 use super::{COULD_NOT_TELL, CliError, duration, key_value, tool, types};
 use crate::domain::component::Component;
 use crate::domain::evaluate::{WhenAbsent, evaluate};
@@ -70,12 +70,7 @@ pub async fn run(args: Args) -> Result<ExitCode, CliError> {
         return Ok(ExitCode::SUCCESS);
     }
     let checks = checks(&args)?;
-    let kubeconfig = match &args.kubeconfig {
-        Some(path) => {
-            Kubeconfig::read_from(path).map_err(|error| format!("--kubeconfig: {}: {error}", path.display()))?
-        }
-        None => Kubeconfig::read().map_err(|error| format!("{error}; give --kubeconfig"))?,
-    };
+    let kubeconfig = own_kubeconfig::read(args.kubeconfig.as_deref())?;
     let contexts = contexts(&args, &kubeconfig)?;
     let limits = Limits::new(Settings { round_timeout: args.timeout, ..Settings::default() });
     let (limits, checks, kubeconfig) = (&Arc::new(limits), &checks, &kubeconfig);

@@ -9,7 +9,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use serde::Serialize;
 
-use super::CliError;
+use super::{CliError, own_kubeconfig};
 
 /// Between two looks with --watch.
 const REFRESH: Duration = Duration::from_secs(2);
@@ -68,12 +68,7 @@ impl Place {
 
     /// The user's kubeconfig.
     pub(super) fn file(&self) -> Result<Kubeconfig, CliError> {
-        match &self.kubeconfig {
-            Some(path) => {
-                Kubeconfig::read_from(path).map_err(|error| format!("--kubeconfig: {}: {error}", path.display()).into())
-            }
-            None => Kubeconfig::read().map_err(|error| format!("{error}; give --kubeconfig").into()),
-        }
+        own_kubeconfig::read(self.kubeconfig.as_deref())
     }
 }
 

@@ -25,6 +25,9 @@ const MADE_BY: &str = "ksit.io/made-by";
 /// On both too: the cluster that they are for. Another cluster of the same name doesn't take their place.
 const SERVER: &str = "ksit.io/server";
 
+/// Of the Secret that is made.
+const KEY: &str = "kubeconfig";
+
 /// The namespace on the hub where targets are made.
 pub(super) struct Hub {
     pub(super) client: Client,
@@ -105,16 +108,15 @@ impl Hub {
         if wanted.secret.is_none() {
             let name = wanted.secret_name();
             let secret = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": metadata(&name),
-                "data": { "kubeconfig": STANDARD.encode(kubeconfig.expose_secret()) } });
+                "data": { KEY: STANDARD.encode(kubeconfig.expose_secret()) } });
             let done = secrets.patch(&name, &params, &Patch::Apply(secret)).await;
             done.map_err(|error| explained(&error, &on("Secret", &name)))?;
         }
-        let mut spec = json!({ "clusterName": wanted.name });
+        // Said even where it is the default: whoever has made the target may have named another one.
+        let (secret, key) = wanted.secret.clone().unwrap_or_else(|| (wanted.secret_name(), KEY.to_owned()));
+        let mut spec = json!({ "clusterName": wanted.name, "kubeconfigSecretRef": { "name": secret, "key": key } });
         if !labels.is_empty() {
             spec["labels"] = json!(labels);
-        }
-        if let Some((name, key)) = &wanted.secret {
-            spec["kubeconfigSecretRef"] = json!({ "name": name, "key": key });
         }
         let target = json!({ "apiVersion": "ksit.io/v1alpha1", "kind": "IntegrationTarget",
             "metadata": metadata(&wanted.name), "spec": spec });

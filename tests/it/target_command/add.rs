@@ -209,8 +209,15 @@ async fn what_others_made_is_left_alone(setting: &Setting) {
     }
     let mine = setting.secrets().get("rome-kubeconfig").await.unwrap().data.unwrap();
     assert_eq!(mine["kubeconfig"].0, b"mine");
+    let other = json!({ "clusterName": "oslo", "kubeconfigSecretRef": { "name": "other" } });
+    world.apply("IntegrationTarget", "rome", other).await.unwrap();
     let forced = setting.add(&["--context", "paris", "--name", "rome", "--yes", "--force"]).await;
     assert_eq!(forced.code, 0, "{}", forced.all());
+    let rome = setting.targets().get("rome").await.unwrap().spec;
+    assert_eq!(
+        (rome.cluster_name.as_str(), rome.kubeconfig_secret_ref.unwrap().name.as_str()),
+        ("rome", "rome-kubeconfig")
+    );
     let moved = ["--context", "paris", "--name", "lyon", "--server", "https://lyon.example.com:6443", "--yes"];
     assert_eq!(setting.add(&moved).await.code, 0);
     let lyon = setting.secrets().get("lyon-kubeconfig").await.unwrap().data.unwrap();
