@@ -1,6 +1,6 @@
 //! Two clusters with all that makes tokens, and a hub.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -11,11 +11,12 @@ use k8s_openapi::api::core::v1::{Namespace, Secret};
 use ksit::api::IntegrationTarget;
 use kube::{Api, ResourceExt};
 use loadtest::ControlPlane;
+use loadtest::audit::AuditEvent;
 use loadtest::workloads::Workloads;
 use serde_json::{Value, json};
 
 use super::{Contexts, ksit_target};
-use crate::kit::{World, hub};
+use crate::kit::{World, eventually, hub};
 
 const HUB: [&str; 4] = ["--hub-context", "hub", "-n", "target-add"];
 
@@ -108,6 +109,7 @@ async fn clusters_are_added_with_the_users_own_credentials_and_then_observed_wit
     it_is_safe_to_repeat(&setting).await;
     what_others_made_is_left_alone(&setting).await;
     the_operator_observes_with_exactly_those_rights(&mut setting).await;
+    cluster_wide_rights_are_all_needed_and_no_more(&setting).await;
 }
 
 async fn nothing_is_made_without_a_yes(setting: &Setting) {
@@ -233,12 +235,52 @@ async fn the_operator_observes_with_exactly_those_rights(setting: &mut Setting) 
     setting.world.start_operator(&[]).await;
     setting.world.until_phase("flux", "Running").await;
     setting.world.until_reach("paris", "Connected").await;
-    let asked: Vec<(String, u16, String)> = (setting.berlin.audit().since(mark).unwrap().iter())
-        .filter(|event| event.user.username == "system:serviceaccount:ksit:ksit")
-        .map(|event| (event.verb.clone(), event.code(), event.request_uri.clone()))
-        .collect();
-    assert!(asked.iter().any(|(.., uri)| uri.contains("/namespaces/flux-system/deployments")), "{asked:?}");
-    for (verb, code, uri) in &asked {
-        assert!(["get", "list", "watch"].contains(&verb.as_str()) && *code < 400, "{verb} {uri}: {code}");
+    let asked = asked_as_ksit(&setting.berlin, mark);
+    assert!(asked.iter().any(|event| event.request_uri.contains("/namespaces/flux-system/deployments")), "{asked:?}");
+    assert_only_read(&asked);
+}
+
+/// What was asked with the account that `ksit target add` made.
+fn asked_as_ksit(plane: &ControlPlane, mark: u64) -> Vec<AuditEvent> {
+    let mut events = plane.audit().since(mark).unwrap();
+    events.retain(|event| event.user.username == "system:serviceaccount:ksit:ksit");
+    events
+}
+
+fn assert_only_read(asked: &[AuditEvent]) {
+    for event in asked {
+        let is_read = ["get", "list", "watch"].contains(&event.verb.as_str());
+        assert!(is_read && ![401, 403].contains(&event.code()), "{} {}", event.verb, event.request_uri);
     }
+}
+
+async fn cluster_wide_rights_are_all_needed_and_no_more(setting: &Setting) {
+    let wide = setting.add(&["--context", "paris", "--yes", "--cluster-wide"]).await;
+    assert_eq!(wide.code, 0, "{}", wide.all());
+    let mark = setting.paris.audit().mark();
+    Workloads::new(setting.paris.client().await.unwrap()).namespace("shop").await.unwrap();
+    let part = |kind: &str| json!({ "kind": kind, "namespace": "shop", "name": "web" });
+    let crd = json!({ "kind": "CustomResourceDefinition", "name": "webs.example.com" });
+    let components = [part("Deployment"), part("StatefulSet"), part("DaemonSet"), part("Service"), crd];
+    let spec = json!({ "type": "custom", "targetClusters": ["paris"], "components": components });
+    setting.world.integration("shop", spec).await;
+    let shop = setting.world.until_phase("shop", "Failed").await.status.unwrap().message.unwrap();
+    assert!(!shop.contains("may not"), "{shop}");
+    eventually("every right to be used", async || {
+        let asked = asked_as_ksit(&setting.paris, mark);
+        assert_only_read(&asked);
+        let resource = |event: &AuditEvent| event.object_ref.as_ref().map(|object| object.resource.clone());
+        let used: BTreeSet<String> = asked.iter().filter_map(resource).collect();
+        let granted = [
+            "customresourcedefinitions",
+            "daemonsets",
+            "deployments",
+            "endpointslices",
+            "namespaces",
+            "services",
+            "statefulsets",
+        ];
+        (used == granted.map(str::to_owned).into()).then_some(())
+    })
+    .await;
 }

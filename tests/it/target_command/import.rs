@@ -116,8 +116,7 @@ async fn install_cluster_api() {
     let version = json!({ "name": "v1beta2", "served": true, "storage": true,
         "schema": { "openAPIV3Schema": { "type": "object", "x-kubernetes-preserve-unknown-fields": true } } });
     let crd = json!({ "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-        "metadata": { "name": "clusters.cluster.x-k8s.io",
-            "annotations": { "api-approved.kubernetes.io": "https://github.com/kubernetes-sigs/cluster-api" } },
+        "metadata": { "name": "clusters.cluster.x-k8s.io" },
         "spec": { "group": "cluster.x-k8s.io", "scope": "Namespaced", "versions": [version],
             "names": { "kind": "Cluster", "plural": "clusters", "singular": "cluster" } } });
     let name = "clusters.cluster.x-k8s.io";
