@@ -23,7 +23,7 @@
 //! ```
 //!
 //! Invariants:
-//! 1. A target is only ever read.
+//! 1. The operator only ever reads a target. `ksit target add` writes there, with the credentials of its user.
 //! 2. No byte of a credential, and none of a target's answer but the names of objects, gets into a status, an Event,
 //!    a log or a metric.
 //! 3. All statuses go through one queue; each write carries the resourceVersion that its decision was made from, and a

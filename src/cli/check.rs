@@ -9,8 +9,8 @@ use futures::{StreamExt, stream};
 use kube::config::Kubeconfig;
 
 use super::check_output::{self, Format, Row};
-use super::own_kubeconfig::connection;
-use super::{COULD_NOT_TELL, CliError, duration, types};
+use super::own_kubeconfig::{self, connection};
+use super::{COULD_NOT_TELL, CliError, duration, key_value, tool, types};
 use crate::domain::component::Component;
 use crate::domain::evaluate::{WhenAbsent, evaluate};
 use crate::domain::integrations::{TOOLS, Tool, components_of};
@@ -70,12 +70,7 @@ pub async fn run(args: Args) -> Result<ExitCode, CliError> {
         return Ok(ExitCode::SUCCESS);
     }
     let checks = checks(&args)?;
-    let kubeconfig = match &args.kubeconfig {
-        Some(path) => {
-            Kubeconfig::read_from(path).map_err(|error| format!("--kubeconfig: {}: {error}", path.display()))?
-        }
-        None => Kubeconfig::read().map_err(|error| format!("{error}; give --kubeconfig"))?,
-    };
+    let kubeconfig = own_kubeconfig::read(args.kubeconfig.as_deref())?;
     let contexts = contexts(&args, &kubeconfig)?;
     let limits = Limits::new(Settings { round_timeout: args.timeout, ..Settings::default() });
     let (limits, checks, kubeconfig) = (&Arc::new(limits), &checks, &kubeconfig);
@@ -159,16 +154,4 @@ async fn read(
     let connection = connection(context, kubeconfig).await?;
     let cluster = Cluster::new(connection, limits.clone());
     Reflector::read(&cluster, &first_step(components), false).await
-}
-
-fn tool(name: &str) -> Result<&'static Tool, String> {
-    Tool::named(name).ok_or_else(|| {
-        let known: Vec<&str> = TOOLS.iter().map(|tool| tool.name).collect();
-        format!("use one of {}", known.join(", "))
-    })
-}
-
-fn key_value(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text.split_once('=').ok_or("write it as key=value")?;
-    Ok((key.to_owned(), value.to_owned()))
 }

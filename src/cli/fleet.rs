@@ -22,7 +22,7 @@ pub struct Args {
 
 pub async fn run(args: Args) -> Result<(), CliError> {
     let client = args.hub.client().await?;
-    let api: Api<Integration> = match (&args.hub.namespace, args.all_namespaces) {
+    let api: Api<Integration> = match (&args.hub.place.namespace, args.all_namespaces) {
         (_, true) => Api::all(client),
         (Some(namespace), false) => Api::namespaced(client, namespace),
         (None, false) => Api::default_namespaced(client),

@@ -9,22 +9,29 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use serde::Serialize;
 
-use super::CliError;
+use super::{CliError, own_kubeconfig};
 
 /// Between two looks with --watch.
 const REFRESH: Duration = Duration::from_secs(2);
 
+/// Where the hub is.
 #[derive(Debug, clap::Args)]
-pub(super) struct HubArgs {
+pub(super) struct Place {
     /// Kubeconfig of the hub; default: $KUBECONFIG, else ~/.kube/config, else what a Pod of the hub has.
     #[arg(long, value_name = "FILE")]
-    kubeconfig: Option<PathBuf>,
+    pub(super) kubeconfig: Option<PathBuf>,
     /// Context of the hub; default: the current one.
     #[arg(long, value_name = "NAME")]
-    context: Option<String>,
+    pub(super) context: Option<String>,
     /// Namespace; default: that of the context.
     #[arg(short, long, value_name = "NAME")]
     pub(super) namespace: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct HubArgs {
+    #[command(flatten)]
+    pub(super) place: Place,
     /// How to print: a table, a wider table, json or yaml.
     #[arg(short, long, value_enum, default_value_t = Output::Table)]
     output: Output,
@@ -46,23 +53,28 @@ pub(super) trait Shown: Serialize {
     fn text(&self, wide: bool) -> String;
 }
 
-impl HubArgs {
-    /// A client with the user's own rights, and the namespace that the context names.
-    pub(super) async fn client(&self) -> Result<Client, CliError> {
+impl Place {
+    /// The API server with the user's own rights, and the namespace that the context names.
+    pub(super) async fn config(&self) -> Result<Config, CliError> {
         let options = KubeConfigOptions { context: self.context.clone(), ..KubeConfigOptions::default() };
-        let file = match &self.kubeconfig {
-            Some(path) => Kubeconfig::read_from(path),
-            None => Kubeconfig::read(),
-        };
-        let file = match (file, Config::incluster()) {
+        let file = match (self.file(), Config::incluster()) {
             (Ok(file), _) => file,
             // So that it answers in the operator's own Pod too.
-            (Err(_), Ok(pod)) if self.kubeconfig.is_none() && self.context.is_none() => {
-                return Ok(Client::try_from(pod)?);
-            }
-            (Err(error), _) => return Err(format!("{error}; give --kubeconfig").into()),
+            (Err(_), Ok(pod)) if self.kubeconfig.is_none() && self.context.is_none() => return Ok(pod),
+            (Err(error), _) => return Err(error),
         };
-        Ok(Client::try_from(Config::from_custom_kubeconfig(file, &options).await?)?)
+        Ok(Config::from_custom_kubeconfig(file, &options).await?)
+    }
+
+    /// The user's kubeconfig.
+    pub(super) fn file(&self) -> Result<Kubeconfig, CliError> {
+        own_kubeconfig::read(self.kubeconfig.as_deref())
+    }
+}
+
+impl HubArgs {
+    pub(super) async fn client(&self) -> Result<Client, CliError> {
+        Ok(Client::try_from(self.place.config().await?)?)
     }
 
     /// Prints what `look` finds, once or with --watch whenever it changes.

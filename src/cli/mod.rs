@@ -7,6 +7,7 @@ mod fleet;
 mod hub;
 mod operator;
 mod own_kubeconfig;
+pub mod rights;
 mod shards;
 mod table;
 mod target;
@@ -17,6 +18,8 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use jiff::SignedDuration;
+
+use crate::domain::integrations::{TOOLS, Tool};
 
 /// ksit tells whether the tools on your Kubernetes clusters (Argo CD, Flux, Prometheus, Istio, …) work.
 ///
@@ -46,7 +49,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Operator(args) => operator::run(*args).await.map(|()| ExitCode::SUCCESS),
         Command::Check(args) => check::run(args).await,
         Command::Fleet(args) => fleet::run(args).await.map(|()| ExitCode::SUCCESS),
-        Command::Target(args) => target::run(args).await.map(|()| ExitCode::SUCCESS),
+        Command::Target(args) => target::run(args).await,
         Command::Shards(args) => shards::run(args).await.map(|()| ExitCode::SUCCESS),
         Command::Crds(args) => crds::run(&args).map(|()| ExitCode::SUCCESS),
     };
@@ -63,6 +66,20 @@ fn duration(text: &str) -> Result<Duration, String> {
         Ok(_) => Err("must be at least 1s".to_owned()),
         Err(_) => Err("write it as 30s or 1m30s".to_owned()),
     }
+}
+
+/// A type that ksit knows.
+fn tool(name: &str) -> Result<&'static Tool, String> {
+    Tool::named(name).ok_or_else(|| {
+        let known: Vec<&str> = TOOLS.iter().map(|tool| tool.name).collect();
+        format!("use one of {}", known.join(", "))
+    })
+}
+
+/// `key=value`
+fn key_value(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("write it as key=value")?;
+    Ok((key.to_owned(), value.to_owned()))
 }
 
 /// What a command ends with when it fails: a sentence for the user.

@@ -37,6 +37,10 @@ pub struct Args {
     /// Namespaces to watch, comma-separated; default: all.
     #[arg(long, env = "KSIT_WATCH_NAMESPACES", value_delimiter = ',', value_name = "NAMESPACES")]
     watch_namespaces: Vec<String>,
+    /// Watch the metadata of Secrets in these namespaces, so that a new kubeconfig counts at once; else it is read
+    /// again when the cluster refuses the old one, and every 10 minutes. Needs `list, watch` of Secrets.
+    #[arg(long, env = "KSIT_WATCH_SECRETS")]
+    watch_secrets: bool,
     /// Name of this replica; default: $POD_NAME, else the host's name.
     #[arg(long, env = "KSIT_REPLICA", value_name = "NAME")]
     replica: Option<String>,
@@ -176,6 +180,7 @@ fn operator_config(args: Args, hub: Vec<IpAddr>, namespace: String) -> Result<Op
         report_token_file: args.report_token_file,
         installation: args.installation,
         namespaces: args.watch_namespaces.into_iter().filter(|name| !name.is_empty()).collect(),
+        watch_secrets: args.watch_secrets,
         round_deadline: args.round_timeout,
         failure_threshold: args.failure_threshold,
         check_by: match args.check_mode {

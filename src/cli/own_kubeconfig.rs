@@ -1,5 +1,7 @@
 //! A user's own kubeconfig, trusted as kubectl trusts it: kube reads its files and runs its plugins.
 
+use std::path::Path;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{Request, Response};
@@ -12,6 +14,15 @@ use tower::{Layer, ServiceExt, service_fn};
 use super::CliError;
 use crate::domain::reason::{Failure, Reason};
 use crate::targets::{Connection, Credential, Trusted};
+
+/// What kubectl would use, or this file.
+pub(super) fn read(file: Option<&Path>) -> Result<Kubeconfig, CliError> {
+    let read = match file {
+        Some(path) => Kubeconfig::read_from(path).map_err(|error| format!("--kubeconfig: {}: {error}", path.display())),
+        None => Kubeconfig::read().map_err(|error| format!("{error}; give --kubeconfig")),
+    };
+    Ok(read?)
+}
 
 /// How `context` is reached.
 pub(super) async fn connection(context: &str, kubeconfig: &Kubeconfig) -> Result<Connection, Failure> {
@@ -38,9 +49,12 @@ fn roots(config: &Config) -> String {
     } else {
         own
     };
-    let pem =
-        |der: &Vec<u8>| format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", STANDARD.encode(der));
-    all.iter().map(pem).collect()
+    all.iter().map(|der| pem(der)).collect()
+}
+
+/// A certificate as PEM.
+pub(super) fn pem(der: &[u8]) -> String {
+    format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", STANDARD.encode(der))
 }
 
 async fn credential(config: &Config) -> Result<Credential, CliError> {

@@ -30,7 +30,7 @@ const POLL: Duration = Duration::from_millis(500);
 
 pub async fn run(args: Args) -> Result<(), CliError> {
     let client = args.hub.client().await?;
-    let api: Api<ShardMap> = match (&args.hub.namespace, args.all_namespaces) {
+    let api: Api<ShardMap> = match (&args.hub.place.namespace, args.all_namespaces) {
         (_, true) => Api::all(client),
         (Some(namespace), false) => Api::namespaced(client, namespace),
         (None, false) => Api::default_namespaced(client),

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::BoxStream;
-use futures::{FutureExt, Stream, StreamExt};
+use futures::{FutureExt, Stream, StreamExt, stream};
 use kube::Client;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep};
@@ -30,7 +30,7 @@ use crate::domain::member::Timing;
 use crate::domain::replica::Incarnation;
 use crate::hub::{
     Change, Clock, Election, FirstChecks, LeaseBoard, MapStore, MemberLeases, PROMPT_TIMEOUT, PromptClient, Seat,
-    StatefulSets, StatusQueue, StoredMap, merge, watch, watch_leases, watch_map,
+    StatefulSets, StatusQueue, StoredMap, merge, watch, watch_leases, watch_map, watch_secrets,
 };
 use crate::observability::{Health, Metrics, bind, serve};
 use crate::reports::Incoming;
@@ -52,6 +52,8 @@ pub struct OperatorConfig {
     pub report_token_file: Option<PathBuf>,
     /// Empty: all namespaces.
     pub namespaces: Vec<String>,
+    /// Notice at once when a kubeconfig changes.
+    pub watch_secrets: bool,
     pub round_deadline: Duration,
     pub failure_threshold: u32,
     pub check_by: CheckBy,
@@ -184,8 +186,12 @@ impl Replica {
         let integrations = watch_all(&self.hub, &self.config.namespaces, None);
         let (hub, namespaces) = (self.hub.clone(), self.config.namespaces.clone());
         let targets: WatchTargets = Box::new(move |selector| watch_all(&hub, &namespaces, selector));
+        let secrets = match self.config.watch_secrets {
+            true => over(&self.config.namespaces, |namespace| watch_secrets(self.hub.clone(), namespace).boxed()),
+            false => stream::pending().boxed(),
+        };
         let worker = self.worker(reports.clone());
-        roles.start("the worker", worker::run(worker, shard_seen.clone(), targets, integrations).map(Ok));
+        roles.start("the worker", worker::run(worker, shard_seen.clone(), targets, integrations, secrets).map(Ok));
         let reporter = ReporterContext {
             me: self.config.me.clone(),
             reports,
@@ -299,7 +305,7 @@ async fn follow_map(
     }
 }
 
-/// One stream over all namespaces, or over each of those that are watched.
+/// All objects of a kind, or those with labels as `selector` wants them, in the namespaces that are watched.
 fn watch_all<K>(hub: &Client, namespaces: &[String], selector: Option<&str>) -> BoxStream<'static, Change<K>>
 where
     K: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
@@ -309,11 +315,17 @@ where
         + Send
         + 'static,
 {
+    over(namespaces, |namespace| watch(hub.clone(), namespace, selector).boxed())
+}
+
+/// One stream over all namespaces, or over each of those that are watched.
+fn over<K: kube::ResourceExt + Send + 'static>(
+    namespaces: &[String],
+    watch: impl Fn(Option<&str>) -> BoxStream<'static, Change<K>>,
+) -> BoxStream<'static, Change<K>> {
     match namespaces {
-        [] => watch(hub.clone(), None, selector).boxed(),
-        [one] => watch(hub.clone(), Some(one), selector).boxed(),
-        several => {
-            merge(several.iter().map(|namespace| watch(hub.clone(), Some(namespace), selector).boxed()).collect())
-        }
+        [] => watch(None),
+        [one] => watch(Some(one)),
+        several => merge(several.iter().map(|namespace| watch(Some(namespace))).collect()),
     }
 }

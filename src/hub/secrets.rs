@@ -1,9 +1,17 @@
-//! Reads the kubeconfig of a target from its Secret. `get` only: ksit doesn't list Secrets.
+//! Reads the kubeconfig of a target from its Secret. `get` only, unless the user wants Secrets watched.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use futures::{Stream, StreamExt, future};
 use k8s_openapi::api::core::v1::Secret;
+use kube::core::PartialObjectMeta;
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, ResourceExt};
+
+use super::backoff::WatchBackoff;
+use super::watch::{Change, key_of, or_warned};
 
 use crate::domain::desired::DesiredTarget;
 use crate::domain::reason::{Failure, Reason};
@@ -13,6 +21,10 @@ const USUAL_KEYS: [&str; 3] = ["kubeconfig", "value", "value.yaml"];
 
 /// A hub that does not answer must not hold up the round of a target for ever.
 const DEADLINE: Duration = Duration::from_secs(5);
+
+/// A Secret without its data. Annotations may hold a copy of it (`kubectl apply` leaves one): only the version is to be
+/// kept, and nothing else ever shown.
+pub type SecretMetadata = PartialObjectMeta<Secret>;
 
 /// A kubeconfig as it was stored. Not vetted, and never printed.
 pub struct KubeconfigSecret {
@@ -64,6 +76,33 @@ pub async fn read_kubeconfig(client: &Client, target: &DesiredTarget) -> Result<
         Some(value) if !value.0.is_empty() => Ok(KubeconfigSecret { resource_version, bytes: value.0.clone() }),
         _ => Err(unusable(Reason::SecretInvalid, format!("key {key} of Secret {namespace}/{name} is empty"))),
     }
+}
+
+/// Metadata of the Secrets in `namespace` (all, if none), for ever. Errors are logged and retried with back-off.
+pub fn watch_secrets(client: Client, namespace: Option<&str>) -> impl Stream<Item = Change<SecretMetadata>> + use<> {
+    let api: Api<SecretMetadata> = match namespace {
+        Some(namespace) => Api::namespaced(client, namespace),
+        None => Api::all(client),
+    };
+    let mut listed = BTreeSet::new();
+    watcher(api, watcher::Config::default())
+        .backoff(WatchBackoff::default())
+        .filter_map(|event| future::ready(or_warned(event, "Secret")))
+        .filter_map(move |event| {
+            future::ready(match event {
+                Event::Init => {
+                    listed.clear();
+                    None
+                }
+                Event::InitApply(secret) => {
+                    listed.insert(key_of(&secret));
+                    Some(Change::Applied(Box::new(secret)))
+                }
+                Event::InitDone => Some(Change::Listed(std::mem::take(&mut listed))),
+                Event::Apply(secret) => Some(Change::Applied(Box::new(secret))),
+                Event::Delete(secret) => Some(Change::Deleted(key_of(&secret))),
+            })
+        })
 }
 
 fn unusable(reason: Reason, message: String) -> SecretError {

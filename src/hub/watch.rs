@@ -112,16 +112,18 @@ where
     let mut reader = Reader { kind: kind.clone(), listed: BTreeSet::new(), warned: HashMap::new() };
     watcher::watcher(api, config)
         .backoff(WatchBackoff::default())
-        .filter_map(move |event| {
-            let event = event
-                .inspect_err(|error| {
-                    let (error, hint) = explain(error);
-                    tracing::warn!(kind, error, hint, "the hub can't be watched; trying again");
-                })
-                .ok();
-            future::ready(event)
-        })
+        .filter_map(move |event| future::ready(or_warned(event, &kind)))
         .flat_map(move |event| stream::iter(reader.changes(event)))
+}
+
+/// The event; of an error only a warning remains.
+pub(super) fn or_warned<E>(event: Result<E, watcher::Error>, kind: &str) -> Option<E> {
+    event
+        .inspect_err(|error| {
+            let (error, hint) = explain(error);
+            tracing::warn!(kind, error, hint, "the hub can't be watched; trying again");
+        })
+        .ok()
 }
 
 /// What went wrong with a watch, in a line, and what to do about it.
@@ -199,6 +201,6 @@ impl Reader {
     }
 }
 
-fn key_of(object: &impl ResourceExt) -> Key {
+pub(super) fn key_of(object: &impl ResourceExt) -> Key {
     (object.namespace().unwrap_or_default(), object.name_any())
 }

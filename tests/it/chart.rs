@@ -10,5 +10,6 @@ mod release;
 mod rights;
 mod rules;
 mod schemas;
+mod secret_watch;
 mod target_rights;
 mod values;

@@ -18,5 +18,6 @@ mod reflector;
 mod replicas;
 mod round_cost;
 mod takeover;
+mod target_command;
 mod transport_faults;
 mod watch;

@@ -13,6 +13,8 @@ pub struct Assignment {
     pub target: Arc<DesiredTarget>,
     pub integrations: Vec<Arc<DesiredIntegration>>,
     pub interval: Duration,
+    /// Version of the kubeconfig Secret, where Secrets are watched: another one than was read is to be read.
+    pub secret_version: Option<String>,
 }
 
 impl Assignment {
@@ -23,7 +25,7 @@ impl Assignment {
     ) -> Self {
         let integrations: Vec<_> = all.filter(|integration| integration.concerns(&target)).cloned().collect();
         let interval = effective_interval(integrations.iter().map(AsRef::as_ref), default_interval);
-        Self { target, integrations, interval }
+        Self { target, integrations, interval, secret_version: None }
     }
 
     pub fn keys(&self) -> Vec<IntegrationKey> {

@@ -5,6 +5,7 @@ mod budget;
 mod overdue;
 mod reporter;
 mod round;
+mod secrets;
 mod target_task;
 
 use std::collections::BTreeMap;
@@ -24,10 +25,12 @@ use crate::domain::replica::{Epoch, ReplicaName};
 use crate::domain::report::TargetReport;
 use crate::domain::slot::{Slot, SlotSet};
 use crate::domain::verdict::History;
-use crate::hub::{Change, FirstChecks, Mailbox};
+use crate::hub::{Change, FirstChecks, Mailbox, SecretMetadata};
 use crate::observability::{Health, Metrics};
 use crate::targets::ClusterManager;
 use crate::targets::kubeconfig::Policy;
+
+use secrets::SecretVersions;
 
 pub use assignment::Assignment;
 pub use budget::Budget;
@@ -95,12 +98,13 @@ pub const NEED_INTEGRATIONS: &str = "the list of Integrations";
 pub type WatchTargets = Box<dyn Fn(Option<&str>) -> BoxStream<'static, Change<IntegrationTarget>> + Send + Sync>;
 
 /// Follows the shard, its targets and all integrations on the hub, and keeps a task for each target. Ends only if a
-/// watch does.
+/// watch does. What `secrets` says has credentials read anew at once; it may say nothing at all.
 pub async fn run(
     context: Arc<WorkerContext>,
     mut shard: watch::Receiver<Shard>,
     watch_targets: WatchTargets,
     mut integrations: BoxStream<'static, Change<Integration>>,
+    mut secrets: BoxStream<'static, Change<SecretMetadata>>,
 ) {
     context.health.need(NEED_SHARD);
     context.health.need(NEED_TARGETS);
@@ -109,6 +113,7 @@ pub async fn run(
         context,
         targets: BTreeMap::new(),
         integrations: BTreeMap::new(),
+        secrets: SecretVersions::default(),
         tasks: JoinSet::new(),
         listed: (false, false),
         slots: SlotSet::default(),
@@ -134,6 +139,10 @@ pub async fn run(
                 Some(change) => worker.on_integration(change),
                 None => return,
             },
+            change = secrets.next() => match change {
+                Some(change) => worker.on_secret(change),
+                None => return,
+            },
             Some(ended) = worker.tasks.join_next() => worker.on_task_end(&ended),
         }
     }
@@ -143,6 +152,7 @@ struct Worker {
     context: Arc<WorkerContext>,
     targets: BTreeMap<TargetKey, Owned>,
     integrations: BTreeMap<IntegrationKey, Arc<DesiredIntegration>>,
+    secrets: SecretVersions,
     tasks: JoinSet<()>,
     /// Targets, integrations: before both have been listed no task starts, or the first round of each would look at
     /// nothing.
@@ -260,6 +270,15 @@ impl Worker {
         self.assign_all();
     }
 
+    fn on_secret(&mut self, change: Change<SecretMetadata>) {
+        let Some((namespace, name)) = self.secrets.take(change) else { return self.assign_all() };
+        let uses_it =
+            |key: &TargetKey, owned: &Owned| key.namespace() == namespace && owned.desired.secret_name == name;
+        let concerned = self.targets.iter().filter(|(key, owned)| uses_it(key, owned));
+        let keys: Vec<TargetKey> = concerned.map(|(key, _)| key.clone()).collect();
+        keys.iter().for_each(|key| self.assign(key));
+    }
+
     fn assign_all(&mut self) {
         let keys: Vec<TargetKey> = self.targets.keys().cloned().collect();
         keys.iter().for_each(|key| self.assign(key));
@@ -271,8 +290,9 @@ impl Worker {
             return;
         }
         let Some(owned) = self.targets.get_mut(key) else { return };
-        let assignment =
+        let mut assignment =
             Assignment::new(owned.desired.clone(), self.integrations.values(), self.context.settings.interval);
+        assignment.secret_version = self.secrets.of(&owned.desired);
         match &owned.task {
             Some((sender, _)) => {
                 sender.send_if_modified(|current| {

@@ -24,6 +24,8 @@ pub(super) struct Access {
     pub(super) cluster: Arc<Cluster>,
     pub(super) reflector: Reflector,
     pub(super) secret_version: String,
+    /// What the watch of Secrets, where there is one, had said by then.
+    seen_version: Option<String>,
     reread_at: Instant,
     /// What of the spec it was made from.
     secret: (String, Option<String>),
@@ -45,7 +47,7 @@ impl Access {
 
     /// Nothing is to be done in a round but to see whether the target still answers.
     pub(super) fn is_following(&self, assignment: &Assignment) -> bool {
-        is_fresh(self)
+        is_fresh(self, assignment)
             && is_of_this_secret(self, assignment)
             && self.reflector.is_following(&first_step(assignment.components()))
     }
@@ -76,7 +78,7 @@ pub(super) async fn run(
     failing: bool,
 ) -> Result<RoundResult, HubUnavailable> {
     let known = access.filter(|access| is_of_this_secret(access, assignment));
-    let was_kept = known.as_ref().is_some_and(is_fresh);
+    let was_kept = known.as_ref().is_some_and(|access| is_fresh(access, assignment));
     let mut access = match known {
         Some(access) if was_kept => access,
         known => match open(context, assignment, known).await {
@@ -112,8 +114,11 @@ pub(super) async fn run(
     })
 }
 
-fn is_fresh(access: &Access) -> bool {
-    Instant::now() < access.reread_at
+/// The Secret was read lately, and hasn't been said to have changed since.
+fn is_fresh(access: &Access, assignment: &Assignment) -> bool {
+    let seen = &assignment.secret_version;
+    let is_known = *seen == access.seen_version || seen.as_ref() == Some(&access.secret_version);
+    is_known && Instant::now() < access.reread_at
 }
 
 fn is_of_this_secret(access: &Access, assignment: &Assignment) -> bool {
@@ -157,6 +162,7 @@ async fn open(
         cluster: context.clusters.ensure(&target.key, connection),
         reflector,
         secret_version: secret.resource_version,
+        seen_version: assignment.secret_version.clone(),
         reread_at: Instant::now() + REREAD.mul_f64(1.0 - 0.2 * rand::random::<f64>()),
         secret: (target.secret_name.clone(), target.secret_key.clone()),
     }))

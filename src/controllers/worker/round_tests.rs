@@ -72,7 +72,12 @@ fn assignment() -> Assignment {
         paused_until: None,
         generation: 1,
     };
-    Assignment { target: Arc::new(target), integrations: Vec::new(), interval: Duration::from_secs(30) }
+    Assignment {
+        target: Arc::new(target),
+        integrations: Vec::new(),
+        interval: Duration::from_secs(30),
+        secret_version: None,
+    }
 }
 
 #[tokio::test]

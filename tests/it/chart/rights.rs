@@ -12,10 +12,10 @@ use super::helm::{objects, of_kind};
 use crate::kit::{Fleet, eventually, hub, with_validation};
 
 /// Group, resource with subresource, and verb.
-type Right = (String, String, String);
+pub type Right = (String, String, String);
 
 /// All rights of the roles that the chart makes.
-fn granted(objects: &[Value]) -> BTreeSet<Right> {
+pub fn granted(objects: &[Value]) -> BTreeSet<Right> {
     let texts = |value: &Value| -> Vec<String> {
         value.as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect()
     };

@@ -29,6 +29,7 @@ const MATRIX: &[&[&str]] = &[
         "extraEnv[0].name=RUST_BACKTRACE",
         "extraEnv[0].value=full",
         "config.allowLoopbackTargets=true",
+        "config.watchSecrets=true",
         "topologySpreadConstraints=null",
         "resources.limits.cpu=2",
     ],

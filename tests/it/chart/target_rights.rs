@@ -4,12 +4,10 @@ use std::collections::BTreeSet;
 
 use ksit::domain::integrations::TOOLS;
 use kube::ResourceExt;
-use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
-use kube::core::GroupVersionKind;
 use loadtest::workloads::Workloads;
 use serde_json::{Value, json};
 
-use super::helm::{documents, root};
+use super::helm::{apply_all, documents, root};
 use crate::kit::{World, eventually, target};
 
 const READER: &str = "system:serviceaccount:ksit:ksit";
@@ -24,18 +22,7 @@ async fn apply(file: &str, namespace: Option<(&str, &str)>) -> Vec<Value> {
         None => text,
     };
     let objects = documents(&text);
-    let client = target().await.client().await.unwrap();
-    for object in &objects {
-        let (group, version) = object["apiVersion"].as_str().unwrap().rsplit_once('/').unwrap_or(("", "v1"));
-        let kind = GroupVersionKind::gvk(group, version, object["kind"].as_str().unwrap());
-        let resource = ApiResource::from_gvk(&kind);
-        let api: Api<DynamicObject> = match object["metadata"]["namespace"].as_str() {
-            Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
-            None => Api::all_with(client.clone(), &resource),
-        };
-        let name = object["metadata"]["name"].as_str().unwrap();
-        api.patch(name, &PatchParams::apply("test").force(), &Patch::Apply(object)).await.unwrap();
-    }
+    apply_all(&target().await.client().await.unwrap(), &objects).await;
     objects
 }
 

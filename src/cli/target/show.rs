@@ -1,45 +1,34 @@
-//! `ksit target`
+//! `ksit target NAME`
 
 use kube::Api;
 use kube::ResourceExt;
 use serde::Serialize;
 
-use super::CliError;
-use super::hub::{HubArgs, Shown};
-use super::table::table;
 use crate::api::{
     ComponentStatus, IntegrationResult, IntegrationTarget, IntegrationTargetSpec, IntegrationTargetStatus,
 };
+use crate::cli::CliError;
+use crate::cli::hub::{HubArgs, Shown};
+use crate::cli::table::table;
 
-/// Show one cluster: where it is, whether ksit can read it, and every tool on it.
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    /// Name of the IntegrationTarget.
-    name: String,
-    #[command(flatten)]
-    hub: HubArgs,
-}
-
-pub async fn run(args: Args) -> Result<(), CliError> {
-    let client = args.hub.client().await?;
-    let api: Api<IntegrationTarget> = match &args.hub.namespace {
+pub(super) async fn run(name: &str, hub: &HubArgs) -> Result<(), CliError> {
+    let client = hub.client().await?;
+    let api: Api<IntegrationTarget> = match &hub.place.namespace {
         Some(namespace) => Api::namespaced(client, namespace),
         None => Api::default_namespaced(client),
     };
-    let name = args.name.as_str();
-    args.hub
-        .show(async || {
-            let found = api.get_opt(name).await?;
-            let target =
-                found.ok_or_else(|| format!("there is no IntegrationTarget {name}; give its namespace with -n"))?;
-            Ok(Target {
-                namespace: target.namespace().unwrap_or_default(),
-                name: target.name_any(),
-                spec: target.spec,
-                status: target.status.unwrap_or_default(),
-            })
+    hub.show(async || {
+        let found = api.get_opt(name).await?;
+        let target =
+            found.ok_or_else(|| format!("there is no IntegrationTarget {name}; give its namespace with -n"))?;
+        Ok(Target {
+            namespace: target.namespace().unwrap_or_default(),
+            name: target.name_any(),
+            spec: target.spec,
+            status: target.status.unwrap_or_default(),
         })
-        .await
+    })
+    .await
 }
 
 #[derive(Serialize)]

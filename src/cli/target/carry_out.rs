@@ -1,0 +1,172 @@
+//! What `ksit target add` and `ksit target import` have in common: show the plan, ask, do it for one cluster after the
+//! other whatever becomes of it, and sum up.
+
+use std::error::Error;
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+use futures::{StreamExt, stream};
+use kube::client::AuthError;
+use serde::Serialize;
+
+use crate::cli::CliError;
+use crate::cli::table::table;
+
+/// Clusters that are worked on at a time.
+pub(super) const AT_A_TIME: usize = 8;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Consent {
+    /// Don't ask.
+    #[arg(short, long)]
+    yes: bool,
+    /// Show what would be made, and make nothing.
+    #[arg(long, conflicts_with = "yes")]
+    dry_run: bool,
+    /// Take over Secrets and IntegrationTargets that somebody else made, and fields that somebody else has changed.
+    #[arg(long)]
+    pub(super) force: bool,
+    /// How to print the outcome: a table or json.
+    #[arg(short, long, value_enum, default_value_t = Format::Table)]
+    output: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    Table,
+    Json,
+}
+
+/// One cluster, and what became of it.
+#[derive(Debug, Serialize)]
+pub(super) struct Row {
+    /// Its name on the hub.
+    pub(super) cluster: String,
+    /// The context or object that it was found as.
+    pub(super) from: String,
+    pub(super) server: String,
+    pub(super) result: Outcome,
+    pub(super) message: String,
+    /// What is made, as `place: Kind namespace/name`.
+    pub(super) objects: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(super) enum Outcome {
+    /// Would be made, or was not because the answer was no.
+    Planned,
+    Added,
+    /// Left out on purpose.
+    Skipped,
+    Failed,
+}
+
+/// A cluster with what is still to do for it; nothing if it is skipped or has failed already.
+pub(super) struct Candidate<W> {
+    pub(super) row: Row,
+    pub(super) work: Option<W>,
+}
+
+impl<W> Candidate<W> {
+    /// One that comes no further, and why.
+    pub(super) fn stopped(row: Row, result: Outcome, message: impl Into<String>) -> Self {
+        Self { row: Row { result, message: message.into(), objects: Vec::new(), ..row }, work: None }
+    }
+}
+
+/// Shows the plan, asks, does `work` for each, and prints the outcome. The exit code is 0 if none failed, else 1.
+pub(super) async fn carry_out<W>(
+    consent: &Consent,
+    candidates: Vec<Candidate<W>>,
+    work: impl AsyncFn(W) -> Result<(), CliError>,
+) -> Result<ExitCode, CliError> {
+    let is_some_work = candidates.iter().any(|candidate| candidate.work.is_some());
+    // What is shown for a decision is not the output that a program reads.
+    eprint!("{}", plan(&candidates));
+    let goes_on = !consent.dry_run && is_some_work && (consent.yes || is_agreed()?);
+    let work = &work;
+    let one = |candidate: Candidate<W>| async move {
+        let Candidate { mut row, work: todo } = candidate;
+        if let Some(todo) = todo.filter(|_| goes_on) {
+            (row.result, row.message) = match work(todo).await {
+                Ok(()) => (Outcome::Added, row.message),
+                Err(error) => (Outcome::Failed, said(error.as_ref())),
+            };
+        }
+        row
+    };
+    let rows: Vec<Row> = stream::iter(candidates).map(one).buffered(AT_A_TIME).collect().await;
+    print!("{}", render(&rows, consent.output)?);
+    let failed = rows.iter().any(|row| row.result == Outcome::Failed);
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn plan<W>(candidates: &[Candidate<W>]) -> String {
+    let mut text = String::new();
+    for Candidate { row, .. } in candidates.iter().filter(|candidate| candidate.work.is_some()) {
+        text.push_str(&format!("{} ({}, {})\n", row.cluster, row.from, row.server));
+        row.objects.iter().for_each(|object| text.push_str(&format!("  {object}\n")));
+        if !row.message.is_empty() {
+            text.push_str(&format!("  note: {}\n", row.message));
+        }
+    }
+    text
+}
+
+fn is_agreed() -> Result<bool, CliError> {
+    if !std::io::stdin().is_terminal() {
+        return Err("there is nobody to ask, for stdin is no terminal: give --yes, or --dry-run to see the plan".into());
+    }
+    eprint!("Make all of this? [y/N] ");
+    std::io::stderr().flush()?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+}
+
+fn render(rows: &[Row], format: Format) -> Result<String, CliError> {
+    if format == Format::Json {
+        return Ok(format!("{}\n", serde_json::to_string_pretty(rows)?));
+    }
+    let cells = |row: &Row| {
+        vec![
+            row.cluster.clone(),
+            row.from.clone(),
+            format!("{:?}", row.result),
+            row.server.clone(),
+            row.message.clone(),
+        ]
+    };
+    let cells: Vec<Vec<String>> = rows.iter().map(cells).collect();
+    let count = |result| rows.iter().filter(|row| row.result == result).count();
+    let counts: Vec<String> = [Outcome::Added, Outcome::Planned, Outcome::Skipped, Outcome::Failed]
+        .into_iter()
+        .filter(|result| count(*result) > 0)
+        .map(|result| format!("{} {}", count(result), format!("{result:?}").to_lowercase()))
+        .collect();
+    let heads = ["CLUSTER", "FROM", "RESULT", "SERVER", "MESSAGE"];
+    Ok(format!("{}\n{}\n", table(&heads, &cells), counts.join(", ")))
+}
+
+/// An error with its causes, and without what a credential plugin printed.
+pub(super) fn said(error: &(dyn Error + 'static)) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(kube::Error::Api(status)) = error.downcast_ref() {
+            parts.push(status.message.trim().to_owned());
+            break;
+        }
+        if let Some(AuthError::AuthExecRun { cmd, status, .. }) = error.downcast_ref() {
+            parts = vec![format!("the credential plugin {cmd} ended with {status}")];
+            break;
+        }
+        let text = error.to_string();
+        // Most messages end with that of their cause.
+        if !parts.last().is_some_and(|last| last.contains(&text)) {
+            parts.push(text);
+        }
+        next = error.source();
+    }
+    parts.join(": ")
+}

@@ -1,0 +1,189 @@
+//! What stands on the hub for one cluster: the IntegrationTarget, and the Secret with its kubeconfig.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{Api, Patch, PatchParams};
+use kube::{Client, Config, ResourceExt};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
+
+use super::carry_out::said;
+use crate::api::IntegrationTarget;
+use crate::cli::CliError;
+use crate::domain::reason::Failure;
+use crate::targets::kubeconfig::{Policy, vet};
+
+/// Field manager of server-side apply, here and on the clusters.
+pub(super) const MANAGER: &str = "ksit-target";
+
+/// On the Secret and the IntegrationTarget: which command made them, and may change them.
+const MADE_BY: &str = "ksit.io/made-by";
+
+/// On both too: the cluster that they are for. Another cluster of the same name doesn't take their place.
+const SERVER: &str = "ksit.io/server";
+
+/// Of the Secret that is made.
+const KEY: &str = "kubeconfig";
+
+/// The namespace on the hub where targets are made.
+pub(super) struct Hub {
+    pub(super) client: Client,
+    pub(super) namespace: String,
+    /// URL of its API server.
+    pub(super) server: String,
+    force: bool,
+}
+
+/// What the hub is to know of a cluster.
+pub(super) struct Wanted {
+    pub(super) name: String,
+    /// URL of its API server.
+    pub(super) server: String,
+    pub(super) labels: BTreeMap<String, String>,
+    /// Keep labels of an earlier time that are not given now.
+    pub(super) keeps_labels: bool,
+    /// `target-add`, `argocd` or `capi`.
+    pub(super) made_by: &'static str,
+    /// A Secret that is there already, and its key; otherwise one is made.
+    pub(super) secret: Option<(String, String)>,
+}
+
+impl Wanted {
+    fn secret_name(&self) -> String {
+        format!("{}-kubeconfig", self.name)
+    }
+
+    /// What is made on the hub, for a person.
+    pub(super) fn objects(&self, namespace: &str) -> Vec<String> {
+        let secret = self.secret.is_none().then(|| format!("hub: Secret {namespace}/{}", self.secret_name()));
+        secret.into_iter().chain([format!("hub: IntegrationTarget {namespace}/{}", self.name)]).collect()
+    }
+}
+
+impl Hub {
+    /// `namespace` is the user's; the context has one too.
+    pub(super) fn new(config: Config, namespace: Option<&str>, force: bool) -> Result<Self, CliError> {
+        let namespace = namespace.unwrap_or(&config.default_namespace).to_owned();
+        let server = config.cluster_url.to_string();
+        let client = Client::try_from(config).map_err(|error| format!("the hub: {}", said(&error)))?;
+        Ok(Self { client, namespace, server, force })
+    }
+
+    /// Finds out, without writing, whether [`Hub::write`] would be let.
+    pub(super) async fn check(&self, wanted: &Wanted) -> Result<(), CliError> {
+        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
+        if wanted.secret.is_none()
+            && let Some(secret) = secrets.get_opt(&wanted.secret_name()).await?
+        {
+            self.is_ours(wanted, "Secret", &secret.name_any(), secret.labels(), secret.annotations())?;
+        }
+        let none = SecretString::from("");
+        self.apply(wanted, &none, true).await
+    }
+
+    /// Server-side apply of both.
+    pub(super) async fn write(&self, wanted: &Wanted, kubeconfig: &SecretString) -> Result<(), CliError> {
+        self.apply(wanted, kubeconfig, false).await
+    }
+
+    async fn apply(&self, wanted: &Wanted, kubeconfig: &SecretString, dry_run: bool) -> Result<(), CliError> {
+        let targets: Api<IntegrationTarget> = Api::namespaced(self.client.clone(), &self.namespace);
+        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
+        let mut labels = wanted.labels.clone();
+        let on = |kind: &str, name: &str| format!("hub: {kind} {}/{name}", self.namespace);
+        let there = targets.get_opt(&wanted.name).await;
+        if let Some(target) = there.map_err(|error| explained(&error, &on("IntegrationTarget", &wanted.name)))? {
+            self.is_ours(wanted, "IntegrationTarget", &wanted.name, target.labels(), target.annotations())?;
+            if wanted.keeps_labels {
+                target.spec.labels.into_iter().flatten().for_each(|(key, value)| {
+                    labels.entry(key).or_insert(value);
+                });
+            }
+        }
+        let params = PatchParams { dry_run, force: self.force, ..PatchParams::apply(MANAGER) };
+        let metadata = |name: &str| json!({ "name": name, "labels": { MADE_BY: wanted.made_by }, "annotations": { SERVER: wanted.server } });
+        if wanted.secret.is_none() {
+            let name = wanted.secret_name();
+            let secret = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": metadata(&name),
+                "data": { KEY: STANDARD.encode(kubeconfig.expose_secret()) } });
+            let done = secrets.patch(&name, &params, &Patch::Apply(secret)).await;
+            done.map_err(|error| explained(&error, &on("Secret", &name)))?;
+        }
+        // Said even where it is the default: whoever has made the target may have named another one.
+        let (secret, key) = wanted.secret.clone().unwrap_or_else(|| (wanted.secret_name(), KEY.to_owned()));
+        let mut spec = json!({ "clusterName": wanted.name, "kubeconfigSecretRef": { "name": secret, "key": key } });
+        if !labels.is_empty() {
+            spec["labels"] = json!(labels);
+        }
+        let target = json!({ "apiVersion": "ksit.io/v1alpha1", "kind": "IntegrationTarget",
+            "metadata": metadata(&wanted.name), "spec": spec });
+        let done = targets.patch(&wanted.name, &params, &Patch::Apply(target)).await;
+        done.map_err(|error| explained(&error, &on("IntegrationTarget", &wanted.name)))?;
+        Ok(())
+    }
+
+    fn is_ours(
+        &self,
+        wanted: &Wanted,
+        kind: &str,
+        name: &str,
+        labels: &BTreeMap<String, String>,
+        annotations: &BTreeMap<String, String>,
+    ) -> Result<(), CliError> {
+        if self.force {
+            return Ok(());
+        }
+        let what = format!("hub: {kind} {}/{name}", self.namespace);
+        match labels.get(MADE_BY) {
+            Some(by) if by == wanted.made_by => {}
+            Some(by) => return Err(format!("{what} was made by {by}: --force takes it over").into()),
+            None => return Err(format!("{what} is there and was not made by ksit: --force takes it over").into()),
+        }
+        match annotations.get(SERVER) {
+            Some(server) if *server != wanted.server => Err(format!(
+                "{what} is for another server, {server}: give this cluster another name, or --force if it has moved"
+            )
+            .into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What the API server said, with what to do.
+fn explained(error: &kube::Error, what: &str) -> CliError {
+    let hint = match error {
+        kube::Error::Api(status) if status.code == 409 => "; --force takes the field over",
+        // An unknown path, not an unknown object or namespace.
+        kube::Error::Api(status) if status.code == 404 && status.details.is_none() => {
+            "; install ksit's CustomResourceDefinitions there: ksit crds | kubectl apply --server-side -f -"
+        }
+        _ => "",
+    };
+    format!("{what}: {}{hint}", said(error)).into()
+}
+
+/// A kubeconfig that holds what ksit takes and nothing else; JSON, which is YAML too.
+///
+/// `cluster` and `user` are the entries of a kubeconfig.
+pub(super) fn kubeconfig(name: &str, cluster: &Value, user: &Value) -> SecretString {
+    let config = json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": name,
+        "contexts": [{ "name": name, "context": { "cluster": name, "user": "ksit" } }],
+        "clusters": [{ "name": name, "cluster": cluster }],
+        "users": [{ "name": "ksit", "user": user }],
+    });
+    SecretString::from(format!("{config:#}\n"))
+}
+
+/// Refuses what the operator would refuse of this kubeconfig.
+///
+/// What is in it depends on where the operator runs: a loopback address is let pass, and gives a note.
+pub(super) fn acceptable(kubeconfig: &[u8]) -> Result<Option<String>, Failure> {
+    vet(kubeconfig, &Policy { allow_loopback: true, ..Policy::default() })?;
+    Ok(vet(kubeconfig, &Policy::default()).err().map(|failure| failure.message))
+}

@@ -1,0 +1,127 @@
+//! `ksit target import`
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+use futures::{StreamExt, stream};
+use secrecy::{ExposeSecret, SecretString};
+
+use super::carry_out::{AT_A_TIME, Candidate, Consent, Outcome, Row, carry_out, said};
+use super::hub_side::{Hub, Wanted, acceptable};
+use super::names::object_name;
+use super::{argocd, capi};
+use crate::cli::{CliError, hub};
+
+/// Make IntegrationTargets of the clusters that Argo CD or Cluster API on the hub know already.
+///
+/// From Argo CD come the Secrets labelled argocd.argoproj.io/secret-type: cluster; each gives an
+/// IntegrationTarget and a Secret with server, CA and credential. From Cluster API come the
+/// Clusters of the namespace; their IntegrationTargets use the Secret CLUSTER-kubeconfig that is
+/// there, so they stand beside it. Labels become labels of the target.
+/// ksit then has the rights of that credential, which are usually those of an administrator, and
+/// only reads; ksit target add makes an account that can do no more than that.
+/// What can't be taken over (exec plugins, AWS roles, insecure connections) is named and skipped.
+/// It shows the plan and asks first, and may be repeated. Exits with 0, 1 if a cluster failed, 2
+/// if nothing was tried.
+///
+/// Examples:
+///   ksit target import --from argocd -n ksit-system --dry-run
+///   ksit target import --from capi -n team-a
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Args {
+    /// Who knows the clusters.
+    #[arg(long, value_enum)]
+    from: From,
+    /// Where Argo CD keeps its clusters.
+    #[arg(long, value_name = "NAME", default_value = "argocd")]
+    argocd_namespace: String,
+    #[command(flatten)]
+    place: hub::Place,
+    #[command(flatten)]
+    consent: Consent,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum From {
+    Argocd,
+    Capi,
+}
+
+/// A cluster as somebody else knows it.
+pub(super) struct Found {
+    /// The object that it was found as.
+    pub(super) from: String,
+    /// Any text.
+    pub(super) name: String,
+    pub(super) server: String,
+    pub(super) labels: BTreeMap<String, String>,
+    /// The Secret that has a kubeconfig already, and its key.
+    pub(super) secret: Option<(String, String)>,
+    /// The kubeconfig, or why there can be none.
+    pub(super) kubeconfig: Result<SecretString, CliError>,
+}
+
+struct Work {
+    wanted: Wanted,
+    kubeconfig: SecretString,
+}
+
+pub async fn run(args: Args) -> Result<ExitCode, CliError> {
+    let hub = Hub::new(args.place.config().await?, args.place.namespace.as_deref(), args.consent.force)?;
+    let (made_by, found) = match args.from {
+        From::Argocd => ("argocd", argocd::clusters(&hub, &args.argocd_namespace).await),
+        From::Capi => ("capi", capi::clusters(&hub).await),
+    };
+    let found = found.map_err(|error| said(error.as_ref()))?;
+    let mut taken = BTreeMap::new();
+    let named: Vec<(Found, Result<String, CliError>)> = found
+        .into_iter()
+        .map(|found| {
+            let name = object_name(&found.name).and_then(|name| match taken.insert(name.clone(), found.from.clone()) {
+                Some(other) => Err(format!("its name would be that of {other}").into()),
+                None => Ok(name),
+            });
+            (found, name)
+        })
+        .collect();
+    let hub = &hub;
+    let candidates: Vec<Candidate<Work>> = stream::iter(named)
+        .map(|(found, name)| candidate(found, name, made_by, hub))
+        .buffered(AT_A_TIME)
+        .collect()
+        .await;
+    carry_out(&args.consent, candidates, async |work: Work| hub.write(&work.wanted, &work.kubeconfig).await).await
+}
+
+/// Looks at the hub, and writes nothing.
+async fn candidate(found: Found, name: Result<String, CliError>, made_by: &'static str, hub: &Hub) -> Candidate<Work> {
+    let Found { from, name: text, server, labels, secret, kubeconfig } = found;
+    let mut row = Row {
+        cluster: text,
+        from,
+        server: server.clone(),
+        result: Outcome::Planned,
+        message: String::new(),
+        objects: Vec::new(),
+    };
+    let kubeconfig = match kubeconfig {
+        Ok(kubeconfig) => kubeconfig,
+        Err(reason) => return Candidate::stopped(row, Outcome::Skipped, reason.to_string()),
+    };
+    match acceptable(kubeconfig.expose_secret().as_bytes()) {
+        Ok(note) => row.message = note.unwrap_or_default(),
+        Err(failure) => return Candidate::stopped(row, Outcome::Skipped, failure.message),
+    }
+    let name = match name {
+        Ok(name) => name,
+        Err(error) => return Candidate::stopped(row, Outcome::Failed, error.to_string()),
+    };
+    row.cluster.clone_from(&name);
+    let wanted = Wanted { name, server, labels, keeps_labels: false, made_by, secret };
+    if let Err(error) = hub.check(&wanted).await {
+        return Candidate::stopped(row, Outcome::Failed, said(error.as_ref()));
+    }
+    row.objects = wanted.objects(&hub.namespace);
+    Candidate { row, work: Some(Work { wanted, kubeconfig }) }
+}

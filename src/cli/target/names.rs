@@ -1,0 +1,74 @@
+//! Names of contexts and clusters, which may be anything, as names of objects.
+
+use crate::cli::CliError;
+
+/// A name must leave room for `-kubeconfig` within the 253 characters of a Secret's name.
+const LONGEST: usize = 253 - "-kubeconfig".len();
+
+/// Lower case, and `-` for each character that a name of an object can't have: `arn:aws:eks:…:cluster/Berlin` becomes
+/// `arn-aws-eks-…-cluster-berlin`.
+pub(super) fn object_name(text: &str) -> Result<String, CliError> {
+    let lower = text.to_lowercase();
+    let is_kept = |c: char| c.is_ascii_alphanumeric() || c == '.';
+    let plain: String = lower.chars().map(|c| if is_kept(c) { c } else { '-' }).collect();
+    let labels: Vec<&str> = plain.split('.').map(|label| label.trim_matches('-')).filter(|l| !l.is_empty()).collect();
+    match labels.join(".") {
+        name if name.is_empty() => Err(format!("{text:?} has no letter or digit to make a name of").into()),
+        name if name.len() > LONGEST => Err(format!("{text:?} is longer than {LONGEST} characters").into()),
+        name => Ok(name),
+    }
+}
+
+/// Whether `text` is as `pattern` says: `*` stands for any characters, `?` for one.
+pub(super) fn matches(pattern: &str, text: &str) -> bool {
+    let mut rest = pattern.chars();
+    match rest.next() {
+        None => text.is_empty(),
+        Some('*') => {
+            let rest = rest.as_str();
+            text.char_indices().map(|(at, _)| at).chain([text.len()]).any(|at| matches(rest, &text[at..]))
+        }
+        Some(wanted) => {
+            let mut found = text.chars();
+            found.next().is_some_and(|c| wanted == '?' || wanted == c) && matches(rest.as_str(), found.as_str())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_name_becomes_one_that_kubernetes_takes() {
+        for (text, name) in [
+            ("berlin", "berlin"),
+            ("arn:aws:eks:eu-west-1:123456789012:cluster/Berlin", "arn-aws-eks-eu-west-1-123456789012-cluster-berlin"),
+            ("gke_shop_europe-west3_prod", "gke-shop-europe-west3-prod"),
+            ("admin@prod.example.com", "admin-prod.example.com"),
+            ("-a-.-.b_", "a.b"),
+        ] {
+            assert_eq!(object_name(text).unwrap(), name);
+        }
+        assert!(object_name("://").unwrap_err().to_string().contains("no letter or digit"));
+        assert!(object_name(&"a".repeat(243)).unwrap_err().to_string().contains("longer than 242"));
+    }
+
+    #[test]
+    fn a_pattern_covers_the_whole_name() {
+        for (pattern, text, expected) in [
+            ("prod-*", "prod-berlin", true),
+            ("prod-*", "my-prod-berlin", false),
+            ("*berlin", "prod-berlin", true),
+            ("*-b*n", "prod-berlin", true),
+            ("prod-?", "prod-1", true),
+            ("prod-?", "prod-12", false),
+            ("*", "", true),
+            ("berlin", "berlin", true),
+            ("berlin", "berlin2", false),
+            ("*ü?", "zürü!", true),
+        ] {
+            assert_eq!(matches(pattern, text), expected, "{pattern} {text}");
+        }
+    }
+}

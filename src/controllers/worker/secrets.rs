@@ -1,0 +1,38 @@
+//! Which version each Secret has, where Secrets are watched.
+
+use std::collections::BTreeMap;
+
+use kube::ResourceExt;
+
+use crate::domain::desired::DesiredTarget;
+use crate::hub::{Change, Key, SecretMetadata};
+
+/// By namespace and name. Of what a Secret holds nothing is known here.
+#[derive(Default)]
+pub(super) struct SecretVersions(BTreeMap<Key, String>);
+
+impl SecretVersions {
+    /// None if the Secret isn't there, or isn't watched.
+    pub(super) fn of(&self, target: &DesiredTarget) -> Option<String> {
+        self.0.get(&(target.key.namespace().to_owned(), target.secret_name.clone())).cloned()
+    }
+
+    /// Takes a change up. The targets of the Secret that it gives are concerned; without one, any may be.
+    pub(super) fn take(&mut self, change: Change<SecretMetadata>) -> Option<Key> {
+        match change {
+            Change::Applied(secret) => {
+                let key = (secret.namespace().unwrap_or_default(), secret.name_any());
+                self.0.insert(key.clone(), secret.resource_version().unwrap_or_default());
+                Some(key)
+            }
+            Change::Deleted(key) => {
+                self.0.remove(&key);
+                Some(key)
+            }
+            Change::Listed(keys) => {
+                self.0.retain(|key, _| keys.contains(key));
+                None
+            }
+        }
+    }
+}

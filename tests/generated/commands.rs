@@ -1,0 +1,61 @@
+//! What the pages tell the reader to type, and the reasons that they explain.
+
+use std::collections::BTreeSet;
+
+use clap::CommandFactory;
+use clap::error::ErrorKind;
+use ksit::cli::Cli;
+use ksit::domain::reason::Reason;
+
+use crate::read;
+
+const PAGES: [&str; 2] = ["README.md", "chart/README.md"];
+
+/// The `ksit …` of a page: between backticks in a line, and lines of blocks.
+fn commands(page: &str) -> BTreeSet<String> {
+    let (mut is_block, mut found) = (false, BTreeSet::new());
+    for line in read(page).lines() {
+        if line.starts_with("```") {
+            is_block = !is_block;
+        }
+        let pieces: Vec<&str> = if is_block { vec![line] } else { line.split('`').skip(1).step_by(2).collect() };
+        let typed = pieces.iter().map(|piece| piece.replace("cargo run -- ", "ksit ").replace("\\|", "|"));
+        // What comes after a comment, a pipe or an ellipsis is not ksit's.
+        let ours = typed.filter(|piece| piece.starts_with("ksit ") && !piece.contains('…'));
+        found
+            .extend(ours.map(|piece| piece.split(" #").next().unwrap().split(" | ").next().unwrap().trim().to_owned()));
+    }
+    found
+}
+
+#[test]
+fn every_command_of_the_pages_is_one() {
+    for page in PAGES {
+        let found = commands(page);
+        for command in &found {
+            let one_of = command.replace("argocd|capi", "argocd");
+            let words = one_of.split_whitespace().map(|word| word.trim_matches('\''));
+            let parsed = Cli::command().try_get_matches_from(words);
+            // Help, or a command that is only named.
+            let fits =
+                |error: &clap::Error| error.exit_code() == 0 || error.kind() == ErrorKind::MissingRequiredArgument;
+            assert!(parsed.as_ref().err().is_none_or(fits), "{page}: {command}: {}", parsed.unwrap_err());
+        }
+    }
+    assert!(commands("README.md").contains("ksit check --all-contexts"), "{:?}", commands("README.md"));
+}
+
+#[test]
+fn the_charts_readme_explains_every_reason_once_and_no_other() {
+    let text = read("chart/README.md");
+    let (_, rest) = text.split_once("<!-- reasons -->\n").unwrap();
+    let (table, _) = rest.split_once("<!-- /reasons -->").unwrap();
+    let rows = table.lines().skip(2).map(|row| row.split('|').nth(1).unwrap());
+    let named: Vec<&str> = rows.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
+    let unknown: Vec<&&str> = named.iter().filter(|name| Reason::parse(name).is_none()).collect();
+    assert!(unknown.is_empty(), "no reasons of ksit: {unknown:?}");
+    for reason in Reason::ALL {
+        let count = named.iter().filter(|name| **name == reason.as_str()).count();
+        assert_eq!(count, 1, "{reason} stands {count} times in the table of chart/README.md");
+    }
+}
