@@ -1,5 +1,6 @@
 //! What is known of one query of one target, and whether that is kept up to date by a watch.
 
+use std::collections::BTreeSet;
 use std::task::{Context, Poll};
 
 use tokio::time::Instant;
@@ -10,7 +11,7 @@ use super::limits::Limits;
 use super::lines::Lines;
 use super::list::{Found, is_version};
 use super::objects::{BadPage, Objects};
-use crate::domain::snapshot::Answer;
+use crate::domain::snapshot::{Answer, Query};
 
 /// One query.
 #[derive(Default)]
@@ -18,6 +19,48 @@ pub(super) struct Entry {
     pub known: Known,
     /// The last round in which it was asked.
     pub asked_in: u64,
+    /// The last round in which all of it was asked, not only what changed.
+    pub listed_in: u64,
+}
+
+/// The entries of one target, in the order of their queries: a few dozen, which a map would give room for hundreds.
+#[derive(Default)]
+pub(super) struct Entries(Vec<(Query, Entry)>);
+
+impl Entries {
+    pub(super) fn get(&self, query: &Query) -> Option<&Entry> {
+        self.place(query).ok().map(|place| &self.0[place].1)
+    }
+
+    /// The entry of that query; a new one if there is none.
+    pub(super) fn at(&mut self, query: &Query) -> &mut Entry {
+        let place = self.place(query).unwrap_or_else(|place| {
+            self.0.insert(place, (query.clone(), Entry::default()));
+            place
+        });
+        &mut self.0[place].1
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &(Query, Entry)> {
+        self.0.iter()
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Entry> {
+        self.0.iter_mut().map(|(_, entry)| entry)
+    }
+
+    /// Has entries for these queries and no others.
+    pub(super) fn want(&mut self, queries: &BTreeSet<Query>, more: &BTreeSet<Query>) {
+        self.0.retain(|(query, _)| queries.contains(query) || more.contains(query));
+        for query in queries.iter().chain(more) {
+            self.at(query);
+        }
+        self.0.shrink_to_fit();
+    }
+
+    fn place(&self, query: &Query) -> Result<usize, usize> {
+        self.0.binary_search_by(|(known, _)| known.cmp(query))
+    }
 }
 
 #[derive(Default)]

@@ -1,4 +1,4 @@
-//! One thing that is asked of a target: a list, a watch, or both, one after the other.
+//! One thing that is asked of a target.
 
 use std::time::Duration;
 
@@ -15,17 +15,14 @@ use crate::domain::snapshot::Query;
 /// Headers of a watch come at once; what holds them back has no watch to offer.
 const WATCH_PATIENCE: Duration = Duration::from_secs(5);
 
-/// What is to be asked.
-pub(super) struct Job {
-    pub query: Query,
-    /// List it; else its watch goes on from where it was.
-    pub list: bool,
-    pub watch_from: Option<String>,
-    pub watch: bool,
+pub(super) enum Job {
+    Ask(Query),
+    /// Of a list that was made; from this resourceVersion on.
+    Watch(Query, String),
 }
 
 pub(super) enum Done {
-    Found(Found, Option<WatchReply>),
+    Found(Found),
     Watch(WatchReply),
 }
 
@@ -37,25 +34,24 @@ pub(super) enum WatchReply {
     Broken,
 }
 
-pub(super) async fn do_job(channel: &Channel, job: &Job, limits: &Limits, deadline: Instant) -> Result<Done, Fault> {
-    if !job.list {
-        let version = job.watch_from.as_deref().unwrap_or_default();
-        return Ok(Done::Watch(open_watch(channel, &job.query, version, limits, deadline).await?));
-    }
-    let found = list::ask(channel, &job.query, limits, deadline).await?;
-    let reply = match &found {
-        Found::Objects(_, Some(version)) if job.watch => {
-            match open_watch(channel, &job.query, version, limits, deadline).await? {
-                // Too old a moment after the list: nobody could follow that.
-                WatchReply::Gone => Some(WatchReply::Broken),
-                reply => Some(reply),
+impl Job {
+    pub(super) async fn run(
+        self,
+        channel: &Channel,
+        limits: &Limits,
+        deadline: Instant,
+    ) -> (Query, Result<Done, Fault>) {
+        match self {
+            Self::Ask(query) => {
+                let found = list::ask(channel, &query, limits, deadline).await;
+                (query, found.map(Done::Found))
+            }
+            Self::Watch(query, version) => {
+                let reply = open_watch(channel, &query, &version, limits, deadline).await;
+                (query, reply.map(Done::Watch))
             }
         }
-        // A list of no version is none of an API server that has watches.
-        Found::Objects(_, None) if job.watch => Some(WatchReply::Broken),
-        _ => None,
-    };
-    Ok(Done::Found(found, reply))
+    }
 }
 
 async fn open_watch(

@@ -32,7 +32,7 @@ impl Default for Settings {
         Self {
             round_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(5),
-            requests: 2,
+            requests: 4,
             connects: 128,
             body_bytes: 16 * 1024 * 1024,
             bodies_bytes: 48 * 1024 * 1024,

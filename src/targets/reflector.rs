@@ -8,7 +8,7 @@
 //! What can't be watched is listed again with every refresh: where the target speaks HTTP/1.1, where its RBAC grants no
 //! watch, and where something between cuts watches as soon as they are open.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
@@ -18,12 +18,12 @@ use futures::stream::{self, StreamExt};
 use tokio::time::Instant;
 
 use super::cluster::Cluster;
-use super::entry::{Entry, Followed, Known, News, Watch};
+use super::entry::{Entries, Followed, Known, News, Watch};
 use super::fault::Fault;
 use super::http::{Channel, Protocol};
-use super::job::{Done, Job, WatchReply, do_job};
+use super::job::{Done, Job, WatchReply};
 use super::limits::Limits;
-use super::list;
+use super::list::{self, Found};
 use crate::domain::check_mode::CheckMode;
 use crate::domain::queries::second_step;
 use crate::domain::reason::{Failure, Reason};
@@ -35,6 +35,9 @@ const MAX_RECONNECTS: usize = 16;
 /// API servers allow 100 streams on a connection. What is beyond is polled.
 const MAX_WATCHES: usize = 64;
 
+/// Opened together: each takes the target little time and no work.
+const WATCHES_AT_A_TIME: usize = 16;
+
 /// A watch that ends sooner was cut. After so many in a row the target is polled.
 const SHORT_LIFE: Duration = Duration::from_secs(5);
 const MAX_SHORT_LIVES: u32 = 3;
@@ -45,7 +48,7 @@ const TRY_AGAIN: Duration = Duration::from_secs(300);
 /// What is known of one target.
 #[derive(Default)]
 pub struct Reflector {
-    entries: BTreeMap<Query, Entry>,
+    entries: Entries,
     /// The connection that the watches are streams of.
     channel: Weak<Channel>,
     rounds: u64,
@@ -93,7 +96,7 @@ impl Reflector {
 
     /// Whether everything that was asked for has an answer.
     pub fn is_complete(&self) -> bool {
-        self.entries.values().all(|entry| !matches!(entry.known, Known::Nothing))
+        self.entries.iter().all(|(_, entry)| !matches!(entry.known, Known::Nothing))
     }
 
     /// Whether everything is known that is asked for, and kept up to date.
@@ -191,7 +194,7 @@ impl Reflector {
     }
 
     fn followed(&mut self) -> impl Iterator<Item = &mut Followed> {
-        self.entries.values_mut().filter_map(|entry| match &mut entry.known {
+        self.entries.iter_mut().filter_map(|entry| match &mut entry.known {
             Known::Objects(followed) => Some(followed),
             _ => None,
         })
@@ -199,12 +202,7 @@ impl Reflector {
 
     fn want(&mut self, queries: &BTreeSet<Query>) {
         let raised = second_step(&self.snapshot());
-        self.entries.retain(|query, _| queries.contains(query) || raised.contains(query));
-        for query in queries.iter().chain(&raised) {
-            if !self.entries.contains_key(query) {
-                self.entries.insert(query.clone(), Entry::default());
-            }
-        }
+        self.entries.want(queries, &raised);
     }
 
     async fn run(&mut self, cluster: &Cluster, failing: bool) -> Result<(), Fault> {
@@ -248,7 +246,7 @@ impl Reflector {
 
     /// Asks until nothing is due. With nothing due at all, whether the target answers.
     async fn ask_due(&mut self, channel: &Channel, limits: &Limits, deadline: Instant) -> Result<(), Fault> {
-        let mut asked = self.entries.values().any(|entry| entry.asked_in == self.rounds);
+        let mut asked = self.entries.iter().any(|(_, entry)| entry.asked_in == self.rounds);
         loop {
             let jobs = self.due(!asked);
             if jobs.is_empty() {
@@ -257,52 +255,45 @@ impl Reflector {
             asked = true;
             self.work(channel, jobs, limits, deadline).await?;
             for query in second_step(&self.snapshot()) {
-                self.entries.entry(query).or_default();
+                self.entries.at(&query);
             }
         }
         if asked { Ok(()) } else { list::probe(channel, limits, deadline).await }
     }
 
-    /// What has to be asked now. `first`: nothing was asked in this round yet; then a name whose answer is oldest is
-    /// asked again, as the cheap request that tells whether the target answers.
+    /// What has to be asked now; watches only when there is nothing else, so that no more streams are open at a time
+    /// than have to be. `first`: nothing was asked in this round yet; then a name whose answer is oldest is asked again,
+    /// as the cheap request that tells whether the target answers.
     fn due(&self, first: bool) -> Vec<Job> {
         let (round, now) = (self.rounds, Instant::now());
         let mut room = MAX_WATCHES;
         let polled = self.unwatchable.is_some();
-        let mut jobs: Vec<Job> = Vec::new();
-        for (query, entry) in &self.entries {
+        let (mut asks, mut watches) = (Vec::new(), Vec::new());
+        for (query, entry) in self.entries.iter() {
             let is_new = entry.asked_in != round;
-            let watch = !polled && room > 0 && matches!(query, Query::List { .. });
-            let job = |list, watch, watch_from| Job { query: query.clone(), list, watch, watch_from };
+            let may_watch = !polled && room > 0 && matches!(query, Query::List { .. });
             match &entry.known {
-                Known::Nothing => jobs.push(job(true, watch, None)),
+                Known::Nothing => asks.push(query),
                 Known::Answer(Answer::Present) if !polled => continue,
-                Known::Answer(_) => jobs.extend(is_new.then(|| job(true, watch, None))),
+                Known::Answer(_) => asks.extend(is_new.then_some(query)),
                 Known::Objects(followed) => match (&followed.watch, followed.version()) {
                     (Watch::Open(_), _) => {}
                     (Watch::Forbidden { until }, _) if *until > now => {
-                        jobs.extend(is_new.then(|| job(true, false, None)));
+                        asks.extend(is_new.then_some(query));
                         continue;
                     }
-                    (_, Some(version)) if watch => jobs.push(job(false, true, Some(version.to_owned()))),
-                    // Listed in this round, and its watch could not go on from there.
-                    (_, None) if watch => jobs.push(job(true, true, None)),
-                    _ => jobs.extend(is_new.then(|| job(true, false, None))),
+                    (_, Some(version)) if may_watch => watches.push(Job::Watch(query.clone(), version.to_owned())),
+                    (_, None) if may_watch => asks.push(query),
+                    _ => asks.extend(is_new.then_some(query)),
                 },
             }
-            room -= usize::from(watch);
+            room -= usize::from(may_watch);
         }
-        if first && jobs.is_empty() {
+        if first && asks.is_empty() && watches.is_empty() {
             let named = self.entries.iter().filter(|(query, _)| !matches!(query, Query::List { .. }));
-            let oldest = named.min_by_key(|(_, entry)| entry.asked_in);
-            jobs.extend(oldest.map(|(query, _)| Job {
-                query: query.clone(),
-                list: true,
-                watch: false,
-                watch_from: None,
-            }));
+            asks.extend(named.min_by_key(|(_, entry)| entry.asked_in).map(|(query, _)| query));
         }
-        jobs
+        if asks.is_empty() { watches } else { asks.into_iter().cloned().map(Job::Ask).collect() }
     }
 
     async fn work(
@@ -312,16 +303,15 @@ impl Reflector {
         limits: &Limits,
         deadline: Instant,
     ) -> Result<(), Fault> {
-        let mut done = stream::iter(jobs)
-            .map(|job| async move {
-                let done = do_job(channel, &job, limits, deadline).await;
-                (job.query, done)
-            })
-            .buffer_unordered(limits.settings().requests.max(1));
+        let at_a_time = match jobs.first() {
+            Some(Job::Watch(..)) => WATCHES_AT_A_TIME,
+            _ => limits.settings().requests.max(1),
+        };
+        let mut done = stream::iter(jobs).map(|job| job.run(channel, limits, deadline)).buffer_unordered(at_a_time);
         let (mut lost, mut broken) = (None, false);
         while let Some((query, done)) = done.next().await {
             match done {
-                Ok(done) => broken |= self.take(query, done),
+                Ok(done) => broken |= self.take(&query, done),
                 // The target may still finish what it has begun.
                 Err(fault) if fault.failure.reason == Reason::ConnectionLost => lost = Some(fault),
                 Err(fault) => return Err(fault),
@@ -333,28 +323,35 @@ impl Reflector {
         lost.map_or(Ok(()), Err)
     }
 
-    /// True if a watch was asked for and there is none to be had.
-    fn take(&mut self, query: Query, done: Done) -> bool {
-        let entry = self.entries.entry(query).or_default();
+    /// True if there is no watch to be had.
+    fn take(&mut self, query: &Query, done: Done) -> bool {
+        let polled = self.unwatchable.is_some();
+        let entry = self.entries.at(query);
         entry.asked_in = self.rounds;
-        let reply = match done {
-            Done::Found(found, reply) => {
+        match done {
+            Done::Found(found) => {
+                // A list of no version is none of an API server that has watches.
+                let has_no_version = matches!(found, Found::Objects(_, None));
                 entry.take(found);
-                reply
+                entry.listed_in = self.rounds;
+                let Known::Objects(followed) = &entry.known else { return false };
+                !polled && has_no_version && matches!(followed.watch, Watch::Closed)
             }
-            Done::Watch(reply) => Some(reply),
-        };
-        let Known::Objects(followed) = &mut entry.known else { return false };
-        match reply {
-            None => {}
-            Some(WatchReply::Open(body)) => followed.open(body),
-            Some(WatchReply::Gone) => followed.forget_version(),
-            Some(WatchReply::Forbidden) => {
-                followed.watch = Watch::Forbidden { until: Instant::now() + TRY_AGAIN };
+            Done::Watch(reply) => {
+                let Known::Objects(followed) = &mut entry.known else { return false };
+                match reply {
+                    WatchReply::Open(body) => followed.open(body),
+                    // Too old a moment after the list: nobody could follow that.
+                    WatchReply::Gone if entry.listed_in == self.rounds => return true,
+                    WatchReply::Gone => followed.forget_version(),
+                    WatchReply::Forbidden => {
+                        followed.watch = Watch::Forbidden { until: Instant::now() + TRY_AGAIN };
+                    }
+                    WatchReply::Broken => return true,
+                }
+                false
             }
-            Some(WatchReply::Broken) => return true,
         }
-        false
     }
 }
 
