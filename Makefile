@@ -5,6 +5,13 @@ KEEP ?= 0
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ksit
 CARGO_DENY := $(CACHE)/cargo-deny-0.20.2
 
+# Of the image: x86_64 or aarch64.
+MACHINE ?= $(shell uname -m)
+IMAGE_TARGET := $(MACHINE)-unknown-linux-gnu
+# Nothing that the program needs is beside it in the image, and no path of this machine is in it.
+IMAGE_FLAGS := -C target-feature=+crt-static \
+	--remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo --remap-path-prefix=$(CURDIR)=/ksit
+
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -19,6 +26,12 @@ build: ## Build ksit
 demo: ## Show what ksit does, on real API servers; KEEP=1 leaves it running
 	$(CARGO) build --locked --workspace
 	KEEP=$(KEEP) $(CARGO) run --locked --quiet -p loadtest -- demo
+
+.PHONY: image
+image: ## Build the container image target/ksit.oci.tar, without a container engine
+	RUSTFLAGS="$(IMAGE_FLAGS)" $(CARGO) build --locked --release --bin ksit --target $(IMAGE_TARGET)
+	$(CARGO) run --locked --quiet -p loadtest -- image --program target/$(IMAGE_TARGET)/release/ksit \
+		--out target/ksit.oci.tar --revision "$$(git describe --always --abbrev=40 --exclude '*' --dirty 2>/dev/null)"
 
 .PHONY: tools
 tools: ## Build etcd, the Kubernetes control plane and kwok into the cache, once

@@ -15,6 +15,7 @@ mod control_plane;
 pub mod demo;
 pub mod division;
 pub mod faulty_proxy;
+pub mod image;
 pub mod installation;
 mod kubeconfig;
 pub mod limit;

@@ -2,6 +2,7 @@
 
 mod control_plane;
 mod demo;
+mod image;
 mod limit;
 mod run;
 mod simulate;
@@ -25,6 +26,7 @@ enum Command {
     Tools(tools::Args),
     ControlPlane(control_plane::Args),
     Demo(demo::Args),
+    Image(image::Args),
     Run(run::Args),
     Simulate(simulate::Args),
     Limit(limit::Args),
@@ -38,6 +40,7 @@ pub async fn run(cli: Cli) -> Result<(), Box<dyn std::error::Error + Send + Sync
         Command::Simulate(args) => simulate::run(args).await,
         Command::Limit(args) => limit::run(args).await,
         Command::Demo(args) => demo::run(args).await,
+        Command::Image(args) => image::run(&args),
     }
 }
 
