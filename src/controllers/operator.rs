@@ -136,6 +136,7 @@ impl Replica {
             identity,
             ttl: timing.lease,
             renew: timing.renew,
+            owner: owner.clone(),
         };
         let leases = MemberLeases {
             hub: prompt.clone(),

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, OwnerReference};
 use kube::Api;
 use kube::api::PostParams;
 use kube_leader_election::{Error as CrateError, LeaseLock, LeaseLockParams, LeaseLockResult};
@@ -52,6 +52,8 @@ pub struct Election {
     pub identity: Identity,
     pub ttl: Duration,
     pub renew: Duration,
+    /// What the Lease goes with.
+    pub owner: Option<OwnerReference>,
 }
 
 /// What ties the election to the role that it elects.
@@ -115,6 +117,18 @@ impl Election {
         self.board.wrote(replaced.as_ref().map_or_else(PromptError::is_answer, |_| true));
         self.board.see(replaced?);
         Ok(())
+    }
+
+    /// Gives the Lease its owner, for the crate makes it without one. The next renewal tries again where this fails.
+    async fn adopt(&self, mut lease: Lease) {
+        lease.metadata.owner_references = self.owner.clone().map(|owner| vec![owner]);
+        let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        let replaced =
+            self.hub.ask(async |client| self.api(client).replace(&self.lease_name, &params, &lease).await).await;
+        match replaced {
+            Ok(lease) => self.board.see(lease),
+            Err(error) => tracing::debug!(%error, lease = self.lease_name, "the Lease has no owner yet"),
+        }
     }
 
     /// Reads the Lease, after something that may have changed it.
@@ -204,6 +218,8 @@ impl Candidate<'_> {
         match answer {
             Ok(LeaseLockResult::Acquired(lease) | LeaseLockResult::NotAcquired(lease)) => {
                 let holder = lease.spec.as_ref().and_then(|spec| spec.holder_identity.clone());
+                let has_owner = lease.metadata.owner_references.is_some() || self.election.owner.is_none();
+                let unowned = (!has_owner).then(|| lease.clone());
                 board.see(lease);
                 if identity.acquired(holder.as_deref()) {
                     let claim = match self.leading {
@@ -212,6 +228,9 @@ impl Candidate<'_> {
                     };
                     self.leading = Some(Leading { claim, asked: requested });
                     seat.leading.send_replace(Some(claim));
+                    if let Some(lease) = unowned {
+                        self.election.adopt(lease).await;
+                    }
                 }
             }
             Err(error) => {

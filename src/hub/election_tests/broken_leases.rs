@@ -86,3 +86,12 @@ async fn a_lease_that_is_deleted_is_made_again_and_the_lead_goes_on() {
     let next = world.leader_within(TTL + SOON).await;
     world.assert_settled(next).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_lease_that_the_crate_makes_gets_its_owner() {
+    let mut world = World::new(None).await;
+    let leader = world.first_leader().await;
+    world.assert_settled(leader).await;
+    let metadata = world.hub.lease().unwrap().metadata;
+    assert_eq!(metadata.owner_references, Some(vec![owner()]));
+}
