@@ -56,7 +56,8 @@ test-integration: tools chart-tools ## Run the tests against real API servers
 	$(CARGO) test --locked --test it
 
 .PHONY: test-e2e
-test-e2e: demo ## Run the whole story from a user's point of view
+test-e2e: image ## Test image and chart on two real clusters made with kind; KIND_NODE_IMAGE is honoured
+	$(CARGO) run --locked --quiet -p loadtest -- e2e --image target/ksit.oci.tar
 
 .PHONY: test-all
 test-all: test test-e2e ## Run every test there is

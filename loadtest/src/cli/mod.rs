@@ -2,6 +2,7 @@
 
 mod control_plane;
 mod demo;
+mod e2e;
 mod image;
 mod limit;
 mod run;
@@ -26,6 +27,7 @@ enum Command {
     Tools(tools::Args),
     ControlPlane(control_plane::Args),
     Demo(demo::Args),
+    E2e(e2e::Args),
     Image(image::Args),
     Run(run::Args),
     Simulate(simulate::Args),
@@ -40,6 +42,7 @@ pub async fn run(cli: Cli) -> Result<(), Box<dyn std::error::Error + Send + Sync
         Command::Simulate(args) => simulate::run(args).await,
         Command::Limit(args) => limit::run(args).await,
         Command::Demo(args) => demo::run(args).await,
+        Command::E2e(args) => e2e::run(args).await,
         Command::Image(args) => image::run(&args),
     }
 }
