@@ -29,7 +29,7 @@ pub struct KindCluster {
 
 impl KindCluster {
     /// Creates a cluster called `NAME-PID`, of $KIND_NODE_IMAGE or else kind's own node image, and waits until its DNS
-    /// works. Call [`KindCluster::can_be_made`] first.
+    /// works. Ask [`KindCluster::can_be_made`] first.
     pub async fn create(name: &str) -> Result<Self, KindError> {
         let dir = tempfile::Builder::new().prefix("ksit-kind-").tempdir()?;
         // Before it is there: what is interrupted halfway is deleted too.
@@ -111,6 +111,14 @@ impl KindCluster {
     /// Puts the image of an archive on the node.
     pub async fn load(&self, archive: &Path) -> Result<(), KindError> {
         self.kind(&["load", "image-archive", &archive.display().to_string()]).await
+    }
+
+    /// Runs a program on the node; what it printed.
+    pub async fn on_node(&self, command: &[&str]) -> Result<String, KindError> {
+        let node = format!("{}-control-plane", self.name);
+        let arguments: Vec<String> =
+            ["exec", &node].iter().chain(command).map(|argument| (*argument).to_owned()).collect();
+        run("docker", &arguments, &[]).await
     }
 
     async fn kind(&self, arguments: &[&str]) -> Result<(), KindError> {

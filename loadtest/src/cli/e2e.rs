@@ -2,8 +2,6 @@
 
 use std::path::PathBuf;
 
-use tokio::signal::unix::{SignalKind, signal};
-
 use crate::e2e;
 
 /// Test ksit's image and chart on two real clusters that are made for it with kind: install, helm test, a break and a
@@ -22,10 +20,8 @@ pub async fn run(args: Args) -> Result<(), Box<dyn std::error::Error + Send + Sy
     if !args.image.exists() {
         return Err(format!("--image: {} is not there; `make image` writes it", args.image.display()).into());
     }
-    let mut terminated = signal(SignalKind::terminate())?;
     tokio::select! {
         told = e2e::run(args.image) => told,
-        _ = tokio::signal::ctrl_c() => Err("interrupted; the clusters are deleted".into()),
-        _ = terminated.recv() => Err("interrupted; the clusters are deleted".into()),
+        _ = super::interrupted() => Err("interrupted; the clusters are deleted".into()),
     }
 }

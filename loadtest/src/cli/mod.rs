@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Load tests of a Kubernetes fleet operator on one machine: real control planes, simulated clusters, real replicas.
 #[derive(Debug, Parser)]
@@ -44,6 +45,15 @@ pub async fn run(cli: Cli) -> Result<(), Box<dyn std::error::Error + Send + Sync
         Command::Demo(args) => demo::run(args).await,
         Command::E2e(args) => e2e::run(args).await,
         Command::Image(args) => image::run(&args),
+    }
+}
+
+/// Until somebody wants the program to end: Ctrl-C, or SIGTERM.
+async fn interrupted() -> std::io::Result<()> {
+    let mut terminated = signal(SignalKind::terminate())?;
+    tokio::select! {
+        pressed = tokio::signal::ctrl_c() => pressed,
+        _ = terminated.recv() => Ok(()),
     }
 }
 

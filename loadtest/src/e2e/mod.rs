@@ -106,6 +106,7 @@ impl Stage {
         steps.take("scaled to 2", self.scale(&watched, 2)).await?;
         steps.take("scaled to 3", self.scale(&watched, REPLICAS)).await?;
         steps.take("the coordinator's Pod is deleted", self.delete_coordinator(&watched)).await?;
+        steps.take("the coordinator's process is killed", self.kill_coordinator(&watched)).await?;
         steps.take("Pods are evicted, as a drain does", self.evict(&watched)).await?;
         drop(watched);
         steps.take("uninstall", self.uninstall(&before)).await

@@ -18,12 +18,37 @@ const AFTER_LEASE: Duration = Duration::from_secs(5);
 const TOO_MANY_REQUESTS: u16 = 429;
 
 impl Stage {
-    /// Without grace, and at the worst moment: the target breaks at the same time.
+    /// Without grace, yet the kubelet asks it to end; another Pod takes its place.
     pub(super) async fn delete_coordinator(&self, watched: &Watched) -> Result<(), E2eError> {
-        let (pods, before) = (self.pods(), self.reign().await?);
-        self.scale_dns(0).await?;
+        let coordinator = self.reign().await?.coordinator;
+        let deleted = async {
+            self.pods().delete(&coordinator, &DeleteParams::default().grace_period(0)).await?;
+            Ok(())
+        };
+        self.coordinator_ends(watched, deleted).await
+    }
+
+    /// It can't give its Lease back; the kubelet starts it anew in the same Pod.
+    pub(super) async fn kill_coordinator(&self, watched: &Watched) -> Result<(), E2eError> {
+        let pod = format!("io.kubernetes.pod.name={}", self.reign().await?.coordinator);
+        let container = self.hub.on_node(&["crictl", "ps", "--quiet", "--label", &pod]).await?;
+        let template = ["--output=go-template", "--template={{.info.pid}}"];
+        let inspect = ["crictl", "inspect", template[0], template[1], container.trim()];
+        let pid = self.hub.on_node(&inspect).await?;
+        let killed = async { self.hub.on_node(&["kill", "-KILL", pid.trim()]).await.map(drop) };
+        self.coordinator_ends(watched, killed).await
+    }
+
+    /// At the worst moment: the target breaks at the same time.
+    async fn coordinator_ends(
+        &self,
+        watched: &Watched,
+        end: impl Future<Output = Result<(), E2eError>>,
+    ) -> Result<(), E2eError> {
+        let before = self.reign().await?;
+        end.await?;
         let start = Instant::now();
-        pods.delete(&before.coordinator, &DeleteParams::default().grace_period(0)).await?;
+        self.scale_dns(0).await?;
         watched.until_all("Failed", LEASE + AFTER_LEASE).await?;
         let took = start.elapsed().as_secs_f64();
         let first = self.reign().await?;
