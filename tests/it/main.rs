@@ -11,6 +11,7 @@ mod faulty_targets;
 mod hub_commands;
 mod kit;
 mod lifecycle;
+mod local_targets;
 mod manifests;
 mod real_installs;
 mod reflector;

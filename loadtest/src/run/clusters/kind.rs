@@ -9,7 +9,7 @@ use kube::api::{Api, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use super::local::install;
+use super::install;
 use crate::kind::KindCluster;
 use crate::run::RunError;
 use crate::simulator::{Component, ComponentId, Health, Kind, Manifest, manifests};
@@ -36,11 +36,11 @@ impl KindTarget {
         let image = pause(&client).await?;
         // EndpointSlices come from their Services.
         let mut all: Vec<Manifest> =
-            manifests().into_iter().filter(|object| object.component.kind != Kind::EndpointSlice).collect();
-        all.iter_mut().for_each(|object| make_real(object, &image));
+            manifests().into_iter().filter(|manifest| manifest.component.kind != Kind::EndpointSlice).collect();
+        all.iter_mut().for_each(|manifest| make_real(manifest, &image));
         install(&client, &all).await?;
-        let target = Self { cluster, client, components: all.iter().map(|object| object.component).collect() };
-        let workloads = all.iter().filter(|object| is_workload(object.component.kind)).count();
+        let target = Self { cluster, client, components: all.iter().map(|manifest| manifest.component).collect() };
+        let workloads = all.iter().filter(|manifest| is_workload(manifest.component.kind)).count();
         target.make_ready(workloads).await?;
         Ok(target)
     }
@@ -54,7 +54,7 @@ impl KindTarget {
         let component = component.ok_or("the targets have no such component")?;
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), component.namespace);
         for pod in pods.list(&ListParams::default().labels(&format!("{NAME}={}", component.name))).await? {
-            open(&pods, &pod, health == Health::Healthy).await?;
+            set_gate(&pods, &pod, health == Health::Healthy).await?;
         }
         Ok(())
     }
@@ -72,7 +72,7 @@ impl KindTarget {
             };
             for pod in all.iter().filter(|pod| !has(pod, GATE)) {
                 let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
-                open(&Api::namespaced(self.client.clone(), namespace), pod, true).await?;
+                set_gate(&Api::namespaced(self.client.clone(), namespace), pod, true).await?;
             }
             let ready = all.iter().filter(|pod| has(pod, "Ready")).count();
             if ready == workloads {
@@ -86,7 +86,7 @@ impl KindTarget {
     }
 }
 
-async fn open(pods: &Api<Pod>, pod: &Pod, is_well: bool) -> Result<(), RunError> {
+async fn set_gate(pods: &Api<Pod>, pod: &Pod, is_well: bool) -> Result<(), RunError> {
     let status = if is_well { "True" } else { "False" };
     let patch = json!({ "status": { "conditions": [{ "type": GATE, "status": status }] } });
     let name = pod.metadata.name.as_deref().unwrap_or_default();

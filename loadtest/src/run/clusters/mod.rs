@@ -9,10 +9,16 @@
 mod kind;
 mod local;
 
+use std::collections::BTreeSet;
+
 use futures::{StreamExt, TryStreamExt, stream};
+use kube::Client;
+use kube::api::{Api, ApiResource, DynamicObject, PostParams};
+use kube::core::GroupVersionKind;
 
 use super::RunError;
-use crate::simulator::{Component, ComponentId, Counts, Health, Simulator, manifests};
+use crate::simulator::{Component, ComponentId, Counts, Health, Manifest, Simulator, manifests};
+use crate::workloads::Workloads;
 use kind::KindTarget;
 use local::LocalTarget;
 
@@ -39,6 +45,9 @@ impl Provider {
 
     /// Starting costs more than two at a time would gain.
     const AT_A_TIME: usize = 2;
+
+    /// To one target.
+    const WRITES_AT_A_TIME: usize = 8;
 }
 
 /// They end when this is dropped.
@@ -134,6 +143,37 @@ impl From<Counts> for Asked {
         let connections = Some(Connections { accepted, open });
         Self { lists, watches, liveness, others: named + others, connections }
     }
+}
+
+/// Creates objects and their namespaces on a target.
+async fn install(client: &Client, manifests: &[Manifest]) -> Result<(), RunError> {
+    let workloads = Workloads::new(client.clone());
+    let namespaces = manifests.iter().map(|manifest| manifest.component.namespace).filter(|name| !name.is_empty());
+    for namespace in namespaces.collect::<BTreeSet<_>>() {
+        workloads.namespace(namespace).await?;
+    }
+    stream::iter(manifests.iter().map(Ok))
+        .try_for_each_concurrent(Provider::WRITES_AT_A_TIME, async |manifest| {
+            let object = serde_json::from_value(manifest.healthy.clone())?;
+            api(client, manifest).create(&PostParams::default(), &object).await?;
+            Ok(())
+        })
+        .await
+}
+
+fn api(client: &Client, manifest: &Manifest) -> Api<DynamicObject> {
+    let text = |field: &str| manifest.healthy[field].as_str().unwrap_or_default();
+    let (group, version) = text("apiVersion").rsplit_once('/').unwrap_or(("", text("apiVersion")));
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, text("kind")));
+    match manifest.component.namespace {
+        "" => Api::all_with(client.clone(), &resource),
+        namespace => Api::namespaced_with(client.clone(), namespace, &resource),
+    }
+}
+
+/// Of the object itself.
+fn name(manifest: &Manifest) -> &str {
+    manifest.healthy["metadata"]["name"].as_str().unwrap_or_default()
 }
 
 async fn started<T>(count: u32, start: impl AsyncFn(u32) -> Result<T, RunError>) -> Result<Vec<T>, RunError> {
