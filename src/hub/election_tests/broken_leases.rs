@@ -88,10 +88,13 @@ async fn a_lease_that_is_deleted_is_made_again_and_the_lead_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_lease_that_the_crate_makes_gets_its_owner() {
+async fn the_lease_has_its_owner_also_when_it_is_made_again_under_a_leader() {
     let mut world = World::new(None).await;
-    let leader = world.first_leader().await;
-    world.assert_settled(leader).await;
-    let metadata = world.hub.lease().unwrap().metadata;
-    assert_eq!(metadata.owner_references, Some(vec![owner()]));
+    for _ in 0..2 {
+        let leader = world.first_leader().await;
+        world.assert_settled(leader).await;
+        assert_eq!(world.hub.lease().unwrap().metadata.owner_references, Some(vec![owner()]));
+        world.hub.delete();
+        world.pass(RENEW + SOON).await;
+    }
 }
