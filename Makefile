@@ -5,7 +5,8 @@ KEEP ?= 0
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ksit
 CARGO_DENY := $(CACHE)/cargo-deny-0.20.2
 
-# Of the image: x86_64 or aarch64.
+# Of the image: x86_64 or aarch64. For another machine than this one: rustup target add, a cross compiler, and
+# CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc, as in the Dockerfile.
 MACHINE ?= $(shell uname -m)
 IMAGE_TARGET := $(MACHINE)-unknown-linux-gnu
 # Nothing that the program needs is beside it in the image, and no path of this machine is in it.
