@@ -5,6 +5,14 @@ KEEP ?= 0
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ksit
 CARGO_DENY := $(CACHE)/cargo-deny-0.20.2
 
+# Of the image: x86_64 or aarch64. For another machine than this one: rustup target add, a cross compiler, and
+# CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc, as in the Dockerfile.
+MACHINE ?= $(shell uname -m)
+IMAGE_TARGET := $(MACHINE)-unknown-linux-gnu
+# Nothing that the program needs is beside it in the image, and no path of this machine is in it.
+IMAGE_FLAGS := -C target-feature=+crt-static \
+	--remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo --remap-path-prefix=$(CURDIR)=/ksit
+
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -19,6 +27,12 @@ build: ## Build ksit
 demo: ## Show what ksit does, on real API servers; KEEP=1 leaves it running
 	$(CARGO) build --locked --workspace
 	KEEP=$(KEEP) $(CARGO) run --locked --quiet -p loadtest -- demo
+
+.PHONY: image
+image: ## Build the container image target/ksit.oci.tar, without a container engine
+	RUSTFLAGS="$(IMAGE_FLAGS)" $(CARGO) build --locked --release --bin ksit --target $(IMAGE_TARGET)
+	$(CARGO) run --locked --quiet -p loadtest -- image --program target/$(IMAGE_TARGET)/release/ksit \
+		--out target/ksit.oci.tar --revision "$$(git describe --always --abbrev=40 --exclude '*' --dirty 2>/dev/null)"
 
 .PHONY: tools
 tools: ## Build etcd, the Kubernetes control plane and kwok into the cache, once
@@ -43,7 +57,8 @@ test-integration: tools chart-tools ## Run the tests against real API servers
 	$(CARGO) test --locked --test it
 
 .PHONY: test-e2e
-test-e2e: demo ## Run the whole story from a user's point of view
+test-e2e: image ## Test image and chart on two real clusters made with kind; KIND_NODE_IMAGE is honoured
+	$(CARGO) run --locked --quiet -p loadtest -- e2e --image target/ksit.oci.tar
 
 .PHONY: test-all
 test-all: test test-e2e ## Run every test there is

@@ -82,13 +82,25 @@ impl Audit {
 
     /// Every answered request after `mark`, oldest first. A last line that is still being written is left out.
     pub fn since(&self, mark: u64) -> io::Result<Vec<AuditEvent>> {
+        Ok(self.read(mark)?.into_iter().filter(|event| event.stage == "ResponseComplete").collect())
+    }
+
+    /// Every request of a user so far, also watches that go on.
+    pub fn begun_by(&self, user: &str) -> io::Result<Vec<AuditEvent>> {
+        let has_begun = |event: &AuditEvent| {
+            let stage = if event.verb == "watch" { "ResponseStarted" } else { "ResponseComplete" };
+            event.user.username == user && event.stage == stage
+        };
+        Ok(self.read(0)?.into_iter().filter(has_begun).collect())
+    }
+
+    fn read(&self, mark: u64) -> io::Result<Vec<AuditEvent>> {
         let bytes = fs::read(&self.path)?;
         let from = usize::try_from(mark).map_err(io::Error::other)?.min(bytes.len());
-        let events = bytes[from..]
+        bytes[from..]
             .split_inclusive(|byte| *byte == b'\n')
             .filter(|line| line.ends_with(b"\n"))
             .map(|line| serde_json::from_slice::<AuditEvent>(line).map_err(io::Error::other))
-            .collect::<io::Result<Vec<_>>>()?;
-        Ok(events.into_iter().filter(|event| event.stage == "ResponseComplete").collect())
+            .collect()
     }
 }

@@ -215,7 +215,8 @@ impl Installation {
     }
 }
 
-async fn apply(client: &Client, object: Value) -> Result<(), InstallError> {
+/// Server-side apply of any object of a manifest.
+pub(crate) async fn apply(client: &Client, object: Value) -> Result<(), InstallError> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let (group, version) = match text(&object["apiVersion"]).split_once('/') {
         Some((group, version)) => (group.to_owned(), version.to_owned()),

@@ -138,6 +138,7 @@ impl Replica {
             identity,
             ttl: timing.lease,
             renew: timing.renew,
+            owner: owner.clone(),
         };
         let leases = MemberLeases {
             hub: prompt.clone(),

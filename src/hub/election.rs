@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! board ─> domain::election::decide ─┬─> the crate ─> the answer names us? ─> claim, as long as the Lease
+//!                                    ├─> make the Lease where there is none
 //!                                    ├─> vacate by compare-and-swap
 //!                                    └─> step down: tell, wait for the writers, vacate
 //! ```
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta, OwnerReference};
 use kube::Api;
 use kube::api::PostParams;
 use kube_leader_election::{Error as CrateError, LeaseLock, LeaseLockParams, LeaseLockResult};
@@ -52,6 +53,8 @@ pub struct Election {
     pub identity: Identity,
     pub ttl: Duration,
     pub renew: Duration,
+    /// What the Lease goes with.
+    pub owner: Option<OwnerReference>,
 }
 
 /// What ties the election to the role that it elects.
@@ -101,19 +104,27 @@ impl Election {
         }
     }
 
-    async fn vacate(&self, mut lease: Lease) -> Result<(), PromptError> {
-        let spec = lease.spec.get_or_insert_default();
-        let long_ago = MicroTime(Timestamp::UNIX_EPOCH);
-        spec.holder_identity = Some(String::new());
-        spec.acquire_time.get_or_insert_with(|| long_ago.clone());
-        spec.renew_time = Some(long_ago);
-        spec.lease_duration_seconds = Some(1);
-        spec.lease_transitions.get_or_insert(0);
-        let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+    async fn vacate(&self, lease: Lease) -> Result<(), PromptError> {
+        let lease = vacated(lease);
         let replaced =
-            self.hub.ask(async |client| self.api(client).replace(&self.lease_name, &params, &lease).await).await;
+            self.hub.ask(async |client| self.api(client).replace(&self.lease_name, &params(), &lease).await).await;
         self.board.wrote(replaced.as_ref().map_or_else(PromptError::is_answer, |_| true));
         self.board.see(replaced?);
+        Ok(())
+    }
+
+    /// Makes the Lease, free: the crate would make it without an owner, and to give it one later is more than a
+    /// replica may do where owners are guarded.
+    async fn make(&self) -> Result<(), PromptError> {
+        let metadata = ObjectMeta {
+            name: Some(self.lease_name.clone()),
+            owner_references: self.owner.clone().map(|owner| vec![owner]),
+            ..ObjectMeta::default()
+        };
+        let lease = vacated(Lease { metadata, spec: None });
+        let made = self.hub.ask(async |client| self.api(client).create(&params(), &lease).await).await;
+        self.board.wrote(made.as_ref().map_or_else(PromptError::is_answer, |_| true));
+        self.board.see(made?);
         Ok(())
     }
 
@@ -128,6 +139,22 @@ impl Election {
     fn api(&self, client: kube::Client) -> Api<Lease> {
         Api::namespaced(client, &self.namespace)
     }
+}
+
+/// The Lease as it is when nobody holds it.
+fn vacated(mut lease: Lease) -> Lease {
+    let spec = lease.spec.get_or_insert_default();
+    let long_ago = MicroTime(Timestamp::UNIX_EPOCH);
+    spec.holder_identity = Some(String::new());
+    spec.acquire_time.get_or_insert_with(|| long_ago.clone());
+    spec.renew_time = Some(long_ago);
+    spec.lease_duration_seconds = Some(1);
+    spec.lease_transitions.get_or_insert(0);
+    lease
+}
+
+fn params() -> PostParams {
+    PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() }
 }
 
 struct Candidate<'a> {
@@ -160,6 +187,7 @@ impl Candidate<'_> {
             }
             Action::StepDown => return self.step_down(seat).await,
             Action::Vacate { resource_version } => self.vacate(&resource_version).await,
+            Action::AskCrate if lease.is_none() => self.make(seat).await,
             Action::AskCrate => {
                 let free = lease.as_ref().is_some_and(|lease| lease.vacated);
                 if free && lease.map(|lease| lease.resource_version) != self.vacated {
@@ -186,6 +214,24 @@ impl Candidate<'_> {
             Err(error) => {
                 tracing::warn!(%error, lease = lease_name, "the coordinator's Lease can't be vacated; trying again");
                 sleep(AFTER_A_FAILURE).await;
+            }
+        }
+    }
+
+    /// Whoever makes the Lease asks for it first.
+    async fn make(&mut self, seat: &Seat) {
+        let Election { board, lease_name, .. } = self.election;
+        match self.election.make().await {
+            Ok(()) => {
+                self.vacated = board.election_lease(lease_name).map(|lease| lease.resource_version);
+                self.ask(seat).await;
+            }
+            Err(error) => {
+                self.election.look().await;
+                if board.election_lease(lease_name).is_none() {
+                    tracing::warn!(%error, lease = lease_name, "the coordinator's Lease can't be made; trying again");
+                    sleep(AFTER_A_FAILURE).await;
+                }
             }
         }
     }

@@ -17,7 +17,8 @@ pub struct Settings {
     pub round_timeout: Duration,
     /// DNS, TCP and TLS together.
     pub connect_timeout: Duration,
-    /// Requests in flight to one target.
+    /// Requests in flight to one target. What h2 takes for a connection grows with the answers that come at once, and
+    /// never shrinks.
     pub requests: usize,
     /// Connects and handshakes in flight in the process.
     pub connects: usize,
@@ -32,7 +33,7 @@ impl Default for Settings {
         Self {
             round_timeout: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(5),
-            requests: 4,
+            requests: 2,
             connects: 128,
             body_bytes: 16 * 1024 * 1024,
             bodies_bytes: 48 * 1024 * 1024,

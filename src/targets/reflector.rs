@@ -35,9 +35,6 @@ const MAX_RECONNECTS: usize = 16;
 /// API servers allow 100 streams on a connection. What is beyond is polled.
 const MAX_WATCHES: usize = 64;
 
-/// Opened together: each takes the target little time and no work.
-const WATCHES_AT_A_TIME: usize = 16;
-
 /// A watch that ends sooner was cut. After so many in a row the target is polled.
 const SHORT_LIFE: Duration = Duration::from_secs(5);
 const MAX_SHORT_LIVES: u32 = 3;
@@ -303,11 +300,9 @@ impl Reflector {
         limits: &Limits,
         deadline: Instant,
     ) -> Result<(), Fault> {
-        let at_a_time = match jobs.first() {
-            Some(Job::Watch(..)) => WATCHES_AT_A_TIME,
-            _ => limits.settings().requests.max(1),
-        };
-        let mut done = stream::iter(jobs).map(|job| job.run(channel, limits, deadline)).buffer_unordered(at_a_time);
+        let mut done = stream::iter(jobs)
+            .map(|job| job.run(channel, limits, deadline))
+            .buffer_unordered(limits.settings().requests.max(1));
         let (mut lost, mut broken) = (None, false);
         while let Some((query, done)) = done.next().await {
             match done {

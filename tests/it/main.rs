@@ -12,6 +12,7 @@ mod first_checks;
 mod hub_commands;
 mod kit;
 mod lifecycle;
+mod local_targets;
 mod manifests;
 mod real_installs;
 mod reflector;

@@ -2,6 +2,8 @@
 
 mod control_plane;
 mod demo;
+mod e2e;
+mod image;
 mod limit;
 mod run;
 mod simulate;
@@ -11,6 +13,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Load tests of a Kubernetes fleet operator on one machine: real control planes, simulated clusters, real replicas.
 #[derive(Debug, Parser)]
@@ -25,6 +28,8 @@ enum Command {
     Tools(tools::Args),
     ControlPlane(control_plane::Args),
     Demo(demo::Args),
+    E2e(e2e::Args),
+    Image(image::Args),
     Run(run::Args),
     Simulate(simulate::Args),
     Limit(limit::Args),
@@ -38,6 +43,17 @@ pub async fn run(cli: Cli) -> Result<(), Box<dyn std::error::Error + Send + Sync
         Command::Simulate(args) => simulate::run(args).await,
         Command::Limit(args) => limit::run(args).await,
         Command::Demo(args) => demo::run(args).await,
+        Command::E2e(args) => e2e::run(args).await,
+        Command::Image(args) => image::run(&args),
+    }
+}
+
+/// Until somebody wants the program to end: Ctrl-C, or SIGTERM.
+async fn interrupted() -> std::io::Result<()> {
+    let mut terminated = signal(SignalKind::terminate())?;
+    tokio::select! {
+        pressed = tokio::signal::ctrl_c() => pressed,
+        _ = terminated.recv() => Ok(()),
     }
 }
 

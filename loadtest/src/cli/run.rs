@@ -5,15 +5,19 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 
-use crate::run::{self, Mode, Plan, Scenario, Script, Settings};
+use crate::run::{self, Mode, Plan, Provider, Scenario, Script, Settings};
 
-/// Run a load test: a real hub and real replicas, with clusters simulated on loopback. Ctrl-C cleans up.
+/// Run a load test: a real hub and real replicas, with clusters that are simulated or real, all on this machine. Ctrl-C
+/// cleans up.
 ///
-/// Scenarios that come with the program: cold-start, detection, idle-watch, hang, all-break, kill, rotation, poison,
-/// poll and churn are scripts (look at loadtest/scenarios/ to write one of your own); failover, rebalance, outage and
-/// idle are built in. The report says how long it took until statuses showed what had happened, what the replicas
-/// took of the machine and asked of clusters and hub, and whether the scenario's limits were kept. The exit code is 1
-/// if one was missed.
+/// Scenarios that come with the program: cold-start, changes, detection, idle-watch, hang, all-break, kill, rotation,
+/// poison, poll and churn are scripts (look at loadtest/scenarios/ to write one of your own); failover, rebalance,
+/// outage and idle are built in. The report says how long it took until statuses showed what had happened, what the
+/// replicas took of the machine and asked of clusters and hub, and whether the scenario's limits were kept. The exit
+/// code is 1 if one was missed.
+///
+/// Real targets (--provider local, kind) have the same tools, and break by what their objects say. Scenarios with
+/// faults or delays of the network (detection, hang, rotation, poison, churn), outage and --limit need simulated ones.
 ///
 /// To size an installation: run idle-watch and detection with as many --targets as your fleet has, with --limit, and
 /// read memory and CPU per target from the report.
@@ -62,14 +66,7 @@ pub struct Args {
     report: Option<PathBuf>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Provider {
-    /// Simulated API servers in this process.
-    Sim,
-}
-
 pub async fn run(args: Args) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let Provider::Sim = args.provider;
     let plan = match Scenario::from_str(&args.scenario, false) {
         Ok(scenario) => Plan::BuiltIn(scenario),
         Err(_) => Plan::Script(script_name(&args.scenario), Script::load(&args.scenario)?),
@@ -77,6 +74,7 @@ pub async fn run(args: Args) -> Result<(), Box<dyn std::error::Error + Send + Sy
     let settings = Settings {
         plan,
         ksit: super::ksit(args.ksit)?,
+        provider: args.provider,
         targets: args.targets,
         replicas: args.replicas,
         times: args.times,
@@ -89,7 +87,7 @@ pub async fn run(args: Args) -> Result<(), Box<dyn std::error::Error + Send + Sy
     };
     let report = tokio::select! {
         report = run::run(&settings) => report?,
-        _ = tokio::signal::ctrl_c() => return Err("interrupted; everything that was started has ended".into()),
+        _ = super::interrupted() => return Err("interrupted; everything that was started has ended".into()),
     };
     println!("{}\n{}", report.verdict_table(), report.table());
     if let Some(file) = args.json {

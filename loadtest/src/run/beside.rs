@@ -26,7 +26,7 @@ struct Complete {
 pub(super) async fn floor(fleet: &Fleet, processes: u32, duration: Duration) -> Result<Vec<Measure>, RunError> {
     eprintln!("the floor: {processes} processes of bare connections, and {} s of idleness", duration.as_secs());
     let file = fleet.hub.dir().join("addresses.json");
-    std::fs::write(&file, serde_json::to_string(&fleet.simulator.addresses())?)?;
+    std::fs::write(&file, serde_json::to_string(&fleet.clusters.simulator()?.addresses())?)?;
     let program = std::env::current_exe()?;
     let log = |part: u32| fleet.hub.dir().join(format!("floor-{part}.log"));
     let start = |part: u32| {
@@ -77,16 +77,19 @@ pub(super) async fn baseline(fleet: &Fleet, command: &str, duration: Duration) -
 async fn idle(name: &str, pids: &[u32], fleet: &Fleet, duration: Duration) -> Result<Vec<Measure>, RunError> {
     let usage = || pids.iter().map(|pid| Usage::of(*pid)).collect::<Result<Vec<_>, _>>().map(Usage::sum);
     sleep(QUIET).await;
-    let (start, before, asked) = (Instant::now(), usage()?, fleet.simulator.requests());
+    let (start, before, asked) = (Instant::now(), usage()?, fleet.clusters.asked()?);
     sleep(duration).await;
     let (now, elapsed) = (usage()?, start.elapsed());
-    let asked = (fleet.simulator.requests() - asked) as f64 / elapsed.as_secs_f64();
     let of_each = |total: u64| vec![total as f64 / f64::from(fleet.targets)];
-    Ok(vec![
+    let mut measures = vec![
         Measure::new(&format!("{name}: memory per target"), "KiB", of_each(now.pss), None),
         Measure::new(&format!("{name}: memory"), "MiB", vec![now.pss as f64 / 1024.0], None),
         Measure::new(&format!("{name}: CPU"), "cores", vec![now.cores_since(&before, elapsed)], None),
-        Measure::new(&format!("{name}: requests to targets"), "/s", vec![asked], None),
         Measure::new(&format!("{name}: open files"), "", vec![now.fds as f64], None),
-    ])
+    ];
+    if let (Some(before), Some(now)) = (asked, fleet.clusters.asked()?) {
+        let asked = (now.requests() - before.requests()) as f64 / elapsed.as_secs_f64();
+        measures.push(Measure::new(&format!("{name}: requests to targets"), "/s", vec![asked], None));
+    }
+    Ok(measures)
 }

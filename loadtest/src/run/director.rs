@@ -1,7 +1,7 @@
 //! Plays a script: does what its steps say, and measures phase by phase.
 //!
 //! ```text
-//! Script ─> Director ──> Simulator (break, inject, delay)   hub (Secrets, targets)   replicas (kill, restart)
+//! Script ─> Director ──> Clusters (break, inject, delay)    hub (Secrets, targets)   replicas (kill, restart)
 //!              │
 //!              └─ a phase ends ─> Statuses (detection) + Sampler (memory, CPU) + audit log + counters ─> measures
 //! ```
@@ -15,13 +15,14 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::clusters::Clusters;
 use super::fleet::{add_target, remove_target, renew_secret};
 use super::phase::Phase;
 use super::sampler::Sampler;
 use super::script::{BreakAndMend, Inject, Role, Rotate, Script, Step};
 use super::statuses::{FAILED, Group, RUNNING, Statuses};
 use super::{Fleet, Measure, RunError};
-use crate::simulator::{Component, ComponentId, Fault, Health};
+use crate::simulator::{ComponentId, Fault, Health};
 
 /// Writes to the hub under way at a time.
 const AT_A_TIME: usize = 32;
@@ -45,10 +46,10 @@ pub(super) struct Director {
 
 impl Director {
     /// `seed` decides what breaks, and nothing else.
-    pub(super) fn new(fleet: Fleet, sampler: Sampler, seed: u64) -> Self {
-        let vital = fleet.simulator.components().filter(Component::is_vital).map(|component| component.id).collect();
-        let phase = Phase::begin("start", &fleet, &sampler);
-        Self {
+    pub(super) fn new(fleet: Fleet, sampler: Sampler, seed: u64) -> Result<Self, RunError> {
+        let vital = Clusters::vital().into_iter().map(|component| component.id).collect();
+        let phase = Phase::begin("start", &fleet, &sampler)?;
+        Ok(Self {
             statuses: Statuses::watch(fleet.client.clone()),
             fleet,
             sampler,
@@ -59,7 +60,7 @@ impl Director {
             removed: Vec::new(),
             phase,
             measures: Vec::new(),
-        }
+        })
     }
 
     /// The first start of all: no target has its slot label yet.
@@ -119,12 +120,12 @@ impl Director {
             Step::Phase(name) => self.next_phase(name)?,
             Step::Wait(time) => sleep((*time).into()).await,
             Step::UntilRight(patience) => self.until_right((*patience).into()).await?,
-            Step::BreakAndMend(how) => self.break_and_mend(how).await,
-            Step::BreakAll => self.break_all(),
-            Step::MendAll => self.mend_due(None),
-            Step::Inject(Inject { fault, share }) => self.inject(*fault, *share),
-            Step::Heal => self.heal(),
-            Step::Delay(delay) => self.fleet.simulator.delay((*delay).into()),
+            Step::BreakAndMend(how) => self.break_and_mend(how).await?,
+            Step::BreakAll => self.break_all().await?,
+            Step::MendAll => self.mend_due(None).await?,
+            Step::Inject(Inject { fault, share }) => self.inject(*fault, *share)?,
+            Step::Heal => self.heal()?,
+            Step::Delay(delay) => self.fleet.clusters.simulator()?.delay((*delay).into()),
             Step::Kill(role) => self.kill(*role).await?,
             Step::RestartReplicas => self.restart_replicas().await?,
             Step::ColdStart => self.cold_start().await?,
@@ -138,7 +139,7 @@ impl Director {
     }
 
     fn next_phase(&mut self, name: &str) -> Result<(), RunError> {
-        let next = Phase::begin(name, &self.fleet, &self.sampler);
+        let next = Phase::begin(name, &self.fleet, &self.sampler)?;
         let ended = std::mem::replace(&mut self.phase, next);
         self.measures.extend(ended.end(&mut self.fleet, &self.sampler, &self.statuses)?);
         Ok(())
@@ -152,23 +153,24 @@ impl Director {
     }
 
     /// Breaks at the rate; what is due is mended meanwhile, and all of it at the end.
-    async fn break_and_mend(&mut self, how: &BreakAndMend) {
+    async fn break_and_mend(&mut self, how: &BreakAndMend) -> Result<(), RunError> {
         let (start, pause) = (Instant::now(), Duration::from_secs_f64(1.0 / how.breaks_per_second.max(0.001)));
         let (hold, lasts): (Duration, Duration) = (how.hold.into(), how.r#for.into());
         let mut number = 0;
         while start.elapsed() < lasts {
             sleep_until(start + pause * number).await;
             number += 1;
-            self.mend_due(Some(Instant::now()));
+            self.mend_due(Some(Instant::now())).await?;
             if let Some(target) = self.healthy_target() {
                 let id = self.vital[self.random.random_range(0..self.vital.len())];
-                self.break_one(target, id, hold);
+                self.break_one(target, id, hold).await?;
             }
         }
         while let Some((due, ..)) = self.broken.front() {
             sleep_until(*due).await;
-            self.mend_due(Some(Instant::now()));
+            self.mend_due(Some(Instant::now())).await?;
         }
+        Ok(())
     }
 
     /// Any that has no fault, is there, and whose status says that it is well.
@@ -182,45 +184,52 @@ impl Director {
         })
     }
 
-    fn break_one(&mut self, number: u32, id: ComponentId, hold: Duration) {
+    async fn break_one(&mut self, number: u32, id: ComponentId, hold: Duration) -> Result<(), RunError> {
         self.statuses.expect(number, FAILED, Group::Change);
-        self.fleet.simulator.set(number, id, Health::Broken);
+        self.fleet.clusters.set(number, id, Health::Broken).await?;
         self.broken.push_back((Instant::now() + hold, number, id));
+        Ok(())
     }
 
-    fn break_all(&mut self) {
+    async fn break_all(&mut self) -> Result<(), RunError> {
         let id = self.vital[self.random.random_range(0..self.vital.len())];
         for number in 0..self.fleet.targets {
-            self.break_one(number, id, Duration::ZERO);
+            self.break_one(number, id, Duration::ZERO).await?;
         }
+        Ok(())
     }
 
     /// Mends what was to be mended by then; without a time everything.
-    fn mend_due(&mut self, by: Option<Instant>) {
+    async fn mend_due(&mut self, by: Option<Instant>) -> Result<(), RunError> {
         while let Some((due, number, id)) = self.broken.front().copied() {
             if by.is_some_and(|by| due > by) {
-                return;
+                break;
             }
             self.broken.pop_front();
             self.statuses.expect(number, RUNNING, Group::Change);
-            self.fleet.simulator.set(number, id, Health::Healthy);
+            self.fleet.clusters.set(number, id, Health::Healthy).await?;
         }
+        Ok(())
     }
 
-    fn inject(&mut self, fault: Fault, share: f64) {
-        for number in self.fleet.simulator.share(share) {
+    fn inject(&mut self, fault: Fault, share: f64) -> Result<(), RunError> {
+        let simulator = self.fleet.clusters.simulator()?;
+        for number in simulator.share(share) {
             if self.faulty.insert(number) {
                 self.statuses.expect(number, FAILED, Group::Fault);
             }
-            self.fleet.simulator.inject(number, Some(fault));
+            simulator.inject(number, Some(fault));
         }
+        Ok(())
     }
 
-    fn heal(&mut self) {
+    fn heal(&mut self) -> Result<(), RunError> {
+        let simulator = self.fleet.clusters.simulator()?;
         for number in std::mem::take(&mut self.faulty) {
             self.statuses.expect(number, RUNNING, Group::Fault);
-            self.fleet.simulator.inject(number, None);
+            simulator.inject(number, None);
         }
+        Ok(())
     }
 
     async fn kill(&mut self, role: Role) -> Result<(), RunError> {
@@ -260,13 +269,14 @@ impl Director {
     async fn rotate(&mut self, how: &Rotate) -> Result<(), RunError> {
         let (within, overlap): (Duration, Duration) = (how.within.into(), how.overlap.into());
         let (start, pause) = (Instant::now(), within / self.fleet.targets.max(1));
-        let (client, simulator) = (&self.fleet.client, &self.fleet.simulator);
+        let (client, clusters) = (&self.fleet.client, &self.fleet.clusters);
+        let simulator = clusters.simulator()?;
         let present = (0..self.fleet.targets).filter(|number| !self.removed.contains(number));
         stream::iter(present.map(Ok::<u32, RunError>))
             .try_for_each_concurrent(AT_A_TIME, async |number| {
                 sleep_until(start + pause * number).await;
                 simulator.issue(number);
-                renew_secret(client, simulator, number).await
+                renew_secret(client, clusters, number).await
             })
             .await?;
         let took = start.elapsed().as_secs_f64();
@@ -293,9 +303,9 @@ impl Director {
     }
 
     async fn add_targets(&mut self) -> Result<(), RunError> {
-        let (client, simulator) = (&self.fleet.client, &self.fleet.simulator);
+        let (client, clusters) = (&self.fleet.client, &self.fleet.clusters);
         stream::iter(std::mem::take(&mut self.removed))
-            .map(|number| add_target(client, simulator, number))
+            .map(|number| add_target(client, clusters, number))
             .buffer_unordered(AT_A_TIME)
             .try_collect::<()>()
             .await

@@ -1,4 +1,4 @@
-//! The fleet of a run: hub, simulated clusters, replicas.
+//! The fleet of a run: hub, clusters, replicas.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -14,9 +14,9 @@ use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 
 use super::RunError;
+use super::clusters::{Clusters, Provider};
 use crate::ControlPlane;
 use crate::installation::Installation;
-use crate::simulator::Simulator;
 use crate::usage::open_many_files;
 use crate::workloads::Workloads;
 
@@ -29,7 +29,7 @@ const AT_A_TIME: usize = 32;
 pub struct Fleet {
     pub replicas: Installation,
     pub hub: ControlPlane,
-    pub simulator: Simulator,
+    pub clusters: Clusters,
     pub client: Client,
     /// Replicas.
     pub count: u32,
@@ -37,15 +37,16 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// The same with Flux alone.
+    /// The same with Flux alone, on simulated clusters.
     pub async fn prepare(ksit: &Path, targets: u32, flags: &[&str]) -> Result<Self, RunError> {
-        Self::prepare_with(ksit, targets, &["flux"], flags).await
+        Self::prepare_with(ksit, Provider::Sim, targets, &["flux"], flags).await
     }
 
-    /// A hub with ksit's CRDs and rights, and so many simulated clusters that integrations of these types concern. No
-    /// replica runs yet; `flags` go to each.
+    /// A hub with ksit's CRDs and rights, and so many clusters that integrations of these types concern. No replica
+    /// runs yet; `flags` go to each.
     pub async fn prepare_with(
         ksit: &Path,
+        provider: Provider,
         targets: u32,
         integrations: &[&str],
         flags: &[&str],
@@ -55,11 +56,11 @@ impl Fleet {
         let client = hub.client().await?;
         install_crds(&client, ksit).await?;
         Workloads::new(client.clone()).namespace(NAMESPACE).await?;
-        let simulator = Simulator::start(targets).await?;
+        let clusters = Clusters::start(provider, targets).await?;
         let made = AtomicU32::new(0);
         stream::iter(0..targets)
             .map(async |number| {
-                add_target(&client, &simulator, number).await?;
+                add_target(&client, &clusters, number).await?;
                 let made = made.fetch_add(1, Relaxed) + 1;
                 if made.is_multiple_of(1000) {
                     eprintln!("  … {made} of {targets} targets are on the hub");
@@ -74,7 +75,7 @@ impl Fleet {
             create(&client, "Integration", kind, spec).await?;
         }
         let replicas = Installation::new(&hub, ksit, NAMESPACE, flags).await?;
-        Ok(Self { replicas, hub, simulator, client, count: 0, targets })
+        Ok(Self { replicas, hub, clusters, client, count: 0, targets })
     }
 
     /// Has so many replicas and starts those that don't run.
@@ -102,11 +103,11 @@ async fn install_crds(client: &Client, ksit: &Path) -> Result<(), RunError> {
 }
 
 /// Puts a target and its Secret on the hub.
-pub(super) async fn add_target(client: &Client, simulator: &Simulator, number: u32) -> Result<(), RunError> {
+pub(super) async fn add_target(client: &Client, clusters: &Clusters, number: u32) -> Result<(), RunError> {
     let name = target_name(number);
     let secret: Secret = serde_json::from_value(json!({
         "apiVersion": "v1", "kind": "Secret", "metadata": { "name": secret_name(number) },
-        "stringData": { "kubeconfig": simulator.kubeconfig(number) },
+        "stringData": { "kubeconfig": clusters.kubeconfig(number)? },
     }))?;
     let secrets: Api<Secret> = Api::namespaced(client.clone(), NAMESPACE);
     secrets.create(&PostParams::default(), &secret).await?;
@@ -121,9 +122,9 @@ pub(super) async fn remove_target(client: &Client, number: u32) -> Result<(), Ru
 }
 
 /// Writes the kubeconfig that is valid now.
-pub(super) async fn renew_secret(client: &Client, simulator: &Simulator, number: u32) -> Result<(), RunError> {
+pub(super) async fn renew_secret(client: &Client, clusters: &Clusters, number: u32) -> Result<(), RunError> {
     let secrets: Api<Secret> = Api::namespaced(client.clone(), NAMESPACE);
-    let patch = json!({ "stringData": { "kubeconfig": simulator.kubeconfig(number) } });
+    let patch = json!({ "stringData": { "kubeconfig": clusters.kubeconfig(number)? } });
     secrets.patch(&secret_name(number), &PatchParams::default(), &Patch::Merge(patch)).await?;
     Ok(())
 }

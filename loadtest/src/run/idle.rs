@@ -19,22 +19,22 @@ const FRESHNESS: (&str, f64) = ("patch shardmaps status", 1.0 / 29.0);
 pub(super) async fn run(fleet: &mut Fleet, duration: Duration) -> Result<Vec<Measure>, RunError> {
     eprintln!("waiting {} s for the first statuses, then {} s", QUIET.as_secs(), duration.as_secs());
     sleep(QUIET).await;
-    let (mark, requests, start) = (fleet.hub.audit().mark(), fleet.simulator.requests(), Instant::now());
+    let (mark, requests, start) = (fleet.hub.audit().mark(), fleet.clusters.asked()?, Instant::now());
     let mut orphaned = Vec::new();
     while start.elapsed() < duration {
         orphaned.extend(fleet.look().await.map(|seen| seen.orphaned));
         sleep(Duration::from_secs(1)).await;
     }
     let seconds = start.elapsed().as_secs_f64();
-    let asked = fleet.simulator.requests() - requests;
     let mut writes: BTreeMap<String, f64> = BTreeMap::new();
     for (name, _) in fleet.writes_since(mark)? {
         *writes.entry(name).or_default() += 1.0;
     }
-    let mut measures = vec![
-        Measure::new("requests to clusters", "/s", vec![asked as f64 / seconds], None),
-        Measure::new("orphaned clusters", "", orphaned, Some(0.0)),
-    ];
+    let mut measures = vec![Measure::new("orphaned clusters", "", orphaned, Some(0.0))];
+    if let (Some(before), Some(now)) = (requests, fleet.clusters.asked()?) {
+        let asked = (now.requests() - before.requests()) as f64;
+        measures.insert(0, Measure::new("requests to clusters", "/s", vec![asked / seconds], None));
+    }
     let of_all = EXPECTED.map(|(name, each)| (name, each * f64::from(fleet.count)));
     for (name, limit) in of_all.into_iter().chain([FRESHNESS]) {
         let count = writes.remove(name).unwrap_or_default();

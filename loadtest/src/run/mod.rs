@@ -1,12 +1,13 @@
-//! Load tests: a real hub, real replicas, simulated clusters, and figures at the end.
+//! Load tests: a real hub, real replicas, clusters that are simulated or real, and figures at the end.
 //!
 //! ```text
-//! Simulator (N API servers) <── replicas (processes) ──> hub (etcd, kube-apiserver)
+//! Clusters (N API servers)  <── replicas (processes) ──> hub (etcd, kube-apiserver)
 //!        ▲                            │ /metrics, /proc         │ audit log, map, statuses
 //!        └── scenario (built in, or a script) ──────────────────┘──> Report (tables, JSON, SVG)
 //! ```
 
 mod beside;
+mod clusters;
 mod director;
 mod failover;
 mod fleet;
@@ -25,6 +26,7 @@ mod statuses;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+pub use clusters::{Clusters, Provider};
 pub use fleet::{Fleet, NAMESPACE};
 pub use machine::Machine;
 pub use observe::Seat;
@@ -33,6 +35,7 @@ pub use sampler::Sample;
 pub use script::Script;
 
 use crate::checker;
+use crate::kind::KindCluster;
 use director::Director;
 use sampler::Sampler;
 
@@ -84,6 +87,7 @@ impl Scenario {
 pub struct Settings {
     pub plan: Plan,
     pub ksit: PathBuf,
+    pub provider: Provider,
     pub targets: u32,
     pub replicas: u32,
     /// How often each fault is made; `None`: as often as the scenario does by default.
@@ -102,6 +106,10 @@ pub struct Settings {
 
 /// Runs the scenario; everything it started has ended when this returns.
 pub async fn run(settings: &Settings) -> Result<Report, RunError> {
+    settings.check()?;
+    if settings.provider == Provider::Kind {
+        KindCluster::can_be_made().await?;
+    }
     match &settings.plan {
         Plan::BuiltIn(scenario) => built_in(settings, *scenario).await,
         Plan::Script(name, script) => scripted(settings, name, script).await,
@@ -122,11 +130,11 @@ async fn built_in(settings: &Settings, scenario: Scenario) -> Result<Report, Run
 }
 
 async fn scripted(settings: &Settings, name: &str, script: &Script) -> Result<Report, RunError> {
-    eprintln!("starting the hub and {} simulated clusters", settings.targets);
+    settings.say_start();
     let integrations: Vec<&str> = script.integrations.iter().map(String::as_str).collect();
     let flags = settings.all_flags();
     let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-    let fleet = Fleet::prepare_with(&settings.ksit, settings.targets, &integrations, &flags).await?;
+    let fleet = Fleet::prepare_with(&settings.ksit, settings.provider, settings.targets, &integrations, &flags).await?;
     let mut measures = Vec::new();
     if settings.floor {
         measures.extend(beside::floor(&fleet, settings.replicas, settings.duration).await?);
@@ -135,7 +143,7 @@ async fn scripted(settings: &Settings, name: &str, script: &Script) -> Result<Re
         measures.extend(beside::baseline(&fleet, command, settings.duration).await?);
     }
     let sampler = Sampler::start(settings.targets);
-    let mut director = Director::new(fleet, sampler, settings.seed);
+    let mut director = Director::new(fleet, sampler, settings.seed)?;
     director.start(settings.replicas).await?;
     let (played, ended) = director.play(script).await;
     measures.extend(played);
@@ -166,7 +174,7 @@ async fn report(
     Ok(Report {
         scenario,
         about: String::new(),
-        provider: "sim".to_owned(),
+        provider: settings.provider.name().to_owned(),
         mode: format!("{:?}", settings.mode).to_lowercase(),
         targets: settings.targets,
         replicas: settings.replicas,
@@ -186,6 +194,32 @@ pub fn write(report: &Report, folder: &Path) -> Result<(), RunError> {
 }
 
 impl Settings {
+    /// Err names what only simulated clusters can do.
+    fn check(&self) -> Result<(), RunError> {
+        if self.provider == Provider::Sim {
+            return Ok(());
+        }
+        let (scenario, needs) = match &self.plan {
+            // It asks when each cluster was asked last.
+            Plan::BuiltIn(Scenario::Outage) => ("outage".to_owned(), Some("outage".to_owned())),
+            Plan::BuiltIn(scenario) => (format!("{scenario:?}").to_lowercase(), None),
+            Plan::Script(name, script) => (name.clone(), script.needs_simulator()),
+        };
+        let needs = needs.or(self.floor.then(|| "--limit".to_owned()));
+        match needs {
+            None => Ok(()),
+            Some(what) => Err(format!(
+                "scenario {scenario}: {what} needs simulated clusters: --provider sim, not {}",
+                self.provider.name()
+            )
+            .into()),
+        }
+    }
+
+    fn say_start(&self) {
+        eprintln!("starting the hub and {} targets, provider {}", self.targets, self.provider.name());
+    }
+
     fn all_flags(&self) -> Vec<String> {
         let mode = (self.mode == Mode::Poll).then(|| "--check-mode=poll".to_owned());
         self.flags.iter().cloned().chain(mode).collect()
@@ -193,10 +227,10 @@ impl Settings {
 }
 
 async fn start(settings: &Settings) -> Result<Fleet, RunError> {
-    eprintln!("starting the hub and {} simulated clusters", settings.targets);
+    settings.say_start();
     let flags = settings.all_flags();
     let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-    let mut fleet = Fleet::prepare(&settings.ksit, settings.targets, &flags).await?;
+    let mut fleet = Fleet::prepare_with(&settings.ksit, settings.provider, settings.targets, &["flux"], &flags).await?;
     eprintln!("starting {} replicas", settings.replicas);
     let start = Instant::now();
     fleet.scale_up(settings.replicas).await?;

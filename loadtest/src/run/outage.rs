@@ -59,9 +59,9 @@ async fn outage(fleet: &mut Fleet, part: Part, outages: &mut Outages) -> Result<
     }
     // Half of the fleet breaks while nobody can be told.
     let broken = fleet.targets / 2;
-    fleet.simulator.break_first(broken);
+    fleet.clusters.simulator()?.break_first(broken);
     sleep(OUTAGE).await;
-    outages.unasked.push(fleet.simulator.longest_unasked().as_secs_f64());
+    outages.unasked.push(fleet.clusters.simulator()?.longest_unasked().as_secs_f64());
     match part {
         Part::ApiServer => fleet.hub.start_api_server().await?,
         Part::Etcd => fleet.hub.start_etcd().await?,
@@ -69,7 +69,7 @@ async fn outage(fleet: &mut Fleet, part: Part, outages: &mut Outages) -> Result<
     let start = Instant::now();
     fleet.until_phases(broken, PATIENCE).await?;
     outages.right.push(start.elapsed().as_secs_f64());
-    fleet.simulator.break_first(0);
+    fleet.clusters.simulator()?.break_first(0);
     fleet.settle().await?;
     outages.moved.push(before.moved(&fleet.division().await?).len() as f64);
     Ok(())

@@ -2,27 +2,28 @@
 
 use std::collections::BTreeMap;
 
+use super::clusters::{Asked, Connections};
 use super::sampler::{Sample, Sampler};
 use super::statuses::{Group, Seen, Statuses};
 use super::{Fleet, Measure, RunError};
-use crate::simulator::Counts;
 
 pub(super) struct Phase {
     name: String,
     at: f64,
     /// In the audit log.
     mark: u64,
-    counts: Counts,
+    /// `None`: the targets don't tell.
+    asked: Option<Asked>,
 }
 
 impl Phase {
-    pub(super) fn begin(name: &str, fleet: &Fleet, sampler: &Sampler) -> Self {
-        Self {
+    pub(super) fn begin(name: &str, fleet: &Fleet, sampler: &Sampler) -> Result<Self, RunError> {
+        Ok(Self {
             name: name.to_owned(),
             at: sampler.now(),
             mark: fleet.hub.audit().mark(),
-            counts: fleet.simulator.counts(),
-        }
+            asked: fleet.clusters.asked()?,
+        })
     }
 
     pub(super) fn name(&self) -> &str {
@@ -37,7 +38,7 @@ impl Phase {
     ) -> Result<Vec<Measure>, RunError> {
         let mut measures = self.changes(statuses);
         measures.extend(self.machine(fleet, &sampler.since(self.at)));
-        measures.extend(self.targets(fleet, sampler.now() - self.at));
+        measures.extend(self.targets(fleet, sampler.now() - self.at)?);
         measures.extend(self.hub(fleet)?);
         let ended = u32::from(fleet.replicas.check().is_err());
         measures.push(self.measure("replicas that ended", "", vec![f64::from(ended)]));
@@ -84,18 +85,22 @@ impl Phase {
         ]
     }
 
-    fn targets(&self, fleet: &Fleet, seconds: f64) -> Vec<Measure> {
-        let now = fleet.simulator.counts();
+    fn targets(&self, fleet: &Fleet, seconds: f64) -> Result<Vec<Measure>, RunError> {
+        let (Some(now), Some(then)) = (fleet.clusters.asked()?, self.asked) else { return Ok(Vec::new()) };
         let targets = f64::from(fleet.targets);
         let rate = |now: u64, before: u64| vec![(now - before) as f64 / seconds.max(f64::MIN_POSITIVE)];
-        let per_target = (now.accepted - self.counts.accepted) as f64 / targets;
-        vec![
-            self.measure("connections accepted per target", "", vec![per_target]),
-            self.measure("connections open per target", "", vec![now.open as f64 / targets]),
-            self.measure("lists", "/s", rate(now.lists, self.counts.lists)),
-            self.measure("watches begun", "/s", rate(now.watches, self.counts.watches)),
-            self.measure("liveness requests", "/s", rate(now.liveness, self.counts.liveness)),
-        ]
+        let mut measures = Vec::new();
+        if let (Some(Connections { accepted, open }), Some(before)) = (now.connections, then.connections) {
+            let per_target = (accepted - before.accepted) as f64 / targets;
+            measures.push(self.measure("connections accepted per target", "", vec![per_target]));
+            measures.push(self.measure("connections open per target", "", vec![open as f64 / targets]));
+        }
+        measures.extend([
+            self.measure("lists", "/s", rate(now.lists, then.lists)),
+            self.measure("watches begun", "/s", rate(now.watches, then.watches)),
+            self.measure("liveness requests", "/s", rate(now.liveness, then.liveness)),
+        ]);
+        Ok(measures)
     }
 
     fn hub(&self, fleet: &Fleet) -> Result<Vec<Measure>, RunError> {

@@ -8,8 +8,9 @@ use super::RunError;
 use crate::simulator::Fault;
 
 /// Scenarios that come with the program.
-const EMBEDDED: [(&str, &str); 10] = [
+const EMBEDDED: [(&str, &str); 11] = [
     ("cold-start", include_str!("../../scenarios/cold-start.yaml")),
+    ("changes", include_str!("../../scenarios/changes.yaml")),
     ("detection", include_str!("../../scenarios/detection.yaml")),
     ("idle-watch", include_str!("../../scenarios/idle-watch.yaml")),
     ("hang", include_str!("../../scenarios/hang.yaml")),
@@ -151,10 +152,25 @@ impl Script {
         serde_saphyr::from_str(&text).map_err(|error| format!("--scenario: {name}: {error}").into())
     }
 
+    /// The first step that only simulated clusters can do.
+    pub fn needs_simulator(&self) -> Option<String> {
+        first_simulated(&self.steps)
+    }
+
     /// Of those that come with the program.
     pub fn names() -> Vec<&'static str> {
         EMBEDDED.iter().map(|(name, _)| *name).collect()
     }
+}
+
+fn first_simulated(steps: &[Step]) -> Option<String> {
+    steps.iter().find_map(|step| match step {
+        Step::Inject(_) => Some("inject".to_owned()),
+        Step::Delay(_) => Some("delay".to_owned()),
+        Step::Rotate(_) => Some("rotate".to_owned()),
+        Step::Repeat(repeat) => first_simulated(&repeat.steps),
+        _ => None,
+    })
 }
 
 #[cfg(test)]
@@ -168,6 +184,17 @@ mod tests {
             assert!(script.about.ends_with('.') && !script.steps.is_empty(), "{name}");
         }
         assert!(Script::load("unknown").is_err_and(|error| error.to_string().contains("cold-start")));
+    }
+
+    #[test]
+    fn faults_need_the_simulator_also_within_repeats() {
+        let needs = |name: &str| Script::load(name).unwrap().needs_simulator();
+        assert_eq!(needs("cold-start"), None);
+        assert_eq!(needs("all-break"), None);
+        assert_eq!(needs("hang").as_deref(), Some("inject"));
+        let text = "about: x.\nsteps: [{ repeat: { times: 2, steps: [{ delay: 20ms }] } }]\n";
+        let script: Script = serde_saphyr::from_str(text).unwrap();
+        assert_eq!(script.needs_simulator().as_deref(), Some("delay"));
     }
 
     #[test]

@@ -39,7 +39,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 pub use addresses::{Address, Addresses};
-pub use catalogue::{Component, ComponentId, Health, Kind};
+pub use catalogue::{Component, ComponentId, Health, Kind, Manifest, manifests};
 pub use counts::Counts;
 pub use fault::Fault;
 pub use settings::Settings;

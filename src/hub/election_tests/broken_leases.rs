@@ -86,3 +86,15 @@ async fn a_lease_that_is_deleted_is_made_again_and_the_lead_goes_on() {
     let next = world.leader_within(TTL + SOON).await;
     world.assert_settled(next).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_lease_has_its_owner_also_when_it_is_made_again_under_a_leader() {
+    let mut world = World::new(None).await;
+    for _ in 0..2 {
+        let leader = world.first_leader().await;
+        world.assert_settled(leader).await;
+        assert_eq!(world.hub.lease().unwrap().metadata.owner_references, Some(vec![owner()]));
+        world.hub.delete();
+        world.pass(RENEW + SOON).await;
+    }
+}

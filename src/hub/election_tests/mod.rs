@@ -17,6 +17,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::LeaseSpec;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube_leader_election::{LeaseLock, LeaseLockParams};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
@@ -74,6 +75,7 @@ impl World {
                 identity: Identity::new(&format!("ksit-{number}"), "uid", "random").unwrap(),
                 ttl: TTL,
                 renew: RENEW,
+                owner: Some(owner()),
             };
             let seat = seats[number].clone();
             tasks.spawn(async move {
@@ -144,6 +146,16 @@ impl World {
     /// From now on nothing of this candidate reaches the hub, and nothing comes back.
     fn cut_off(&self, candidate: usize, is_cut: bool) {
         self.hub.cut[candidate].store(is_cut, Ordering::Relaxed);
+    }
+}
+
+/// The StatefulSet.
+fn owner() -> OwnerReference {
+    OwnerReference {
+        kind: "StatefulSet".to_owned(),
+        name: "ksit".to_owned(),
+        uid: "1".to_owned(),
+        ..Default::default()
     }
 }
 

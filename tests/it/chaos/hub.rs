@@ -13,9 +13,9 @@ const OUTAGE: Duration = Duration::from_secs(60);
 
 /// While nobody can be told, checks go on.
 async fn endure(fleet: &Fleet, outage: Duration, broken: u32) {
-    fleet.simulator.break_first(broken);
+    fleet.clusters.simulator().unwrap().break_first(broken);
     sleep(outage).await;
-    let unasked = fleet.simulator.longest_unasked();
+    let unasked = fleet.clusters.simulator().unwrap().longest_unasked();
     assert!(unasked < Duration::from_secs(20), "checks go on: {unasked:?}");
 }
 

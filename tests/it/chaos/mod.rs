@@ -50,7 +50,7 @@ fn leader(map: &PublishedMap) -> u32 {
 
 /// `broken` clusters are broken, and everybody who asks the hub is told so.
 async fn tell(fleet: &Fleet, broken: u32) {
-    fleet.simulator.break_first(broken);
+    fleet.clusters.simulator().unwrap().break_first(broken);
     fleet.until_phases(broken, PATIENCE).await.unwrap();
 }
 

@@ -35,10 +35,10 @@ async fn writes_of_a_former_coordinator_arrive(fleet: &mut Fleet, proxies: &[Fau
     let map = owned_by(fleet, &[0, 1]).await;
     let (old, new) = (leader(&map), 1 - leader(&map));
     proxies[old as usize].set(Upstream::Waits);
-    fleet.simulator.break_first(60);
+    fleet.clusters.simulator().unwrap().break_first(60);
     sleep(Duration::from_secs(3)).await;
     fleet.replicas.replica(old).unwrap().signal(Signal::SIGSTOP).unwrap();
-    fleet.simulator.break_first(0);
+    fleet.clusters.simulator().unwrap().break_first(0);
     let map = owned_by(fleet, &[new]).await;
     assert!(map.map.term.0 > 1);
     tell(fleet, 0).await;

@@ -20,7 +20,7 @@ async fn replicas_die_freeze_and_double() {
 
     // The coordinator dies in the middle of a wave of writes.
     let coordinator = leader(&map);
-    fleet.simulator.break_first(40);
+    fleet.clusters.simulator().unwrap().break_first(40);
     tokio::time::sleep(Duration::from_millis(700)).await;
     fleet.replicas.kill(coordinator);
     let rest: Vec<u32> = (0..3).filter(|ordinal| *ordinal != coordinator).collect();
@@ -105,7 +105,7 @@ async fn two_coordinators_by_force() {
         let map = owned_by(&fleet, &[0, 1]).await;
         let (old, new) = (leader(&map), 1 - leader(&map));
         let process = &map.map.members[format!("ksit-{new}").as_str()];
-        fleet.simulator.break_first(broken);
+        fleet.clusters.simulator().unwrap().break_first(broken);
         fleet.replicas.replica(old).unwrap().signal(Signal::SIGSTOP).unwrap();
         let forced = json!({ "spec": { "holderIdentity": process.to_string() } });
         leases.patch("ksit-coordinator", &PatchParams::default(), &Patch::Merge(&forced)).await.unwrap();

@@ -6,6 +6,7 @@
 //! ```
 
 mod kind;
+mod manifest;
 mod objects;
 mod parts;
 
@@ -16,6 +17,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 pub use kind::Kind;
+pub use manifest::{Manifest, manifests};
 use objects::VERSION_MARK;
 use parts::{EMPTY_NAMESPACE, OTHER_NAMESPACES, PARTS, Part};
 

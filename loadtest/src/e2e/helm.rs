@@ -1,0 +1,46 @@
+//! Helm, with nothing of the user's own.
+
+use std::path::{Path, PathBuf};
+
+use super::{E2eError, NAMESPACE, RELEASE};
+use crate::Tool;
+use crate::kind::{KindCluster, run};
+
+/// For Pods to be ready, as helm takes it.
+const TIMEOUT: &str = "--timeout=3m";
+
+pub(super) struct Helm {
+    program: PathBuf,
+    kubeconfig: PathBuf,
+}
+
+impl Helm {
+    /// Builds it where it isn't in the cache yet.
+    pub(super) async fn find() -> Result<Self, E2eError> {
+        let program = tokio::task::spawn_blocking(|| Tool::Helm.path()).await??;
+        Ok(Self { program, kubeconfig: PathBuf::new() })
+    }
+
+    pub(super) fn of(self, cluster: &KindCluster) -> Self {
+        Self { kubeconfig: cluster.kubeconfig_path(), ..self }
+    }
+
+    /// `helm ARGUMENTS`, in the namespace.
+    pub(super) async fn run(&self, arguments: &[&str]) -> Result<(), E2eError> {
+        let home = self.kubeconfig.with_file_name("helm");
+        std::fs::create_dir_all(&home)?;
+        let kubeconfig = format!("--kubeconfig={}", self.kubeconfig.display());
+        let all = [arguments, &["--namespace", NAMESPACE, &kubeconfig]].concat();
+        let all: Vec<String> = all.iter().map(|argument| (*argument).to_owned()).collect();
+        run(&self.program.display().to_string(), &all, &[("HOME", &home.display().to_string())]).await.map(drop)
+    }
+
+    /// Installs or upgrades with these values beside those of the story, and waits until the Pods are ready.
+    pub(super) async fn apply(&self, verb: &str, values: &[&str]) -> Result<(), E2eError> {
+        let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../chart").display().to_string();
+        // `Never`: the node has the image, and nothing else will do.
+        let mut arguments = vec![verb, RELEASE, &chart, "--wait", TIMEOUT, "--set", "image.pullPolicy=Never"];
+        arguments.extend(values.iter().flat_map(|value| ["--set", *value]));
+        self.run(&arguments).await
+    }
+}

@@ -1,0 +1,29 @@
+//! All objects of a cluster, by name: what an installation left behind is the difference.
+
+use std::collections::BTreeSet;
+
+use kube::api::{Api, DynamicObject, ListParams};
+use kube::discovery::{Discovery, verbs};
+use kube::{Client, ResourceExt};
+
+use super::E2eError;
+
+/// Come and go by themselves.
+const UPKEEP: [&str; 2] = ["Event", "ComponentStatus"];
+
+/// As `Kind namespace/name`.
+pub(super) async fn inventory(client: &Client) -> Result<BTreeSet<String>, E2eError> {
+    let mut found = BTreeSet::new();
+    let discovery = Discovery::new(client.clone()).run().await?;
+    for (resource, capabilities) in discovery.groups().flat_map(|group| group.recommended_resources()) {
+        if UPKEEP.contains(&resource.kind.as_str()) || !capabilities.supports_operation(verbs::LIST) {
+            continue;
+        }
+        let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
+        for object in api.list_metadata(&ListParams::default()).await? {
+            let namespace = object.namespace().unwrap_or_default();
+            found.insert(format!("{} {namespace}/{}", resource.kind, object.name_any()));
+        }
+    }
+    Ok(found)
+}

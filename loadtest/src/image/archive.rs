@@ -1,0 +1,66 @@
+//! Tar and blobs, with nothing in them that differs from one run to the next.
+
+use std::io::{self, Write};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use ring::digest::SHA256;
+use serde_json::{Value, json};
+
+/// Content that is named by its digest.
+pub(super) struct Blob {
+    digest: String,
+    bytes: Vec<u8>,
+}
+
+impl Blob {
+    fn new(bytes: Vec<u8>) -> Self {
+        Self { digest: digest(&bytes), bytes }
+    }
+
+    pub(super) fn json(value: &Value) -> Self {
+        Self::new(value.to_string().into_bytes())
+    }
+
+    /// `GzEncoder` writes no time and no name.
+    pub(super) fn gzip(bytes: &[u8]) -> io::Result<Self> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(bytes)?;
+        Ok(Self::new(encoder.finish()?))
+    }
+
+    pub(super) fn descriptor(&self, media_type: &str) -> Value {
+        json!({ "mediaType": media_type, "digest": self.digest, "size": self.bytes.len() })
+    }
+
+    /// In the archive.
+    pub(super) fn path(&self) -> String {
+        format!("blobs/{}", self.digest.replace(':', "/"))
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// `sha256:…`
+pub(super) fn digest(bytes: &[u8]) -> String {
+    let digest = ring::digest::digest(&SHA256, bytes);
+    let hex: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256:{hex}")
+}
+
+/// Files of root as (path, content, mode), in that order.
+pub(super) fn tar_of(files: &[(&str, &[u8], u32)]) -> io::Result<Vec<u8>> {
+    let mut tar = tar::Builder::new(Vec::new());
+    for (path, content, mode) in files {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(content.len() as u64);
+        header.set_mode(*mode);
+        header.set_mtime(0);
+        header.set_uid(0);
+        header.set_gid(0);
+        tar.append_data(&mut header, path, *content)?;
+    }
+    tar.into_inner()
+}

@@ -1,0 +1,187 @@
+//! The targets of a run: simulated, or real API servers on this machine with the same objects.
+//!
+//! ```text
+//!           ┌─ sim    the simulator: thousands, and every fault
+//! Clusters ─┼─ local  etcd and kube-apiserver; a break is a status that says so
+//!           └─ kind   whole clusters in containers; a break is a Pod that is not ready
+//! ```
+
+mod kind;
+mod local;
+
+use std::collections::BTreeSet;
+
+use futures::{StreamExt, TryStreamExt, stream};
+use kube::Client;
+use kube::api::{Api, ApiResource, DynamicObject, PostParams};
+use kube::core::GroupVersionKind;
+
+use super::RunError;
+use crate::simulator::{Component, ComponentId, Counts, Health, Manifest, Simulator, manifests};
+use crate::workloads::Workloads;
+use kind::KindTarget;
+use local::LocalTarget;
+
+/// What the targets are. Only what is on this machine is ever loaded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Provider {
+    /// Simulated API servers in this process.
+    #[default]
+    Sim,
+    /// Real ones: etcd and kube-apiserver for each, about 350 MB.
+    Local,
+    /// Clusters made by `kind`, which must be on PATH with docker; about 700 MB each.
+    Kind,
+}
+
+impl Provider {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sim => "sim",
+            Self::Local => "local",
+            Self::Kind => "kind",
+        }
+    }
+
+    /// Starting costs more than two at a time would gain.
+    const AT_A_TIME: usize = 2;
+
+    /// To one target.
+    const WRITES_AT_A_TIME: usize = 8;
+}
+
+/// They end when this is dropped.
+pub enum Clusters {
+    Simulated(Simulator),
+    Local(Vec<LocalTarget>),
+    Kind(Vec<KindTarget>),
+}
+
+impl Clusters {
+    pub(super) async fn start(provider: Provider, count: u32) -> Result<Self, RunError> {
+        Ok(match provider {
+            Provider::Sim => Self::Simulated(Simulator::start(count).await?),
+            Provider::Local => Self::Local(started(count, LocalTarget::start).await?),
+            Provider::Kind => Self::Kind(started(count, KindTarget::start).await?),
+        })
+    }
+
+    /// For what only simulated clusters can do.
+    pub fn simulator(&self) -> Result<&Simulator, RunError> {
+        match self {
+            Self::Simulated(simulator) => Ok(simulator),
+            Self::Local(_) | Self::Kind(_) => Err("only simulated clusters can do that: --provider sim".into()),
+        }
+    }
+
+    pub(super) fn kubeconfig(&self, number: u32) -> Result<String, RunError> {
+        let unknown = || format!("there is no target {number}");
+        match self {
+            Self::Simulated(simulator) => Ok(simulator.kubeconfig(number)),
+            Self::Local(targets) => targets.get(number as usize).ok_or_else(unknown)?.kubeconfig(),
+            Self::Kind(targets) => targets.get(number as usize).ok_or_else(unknown)?.kubeconfig(),
+        }
+    }
+
+    /// What an integration fails for where it breaks.
+    pub(super) fn vital() -> Vec<Component> {
+        manifests().iter().map(|manifest| manifest.component).filter(Component::is_vital).collect()
+    }
+
+    /// Breaks or mends a component of a target.
+    pub(super) async fn set(&self, number: u32, id: ComponentId, health: Health) -> Result<(), RunError> {
+        let unknown = || format!("there is no target {number}");
+        match self {
+            Self::Simulated(simulator) => {
+                simulator.set(number, id, health);
+                Ok(())
+            }
+            Self::Local(targets) => targets.get(number as usize).ok_or_else(unknown)?.set(id, health).await,
+            Self::Kind(targets) => targets.get(number as usize).ok_or_else(unknown)?.set(id, health).await,
+        }
+    }
+
+    /// What they were asked so far. Clusters of kind don't tell, and only the simulator counts connections.
+    pub(super) fn asked(&self) -> Result<Option<Asked>, RunError> {
+        Ok(match self {
+            Self::Simulated(simulator) => Some(Asked::from(simulator.counts())),
+            Self::Local(targets) => Some(targets.iter().try_fold(Asked::default(), |all, target| target.asked(all))?),
+            Self::Kind(_) => None,
+        })
+    }
+}
+
+/// Requests to all targets.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Asked {
+    pub(super) lists: u64,
+    pub(super) watches: u64,
+    pub(super) liveness: u64,
+    pub(super) others: u64,
+    pub(super) connections: Option<Connections>,
+}
+
+/// Of TCP.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Connections {
+    /// So far.
+    pub(super) accepted: u64,
+    /// Now.
+    pub(super) open: u64,
+}
+
+impl Asked {
+    /// Of all kinds.
+    pub(super) fn requests(&self) -> u64 {
+        self.lists + self.watches + self.liveness + self.others
+    }
+}
+
+impl From<Counts> for Asked {
+    fn from(counts: Counts) -> Self {
+        let Counts { accepted, open, lists, watches, liveness, named, others, open_watches: _ } = counts;
+        let connections = Some(Connections { accepted, open });
+        Self { lists, watches, liveness, others: named + others, connections }
+    }
+}
+
+/// Creates objects and their namespaces on a target.
+async fn install(client: &Client, manifests: &[Manifest]) -> Result<(), RunError> {
+    let workloads = Workloads::new(client.clone());
+    let namespaces = manifests.iter().map(|manifest| manifest.component.namespace).filter(|name| !name.is_empty());
+    for namespace in namespaces.collect::<BTreeSet<_>>() {
+        workloads.namespace(namespace).await?;
+    }
+    stream::iter(manifests.iter().map(Ok))
+        .try_for_each_concurrent(Provider::WRITES_AT_A_TIME, async |manifest| {
+            let object = serde_json::from_value(manifest.healthy.clone())?;
+            api(client, manifest).create(&PostParams::default(), &object).await?;
+            Ok(())
+        })
+        .await
+}
+
+fn api(client: &Client, manifest: &Manifest) -> Api<DynamicObject> {
+    let text = |field: &str| manifest.healthy[field].as_str().unwrap_or_default();
+    let (group, version) = text("apiVersion").rsplit_once('/').unwrap_or(("", text("apiVersion")));
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, text("kind")));
+    match manifest.component.namespace {
+        "" => Api::all_with(client.clone(), &resource),
+        namespace => Api::namespaced_with(client.clone(), namespace, &resource),
+    }
+}
+
+/// Of the object itself.
+fn name(manifest: &Manifest) -> &str {
+    manifest.healthy["metadata"]["name"].as_str().unwrap_or_default()
+}
+
+async fn started<T>(count: u32, start: impl AsyncFn(u32) -> Result<T, RunError>) -> Result<Vec<T>, RunError> {
+    let mut targets = Vec::new();
+    let mut starting = stream::iter(0..count).map(async |number| start(number).await).buffered(Provider::AT_A_TIME);
+    while let Some(target) = starting.try_next().await? {
+        targets.push(target);
+        eprintln!("  … {} of {count} targets run", targets.len());
+    }
+    Ok(targets)
+}
