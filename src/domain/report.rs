@@ -30,6 +30,21 @@ pub struct TargetReport {
     pub next: Duration,
 }
 
+impl TargetReport {
+    /// When the next one is due is no news.
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        let Self { target, verdict, mode, generation, secret_version, server, reported_by, epoch, next: _ } = self;
+        *target == other.target
+            && *verdict == other.verdict
+            && *mode == other.mode
+            && *generation == other.generation
+            && *secret_version == other.secret_version
+            && *server == other.server
+            && *reported_by == other.reported_by
+            && *epoch == other.epoch
+    }
+}
+
 /// What a worker says to the coordinator. The numbers `sequence` grow over one link, and a report with a lower one is
 /// older. `epoch` is that of the map the worker works by as it sends: of a slot that it lost meanwhile it says nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]

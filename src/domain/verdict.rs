@@ -197,6 +197,11 @@ impl History {
         }
     }
 
+    /// What was concluded last.
+    pub fn last(&self) -> Option<Arc<TargetVerdict>> {
+        self.last.clone()
+    }
+
     /// The former verdict, with a place for tools that came since.
     fn kept(&self, tools: &[IntegrationKey]) -> TargetVerdict {
         let (reach, former) = match &self.last {

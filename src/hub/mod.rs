@@ -35,7 +35,7 @@ pub use mailbox::Mailbox;
 pub use map_store::{MapStore, StoredMap, watch_map};
 pub use member_lease::{LeaseLost, MemberLeases};
 pub use prompt_client::{PROMPT_TIMEOUT, PromptClient, PromptError};
-pub use secrets::{KubeconfigSecret, SecretError, SecretMetadata, read_kubeconfig, watch_secrets};
+pub use secrets::{KubeconfigSecret, Reading, SecretError, SecretMetadata, read_kubeconfig, watch_secrets};
 pub use slot_label::label_slot;
 pub use stateful_set::StatefulSets;
 pub use status_queue::{ObjectId, StatusQueue, StatusWrite};

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures::{Stream, StreamExt, future};
 use k8s_openapi::api::core::v1::Secret;
+use kube::api::GetParams;
 use kube::core::PartialObjectMeta;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
@@ -39,11 +40,34 @@ pub enum SecretError {
     Hub(String),
 }
 
+/// How new a Secret has to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// As the API server has it in memory: a start of thousands of targets needn't bother etcd.
+    Cached,
+    Newest,
+}
+
+async fn get(api: &Api<Secret>, name: &str, reading: Reading) -> kube::Result<Option<Secret>> {
+    if reading == Reading::Cached {
+        match api.get_with(name, &GetParams::any()).await {
+            // It may have come a moment ago.
+            Err(kube::Error::Api(status)) if status.code == 404 => {}
+            answer => return answer.map(Some),
+        }
+    }
+    api.get_opt(name).await
+}
+
 /// Reads the Secret of `target`, which is in the target's own namespace.
-pub async fn read_kubeconfig(client: &Client, target: &DesiredTarget) -> Result<KubeconfigSecret, SecretError> {
+pub async fn read_kubeconfig(
+    client: &Client,
+    target: &DesiredTarget,
+    reading: Reading,
+) -> Result<KubeconfigSecret, SecretError> {
     let (namespace, name) = (target.key.namespace(), target.secret_name.as_str());
     let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
-    let answer = tokio::time::timeout(DEADLINE, api.get_opt(name)).await;
+    let answer = tokio::time::timeout(DEADLINE, get(&api, name, reading)).await;
     let secret = match answer {
         Err(_) => return Err(SecretError::Hub(format!("no answer within {} s", DEADLINE.as_secs()))),
         Ok(Err(kube::Error::Api(status))) if status.code == 403 => {

@@ -49,6 +49,10 @@ impl Entries {
         self.0.iter_mut().map(|(_, entry)| entry)
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Has entries for these queries and no others.
     pub(super) fn want(&mut self, queries: &BTreeSet<Query>, more: &BTreeSet<Query>) {
         self.0.retain(|(query, _)| queries.contains(query) || more.contains(query));
@@ -107,7 +111,9 @@ pub(super) enum News {
 }
 
 impl Entry {
-    pub(super) fn take(&mut self, found: Found) {
+    /// Whether the answer is another one now.
+    pub(super) fn take(&mut self, found: Found) -> bool {
+        let before = self.answer();
         self.known = match found {
             Found::Answer(answer) => Known::Answer(answer),
             Found::Objects(objects, version) => {
@@ -119,6 +125,7 @@ impl Entry {
                 Known::Objects(Followed { objects, version, watch })
             }
         };
+        before != self.answer()
     }
 
     pub(super) fn answer(&self) -> Option<Answer> {

@@ -49,6 +49,10 @@ pub struct Reflector {
     /// The connection that the watches are streams of.
     channel: Weak<Channel>,
     rounds: u64,
+    /// Grows whenever the snapshot is another one.
+    version: u64,
+    /// How many queries were wanted last, and the version whose answers raised the rest of the entries.
+    wanted: (usize, u64),
     short_lives: u32,
     unwatchable: Option<Unwatchable>,
 }
@@ -89,6 +93,11 @@ impl Reflector {
     /// What is known; a query that has no answer yet is absent.
     pub fn snapshot(&self) -> Snapshot {
         self.entries.iter().filter_map(|(query, entry)| Some((query.clone(), entry.answer()?))).collect()
+    }
+
+    /// The same as long as the snapshot is.
+    pub fn version(&self) -> u64 {
+        self.version
     }
 
     /// Whether everything that was asked for has an answer.
@@ -170,6 +179,7 @@ impl Reflector {
                 Poll::Ready(News::Ended(lived)) => ended = ended.max(Some(lived)),
             }
         }
+        self.version += u64::from(changed);
         if let Some(lived) = ended {
             self.count_life(lived);
             return Poll::Ready(Change::Ended);
@@ -198,8 +208,24 @@ impl Reflector {
     }
 
     fn want(&mut self, queries: &BTreeSet<Query>) {
-        let raised = second_step(&self.snapshot());
-        self.entries.want(queries, &raised);
+        let known = (queries.len(), self.version);
+        if self.wanted == known && queries.iter().all(|query| self.entries.get(query).is_some()) {
+            return;
+        }
+        let before = self.entries.len();
+        self.entries.want(queries, &second_step(&self.snapshot()));
+        self.version += u64::from(before != self.entries.len());
+        self.wanted = (queries.len(), self.version);
+    }
+
+    /// Asks as well what only the answers raise.
+    fn want_more(&mut self) {
+        if self.wanted.1 != self.version {
+            for query in second_step(&self.snapshot()) {
+                self.entries.at(&query);
+            }
+            self.wanted.1 = self.version;
+        }
     }
 
     async fn run(&mut self, cluster: &Cluster, failing: bool) -> Result<(), Fault> {
@@ -251,9 +277,7 @@ impl Reflector {
             }
             asked = true;
             self.work(channel, jobs, limits, deadline).await?;
-            for query in second_step(&self.snapshot()) {
-                self.entries.at(&query);
-            }
+            self.want_more();
         }
         if asked { Ok(()) } else { list::probe(channel, limits, deadline).await }
     }
@@ -327,7 +351,7 @@ impl Reflector {
             Done::Found(found) => {
                 // A list of no version is none of an API server that has watches.
                 let has_no_version = matches!(found, Found::Objects(_, None));
-                entry.take(found);
+                self.version += u64::from(entry.take(found));
                 entry.listed_in = self.rounds;
                 let Known::Objects(followed) = &entry.known else { return false };
                 !polled && has_no_version && matches!(followed.watch, Watch::Closed)

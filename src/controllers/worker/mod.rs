@@ -32,7 +32,7 @@ use crate::targets::kubeconfig::Policy;
 
 use secrets::SecretVersions;
 
-pub use assignment::Assignment;
+pub use assignment::{Assignment, QuerySets};
 pub use budget::Budget;
 pub use overdue::Overdue;
 pub use reporter::{ReporterContext, report};
@@ -115,7 +115,8 @@ pub async fn run(
         integrations: BTreeMap::new(),
         secrets: SecretVersions::default(),
         tasks: JoinSet::new(),
-        listed: (false, false),
+        query_sets: QuerySets::new(),
+        knows_integrations: false,
         slots: SlotSet::default(),
     };
     let mut targets = stream::pending().boxed();
@@ -154,9 +155,9 @@ struct Worker {
     integrations: BTreeMap<IntegrationKey, Arc<DesiredIntegration>>,
     secrets: SecretVersions,
     tasks: JoinSet<()>,
-    /// Targets, integrations: before both have been listed no task starts, or the first round of each would look at
-    /// nothing.
-    listed: (bool, bool),
+    query_sets: QuerySets,
+    /// Before they have been listed no task starts, or the first round of each would look at nothing.
+    knows_integrations: bool,
     slots: SlotSet,
 }
 
@@ -208,8 +209,6 @@ impl Worker {
                     .collect();
                 gone.iter().for_each(|key| self.drop_target(key));
                 self.context.health.has(NEED_TARGETS);
-                self.listed.0 = true;
-                self.assign_all();
             }
         }
     }
@@ -250,6 +249,7 @@ impl Worker {
     }
 
     fn on_integration(&mut self, change: Change<Integration>) {
+        self.query_sets.clear();
         match change {
             Change::Applied(object) => {
                 let desired = Arc::new(convert::integration(&object));
@@ -264,7 +264,7 @@ impl Worker {
             Change::Listed(keys) => {
                 self.integrations.retain(|key, _| keys.contains(&(key.namespace().to_owned(), key.name().to_owned())));
                 self.context.health.has(NEED_INTEGRATIONS);
-                self.listed.1 = true;
+                self.knows_integrations = true;
             }
         }
         self.assign_all();
@@ -286,12 +286,13 @@ impl Worker {
 
     /// Tells the target's task what concerns it now; starts the task if there is none.
     fn assign(&mut self, key: &TargetKey) {
-        if self.listed != (true, true) {
+        if !self.knows_integrations {
             return;
         }
+        let interval = self.context.settings.interval;
         let Some(owned) = self.targets.get_mut(key) else { return };
         let mut assignment =
-            Assignment::new(owned.desired.clone(), self.integrations.values(), self.context.settings.interval);
+            Assignment::new(owned.desired.clone(), self.integrations.values(), &mut self.query_sets, interval);
         assignment.secret_version = self.secrets.of(&owned.desired);
         match &owned.task {
             Some((sender, _)) => {

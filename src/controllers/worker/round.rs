@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::domain::check_mode::CheckMode;
+use crate::domain::desired::DesiredIntegration;
 use crate::domain::evaluate::evaluate;
 use crate::domain::keys::IntegrationKey;
-use crate::domain::queries::first_step;
 use crate::domain::reason::{Failure, Reason};
 use crate::domain::verdict::{Outcome, ToolVerdict};
-use crate::hub::{SecretError, read_kubeconfig};
+use crate::hub::{Reading, SecretError, read_kubeconfig};
 use crate::targets::kubeconfig::vet;
 use crate::targets::{Cluster, Reflector};
 
@@ -27,18 +27,31 @@ pub(super) struct Access {
     /// What the watch of Secrets, where there is one, had said by then.
     seen_version: Option<String>,
     reread_at: Instant,
+    /// What was judged last: the version of what is known, and the integrations.
+    judged: Option<(u64, Vec<Arc<DesiredIntegration>>)>,
     /// What of the spec it was made from.
     secret: (String, Option<String>),
 }
 
 impl Access {
-    pub(super) fn verdicts(&self, assignment: &Assignment) -> Vec<(IntegrationKey, ToolVerdict)> {
+    /// `None` if nothing is other than when it was judged last.
+    pub(super) fn judge(&mut self, assignment: &Assignment) -> Option<Vec<(IntegrationKey, ToolVerdict)>> {
+        let is_judged = self.judged.as_ref().is_some_and(|(version, integrations)| {
+            let same = |(a, b): (&Arc<DesiredIntegration>, &Arc<DesiredIntegration>)| Arc::ptr_eq(a, b);
+            *version == self.reflector.version()
+                && integrations.len() == assignment.integrations.len()
+                && integrations.iter().zip(&assignment.integrations).all(same)
+        });
+        if is_judged {
+            return None;
+        }
+        self.judged = Some((self.reflector.version(), assignment.integrations.clone()));
         let snapshot = self.reflector.snapshot();
         let verdicts = assignment.integrations.iter().filter_map(|integration| {
             let components = integration.components.as_ref().ok()?;
             Some((integration.key.clone(), evaluate(components, &snapshot, integration.when_absent)))
         });
-        verdicts.collect()
+        Some(verdicts.collect())
     }
 
     pub(super) fn mode(&self) -> CheckMode {
@@ -49,18 +62,25 @@ impl Access {
     pub(super) fn is_following(&self, assignment: &Assignment) -> bool {
         is_fresh(self, assignment)
             && is_of_this_secret(self, assignment)
-            && self.reflector.is_following(&first_step(assignment.components()))
+            && self.reflector.is_following(&assignment.queries)
     }
 
     async fn read(&mut self, assignment: &Assignment, failing: bool) -> Result<(), Failure> {
-        self.reflector.refresh(&self.cluster, &first_step(assignment.components()), failing).await
+        self.reflector.refresh(&self.cluster, &assignment.queries, failing).await
     }
 }
 
 /// What a round brought.
 pub(super) struct RoundResult {
-    pub(super) outcome: Outcome,
+    /// `None`: as it was before.
+    pub(super) outcome: Option<Outcome>,
     pub(super) access: Option<Access>,
+}
+
+impl RoundResult {
+    pub(super) fn failed(failure: Failure, access: Option<Access>) -> Self {
+        Self { outcome: Some(Outcome::Failed(failure)), access }
+    }
 }
 
 /// Why there is no outcome: the hub could not be asked, which says nothing of the target.
@@ -83,7 +103,7 @@ pub(super) async fn run(
         Some(access) if was_kept => access,
         known => match open(context, assignment, known).await {
             Ok(Ok(access)) => access,
-            Ok(Err(failure)) => return Ok(RoundResult { outcome: Outcome::Failed(failure), access: None }),
+            Ok(Err(failure)) => return Ok(RoundResult::failed(failure, None)),
             // The Secret is due to be read again, and the hub is away: that is no reason to leave the target alone.
             Err(HubUnavailable { error, access: Some(aged) }) => {
                 tracing::debug!(target = %assignment.target.key, error, "the Secret can't be read again yet");
@@ -98,19 +118,22 @@ pub(super) async fn run(
         let former = access.secret_version.clone();
         access = match open(context, assignment, Some(access)).await? {
             Ok(access) => access,
-            Err(failure) => return Ok(RoundResult { outcome: Outcome::Failed(failure), access: None }),
+            Err(failure) => return Ok(RoundResult::failed(failure, None)),
         };
         if access.secret_version != former {
             read = access.read(assignment, failing).await;
         }
     }
     Ok(match read {
-        Ok(()) => RoundResult { outcome: Outcome::Read(access.verdicts(assignment)), access: Some(access) },
-        // Read the Secret again before the next round: permanent faults are mended by a new one.
-        Err(failure) if !failure.reason.is_transient() => {
-            RoundResult { outcome: Outcome::Failed(failure), access: None }
+        Ok(()) => {
+            if failing {
+                access.judged = None;
+            }
+            RoundResult { outcome: access.judge(assignment).map(Outcome::Read), access: Some(access) }
         }
-        Err(failure) => RoundResult { outcome: Outcome::Failed(failure), access: Some(access) },
+        // Read the Secret again before the next round: permanent faults are mended by a new one.
+        Err(failure) if !failure.reason.is_transient() => RoundResult::failed(failure, None),
+        Err(failure) => RoundResult::failed(failure, Some(access)),
     })
 }
 
@@ -136,7 +159,8 @@ async fn open(
     let target = &assignment.target;
     let read = async {
         let _turn = context.budget.secret_read().await;
-        read_kubeconfig(&context.hub, target).await
+        let reading = if former.is_some() { Reading::Newest } else { Reading::Cached };
+        read_kubeconfig(&context.hub, target, reading).await
     };
     let secret = match read.await {
         Ok(secret) => secret,
@@ -165,6 +189,7 @@ async fn open(
         seen_version: assignment.secret_version.clone(),
         reread_at: Instant::now() + REREAD.mul_f64(1.0 - 0.2 * rand::random::<f64>()),
         secret: (target.secret_name.clone(), target.secret_key.clone()),
+        judged: None,
     }))
 }
 

@@ -74,6 +74,7 @@ fn assignment() -> Assignment {
     };
     Assignment {
         target: Arc::new(target),
+        queries: Arc::default(),
         integrations: Vec::new(),
         interval: Duration::from_secs(30),
         secret_version: None,
@@ -90,7 +91,7 @@ async fn while_the_hub_is_away_a_target_is_looked_at_by_the_secret_that_is_known
     // It was to be read again just now.
     access.reread_at = Instant::now();
     let Ok(second) = run(&context, &assignment, Some(access), false).await else { panic!("it was not looked at") };
-    assert!(matches!(second.outcome, Outcome::Failed(_)) == matches!(first.outcome, Outcome::Failed(_)));
+    assert!(matches!(second.outcome, Some(Outcome::Failed(_))) == matches!(first.outcome, Some(Outcome::Failed(_))));
     assert_eq!(second.access.map(|access| access.secret_version), Some("1".to_owned()));
     // Without any Secret there is nothing to look with.
     assert!(run(&context, &assignment, None, false).await.is_err());

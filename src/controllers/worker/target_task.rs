@@ -98,11 +98,11 @@ impl Task {
             self.conclude(assignment, outcome, true);
             return false;
         };
-        if let Some(access) = self.access.as_ref().filter(|access| access.reflector.is_complete())
+        if let Some(access) = self.access.as_mut().filter(|access| access.reflector.is_complete())
             && self.history.failures == 0
+            && let Some(verdicts) = access.judge(assignment)
         {
-            let outcome = Outcome::Read(access.verdicts(assignment));
-            self.conclude(assignment, outcome, false);
+            self.conclude(assignment, Outcome::Read(verdicts), false);
         }
         match change {
             Change::Objects => false,
@@ -143,19 +143,20 @@ impl Task {
         let result = self.guarded_round(assignment, failing).await;
         drop((permit, mark));
         self.was_read = true;
-        let (outcome, access) = match result {
-            Ok(RoundResult { outcome, access }) => (Some(outcome), access),
+        let outcome = match result {
+            Ok(RoundResult { outcome, access }) => {
+                self.access = access;
+                outcome
+            }
             Err(HubUnavailable { error, access }) => {
                 let target = &assignment.target.key;
                 tracing::warn!(%target, error, "the hub can't be asked for the kubeconfig; trying again");
                 context.metrics.reconciled(CONTROLLER, ReconcileResult::Error, started.elapsed());
-                (None, access)
+                self.access = access;
+                return self.schedule(assignment);
             }
         };
-        self.access = access;
-        if let Some(outcome) = &outcome {
-            self.count(outcome, started.elapsed());
-        }
+        self.count(outcome.as_ref(), started.elapsed());
         match outcome {
             // Whoever has been cut off is tried again soon; only what fails at its time is a failed round.
             Some(Outcome::Failed(failure)) if !counts && failure.reason.is_transient() => {
@@ -166,7 +167,13 @@ impl Task {
                 self.tries = None;
                 self.conclude(assignment, outcome, true);
             }
-            None => self.schedule(assignment),
+            None => {
+                self.tries = None;
+                self.schedule(assignment);
+                if let Some(verdict) = self.history.last() {
+                    self.report(assignment, verdict);
+                }
+            }
         }
     }
 
@@ -214,7 +221,7 @@ impl Task {
                 self.panics = 0;
                 result
             }
-            Err(_) => Ok(RoundResult { outcome: Outcome::Failed(self.on_panic(assignment)), access: None }),
+            Err(_) => Ok(RoundResult::failed(self.on_panic(assignment), None)),
         }
     }
 
@@ -234,11 +241,11 @@ impl Task {
         }
     }
 
-    fn count(&self, outcome: &Outcome, took: Duration) {
+    fn count(&self, outcome: Option<&Outcome>, took: Duration) {
         let metrics = &self.context.metrics;
         match outcome {
-            Outcome::Read(_) => metrics.reconciled(CONTROLLER, ReconcileResult::Success, took),
-            Outcome::Failed(failure) => {
+            None | Some(Outcome::Read(_)) => metrics.reconciled(CONTROLLER, ReconcileResult::Success, took),
+            Some(Outcome::Failed(failure)) => {
                 metrics.reconciled(CONTROLLER, ReconcileResult::Error, took);
                 metrics.round_failures.with_label_values(&[failure.reason.as_str()]).inc();
                 tracing::debug!(reason = %failure.reason, message = failure.message, "a round failed");
@@ -261,7 +268,7 @@ impl Task {
             epoch: Epoch(0),
             next,
         };
-        if self.said.as_ref().is_some_and(|said| TargetReport { next, ..*said.clone() } == report) {
+        if self.said.as_ref().is_some_and(|said| said.says_the_same(&report)) {
             return;
         }
         let report = Box::new(report);
