@@ -8,7 +8,8 @@ use super::RunError;
 use crate::simulator::Fault;
 
 /// Scenarios that come with the program.
-const EMBEDDED: [(&str, &str); 11] = [
+const EMBEDDED: [(&str, &str); 12] = [
+    ("survey", include_str!("../../scenarios/survey.yaml")),
     ("cold-start", include_str!("../../scenarios/cold-start.yaml")),
     ("changes", include_str!("../../scenarios/changes.yaml")),
     ("detection", include_str!("../../scenarios/detection.yaml")),
