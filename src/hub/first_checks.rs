@@ -89,10 +89,13 @@ impl FirstChecks {
         suspicion(all.iter().flat_map(|marks| marks.deaths(target)), Timestamp::now().as_second())
     }
 
-    /// Waits for marks that the hub doesn't have, and a moment more for those that come with them.
+    /// Waits for marks that the hub doesn't have, and a moment more for those that come with them. A suspect's comes
+    /// alone, and the next one waits for it.
     pub(super) async fn until_dirty(&self) {
         self.dirty.notified().await;
-        tokio::time::sleep(GAP).await;
+        if self.alone.available_permits() > 0 {
+            tokio::time::sleep(GAP).await;
+        }
     }
 
     /// Puts the marks on the own Lease, which is about to be written; the number is for [`Self::wrote`].
