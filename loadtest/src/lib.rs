@@ -23,6 +23,7 @@ mod kubeconfig;
 pub mod limit;
 mod pki;
 mod process;
+mod resources;
 pub mod run;
 pub mod simulator;
 pub mod table;

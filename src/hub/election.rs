@@ -14,14 +14,13 @@ use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta, OwnerReference};
 use kube::Api;
-use kube::api::PostParams;
 use kube_leader_election::{Error as CrateError, LeaseLock, LeaseLockParams, LeaseLockResult};
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, sleep_until, timeout};
 
+use super::field_manager::post_params;
 use super::lease_board::LeaseBoard;
 use super::prompt_client::{PromptClient, PromptError};
-use crate::api::FIELD_MANAGER;
 use crate::domain::claim::Claim;
 use crate::domain::election::{Action, Identity, Leading, Observation, decide};
 use crate::domain::replica::Term;
@@ -107,7 +106,7 @@ impl Election {
     async fn vacate(&self, lease: Lease) -> Result<(), PromptError> {
         let lease = vacated(lease);
         let replaced =
-            self.hub.ask(async |client| self.api(client).replace(&self.lease_name, &params(), &lease).await).await;
+            self.hub.ask(async |client| self.api(client).replace(&self.lease_name, &post_params(), &lease).await).await;
         self.board.wrote(replaced.as_ref().map_or_else(PromptError::is_answer, |_| true));
         self.board.see(replaced?);
         Ok(())
@@ -122,7 +121,7 @@ impl Election {
             ..ObjectMeta::default()
         };
         let lease = vacated(Lease { metadata, spec: None });
-        let made = self.hub.ask(async |client| self.api(client).create(&params(), &lease).await).await;
+        let made = self.hub.ask(async |client| self.api(client).create(&post_params(), &lease).await).await;
         self.board.wrote(made.as_ref().map_or_else(PromptError::is_answer, |_| true));
         self.board.see(made?);
         Ok(())
@@ -151,10 +150,6 @@ fn vacated(mut lease: Lease) -> Lease {
     spec.lease_duration_seconds = Some(1);
     spec.lease_transitions.get_or_insert(0);
     lease
-}
-
-fn params() -> PostParams {
-    PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() }
 }
 
 struct Candidate<'a> {

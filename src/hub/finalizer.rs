@@ -1,10 +1,11 @@
 //! Removes the Go toolkit's finalizer, which nobody else would remove: deletion would hang for ever.
 
-use kube::api::{Patch, PatchParams};
+use kube::api::Patch;
 use kube::{Api, Client, ResourceExt};
 use serde_json::json;
 
-use crate::api::{FIELD_MANAGER, Integration, LEGACY_FINALIZER};
+use super::field_manager::patch_params;
+use crate::api::{Integration, LEGACY_FINALIZER};
 
 /// Takes the finalizer off `integration`, if it is there. Others' finalizers stay.
 pub async fn remove_legacy_finalizer(client: &Client, integration: &Integration) -> Result<(), kube::Error> {
@@ -20,7 +21,6 @@ pub async fn remove_legacy_finalizer(client: &Client, integration: &Integration)
     ]);
     let patch: Patch<Integration> = Patch::Json(serde_json::from_value(patch).map_err(kube::Error::SerdeError)?);
     let api: Api<Integration> = Api::namespaced(client.clone(), &namespace);
-    api.patch(&name, &PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() }, &patch)
-        .await?;
+    api.patch(&name, &patch_params(), &patch).await?;
     Ok(())
 }

@@ -3,13 +3,14 @@
 use futures::stream::BoxStream;
 use futures::{StreamExt, future};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::Patch;
 use kube::{Api, Client, ResourceExt};
 use serde_json::json;
 
+use super::field_manager::{patch_params, post_params};
 use super::prompt_client::{PromptClient, PromptError};
 use super::watch::{Change, watch_one};
-use crate::api::{FIELD_MANAGER, ShardMap, ShardMapStatus, convert};
+use crate::api::{ShardMap, ShardMapStatus, convert};
 use crate::domain::shard_map::PublishedMap;
 
 /// A map with the version that a write has to carry.
@@ -46,7 +47,7 @@ impl MapStore {
         let mut object = ShardMap::new(&self.name, convert::shard_map_spec(published));
         object.metadata.resource_version = over.map(|stored| stored.resource_version.clone());
         object.metadata.owner_references = self.owner.clone().map(|owner| vec![owner]);
-        let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        let params = post_params();
         let written = self
             .hub
             .ask(async |client| match over {
@@ -63,7 +64,7 @@ impl MapStore {
             "metadata": { "resourceVersion": over.resource_version },
             "status": status,
         }));
-        let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        let params = patch_params();
         let written =
             self.hub.ask(async |client| self.api(client).patch_status(&self.name, &params, &patch).await).await?;
         Ok(StoredMap::from(&written))

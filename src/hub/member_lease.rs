@@ -6,14 +6,14 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, OwnerReference};
-use kube::api::{ObjectMeta, PostParams};
+use kube::api::ObjectMeta;
 use kube::{Api, Client};
 use tokio::time::{sleep, sleep_until};
 
+use super::field_manager::post_params;
 use super::first_checks::FirstChecks;
 use super::lease_board::{INSTALLATION_LABEL, LeaseBoard};
 use super::prompt_client::{PromptClient, PromptError};
-use crate::api::FIELD_MANAGER;
 use crate::domain::replica::{Incarnation, ReplicaName};
 
 /// Pause after a renewal that failed: well below the renew interval, so that one lost packet costs no membership.
@@ -198,20 +198,16 @@ impl MemberLeases {
             ..ObjectMeta::default()
         };
         let lease = self.held(Lease { metadata, spec: None });
-        self.hub.ask(async |client| self.api(client).create(&params(), &lease).await).await
+        self.hub.ask(async |client| self.api(client).create(&post_params(), &lease).await).await
     }
 
     /// Takes effect only if the Lease still has the resourceVersion that `lease` carries.
     async fn replace(&self, lease: &Lease) -> Result<Lease, PromptError> {
         let name = lease.metadata.name.as_deref().unwrap_or_default();
-        self.hub.ask(async |client| self.api(client).replace(name, &params(), lease).await).await
+        self.hub.ask(async |client| self.api(client).replace(name, &post_params(), lease).await).await
     }
 
     fn api(&self, client: Client) -> Api<Lease> {
         Api::namespaced(client, &self.namespace)
     }
-}
-
-fn params() -> PostParams {
-    PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() }
 }

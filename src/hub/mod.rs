@@ -6,6 +6,7 @@ mod election;
 #[cfg(test)]
 mod election_tests;
 mod events;
+mod field_manager;
 mod finalizer;
 mod first_checks;
 mod foreign_lease;

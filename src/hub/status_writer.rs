@@ -12,16 +12,15 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use k8s_openapi::api::core::v1::ObjectReference;
-use kube::api::PostParams;
 use kube::core::DynamicObject;
 use kube::{Api, Client};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::events::EventSink;
+use super::field_manager::post_params;
 use super::prompt_client::PROMPT_TIMEOUT;
 use super::refused::Refused;
 use super::status_queue::{ObjectId, StatusQueue, StatusWrite};
-use crate::api::FIELD_MANAGER;
 
 /// Writes under way at a time: enough for the rate at tens of milliseconds each.
 const IN_FLIGHT: usize = 8;
@@ -131,8 +130,7 @@ async fn put(client: &Client, write: &StatusWrite) -> (WriteOutcome, String) {
         return (WriteOutcome::Refused, "the status is no JSON".to_owned());
     };
     object.data = serde_json::json!({ "status": status });
-    let params = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
-    match timeout(PROMPT_TIMEOUT, api.replace_status(name, &params, &object)).await {
+    match timeout(PROMPT_TIMEOUT, api.replace_status(name, &post_params(), &object)).await {
         Ok(Ok(_)) => (WriteOutcome::Written, String::new()),
         Ok(Err(kube::Error::Api(status))) => match status.code {
             404 | 409 => (WriteOutcome::Superseded, String::new()),

@@ -6,8 +6,7 @@ use std::process::Command;
 
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
-use kube::core::GroupVersionKind;
+use kube::api::{Api, Patch, PatchParams};
 use kube::runtime::conditions::is_crd_established;
 use kube::runtime::wait::await_condition;
 use kube::{Client, ResourceExt};
@@ -16,6 +15,7 @@ use serde_json::{Value, json};
 use super::{CLUSTERS, DemoError, NAMESPACE, REPLICAS};
 use crate::ControlPlane;
 use crate::installation::Installation;
+use crate::resources::{api, object};
 use crate::workloads::Workloads;
 
 /// What a cluster of the demo has: kind, namespace, name.
@@ -99,10 +99,8 @@ pub(super) async fn install_resources(hub: &ControlPlane, targets: &[ControlPlan
 }
 
 async fn apply(client: &Client, kind: &str, name: &str, spec: Value) -> Result<(), DemoError> {
-    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("ksit.io", "v1alpha1", kind));
-    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), NAMESPACE, &resource);
-    let object = json!({ "apiVersion": "ksit.io/v1alpha1", "kind": kind, "metadata": { "name": name }, "spec": spec });
-    api.patch(name, &params(), &Patch::Apply(object)).await?;
+    let object = Patch::Apply(object(kind, name, spec));
+    api(client, NAMESPACE, kind).patch(name, &params(), &object).await?;
     Ok(())
 }
 

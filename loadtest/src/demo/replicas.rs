@@ -5,12 +5,11 @@ use std::process::Command;
 use std::time::Duration;
 
 use kube::Client;
-use kube::api::{Api, ApiResource, DynamicObject};
-use kube::core::GroupVersionKind;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use super::{DemoError, NAMESPACE, Stage, say};
+use crate::resources::api;
 
 /// Far beyond a Lease; a loaded machine is slow.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -81,9 +80,7 @@ impl Stage {
 }
 
 async fn settled(hub: &Client, wanted: &BTreeSet<String>) -> Result<Option<u32>, DemoError> {
-    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("ksit.io", "v1alpha1", "ShardMap"));
-    let api: Api<DynamicObject> = Api::namespaced_with(hub.clone(), NAMESPACE, &resource);
-    let Some(map) = api.get_opt("ksit").await? else { return Ok(None) };
+    let Some(map) = api(hub, NAMESPACE, "ShardMap").get_opt("ksit").await? else { return Ok(None) };
     let name = |value: &Value| value["name"].as_str().unwrap_or_default().to_owned();
     let members = map.data["spec"]["members"].as_array().into_iter().flatten().map(name).collect::<BTreeSet<_>>();
     let coordinator = name(&map.data["spec"]["coordinator"]);

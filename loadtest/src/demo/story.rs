@@ -3,12 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use kube::api::{Api, ApiResource, DynamicObject};
-use kube::core::GroupVersionKind;
 use kube::{Client, ResourceExt};
 use tokio::time::{Instant, sleep};
 
 use super::{CLUSTERS, DemoError, NAMESPACE, Stage, say};
+use crate::resources::api;
 use crate::table;
 use crate::workloads::Workloads;
 
@@ -80,9 +79,7 @@ impl Stage {
 }
 
 async fn as_expected(hub: &Client, failing: &[(&str, &[&str])]) -> Result<bool, DemoError> {
-    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("ksit.io", "v1alpha1", "Integration"));
-    let api: Api<DynamicObject> = Api::namespaced_with(hub.clone(), NAMESPACE, &resource);
-    let all = api.list(&Default::default()).await?;
+    let all = api(hub, NAMESPACE, "Integration").list(&Default::default()).await?;
     Ok(all.iter().all(|integration| {
         let status = &integration.data["status"];
         let (phase, message) = (status["phase"].as_str().unwrap_or(""), status["message"].as_str().unwrap_or(""));

@@ -5,8 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt;
-use kube::api::{Api, ApiResource, DynamicObject};
-use kube::core::GroupVersionKind;
+use kube::api::{Api, DynamicObject};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Config, Event};
 use kube::{Client, ResourceExt};
@@ -15,6 +14,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{E2eError, NAMESPACE};
 use crate::division::Division;
+use crate::resources::api;
 
 /// Watches until it is dropped. The kind must be there.
 pub(super) struct Record<T> {
@@ -28,7 +28,7 @@ impl<T: Clone + PartialEq + Send + std::fmt::Debug + 'static> Record<T> {
     fn watch(client: Client, kind: &str, read: impl Fn(&Objects) -> Option<T> + Send + 'static) -> Self {
         let states = Arc::new(Mutex::new(Vec::new()));
         let mut tasks = JoinSet::new();
-        tasks.spawn(follow(api(client, kind), states.clone(), read));
+        tasks.spawn(follow(api(&client, NAMESPACE, kind), states.clone(), read));
         Self { states, _watch: tasks }
     }
 
@@ -80,11 +80,6 @@ pub(super) fn phases(client: Client, kind: &str) -> Record<String> {
 
 pub(super) fn maps(client: Client) -> Record<Division> {
     Record::watch(client, "ShardMap", |maps| Division::parse(&maps.values().next()?.data["spec"]))
-}
-
-pub(super) fn api(client: Client, kind: &str) -> Api<DynamicObject> {
-    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("ksit.io", "v1alpha1", kind));
-    Api::namespaced_with(client, NAMESPACE, &resource)
 }
 
 fn lock<T>(states: &Mutex<Vec<T>>) -> MutexGuard<'_, Vec<T>> {

@@ -8,10 +8,11 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::inventory::inventory;
-use super::record::{self, api};
+use super::record;
 use super::target::{DNS, NAMESPACE_OF_DNS, SECRET};
 use super::{E2eError, NAMESPACE, PATIENCE, RELEASE, REPLICAS, Stage, TARGETS, Watched, say};
 use crate::division::Division;
+use crate::resources::{api, object};
 
 /// Where and when a step began.
 pub(super) struct Mark {
@@ -46,9 +47,7 @@ impl Stage {
     }
 
     async fn create(&self, kind: &str, name: &str, spec: Value) -> Result<(), E2eError> {
-        let object =
-            json!({ "apiVersion": "ksit.io/v1alpha1", "kind": kind, "metadata": { "name": name }, "spec": spec });
-        api(self.client.clone(), kind).create(&PostParams::default(), &serde_json::from_value(object)?).await?;
+        api(&self.client, NAMESPACE, kind).create(&PostParams::default(), &object(kind, name, spec)).await?;
         Ok(())
     }
 

@@ -8,8 +8,8 @@ use kube::api::{Api, DeleteParams, EvictParams};
 use kube::runtime::wait::await_condition;
 use tokio::time::{Instant, timeout};
 
-use super::record::api;
 use super::{E2eError, LEASE, NAMESPACE, PATIENCE, RELEASE, REPLICAS, Stage, Watched, say};
+use crate::resources::api;
 
 /// What a dead coordinator may cost beyond its Lease.
 const AFTER_LEASE: Duration = Duration::from_secs(5);
@@ -91,7 +91,7 @@ impl Stage {
     }
 
     async fn reign(&self) -> Result<Reign, E2eError> {
-        let map = api(self.client.clone(), "ShardMap").get(RELEASE).await?;
+        let map = api(&self.client, NAMESPACE, "ShardMap").get(RELEASE).await?;
         let spec = &map.data["spec"];
         let name = spec["coordinator"]["name"].as_str().ok_or("the ShardMap names no coordinator")?;
         Ok(Reign { coordinator: name.to_owned(), term: spec["term"].as_u64().unwrap_or_default() })

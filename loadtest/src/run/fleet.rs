@@ -6,8 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
-use kube::core::GroupVersionKind;
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use kube::runtime::conditions::is_crd_established;
 use kube::runtime::wait::await_condition;
 use kube::{Client, ResourceExt};
@@ -17,6 +16,7 @@ use super::RunError;
 use super::clusters::{Clusters, Provider};
 use crate::ControlPlane;
 use crate::installation::Installation;
+use crate::resources::{api, object};
 use crate::usage::open_many_files;
 use crate::workloads::Workloads;
 
@@ -116,7 +116,7 @@ pub(super) async fn add_target(client: &Client, clusters: &Clusters, number: u32
 
 pub(super) async fn remove_target(client: &Client, number: u32) -> Result<(), RunError> {
     let secrets: Api<Secret> = Api::namespaced(client.clone(), NAMESPACE);
-    api(client, "IntegrationTarget").delete(&target_name(number), &DeleteParams::default()).await?;
+    api(client, NAMESPACE, "IntegrationTarget").delete(&target_name(number), &DeleteParams::default()).await?;
     secrets.delete(&secret_name(number), &DeleteParams::default()).await?;
     Ok(())
 }
@@ -139,14 +139,8 @@ fn secret_name(number: u32) -> String {
 
 /// Server-side apply would take several times as long, and nothing is there yet.
 async fn create(client: &Client, kind: &str, name: &str, spec: Value) -> Result<(), RunError> {
-    let object = json!({ "apiVersion": "ksit.io/v1alpha1", "kind": kind, "metadata": { "name": name }, "spec": spec });
-    api(client, kind).create(&PostParams::default(), &serde_json::from_value(object)?).await?;
+    api(client, NAMESPACE, kind).create(&PostParams::default(), &object(kind, name, spec)).await?;
     Ok(())
-}
-
-pub(super) fn api(client: &Client, kind: &str) -> Api<DynamicObject> {
-    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("ksit.io", "v1alpha1", kind));
-    Api::namespaced_with(client.clone(), NAMESPACE, &resource)
 }
 
 fn params() -> PatchParams {

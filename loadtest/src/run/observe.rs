@@ -9,10 +9,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::fleet::api;
-use super::{Fleet, RunError};
+use super::{Fleet, NAMESPACE, RunError};
 use crate::audit::AuditEvent;
 use crate::division::Division;
+use crate::resources::api;
 
 /// The interval of a cluster, and the coordinator's tick.
 const FRESH: f64 = 32.0;
@@ -159,14 +159,14 @@ impl Fleet {
     }
 
     pub async fn division(&self) -> Result<Division, RunError> {
-        let map = api(&self.client, "ShardMap").get("ksit").await?;
+        let map = api(&self.client, NAMESPACE, "ShardMap").get("ksit").await?;
         Division::parse(&map.data["spec"]).ok_or_else(|| "the ShardMap can't be read".into())
     }
 
     /// Clusters in each slot, by their labels.
     pub async fn weights(&self) -> Result<BTreeMap<u16, u32>, RunError> {
         let mut weights = BTreeMap::new();
-        for target in api(&self.client, "IntegrationTarget").list_metadata(&ListParams::default()).await? {
+        for target in api(&self.client, NAMESPACE, "IntegrationTarget").list_metadata(&ListParams::default()).await? {
             let label = target.metadata.labels.unwrap_or_default().remove("ksit.io/slot").unwrap_or_default();
             *weights.entry(u16::from_str_radix(&label, 16)?).or_default() += 1;
         }
@@ -176,7 +176,7 @@ impl Fleet {
     /// Clusters by phase.
     pub async fn phases(&self) -> Result<BTreeMap<String, u32>, RunError> {
         let mut phases = BTreeMap::new();
-        for target in api(&self.client, "IntegrationTarget").list(&ListParams::default()).await? {
+        for target in api(&self.client, NAMESPACE, "IntegrationTarget").list(&ListParams::default()).await? {
             let phase = target.data["status"]["phase"].as_str().unwrap_or("none").to_owned();
             *phases.entry(phase).or_default() += 1;
         }

@@ -6,8 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt;
-use kube::api::{Api, ApiResource, Object};
-use kube::core::GroupVersionKind;
+use kube::api::{Api, Object};
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt, watcher::Config};
 use kube::{Client, ResourceExt};
@@ -16,6 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::{NAMESPACE, RunError};
+use crate::resources::resource;
 
 pub const RUNNING: &str = "Running";
 pub const FAILED: &str = "Failed";
@@ -154,8 +154,7 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 }
 
 async fn follow(client: Client, state: Arc<Mutex<State>>) {
-    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("ksit.io", "v1alpha1", "IntegrationTarget"));
-    let api: Api<Target> = Api::namespaced_with(client, NAMESPACE, &resource);
+    let api: Api<Target> = Api::namespaced_with(client, NAMESPACE, &resource("IntegrationTarget"));
     let mut events = watcher::watcher(api, Config::default()).default_backoff().boxed();
     while let Some(event) = events.next().await {
         match event {
@@ -211,7 +210,7 @@ mod tests {
     }
 
     fn says(statuses: &Statuses, number: u32, phase: &str) {
-        let resource = ApiResource::erase::<k8s_openapi::api::core::v1::Pod>(&());
+        let resource = resource("IntegrationTarget");
         let mut target = Target::new(&format!("c{number:05}"), &resource, Unread {});
         target.status = Some(Status { phase: Some(phase.to_owned()) });
         statuses.state().note(&target);

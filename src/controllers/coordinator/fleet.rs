@@ -297,14 +297,14 @@ impl Fleet {
         let type_of =
             |key: &IntegrationKey| integrations.get(key).map(|tool| tool.desired.type_name.clone()).unwrap_or_default();
         let status = convert::target_status(&report, type_of, target.summary(), &writer);
-        let is_known =
-            target.status.as_ref().is_some_and(|known| known.meaning == convert::stored_digest(key, &status));
+        let meaning = convert::stored_digest(key, &status);
+        let is_known = target.status.as_ref().is_some_and(|known| known.meaning == meaning);
         if is_known && !std::mem::take(&mut target.foreign) {
             target.report = None;
             return;
         }
         let write = target_write(&target.object, target.summary(), &status, &report.verdict);
-        target.status = Some(KnownStatus::new(key, status));
+        target.status = Some(KnownStatus::new(status, meaning));
         match write {
             Ok((id, write)) => self.context.statuses.post(id, write),
             Err(error) => tracing::error!(%error, target = %key, "a status can't be made into JSON"),

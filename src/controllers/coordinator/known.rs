@@ -9,22 +9,27 @@ use crate::domain::keys::TargetKey;
 use crate::hub::Change;
 
 /// A status without its components, which are most of it.
-#[derive(Clone, Debug, PartialEq)]
 pub(super) struct KnownStatus {
     pub(super) summary: IntegrationTargetStatus,
     /// Of all of it, components too.
     pub(super) meaning: Digest,
-    /// Of every byte.
+    /// Of every byte that the hub stores.
     hash: u128,
 }
 
 impl KnownStatus {
-    pub(super) fn new(target: &TargetKey, mut status: IntegrationTargetStatus) -> Self {
-        let meaning = stored_digest(target, &status);
+    /// `meaning` is the status's [`stored_digest`].
+    pub(super) fn new(mut status: IntegrationTargetStatus, meaning: Digest) -> Self {
         // A status is made of texts and numbers, which always are JSON.
         let hash = xxh3_128(&serde_json::to_vec(&status).unwrap_or_default());
         status.integrations.iter_mut().for_each(|tool| tool.components = Vec::new());
         Self { summary: status, meaning, hash }
+    }
+}
+
+impl PartialEq for KnownStatus {
+    fn eq(&self, other: &Self) -> bool {
+        self.hash == other.hash
     }
 }
 
@@ -42,7 +47,10 @@ impl Sighting {
             let metadata = &object.metadata;
             let (namespace, name) = (metadata.namespace.clone(), metadata.name.clone());
             let key = TargetKey::new(namespace.unwrap_or_default(), name.unwrap_or_default());
-            let status = object.status.take().map(|status| KnownStatus::new(&key, status));
+            let status = object.status.take().map(|status| {
+                let meaning = stored_digest(&key, &status);
+                KnownStatus::new(status, meaning)
+            });
             Self { key, object, status }
         })
     }

@@ -249,7 +249,6 @@ impl Worker {
     }
 
     fn on_integration(&mut self, change: Change<Integration>) {
-        self.query_sets.clear();
         match change {
             Change::Applied(object) => {
                 let desired = Arc::new(convert::integration(&object));
@@ -267,6 +266,7 @@ impl Worker {
                 self.knows_integrations = true;
             }
         }
+        self.query_sets.clear();
         self.assign_all();
     }
 

@@ -40,7 +40,7 @@ impl KindTarget {
         all.iter_mut().for_each(|manifest| make_real(manifest, &image));
         install(&client, &all).await?;
         let target = Self { cluster, client, components: all.iter().map(|manifest| manifest.component).collect() };
-        let workloads = all.iter().filter(|manifest| is_workload(manifest.component.kind)).count();
+        let workloads = all.iter().filter(|manifest| manifest.component.kind.is_workload()).count();
         target.make_ready(workloads).await?;
         Ok(target)
     }
@@ -109,7 +109,7 @@ async fn pause(client: &Client) -> Result<String, RunError> {
 
 /// A workload whose Pods a node can run.
 fn make_real(manifest: &mut Manifest, image: &str) {
-    if is_workload(manifest.component.kind) {
+    if manifest.component.kind.is_workload() {
         let template = &mut manifest.healthy["spec"]["template"];
         *template = json!({ "metadata": { "labels": { NAME: manifest.component.name } }, "spec": pod(image) });
     }
@@ -122,8 +122,4 @@ fn pod(image: &str) -> Value {
         "automountServiceAccountToken": false,
         "containers": [{ "name": "app", "image": image, "imagePullPolicy": "Never" }],
     })
-}
-
-fn is_workload(kind: Kind) -> bool {
-    matches!(kind, Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet)
 }

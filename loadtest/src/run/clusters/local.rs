@@ -25,8 +25,9 @@ impl LocalTarget {
         let client = plane.client().await?;
         let target = Self { plane, client, manifests: manifests() };
         install(&target.client, &target.manifests).await?;
-        let has_status = |manifest: &&Manifest| has_status(manifest.component.kind);
-        stream::iter(target.manifests.iter().filter(has_status).map(Ok))
+        // Whose status nobody else writes.
+        let is_workload = |manifest: &&Manifest| manifest.component.kind.is_workload();
+        stream::iter(target.manifests.iter().filter(is_workload).map(Ok))
             .try_for_each_concurrent(Provider::WRITES_AT_A_TIME, |manifest| target.say(manifest, Health::Healthy))
             .await?;
         Ok(target)
@@ -85,9 +86,4 @@ impl LocalTarget {
         }
         Ok(())
     }
-}
-
-/// Whose status nobody else writes.
-fn has_status(kind: Kind) -> bool {
-    matches!(kind, Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet)
 }

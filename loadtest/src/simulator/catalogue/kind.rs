@@ -14,6 +14,11 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Makes Pods, and says how many are ready.
+    pub fn is_workload(self) -> bool {
+        matches!(self, Self::Deployment | Self::StatefulSet | Self::DaemonSet)
+    }
+
     pub(in super::super) const ALL: [Self; 7] = [
         Self::Namespace,
         Self::Deployment,

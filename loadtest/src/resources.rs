@@ -1,0 +1,21 @@
+//! ksit's resources, untyped: the load test knows no more of them than a user does.
+
+use kube::Client;
+use kube::api::{Api, ApiResource, DynamicObject};
+use kube::core::GroupVersionKind;
+use serde_json::{Value, json};
+
+pub(crate) fn resource(kind: &str) -> ApiResource {
+    ApiResource::from_gvk(&GroupVersionKind::gvk("ksit.io", "v1alpha1", kind))
+}
+
+pub(crate) fn api(client: &Client, namespace: &str, kind: &str) -> Api<DynamicObject> {
+    Api::namespaced_with(client.clone(), namespace, &resource(kind))
+}
+
+/// To be created or applied.
+pub(crate) fn object(kind: &str, name: &str, spec: Value) -> DynamicObject {
+    let mut object = DynamicObject::new(name, &resource(kind));
+    object.data = json!({ "spec": spec });
+    object
+}
