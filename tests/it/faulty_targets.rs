@@ -135,3 +135,17 @@ async fn a_401_is_mended_by_a_new_secret() {
     world.until_phase("flux", "Running").await;
     assert!(!world.everything_shown().await.contains("no-such-token"));
 }
+
+#[tokio::test]
+async fn what_was_stale_is_told_again_although_it_is_as_before() {
+    let mut world = World::new("faults-stale").await;
+    let server = FaultyApiServer::start(Fault::Status(401)).await;
+    world.target("one", &server.kubeconfig()).await;
+    world.start_operator(&["--round-timeout=10s"]).await;
+    world.until_reach("one", "Unauthorized").await;
+    server.set(Fault::NeverAnswer);
+    world.until_reach("one", "Stale").await;
+    server.set(Fault::Status(401));
+    server.cut();
+    world.until_reach("one", "Unauthorized").await;
+}

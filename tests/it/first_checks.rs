@@ -56,11 +56,14 @@ async fn a_target_at_which_two_replicas_died_is_left_alone_and_named() {
 
     // The first death; the other replica takes the target over, and reads it knowing that.
     let first = until_in_check(&world, "poison").await;
+    eventually("it to be asked", async || (poison.connections() > 0).then_some(())).await;
     replicas.kill(first);
+    let asked_by_first = poison.connections();
     let second = 1 - first;
     let taken_over = format!("{NAMESPACE}/poison");
     eventually("the other replica to read it", async || {
-        marks(&world, second).await.contains(&taken_over).then_some(())
+        let is_asked = poison.connections() > asked_by_first && marks(&world, second).await.contains(&taken_over);
+        is_asked.then_some(())
     })
     .await;
 

@@ -130,7 +130,15 @@ impl Fleet {
         };
         let seen: Vec<TargetKey> =
             self.targets.keys().filter(|key| !late.contains(key) && is_theirs(key)).cloned().collect();
-        seen.iter().for_each(|key| self.observe(sender, key));
+        let now = Instant::now();
+        for key in &seen {
+            // What was seen before it was stale may be true again, and then its worker has no news of it.
+            let was_stale = self.targets.get(key).is_some_and(|target| target.stale_at <= now);
+            self.observe(sender, key);
+            if was_stale {
+                self.ask_owner(key);
+            }
+        }
     }
 
     /// Asks whoever owns the target what is true of it.
