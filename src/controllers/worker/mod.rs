@@ -7,6 +7,8 @@ mod reporter;
 mod round;
 mod secrets;
 mod target_task;
+#[cfg(test)]
+mod test_kit;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

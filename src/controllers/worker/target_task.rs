@@ -35,10 +35,7 @@ const QUARANTINE_AFTER: u32 = 3;
 /// Runs until it is aborted, or until the worker drops its side of `assignments`. `history` is what the status says of
 /// earlier rounds, by whomever.
 pub(super) async fn run(context: Arc<WorkerContext>, mut assignments: watch::Receiver<Assignment>, history: History) {
-    let now = Instant::now();
-    let overdue = Arc::new(Overdue::default());
-    let mut task =
-        Task { context, history, access: None, was_read: false, panics: 0, said: None, overdue, due: now, tries: None };
+    let mut task = Task::new(context, history);
     loop {
         let assignment = assignments.borrow_and_update().clone();
         // Large, and gone most of the time.
@@ -77,6 +74,11 @@ struct Task {
 }
 
 impl Task {
+    fn new(context: Arc<WorkerContext>, history: History) -> Self {
+        let (overdue, due) = (Arc::default(), Instant::now());
+        Self { context, history, access: None, was_read: false, panics: 0, said: None, overdue, due, tries: None }
+    }
+
     fn next_step(&self) -> Instant {
         self.tries.map_or(self.due, |(_, at)| at.min(self.due))
     }
@@ -291,3 +293,7 @@ fn until(end: Option<Timestamp>, now: Timestamp) -> Duration {
         .unwrap_or(MAX_BACKOFF)
         .max(Duration::from_millis(10))
 }
+
+#[cfg(test)]
+#[path = "target_task_tests.rs"]
+mod tests;

@@ -1,0 +1,95 @@
+//! What tests of the worker stand on: a FAKE hub with one Secret, for what a real one can't be made to do on demand.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::Client;
+use kube::client::Body;
+use serde_json::json;
+
+use super::{Assignment, Budget, CheckBy, WorkerContext, WorkerSettings};
+use crate::domain::desired::DesiredTarget;
+use crate::domain::keys::TargetKey;
+use crate::domain::replica::ReplicaName;
+use crate::hub::{Clock, FirstChecks, LeaseBoard};
+use crate::observability::Metrics;
+use crate::targets::kubeconfig::Policy;
+use crate::targets::{ClusterManager, Limits, Settings};
+
+/// What a request of the hub ends in.
+#[derive(Clone, Copy)]
+pub(super) enum Hub {
+    /// The Secret. Nobody listens where its kubeconfig points.
+    Answers,
+    IsAway,
+    /// Nothing that code can expect: it panics in whoever asked.
+    Panics,
+}
+
+/// A hub that is as `state` says at the time of each request.
+pub(super) fn hub(state: impl Fn() -> Hub + Send + 'static) -> Client {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let ca = rcgen::CertificateParams::new(vec!["c1".to_owned()]).unwrap().self_signed(&key).unwrap();
+    let kubeconfig = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "c1",
+        "contexts": [{ "name": "c1", "context": { "cluster": "c1", "user": "c1" } }],
+        "clusters": [{ "name": "c1", "cluster": { "server": "https://127.0.0.1:1",
+            "certificate-authority-data": k8s_openapi::ByteString(ca.pem().into_bytes()) } }],
+        "users": [{ "name": "c1", "user": { "token": "secret" } }],
+    });
+    let data = k8s_openapi::ByteString(kubeconfig.to_string().into_bytes());
+    let secret = json!({ "apiVersion": "v1", "kind": "Secret",
+        "metadata": { "name": "c1-kubeconfig", "resourceVersion": "1" }, "data": { "kubeconfig": data } });
+    let service = tower::service_fn(move |_: http::Request<Body>| {
+        let (state, secret) = (state(), secret.to_string());
+        async move {
+            match state {
+                Hub::Answers => Ok(http::Response::new(Body::from(secret.into_bytes()))),
+                Hub::IsAway => Err(std::io::Error::other("the hub is away")),
+                Hub::Panics => panic!("as the test wants it"),
+            }
+        }
+    });
+    Client::new(service, "fleet")
+}
+
+pub(super) fn context(hub: Client) -> WorkerContext {
+    let board = Arc::new(LeaseBoard::new(Clock::start(), Duration::from_secs(6)));
+    let limits = Limits::new(Settings { round_timeout: Duration::from_secs(2), ..Settings::default() });
+    WorkerContext {
+        hub,
+        clusters: ClusterManager::new(Arc::new(limits)),
+        policy: Policy { allow_loopback: true, ..Policy::default() },
+        budget: Budget::new(1),
+        first_checks: Arc::new(FirstChecks::new(ReplicaName::new("ksit-0"), board)),
+        reports: Arc::default(),
+        health: Arc::default(),
+        metrics: Metrics::new().unwrap(),
+        settings: WorkerSettings {
+            replica: ReplicaName::new("ksit-0"),
+            interval: Duration::from_secs(30),
+            failure_threshold: 3,
+            check_by: CheckBy::Auto,
+        },
+    }
+}
+
+pub(super) fn assignment() -> Assignment {
+    let target = DesiredTarget {
+        key: TargetKey::new("fleet", "c1"),
+        cluster_name: "c1".to_owned(),
+        labels: Default::default(),
+        secret_name: "c1-kubeconfig".to_owned(),
+        secret_key: None,
+        paused: false,
+        paused_until: None,
+        generation: 1,
+    };
+    Assignment {
+        target: Arc::new(target),
+        queries: Arc::default(),
+        integrations: Vec::new(),
+        interval: Duration::from_secs(30),
+        secret_version: None,
+    }
+}
