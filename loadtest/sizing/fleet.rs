@@ -70,7 +70,7 @@ impl Fleet {
         let keys: Vec<TargetKey> = (0..targets).map(key).collect();
         Self {
             random: StdRng::seed_from_u64(seed),
-            weights: Weights::of(&keys),
+            weights: Weights::of(keys.iter().map(Slot::of)),
             targets: keys,
             replicas,
             members: BTreeMap::new(),

@@ -145,6 +145,12 @@ impl ControlPlane {
         Ok(kubeconfig(&self.name, &self.url(), self.ca_pem(), Credential::Certificate(&identity)))
     }
 
+    /// As [`Self::kubeconfig_of`], with a certificate that ends after `left`.
+    pub fn kubeconfig_that_ends(&self, user: &str, group: Option<&str>, left: Duration) -> Result<String, StartError> {
+        let identity = self.pki.old_client(user, group, left)?;
+        Ok(kubeconfig(&self.name, &self.url(), self.ca_pem(), Credential::Certificate(&identity)))
+    }
+
     pub fn kubeconfig_with_token(&self, token: &str) -> String {
         kubeconfig(&self.name, &self.url(), self.ca_pem(), Credential::Token(token))
     }

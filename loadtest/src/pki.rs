@@ -1,11 +1,14 @@
 //! A certificate authority for one control plane.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::{Duration, SystemTime};
 
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, SanType,
 };
+
+const YEAR: Duration = Duration::from_secs(365 * 86_400);
 
 /// A CA and what it has signed.
 pub struct Pki {
@@ -48,8 +51,14 @@ impl Pki {
 
     /// For a user of the API server, with the group that RBAC sees.
     pub fn client(&self, user: &str, group: Option<&str>) -> Result<Identity, rcgen::Error> {
-        let mut params = params(user, group);
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        self.sign(client(user, group))
+    }
+
+    /// As [`Self::client`], of a certificate that is a year old and ends after `left`.
+    pub fn old_client(&self, user: &str, group: Option<&str>, left: Duration) -> Result<Identity, rcgen::Error> {
+        let mut params = client(user, group);
+        let now = SystemTime::now();
+        (params.not_before, params.not_after) = ((now - YEAR).into(), (now + left).into());
         self.sign(params)
     }
 
@@ -63,6 +72,12 @@ impl Pki {
 pub fn signing_key() -> Result<(String, String), rcgen::Error> {
     let key = KeyPair::generate()?;
     Ok((key.serialize_pem(), key.public_key_pem()))
+}
+
+fn client(user: &str, group: Option<&str>) -> CertificateParams {
+    let mut params = params(user, group);
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    params
 }
 
 fn params(name: &str, group: Option<&str>) -> CertificateParams {

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::keys::TargetKey;
 use crate::domain::plan::load_bound;
-use crate::domain::slot::SlotSet;
+use crate::domain::slot::{Slot, SlotSet};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -22,7 +22,7 @@ fn first(members: &BTreeSet<ReplicaName>, weights: &Weights) -> Shards {
 }
 
 fn fleet(targets: usize) -> Weights {
-    Weights::of(&(0..targets).map(|i| TargetKey::new("fleet", format!("cluster-{i}"))).collect::<Vec<_>>())
+    Weights::of((0..targets).map(|i| Slot::of(&TargetKey::new("fleet", format!("cluster-{i}")))))
 }
 
 /// Light in most slots or empty in all, with a few heavy ones; up to 100,000 targets.

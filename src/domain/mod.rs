@@ -9,6 +9,7 @@ pub mod backoff;
 pub mod check_mode;
 pub mod claim;
 pub mod component;
+pub mod credential;
 pub mod desired;
 pub mod digest;
 pub mod election;

@@ -104,6 +104,10 @@ reasons! {
     /// Watches of the target are cut or held back.
     WatchBroken,
 
+    // ---- the credential
+    /// It ends in less than a week, and in less than a tenth of its life.
+    ExpiresSoon,
+
     // ---- integrations
     /// A required component is not there.
     ComponentAbsent,

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::check_mode::CheckMode;
 use super::digest::Digest;
 use super::keys::TargetKey;
@@ -22,6 +24,8 @@ pub struct TargetReport {
     pub secret_version: Option<String>,
     /// Host and port that were dialled.
     pub server: Option<String>,
+    /// When the credential ends, if that is soon.
+    pub credential_ends: Option<Timestamp>,
     /// The replica that looked.
     pub reported_by: ReplicaName,
     /// Epoch of the shard map by which it owned the target.
@@ -33,13 +37,25 @@ pub struct TargetReport {
 impl TargetReport {
     /// When the next one is due is no news.
     pub fn says_the_same(&self, other: &Self) -> bool {
-        let Self { target, verdict, mode, generation, secret_version, server, reported_by, epoch, next: _ } = self;
+        let Self {
+            target,
+            verdict,
+            mode,
+            generation,
+            secret_version,
+            server,
+            credential_ends,
+            reported_by,
+            epoch,
+            next: _,
+        } = self;
         *target == other.target
             && *verdict == other.verdict
             && *mode == other.mode
             && *generation == other.generation
             && *secret_version == other.secret_version
             && *server == other.server
+            && *credential_ends == other.credential_ends
             && *reported_by == other.reported_by
             && *epoch == other.epoch
     }

@@ -1,6 +1,5 @@
 //! How heavy each slot is.
 
-use crate::domain::keys::TargetKey;
 use crate::domain::slot::{Slot, SlotSet};
 
 /// Targets in each slot.
@@ -8,9 +7,10 @@ use crate::domain::slot::{Slot, SlotSet};
 pub struct Weights([u32; Slot::COUNT]);
 
 impl Weights {
-    pub fn of<'a>(targets: impl IntoIterator<Item = &'a TargetKey>) -> Self {
+    /// Of the slots of all targets.
+    pub fn of(targets: impl IntoIterator<Item = Slot>) -> Self {
         let mut weights = Self::default();
-        targets.into_iter().for_each(|target| weights.set(Slot::of(target), weights.get(Slot::of(target)) + 1));
+        targets.into_iter().for_each(|slot| weights.0[slot.index()] += 1);
         weights
     }
 
@@ -52,11 +52,12 @@ impl Default for Weights {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::keys::TargetKey;
 
     #[test]
     fn a_slot_weighs_what_is_in_it() {
         let targets: Vec<TargetKey> = (0..5000).map(|i| TargetKey::new("fleet", format!("cluster-{i}"))).collect();
-        let weights = Weights::of(&targets);
+        let weights = Weights::of(targets.iter().map(Slot::of));
         assert_eq!(weights.total(), 5000);
         let slot = Slot::of(&targets[7]);
         let there = targets.iter().filter(|target| Slot::of(target) == slot).count();

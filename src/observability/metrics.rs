@@ -54,6 +54,8 @@ metrics! {
         gauges("ksit_integration_targets", &["namespace", "integration", "type", "phase"]);
     /// Whether an Integration is healthy on every cluster that counts (1) or not (0).
     integration_healthy: IntGaugeVec = gauges("ksit_integration_healthy", &["namespace", "integration", "type"]);
+    /// Clusters whose credential is about to end, as their condition CredentialExpiring says.
+    targets_credential_expiring: IntGauge = gauge("ksit_targets_credential_expiring");
     /// Rounds that could not read their cluster, by reason.
     round_failures: IntCounterVec = counters("ksit_round_failures_total", &["reason"]);
     /// Rounds that panicked; the cluster is left alone for a while.

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::wire::{self, coordinator_message, worker_message};
 use crate::domain::check_mode::CheckMode;
 use crate::domain::component::ComponentKind;
@@ -69,8 +71,18 @@ pub(super) fn decode_answer(message: wire::CoordinatorMessage) -> Result<ToWorke
 }
 
 fn encode_report(sequence: u64, report: TargetReport) -> wire::Report {
-    let TargetReport { target, verdict, mode, generation, secret_version, server, reported_by: _, epoch, next } =
-        report;
+    let TargetReport {
+        target,
+        verdict,
+        mode,
+        generation,
+        secret_version,
+        server,
+        credential_ends,
+        reported_by: _,
+        epoch,
+        next,
+    } = report;
     let TargetVerdict { reach, tools } = Arc::unwrap_or_clone(verdict);
     let (mode, mode_message) = match mode {
         None => (String::new(), String::new()),
@@ -98,6 +110,7 @@ fn encode_report(sequence: u64, report: TargetReport) -> wire::Report {
         tools: tools.into_iter().map(encode_tool).collect(),
         mode,
         mode_message,
+        credential_ends: credential_ends.map(Timestamp::as_second),
     }
 }
 
@@ -116,6 +129,7 @@ fn decode_report(report: wire::Report, sender: &ReplicaName) -> Result<TargetRep
             reason => CheckMode::Poll(Failure::new(reason, report.mode_message)),
         }),
     };
+    let credential_ends = report.credential_ends.map(Timestamp::from_second).transpose();
     let namespace = report.namespace.as_str();
     let tools = report.tools.into_iter().map(|tool| decode_tool(namespace, tool)).collect::<Result<_, _>>()?;
     Ok(TargetReport {
@@ -125,6 +139,7 @@ fn decode_report(report: wire::Report, sender: &ReplicaName) -> Result<TargetRep
         generation: report.generation,
         secret_version: report.secret_version,
         server: report.server,
+        credential_ends: credential_ends.map_err(|_| Unreadable("credential_ends"))?,
         reported_by: sender.clone(),
         epoch: Epoch(report.epoch),
         next: Duration::from_millis(report.next_milliseconds),

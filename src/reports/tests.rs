@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::FutureExt;
+use jiff::Timestamp;
 use proptest::prelude::*;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::net::TcpListener;
@@ -182,16 +183,18 @@ fn report() -> impl Strategy<Value = TargetReport> {
     let tool = tool.prop_map(|(name, phase, reason, message, observations)| {
         (IntegrationKey::new("fleet", name.as_str()), ToolVerdict { phase, reason, message, observations })
     });
-    let numbers = (any::<i64>(), any::<i64>(), any::<u32>());
+    let ends = prop::option::of((0..1_i64 << 34).prop_map(|seconds| Timestamp::from_second(seconds).unwrap()));
+    let numbers = (any::<i64>(), any::<i64>(), any::<u32>(), ends);
     let told = (prop::option::of(".*"), prop::option::of(".*"), prop::option::of(mode()));
     (reach(), prop::collection::vec(tool, 0..4), numbers, told).prop_map(
-        |(reach, tools, (generation, epoch, next), (secret_version, server, mode))| TargetReport {
+        |(reach, tools, (generation, epoch, next, credential_ends), (secret_version, server, mode))| TargetReport {
             target: TargetKey::new("fleet", "c1"),
             verdict: Arc::new(TargetVerdict { reach, tools }),
             mode,
             generation,
             secret_version,
             server,
+            credential_ends,
             reported_by: ReplicaName::new("ksit-1"),
             epoch: Epoch(epoch),
             next: Duration::from_millis(u64::from(next)),

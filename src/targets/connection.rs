@@ -16,6 +16,8 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::address::Policy;
 use super::tls::{self, Trust, Unusable};
+use super::validity;
+use crate::domain::credential::Validity;
 use crate::domain::reason::{Failure, Reason};
 
 /// Everything that is needed to talk to one target, checked. Cheap to clone, and equal to another one only if the
@@ -31,6 +33,8 @@ struct Parts {
     /// None if the kubeconfig is the user's own: then it may point anywhere.
     policy: Option<Policy>,
     tls: Arc<ClientConfig>,
+    /// Of the credential.
+    validity: Option<Validity>,
 }
 
 /// Where the API server is.
@@ -97,23 +101,25 @@ impl Connection {
         };
         let server_name =
             ServerName::try_from(name.to_owned()).map_err(|_| invalid(field, "is not a DNS name or IP address"))?;
-        let identity = match &credential {
+        let (identity, validity) = match &credential {
             Credential::Token(token) => {
                 bearer(token)?;
-                None
+                (None, validity::of_token(token))
             }
-            Credential::ClientCertificate { chain, key } => Some((
-                certificates(chain, "client-certificate-data")?,
-                PrivateKeyDer::from_pem_slice(key.expose_secret().as_bytes()).map_err(|_| {
+            Credential::ClientCertificate { chain, key } => {
+                let chain = certificates(chain, "client-certificate-data")?;
+                let key = PrivateKeyDer::from_pem_slice(key.expose_secret().as_bytes()).map_err(|_| {
                     invalid("client-key-data", "holds no private key in PEM (PKCS#8, PKCS#1 or SEC1, not encrypted)")
-                })?,
-            )),
+                })?;
+                let validity = validity::of_chain(&chain);
+                (Some((chain, key)), validity)
+            }
         };
         let tls = tls::client_config(&trust, identity).map_err(|unusable| match unusable {
             Unusable::Ca => invalid("certificate-authority-data", "holds a certificate that can't be used as a CA"),
             Unusable::Identity => invalid("client-key-data", "does not fit client-certificate-data"),
         })?;
-        Ok(Self(Arc::new(Parts { server, server_name, trust, credential, policy, tls })))
+        Ok(Self(Arc::new(Parts { server, server_name, trust, credential, policy, tls, validity })))
     }
 
     /// Whether both lead to the same cluster: what one has seen is true of the other.
@@ -124,6 +130,11 @@ impl Connection {
     /// `host:port` for messages; an IPv6 address stands in brackets.
     pub fn host_display(&self) -> String {
         self.0.server.authority()
+    }
+
+    /// How long the credential is good, if it says so.
+    pub fn validity(&self) -> Option<Validity> {
+        self.0.validity
     }
 
     pub(super) fn server(&self) -> &Server {
@@ -154,7 +165,7 @@ impl Connection {
 
 impl PartialEq for Connection {
     fn eq(&self, other: &Self) -> bool {
-        let Parts { server, server_name, trust, credential, policy, tls: _ } = &*self.0;
+        let Parts { server, server_name, trust, credential, policy, tls: _, validity: _ } = &*self.0;
         Arc::ptr_eq(&self.0, &other.0)
             || (*server == other.0.server
                 && *server_name == other.0.server_name

@@ -29,6 +29,7 @@ mod pool;
 mod reflector;
 mod retry_after;
 mod tls;
+mod validity;
 mod wire;
 
 pub use cluster::Cluster;

@@ -260,3 +260,27 @@ async fn sigterm_drains_and_the_endpoints_say_how_it_is() {
     assert!(status.is_some_and(|status| status.success()), "{status:?}\n{}", world.log());
     assert!(world.log().contains("drained"), "{}", world.log());
 }
+
+#[tokio::test]
+async fn a_credential_that_is_about_to_end_is_said_before_it_does() {
+    let mut world = World::new("life-expiry").await;
+    let plane = target().await;
+    let day = Duration::from_secs(86_400);
+    let ending = plane.kubeconfig_that_ends("life-expiry", Some("system:masters"), day).unwrap();
+    world.target("one", &ending).await;
+    world.start_operator(&["--watch-secrets"]).await;
+    let target = world.until_target("one", |target| condition(target, "CredentialExpiring").is_some()).await;
+    let said = condition(&target, "CredentialExpiring").unwrap();
+    assert_eq!((said.status.as_str(), said.reason.as_str()), ("True", "ExpiresSoon"));
+    assert!(said.message.contains("put a new one into its Secret"), "{}", said.message);
+    assert_eq!(condition(&target, "Reachable").unwrap().reason, "Connected");
+    let expiring = async |count: u32| {
+        let shown = world.ask_operator("/metrics").await;
+        shown.contains(&format!("ksit_targets_credential_expiring {count}\n")).then_some(())
+    };
+    eventually("the metric to count it", async || expiring(1).await).await;
+
+    world.secret("one-kubeconfig", json!({ "kubeconfig": plane.kubeconfig() })).await;
+    world.until_target("one", |target| condition(target, "CredentialExpiring").is_none()).await;
+    eventually("the metric to forget it", async || expiring(0).await).await;
+}

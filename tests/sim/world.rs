@@ -5,6 +5,7 @@ use std::time::Duration;
 use ksit::domain::keys::TargetKey;
 use ksit::domain::member::Timing;
 use ksit::domain::replica::{Epoch, Incarnation, Term};
+use ksit::domain::slot;
 use ksit::domain::weights::Weights;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
@@ -316,6 +317,5 @@ pub fn target(number: usize) -> TargetKey {
 }
 
 pub fn weights(count: usize) -> Weights {
-    let targets: Vec<TargetKey> = (0..count).map(target).collect();
-    Weights::of(&targets)
+    Weights::of((0..count).map(|number| slot::Slot::of(&target(number))))
 }

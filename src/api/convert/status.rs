@@ -18,6 +18,9 @@ use crate::domain::verdict::{ComponentState, Observation, Phase, Reach, TargetVe
 /// Components that one status lists at most, so that it stays far below etcd's limit for an object.
 const LISTED_COMPONENTS: usize = 1_000;
 
+/// The condition that a target has while its credential is about to end.
+pub const CREDENTIAL_EXPIRING: &str = "CredentialExpiring";
+
 /// Messages longer than this are cut: some hold names that a cluster chose.
 const LONGEST_MESSAGE: usize = 1_024;
 
@@ -36,8 +39,18 @@ pub fn target_status(
     former: Option<&IntegrationTargetStatus>,
     writer: &Writer,
 ) -> IntegrationTargetStatus {
-    let TargetReport { target: _, verdict, mode, generation, secret_version, server, reported_by, epoch, next: _ } =
-        report;
+    let TargetReport {
+        target: _,
+        verdict,
+        mode,
+        generation,
+        secret_version,
+        server,
+        credential_ends,
+        reported_by,
+        epoch,
+        next: _,
+    } = report;
     let (ready, reason, message) = reach(verdict);
     let former_conditions = former.map(|former| former.conditions.as_slice()).unwrap_or_default();
     let stamp = Stamp { generation: *generation, now: writer.now, former: former_conditions };
@@ -45,6 +58,10 @@ pub fn target_status(
     let mut conditions =
         vec![stamp.condition("Ready", ready, reason, &message), stamp.condition("Reachable", ready, reason, &message)];
     conditions.extend(mode.as_ref().map(|mode| watched(&stamp, mode)));
+    conditions.extend(credential_ends.map(|at| {
+        let message = format!("the credential in the kubeconfig ends at {at}: put a new one into its Secret");
+        stamp.condition(CREDENTIAL_EXPIRING, Truth::True, Reason::ExpiresSoon, &message)
+    }));
     IntegrationTargetStatus {
         phase: Some(verdict.phase().as_str().to_owned()),
         ready: Some(ready == Truth::True),

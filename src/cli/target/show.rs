@@ -4,6 +4,7 @@ use kube::Api;
 use kube::ResourceExt;
 use serde::Serialize;
 
+use crate::api::convert::CREDENTIAL_EXPIRING;
 use crate::api::{
     ComponentStatus, IntegrationResult, IntegrationTarget, IntegrationTargetSpec, IntegrationTargetStatus,
 };
@@ -43,7 +44,8 @@ impl Shown for Target {
     fn text(&self, wide: bool) -> String {
         let status = &self.status;
         let or_none = |value: &Option<String>| value.clone().unwrap_or_else(|| "<none>".to_owned());
-        let reach = status.conditions.iter().find(|condition| condition.type_ == "Reachable");
+        let condition = |name: &str| status.conditions.iter().find(|condition| condition.type_ == name);
+        let reach = condition("Reachable");
         let mut text = String::new();
         for (label, value) in [
             ("Name", format!("{}/{}", self.namespace, self.name)),
@@ -56,6 +58,9 @@ impl Shown for Target {
             ("Changed", or_none(&status.last_sync_time)),
         ] {
             text.push_str(&format!("{:<12}{value}\n", format!("{label}:")));
+        }
+        if let Some(expiring) = condition(CREDENTIAL_EXPIRING) {
+            text.push_str(&format!("{:<12}{}\n", "Credential:", expiring.message));
         }
         text.push('\n');
         let rows: Vec<Vec<String>> = status.integrations.iter().flat_map(|result| lines(result, wide)).collect();

@@ -39,6 +39,7 @@ pub(super) struct Fleet {
 }
 
 pub(super) struct Target {
+    pub(super) slot: Slot,
     object: Box<IntegrationTarget>,
     pub(super) desired: Result<DesiredTarget, SpecError>,
     /// What stands on the hub, or is on its way there.
@@ -113,7 +114,8 @@ impl Fleet {
             Some(former) => (former.stale_at, former.report.filter(|_| spoilt), former.observed),
             None => (Instant::now() + self.patience(desired.as_ref().ok(), None), None, None),
         };
-        if object.labels().get(SLOT_LABEL).map(String::as_str) != Some(Slot::of(&key).to_string().as_str()) {
+        let slot = Slot::of(&key);
+        if object.labels().get(SLOT_LABEL).map(String::as_str) != Some(slot.to_string().as_str()) {
             self.context.chores.offer(Chore::LabelSlot(object.clone()));
         }
         if desired.is_err() {
@@ -124,7 +126,7 @@ impl Fleet {
         let broken = desired.as_ref().err().map(|error| Failure::new(Reason::InvalidObject, error.to_string()));
         self.targets.insert(
             key.clone(),
-            Target { object, desired, status, foreign, report: report.clone(), observed, stale_at },
+            Target { slot, object, desired, status, foreign, report: report.clone(), observed, stale_at },
         );
         if is_new {
             self.desk.name(&key);
@@ -221,6 +223,12 @@ impl Fleet {
         for (phase, count) in counts {
             self.context.metrics.targets.with_label_values(&[phase.as_str()]).set(count);
         }
+        let is_expiring = |target: &&Target| {
+            let conditions = target.summary().map(|status| status.conditions.as_slice()).unwrap_or_default();
+            conditions.iter().any(|condition| condition.type_ == convert::CREDENTIAL_EXPIRING)
+        };
+        let expiring = self.targets.values().filter(is_expiring).count();
+        self.context.metrics.targets_credential_expiring.set(i64::try_from(expiring).unwrap_or(i64::MAX));
         let unusable = [
             ("IntegrationTarget", self.targets.values().filter(|target| target.desired.is_err()).count()),
             ("Integration", self.integrations.values().filter(|tool| tool.desired.components.is_err()).count()),
@@ -258,6 +266,7 @@ impl Fleet {
             generation: target.object.metadata.generation.unwrap_or(0),
             secret_version: former.and_then(|status| status.secret_resource_version.clone()),
             server: former.and_then(|status| status.server.clone()),
+            credential_ends: None,
             reported_by: ReplicaName::new(former.and_then(|status| status.reported_by.clone()).unwrap_or_default()),
             epoch: Epoch(former.and_then(|status| status.report_epoch).unwrap_or(0)),
             next: Duration::ZERO,

@@ -161,7 +161,7 @@ impl Fleet {
 
     /// Tells the keeper of the map how heavy each slot is.
     pub(super) fn weigh(&self) {
-        let weights = Weights::of(self.targets.keys());
+        let weights = Weights::of(self.targets.values().map(|target| target.slot));
         self.context.exchange.weights.send_if_modified(|known| {
             let changed = *known != weights;
             *known = weights;
@@ -180,11 +180,11 @@ impl Fleet {
             loads.insert(name.clone(), Default::default());
         }
         let mut oldest = Duration::ZERO;
-        for (key, target) in self.targets.iter().filter(|(_, target)| target.desired.is_ok()) {
+        for target in self.targets.values().filter(|target| target.desired.is_ok()) {
             let since = target.observed.as_ref().map_or(self.context.began, |(_, at)| *at);
             let age = since.elapsed();
             oldest = oldest.max(age);
-            if let Some(owner) = self.desk.owner(key) {
+            if let Some(owner) = self.desk.ownership.owner(target.slot) {
                 let load = loads.entry(owner.name.clone()).or_default();
                 *load = (load.0 + 1, load.1.max(age));
             }

@@ -145,8 +145,8 @@ fn is_fresh(access: &Access, assignment: &Assignment) -> bool {
 }
 
 fn is_of_this_secret(access: &Access, assignment: &Assignment) -> bool {
-    let target = &assignment.target;
-    access.secret == (target.secret_name.clone(), target.secret_key.clone())
+    let (name, key) = &access.secret;
+    *name == assignment.target.secret_name && *key == assignment.target.secret_key
 }
 
 /// Secret → vetted connection → the one cluster of this target. What was known of it by `former` stays known if it is

@@ -266,6 +266,10 @@ impl Task {
             generation: assignment.target.generation,
             secret_version: access.map(|access| access.secret_version.clone()),
             server: access.map(|access| access.cluster.connection().host_display()),
+            credential_ends: access.and_then(|access| {
+                let validity = access.cluster.connection().validity();
+                validity.filter(|validity| validity.ends_soon(Timestamp::now())).map(|validity| validity.until)
+            }),
             reported_by: self.context.settings.replica.clone(),
             epoch: Epoch(0),
             next,

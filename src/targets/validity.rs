@@ -1,0 +1,72 @@
+//! How long a credential is good, as it says itself. Nothing is verified: that is the cluster's to do.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jiff::Timestamp;
+use rustls::pki_types::CertificateDer;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+
+use crate::domain::credential::Validity;
+
+/// Of the token, if it is a JWT that ends: those of ServiceAccounts are.
+pub(super) fn of_token(token: &SecretString) -> Option<Validity> {
+    #[derive(Deserialize)]
+    struct Claims {
+        iat: Option<i64>,
+        exp: i64,
+    }
+    let payload = token.expose_secret().trim().split('.').nth(1)?;
+    let claims: Claims = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
+    validity(claims.iat, claims.exp)
+}
+
+/// Of the client's own certificate, which comes first in its chain.
+pub(super) fn of_chain(chain: &[CertificateDer<'_>]) -> Option<Validity> {
+    let (_, certificate) = x509_parser::parse_x509_certificate(chain.first()?).ok()?;
+    let said = certificate.validity();
+    validity(Some(said.not_before.timestamp()), said.not_after.timestamp())
+}
+
+fn validity(from: Option<i64>, until: i64) -> Option<Validity> {
+    let from = from.and_then(|from| Timestamp::from_second(from).ok());
+    Some(Validity { from, until: Timestamp::from_second(until).ok()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token(payload: &str) -> SecretString {
+        format!("head.{}.signature", URL_SAFE_NO_PAD.encode(payload)).into()
+    }
+
+    #[test]
+    fn a_token_says_when_it_ends() {
+        let known = of_token(&token(r#"{"iss":"x","iat":100,"exp":4600}"#)).unwrap();
+        assert_eq!((known.from.map(Timestamp::as_second), known.until.as_second()), (Some(100), 4600));
+    }
+
+    #[test]
+    fn what_says_nothing_never_ends() {
+        for payload in [r#"{"iat":100}"#, r#"{"exp":"soon"}"#, r#"{"exp":9223372036854775807}"#, "no JSON", ""] {
+            assert_eq!(of_token(&token(payload)), None, "{payload}");
+        }
+        for other in ["", ".", "..", "opaque-token", "a.b", "a.%%%.c"] {
+            assert_eq!(of_token(&other.into()), None, "{other}");
+        }
+        assert_eq!(of_chain(&[]), None);
+        assert_eq!(of_chain(&[CertificateDer::from(vec![0x30, 0x82, 0xff])]), None);
+    }
+
+    #[test]
+    fn a_certificate_says_when_it_ends() {
+        let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        params.not_before = rcgen::date_time_ymd(2025, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2026, 1, 1);
+        let certificate = params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap();
+        let known = of_chain(&[certificate.der().clone()]).unwrap();
+        assert_eq!(known.until.to_string(), "2026-01-01T00:00:00Z");
+        assert_eq!(known.from.map(|from| from.to_string()).as_deref(), Some("2025-01-01T00:00:00Z"));
+    }
+}
