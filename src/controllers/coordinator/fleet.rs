@@ -130,13 +130,13 @@ impl Fleet {
         );
         if is_new {
             self.desk.name(&key);
-            self.ask_owner(&key);
+            self.ask_owners([key.clone()]);
         }
         match (broken, report) {
             (Some(failure), _) => self.overrule(&key, &Reach::Failed(failure)),
             (None, Some(report)) => self.publish_target(report),
             // Somebody else wrote it, and only its owner knows what is true.
-            (None, None) if spoilt => self.ask_owner(&key),
+            (None, None) if spoilt => self.ask_owners([key.clone()]),
             (None, None) => {}
         }
         if changed {
@@ -351,7 +351,7 @@ impl Fleet {
             }
         }
         written.iter().for_each(|(term, managed_by)| self.compare_term(*term, managed_by.as_deref()));
-        theirs.iter().for_each(|key| self.ask_owner(key));
+        self.ask_owners(theirs);
         let tools: Vec<IntegrationKey> = self.integrations.keys().cloned().collect();
         tools.iter().for_each(|key| self.mark(key));
     }

@@ -130,23 +130,28 @@ impl Fleet {
         };
         let seen: Vec<TargetKey> =
             self.targets.keys().filter(|key| !late.contains(key) && is_theirs(key)).cloned().collect();
+        // What was said before they were stale may be true again, and then their worker has no news of them.
         let now = Instant::now();
-        for key in &seen {
-            // What was seen before it was stale may be true again, and then its worker has no news of it.
-            let was_stale = self.targets.get(key).is_some_and(|target| target.stale_at <= now);
-            self.observe(sender, key);
-            if was_stale {
-                self.ask_owner(key);
-            }
-        }
+        let is_stale = |key: &&TargetKey| self.targets.get(*key).is_some_and(|target| target.stale_at <= now);
+        let stale: Vec<TargetKey> = seen.iter().filter(is_stale).cloned().collect();
+        seen.iter().for_each(|key| self.observe(sender, key));
+        self.ask_owners(stale);
     }
 
-    /// Asks whoever owns the target what is true of it.
-    pub(super) fn ask_owner(&mut self, key: &TargetKey) {
-        let owner = self.desk.owner(key).map(|owner| owner.name.clone());
-        let Some(worker) = owner.and_then(|owner| self.desk.workers.get(&owner)) else { return };
-        let _ = worker.try_send(ToWorker::Want { targets: vec![Digest::name(key)] });
-        self.desk.wanted.insert(key.clone(), Instant::now());
+    /// Asks whoever owns the targets what is true of them.
+    pub(super) fn ask_owners(&mut self, targets: impl IntoIterator<Item = TargetKey>) {
+        let mut asked: BTreeMap<ReplicaName, Vec<u64>> = BTreeMap::new();
+        for key in targets {
+            let owner = self.desk.owner(&key).map(|owner| owner.name.clone());
+            let Some(owner) = owner.filter(|owner| self.desk.workers.contains_key(owner)) else { continue };
+            asked.entry(owner).or_default().push(Digest::name(&key));
+            self.desk.wanted.insert(key, Instant::now());
+        }
+        for (owner, targets) in asked {
+            if let Some(worker) = self.desk.workers.get(&owner) {
+                let _ = worker.try_send(ToWorker::Want { targets });
+            }
+        }
     }
 
     /// Asks again for what was asked for and didn't come, and for what should have come of itself.
@@ -156,7 +161,7 @@ impl Fleet {
         let is_settled = desk.learned.is_some_and(|learned| learned.elapsed() > ASK_AGAIN);
         let silent = desk.unobserved.iter().filter(|key| is_settled && !desk.wanted.contains_key(*key));
         let overdue: Vec<TargetKey> = overdue.chain(silent).cloned().collect();
-        overdue.iter().for_each(|key| self.ask_owner(key));
+        self.ask_owners(overdue);
     }
 
     /// Tells the keeper of the map how heavy each slot is.
