@@ -84,11 +84,11 @@ pub struct Args {
     #[arg(long, env = "KSIT_CHECK_MODE", value_enum, default_value_t = CheckMode::Auto)]
     check_mode: CheckMode,
     /// Rounds under way at a time. A round mostly waits for the network: 64 of them at 20 ms each are 3,000 rounds a
-    /// second. Clusters that failed last have places of their own, sixteen for each of these, as they only wait.
+    /// second, and at most a GiB of answers in memory. Failing clusters get at most 30 % of it.
     #[arg(long, env = "KSIT_MAX_CONCURRENT_RECONCILES", default_value_t = 64, value_name = "ROUNDS",
         value_parser = clap::value_parser!(u16).range(1..=4096))]
     max_concurrent_reconciles: u16,
-    /// Connections to clusters that are being made at a time. Handshakes cost CPU. As above for those that failed.
+    /// Connections to clusters that are being made at a time. Handshakes cost CPU.
     #[arg(long, env = "KSIT_MAX_CONCURRENT_CONNECTS", default_value_t = 32, value_name = "CONNECTIONS",
         value_parser = clap::value_parser!(u16).range(1..=4096))]
     max_concurrent_connects: u16,

@@ -10,10 +10,6 @@ use super::pool::Pools;
 /// By so much the memory for answers is given out.
 const CHUNK: usize = 64 * 1024;
 
-/// For each place that there is, targets that failed last have so many of their own. They mostly wait, which costs
-/// little: a network that is gone is to be said of all clusters behind it, without keeping any other one waiting.
-pub const FAILING_PLACES: usize = 16;
-
 /// What is set by the operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -50,7 +46,7 @@ impl Default for Settings {
 pub struct Limits {
     settings: Settings,
     connects: Semaphore,
-    connects_of_failing: Semaphore,
+    failing: Semaphore,
     /// Chunks of answers.
     bodies: Arc<Semaphore>,
     /// One answer that finds no room may grow all the same: of several that hold some and wait for more, one ends.
@@ -58,13 +54,23 @@ pub struct Limits {
     pools: Pools,
 }
 
+/// Leave to connect, until dropped.
+pub(super) struct Turn<'a> {
+    _failing: Option<SemaphorePermit<'a>>,
+    _connect: Option<SemaphorePermit<'a>>,
+}
+
 impl Limits {
+    /// Targets that fail get this part of the turns, so that those that hang can't keep the healthy ones waiting.
+    const FAILING_PERCENT: usize = 30;
+
     pub fn new(settings: Settings) -> Self {
-        let connects = settings.connects.clamp(1, Semaphore::MAX_PERMITS / FAILING_PLACES);
+        let connects = settings.connects.clamp(1, Semaphore::MAX_PERMITS);
+        let failing = (connects.saturating_mul(Self::FAILING_PERCENT) / 100).max(1);
         let bodies = settings.bodies_bytes.saturating_sub(settings.body_bytes) / CHUNK;
         Self {
             connects: Semaphore::new(connects),
-            connects_of_failing: Semaphore::new(connects * FAILING_PLACES),
+            failing: Semaphore::new(failing),
             bodies: Arc::new(Semaphore::new(bodies)),
             last_resort: Arc::new(Semaphore::new(1)),
             pools: Pools::default(),
@@ -82,10 +88,10 @@ impl Limits {
     }
 
     /// Waits for leave to connect. The wait is bounded by the queue, as each turn is by `connect_timeout`.
-    pub(super) async fn turn(&self, failing: bool) -> Option<SemaphorePermit<'_>> {
+    pub(super) async fn turn(&self, failing: bool) -> Turn<'_> {
         // Neither semaphore is ever closed, so a permit is always got.
-        let turns = if failing { &self.connects_of_failing } else { &self.connects };
-        turns.acquire().await.ok()
+        let failing = if failing { self.failing.acquire().await.ok() } else { None };
+        Turn { _failing: failing, _connect: self.connects.acquire().await.ok() }
     }
 }
 
@@ -151,11 +157,11 @@ mod tests {
     use futures::FutureExt;
 
     #[test]
-    fn failing_targets_take_no_turn_of_the_others_and_are_bounded_too() {
-        let limits = Limits::new(Settings { connects: 2, ..Settings::default() });
-        let failing: Vec<_> = (0..2 * FAILING_PLACES).map(|_| limits.turn(true).now_or_never().unwrap()).collect();
-        assert!(limits.turn(true).now_or_never().is_none(), "all of theirs are taken");
-        let healthy: Vec<_> = (0..2).map(|_| limits.turn(false).now_or_never().unwrap()).collect();
+    fn failing_targets_leave_most_turns_to_the_others() {
+        let limits = Limits::new(Settings { connects: 10, ..Settings::default() });
+        let failing: Vec<_> = (0..3).map(|_| limits.turn(true).now_or_never().unwrap()).collect();
+        assert!(limits.turn(true).now_or_never().is_none(), "30 % are taken");
+        let healthy: Vec<_> = (0..7).map(|_| limits.turn(false).now_or_never().unwrap()).collect();
         assert!(limits.turn(false).now_or_never().is_none(), "all are taken");
         drop(failing);
         assert!(limits.turn(true).now_or_never().is_some());

@@ -35,6 +35,6 @@ mod wire;
 pub use cluster::Cluster;
 pub use connection::{Connection, Credential, Trusted};
 pub use http::Protocol;
-pub use limits::{FAILING_PLACES, Limits, Settings};
+pub use limits::{Limits, Settings};
 pub use manager::ClusterManager;
 pub use reflector::{Change, Reflector};

@@ -142,7 +142,7 @@ impl Reflector {
     /// one cheap request tells whether the target still answers. 403 and 404 are answers to a query; everything else
     /// that goes wrong ends the round.
     ///
-    /// `failing` says that the last rounds failed: such a target waits in another queue for its turn to connect.
+    /// `failing` says that the last rounds failed: such a target waits in the smaller queue for its turn to connect.
     /// From its turn on, the round ends within `round_timeout`.
     ///
     /// # Errors

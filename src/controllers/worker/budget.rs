@@ -2,13 +2,11 @@
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::targets::FAILING_PLACES;
-
-/// Bounds the rounds under way. Targets that failed last have places of their own, so that a fleet of which a fifth
-/// hangs checks the rest in time, and says of that fifth in time that it hangs.
+/// Bounds the rounds under way; targets that fail now get at most 30 % of it, so that a fleet of which a fifth hangs
+/// still checks the rest in time.
 #[derive(Debug)]
 pub struct Budget {
-    sound: Semaphore,
+    all: Semaphore,
     failing: Semaphore,
     secrets: Semaphore,
 }
@@ -19,8 +17,8 @@ const SECRET_READS: usize = 8;
 impl Budget {
     pub fn new(rounds: usize) -> Self {
         Self {
-            sound: Semaphore::new(rounds.max(1)),
-            failing: Semaphore::new(rounds.max(1) * FAILING_PLACES),
+            all: Semaphore::new(rounds.max(1)),
+            failing: Semaphore::new((rounds * 3 / 10).max(1)),
             secrets: Semaphore::new(SECRET_READS),
         }
     }
@@ -31,27 +29,26 @@ impl Budget {
     }
 
     /// Waits for a place. None only if the budget was closed, which nobody does.
-    pub async fn enter(&self, failing: bool) -> Option<SemaphorePermit<'_>> {
-        let places = if failing { &self.failing } else { &self.sound };
-        places.acquire().await.ok()
+    pub async fn enter(&self, failing: bool) -> Option<(Option<SemaphorePermit<'_>>, SemaphorePermit<'_>)> {
+        let narrow = match failing {
+            true => Some(self.failing.acquire().await.ok()?),
+            false => None,
+        };
+        Some((narrow, self.all.acquire().await.ok()?))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use futures::FutureExt;
-    use futures::future::join_all;
-
     use super::*;
 
     #[tokio::test]
-    async fn failing_targets_take_no_place_of_the_others_and_are_bounded_too() {
-        let budget = Budget::new(2);
-        let hanging = join_all((0..2 * FAILING_PLACES).map(|_| budget.enter(true))).await;
-        assert!(budget.enter(true).now_or_never().is_none(), "one more waits");
-        let healthy = [budget.enter(false).await, budget.enter(false).await];
-        assert!(budget.enter(false).now_or_never().is_none(), "the third waits");
-        drop((hanging, healthy));
-        assert!(budget.enter(true).now_or_never().is_some());
+    async fn failing_targets_leave_room_for_the_others() {
+        let budget = Budget::new(10);
+        let hanging = [budget.enter(true).await, budget.enter(true).await, budget.enter(true).await];
+        assert!(futures::FutureExt::now_or_never(budget.enter(true)).is_none(), "the fourth waits");
+        assert!(futures::FutureExt::now_or_never(budget.enter(false)).is_some(), "a healthy one does not");
+        drop(hanging);
+        assert!(futures::FutureExt::now_or_never(budget.enter(true)).is_some());
     }
 }
