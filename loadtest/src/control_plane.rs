@@ -132,7 +132,7 @@ impl ControlPlane {
 
     /// The kubeconfig of a cluster administrator.
     pub fn kubeconfig(&self) -> String {
-        kubeconfig(&self.name, &self.url(), self.ca_pem(), Credential::Certificate(&self.admin))
+        self.kubeconfig_with(Credential::Certificate(&self.admin))
     }
 
     pub fn kubeconfig_path(&self) -> PathBuf {
@@ -141,18 +141,20 @@ impl ControlPlane {
 
     /// The kubeconfig of any user, who may do what RBAC lets the name and the group do.
     pub fn kubeconfig_of(&self, user: &str, group: Option<&str>) -> Result<String, StartError> {
-        let identity = self.pki.client(user, group)?;
-        Ok(kubeconfig(&self.name, &self.url(), self.ca_pem(), Credential::Certificate(&identity)))
+        Ok(self.kubeconfig_with(Credential::Certificate(&self.pki.client(user, group)?)))
     }
 
     /// As [`Self::kubeconfig_of`], with a certificate that ends after `left`.
     pub fn kubeconfig_that_ends(&self, user: &str, group: Option<&str>, left: Duration) -> Result<String, StartError> {
-        let identity = self.pki.old_client(user, group, left)?;
-        Ok(kubeconfig(&self.name, &self.url(), self.ca_pem(), Credential::Certificate(&identity)))
+        Ok(self.kubeconfig_with(Credential::Certificate(&self.pki.old_client(user, group, left)?)))
     }
 
     pub fn kubeconfig_with_token(&self, token: &str) -> String {
-        kubeconfig(&self.name, &self.url(), self.ca_pem(), Credential::Token(token))
+        self.kubeconfig_with(Credential::Token(token))
+    }
+
+    fn kubeconfig_with(&self, credential: Credential<'_>) -> String {
+        kubeconfig(&self.name, &self.url(), self.ca_pem(), credential)
     }
 
     /// A token of a ServiceAccount, which is made first where there is none.

@@ -72,7 +72,8 @@ pub struct IntegrationTargetStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     /// `Ready` and `Reachable`: ksit can read the cluster. `Watched`: the cluster says itself what changes; where it
-    /// can't, it is asked once an interval, and the message says why.
+    /// can't, it is asked once an interval, and the message says why. `CredentialExpiring`: only while the credential in
+    /// the kubeconfig is about to end; the message says when.
     #[schemars(schema_with = "conditions")]
     pub conditions: Vec<Condition>,
     /// Each tool that is checked on the cluster.
@@ -105,6 +106,12 @@ pub struct IntegrationTargetStatus {
     /// The epoch of the shard map by which that replica owned the cluster.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub report_epoch: Option<i64>,
+}
+
+impl IntegrationTargetStatus {
+    pub fn condition(&self, type_: &str) -> Option<&Condition> {
+        self.conditions.iter().find(|condition| condition.type_ == type_)
+    }
 }
 
 /// One tool on the cluster.

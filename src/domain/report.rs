@@ -37,27 +37,7 @@ pub struct TargetReport {
 impl TargetReport {
     /// When the next one is due is no news.
     pub fn says_the_same(&self, other: &Self) -> bool {
-        let Self {
-            target,
-            verdict,
-            mode,
-            generation,
-            secret_version,
-            server,
-            credential_ends,
-            reported_by,
-            epoch,
-            next: _,
-        } = self;
-        *target == other.target
-            && *verdict == other.verdict
-            && *mode == other.mode
-            && *generation == other.generation
-            && *secret_version == other.secret_version
-            && *server == other.server
-            && *credential_ends == other.credential_ends
-            && *reported_by == other.reported_by
-            && *epoch == other.epoch
+        *self == Self { next: self.next, ..other.clone() }
     }
 }
 

@@ -14,7 +14,7 @@ pub fn history(target: &TargetKey, status: Option<&IntegrationTargetStatus>, thr
 }
 
 fn verdict(target: &TargetKey, status: &IntegrationTargetStatus) -> Option<TargetVerdict> {
-    let reachable = status.conditions.iter().find(|condition| condition.type_ == "Reachable")?;
+    let reachable = status.condition("Reachable")?;
     let reach = match (reachable.status.as_str(), Reason::parse(&reachable.reason)?) {
         ("True", Reason::Connected) => Reach::Connected,
         ("False", reason) => Reach::Failed(Failure::new(reason, reachable.message.clone())),

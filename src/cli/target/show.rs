@@ -44,8 +44,7 @@ impl Shown for Target {
     fn text(&self, wide: bool) -> String {
         let status = &self.status;
         let or_none = |value: &Option<String>| value.clone().unwrap_or_else(|| "<none>".to_owned());
-        let condition = |name: &str| status.conditions.iter().find(|condition| condition.type_ == name);
-        let reach = condition("Reachable");
+        let reach = status.condition("Reachable");
         let mut text = String::new();
         for (label, value) in [
             ("Name", format!("{}/{}", self.namespace, self.name)),
@@ -59,7 +58,7 @@ impl Shown for Target {
         ] {
             text.push_str(&format!("{:<12}{value}\n", format!("{label}:")));
         }
-        if let Some(expiring) = condition(CREDENTIAL_EXPIRING) {
+        if let Some(expiring) = status.condition(CREDENTIAL_EXPIRING) {
             text.push_str(&format!("{:<12}{}\n", "Credential:", expiring.message));
         }
         text.push('\n');

@@ -8,9 +8,8 @@ use tokio::time::Instant;
 use crate::domain::digest::Digest;
 use crate::domain::keys::TargetKey;
 use crate::domain::ownership::Ownership;
-use crate::domain::replica::{Epoch, Incarnation, ReplicaName};
+use crate::domain::replica::{Epoch, ReplicaName};
 use crate::domain::report::ToWorker;
-use crate::domain::slot::Slot;
 use crate::reports::Incoming;
 
 #[derive(Default)]
@@ -39,9 +38,5 @@ impl Desk {
         self.unobserved.remove(key);
         self.wanted.remove(key);
         self.ownership.forget(key);
-    }
-
-    pub(super) fn owner(&self, key: &TargetKey) -> Option<&Incarnation> {
-        self.ownership.owner(Slot::of(key))
     }
 }

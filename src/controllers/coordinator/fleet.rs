@@ -224,8 +224,7 @@ impl Fleet {
             self.context.metrics.targets.with_label_values(&[phase.as_str()]).set(count);
         }
         let is_expiring = |target: &&Target| {
-            let conditions = target.summary().map(|status| status.conditions.as_slice()).unwrap_or_default();
-            conditions.iter().any(|condition| condition.type_ == convert::CREDENTIAL_EXPIRING)
+            target.summary().is_some_and(|status| status.condition(convert::CREDENTIAL_EXPIRING).is_some())
         };
         let expiring = self.targets.values().filter(is_expiring).count();
         self.context.metrics.targets_credential_expiring.set(i64::try_from(expiring).unwrap_or(i64::MAX));

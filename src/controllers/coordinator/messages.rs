@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::fleet::Fleet;
+use super::fleet::{Fleet, Target};
 use crate::api::ReplicaLoad;
 use crate::domain::digest::Digest;
 use crate::domain::keys::TargetKey;
@@ -14,6 +14,7 @@ use crate::domain::ownership::{Refusal, Stamp};
 use crate::domain::replica::{Epoch, Incarnation, ReplicaName};
 use crate::domain::report::{FromWorker, ToWorker};
 use crate::domain::shard_map::ShardMap;
+use crate::domain::slot::Slot;
 use crate::domain::weights::Weights;
 use crate::reports::Incoming;
 
@@ -30,12 +31,12 @@ impl Fleet {
         desk.ownership.learn(map);
         (desk.epoch, desk.learned) = (map.epoch, Some(Instant::now()));
         desk.workers.retain(|name, _| map.members.contains_key(name));
-        let is_unobserved = |key: &TargetKey| {
-            let observed = self.targets.get(key).and_then(|target| target.observed.as_ref());
-            desk.owner(key) != observed.map(|(sender, _)| sender.as_ref()) || observed.is_none()
+        let is_unobserved = |target: &Target| {
+            let observed = target.observed.as_ref().map(|(sender, _)| sender.as_ref());
+            observed.is_none() || desk.ownership.owner(target.slot) != observed
         };
-        let sound = self.targets.iter().filter(|(_, target)| target.desired.is_ok()).map(|(key, _)| key);
-        let unobserved = sound.filter(|key| is_unobserved(key)).cloned().collect();
+        let sound = self.targets.iter().filter(|(_, target)| target.desired.is_ok());
+        let unobserved = sound.filter(|(_, target)| is_unobserved(target)).map(|(key, _)| key.clone()).collect();
         desk.unobserved = unobserved;
         self.show_unobserved();
         for incoming in std::mem::take(&mut self.desk.deferred) {
@@ -124,33 +125,36 @@ impl Fleet {
 
     fn on_heartbeat(&mut self, sender: &Arc<Incarnation>, late: &[u64]) {
         let late: BTreeSet<&TargetKey> = late.iter().filter_map(|target| self.desk.names.get(target)).collect();
-        let is_theirs = |key: &TargetKey| {
-            let observed = self.targets.get(key).and_then(|target| target.observed.as_ref());
-            observed.is_some_and(|(by, _)| by == sender) && self.desk.owner(key) == Some(sender.as_ref())
+        let is_theirs = |target: &Target| {
+            target.observed.as_ref().is_some_and(|(by, _)| by == sender)
+                && self.desk.ownership.owner(target.slot) == Some(sender.as_ref())
         };
-        let seen: Vec<TargetKey> =
-            self.targets.keys().filter(|key| !late.contains(key) && is_theirs(key)).cloned().collect();
-        // What was said before they were stale may be true again, and then their worker has no news of them.
         let now = Instant::now();
-        let is_stale = |key: &&TargetKey| self.targets.get(*key).is_some_and(|target| target.stale_at <= now);
-        let stale: Vec<TargetKey> = seen.iter().filter(is_stale).cloned().collect();
+        let (mut seen, mut stale) = (Vec::new(), Vec::new());
+        for (key, target) in self.targets.iter().filter(|(key, target)| !late.contains(key) && is_theirs(target)) {
+            seen.push(key.clone());
+            // What was said before it was stale may be true again, and then its worker has no news of it.
+            if target.stale_at <= now {
+                stale.push(key.clone());
+            }
+        }
         seen.iter().for_each(|key| self.observe(sender, key));
         self.ask_owners(stale);
     }
 
     /// Asks whoever owns the targets what is true of them.
     pub(super) fn ask_owners(&mut self, targets: impl IntoIterator<Item = TargetKey>) {
-        let mut asked: BTreeMap<ReplicaName, Vec<u64>> = BTreeMap::new();
+        let mut by_owner: BTreeMap<ReplicaName, Vec<TargetKey>> = BTreeMap::new();
         for key in targets {
-            let owner = self.desk.owner(&key).map(|owner| owner.name.clone());
-            let Some(owner) = owner.filter(|owner| self.desk.workers.contains_key(owner)) else { continue };
-            asked.entry(owner).or_default().push(Digest::name(&key));
-            self.desk.wanted.insert(key, Instant::now());
-        }
-        for (owner, targets) in asked {
-            if let Some(worker) = self.desk.workers.get(&owner) {
-                let _ = worker.try_send(ToWorker::Want { targets });
+            if let Some(owner) = self.desk.ownership.owner(Slot::of(&key)) {
+                by_owner.entry(owner.name.clone()).or_default().push(key);
             }
+        }
+        for (owner, keys) in by_owner {
+            let Some(worker) = self.desk.workers.get(&owner) else { continue };
+            let _ = worker.try_send(ToWorker::Want { targets: keys.iter().map(Digest::name).collect() });
+            let now = Instant::now();
+            self.desk.wanted.extend(keys.into_iter().map(|key| (key, now)));
         }
     }
 

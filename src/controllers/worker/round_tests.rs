@@ -1,19 +1,15 @@
 //! Rounds while the hub is away.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use super::*;
 use crate::controllers::worker::test_kit::{Hub, assignment, context, hub};
 
 #[tokio::test]
 async fn while_the_hub_is_away_a_target_is_looked_at_by_the_secret_that_is_known() {
-    let is_up = Arc::new(AtomicBool::new(true));
-    let seen = is_up.clone();
-    let hub = hub(move || if seen.load(Ordering::Relaxed) { Hub::Answers } else { Hub::IsAway });
+    let (state, hub) = hub(Hub::Answers);
     let (context, assignment) = (context(hub), assignment());
     let Ok(first) = run(&context, &assignment, None, false).await else { panic!("the hub answers") };
     let mut access = first.access.expect("the cluster can't be reached, which is no fault of the Secret");
-    is_up.store(false, Ordering::Relaxed);
+    state.send_replace(Hub::IsAway);
     // It was to be read again just now.
     access.reread_at = Instant::now();
     let Ok(second) = run(&context, &assignment, Some(access), false).await else { panic!("it was not looked at") };

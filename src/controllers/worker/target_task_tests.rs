@@ -1,7 +1,5 @@
 //! A target at which the code itself fails.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use super::*;
 use crate::controllers::worker::test_kit::{Hub, assignment, context, hub};
 
@@ -16,9 +14,7 @@ fn said(context: &WorkerContext) -> Option<Reason> {
 
 #[tokio::test]
 async fn a_panic_ends_a_round_and_nothing_else_and_several_are_said() {
-    let is_mended = Arc::new(AtomicBool::new(false));
-    let seen = is_mended.clone();
-    let hub = hub(move || if seen.load(Ordering::Relaxed) { Hub::Answers } else { Hub::Panics });
+    let (state, hub) = hub(Hub::Panics);
     let context = Arc::new(context(hub));
     let mut task = Task { was_read: true, ..Task::new(context.clone(), History::default()) };
     for panics in 1..=QUARANTINE_AFTER {
@@ -31,7 +27,7 @@ async fn a_panic_ends_a_round_and_nothing_else_and_several_are_said() {
     let more_rarely = task.due - Instant::now();
     assert!(more_rarely > 2 * assignment().interval, "{more_rarely:?}");
 
-    is_mended.store(true, Ordering::Relaxed);
+    state.send_replace(Hub::Answers);
     for _ in 0..context.settings.failure_threshold {
         task.due = Instant::now();
         task.step(&assignment()).await;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use kube::Client;
 use kube::client::Body;
 use serde_json::json;
+use tokio::sync::watch;
 
 use super::{Assignment, Budget, CheckBy, WorkerContext, WorkerSettings};
 use crate::domain::desired::DesiredTarget;
@@ -26,8 +27,9 @@ pub(super) enum Hub {
     Panics,
 }
 
-/// A hub that is as `state` says at the time of each request.
-pub(super) fn hub(state: impl Fn() -> Hub + Send + 'static) -> Client {
+/// A hub that is as the sender says at the time of each request.
+pub(super) fn hub(state: Hub) -> (watch::Sender<Hub>, Client) {
+    let (sender, state) = watch::channel(state);
     let key = rcgen::KeyPair::generate().unwrap();
     let ca = rcgen::CertificateParams::new(vec!["c1".to_owned()]).unwrap().self_signed(&key).unwrap();
     let kubeconfig = json!({
@@ -41,7 +43,7 @@ pub(super) fn hub(state: impl Fn() -> Hub + Send + 'static) -> Client {
     let secret = json!({ "apiVersion": "v1", "kind": "Secret",
         "metadata": { "name": "c1-kubeconfig", "resourceVersion": "1" }, "data": { "kubeconfig": data } });
     let service = tower::service_fn(move |_: http::Request<Body>| {
-        let (state, secret) = (state(), secret.to_string());
+        let (state, secret) = (*state.borrow(), secret.to_string());
         async move {
             match state {
                 Hub::Answers => Ok(http::Response::new(Body::from(secret.into_bytes()))),
@@ -50,7 +52,7 @@ pub(super) fn hub(state: impl Fn() -> Hub + Send + 'static) -> Client {
             }
         }
     });
-    Client::new(service, "fleet")
+    (sender, Client::new(service, "fleet"))
 }
 
 pub(super) fn context(hub: Client) -> WorkerContext {

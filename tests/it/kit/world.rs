@@ -196,7 +196,7 @@ impl World {
 
 /// A condition of a target's status.
 pub fn condition<'a>(target: &'a IntegrationTarget, type_: &str) -> Option<&'a Condition> {
-    target.status.as_ref()?.conditions.iter().find(|condition| condition.type_ == type_)
+    target.status.as_ref()?.condition(type_)
 }
 
 /// What `look` finds, as soon as it finds something.
