@@ -7,7 +7,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::objects::{BadPage, Object, Objects, Slice, name_hash};
@@ -30,8 +29,8 @@ pub(super) enum Event {
         name: String,
     },
     Bookmark,
-    /// The watch can't go on: the resourceVersion is too old, most of all.
-    Error,
+    /// A bookmark: all that there was when the watch was opened has come.
+    EndOfList,
 }
 
 /// Adds a page to what was gathered.
@@ -47,39 +46,41 @@ pub(super) fn add_page(body: &[u8], into: &mut Objects, pools: &Pools) -> Result
 }
 
 /// Reads one line of a watch; gives the resourceVersion that it brings with the event.
+///
+/// # Errors
+/// Also for an ERROR event, which says that the watch can't go on: the resourceVersion is too old, most of all.
 pub(super) fn event(kind: ListKind, line: &[u8], pools: &Pools) -> Result<(Event, Option<String>), BadPage> {
-    let line: wire::Line<'_> = serde_json::from_slice(line).map_err(|_| BadPage::Invalid)?;
-    let object = line.object;
-    match &*line.kind {
-        "ADDED" | "MODIFIED" => Ok((Event::Put(object_of(kind, object, pools)?), version_of(object)?)),
-        "DELETED" => {
-            let meta = read::<wire::Object>(object)?.metadata.unwrap_or_default();
-            let name = meta.name.ok_or(BadPage::Invalid)?;
-            Ok((Event::Removed { name }, version_of(object)?))
-        }
-        "BOOKMARK" => Ok((Event::Bookmark, version_of(object)?)),
-        "ERROR" => Ok((Event::Error, None)),
-        _ => Err(BadPage::Invalid),
-    }
-}
-
-fn object_of(kind: ListKind, object: &RawValue, pools: &Pools) -> Result<Object, BadPage> {
     match kind {
-        ListKind::Deployment => workload(deployment, read(object)?, pools),
-        ListKind::StatefulSet => workload(stateful_set, read(object)?, pools),
-        ListKind::DaemonSet => workload(daemon_set, read(object)?, pools),
-        ListKind::Service => service(read(object)?, pools),
-        ListKind::EndpointSlice => slice(read(object)?, pools),
-        ListKind::Endpoints => endpoints(read(object)?, pools),
+        ListKind::Deployment => one(line, |item| workload(deployment, item, pools)),
+        ListKind::StatefulSet => one(line, |item| workload(stateful_set, item, pools)),
+        ListKind::DaemonSet => one(line, |item| workload(daemon_set, item, pools)),
+        ListKind::Service => one(line, |item| service(item, pools)),
+        ListKind::EndpointSlice => one(line, |item| slice(item, pools)),
+        ListKind::Endpoints => one(line, |item| endpoints(item, pools)),
     }
 }
 
-fn version_of(object: &RawValue) -> Result<Option<String>, BadPage> {
-    Ok(read::<wire::Versioned>(object)?.metadata.and_then(|meta| meta.resource_version))
-}
-
-fn read<'a, T: Deserialize<'a>>(object: &'a RawValue) -> Result<T, BadPage> {
-    serde_json::from_str(object.get()).map_err(|_| BadPage::Invalid)
+fn one<'a, T: Deserialize<'a> + wire::Item>(
+    line: &'a [u8],
+    read: impl Fn(T) -> Result<Object, BadPage>,
+) -> Result<(Event, Option<String>), BadPage> {
+    let wire::Line { kind, mut object }: wire::Line<'a, T> =
+        serde_json::from_slice(line).map_err(|_| BadPage::Invalid)?;
+    let meta = object.metadata();
+    let version = meta.as_mut().and_then(|meta| meta.resource_version.take());
+    let event = match &*kind {
+        "ADDED" | "MODIFIED" => Event::Put(read(object)?),
+        "DELETED" => {
+            let name = meta.take().and_then(|meta| meta.name).ok_or(BadPage::Invalid)?;
+            Event::Removed { name }
+        }
+        "BOOKMARK" => {
+            let annotations = meta.take().and_then(|meta| meta.annotations).unwrap_or_default();
+            if annotations.initial_events_end.is_some() { Event::EndOfList } else { Event::Bookmark }
+        }
+        _ => return Err(BadPage::Invalid),
+    };
+    Ok((event, version))
 }
 
 /// Whether the body is an object of that name: full, or its metadata only.

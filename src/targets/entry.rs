@@ -1,6 +1,7 @@
 //! What is known of one query of one target, and whether that is kept up to date by a watch.
 
 use std::collections::BTreeSet;
+use std::future::poll_fn;
 use std::task::{Context, Poll};
 
 use tokio::time::Instant;
@@ -11,7 +12,7 @@ use super::limits::Limits;
 use super::lines::Lines;
 use super::list::{Found, is_version};
 use super::objects::{BadPage, Objects};
-use crate::domain::snapshot::{Answer, Query};
+use crate::domain::snapshot::{Answer, ListKind, Query};
 
 /// One query.
 #[derive(Default)]
@@ -79,7 +80,8 @@ pub(super) enum Known {
 /// A list, and the watch that keeps it.
 pub(super) struct Followed {
     objects: Objects,
-    /// The resourceVersion from which a watch goes on. `None`: it has to be listed anew.
+    /// The resourceVersion from which a watch goes on. `None`: it has to be listed anew, or what it begins with is
+    /// still coming.
     version: Option<String>,
     pub watch: Watch,
 }
@@ -128,6 +130,13 @@ impl Entry {
         before != self.answer()
     }
 
+    /// Whether the answer is another one now.
+    pub(super) fn follow(&mut self, followed: Followed) -> bool {
+        let before = self.answer();
+        self.known = Known::Objects(followed);
+        before != self.answer()
+    }
+
     pub(super) fn answer(&self) -> Option<Answer> {
         match &self.known {
             Known::Nothing => None,
@@ -138,6 +147,25 @@ impl Entry {
 }
 
 impl Followed {
+    /// A list that comes as the beginning of this watch.
+    pub(super) fn streamed(kind: ListKind, body: Http2Body) -> Self {
+        let mut followed = Self { objects: Objects::new(kind), version: None, watch: Watch::Closed };
+        followed.open(body);
+        followed
+    }
+
+    /// Waits for the end of the list that the watch began with. False if the watch ends before.
+    pub(super) async fn listed(&mut self, limits: &Limits) -> bool {
+        let is_listed = poll_fn(|context| match self.poll(context, limits) {
+            Poll::Ready(News::Ended(_)) => Poll::Ready(false),
+            _ if self.version.is_some() => Poll::Ready(true),
+            _ => Poll::Pending,
+        })
+        .await;
+        self.objects.shrink();
+        is_listed
+    }
+
     pub(super) fn version(&self) -> Option<&str> {
         self.version.as_deref()
     }
@@ -190,17 +218,18 @@ impl Followed {
     }
 }
 
-/// Whether the line changed anything. An ERROR event is an error: 410 Gone, most of all.
+/// Whether the line changed anything.
 fn apply(objects: &mut Objects, version: &mut Option<String>, line: &[u8], limits: &Limits) -> Result<bool, BadPage> {
     let (event, newer) = decode::event(objects.kind(), line, limits.pools())?;
+    let is_end = event == Event::EndOfList;
     let changed = match event {
         Event::Put(object) => objects.put(object)?,
         Event::Removed { name } => objects.remove(&name),
-        Event::Bookmark => false,
-        Event::Error => return Err(BadPage::Invalid),
+        Event::Bookmark | Event::EndOfList => false,
     };
-    if let Some(newer) = newer.filter(|newer| is_version(newer)) {
-        *version = Some(newer);
+    // What a stream begins with comes in no order: only its end says up to where all of it was seen.
+    if version.is_some() || is_end {
+        *version = newer.filter(|newer| is_version(newer)).or_else(|| version.take());
     }
     Ok(changed)
 }

@@ -49,6 +49,7 @@ pub(super) struct Channel {
     _tasks: JoinSet<()>,
     answered: AtomicU64,
     lost: AtomicBool,
+    streams_no_lists: AtomicBool,
 }
 
 enum Sender {
@@ -88,8 +89,8 @@ impl Channel {
             }
         };
         let (sender, driver) = timeout_at(deadline, handshake).await.map_err(|_| timed_out(&host))??;
-        let (answered, lost) = (AtomicU64::new(0), AtomicBool::new(false));
-        Ok(Self { connection, sender, driver, _tasks: tasks, answered, lost })
+        let (answered, lost, streams_no_lists) = Default::default();
+        Ok(Self { connection, sender, driver, _tasks: tasks, answered, lost, streams_no_lists })
     }
 
     pub(super) fn protocol(&self) -> Protocol {
@@ -116,6 +117,16 @@ impl Channel {
     /// How many requests were answered on it, whatever the answer.
     pub(super) fn answered(&self) -> u64 {
         self.answered.load(Ordering::Relaxed)
+    }
+
+    /// Whether a watch that begins with a list may be tried.
+    pub(super) fn streams_lists(&self) -> bool {
+        !self.streams_no_lists.load(Ordering::Relaxed)
+    }
+
+    /// It was tried in vain.
+    pub(super) fn stream_no_lists(&self) {
+        self.streams_no_lists.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn host(&self) -> String {

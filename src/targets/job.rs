@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
+use super::entry::Followed;
 use super::fault::{Fault, Refused};
 use super::http::Channel;
 use super::http2::Http2Body;
@@ -15,14 +16,20 @@ use crate::domain::snapshot::Query;
 /// Headers of a watch come at once; what holds them back has no watch to offer.
 const WATCH_PATIENCE: Duration = Duration::from_secs(5);
 
+/// For a list that comes as a stream; then there is time left to ask for it, and to open a watch.
+const LIST_PATIENCE: Duration = Duration::from_secs(3);
+
 pub(super) enum Job {
     Ask(Query),
+    /// A list and its watch in one, where the target has it.
+    Follow(Query),
     /// Of a list that was made; from this resourceVersion on.
     Watch(Query, String),
 }
 
 pub(super) enum Done {
     Found(Found),
+    Followed(Followed),
     Watch(WatchReply),
 }
 
@@ -46,12 +53,52 @@ impl Job {
                 let found = list::ask(channel, &query, limits, deadline).await;
                 (query, found.map(Done::Found))
             }
+            Self::Follow(query) => {
+                let done = match stream_list(channel, &query, limits, deadline).await {
+                    Ok(Some(followed)) => Ok(Done::Followed(followed)),
+                    Ok(None) => list::ask(channel, &query, limits, deadline).await.map(Done::Found),
+                    Err(fault) => Err(fault),
+                };
+                (query, done)
+            }
             Self::Watch(query, version) => {
                 let reply = open_watch(channel, &query, &version, limits, deadline).await;
                 (query, reply.map(Done::Watch))
             }
         }
     }
+}
+
+/// `None`: it has to be asked for, and that answer says what is wrong if anything is.
+async fn stream_list(
+    channel: &Channel,
+    query: &Query,
+    limits: &Limits,
+    deadline: Instant,
+) -> Result<Option<Followed>, Fault> {
+    let Query::List { kind, namespace } = query else { return Ok(None) };
+    if !channel.streams_lists() || !list::has_possible_name(query) {
+        return Ok(None);
+    }
+    let patience = deadline.min(Instant::now() + LIST_PATIENCE);
+    match list::stream(channel, *kind, namespace, limits, patience).await {
+        Ok(Ok(body)) => {
+            let mut followed = Followed::streamed(*kind, body);
+            if timeout_at(patience, followed.listed(limits)).await == Ok(true) {
+                return Ok(Some(followed));
+            }
+        }
+        // Of this list alone.
+        Ok(Err(Refused::Forbidden)) => return Ok(None),
+        Ok(Err(Refused::NotFound | Refused::Gone)) => {}
+        // 422 says that it isn't known, and what a proxy makes of it may be anything.
+        Err(fault) => match fault.failure.reason {
+            Reason::TimedOut | Reason::InvalidAnswer | Reason::ServerError => {}
+            _ => return Err(fault),
+        },
+    }
+    channel.stream_no_lists();
+    Ok(None)
 }
 
 async fn open_watch(

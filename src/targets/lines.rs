@@ -1,5 +1,7 @@
 //! Lines out of the frames of an answer without end, each within a cap.
 
+use memchr::memchr;
+
 use super::limits::{Limits, Share};
 use super::objects::BadPage;
 
@@ -25,7 +27,7 @@ impl Lines {
         mut each: impl FnMut(&[u8]) -> Result<(), BadPage>,
     ) -> Result<(), BadPage> {
         let mut rest = frame;
-        while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+        while let Some(end) = memchr(b'\n', rest) {
             let line = &rest[..end];
             rest = &rest[end + 1..];
             if self.begun.is_empty() {

@@ -82,6 +82,21 @@ pub(super) async fn watch(
     channel.open_stream(&with_parameter(path, "resourceVersion", version), JSON, limits, deadline).await
 }
 
+/// Opens a watch that begins with all that there is, as of now (Kubernetes 1.34 and some before).
+pub(super) async fn stream(
+    channel: &Channel,
+    kind: ListKind,
+    namespace: &str,
+    limits: &Limits,
+    deadline: Instant,
+) -> Result<Reply<Http2Body>, Fault> {
+    let path = format!(
+        "{}?watch=true&allowWatchBookmarks=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan",
+        list_path(kind, namespace)
+    );
+    channel.open_stream(&path, JSON, limits, deadline).await
+}
+
 async fn named(channel: &Channel, path: &str, name: &str, limits: &Limits, deadline: Instant) -> Result<Found, Fault> {
     match channel.get(path, METADATA, limits, deadline).await? {
         Ok(body) if decode::is_object_named(&body, name) => Ok(Found::Answer(Answer::Present)),
@@ -164,7 +179,7 @@ fn with_parameter(mut path: String, name: &str, value: &str) -> String {
     path
 }
 
-fn has_possible_name(query: &Query) -> bool {
+pub(super) fn has_possible_name(query: &Query) -> bool {
     match query {
         Query::List { namespace: name, .. } | Query::Namespace { name } => is_label(name),
         Query::Crd { name } => name.len() <= 253 && name.split('.').all(is_label),

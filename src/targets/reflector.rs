@@ -5,6 +5,8 @@
 //!    └────── while all is followed: one cheap request, whether the target still answers
 //! ```
 //!
+//! Where the target has it, LIST and WATCH are one request: a watch that begins with all that there is.
+//!
 //! What can't be watched is listed again with every refresh: where the target speaks HTTP/1.1, where its RBAC grants no
 //! watch, and where something between cuts watches as soon as they are open.
 
@@ -291,30 +293,32 @@ impl Reflector {
         let polled = self.unwatchable.is_some();
         let (mut asks, mut watches) = (Vec::new(), Vec::new());
         for (query, entry) in self.entries.iter() {
+            let ask = || Job::Ask(query.clone());
             let is_new = entry.asked_in != round;
             let may_watch = !polled && room > 0 && matches!(query, Query::List { .. });
             match &entry.known {
-                Known::Nothing => asks.push(query),
+                Known::Nothing if may_watch => asks.push(Job::Follow(query.clone())),
+                Known::Nothing => asks.push(ask()),
                 Known::Answer(Answer::Present) if !polled => continue,
-                Known::Answer(_) => asks.extend(is_new.then_some(query)),
+                Known::Answer(_) => asks.extend(is_new.then(ask)),
                 Known::Objects(followed) => match (&followed.watch, followed.version()) {
                     (Watch::Open(_), _) => {}
                     (Watch::Forbidden { until }, _) if *until > now => {
-                        asks.extend(is_new.then_some(query));
+                        asks.extend(is_new.then(ask));
                         continue;
                     }
                     (_, Some(version)) if may_watch => watches.push(Job::Watch(query.clone(), version.to_owned())),
-                    (_, None) if may_watch => asks.push(query),
-                    _ => asks.extend(is_new.then_some(query)),
+                    (_, None) if may_watch => asks.push(Job::Follow(query.clone())),
+                    _ => asks.extend(is_new.then(ask)),
                 },
             }
             room -= usize::from(may_watch);
         }
         if first && asks.is_empty() && watches.is_empty() {
             let named = self.entries.iter().filter(|(query, _)| !matches!(query, Query::List { .. }));
-            asks.extend(named.min_by_key(|(_, entry)| entry.asked_in).map(|(query, _)| query));
+            asks.extend(named.min_by_key(|(_, entry)| entry.asked_in).map(|(query, _)| Job::Ask(query.clone())));
         }
-        if asks.is_empty() { watches } else { asks.into_iter().cloned().map(Job::Ask).collect() }
+        if asks.is_empty() { watches } else { asks }
     }
 
     async fn work(
@@ -355,6 +359,11 @@ impl Reflector {
                 entry.listed_in = self.rounds;
                 let Known::Objects(followed) = &entry.known else { return false };
                 !polled && has_no_version && matches!(followed.watch, Watch::Closed)
+            }
+            Done::Followed(followed) => {
+                self.version += u64::from(entry.follow(followed));
+                entry.listed_in = self.rounds;
+                false
             }
             Done::Watch(reply) => {
                 let Known::Objects(followed) = &mut entry.known else { return false };

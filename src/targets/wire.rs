@@ -10,7 +10,6 @@ use std::marker::PhantomData;
 
 use serde::Deserialize;
 use serde::de::{self, Deserializer, IgnoredAny, SeqAccess, Visitor};
-use serde_json::value::RawValue;
 
 /// More objects in one answer are not decoded: a page has 500, an old server may ignore that.
 pub(super) const MAX_ITEMS: usize = 50_000;
@@ -36,25 +35,13 @@ pub(super) struct ListMeta {
     pub resource_version: Option<String>,
 }
 
-/// One line of a WATCH.
+/// One line of a WATCH: of a bookmark, an object of which hardly a field is set.
 #[derive(Deserialize)]
-pub(super) struct Line<'a> {
+#[serde(bound = "T: Deserialize<'de>")]
+pub(super) struct Line<'a, T> {
     #[serde(rename = "type", borrow)]
     pub kind: Cow<'a, str>,
-    #[serde(borrow)]
-    pub object: &'a RawValue,
-}
-
-/// Any object, for its resourceVersion.
-#[derive(Deserialize)]
-pub(super) struct Versioned {
-    pub metadata: Option<Version>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Version {
-    pub resource_version: Option<String>,
+    pub object: T,
 }
 
 /// A list that may be null, cut at [`MAX_ITEMS`].
@@ -64,11 +51,38 @@ pub(super) struct Items<T> {
 }
 
 #[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct Meta {
     pub name: Option<String>,
     pub labels: Option<BTreeMap<String, Option<String>>>,
     pub generation: Option<i64>,
+    pub resource_version: Option<String>,
+    pub annotations: Option<Annotations>,
 }
+
+#[derive(Deserialize, Default)]
+pub(super) struct Annotations {
+    /// On the bookmark that ends the list which a watch began with.
+    #[serde(rename = "k8s.io/initial-events-end")]
+    pub initial_events_end: Option<IgnoredAny>,
+}
+
+/// An object of which lists and watches bring many.
+pub(super) trait Item {
+    fn metadata(&mut self) -> &mut Option<Meta>;
+}
+
+macro_rules! items {
+    ($($item:ident),*) => {
+        $(impl Item for $item {
+            fn metadata(&mut self) -> &mut Option<Meta> {
+                &mut self.metadata
+            }
+        })*
+    };
+}
+
+items!(Workload, Service, EndpointSlice, Endpoints);
 
 /// Any object, for its metadata.
 #[derive(Deserialize)]

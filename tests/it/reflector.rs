@@ -120,6 +120,42 @@ async fn a_round_of_what_is_watched_is_one_request() {
 }
 
 #[tokio::test]
+async fn a_list_and_its_watch_are_one_request_where_the_target_has_it() {
+    let watched = Watched::new().await;
+    let counts = watched.simulator.counts();
+    assert_eq!((counts.lists, counts.watches, counts.named, counts.open_watches), (4, 0, 2, 4));
+
+    let settings = loadtest::simulator::Settings { streaming_lists: false, ..Default::default() };
+    let mut watched = Watched::of(Simulator::with(1, settings).await.unwrap()).await;
+    assert!(watched.reflector.is_following(&queries()));
+    let counts = watched.simulator.counts();
+    assert_eq!((counts.watches, counts.open_watches), (4, 4));
+    assert!((5..=4 + 2).contains(&counts.lists), "those that are under way were tried in vain: {counts:?}");
+    watched.set(Health::Broken);
+    watched.until_ready(Some(0)).await;
+}
+
+/// What is held back from a list that comes as a stream is asked for in another way.
+#[tokio::test]
+async fn a_list_that_does_not_come_as_a_stream_is_asked_for() {
+    let mut watched = Watched::new().await;
+    watched.simulator.close(0);
+    watched.simulator.compact(0);
+    watched.set(Health::Broken);
+    watched.simulator.inject(0, Some(Fault::HangInBody));
+    let failure = loop {
+        if let Err(failure) = watched.refresh().await {
+            break failure;
+        }
+    };
+    assert_eq!(failure.reason, Reason::TimedOut);
+    assert_eq!(ready_of(&watched.reflector.snapshot()), Some(1), "half a list is none");
+    watched.simulator.inject(0, None);
+    watched.refresh().await.unwrap();
+    watched.until_ready(Some(0)).await;
+}
+
+#[tokio::test]
 async fn all_watches_share_one_connection_also_when_many_start_together() {
     let simulator = Simulator::start(20).await.unwrap();
     let limits = limits();

@@ -106,11 +106,19 @@ async fn an_idle_target_is_asked_one_thing_an_interval() {
     install_flux("watch-idle").await;
     let plane = target().await;
     follow_flux(&world, "watch-idle", &plane.kubeconfig_of("watch-idle", Some("system:masters")).unwrap()).await;
+    let asked_since = |mark| {
+        let mut asked = plane.audit().since(mark).unwrap();
+        asked.retain(|event| event.user.username == "watch-idle");
+        asked
+    };
+    let start = plane.audit().mark();
     world.start_operator(&["--interval=2s"]).await;
     world.until_phase("flux", "Running").await;
+    world.until_target("one", is_watched).await;
     let mark = plane.audit().mark();
     tokio::time::sleep(Duration::from_secs(10)).await;
-    let asked = plane.audit().since(mark).unwrap();
-    let asked: Vec<_> = asked.iter().filter(|event| event.user.username == "watch-idle").collect();
+    let lists = asked_since(start).into_iter().filter(|event| event.verb == "list").count();
+    assert_eq!(lists, 0, "watches begin with them");
+    let asked = asked_since(mark);
     assert!((4..=8).contains(&asked.len()), "{} requests in five intervals: {asked:?}", asked.len());
 }

@@ -121,12 +121,12 @@ mod tests {
         limit.until_complete(|_| {}).await;
         let counts = simulator.counts();
         assert_eq!((counts.accepted, counts.open), (5, 5));
-        assert_eq!((counts.lists, counts.named, counts.watches, counts.open_watches), (75, 40, 75, 75));
+        assert_eq!((counts.lists, counts.named, counts.watches, counts.open_watches), (75, 40, 0, 75));
         simulator.break_first(1);
         eventually(|| limit.progress().events() >= 1).await;
         eventually(|| simulator.counts().liveness > 20).await;
         simulator.end_watches(2);
-        eventually(|| simulator.counts_of(2).watches == 30).await;
+        eventually(|| simulator.counts_of(2).watches == 15).await;
         assert_eq!(simulator.counts().accepted, 5);
         simulator.close(3);
         eventually(|| simulator.counts_of(3).accepted == 2 && simulator.counts_of(3).open_watches == 15).await;

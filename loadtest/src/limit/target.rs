@@ -26,6 +26,9 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 const METADATA: &str = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io, application/json";
 
+/// On the bookmark that ends a list which comes as a stream.
+const END_OF_LIST: &[u8] = b"k8s.io/initial-events-end";
+
 struct Target {
     shared: Arc<Shared>,
     sender: Sender,
@@ -90,26 +93,47 @@ impl Target {
                 });
                 let Some(ended) = ended.await else { break };
                 let Watching { path, version, .. } = watches.swap_remove(ended);
-                watches.push(self.watch(path, version).await?);
+                watches.push(self.watch(path, &version).await?);
             }
             self.read("/version", "application/json").await?;
         }
     }
 
+    /// A watch that begins with a list, which is read whole.
     async fn list_and_watch(&self, path: usize) -> Result<Watching, LimitError> {
-        let listed = &self.shared.listed[path];
-        let head = self.read(&format!("{listed}?limit=500"), "application/json").await?;
-        self.watch(path, version_in(&head).unwrap_or_default()).await
+        let begin = "sendInitialEvents=true&resourceVersionMatch=NotOlderThan";
+        let mut watching = self.open(path, begin).await?;
+        timeout(REQUEST_TIMEOUT, async {
+            let mut list = Vec::new();
+            while let Some(frame) = watching.body.frame().await {
+                let Ok(data) = frame?.into_data() else { continue };
+                self.shared.progress.bytes.fetch_add(data.len() as u64, Relaxed);
+                list.extend_from_slice(&data);
+                let lines = list.strip_suffix(b"\n").unwrap_or_default();
+                let last = lines.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
+                if last.windows(END_OF_LIST.len()).any(|window| window == END_OF_LIST) {
+                    watching.version = version_in(last).unwrap_or_default();
+                    return Ok(watching);
+                }
+            }
+            Err("a list ended before it was whole".into())
+        })
+        .await?
     }
 
-    async fn watch(&self, path: usize, version: String) -> Result<Watching, LimitError> {
+    async fn watch(&self, path: usize, version: &str) -> Result<Watching, LimitError> {
+        let watching = self.open(path, &format!("resourceVersion={version}")).await?;
+        Ok(Watching { version: version.to_owned(), ..watching })
+    }
+
+    async fn open(&self, path: usize, from: &str) -> Result<Watching, LimitError> {
         let listed = &self.shared.listed[path];
-        let query = format!("{listed}?watch=true&allowWatchBookmarks=true&resourceVersion={version}");
+        let query = format!("{listed}?watch=true&allowWatchBookmarks=true&{from}");
         let response = self.ask(&query, "application/json").await?;
         if !response.status().is_success() {
             return Err(format!("{listed}: {}", response.status()).into());
         }
-        Ok(Watching { path, body: response.into_body(), version })
+        Ok(Watching { path, body: response.into_body(), version: String::new() })
     }
 
     /// Reads a body to its end, whatever the status, and gives its first piece.

@@ -120,19 +120,34 @@ fn watch(fleet: &Fleet, cluster: &Cluster, collection: usize, asked: &Asked, fau
             let filler = Bytes::from(vec![b'x'; FILLER]);
             return Answer::Giant(Giant { head: head.into(), filler, total: fleet.settings.giant_bytes });
         }
+        Some(Fault::GiantBody) if asked.initial_events => {
+            let filler = format!("{{\"type\":\"ADDED\",\"object\":{}}}\n", large_object());
+            return Answer::Giant(Giant {
+                head: Bytes::new(),
+                filler: filler.into(),
+                total: fleet.settings.giant_bytes,
+            });
+        }
         _ => {}
     }
     let (watch, first) = Watch::begin(fleet, cluster, collection, asked);
-    Answer::Watch(watch, first)
+    match fault {
+        Some(Fault::HangInBody) if asked.initial_events => Answer::Beginning(first.text.slice(..first.text.len() / 2)),
+        Some(Fault::SlowBody) if asked.initial_events => Answer::Slow(Body::new(StatusCode::OK, vec![first.text])),
+        _ => Answer::Watch(watch, first),
+    }
 }
 
 fn giant_list(fleet: &Fleet, cluster: &Cluster, collection: usize, asked: &Asked) -> Giant {
     let mut pieces = list::list(fleet, cluster, collection, asked).pieces;
     pieces.pop();
     let head = Bytes::from(pieces.concat());
-    let filler =
-        format!(",{{\"metadata\":{{\"name\":\"x\",\"annotations\":{{\"a\":\"{}\"}}}}}}", "x".repeat(FILLER - 50));
+    let filler = format!(",{}", large_object());
     Giant { head, filler: filler.into(), total: fleet.settings.giant_bytes }
+}
+
+fn large_object() -> String {
+    format!("{{\"metadata\":{{\"name\":\"x\",\"annotations\":{{\"a\":\"{}\"}}}}}}", "x".repeat(FILLER - 50))
 }
 
 fn liveness(path: &str) -> Body {

@@ -57,8 +57,8 @@ impl Asked {
 
     pub(super) fn purpose(&self, is_collection: bool, is_named: bool) -> Purpose {
         match (is_collection, self.watch) {
-            (true, true) => Purpose::Watch,
-            (true, false) => Purpose::List,
+            (true, true) if !self.initial_events => Purpose::Watch,
+            (true, _) => Purpose::List,
             _ if self.is_liveness() => Purpose::Liveness,
             _ if is_named => Purpose::Named,
             _ => Purpose::Other,

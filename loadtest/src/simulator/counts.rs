@@ -25,8 +25,9 @@ pub struct Counts {
     pub accepted: u64,
     /// TCP connections that are open now.
     pub open: u64,
+    /// Also those that a watch begins with.
     pub lists: u64,
-    /// Watches so far.
+    /// Watches so far that began with no list.
     pub watches: u64,
     /// Watches that are open now.
     pub open_watches: u64,

@@ -199,8 +199,11 @@ fn a_line_of_a_watch_is_an_event_and_a_version() {
     assert_eq!(read, Ok((Event::Removed { name: "a".to_owned() }, Some("12".to_owned()))));
     let bookmark = json!({"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "13"}}});
     assert_eq!(line(ListKind::EndpointSlice, bookmark), Ok((Event::Bookmark, Some("13".to_owned()))));
-    let gone = json!({"type": "ERROR", "object": {"kind": "Status", "code": 410, "reason": "Expired"}});
-    assert_eq!(line(ListKind::DaemonSet, gone), Ok((Event::Error, None)));
+    let bookmark = json!({"type": "BOOKMARK", "object": {"metadata": {
+        "resourceVersion": "14",
+        "annotations": {"k8s.io/initial-events-end": "true"},
+    }}});
+    assert_eq!(line(ListKind::Deployment, bookmark), Ok((Event::EndOfList, Some("14".to_owned()))));
 }
 
 #[test]
@@ -211,6 +214,7 @@ fn what_is_no_event_is_not_taken_for_one() {
         json!({"type": "ADDED", "object": {"metadata": {}}}),
         json!({"type": "DELETED", "object": {"metadata": {}}}),
         json!({"type": "GROWN", "object": {"metadata": {"name": "a"}}}),
+        json!({"type": "ERROR", "object": {"kind": "Status", "status": "Failure", "code": 410, "reason": "Expired"}}),
         json!([]),
     ] {
         assert_eq!(line(ListKind::Deployment, bad.clone()), Err(BadPage::Invalid), "{bad}");
