@@ -30,7 +30,7 @@ pub struct Args {
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = super::duration)]
     interval: Duration,
     /// Connections that are being made at a time.
-    #[arg(long, value_name = "CONNECTIONS", default_value_t = 32)]
+    #[arg(long, value_name = "CONNECTIONS", default_value_t = Settings::default().connects)]
     connects: usize,
 }
 

@@ -1,9 +1,9 @@
-//! The floor: the connections, LISTs and WATCHes that ksit makes, with bare hyper and rustls and nothing around them.
-//! What this takes in memory, CPU and time, no program on this transport can go below.
+//! The floor: the connections and watches that ksit makes, with bare hyper and rustls and nothing around them. What this
+//! takes in memory, CPU and time, no program on this transport can go below.
 //!
 //! ```text
-//! addresses ─> one task a target: connect (32 at a time) ─> 15 lists, 8 CRDs ─> 15 watches, read and thrown away
-//!                                                                               /version once an interval
+//! addresses ─> one task a target: connect (128 at a time) ─> 8 CRDs ─> 15 watches that begin with a list, read and
+//!                                                                      thrown away; /version once an interval
 //! ```
 
 mod progress;
@@ -39,7 +39,7 @@ pub struct Settings {
 impl Default for Settings {
     /// As ksit's own.
     fn default() -> Self {
-        Self { interval: Duration::from_secs(30), connects: 32, requests: 8 }
+        Self { interval: Duration::from_secs(30), connects: 128, requests: 2 }
     }
 }
 
