@@ -49,7 +49,7 @@ pub(super) struct Channel {
     _tasks: JoinSet<()>,
     answered: AtomicU64,
     lost: AtomicBool,
-    streams_no_lists: AtomicBool,
+    without_streamed_lists: AtomicBool,
 }
 
 enum Sender {
@@ -89,8 +89,8 @@ impl Channel {
             }
         };
         let (sender, driver) = timeout_at(deadline, handshake).await.map_err(|_| timed_out(&host))??;
-        let (answered, lost, streams_no_lists) = Default::default();
-        Ok(Self { connection, sender, driver, _tasks: tasks, answered, lost, streams_no_lists })
+        let (answered, lost, without_streamed_lists) = Default::default();
+        Ok(Self { connection, sender, driver, _tasks: tasks, answered, lost, without_streamed_lists })
     }
 
     pub(super) fn protocol(&self) -> Protocol {
@@ -120,13 +120,13 @@ impl Channel {
     }
 
     /// Whether a watch that begins with a list may be tried.
-    pub(super) fn streams_lists(&self) -> bool {
-        !self.streams_no_lists.load(Ordering::Relaxed)
+    pub(super) fn may_stream_lists(&self) -> bool {
+        !self.without_streamed_lists.load(Ordering::Relaxed)
     }
 
     /// It was tried in vain.
-    pub(super) fn stream_no_lists(&self) {
-        self.streams_no_lists.store(true, Ordering::Relaxed);
+    pub(super) fn give_up_streamed_lists(&self) {
+        self.without_streamed_lists.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn host(&self) -> String {

@@ -77,7 +77,7 @@ async fn stream_list(
     deadline: Instant,
 ) -> Result<Option<Followed>, Fault> {
     let Query::List { kind, namespace } = query else { return Ok(None) };
-    if !channel.streams_lists() || !list::has_possible_name(query) {
+    if !channel.may_stream_lists() || !list::has_possible_name(query) {
         return Ok(None);
     }
     let patience = deadline.min(Instant::now() + LIST_PATIENCE);
@@ -97,7 +97,7 @@ async fn stream_list(
             _ => return Err(fault),
         },
     }
-    channel.stream_no_lists();
+    channel.give_up_streamed_lists();
     Ok(None)
 }
 
