@@ -6,6 +6,7 @@ use hyper::StatusCode;
 
 use super::tls;
 use crate::domain::reason::{Failure, Reason};
+use crate::domain::snapshot::ListKind;
 
 /// A GET that failed.
 #[derive(Debug)]
@@ -108,4 +109,24 @@ pub(super) fn http1_failure(host: &str, error: &hyper::Error) -> Failure {
         );
     }
     lost(host)
+}
+
+/// Why a target is asked once an interval.
+pub(super) fn why_polled(reason: Reason, host: &str) -> String {
+    match reason {
+        Reason::NoHttp2 => format!("{host} speaks HTTP/1.1 only: it is asked once an interval; let HTTP/2 through"),
+        Reason::PollChosen => "ksit runs with --check-mode=poll: it is asked once an interval".to_owned(),
+        _ => format!(
+            "watches of {host} are cut or held back: it is asked once an interval; look at proxies between (buffering, idle time-outs)"
+        ),
+    }
+}
+
+pub(super) fn watch_forbidden(kind: ListKind, namespace: &str) -> Failure {
+    let (group, _, plural) = kind.resource();
+    let message = format!(
+        "{plural} in namespace {namespace} may not be watched and are asked once an interval; add the verb watch to the \
+         Role there (apiGroups [\"{group}\"], resources [\"{plural}\"])"
+    );
+    Failure::new(Reason::WatchForbidden, message)
 }

@@ -21,7 +21,7 @@ use tokio::time::Instant;
 
 use super::cluster::Cluster;
 use super::entry::{Entries, Followed, Known, News, Watch};
-use super::fault::Fault;
+use super::fault::{Fault, watch_forbidden, why_polled};
 use super::http::{Channel, Protocol};
 use super::job::{Done, Job, WatchReply};
 use super::limits::Limits;
@@ -29,7 +29,7 @@ use super::list::{self, Found};
 use crate::domain::check_mode::CheckMode;
 use crate::domain::queries::second_step;
 use crate::domain::reason::{Failure, Reason};
-use crate::domain::snapshot::{Answer, ListKind, Query, Snapshot};
+use crate::domain::snapshot::{Answer, Query, Snapshot};
 
 /// API servers end HTTP/2 connections now and then (`--goaway-chance`), and proxies HTTP/1.1 ones after each answer.
 const MAX_RECONNECTS: usize = 16;
@@ -381,23 +381,4 @@ impl Reflector {
             }
         }
     }
-}
-
-fn why_polled(reason: Reason, host: &str) -> String {
-    match reason {
-        Reason::NoHttp2 => format!("{host} speaks HTTP/1.1 only: it is asked once an interval; let HTTP/2 through"),
-        Reason::PollChosen => "ksit runs with --check-mode=poll: it is asked once an interval".to_owned(),
-        _ => format!(
-            "watches of {host} are cut or held back: it is asked once an interval; look at proxies between (buffering, idle time-outs)"
-        ),
-    }
-}
-
-fn watch_forbidden(kind: ListKind, namespace: &str) -> Failure {
-    let (group, _, plural) = kind.resource();
-    let message = format!(
-        "{plural} in namespace {namespace} may not be watched and are asked once an interval; add the verb watch to the \
-         Role there (apiGroups [\"{group}\"], resources [\"{plural}\"])"
-    );
-    Failure::new(Reason::WatchForbidden, message)
 }
