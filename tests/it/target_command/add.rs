@@ -244,6 +244,7 @@ async fn the_operator_observes_with_exactly_those_rights(setting: &mut Setting) 
     })
     .await;
     assert_only_read(&asked);
+    setting.world.start_operator(&[]).await;
 }
 
 /// What was asked with the account that `ksit target add` made.
