@@ -109,7 +109,7 @@ async fn clusters_are_added_with_the_users_own_credentials_and_then_observed_wit
     it_is_safe_to_repeat(&setting).await;
     what_others_made_is_left_alone(&setting).await;
     the_operator_observes_with_exactly_those_rights(&mut setting).await;
-    cluster_wide_rights_are_all_needed_and_no_more(&setting).await;
+    cluster_wide_rights_are_all_needed_and_no_more(&mut setting).await;
 }
 
 async fn nothing_is_made_without_a_yes(setting: &Setting) {
@@ -261,7 +261,7 @@ fn assert_only_read(asked: &[AuditEvent]) {
     }
 }
 
-async fn cluster_wide_rights_are_all_needed_and_no_more(setting: &Setting) {
+async fn cluster_wide_rights_are_all_needed_and_no_more(setting: &mut Setting) {
     let wide = setting.add(&["--context", "paris", "--yes", "--cluster-wide"]).await;
     assert_eq!(wide.code, 0, "{}", wide.all());
     let mark = setting.paris.audit().mark();
@@ -273,6 +273,7 @@ async fn cluster_wide_rights_are_all_needed_and_no_more(setting: &Setting) {
     setting.world.integration("shop", spec).await;
     let shop = setting.world.until_phase("shop", "Failed").await.status.unwrap().message.unwrap();
     assert!(!shop.contains("may not"), "{shop}");
+    drop(setting.world.take_operator());
     eventually("every right to be used", async || {
         let asked = asked_as_ksit(&setting.paris, mark);
         assert_only_read(&asked);
