@@ -81,7 +81,7 @@ async fn stream_list(
         return Ok(None);
     }
     let patience = deadline.min(Instant::now() + LIST_PATIENCE);
-    match list::stream(channel, *kind, namespace, limits, patience).await {
+    match list::watch(channel, *kind, namespace, None, limits, patience).await {
         Ok(Ok(body)) => {
             let mut followed = Followed::streamed(*kind, body);
             if timeout_at(patience, followed.listed(limits)).await == Ok(true) {
@@ -110,7 +110,7 @@ async fn open_watch(
 ) -> Result<WatchReply, Fault> {
     let Query::List { kind, namespace } = query else { return Ok(WatchReply::Broken) };
     let patience = deadline.min(Instant::now() + WATCH_PATIENCE);
-    match list::watch(channel, *kind, namespace, version, limits, patience).await {
+    match list::watch(channel, *kind, namespace, Some(version), limits, patience).await {
         Ok(Ok(body)) => Ok(WatchReply::Open(body)),
         Ok(Err(Refused::Forbidden)) => Ok(WatchReply::Forbidden),
         Ok(Err(Refused::Gone)) => Ok(WatchReply::Gone),

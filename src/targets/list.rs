@@ -69,31 +69,21 @@ pub(super) async fn probe(channel: &Channel, limits: &Limits, deadline: Instant)
     channel.get("/version", JSON, limits, deadline).await.map(|_| ())
 }
 
-/// Opens a watch of everything after `version`.
+/// Opens a watch of everything after `version`; without one, of all that there is as of now, and of what comes then
+/// (Kubernetes 1.34 and some before).
 pub(super) async fn watch(
     channel: &Channel,
     kind: ListKind,
     namespace: &str,
-    version: &str,
+    version: Option<&str>,
     limits: &Limits,
     deadline: Instant,
 ) -> Result<Reply<Http2Body>, Fault> {
     let path = format!("{}?watch=true&allowWatchBookmarks=true", list_path(kind, namespace));
-    channel.open_stream(&with_parameter(path, "resourceVersion", version), JSON, limits, deadline).await
-}
-
-/// Opens a watch that begins with all that there is, as of now (Kubernetes 1.34 and some before).
-pub(super) async fn stream(
-    channel: &Channel,
-    kind: ListKind,
-    namespace: &str,
-    limits: &Limits,
-    deadline: Instant,
-) -> Result<Reply<Http2Body>, Fault> {
-    let path = format!(
-        "{}?watch=true&allowWatchBookmarks=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan",
-        list_path(kind, namespace)
-    );
+    let path = match version {
+        Some(version) => with_parameter(path, "resourceVersion", version),
+        None => path + "&sendInitialEvents=true&resourceVersionMatch=NotOlderThan",
+    };
     channel.open_stream(&path, JSON, limits, deadline).await
 }
 
