@@ -1,6 +1,7 @@
 //! One Integration over all clusters.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::reason::Reason;
 use super::selector::Selector;
@@ -13,26 +14,26 @@ pub const LISTED_CLUSTERS: usize = 100;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
     /// `spec.clusterName` of targets.
-    pub cluster_names: Vec<String>,
+    pub cluster_names: BTreeSet<String>,
     pub selector: Option<Selector>,
 }
 
 impl Selection {
     pub fn wants(&self, cluster_name: &str, labels: &BTreeMap<String, String>) -> bool {
-        self.cluster_names.iter().any(|wanted| wanted == cluster_name)
+        self.cluster_names.contains(cluster_name)
             || self.selector.as_ref().is_some_and(|selector| selector.matches(labels))
     }
 }
 
 /// One target that the Integration wants, and what is said of the tool there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cluster {
-    pub name: String,
+pub struct Cluster<'a> {
+    pub name: &'a str,
     /// Name of the IntegrationTarget; none where `targetClusters` names a cluster that no target has.
-    pub target: Option<String>,
+    pub target: Option<&'a str>,
     pub phase: Phase,
     pub reason: Reason,
-    pub message: String,
+    pub message: Cow<'a, str>,
 }
 
 /// Clusters by phase.
@@ -68,16 +69,16 @@ impl Counts {
 
 /// What an Integration's status says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Summary {
+pub struct Summary<'a> {
     pub phase: Phase,
     pub reason: Reason,
     pub message: String,
     pub counts: Counts,
     /// At most [`LISTED_CLUSTERS`], worst first, then by name.
-    pub clusters: Vec<Cluster>,
+    pub clusters: Vec<Cluster<'a>>,
 }
 
-impl Summary {
+impl Summary<'_> {
     /// For an Integration that is not checked at all, such as a disabled one.
     pub fn without_clusters(phase: Phase, reason: Reason, message: impl Into<String>) -> Self {
         Self { phase, reason, message: message.into(), counts: Counts::default(), clusters: Vec::new() }
@@ -85,7 +86,7 @@ impl Summary {
 }
 
 /// Sums up `found`, and complains of names in `selection` that no target has or that several have.
-pub fn summarize(selection: &Selection, mut found: Vec<Cluster>) -> Summary {
+pub fn summarize<'a>(selection: &'a Selection, mut found: Vec<Cluster<'a>>) -> Summary<'a> {
     found.extend(unmatched(selection, &found));
     if found.is_empty() {
         return Summary::without_clusters(
@@ -98,27 +99,37 @@ pub fn summarize(selection: &Selection, mut found: Vec<Cluster>) -> Summary {
     for cluster in &found {
         counts.add(cluster.phase);
     }
-    found.sort_by(|a, b| (a.phase, &a.name, &a.target).cmp(&(b.phase, &b.name, &b.target)));
-    let (phase, reason, message) = conclude(&counts, &found);
-    found.truncate(LISTED_CLUSTERS);
+    let reason = worst_reason(&found);
+    // Ten thousand, of which a hundred are shown: the others need no order.
+    let order = |a: &Cluster, b: &Cluster| (a.phase, a.name, a.target).cmp(&(b.phase, b.name, b.target));
+    if found.len() > LISTED_CLUSTERS {
+        found.select_nth_unstable_by(LISTED_CLUSTERS, order);
+        found.truncate(LISTED_CLUSTERS);
+    }
+    found.sort_unstable_by(order);
+    let (phase, reason, message) = conclude(&counts, reason, found.first());
     Summary { phase, reason, message, counts, clusters: found }
 }
 
-fn conclude(counts: &Counts, worst_first: &[Cluster]) -> (Phase, Reason, String) {
+fn is_bad(cluster: &Cluster) -> bool {
+    matches!(cluster.phase, Phase::Failed | Phase::Unknown)
+}
+
+/// Why the Integration is not healthy, if it isn't.
+fn worst_reason(found: &[Cluster]) -> Reason {
+    let special = [Reason::TargetAmbiguous, Reason::TargetNotFound];
+    let is_there = |reason: &Reason| found.iter().any(|cluster| is_bad(cluster) && cluster.reason == *reason);
+    special.into_iter().find(is_there).unwrap_or(Reason::TargetsFailing)
+}
+
+fn conclude(counts: &Counts, worst_reason: Reason, worst: Option<&Cluster>) -> (Phase, Reason, String) {
     let healthy = format!("{}/{} clusters healthy", counts.running, counts.counting());
-    let bad: Vec<&Cluster> =
-        worst_first.iter().filter(|cluster| matches!(cluster.phase, Phase::Failed | Phase::Unknown)).collect();
-    if let Some(first) = bad.first() {
-        let special = [Reason::TargetAmbiguous, Reason::TargetNotFound];
-        let reason = special
-            .into_iter()
-            .find(|reason| bad.iter().any(|cluster| cluster.reason == *reason))
-            .unwrap_or(Reason::TargetsFailing);
-        let more = match bad.len() {
+    if let Some(worst) = worst.filter(|worst| is_bad(worst)) {
+        let more = match counts.failed + counts.unknown {
             1 => String::new(),
             n => format!(" (and {} more)", n - 1),
         };
-        return (Phase::Failed, reason, format!("{healthy}; {}: {}{more}", first.name, first.message));
+        return (Phase::Failed, worst_reason, format!("{healthy}; {}: {}{more}", worst.name, worst.message));
     }
     if counts.initializing > 0 {
         let waiting = format!("{healthy}; {} waiting for their first check", counts.initializing);
@@ -137,31 +148,31 @@ fn conclude(counts: &Counts, worst_first: &[Cluster]) -> (Phase, Reason, String)
     (Phase::Running, Reason::Healthy, format!("{healthy}{apart}"))
 }
 
-fn unmatched(selection: &Selection, found: &[Cluster]) -> Vec<Cluster> {
-    let mut names: Vec<&String> = selection.cluster_names.iter().collect();
-    names.sort_unstable();
-    names.dedup();
-    let mut bearers: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+fn unmatched<'a>(selection: &'a Selection, found: &[Cluster<'a>]) -> Vec<Cluster<'a>> {
+    let names = selection.cluster_names.iter().map(String::as_str);
+    let mut bearers: BTreeMap<&'a str, Vec<&'a str>> = names.map(|name| (name, Vec::new())).collect();
     for cluster in found {
-        bearers.entry(&cluster.name).or_default().extend(cluster.target.as_deref());
+        if let Some(targets) = bearers.get_mut(cluster.name) {
+            targets.extend(cluster.target);
+        }
     }
-    let fault = |name: &str, reason, message| Cluster {
-        name: name.to_owned(),
+    let fault = |name, reason, message: String| Cluster {
+        name,
         target: None,
         phase: Phase::Failed,
         reason,
-        message,
+        message: message.into(),
     };
-    names
+    bearers
         .into_iter()
-        .filter_map(|name| match bearers.get(name.as_str()).map(Vec::as_slice) {
-            None | Some([]) => Some(fault(
+        .filter_map(|(name, targets)| match targets.as_slice() {
+            [] => Some(fault(
                 name,
                 Reason::TargetNotFound,
                 format!("no IntegrationTarget in this namespace has clusterName {name}"),
             )),
-            Some([_]) => None,
-            Some(several) => Some(fault(
+            [_] => None,
+            several => Some(fault(
                 name,
                 Reason::TargetAmbiguous,
                 format!("{} IntegrationTargets have clusterName {name}: {}", several.len(), several.join(", ")),
@@ -174,23 +185,21 @@ fn unmatched(selection: &Selection, found: &[Cluster]) -> Vec<Cluster> {
 mod tests {
     use super::*;
 
-    fn cluster(name: &str, phase: Phase) -> Cluster {
+    fn cluster(name: &str, phase: Phase) -> Cluster<'_> {
         let reason = if phase == Phase::Failed { Reason::ComponentAbsent } else { Reason::Healthy };
-        Cluster { name: name.into(), target: Some(format!("t-{name}")), phase, reason, message: format!("{name} says") }
+        Cluster { name, target: Some(name), phase, reason, message: format!("{name} says").into() }
     }
 
     fn named(names: &[&str]) -> Selection {
         Selection { cluster_names: names.iter().map(|n| (*n).to_owned()).collect(), selector: None }
     }
 
-    fn everything() -> Selection {
-        Selection { cluster_names: vec![], selector: Some(Selector::default()) }
-    }
+    static EVERYTHING: Selection = Selection { cluster_names: BTreeSet::new(), selector: Some(Selector(Vec::new())) };
 
     #[test]
     fn one_bad_cluster_fails_it_and_is_named() {
         let found = vec![cluster("a", Phase::Running), cluster("b", Phase::Failed), cluster("c", Phase::Running)];
-        let summary = summarize(&everything(), found);
+        let summary = summarize(&EVERYTHING, found);
         assert_eq!((summary.phase, summary.reason), (Phase::Failed, Reason::TargetsFailing));
         assert_eq!(summary.message, "2/3 clusters healthy; b: b says");
         assert_eq!(summary.clusters[0].name, "b");
@@ -198,54 +207,68 @@ mod tests {
 
     #[test]
     fn unknown_counts_as_not_healthy() {
-        let summary = summarize(&everything(), vec![cluster("a", Phase::Running), cluster("b", Phase::Unknown)]);
+        let summary = summarize(&EVERYTHING, vec![cluster("a", Phase::Running), cluster("b", Phase::Unknown)]);
         assert_eq!((summary.phase, summary.message.as_str()), (Phase::Failed, "1/2 clusters healthy; b: b says"));
     }
 
     #[test]
     fn paused_and_not_installed_count_apart() {
         let found = vec![cluster("a", Phase::Running), cluster("b", Phase::Paused), cluster("c", Phase::NotInstalled)];
-        let summary = summarize(&everything(), found);
+        let summary = summarize(&EVERYTHING, found);
         assert_eq!(summary.phase, Phase::Running);
         assert_eq!(summary.message, "1/1 clusters healthy; 1 without the tool; 1 paused");
     }
 
     #[test]
     fn nothing_matches() {
-        assert_eq!(summarize(&everything(), vec![]).reason, Reason::NoTargets);
+        assert_eq!(summarize(&EVERYTHING, vec![]).reason, Reason::NoTargets);
     }
 
     #[test]
     fn a_name_that_no_target_has_or_that_two_have_is_named() {
         let mut second = cluster("b", Phase::Running);
-        second.target = Some("t2-b".into());
+        second.target = Some("second");
         let found = vec![cluster("a", Phase::Running), cluster("b", Phase::Running), second];
-        let ambiguous = summarize(&named(&["a", "b"]), found.clone());
+        let selection = named(&["a", "b"]);
+        let ambiguous = summarize(&selection, found);
         assert_eq!(ambiguous.reason, Reason::TargetAmbiguous);
         assert!(
-            ambiguous.message.contains("2 IntegrationTargets have clusterName b: t-b, t2-b"),
+            ambiguous.message.contains("2 IntegrationTargets have clusterName b: b, second"),
             "{}",
             ambiguous.message
         );
-        let missing = summarize(&named(&["a", "gone"]), vec![cluster("a", Phase::Running)]);
+        let selection = named(&["a", "gone"]);
+        let missing = summarize(&selection, vec![cluster("a", Phase::Running)]);
         assert_eq!(missing.reason, Reason::TargetNotFound);
         assert!(missing.message.contains("clusterName gone"), "{}", missing.message);
     }
 
     #[test]
-    fn at_most_a_hundred_clusters_are_listed_failing_ones_first() {
-        let mut found: Vec<Cluster> = (0..300).map(|n| cluster(&format!("c{n:03}"), Phase::Running)).collect();
+    fn at_most_a_hundred_clusters_are_listed_failing_ones_first_then_by_name() {
+        let names: Vec<String> = (0..300).rev().map(|n| format!("c{n:03}")).collect();
+        let mut found: Vec<Cluster> = names.iter().map(|name| cluster(name, Phase::Running)).collect();
         found.push(cluster("zz", Phase::Failed));
-        let summary = summarize(&everything(), found);
-        assert_eq!((summary.clusters.len(), summary.clusters[0].name.as_str()), (LISTED_CLUSTERS, "zz"));
+        let summary = summarize(&EVERYTHING, found);
+        let listed: Vec<&str> = summary.clusters.iter().map(|cluster| cluster.name).collect();
+        assert_eq!((listed.len(), &listed[..3], listed[99]), (LISTED_CLUSTERS, &["zz", "c000", "c001"][..], "c098"));
         assert_eq!((summary.counts.total, summary.counts.running), (301, 300));
+    }
+
+    #[test]
+    fn what_is_beyond_the_list_counts_all_the_same() {
+        let names: Vec<String> = (0..300).map(|n| format!("c{n:03}")).collect();
+        let found = names.iter().map(|name| cluster(name, Phase::Failed)).collect();
+        let selection = Selection { cluster_names: ["unknown".to_owned()].into(), ..EVERYTHING.clone() };
+        let summary = summarize(&selection, found);
+        assert_eq!(summary.reason, Reason::TargetNotFound);
+        assert_eq!(summary.message, "0/301 clusters healthy; c000: c000 says (and 300 more)");
     }
 
     #[test]
     fn the_order_of_the_input_changes_nothing() {
         let mut found = vec![cluster("a", Phase::Failed), cluster("b", Phase::Unknown), cluster("c", Phase::Running)];
-        let one = summarize(&everything(), found.clone());
+        let one = summarize(&EVERYTHING, found.clone());
         found.reverse();
-        assert_eq!(one, summarize(&everything(), found));
+        assert_eq!(one, summarize(&EVERYTHING, found));
     }
 }

@@ -68,7 +68,7 @@ pub fn integration(object: &Integration) -> DesiredIntegration {
         type_name: spec.type_.clone(),
         enabled: spec.enabled,
         selection: Selection {
-            cluster_names: spec.target_clusters.clone().unwrap_or_default(),
+            cluster_names: spec.target_clusters.iter().flatten().cloned().collect(),
             selector: selector.unwrap_or_default(),
         },
         components,

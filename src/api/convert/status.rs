@@ -1,5 +1,7 @@
 //! From what was decided to what a user reads.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
@@ -156,32 +158,27 @@ fn component(seen: &Observation) -> ComponentStatus {
 
 /// What an Integration's summary needs of one target: read back from its status, so that a new coordinator knows it
 /// all from the hub.
-pub fn target_clusters(
+pub fn cluster_of<'a>(
     integration: &DesiredIntegration,
-    target: &DesiredTarget,
-    status: Option<&IntegrationTargetStatus>,
+    target: &'a DesiredTarget,
+    status: Option<&'a IntegrationTargetStatus>,
     now: Timestamp,
-) -> Cluster {
+) -> Cluster<'a> {
     let known = status
         .and_then(|status| status.integrations.iter().find(|result| result.name == integration.key.name()))
         .and_then(|result| {
-            Some((Phase::parse(&result.phase)?, Reason::parse(&result.reason)?, result.message.clone()))
+            let message = Cow::Borrowed(result.message.as_deref().unwrap_or_default());
+            Some((Phase::parse(&result.phase)?, Reason::parse(&result.reason)?, message))
         });
     let (phase, reason, message) = match known {
-        _ if target.is_paused(now) => (Phase::Paused, Reason::Paused, None),
+        _ if target.is_paused(now) => (Phase::Paused, Reason::Paused, Cow::default()),
         Some(known) => known,
         None => {
             let tool = initializing();
-            (tool.phase, tool.reason, Some(tool.message))
+            (tool.phase, tool.reason, Cow::Owned(tool.message))
         }
     };
-    Cluster {
-        name: target.cluster_name.clone(),
-        target: Some(target.key.name().to_owned()),
-        phase,
-        reason,
-        message: message.unwrap_or_default(),
-    }
+    Cluster { name: &target.cluster_name, target: Some(target.key.name()), phase, reason, message }
 }
 
 /// The status of an Integration.
@@ -233,8 +230,8 @@ fn acceptance(integration: &DesiredIntegration) -> (Truth, Reason, String) {
 fn cluster(cluster: &Cluster) -> ClusterSummary {
     let Cluster { name, target, phase, reason, message } = cluster;
     ClusterSummary {
-        name: name.clone(),
-        target: target.clone(),
+        name: (*name).to_owned(),
+        target: target.map(str::to_owned),
         phase: phase.as_str().to_owned(),
         reason: reason.as_str().to_owned(),
         message: (!message.is_empty() && *phase != Phase::Running).then(|| cut(message)),

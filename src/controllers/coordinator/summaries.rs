@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::fleet::Fleet;
+use super::fleet::{Fleet, Tool};
 use super::publish::integration_write;
 use crate::api::convert;
 use crate::domain::aggregate::{Counts, Summary, summarize};
@@ -31,15 +31,12 @@ impl Fleet {
         }
     }
 
+    /// Sums up one that is due; others that are wait for what came in meanwhile.
     pub(super) fn summarize_due(&mut self) {
         let now = Instant::now();
-        let due: Vec<IntegrationKey> = self
-            .integrations
-            .iter()
-            .filter(|(_, tool)| tool.due.is_some_and(|due| due <= now))
-            .map(|(key, _)| key.clone())
-            .collect();
-        for key in due {
+        let is_due = |tool: &Tool| tool.due.is_some_and(|due| due <= now);
+        if let Some((key, _)) = self.integrations.iter().find(|(_, tool)| is_due(tool)) {
+            let key = key.clone();
             let started = std::time::Instant::now();
             self.summarize(&key, now);
             self.context.metrics.reconciled("integration", ReconcileResult::Success, started.elapsed());
@@ -47,30 +44,29 @@ impl Fleet {
     }
 
     fn summarize(&mut self, key: &IntegrationKey, now: Instant) {
-        let writer = self.writer();
         let Some(tool) = self.integrations.get(key) else { return };
+        let writer = self.writer();
         let summary = self.summary(&tool.desired, writer.now);
         self.measure(key, &tool.desired.type_name, &summary);
-        let is_left_alone = self.is_left_alone(tool.status.as_ref().and_then(|status| status.managed_by.as_deref()));
+        let former = tool.status.as_ref();
+        let news = if self.is_left_alone(former.and_then(|status| status.managed_by.as_deref())) {
+            None
+        } else {
+            let status = convert::integration_status(&tool.desired, &summary, former, &writer);
+            let is_known = former.is_some_and(|former| convert::has_same_meaning_integration(former, &status));
+            (!is_known || tool.foreign).then(|| (integration_write(&tool.object, former, &status, &summary), status))
+        };
         let Some(tool) = self.integrations.get_mut(key) else { return };
         (tool.due, tool.last) = (None, Some(now));
-        if is_left_alone {
-            return;
-        }
-        let status = convert::integration_status(&tool.desired, &summary, tool.status.as_ref(), &writer);
-        let is_known =
-            tool.status.as_ref().is_some_and(|former| convert::has_same_meaning_integration(former, &status));
-        if is_known && !std::mem::take(&mut tool.foreign) {
-            return;
-        }
-        let former = tool.status.replace(status.clone());
-        match integration_write(&tool.object, former.as_ref(), &status, &summary) {
+        let Some((write, status)) = news else { return };
+        (tool.status, tool.foreign) = (Some(status), false);
+        match write {
             Ok((id, write)) => self.context.statuses.post(id, write),
             Err(error) => tracing::error!(%error, integration = %key, "a status can't be made into JSON"),
         }
     }
 
-    fn summary(&self, integration: &DesiredIntegration, now: Timestamp) -> Summary {
+    fn summary<'a>(&'a self, integration: &'a DesiredIntegration, now: Timestamp) -> Summary<'a> {
         if let Err(error) = &integration.components {
             return Summary::without_clusters(Phase::Failed, Reason::InvalidConfig, error.clone());
         }
@@ -79,12 +75,12 @@ impl Fleet {
         }
         let found = self.targets.values().filter_map(|target| {
             let desired = target.desired.as_ref().ok().filter(|desired| integration.concerns(desired))?;
-            Some(convert::target_clusters(integration, desired, target.summary(), now))
+            Some(convert::cluster_of(integration, desired, target.summary(), now))
         });
         summarize(&integration.selection, found.collect())
     }
 
-    fn measure(&self, key: &IntegrationKey, type_name: &str, summary: &Summary) {
+    fn measure(&self, key: &IntegrationKey, type_name: &str, summary: &Summary<'_>) {
         let Counts { total: _, running, failed, unknown, initializing, paused, not_installed } = summary.counts;
         let counts = [
             (Phase::Running, running),
