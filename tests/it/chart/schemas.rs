@@ -31,6 +31,8 @@ const MATRIX: &[&[&str]] = &[
         "config.allowLoopbackTargets=true",
         "config.watchSecrets=true",
         "topologySpreadConstraints=null",
+        "affinity.podAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].weight=1",
+        "affinity.podAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].podAffinityTerm.topologyKey=zone",
         "resources.limits.cpu=2",
     ],
 ];
