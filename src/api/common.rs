@@ -26,7 +26,7 @@ pub enum WhenAbsent {
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("(has(self.objectName) ? 1 : 0) + (has(self.matchLabels) ? 1 : 0) <= 1")
     .message("objectName and matchLabels exclude each other"))]
-#[x_kube(validation = Rule::new("self.kind != 'CustomResourceDefinition' || !has(self.namespace)")
+#[x_kube(validation = Rule::new("self.kind != 'CustomResourceDefinition' || !has(self.__namespace__)")
     .message("a CustomResourceDefinition has no namespace"))]
 #[x_kube(validation = Rule::new("self.kind != 'CustomResourceDefinition' || !has(self.matchLabels)")
     .message("a CustomResourceDefinition is found by its name (plural.group), not by labels"))]

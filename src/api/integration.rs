@@ -35,7 +35,7 @@ use super::common::{AutoInstall, ComponentSpec, WhenAbsent, conditions, integrat
 #[x_kube(validation = Rule::new("self.type == 'custom' || !has(self.components)")
     .message("components goes with type custom only; built-in types are tuned by config"))]
 #[x_kube(validation = Rule::new("!has(self.components) || (has(self.config) && 'namespace' in self.config) || \
-    self.components.all(c, c.kind == 'CustomResourceDefinition' || has(c.namespace))")
+    self.components.all(c, c.kind == 'CustomResourceDefinition' || has(c.__namespace__))")
     .message("each component needs a namespace, unless config.namespace gives one for all"))]
 pub struct IntegrationSpec {
     /// The tool. `custom` checks what `components` lists.
