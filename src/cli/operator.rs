@@ -101,6 +101,9 @@ pub struct Args {
     #[arg(long, env = "KSIT_METRICS_BIND_ADDRESS", default_value = ":8080", value_parser = listen_address,
         value_name = "ADDRESS")]
     metrics_bind_address: SocketAddr,
+    /// Metrics of each cluster as well, two series a cluster: ksit_target_healthy and ksit_target_round_seconds.
+    #[arg(long, env = "KSIT_TARGET_METRICS")]
+    target_metrics: bool,
     /// Time to write what waits after SIGTERM. A second signal ends at once.
     #[arg(long, env = "KSIT_DRAIN_TIMEOUT", default_value = "10s", value_parser = duration, value_name = "DURATION")]
     drain_timeout: Duration,
@@ -188,6 +191,7 @@ fn operator_config(args: Args, hub: Vec<IpAddr>, namespace: String) -> Result<Op
             CheckMode::Auto => CheckBy::Auto,
             CheckMode::Poll => CheckBy::Poll,
         },
+        target_metrics: args.target_metrics,
         max_concurrent_reconciles: args.max_concurrent_reconciles.into(),
         max_concurrent_connects: args.max_concurrent_connects.into(),
         status_writes_per_second: args.status_writes_per_second,

@@ -57,6 +57,8 @@ pub struct OperatorConfig {
     pub round_deadline: Duration,
     pub failure_threshold: u32,
     pub check_by: CheckBy,
+    /// Each target has series of its own among the metrics.
+    pub target_metrics: bool,
     pub max_concurrent_reconciles: usize,
     pub max_concurrent_connects: usize,
     pub status_writes_per_second: u32,
@@ -122,6 +124,7 @@ impl Replica {
     async fn new(config: OperatorConfig, clients: HubClients) -> Result<Self, OperatorError> {
         let HubClients { hub, prompt } = clients;
         let OperatorConfig { me, installation, namespace, timing, .. } = &config;
+        let metrics = Metrics::new()?;
         let identity = Identity::new(me.name.as_str(), &me.pod_uid, &me.nonce)?;
         let name = me.name.ordinal().and_then(|_| Some(me.name.as_str().rsplit_once('-')?.0.to_owned()));
         let stateful_set = StatefulSets { hub: prompt.clone(), namespace: namespace.clone(), name };
@@ -139,6 +142,7 @@ impl Replica {
             ttl: timing.lease,
             renew: timing.renew,
             owner: owner.clone(),
+            renew_seconds: metrics.lease_renew_seconds.with_label_values(&["coordinator"]),
         };
         let leases = MemberLeases {
             hub: prompt.clone(),
@@ -149,12 +153,13 @@ impl Replica {
             renew: timing.renew,
             owner: owner.clone(),
             first_checks: Arc::new(FirstChecks::new(me.name.clone(), board.clone())),
+            renew_seconds: metrics.lease_renew_seconds.with_label_values(&["member"]),
         };
         let store = MapStore { hub: prompt, namespace: namespace.clone(), name: installation.clone(), owner };
         Ok(Self {
             hub,
             health: Arc::default(),
-            metrics: Metrics::new()?,
+            metrics,
             statuses: Arc::default(),
             board,
             leases,
@@ -226,6 +231,7 @@ impl Replica {
                 interval: self.config.timing.round,
                 failure_threshold: self.config.failure_threshold,
                 check_by: self.config.check_by,
+                target_metrics: self.config.target_metrics,
             },
         })
     }

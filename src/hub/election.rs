@@ -15,6 +15,7 @@ use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta, OwnerReference};
 use kube::Api;
 use kube_leader_election::{Error as CrateError, LeaseLock, LeaseLockParams, LeaseLockResult};
+use prometheus::Histogram;
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, sleep_until, timeout};
 
@@ -54,6 +55,8 @@ pub struct Election {
     pub renew: Duration,
     /// What the Lease goes with.
     pub owner: Option<OwnerReference>,
+    /// How long each renewal takes, and each acquisition.
+    pub renew_seconds: Histogram,
 }
 
 /// What ties the election to the role that it elects.
@@ -232,7 +235,7 @@ impl Candidate<'_> {
     }
 
     async fn ask(&mut self, seat: &Seat) {
-        let Election { hub, board, identity, ttl, renew, lease_name, namespace, .. } = self.election;
+        let Election { hub, board, identity, ttl, renew, lease_name, namespace, renew_seconds, .. } = self.election;
         let requested = board.clock().now();
         let params = || LeaseLockParams {
             holder_id: identity.as_str().to_owned(),
@@ -247,6 +250,7 @@ impl Candidate<'_> {
                 let holder = lease.spec.as_ref().and_then(|spec| spec.holder_identity.clone());
                 board.see(lease);
                 if identity.acquired(holder.as_deref()) {
+                    renew_seconds.observe((board.clock().now() - requested).as_secs_f64());
                     let claim = match self.leading {
                         Some(leading) => leading.claim.renewed(requested, *ttl, SAFETY_MARGIN),
                         None => Claim::new(Term(0), requested, *ttl, SAFETY_MARGIN),

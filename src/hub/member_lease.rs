@@ -8,6 +8,7 @@ use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, OwnerReference};
 use kube::api::ObjectMeta;
 use kube::{Api, Client};
+use prometheus::Histogram;
 use tokio::time::{sleep, sleep_until};
 
 use super::field_manager::post_params;
@@ -32,6 +33,8 @@ pub struct MemberLeases {
     pub owner: Option<OwnerReference>,
     /// What is written on the own Lease beside.
     pub first_checks: Arc<FirstChecks>,
+    /// How long each renewal takes.
+    pub renew_seconds: Histogram,
 }
 
 /// Somebody else has this replica's Lease: it must not go on.
@@ -58,6 +61,7 @@ impl MemberLeases {
             let started = clock.now();
             match self.renew(board, joined).await {
                 Ok(None) => {
+                    self.renew_seconds.observe((clock.now() - started).as_secs_f64());
                     if !joined {
                         tracing::info!(lease = %self.me.name, "joined");
                     }

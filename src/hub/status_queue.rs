@@ -49,6 +49,11 @@ impl StatusQueue {
         self.waiting.len() + self.in_flight.load(Ordering::Relaxed)
     }
 
+    /// Statuses that a newer one of the same object replaced, in the life of this process.
+    pub fn superseded(&self) -> u64 {
+        self.waiting.superseded()
+    }
+
     /// The next one, which counts as being written from now on.
     pub(super) async fn take(&self) -> (ObjectId, StatusWrite) {
         let next = self.waiting.take().await;

@@ -1,4 +1,5 @@
-//! The metrics, each declared once with its help text and labels. Labels are finite: no name of a cluster is one.
+//! The metrics, each declared once with its help text and labels. Labels are finite: a cluster's name is one of
+//! those of `ksit_target_…` alone, which are there by choice.
 
 use std::time::Duration;
 
@@ -60,17 +61,29 @@ metrics! {
     round_failures: IntCounterVec = counters("ksit_round_failures_total", &["reason"]);
     /// Rounds that panicked; the cluster is left alone for a while.
     round_panics: IntCounter = counter("ksit_round_panics_total");
+    /// Connections of this replica to clusters that are open.
+    connections: IntGauge = gauge("ksit_connections");
+    /// Times that a cluster ended watches, which are begun again then.
+    watches_ended: IntCounter = counter("ksit_watches_ended_total");
+    /// Whether a cluster is healthy (1) or not (0), as its replica sees it. With --target-metrics.
+    target_healthy: IntGaugeVec = gauges("ksit_target_healthy", &["namespace", "target"]);
+    /// Time that the last round of a cluster took, with its wait for a turn. With --target-metrics.
+    target_round_seconds: GaugeVec = real_gauges("ksit_target_round_seconds", &["namespace", "target"]);
     /// Status writes by outcome (written, superseded, refused, retried).
     status_writes: IntCounterVec = counters("ksit_status_writes_total", &["kind", "outcome"]);
     /// Statuses that wait to be written.
     status_queue: IntGauge = gauge("ksit_status_queue_depth");
+    /// Statuses that a newer one of the same object replaced before they were written.
+    status_queue_superseded: IntCounter = counter("ksit_status_queue_superseded_total");
+    /// Time that the renewal of a Lease took, by whose it is (member, coordinator).
+    lease_renew_seconds: HistogramVec = histograms("ksit_lease_renew_seconds", &["lease"]);
     /// Term of this replica's reign; 0 while it doesn't lead.
     coordinator_term: IntGauge = gauge("ksit_coordinator_term");
     /// Version of the shard map that this replica published last.
     shard_map_epoch: IntGauge = gauge("ksit_shard_map_epoch");
     /// Replicas that live, as the coordinator sees it.
     members: IntGauge = gauge("ksit_members");
-    /// Clusters that each replica looks after, as the coordinator sees it.
+    /// Clusters that each replica looks after, as the coordinator sees it; the most by the mean are the imbalance.
     replica_targets: IntGaugeVec = gauges("ksit_replica_targets", &["replica"]);
     /// Age of the oldest observation of any cluster of each replica, as the coordinator sees it.
     replica_oldest_observation: GaugeVec =

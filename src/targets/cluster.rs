@@ -50,6 +50,10 @@ impl Cluster {
         self.state().retry_at.filter(|at| *at > Instant::now())
     }
 
+    pub fn is_connected(&self) -> bool {
+        self.state().channel.as_ref().is_some_and(|channel| channel.is_open())
+    }
+
     /// Closes the connection. A round that runs ends on it undisturbed.
     pub fn close(&self) {
         self.state().channel = None;

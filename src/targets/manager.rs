@@ -42,6 +42,11 @@ impl ClusterManager {
         }
     }
 
+    /// How many of them have an open connection.
+    pub fn connections(&self) -> usize {
+        self.clusters().values().filter(|cluster| cluster.is_connected()).count()
+    }
+
     pub fn len(&self) -> usize {
         self.clusters().len()
     }

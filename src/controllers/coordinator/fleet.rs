@@ -237,6 +237,8 @@ impl Fleet {
             self.context.metrics.invalid_objects.with_label_values(&[kind]).set(count);
         }
         self.context.metrics.status_queue.set(i64::try_from(self.context.statuses.pending()).unwrap_or(i64::MAX));
+        let superseded = &self.context.metrics.status_queue_superseded;
+        superseded.inc_by(self.context.statuses.superseded() - superseded.get());
         self.weigh();
         self.ask_again();
         self.measure_freshness();

@@ -6,6 +6,7 @@ mod overdue;
 mod reporter;
 mod round;
 mod secrets;
+mod series;
 mod target_task;
 #[cfg(test)]
 mod test_kit;
@@ -18,6 +19,7 @@ use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{MissedTickBehavior, interval};
 
 use crate::api::{Integration, IntegrationTarget, SLOT_LABEL, convert};
 use crate::domain::desired::{DesiredIntegration, DesiredTarget};
@@ -80,6 +82,8 @@ pub struct WorkerSettings {
     pub interval: Duration,
     pub failure_threshold: u32,
     pub check_by: CheckBy,
+    /// Each target has series of its own among the metrics.
+    pub target_metrics: bool,
 }
 
 /// How targets are looked at.
@@ -91,6 +95,9 @@ pub enum CheckBy {
     /// Everything is asked once an interval.
     Poll,
 }
+
+/// How often the metrics of what is open are brought up to date.
+const TICK: Duration = Duration::from_secs(2);
 
 pub const NEED_SHARD: &str = "its part of the shard map";
 pub const NEED_TARGETS: &str = "the list of its IntegrationTargets";
@@ -122,6 +129,8 @@ pub async fn run(
         slots: SlotSet::default(),
     };
     let mut targets = stream::pending().boxed();
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     shard.mark_changed();
     loop {
         tokio::select! {
@@ -147,6 +156,7 @@ pub async fn run(
                 None => return,
             },
             Some(ended) = worker.tasks.join_next() => worker.on_task_end(&ended),
+            _ = ticks.tick() => worker.measure(),
         }
     }
 }
@@ -171,6 +181,11 @@ struct Owned {
 }
 
 impl Worker {
+    fn measure(&self) {
+        let connections = self.context.clusters.connections();
+        self.context.metrics.connections.set(i64::try_from(connections).unwrap_or(i64::MAX));
+    }
+
     /// Looks after `slots` from now on. False if that is what it did already.
     fn takes(&mut self, slots: SlotSet) -> bool {
         let is_first = self.context.health.missing().contains(&NEED_SHARD);

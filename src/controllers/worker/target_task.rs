@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::round::{self, Access, HubUnavailable, RoundResult};
+use super::series::TargetSeries;
 use super::{Assignment, Overdue, Saying, WorkerContext};
 use crate::api::convert;
 use crate::domain::backoff::{MAX_BACKOFF, next_round, next_try};
@@ -35,7 +36,8 @@ const QUARANTINE_AFTER: u32 = 3;
 /// Runs until it is aborted, or until the worker drops its side of `assignments`. `history` is what the status says of
 /// earlier rounds, by whomever.
 pub(super) async fn run(context: Arc<WorkerContext>, mut assignments: watch::Receiver<Assignment>, history: History) {
-    let mut task = Task::new(context, history);
+    let series = TargetSeries::of(&context, &assignments.borrow().target.key);
+    let mut task = Task::new(context, history, series);
     loop {
         let assignment = assignments.borrow_and_update().clone();
         // Large, and gone most of the time.
@@ -67,6 +69,7 @@ struct Task {
     /// The last report.
     said: Option<Box<TargetReport>>,
     overdue: Arc<Overdue>,
+    series: Option<TargetSeries>,
     /// When the next round is due that counts.
     due: Instant,
     /// Since a watch ended: how often it was tried again, and when it is next.
@@ -74,9 +77,20 @@ struct Task {
 }
 
 impl Task {
-    fn new(context: Arc<WorkerContext>, history: History) -> Self {
+    fn new(context: Arc<WorkerContext>, history: History, series: Option<TargetSeries>) -> Self {
         let (overdue, due) = (Arc::default(), Instant::now());
-        Self { context, history, access: None, was_read: false, panics: 0, said: None, overdue, due, tries: None }
+        Self {
+            context,
+            history,
+            access: None,
+            was_read: false,
+            panics: 0,
+            said: None,
+            overdue,
+            series,
+            due,
+            tries: None,
+        }
     }
 
     fn next_step(&self) -> Instant {
@@ -109,6 +123,7 @@ impl Task {
         match change {
             Change::Objects => false,
             Change::Ended => {
+                self.context.metrics.watches_ended.inc();
                 let (tries, at) = self.tries.unwrap_or((0, Instant::now()));
                 self.tries = Some((tries, at));
                 at <= Instant::now()
@@ -244,6 +259,9 @@ impl Task {
     }
 
     fn count(&self, outcome: Option<&Outcome>, took: Duration) {
+        if let Some(series) = &self.series {
+            series.round_took(took);
+        }
         let metrics = &self.context.metrics;
         match outcome {
             None | Some(Outcome::Read(_)) => metrics.reconciled(CONTROLLER, ReconcileResult::Success, took),
@@ -257,6 +275,9 @@ impl Task {
 
     /// Says what was seen, if that is news.
     fn report(&mut self, assignment: &Assignment, verdict: Arc<TargetVerdict>) {
+        if let Some(series) = &self.series {
+            series.concluded(verdict.phase());
+        }
         let next = self.due.saturating_duration_since(Instant::now());
         let access = self.access.as_ref();
         let report = TargetReport {

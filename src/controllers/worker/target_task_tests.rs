@@ -16,7 +16,7 @@ fn said(context: &WorkerContext) -> Option<Reason> {
 async fn a_panic_ends_a_round_and_nothing_else_and_several_are_said() {
     let (state, hub) = hub(Hub::Panics);
     let context = Arc::new(context(hub));
-    let mut task = Task { was_read: true, ..Task::new(context.clone(), History::default()) };
+    let mut task = Task { was_read: true, ..Task::new(context.clone(), History::default(), None) };
     for panics in 1..=QUARANTINE_AFTER {
         task.step(&assignment()).await;
         assert_eq!(context.metrics.round_panics.get(), u64::from(panics));
@@ -34,4 +34,22 @@ async fn a_panic_ends_a_round_and_nothing_else_and_several_are_said() {
     }
     assert_eq!(task.panics, 0);
     assert_eq!(said(&context), Some(Reason::Unreachable), "nobody listens there, which is an answer");
+}
+
+#[tokio::test]
+async fn a_target_has_series_of_its_own_until_its_task_ends() {
+    let (_state, hub) = hub(Hub::Answers);
+    let context = Arc::new(context(hub));
+    let series = TargetSeries::of(&context, &assignment().target.key);
+    let mut task = Task { was_read: true, ..Task::new(context.clone(), History::default(), series) };
+    for _ in 0..context.settings.failure_threshold {
+        task.due = Instant::now();
+        task.step(&assignment()).await;
+    }
+    let shown = || context.metrics.render().unwrap();
+    let labels = r#"{namespace="fleet",target="c1"}"#;
+    assert!(shown().contains(&format!("ksit_target_healthy{labels} 0\n")), "{}", shown());
+    assert!(shown().contains(&format!("ksit_target_round_seconds{labels} ")), "{}", shown());
+    drop(task);
+    assert!(!shown().contains("c1"), "{}", shown());
 }

@@ -72,6 +72,7 @@ pub(super) fn context(hub: Client) -> WorkerContext {
             interval: Duration::from_secs(30),
             failure_threshold: 3,
             check_by: CheckBy::Auto,
+            target_metrics: true,
         },
     }
 }

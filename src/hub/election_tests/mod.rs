@@ -19,6 +19,7 @@ use std::time::Duration;
 use k8s_openapi::api::coordination::v1::LeaseSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube_leader_election::{LeaseLock, LeaseLockParams};
+use prometheus::{Histogram, HistogramOpts};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
@@ -76,6 +77,7 @@ impl World {
                 ttl: TTL,
                 renew: RENEW,
                 owner: Some(owner()),
+                renew_seconds: Histogram::with_opts(HistogramOpts::new("renewals", "Of a test.")).unwrap(),
             };
             let seat = seats[number].clone();
             tasks.spawn(async move {

@@ -8,7 +8,7 @@ use loadtest::Tool;
 use serde_json::json;
 
 use super::helm::run_with;
-use crate::kit::{World, install_flux, target};
+use crate::kit::{World, eventually, install_flux, target};
 
 /// What Prometheus adds to every series.
 const OF_PROMETHEUS: [&str; 2] = ["job", "instance"];
@@ -17,6 +17,7 @@ const OF_PROMETHEUS: [&str; 2] = ["job", "instance"];
 pub fn exposed() -> BTreeMap<String, BTreeSet<String>> {
     let metrics = Metrics::new().unwrap();
     metrics.reconciled("integrationtarget", ReconcileResult::Success, Duration::ZERO);
+    metrics.lease_renew_seconds.with_label_values(&["member"]);
     let shown = metrics.render().unwrap();
     let mut found = BTreeMap::new();
     for (name, labels) in Metrics::LABELS {
@@ -81,10 +82,18 @@ async fn promtool_finds_nothing_to_say_about_the_metrics() {
         .await;
     world.start_operator(&[]).await;
     world.until_phase("flux", "Running").await;
-    let answer = world.ask_operator("/metrics").await;
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
-    let outcome = run_with(Tool::Promtool, &["check", "metrics"], &unchunked(head, body)).await;
+    let metrics = eventually("the open connection to be counted", async || {
+        let answer = world.ask_operator("/metrics").await;
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+        Some(unchunked(head, body)).filter(|metrics| metrics.contains("\nksit_connections 1\n"))
+    })
+    .await;
+    for lease in ["member", "coordinator"] {
+        assert!(metrics.contains(&format!("ksit_lease_renew_seconds_count{{lease=\"{lease}\"}}")), "{metrics}");
+    }
+    assert!(!metrics.contains("ksit_target_healthy{"), "only by choice: {metrics}");
+    let outcome = run_with(Tool::Promtool, &["check", "metrics"], &metrics).await;
     assert!(outcome.is_ok && outcome.stderr.is_empty(), "{outcome:?}");
 }
 

@@ -17,11 +17,12 @@ pub struct Fleet {
     pub replicas: Installation,
 }
 
-const FLAGS: [&str; 5] = [
+const FLAGS: [&str; 6] = [
     "--interval=1s",
     "--round-timeout=2s",
     "--lease-duration=5s",
     "--lease-renew-interval=1s",
+    "--target-metrics",
     "--log-level=debug,hyper=info,h2=info,rustls=info,kube=info,tower=info",
 ];
 
