@@ -111,20 +111,16 @@ pub fn summarize<'a>(selection: &'a Selection, mut found: Vec<Cluster<'a>>) -> S
     Summary { phase, reason, message, counts, clusters: found }
 }
 
-fn is_bad(cluster: &Cluster) -> bool {
-    matches!(cluster.phase, Phase::Failed | Phase::Unknown)
-}
-
 /// Why the Integration is not healthy, if it isn't.
 fn worst_reason(found: &[Cluster]) -> Reason {
     let special = [Reason::TargetAmbiguous, Reason::TargetNotFound];
-    let is_there = |reason: &Reason| found.iter().any(|cluster| is_bad(cluster) && cluster.reason == *reason);
+    let is_there = |reason: &Reason| found.iter().any(|cluster| cluster.phase.is_bad() && cluster.reason == *reason);
     special.into_iter().find(is_there).unwrap_or(Reason::TargetsFailing)
 }
 
 fn conclude(counts: &Counts, worst_reason: Reason, worst: Option<&Cluster>) -> (Phase, Reason, String) {
     let healthy = format!("{}/{} clusters healthy", counts.running, counts.counting());
-    if let Some(worst) = worst.filter(|worst| is_bad(worst)) {
+    if let Some(worst) = worst.filter(|worst| worst.phase.is_bad()) {
         let more = match counts.failed + counts.unknown {
             1 => String::new(),
             n => format!(" (and {} more)", n - 1),

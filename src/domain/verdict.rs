@@ -43,6 +43,11 @@ impl Phase {
         Self::ALL.into_iter().find(|phase| phase.as_str() == text)
     }
 
+    /// To be told of: something is broken, or nobody can tell.
+    pub fn is_bad(self) -> bool {
+        matches!(self, Self::Failed | Self::Unknown)
+    }
+
     /// Counts towards "healthy of all".
     pub fn counts(self) -> bool {
         !matches!(self, Self::Paused | Self::NotInstalled)

@@ -62,7 +62,7 @@ fn write<K: Resource<DynamicType = ()>>(
     let transition = changed.then(|| Transition {
         // An Event is about the object, not about one version of it.
         object: ObjectReference { resource_version: None, ..reference.clone() },
-        warning: matches!(news.phase, Phase::Failed | Phase::Unknown),
+        warning: news.phase.is_bad(),
         reason: news.reason,
         note: news.message,
     });

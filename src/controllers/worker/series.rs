@@ -1,5 +1,6 @@
 //! The metrics of one target, where each is to have its own.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::WorkerContext;
@@ -9,23 +10,23 @@ use crate::observability::Metrics;
 
 /// They go when this is dropped: another replica may have the target then.
 pub(super) struct TargetSeries {
-    metrics: Metrics,
+    context: Arc<WorkerContext>,
     target: TargetKey,
 }
 
 impl TargetSeries {
     /// None where they are not wanted.
-    pub(super) fn of(context: &WorkerContext, target: &TargetKey) -> Option<Self> {
+    pub(super) fn of(context: &Arc<WorkerContext>, target: &TargetKey) -> Option<Self> {
         let wanted = context.settings.target_metrics;
-        wanted.then(|| Self { metrics: context.metrics.clone(), target: target.clone() })
+        wanted.then(|| Self { context: context.clone(), target: target.clone() })
     }
 
     pub(super) fn round_took(&self, time: Duration) {
-        self.metrics.target_round_seconds.with_label_values(&self.labels()).set(time.as_secs_f64());
+        self.context.metrics.target_round_seconds.with_label_values(&self.labels()).set(time.as_secs_f64());
     }
 
     pub(super) fn concluded(&self, phase: Phase) {
-        let healthy = &self.metrics.target_healthy;
+        let healthy = &self.context.metrics.target_healthy;
         match phase {
             Phase::Running => healthy.with_label_values(&self.labels()).set(1),
             Phase::Failed | Phase::Unknown => healthy.with_label_values(&self.labels()).set(0),
@@ -43,7 +44,7 @@ impl TargetSeries {
 
 impl Drop for TargetSeries {
     fn drop(&mut self) {
-        let Metrics { target_healthy, target_round_seconds, .. } = &self.metrics;
+        let Metrics { target_healthy, target_round_seconds, .. } = &self.context.metrics;
         // An error says that there was none.
         let _ = target_healthy.remove_label_values(&self.labels());
         let _ = target_round_seconds.remove_label_values(&self.labels());
