@@ -236,7 +236,7 @@ impl Reflector {
             let (channel, was_reused) = cluster.channel(failing, &mut deadline).await?;
             self.adopt(&channel);
             let before = channel.answered();
-            match self.ask_due(&channel, cluster.limits(), deadline).await {
+            match self.ask_due(&channel, failing, cluster.limits(), deadline).await {
                 Ok(()) => return Ok(()),
                 Err(fault) if fault.failure.reason == Reason::ConnectionLost => {
                     cluster.close();
@@ -269,25 +269,41 @@ impl Reflector {
         }
     }
 
-    /// Asks until nothing is due. With nothing due at all, whether the target answers.
-    async fn ask_due(&mut self, channel: &Channel, limits: &Limits, deadline: Instant) -> Result<(), Fault> {
-        let mut asked = self.entries.iter().any(|(_, entry)| entry.asked_in == self.rounds);
-        loop {
-            let jobs = self.due(!asked);
-            if jobs.is_empty() {
-                break;
+    /// Asks until nothing is due. What failed last, or has nothing due, has to answer a cheap request first: that a
+    /// watch opens is no sign of life.
+    async fn ask_due(
+        &mut self,
+        channel: &Channel,
+        failing: bool,
+        limits: &Limits,
+        deadline: Instant,
+    ) -> Result<(), Fault> {
+        let begun = self.entries.iter().any(|(_, entry)| entry.asked_in == self.rounds);
+        if !begun && (failing || self.due().is_empty()) {
+            match self.oldest_name() {
+                Some(query) => self.work(channel, vec![Job::Ask(query)], limits, deadline).await?,
+                None => list::probe(channel, limits, deadline).await?,
             }
-            asked = true;
-            self.work(channel, jobs, limits, deadline).await?;
-            self.want_more();
         }
-        if asked { Ok(()) } else { list::probe(channel, limits, deadline).await }
+        loop {
+            self.want_more();
+            let jobs = self.due();
+            if jobs.is_empty() {
+                return Ok(());
+            }
+            self.work(channel, jobs, limits, deadline).await?;
+        }
+    }
+
+    /// The name whose answer is oldest.
+    fn oldest_name(&self) -> Option<Query> {
+        let named = self.entries.iter().filter(|(query, _)| !matches!(query, Query::List { .. }));
+        named.min_by_key(|(_, entry)| entry.asked_in).map(|(query, _)| query.clone())
     }
 
     /// What has to be asked now; watches only when there is nothing else, so that no more streams are open at a time
-    /// than have to be. `first`: nothing was asked in this round yet; then a name whose answer is oldest is asked again,
-    /// as the cheap request that tells whether the target answers.
-    fn due(&self, first: bool) -> Vec<Job> {
+    /// than have to be.
+    fn due(&self) -> Vec<Job> {
         let (round, now) = (self.rounds, Instant::now());
         let mut room = MAX_WATCHES;
         let polled = self.unwatchable.is_some();
@@ -313,10 +329,6 @@ impl Reflector {
                 },
             }
             room -= usize::from(may_watch);
-        }
-        if first && asks.is_empty() && watches.is_empty() {
-            let named = self.entries.iter().filter(|(query, _)| !matches!(query, Query::List { .. }));
-            asks.extend(named.min_by_key(|(_, entry)| entry.asked_in).map(|(query, _)| Job::Ask(query.clone())));
         }
         if asks.is_empty() { watches } else { asks }
     }

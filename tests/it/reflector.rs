@@ -303,6 +303,25 @@ async fn whatever_a_target_does_is_said_and_gone_when_it_is_over() {
     futures::future::join_all(rows).await;
 }
 
+/// A watch that opens and is silent is no sign of life: the verdict needs several failed rounds in a row.
+#[tokio::test]
+async fn who_answers_nothing_but_opens_watches_fails_every_round() {
+    for fault in [Fault::HangInBody, Fault::HangBeforeHeaders] {
+        let mut watched = Watched::new().await;
+        watched.simulator.inject(0, Some(fault));
+        watched.refresh().await.unwrap_err();
+        let asked = watched.simulator.requests();
+        for round in 1..=2 {
+            let failure = watched.reflector.refresh(&watched.cluster, &queries(), true).await.unwrap_err();
+            assert_eq!(failure.reason, Reason::TimedOut, "{fault:?}");
+            assert_eq!(watched.simulator.requests() - asked, round, "no more is asked of it before it answers");
+        }
+        watched.simulator.inject(0, None);
+        watched.reflector.refresh(&watched.cluster, &queries(), true).await.unwrap();
+        assert!(watched.reflector.is_following(&queries()));
+    }
+}
+
 /// What is sent on watches alone.
 #[tokio::test]
 async fn a_poisonous_watch_costs_no_memory_and_is_said() {
