@@ -10,6 +10,13 @@ use super::pool::Pools;
 /// By so much the memory for answers is given out.
 const CHUNK: usize = 64 * 1024;
 
+/// And that for lines of watches: thousands of watches may each have one begun, which small ones may.
+const LINE_CHUNK: usize = 16 * 1024;
+
+/// What lines that have begun may take together in the process, small ones aside: room for four of the largest objects
+/// that etcd keeps. An API server sends them at once; only what never ends holds on to it.
+const LINES: usize = 8 * 1024 * 1024;
+
 /// What is set by the operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -49,6 +56,8 @@ pub struct Limits {
     failing: Semaphore,
     /// Chunks of answers.
     bodies: Arc<Semaphore>,
+    /// Chunks of lines.
+    lines: Arc<Semaphore>,
     /// One answer that finds no room may grow all the same: of several that hold some and wait for more, one ends.
     last_resort: Arc<Semaphore>,
     pools: Pools,
@@ -72,6 +81,7 @@ impl Limits {
             connects: Semaphore::new(connects),
             failing: Semaphore::new(failing),
             bodies: Arc::new(Semaphore::new(bodies)),
+            lines: Arc::new(Semaphore::new(LINES / LINE_CHUNK)),
             last_resort: Arc::new(Semaphore::new(1)),
             pools: Pools::default(),
             settings,
@@ -119,16 +129,6 @@ impl Share {
         }
     }
 
-    /// False if there is no room now.
-    pub(super) fn try_grow(&mut self, limits: &Limits, bytes: usize) -> bool {
-        let more = self.missing(bytes);
-        if more > 0 {
-            let Ok(more) = limits.bodies.clone().try_acquire_many_owned(more) else { return false };
-            self.add(more);
-        }
-        true
-    }
-
     fn missing(&self, bytes: usize) -> u32 {
         if self.last_resort.is_some() {
             return 0;
@@ -142,6 +142,27 @@ impl Share {
             Some(held) => held.merge(more),
             None => self.chunks = Some(more),
         }
+    }
+}
+
+/// The part of the memory for lines that one of them takes, until dropped. What fits into one chunk needs none.
+#[derive(Debug, Default)]
+pub(super) struct LineShare(Option<OwnedSemaphorePermit>);
+
+impl LineShare {
+    /// False if there is no room now for a line of so many bytes.
+    pub(super) fn try_grow(&mut self, limits: &Limits, bytes: usize) -> bool {
+        let held = self.0.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let needed = bytes.saturating_sub(1) / LINE_CHUNK;
+        if needed > held {
+            let more = u32::try_from(needed - held).unwrap_or(u32::MAX);
+            let Ok(more) = limits.lines.clone().try_acquire_many_owned(more) else { return false };
+            match &mut self.0 {
+                Some(held) => held.merge(more),
+                None => self.0 = Some(more),
+            }
+        }
+        true
     }
 }
 
@@ -177,8 +198,21 @@ mod tests {
         assert!(grows(&mut first, 3) && grows(&mut second, 2), "there are five, and a last resort");
         assert!(grows(&mut second, 4), "one may go on");
         assert!(!grows(&mut first, 4) && !grows(&mut third, 1), "the others wait");
-        assert!(!third.try_grow(&limits, CHUNK) && third.try_grow(&limits, CHUNK - 1));
+        assert!(third.grow(&limits, CHUNK - 1).now_or_never().is_some());
         drop(second);
         assert!(grows(&mut third, 4));
+    }
+
+    #[test]
+    fn long_lines_share_what_there_is_and_short_ones_need_none() {
+        let limits = Limits::default();
+        let [mut first, mut second, mut third] = [(); 3].map(|()| LineShare::default());
+        assert!(first.try_grow(&limits, LINES / 4) && first.try_grow(&limits, LINES / 2));
+        assert!(second.try_grow(&limits, LINES / 2));
+        assert!(third.try_grow(&limits, 2 * LINE_CHUNK) && !third.try_grow(&limits, 8 * LINE_CHUNK));
+        drop(first);
+        assert!(third.try_grow(&limits, 8 * LINE_CHUNK));
+        let short = (0..LINES / LINE_CHUNK + 1).map(|_| LineShare::default());
+        assert!(short.into_iter().all(|mut share| share.try_grow(&limits, LINE_CHUNK)));
     }
 }

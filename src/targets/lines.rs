@@ -2,7 +2,7 @@
 
 use memchr::memchr;
 
-use super::limits::{Limits, Share};
+use super::limits::{Limits, LineShare};
 use super::objects::BadPage;
 
 /// The most bytes of one line. An object has 1.5 MiB in etcd, and some more as JSON.
@@ -12,7 +12,7 @@ const LONGEST: usize = 4 * 1024 * 1024;
 #[derive(Debug, Default)]
 pub(super) struct Lines {
     begun: Vec<u8>,
-    share: Share,
+    share: LineShare,
 }
 
 impl Lines {
@@ -44,8 +44,15 @@ impl Lines {
 
     fn keep(&mut self, part: &[u8], limits: &Limits) -> Result<(), BadPage> {
         let length = self.begun.len() + part.len();
-        if length > LONGEST.min(limits.settings().body_bytes) || !self.share.try_grow(limits, length) {
+        if length > LONGEST.min(limits.settings().body_bytes) {
             return Err(BadPage::TooLarge);
+        }
+        if length > self.begun.capacity() {
+            let room = length.next_power_of_two();
+            if !self.share.try_grow(limits, room) {
+                return Err(BadPage::TooLarge);
+            }
+            self.begun.reserve_exact(room - self.begun.len());
         }
         self.begun.extend_from_slice(part);
         Ok(())
@@ -88,5 +95,22 @@ mod tests {
         let frame = [b'x'; 300];
         assert_eq!(read(&[&frame, b"\n", &frame, &frame, &frame], &limits).map(|read| read.len()), Ok(1));
         assert_eq!(read(&[&frame, &frame, &frame, &frame], &limits), Err(BadPage::TooLarge));
+    }
+
+    #[test]
+    fn lines_that_have_begun_take_no_more_than_there_is_together() {
+        let (limits, frame) = (Limits::default(), vec![b'x'; 64 * 1024]);
+        let mut streams: Vec<Lines> = (0..1000).map(|_| Lines::default()).collect();
+        let mut given_up = 0;
+        for _ in 0..4 {
+            for lines in &mut streams {
+                if lines.take(&frame, &limits, |_| Ok(())).is_err() {
+                    *lines = Lines::default();
+                    given_up += 1;
+                }
+            }
+        }
+        let kept: usize = streams.iter().map(|lines| lines.begun.capacity()).sum();
+        assert!(given_up > 0 && kept <= 10 * 1024 * 1024, "{kept} bytes, {given_up} given up");
     }
 }
