@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -90,6 +91,8 @@ pub(super) enum Watch {
     /// To be opened.
     Closed,
     Open(Box<Stream>),
+    /// After this time, and nobody was told yet.
+    Ended(Duration),
     /// The target's RBAC doesn't grant it; to be tried again then.
     Forbidden {
         until: Instant,
@@ -105,11 +108,11 @@ pub(super) struct Stream {
 
 /// What a watch brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum News {
+pub(super) struct News {
     /// Something is other than before.
-    Changed,
+    pub changed: bool,
     /// The stream has ended after this time.
-    Ended(std::time::Duration),
+    pub ended: Option<Duration>,
 }
 
 impl Entry {
@@ -156,10 +159,13 @@ impl Followed {
 
     /// Waits for the end of the list that the watch began with. False if the watch ends before.
     pub(super) async fn listed(&mut self, limits: &Limits) -> bool {
-        let is_listed = poll_fn(|context| match self.poll(context, limits) {
-            Poll::Ready(News::Ended(_)) => Poll::Ready(false),
-            _ if self.version.is_some() => Poll::Ready(true),
-            _ => Poll::Pending,
+        let is_listed = poll_fn(|context| {
+            self.read(context, limits);
+            match self.watch {
+                _ if self.version.is_some() => Poll::Ready(true),
+                Watch::Ended(_) => Poll::Ready(false),
+                _ => Poll::Pending,
+            }
         })
         .await;
         self.objects.shrink();
@@ -180,19 +186,35 @@ impl Followed {
     }
 
     pub(super) fn close(&mut self) {
-        if let Watch::Open(_) = self.watch {
+        if let Watch::Open(_) | Watch::Ended(_) = self.watch {
             self.watch = Watch::Closed;
         }
     }
 
-    /// Takes in what has come. Pending if that changes nothing.
-    pub(super) fn poll(&mut self, context: &mut Context<'_>, limits: &Limits) -> Poll<News> {
+    /// Takes in what has come, and tells of an end.
+    pub(super) fn poll(&mut self, context: &mut Context<'_>, limits: &Limits) -> News {
+        let changed = self.read(context, limits);
+        let ended = match self.watch {
+            Watch::Ended(lived) => Some(lived),
+            _ => None,
+        };
+        if ended.is_some() {
+            self.watch = Watch::Closed;
+        }
+        News { changed, ended }
+    }
+
+    /// Takes in what has come: whether that changes anything.
+    pub(super) fn read(&mut self, context: &mut Context<'_>, limits: &Limits) -> bool {
         let mut changed = false;
         while let Watch::Open(stream) = &mut self.watch {
             let data = match stream.body.poll_data(context) {
                 Poll::Pending => break,
                 Poll::Ready(Some(Ok(data))) => data,
-                Poll::Ready(Some(Err(_)) | None) => return self.ended(),
+                Poll::Ready(Some(Err(_)) | None) => {
+                    self.watch = Watch::Ended(stream.opened.elapsed());
+                    break;
+                }
             };
             let (objects, version) = (&mut self.objects, &mut self.version);
             let taken = stream.lines.take(&data, limits, |line| {
@@ -202,19 +224,10 @@ impl Followed {
             if taken.is_err() {
                 // What can't be followed is listed anew, which then says what is wrong.
                 self.version = None;
-                return self.ended();
+                self.watch = Watch::Ended(stream.opened.elapsed());
             }
         }
-        if changed { Poll::Ready(News::Changed) } else { Poll::Pending }
-    }
-
-    fn ended(&mut self) -> Poll<News> {
-        let lived = match &self.watch {
-            Watch::Open(stream) => stream.opened.elapsed(),
-            _ => std::time::Duration::ZERO,
-        };
-        self.watch = Watch::Closed;
-        Poll::Ready(News::Ended(lived))
+        changed
     }
 }
 

@@ -14,6 +14,7 @@ mod cluster;
 mod connect;
 mod connection;
 mod decode;
+mod due;
 mod entry;
 mod fault;
 mod http;

@@ -20,7 +20,8 @@ use futures::stream::{self, StreamExt};
 use tokio::time::Instant;
 
 use super::cluster::Cluster;
-use super::entry::{Entries, Followed, Known, News, Watch};
+use super::due::{due, oldest_name};
+use super::entry::{Entries, Followed, Known, Watch};
 use super::fault::{Fault, watch_forbidden, why_polled};
 use super::http::{Channel, Protocol};
 use super::job::{Done, Job, WatchReply};
@@ -29,13 +30,10 @@ use super::list::{self, Found};
 use crate::domain::check_mode::CheckMode;
 use crate::domain::queries::second_step;
 use crate::domain::reason::{Failure, Reason};
-use crate::domain::snapshot::{Answer, Query, Snapshot};
+use crate::domain::snapshot::{Query, Snapshot};
 
 /// API servers end HTTP/2 connections now and then (`--goaway-chance`), and proxies HTTP/1.1 ones after each answer.
 const MAX_RECONNECTS: usize = 16;
-
-/// API servers allow 100 streams on a connection. What is beyond is polled.
-const MAX_WATCHES: usize = 64;
 
 /// A watch that ends sooner was cut. After so many in a row the target is polled.
 const SHORT_LIFE: Duration = Duration::from_secs(5);
@@ -175,11 +173,9 @@ impl Reflector {
     fn poll_changed(&mut self, context: &mut Context<'_>, limits: &Limits) -> Poll<Change> {
         let (mut changed, mut ended) = (false, None);
         for followed in self.followed() {
-            match followed.poll(context, limits) {
-                Poll::Pending => {}
-                Poll::Ready(News::Changed) => changed = true,
-                Poll::Ready(News::Ended(lived)) => ended = ended.max(Some(lived)),
-            }
+            let news = followed.poll(context, limits);
+            changed |= news.changed;
+            ended = ended.max(news.ended);
         }
         self.version += u64::from(changed);
         if let Some(lived) = ended {
@@ -280,7 +276,7 @@ impl Reflector {
     ) -> Result<(), Fault> {
         let begun = self.entries.iter().any(|(_, entry)| entry.asked_in == self.rounds);
         if !begun && (failing || self.due().is_empty()) {
-            match self.oldest_name() {
+            match oldest_name(&self.entries) {
                 Some(query) => self.work(channel, vec![Job::Ask(query)], limits, deadline).await?,
                 None => list::probe(channel, limits, deadline).await?,
             }
@@ -295,44 +291,11 @@ impl Reflector {
         }
     }
 
-    /// The name whose answer is oldest.
-    fn oldest_name(&self) -> Option<Query> {
-        let named = self.entries.iter().filter(|(query, _)| !matches!(query, Query::List { .. }));
-        named.min_by_key(|(_, entry)| entry.asked_in).map(|(query, _)| query.clone())
-    }
-
-    /// What has to be asked now; watches only when there is nothing else, so that no more streams are open at a time
-    /// than have to be.
     fn due(&self) -> Vec<Job> {
-        let (round, now) = (self.rounds, Instant::now());
-        let mut room = MAX_WATCHES;
-        let polled = self.unwatchable.is_some();
-        let (mut asks, mut watches) = (Vec::new(), Vec::new());
-        for (query, entry) in self.entries.iter() {
-            let ask = || Job::Ask(query.clone());
-            let is_new = entry.asked_in != round;
-            let may_watch = !polled && room > 0 && matches!(query, Query::List { .. });
-            match &entry.known {
-                Known::Nothing if may_watch => asks.push(Job::Follow(query.clone())),
-                Known::Nothing => asks.push(ask()),
-                Known::Answer(Answer::Present) if !polled => continue,
-                Known::Answer(_) => asks.extend(is_new.then(ask)),
-                Known::Objects(followed) => match (&followed.watch, followed.version()) {
-                    (Watch::Open(_), _) => {}
-                    (Watch::Forbidden { until }, _) if *until > now => {
-                        asks.extend(is_new.then(ask));
-                        continue;
-                    }
-                    (_, Some(version)) if may_watch => watches.push(Job::Watch(query.clone(), version.to_owned())),
-                    (_, None) if may_watch => asks.push(Job::Follow(query.clone())),
-                    _ => asks.extend(is_new.then(ask)),
-                },
-            }
-            room -= usize::from(may_watch);
-        }
-        if asks.is_empty() { watches } else { asks }
+        due(&self.entries, self.rounds, self.unwatchable.is_none())
     }
 
+    /// Reads the watches on meanwhile, so that none of them holds up what is asked on the same connection.
     async fn work(
         &mut self,
         channel: &Channel,
@@ -344,7 +307,13 @@ impl Reflector {
             .map(|job| job.run(channel, limits, deadline))
             .buffer_unordered(limits.settings().requests.max(1));
         let (mut lost, mut broken) = (None, false);
-        while let Some((query, done)) = done.next().await {
+        loop {
+            let next = poll_fn(|context| {
+                let changed = self.followed().fold(false, |any, followed| followed.read(context, limits) | any);
+                self.version += u64::from(changed);
+                done.poll_next_unpin(context)
+            });
+            let Some((query, done)) = next.await else { break };
             match done {
                 Ok(done) => broken |= self.take(&query, done),
                 // The target may still finish what it has begun.
@@ -372,7 +341,10 @@ impl Reflector {
                 let Known::Objects(followed) = &entry.known else { return false };
                 !polled && has_no_version && matches!(followed.watch, Watch::Closed)
             }
-            Done::Followed(followed) => {
+            Done::Followed(mut followed) => {
+                if polled {
+                    followed.close();
+                }
                 self.version += u64::from(entry.follow(followed));
                 entry.listed_in = self.rounds;
                 false
@@ -380,6 +352,7 @@ impl Reflector {
             Done::Watch(reply) => {
                 let Known::Objects(followed) = &mut entry.known else { return false };
                 match reply {
+                    WatchReply::Open(_) if polled => {}
                     WatchReply::Open(body) => followed.open(body),
                     // Too old a moment after the list: nobody could follow that.
                     WatchReply::Gone if entry.listed_in == self.rounds => return true,

@@ -181,6 +181,20 @@ async fn a_watch_that_ends_goes_on_from_where_it_was() {
     assert_eq!(watched.simulator.counts().lists, 4, "nothing was listed again");
 }
 
+/// Also when both are there before either is read.
+#[tokio::test]
+async fn what_a_watch_says_before_it_ends_is_a_change() {
+    let mut watched = Watched::new().await;
+    let before = watched.reflector.version();
+    watched.set(Health::Broken);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    watched.simulator.end_watches(0);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(watched.change().await, Change::Ended);
+    assert_eq!(ready_of(&watched.reflector.snapshot()), Some(0));
+    assert_ne!(watched.reflector.version(), before);
+}
+
 #[tokio::test]
 async fn a_connection_that_is_lost_is_made_anew_and_nothing_is_missed() {
     let mut watched = Watched::new().await;
