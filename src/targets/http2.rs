@@ -17,7 +17,7 @@ use tokio_util::io::InspectReader;
 /// Small: h2 never gives back the room for frames that waited once. Large enough for 2.5 MB/s at 50 ms round trip.
 const STREAM_WINDOW: u32 = 128 * 1024;
 /// What one target may have sent that was not read yet: room for the requests in flight, beside which watches are read.
-const CONNECTION_WINDOW: u32 = STREAM_WINDOW * 4;
+const CONNECTION_WINDOW: u32 = STREAM_WINDOW * 2;
 const MAX_HEADERS: u32 = 32 * 1024;
 /// A connection that was cut is noticed within the sum of these. Whoever sends anything needs no PING.
 const PING_AFTER: Duration = Duration::from_secs(20);

@@ -13,9 +13,9 @@ const CHUNK: usize = 64 * 1024;
 /// And that for lines of watches: thousands of watches may each have one begun, which small ones may.
 const LINE_CHUNK: usize = 16 * 1024;
 
-/// What lines that have begun may take together in the process, small ones aside: room for four of the largest objects
+/// What lines that have begun may take together in the process, small ones aside: room for two of the largest objects
 /// that etcd keeps. An API server sends them at once; only what never ends holds on to it.
-const LINES: usize = 8 * 1024 * 1024;
+const LINES: usize = 4 * 1024 * 1024;
 
 /// What is set by the operator.
 #[derive(Clone, Debug, PartialEq, Eq)]

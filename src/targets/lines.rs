@@ -111,6 +111,6 @@ mod tests {
             }
         }
         let kept: usize = streams.iter().map(|lines| lines.begun.capacity()).sum();
-        assert!(given_up > 0 && kept <= 10 * 1024 * 1024, "{kept} bytes, {given_up} given up");
+        assert!(given_up > 0 && kept <= 6 * 1024 * 1024, "{kept} bytes, {given_up} given up");
     }
 }

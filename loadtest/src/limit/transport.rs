@@ -21,7 +21,7 @@ use super::{LimitError, Shared};
 use crate::simulator::Address;
 
 const STREAM_WINDOW: u32 = 128 * 1024;
-const CONNECTION_WINDOW: u32 = STREAM_WINDOW * 4;
+const CONNECTION_WINDOW: u32 = STREAM_WINDOW * 2;
 const SEND_BUFFER: usize = 16 * 1024;
 const PING_EVERY: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
