@@ -17,8 +17,8 @@ use crate::transport_faults::{connection_of, list};
 /// For anything that should happen at once.
 const SOON: Duration = Duration::from_secs(20);
 
-/// Short, so that what hangs costs the tests little.
-const ROUND: Duration = Duration::from_secs(6);
+/// Short, so that what hangs costs the tests little; long enough for a handshake while all other tests run.
+const ROUND: Duration = Duration::from_secs(8);
 
 /// One simulated cluster and what ksit has of it.
 struct Watched {
@@ -29,7 +29,7 @@ struct Watched {
 }
 
 fn limits() -> Arc<Limits> {
-    Arc::new(Limits::new(Settings { round_timeout: ROUND, connect_timeout: ROUND / 2, ..Settings::default() }))
+    Arc::new(Limits::new(Settings { round_timeout: ROUND, connect_timeout: ROUND, ..Settings::default() }))
 }
 
 fn queries() -> BTreeSet<Query> {
