@@ -341,10 +341,7 @@ impl Reflector {
                 let Known::Objects(followed) = &entry.known else { return false };
                 !polled && has_no_version && matches!(followed.watch, Watch::Closed)
             }
-            Done::Followed(mut followed) => {
-                if polled {
-                    followed.close();
-                }
+            Done::Followed(followed) => {
                 self.version += u64::from(entry.follow(followed));
                 entry.listed_in = self.rounds;
                 false
@@ -352,7 +349,6 @@ impl Reflector {
             Done::Watch(reply) => {
                 let Known::Objects(followed) = &mut entry.known else { return false };
                 match reply {
-                    WatchReply::Open(_) if polled => {}
                     WatchReply::Open(body) => followed.open(body),
                     // Too old a moment after the list: nobody could follow that.
                     WatchReply::Gone if entry.listed_in == self.rounds => return true,
