@@ -83,8 +83,8 @@ pub struct Args {
     /// How clusters are looked at. Where a cluster has no watch to offer, it is polled by itself, and its status says why.
     #[arg(long, env = "KSIT_CHECK_MODE", value_enum, default_value_t = CheckMode::Auto)]
     check_mode: CheckMode,
-    /// Rounds under way at a time. A round mostly waits for the network: 256 of them at 20 ms each are 12,000 rounds a
-    /// second. Failing clusters get at most 30 % of it.
+    /// Rounds under way at a time, of clusters that are connected and have more to be asked than whether they still
+    /// answer: 256 of them at 20 ms each are 12,000 rounds a second. Failing clusters get at most 30 % of it.
     #[arg(long, env = "KSIT_MAX_CONCURRENT_RECONCILES", default_value_t = 256, value_name = "ROUNDS",
         value_parser = clap::value_parser!(u16).range(1..=4096))]
     max_concurrent_reconciles: u16,

@@ -16,14 +16,14 @@ use std::time::Duration;
 use futures::stream::BoxStream;
 use futures::{FutureExt, Stream, StreamExt, stream};
 use kube::Client;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep};
 
 use super::coordinator::{CoordinatorConfig, CoordinatorContext, lead};
 use super::error::OperatorError;
 use super::roles::Roles;
 use super::worker::{
-    self, Budget, CheckBy, ReporterContext, Reports, Shard, WatchTargets, WorkerContext, WorkerSettings,
+    self, CheckBy, ReporterContext, Reports, SECRET_READS, Shard, WatchTargets, WorkerContext, WorkerSettings,
 };
 use crate::domain::election::Identity;
 use crate::domain::member::Timing;
@@ -215,13 +215,14 @@ impl Replica {
         let limits = Limits::new(Settings {
             round_timeout: self.config.round_deadline,
             connects: self.config.max_concurrent_connects,
+            rounds: self.config.max_concurrent_reconciles,
             ..Settings::default()
         });
         Arc::new(WorkerContext {
             hub: self.hub.clone(),
             clusters: ClusterManager::new(Arc::new(limits)),
             policy: self.config.policy.clone(),
-            budget: Budget::new(self.config.max_concurrent_reconciles),
+            secret_reads: Semaphore::new(SECRET_READS),
             first_checks: self.leases.first_checks.clone(),
             reports,
             health: self.health.clone(),

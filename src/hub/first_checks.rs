@@ -84,9 +84,10 @@ impl FirstChecks {
     fn suspicion(&self, target: &TargetKey) -> Suspicion {
         let others = self.board.annotated(ANNOTATION, &target.to_string(), &self.me);
         let marks = |(lease, died): &(Lease, bool)| if *died { after_death(lease) } else { read(lease) };
-        let mut all: Vec<Marks> = others.iter().map(marks).collect();
-        all.push(self.lock().marks.clone());
-        suspicion(all.iter().flat_map(|marks| marks.deaths(target)), Timestamp::now().as_second())
+        let others: Vec<Marks> = others.iter().map(marks).collect();
+        let own = self.lock();
+        let all = others.iter().chain([&own.marks]);
+        suspicion(all.flat_map(|marks| marks.deaths(target)), Timestamp::now().as_second())
     }
 
     /// Waits for marks that the hub doesn't have, and a moment more for those that come with them. A suspect's comes

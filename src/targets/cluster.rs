@@ -93,9 +93,7 @@ impl Cluster {
     }
 
     async fn open(&self, failing: bool, deadline: &mut Instant) -> Result<Arc<Channel>, Fault> {
-        let asked = Instant::now();
-        let _turn = self.limits.turn(failing).await;
-        *deadline += asked.elapsed();
+        let _turn = self.limits.connect(failing, deadline).await;
         let left = deadline.saturating_duration_since(Instant::now());
         let patience = self.limits.settings().connect_timeout.min(left);
         let latest = Instant::now() + patience;

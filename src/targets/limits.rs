@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+use tokio::time::Instant;
 
 use super::pool::Pools;
 
@@ -29,6 +30,8 @@ pub struct Settings {
     pub requests: usize,
     /// Connects and handshakes in flight in the process.
     pub connects: usize,
+    /// Rounds in flight in the process that have a connection and more to ask than whether the target still answers.
+    pub rounds: usize,
     /// The most bytes of one answer that are read.
     pub body_bytes: usize,
     /// The most bytes of answers that the process holds at a time, small ones aside.
@@ -42,6 +45,7 @@ impl Default for Settings {
             connect_timeout: Duration::from_secs(5),
             requests: 2,
             connects: 128,
+            rounds: 256,
             body_bytes: 16 * 1024 * 1024,
             bodies_bytes: 48 * 1024 * 1024,
         }
@@ -52,8 +56,8 @@ impl Default for Settings {
 #[derive(Debug)]
 pub struct Limits {
     settings: Settings,
-    connects: Semaphore,
-    failing: Semaphore,
+    connects: Turns,
+    rounds: Turns,
     /// Chunks of answers.
     bodies: Arc<Semaphore>,
     /// Chunks of lines.
@@ -63,23 +67,46 @@ pub struct Limits {
     pools: Pools,
 }
 
-/// Leave to connect, until dropped.
+/// Turns at something. Targets that fail get a part of them, so that those that hang can't keep the healthy ones
+/// waiting.
+#[derive(Debug)]
+struct Turns {
+    all: Semaphore,
+    failing: Semaphore,
+}
+
+/// A turn, until dropped.
 pub(super) struct Turn<'a> {
     _failing: Option<SemaphorePermit<'a>>,
-    _connect: Option<SemaphorePermit<'a>>,
+    _one: Option<SemaphorePermit<'a>>,
+}
+
+impl Turns {
+    const FAILING_PERCENT: usize = 30;
+
+    fn new(number: usize) -> Self {
+        let all = number.clamp(1, Semaphore::MAX_PERMITS);
+        let failing = (all.saturating_mul(Self::FAILING_PERCENT) / 100).max(1);
+        Self { all: Semaphore::new(all), failing: Semaphore::new(failing) }
+    }
+
+    /// Waits for a turn, which takes nothing of the time until `deadline`.
+    async fn take(&self, failing: bool, deadline: &mut Instant) -> Turn<'_> {
+        let asked = Instant::now();
+        // Neither is ever closed, so a permit is always got.
+        let failing = if failing { self.failing.acquire().await.ok() } else { None };
+        let turn = Turn { _failing: failing, _one: self.all.acquire().await.ok() };
+        *deadline += asked.elapsed();
+        turn
+    }
 }
 
 impl Limits {
-    /// Targets that fail get this part of the turns, so that those that hang can't keep the healthy ones waiting.
-    const FAILING_PERCENT: usize = 30;
-
     pub fn new(settings: Settings) -> Self {
-        let connects = settings.connects.clamp(1, Semaphore::MAX_PERMITS);
-        let failing = (connects.saturating_mul(Self::FAILING_PERCENT) / 100).max(1);
         let bodies = settings.bodies_bytes.saturating_sub(settings.body_bytes) / CHUNK;
         Self {
-            connects: Semaphore::new(connects),
-            failing: Semaphore::new(failing),
+            connects: Turns::new(settings.connects),
+            rounds: Turns::new(settings.rounds),
             bodies: Arc::new(Semaphore::new(bodies)),
             lines: Arc::new(Semaphore::new(LINES / LINE_CHUNK)),
             last_resort: Arc::new(Semaphore::new(1)),
@@ -97,11 +124,14 @@ impl Limits {
         &self.pools
     }
 
-    /// Waits for leave to connect. The wait is bounded by the queue, as each turn is by `connect_timeout`.
-    pub(super) async fn turn(&self, failing: bool) -> Turn<'_> {
-        // Neither semaphore is ever closed, so a permit is always got.
-        let failing = if failing { self.failing.acquire().await.ok() } else { None };
-        Turn { _failing: failing, _connect: self.connects.acquire().await.ok() }
+    /// Leave to connect. The wait is bounded by the queue, as each turn is by `connect_timeout`.
+    pub(super) async fn connect(&self, failing: bool, deadline: &mut Instant) -> Turn<'_> {
+        self.connects.take(failing, deadline).await
+    }
+
+    /// Leave to ask a target that there is a connection to. As above, each turn is bounded by `round_timeout`.
+    pub(super) async fn round(&self, failing: bool, deadline: &mut Instant) -> Turn<'_> {
+        self.rounds.take(failing, deadline).await
     }
 }
 
@@ -123,7 +153,7 @@ impl Share {
         // Neither is ever closed, so one is always got.
         tokio::select! {
             biased;
-            Ok(more) = limits.bodies.clone().acquire_many_owned(more) => self.add(more),
+            Ok(more) = limits.bodies.clone().acquire_many_owned(more) => add(&mut self.chunks, more),
             Ok(all) = limits.last_resort.clone().acquire_owned() => self.last_resort = Some(all),
             else => {}
         }
@@ -135,13 +165,6 @@ impl Share {
         }
         let held = self.chunks.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
         u32::try_from((bytes / CHUNK).saturating_sub(held)).unwrap_or(u32::MAX)
-    }
-
-    fn add(&mut self, more: OwnedSemaphorePermit) {
-        match &mut self.chunks {
-            Some(held) => held.merge(more),
-            None => self.chunks = Some(more),
-        }
     }
 }
 
@@ -157,12 +180,16 @@ impl LineShare {
         if needed > held {
             let more = u32::try_from(needed - held).unwrap_or(u32::MAX);
             let Ok(more) = limits.lines.clone().try_acquire_many_owned(more) else { return false };
-            match &mut self.0 {
-                Some(held) => held.merge(more),
-                None => self.0 = Some(more),
-            }
+            add(&mut self.0, more);
         }
         true
+    }
+}
+
+fn add(held: &mut Option<OwnedSemaphorePermit>, more: OwnedSemaphorePermit) {
+    match held {
+        Some(held) => held.merge(more),
+        None => *held = Some(more),
     }
 }
 
@@ -179,13 +206,14 @@ mod tests {
 
     #[test]
     fn failing_targets_leave_most_turns_to_the_others() {
-        let limits = Limits::new(Settings { connects: 10, ..Settings::default() });
-        let failing: Vec<_> = (0..3).map(|_| limits.turn(true).now_or_never().unwrap()).collect();
-        assert!(limits.turn(true).now_or_never().is_none(), "30 % are taken");
-        let healthy: Vec<_> = (0..7).map(|_| limits.turn(false).now_or_never().unwrap()).collect();
-        assert!(limits.turn(false).now_or_never().is_none(), "all are taken");
+        let turns = Turns::new(10);
+        let take = |failing| turns.take(failing, &mut Instant::now()).now_or_never();
+        let failing: Vec<_> = (0..3).map(|_| take(true).unwrap()).collect();
+        assert!(take(true).is_none(), "30 % are taken");
+        let healthy: Vec<_> = (0..7).map(|_| take(false).unwrap()).collect();
+        assert!(take(false).is_none(), "all are taken");
         drop(failing);
-        assert!(limits.turn(true).now_or_never().is_some());
+        assert!(take(true).is_some());
         drop(healthy);
     }
 

@@ -105,13 +105,13 @@ impl Reflector {
         self.entries.iter().all(|(_, entry)| !matches!(entry.known, Known::Nothing))
     }
 
-    /// Whether everything is known that is asked for, and kept up to date.
-    pub fn is_following(&self, queries: &BTreeSet<Query>) -> bool {
+    /// Whether everything is known that was asked for, and kept up to date.
+    pub fn is_following(&self) -> bool {
         self.unwatchable.is_none()
-            && queries.iter().all(|query| match self.entries.get(query).map(|entry| &entry.known) {
-                Some(Known::Objects(followed)) => matches!(followed.watch, Watch::Open(_)),
-                Some(Known::Answer(_)) => !matches!(query, Query::List { .. }),
-                Some(Known::Nothing) | None => false,
+            && self.entries.iter().all(|(query, entry)| match &entry.known {
+                Known::Objects(followed) => matches!(followed.watch, Watch::Open(_)),
+                Known::Answer(_) => !matches!(query, Query::List { .. }),
+                Known::Nothing => false,
             })
     }
 
@@ -142,8 +142,8 @@ impl Reflector {
     /// one cheap request tells whether the target still answers. 403 and 404 are answers to a query; everything else
     /// that goes wrong ends the round.
     ///
-    /// `failing` says that the last rounds failed: such a target waits in the smaller queue for its turn to connect.
-    /// From its turn on, the round ends within `round_timeout`.
+    /// It waits for its turn to connect where it has to, and then, unless all is watched, for its turn to ask; what is
+    /// left of `round_timeout` counts on from there. `failing` says that it failed last: the smaller queues are its.
     ///
     /// # Errors
     /// The first fault, with the host and what to do.
@@ -231,6 +231,10 @@ impl Reflector {
         for _ in 0..=MAX_RECONNECTS {
             let (channel, was_reused) = cluster.channel(failing, &mut deadline).await?;
             self.adopt(&channel);
+            let _turn = match failing || !self.is_following() {
+                true => Some(cluster.limits().round(failing, &mut deadline).await),
+                false => None,
+            };
             let before = channel.answered();
             match self.ask_due(&channel, failing, cluster.limits(), deadline).await {
                 Ok(()) => return Ok(()),

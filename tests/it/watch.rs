@@ -6,10 +6,11 @@ use k8s_openapi::api::apps::v1::Deployment;
 use ksit::api::IntegrationTarget;
 use kube::Api;
 use loadtest::ControlPlane;
+use loadtest::simulator::{Fault, Simulator};
 use loadtest::workloads::Workloads;
 use serde_json::json;
 
-use crate::kit::{World, condition, grant, install_flux, target};
+use crate::kit::{World, condition, eventually, grant, install_flux, target};
 
 /// Much longer than a test waits for anything.
 const RARELY: &str = "--interval=10m";
@@ -121,4 +122,23 @@ async fn an_idle_target_is_asked_one_thing_an_interval() {
     assert_eq!(lists, 0, "watches begin with them");
     let asked = asked_since(mark);
     assert!((4..=8).contains(&asked.len()), "{} requests in five intervals: {asked:?}", asked.len());
+}
+
+/// Each of them takes 5 s of somebody's time: a queue of three minutes.
+#[tokio::test]
+async fn targets_that_were_cut_off_together_keep_no_other_one_from_its_round() {
+    const HUNG: u32 = 40;
+    let mut world = World::new("watch-cut-off").await;
+    let simulator = Simulator::start(HUNG + 1).await.unwrap();
+    for number in 0..=HUNG {
+        world.target(&format!("c{number}"), &simulator.kubeconfig(number)).await;
+    }
+    world.integration("flux", json!({ "type": "flux", "targetSelector": {} })).await;
+    world.start_operator(&[RARELY, "--max-concurrent-reconciles=1"]).await;
+    world.until_phase("flux", "Running").await;
+    let before = simulator.counts().accepted;
+    (0..HUNG).for_each(|number| simulator.inject(number, Some(Fault::HangInTls)));
+    eventually("those that hang to be dialled", async || (simulator.counts().accepted > before).then_some(())).await;
+    world.integration("argocd", json!({ "type": "argocd", "targetClusters": [format!("c{HUNG}")] })).await;
+    world.until_phase("argocd", "Running").await;
 }

@@ -1,7 +1,6 @@
 //! The worker role: keeps one task for each target that this replica looks after.
 
 mod assignment;
-mod budget;
 mod overdue;
 mod reporter;
 mod round;
@@ -17,7 +16,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -37,7 +36,6 @@ use crate::targets::kubeconfig::Policy;
 use secrets::SecretVersions;
 
 pub use assignment::{Assignment, QuerySets};
-pub use budget::Budget;
 pub use overdue::Overdue;
 pub use reporter::{ReporterContext, report};
 
@@ -66,7 +64,7 @@ pub struct WorkerContext {
     pub hub: kube::Client,
     pub clusters: ClusterManager,
     pub policy: Policy,
-    pub budget: Budget,
+    pub secret_reads: Semaphore,
     pub first_checks: Arc<FirstChecks>,
     pub reports: Arc<Reports>,
     pub health: Arc<Health>,
@@ -95,6 +93,9 @@ pub enum CheckBy {
     /// Everything is asked once an interval.
     Poll,
 }
+
+/// Secrets that are read from the hub at a time. A start of thousands of targets must not keep Leases waiting.
+pub const SECRET_READS: usize = 8;
 
 /// How often the metrics of what is open are brought up to date.
 const TICK: Duration = Duration::from_secs(2);

@@ -58,13 +58,6 @@ impl Access {
         self.reflector.mode(&self.cluster.connection().host_display())
     }
 
-    /// Nothing is to be done in a round but to see whether the target still answers.
-    pub(super) fn is_following(&self, assignment: &Assignment) -> bool {
-        is_fresh(self, assignment)
-            && is_of_this_secret(self, assignment)
-            && self.reflector.is_following(&assignment.queries)
-    }
-
     async fn read(&mut self, assignment: &Assignment, failing: bool) -> Result<(), Failure> {
         self.reflector.refresh(&self.cluster, &assignment.queries, failing).await
     }
@@ -158,7 +151,8 @@ async fn open(
 ) -> Result<Result<Access, Failure>, HubUnavailable> {
     let target = &assignment.target;
     let read = async {
-        let _turn = context.budget.secret_read().await;
+        // Never closed, so always got.
+        let _turn = context.secret_reads.acquire().await.ok();
         let reading = if former.is_some() { Reading::Newest } else { Reading::Cached };
         read_kubeconfig(&context.hub, target, reading).await
     };

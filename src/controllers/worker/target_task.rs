@@ -150,15 +150,8 @@ impl Task {
             },
         };
         let started = Instant::now();
-        let counts = started >= self.due;
-        let failing = self.history.failures > 0;
-        let idle = !failing && self.access.as_ref().is_some_and(|access| access.is_following(assignment));
-        let permit = match idle {
-            true => None,
-            false => context.budget.enter(failing).await,
-        };
-        let result = self.guarded_round(assignment, failing).await;
-        drop((permit, mark));
+        let result = self.guarded_round(assignment, self.is_failing()).await;
+        drop(mark);
         self.was_read = true;
         let outcome = match result {
             Ok(RoundResult { outcome, access }) => {
@@ -175,8 +168,8 @@ impl Task {
         };
         self.count(outcome.as_ref(), started.elapsed());
         match outcome {
-            // Whoever has been cut off is tried again soon; only what fails at its time is a failed round.
-            Some(Outcome::Failed(failure)) if !counts && failure.reason.is_transient() => {
+            // Whoever has been cut off is tried again soon; only what failed when it was time is a failed round.
+            Some(Outcome::Failed(failure)) if Instant::now() < self.due && failure.reason.is_transient() => {
                 let tries = self.tries.map_or(0, |(tries, _)| tries + 1);
                 self.tries = Some((tries, Instant::now() + next_try(tries, rand::random())));
             }
@@ -192,6 +185,11 @@ impl Task {
                 }
             }
         }
+    }
+
+    /// It failed last, whether that counts or not.
+    fn is_failing(&self) -> bool {
+        self.history.failures > 0 || self.tries.is_some_and(|(tries, _)| tries > 0)
     }
 
     /// Reading it again might end this process too.

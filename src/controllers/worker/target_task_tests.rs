@@ -1,7 +1,7 @@
 //! A target at which the code itself fails.
 
 use super::*;
-use crate::controllers::worker::test_kit::{Hub, assignment, context, hub};
+use crate::controllers::worker::test_kit::{Hub, assignment, context, hub, hub_of};
 
 /// Why the target is not healthy, by what was reported of it last.
 fn said(context: &WorkerContext) -> Option<Reason> {
@@ -34,6 +34,30 @@ async fn a_panic_ends_a_round_and_nothing_else_and_several_are_said() {
     }
     assert_eq!(task.panics, 0);
     assert_eq!(said(&context), Some(Reason::Unreachable), "nobody listens there, which is an answer");
+}
+
+/// A target that has just been cut off, and whose next round is due then.
+fn cut_off(hub: kube::Client, due: Instant) -> Task {
+    let task = Task::new(Arc::new(context(hub)), History::default(), None);
+    Task { was_read: true, tries: Some((0, Instant::now())), due, ..task }
+}
+
+#[tokio::test]
+async fn who_is_tried_in_vain_after_it_was_cut_off_is_failing_though_that_counts_as_no_round() {
+    let (_state, hub) = hub(Hub::Answers);
+    let mut task = cut_off(hub, Instant::now() + Duration::from_secs(600));
+    assert!(!task.is_failing(), "many are cut off that are well");
+    task.step(&assignment()).await;
+    assert_eq!((task.history.failures, task.is_failing()), (0, true));
+}
+
+#[tokio::test]
+async fn a_try_that_is_still_under_way_when_a_round_is_due_counts_as_that_round() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let (_state, hub) = hub_of(Hub::Answers, silent.local_addr().unwrap().port());
+    let mut task = cut_off(hub, Instant::now() + Duration::from_secs(1));
+    task.step(&assignment()).await;
+    assert_eq!((task.history.failures, task.tries), (1, None), "a handshake has two seconds");
 }
 
 #[tokio::test]

@@ -6,9 +6,9 @@ use std::time::Duration;
 use kube::Client;
 use kube::client::Body;
 use serde_json::json;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
-use super::{Assignment, Budget, CheckBy, WorkerContext, WorkerSettings};
+use super::{Assignment, CheckBy, WorkerContext, WorkerSettings};
 use crate::domain::desired::DesiredTarget;
 use crate::domain::keys::TargetKey;
 use crate::domain::replica::ReplicaName;
@@ -20,7 +20,7 @@ use crate::targets::{ClusterManager, Limits, Settings};
 /// What a request of the hub ends in.
 #[derive(Clone, Copy)]
 pub(super) enum Hub {
-    /// The Secret. Nobody listens where its kubeconfig points.
+    /// The Secret. Nobody listens where its kubeconfig points, unless it is said who does.
     Answers,
     IsAway,
     /// Nothing that code can expect: it panics in whoever asked.
@@ -29,13 +29,18 @@ pub(super) enum Hub {
 
 /// A hub that is as the sender says at the time of each request.
 pub(super) fn hub(state: Hub) -> (watch::Sender<Hub>, Client) {
+    hub_of(state, 1)
+}
+
+/// As [`hub`], of a cluster at that port of this machine.
+pub(super) fn hub_of(state: Hub, port: u16) -> (watch::Sender<Hub>, Client) {
     let (sender, state) = watch::channel(state);
     let key = rcgen::KeyPair::generate().unwrap();
     let ca = rcgen::CertificateParams::new(vec!["c1".to_owned()]).unwrap().self_signed(&key).unwrap();
     let kubeconfig = json!({
         "apiVersion": "v1", "kind": "Config", "current-context": "c1",
         "contexts": [{ "name": "c1", "context": { "cluster": "c1", "user": "c1" } }],
-        "clusters": [{ "name": "c1", "cluster": { "server": "https://127.0.0.1:1",
+        "clusters": [{ "name": "c1", "cluster": { "server": format!("https://127.0.0.1:{port}"),
             "certificate-authority-data": k8s_openapi::ByteString(ca.pem().into_bytes()) } }],
         "users": [{ "name": "c1", "user": { "token": "secret" } }],
     });
@@ -62,7 +67,7 @@ pub(super) fn context(hub: Client) -> WorkerContext {
         hub,
         clusters: ClusterManager::new(Arc::new(limits)),
         policy: Policy { allow_loopback: true, ..Policy::default() },
-        budget: Budget::new(1),
+        secret_reads: Semaphore::new(1),
         first_checks: Arc::new(FirstChecks::new(ReplicaName::new("ksit-0"), board)),
         reports: Arc::default(),
         health: Arc::default(),
