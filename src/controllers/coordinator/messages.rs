@@ -88,7 +88,9 @@ impl Fleet {
             }
             let Some(target) = self.targets.get_mut(&key) else { continue };
             let is_known = target.status.as_ref().is_some_and(|status| status.meaning == *digest);
-            if !is_known {
+            if is_known {
+                self.desk.wanted.remove(&key);
+            } else {
                 wanted.push(digest.target);
                 self.desk.wanted.insert(key, Instant::now());
             }
@@ -215,3 +217,7 @@ impl Fleet {
         self.context.exchange.loads.send_replace(loads.into_iter().map(load).collect());
     }
 }
+
+#[cfg(test)]
+#[path = "messages_tests.rs"]
+mod tests;
