@@ -141,7 +141,12 @@ impl Director {
     fn next_phase(&mut self, name: &str) -> Result<(), RunError> {
         let next = Phase::begin(name, &self.fleet, &self.sampler)?;
         let ended = std::mem::replace(&mut self.phase, next);
-        self.measures.extend(ended.end(&mut self.fleet, &self.sampler, &self.statuses)?);
+        for measure in ended.end(&mut self.fleet, &self.sampler, &self.statuses)? {
+            match self.measures.iter_mut().find(|known| known.name == measure.name) {
+                Some(known) => known.add(measure),
+                None => self.measures.push(measure),
+            }
+        }
         Ok(())
     }
 

@@ -58,6 +58,12 @@ impl Measure {
         Self { name: name.to_owned(), unit, samples, median, p90, p99, max, limit }
     }
 
+    /// Takes in what another phase of the same name measured.
+    pub(super) fn add(&mut self, mut more: Self) {
+        more.samples.append(&mut self.samples);
+        *self = Self::new(&self.name, self.unit, more.samples, self.limit);
+    }
+
     /// Without a sample nothing was shown.
     pub fn is_ok(&self) -> bool {
         self.limit.is_none_or(|limit| !self.samples.is_empty() && self.max <= limit)
@@ -180,6 +186,13 @@ mod tests {
         let one = Measure::new("x", "s", vec![7.0], Some(7.0));
         assert_eq!((one.median, one.p90, one.p99), (7.0, 7.0, 7.0));
         assert!(one.is_ok() && !Measure::new("x", "s", vec![], Some(1.0)).is_ok());
+    }
+
+    #[test]
+    fn a_phase_that_comes_again_adds_its_samples() {
+        let mut measure = measure("x", &[1.0, 9.0]);
+        measure.add(Measure::new("x", "s", vec![5.0], None));
+        assert_eq!((measure.samples, measure.median, measure.max), (vec![1.0, 5.0, 9.0], 5.0, 9.0));
     }
 
     #[test]

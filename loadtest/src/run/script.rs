@@ -43,7 +43,7 @@ pub type Span = kube::core::Duration;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum Step {
-    /// From here on measures are of the phase with that name.
+    /// From here on measures are of the phase with that name; one that comes again goes on.
     Phase(String),
     Wait(Span),
     /// Waits until every status is right, at most so long.
