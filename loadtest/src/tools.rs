@@ -120,6 +120,11 @@ impl Tool {
         path.exists().then_some(path)
     }
 
+    /// Whether the program is the user's own, of any version.
+    pub fn is_given(self) -> bool {
+        self.given().is_some()
+    }
+
     fn build(self, folder: &Path, cache: &Path, path: &Path, version: &str) -> Result<(), ToolError> {
         let io = |path: &Path| {
             let path = path.to_owned();
