@@ -147,6 +147,11 @@ fn counters(name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, pr
     IntCounterVec::new(Opts::new(name, help), labels)
 }
 
+/// A count as a gauge takes it.
+pub fn as_gauge(count: impl TryInto<i64>) -> i64 {
+    count.try_into().unwrap_or(i64::MAX)
+}
+
 fn gauge(name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
     IntGauge::new(name, help)
 }

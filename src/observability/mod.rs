@@ -7,5 +7,5 @@ mod server;
 
 pub use health::Health;
 pub use logs::{LogFormat, init_logs};
-pub use metrics::{Metrics, ReconcileResult};
+pub use metrics::{Metrics, ReconcileResult, as_gauge};
 pub use server::{ServeError, bind, serve};

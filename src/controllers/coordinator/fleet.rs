@@ -24,6 +24,7 @@ use crate::domain::report::TargetReport;
 use crate::domain::slot::Slot;
 use crate::domain::verdict::{Phase, Reach, TargetVerdict, ToolVerdict};
 use crate::hub::Change;
+use crate::observability::as_gauge;
 
 /// A target is stale when nobody has reported for this many of its intervals.
 const STALE_AFTER: u32 = 3;
@@ -227,16 +228,15 @@ impl Fleet {
             target.summary().is_some_and(|status| status.condition(convert::CREDENTIAL_EXPIRING).is_some())
         };
         let expiring = self.targets.values().filter(is_expiring).count();
-        self.context.metrics.targets_credential_expiring.set(i64::try_from(expiring).unwrap_or(i64::MAX));
+        self.context.metrics.targets_credential_expiring.set(as_gauge(expiring));
         let unusable = [
             ("IntegrationTarget", self.targets.values().filter(|target| target.desired.is_err()).count()),
             ("Integration", self.integrations.values().filter(|tool| tool.desired.components.is_err()).count()),
         ];
         for (kind, count) in unusable {
-            let count = i64::try_from(count).unwrap_or(i64::MAX);
-            self.context.metrics.invalid_objects.with_label_values(&[kind]).set(count);
+            self.context.metrics.invalid_objects.with_label_values(&[kind]).set(as_gauge(count));
         }
-        self.context.metrics.status_queue.set(i64::try_from(self.context.statuses.pending()).unwrap_or(i64::MAX));
+        self.context.metrics.status_queue.set(as_gauge(self.context.statuses.pending()));
         let superseded = &self.context.metrics.status_queue_superseded;
         superseded.inc_by(self.context.statuses.superseded() - superseded.get());
         self.weigh();

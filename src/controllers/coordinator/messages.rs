@@ -16,6 +16,7 @@ use crate::domain::report::{FromWorker, ToWorker};
 use crate::domain::shard_map::ShardMap;
 use crate::domain::slot::Slot;
 use crate::domain::weights::Weights;
+use crate::observability::as_gauge;
 use crate::reports::Incoming;
 
 /// Messages by a map that is on its way here from our own write; it takes milliseconds.
@@ -181,7 +182,7 @@ impl Fleet {
     }
 
     fn show_unobserved(&self) {
-        self.context.metrics.targets_unobserved.set(i64::try_from(self.desk.unobserved.len()).unwrap_or(i64::MAX));
+        self.context.metrics.targets_unobserved.set(as_gauge(self.desk.unobserved.len()));
     }
 
     /// Load and freshness of each replica.
