@@ -1,11 +1,41 @@
 //! A queue that can't grow: of several messages for one address only the newest is kept.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use tokio::sync::Notify;
 
-/// Newest-wins by key; urgent ones are handed out first, each class in the order of its first arrival.
+use crate::domain::verdict::{Phase, Reach, TargetVerdict};
+
+/// How soon a message is handed out while others wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Urgency {
+    /// Something fails.
+    Failing,
+    /// Nothing can be read of a cluster. When a network goes, that is said of thousands.
+    Unreachable,
+    CanWait,
+}
+
+impl Urgency {
+    pub fn of(verdict: &TargetVerdict) -> Self {
+        match &verdict.reach {
+            Reach::Failed(_) => Self::Unreachable,
+            _ => Self::of_phase(verdict.phase()),
+        }
+    }
+
+    pub fn of_phase(phase: Phase) -> Self {
+        if phase == Phase::Failed { Self::Failing } else { Self::CanWait }
+    }
+}
+
+/// Whose turn it is, again and again: the most urgent come first, and thousands of one sort don't keep a few of
+/// another waiting. Where there is none of that sort, it is the next one's turn. (In strict order, 1 % of what others
+/// had to say waited for 2.8 s and more while 1,000 clusters of 10,000 became unreachable.)
+const TURNS: [Urgency; 4] = [Urgency::Failing, Urgency::CanWait, Urgency::Failing, Urgency::Unreachable];
+
+/// Newest-wins by key; urgent ones are handed out first, each sort in the order of its first arrival.
 #[derive(Debug)]
 pub struct Mailbox<K, V> {
     inner: Mutex<Inner<K, V>>,
@@ -15,48 +45,49 @@ pub struct Mailbox<K, V> {
 #[derive(Debug)]
 struct Inner<K, V> {
     letters: BTreeMap<K, (Place, V)>,
-    /// Who is next: not urgent sorts last, then by arrival.
-    order: BTreeSet<(Place, K)>,
+    order: BTreeMap<Place, K>,
     arrivals: u64,
+    taken: usize,
     superseded: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
-    can_wait: bool,
+    urgency: Urgency,
+    /// No two have the same.
     arrival: u64,
 }
 
 impl<K, V> Default for Mailbox<K, V> {
     fn default() -> Self {
-        let inner = Inner { letters: BTreeMap::new(), order: BTreeSet::new(), arrivals: 0, superseded: 0 };
+        let inner = Inner { letters: BTreeMap::new(), order: BTreeMap::new(), arrivals: 0, taken: 0, superseded: 0 };
         Self { inner: Mutex::new(inner), filled: Notify::new() }
     }
 }
 
 impl<K: Ord + Clone, V> Mailbox<K, V> {
     /// Puts `value` in; one that waits under the same key is dropped, and its place in the queue is kept.
-    pub fn post(&self, key: K, value: V, urgent: bool) {
+    pub fn post(&self, key: K, value: V, urgency: Urgency) {
         {
             let mut inner = self.lock();
             let arrival = inner.arrivals;
             inner.arrivals += 1;
-            let mut place = Place { can_wait: !urgent, arrival };
+            let mut place = Place { urgency, arrival };
             if let Some((former, _)) = inner.letters.remove(&key) {
-                inner.order.remove(&(former, key.clone()));
+                inner.order.remove(&former);
                 inner.superseded += 1;
-                place = Place { can_wait: !urgent && former.can_wait, arrival: former.arrival };
+                place = Place { urgency: urgency.min(former.urgency), arrival: former.arrival };
             }
-            inner.order.insert((place, key.clone()));
+            inner.order.insert(place, key.clone());
             inner.letters.insert(key, (place, value));
         }
         self.filled.notify_one();
     }
 
     /// As [`Mailbox::post`], unless something newer waits already.
-    pub fn give_back(&self, key: K, value: V, urgent: bool) {
+    pub fn give_back(&self, key: K, value: V, urgency: Urgency) {
         if !self.lock().letters.contains_key(&key) {
-            self.post(key, value, urgent);
+            self.post(key, value, urgency);
         }
     }
 
@@ -73,7 +104,10 @@ impl<K: Ord + Clone, V> Mailbox<K, V> {
 
     pub fn try_take(&self) -> Option<(K, V)> {
         let mut inner = self.lock();
-        let (_, key) = inner.order.pop_first()?;
+        let from = Place { urgency: TURNS[inner.taken % TURNS.len()], arrival: 0 };
+        let place = *inner.order.range(from..).next().or_else(|| inner.order.first_key_value())?.0;
+        inner.taken += 1;
+        let key = inner.order.remove(&place)?;
         let (_, value) = inner.letters.remove(&key)?;
         Some((key, value))
     }
@@ -106,14 +140,15 @@ impl<K: Ord + Clone, V> Mailbox<K, V> {
 
 #[cfg(test)]
 mod tests {
+    use super::Urgency::{CanWait, Failing, Unreachable};
     use super::*;
 
     #[tokio::test]
     async fn the_newest_wins_and_keeps_the_place_of_the_first() {
         let mailbox = Mailbox::default();
-        mailbox.post("a", 1, false);
-        mailbox.post("b", 2, false);
-        mailbox.post("a", 3, false);
+        mailbox.post("a", 1, CanWait);
+        mailbox.post("b", 2, CanWait);
+        mailbox.post("a", 3, CanWait);
         assert_eq!([mailbox.take().await, mailbox.take().await], [("a", 3), ("b", 2)]);
         assert_eq!((mailbox.superseded(), mailbox.len()), (1, 0));
     }
@@ -121,16 +156,28 @@ mod tests {
     #[tokio::test]
     async fn urgent_ones_come_first() {
         let mailbox = Mailbox::default();
-        mailbox.post("idle", 1, false);
-        mailbox.post("broken", 2, true);
+        mailbox.post("idle", 1, CanWait);
+        mailbox.post("broken", 2, Failing);
         assert_eq!(mailbox.take().await.0, "broken");
+    }
+
+    #[test]
+    fn thousands_of_one_sort_keep_none_of_another_waiting() {
+        for flood in [Failing, Unreachable, CanWait] {
+            let mailbox = Mailbox::default();
+            (0..1_000).for_each(|key| mailbox.post(key, (), flood));
+            let few = [Failing, Unreachable, CanWait].into_iter().filter(|urgency| *urgency != flood);
+            (1_000..).zip(few).for_each(|(key, urgency)| mailbox.post(key, (), urgency));
+            let first: Vec<i32> = (0..4).map(|_| mailbox.try_take().unwrap().0).collect();
+            assert!(first.contains(&1_000) && first.contains(&1_001), "{flood:?}: {first:?}");
+        }
     }
 
     #[tokio::test]
     async fn what_is_given_back_yields_to_what_is_newer() {
         let mailbox = Mailbox::default();
-        mailbox.post("a", 2, false);
-        mailbox.give_back("a", 1, true);
+        mailbox.post("a", 2, CanWait);
+        mailbox.give_back("a", 1, Failing);
         assert_eq!(mailbox.try_take(), Some(("a", 2)));
         assert_eq!(mailbox.try_take(), None);
     }
@@ -142,7 +189,7 @@ mod tests {
             let mailbox = mailbox.clone();
             async move { mailbox.take().await }
         };
-        let posting = async { mailbox.post("a", 1, false) };
+        let posting = async { mailbox.post("a", 1, CanWait) };
         assert_eq!(tokio::join!(taking, posting).0, ("a", 1));
     }
 }

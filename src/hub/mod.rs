@@ -32,7 +32,7 @@ pub use finalizer::remove_legacy_finalizer;
 pub use first_checks::{FirstCheck, FirstChecks, Quarantined};
 pub use foreign_lease::lease_version;
 pub use lease_board::{LeaseBoard, watch_leases};
-pub use mailbox::Mailbox;
+pub use mailbox::{Mailbox, Urgency};
 pub use map_store::{MapStore, StoredMap, watch_map};
 pub use member_lease::{LeaseLost, MemberLeases};
 pub use prompt_client::{PROMPT_TIMEOUT, PromptClient, PromptError};

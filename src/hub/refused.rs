@@ -61,6 +61,7 @@ impl Refused {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hub::Urgency;
 
     fn id(name: &str) -> ObjectId {
         ("IntegrationTarget".to_owned(), "fleet".to_owned(), name.to_owned())
@@ -71,7 +72,7 @@ mod tests {
             resource: kube::core::ApiResource::erase::<crate::api::IntegrationTarget>(&()),
             object: Default::default(),
             status: "null".to_owned(),
-            urgent: false,
+            urgency: Urgency::CanWait,
             transition: None,
         }
     }

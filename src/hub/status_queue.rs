@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::core::ApiResource;
 
 use super::events::Transition;
-use super::mailbox::Mailbox;
+use super::mailbox::{Mailbox, Urgency};
 
 /// One status to write.
 #[derive(Clone, Debug)]
@@ -15,8 +15,7 @@ pub struct StatusWrite {
     pub object: ObjectReference,
     /// As JSON: thousands may wait, and a tree of values is four times as large.
     pub status: String,
-    /// Something is failing: written before what is not.
-    pub urgent: bool,
+    pub urgency: Urgency,
     /// Told once the write has been taken.
     pub transition: Option<Transition>,
 }
@@ -34,8 +33,8 @@ pub struct StatusQueue {
 impl StatusQueue {
     /// Puts a status in; an older one of the same object is dropped.
     pub fn post(&self, id: ObjectId, write: StatusWrite) {
-        let urgent = write.urgent;
-        self.waiting.post(id, write, urgent);
+        let urgency = write.urgency;
+        self.waiting.post(id, write, urgency);
     }
 
     /// Throws away what waits: it was decided in a reign that has ended.
@@ -70,7 +69,7 @@ impl StatusQueue {
     }
 
     pub(super) fn give_back(&self, id: ObjectId, write: StatusWrite) {
-        let urgent = write.urgent;
-        self.waiting.give_back(id, write, urgent);
+        let urgency = write.urgency;
+        self.waiting.give_back(id, write, urgency);
     }
 }

@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use super::gate::Gate;
 
 use crate::api::{Integration, IntegrationTarget};
-use crate::hub::{Mailbox, label_slot, remove_legacy_finalizer};
+use crate::hub::{Mailbox, Urgency, label_slot, remove_legacy_finalizer};
 
 /// Objects to look after, by uid.
 pub type Chores = Mailbox<String, Chore>;
@@ -34,7 +34,7 @@ impl Chores {
             Chore::RemoveFinalizer(object) => object.uid(),
             Chore::LabelSlot(object) => object.uid(),
         };
-        self.post(uid.unwrap_or_default(), chore, false);
+        self.post(uid.unwrap_or_default(), chore, Urgency::CanWait);
     }
 }
 
@@ -64,7 +64,7 @@ async fn do_one(client: &Client, chores: &Chores, gate: &Gate, uid: String, chor
         Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409 | 422) => {}
         Err(error) => {
             tracing::warn!(object, %error, "not {what}; trying again");
-            chores.give_back(uid, chore, false);
+            chores.give_back(uid, chore, Urgency::CanWait);
             sleep(AFTER_A_FAILURE).await;
         }
     }

@@ -9,7 +9,7 @@ use crate::api::{Integration, IntegrationStatus, IntegrationTarget, IntegrationT
 use crate::domain::aggregate::Summary;
 use crate::domain::reason::Reason;
 use crate::domain::verdict::{Phase, Reach, TargetVerdict};
-use crate::hub::{ObjectId, StatusWrite, Transition};
+use crate::hub::{ObjectId, StatusWrite, Transition, Urgency};
 
 pub(super) fn target_write(
     object: &IntegrationTarget,
@@ -24,7 +24,8 @@ pub(super) fn target_write(
         Reach::Initializing => Reason::Initializing,
         Reach::Connected => worst_reason(verdict),
     };
-    let news = News { phase: verdict.phase(), reason, message: status.message.clone().unwrap_or_default() };
+    let message = status.message.clone().unwrap_or_default();
+    let news = News { phase: verdict.phase(), urgency: Urgency::of(verdict), reason, message };
     write(object, status, former.and_then(|former| former.phase.as_deref()), news)
 }
 
@@ -39,12 +40,14 @@ pub(super) fn integration_write(
     status: &IntegrationStatus,
     summary: &Summary,
 ) -> Result<(ObjectId, StatusWrite), serde_json::Error> {
-    let news = News { phase: summary.phase, reason: summary.reason, message: summary.message.clone() };
+    let Summary { phase, reason, message, .. } = summary;
+    let news = News { phase: *phase, urgency: Urgency::of_phase(*phase), reason: *reason, message: message.clone() };
     write(object, status, former.and_then(|former| former.phase.as_deref()), news)
 }
 
 struct News {
     phase: Phase,
+    urgency: Urgency,
     reason: Reason,
     message: String,
 }
@@ -66,6 +69,6 @@ fn write<K: Resource<DynamicType = ()>>(
         reason: news.reason,
         note: news.message,
     });
-    let urgent = news.phase == Phase::Failed;
-    Ok((id, StatusWrite { resource, object: reference, status: serde_json::to_string(status)?, urgent, transition }))
+    let status = serde_json::to_string(status)?;
+    Ok((id, StatusWrite { resource, object: reference, status, urgency: news.urgency, transition }))
 }

@@ -28,8 +28,8 @@ use crate::domain::replica::{Epoch, ReplicaName};
 use crate::domain::report::TargetReport;
 use crate::domain::slot::{Slot, SlotSet};
 use crate::domain::verdict::History;
-use crate::hub::{Change, FirstChecks, Mailbox, SecretMetadata};
-use crate::observability::{Health, Metrics};
+use crate::hub::{Change, FirstChecks, Mailbox, SecretMetadata, Urgency};
+use crate::observability::{Health, Metrics, as_gauge};
 use crate::targets::ClusterManager;
 use crate::targets::kubeconfig::Policy;
 
@@ -183,8 +183,7 @@ struct Owned {
 
 impl Worker {
     fn measure(&self) {
-        let connections = self.context.clusters.connections();
-        self.context.metrics.connections.set(i64::try_from(connections).unwrap_or(i64::MAX));
+        self.context.metrics.connections.set(as_gauge(self.context.clusters.connections()));
     }
 
     /// Looks after `slots` from now on. False if that is what it did already.
@@ -263,7 +262,7 @@ impl Worker {
             task.abort();
         }
         self.context.clusters.forget(key);
-        self.context.reports.post(key.clone(), Saying::Gone, false);
+        self.context.reports.post(key.clone(), Saying::Gone, Urgency::CanWait);
     }
 
     fn on_integration(&mut self, change: Change<Integration>) {

@@ -24,7 +24,7 @@ use crate::domain::reason::{Failure, Reason};
 use crate::domain::replica::Epoch;
 use crate::domain::report::TargetReport;
 use crate::domain::verdict::{History, Outcome, Phase, Reach, TargetVerdict, ToolVerdict};
-use crate::hub::Quarantined;
+use crate::hub::{Quarantined, Urgency};
 use crate::observability::ReconcileResult;
 use crate::targets::Change;
 
@@ -298,10 +298,10 @@ impl Task {
         }
         let report = Box::new(report);
         self.said = Some(report.clone());
-        let urgent = report.verdict.phase() == Phase::Failed;
+        let urgency = Urgency::of(&report.verdict);
         let digest = convert::digest(&report, |tool| assignment.type_of(tool));
         let key = report.target.clone();
-        self.context.reports.post(key, Saying::Concluded { report, digest, overdue: self.overdue.clone() }, urgent);
+        self.context.reports.post(key, Saying::Concluded { report, digest, overdue: self.overdue.clone() }, urgency);
     }
 }
 
