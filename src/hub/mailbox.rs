@@ -32,7 +32,7 @@ impl Urgency {
 
 /// Whose turn it is, again and again: the most urgent come first, and thousands of one sort don't keep a few of
 /// another waiting. Where there is none of that sort, it is the next one's turn. (In strict order, 1 % of what others
-/// had to say waited for 2.8 s and more while 1,000 clusters of 10,000 became unreachable.)
+/// had to say waited for 2.8 s and more while 550 clusters of 10,000 became unreachable.)
 const TURNS: [Urgency; 4] = [Urgency::Failing, Urgency::CanWait, Urgency::Failing, Urgency::Unreachable];
 
 /// Newest-wins by key; urgent ones are handed out first, each sort in the order of its first arrival.

@@ -1,7 +1,7 @@
 //! The one place where statuses are written.
 //!
 //! ```text
-//! coordinator ─> StatusQueue (newest wins, failing ones first, none for ever) ─> rate limit ─> PUT …/status
+//! coordinator ─> StatusQueue (newest wins, sorts take turns) ─> rate limit ─> PUT …/status
 //! ```
 //!
 //! Every write carries the resourceVersion that its decision was made from. After a conflict nothing is done here:
