@@ -93,12 +93,15 @@ impl Cluster {
     }
 
     async fn open(&self, failing: bool, deadline: &mut Instant) -> Result<Arc<Channel>, Fault> {
-        let _turn = self.limits.connect(failing, deadline).await;
+        let turn = self.limits.connect(failing, deadline).await;
         let left = deadline.saturating_duration_since(Instant::now());
         let patience = self.limits.settings().connect_timeout.min(left);
         let latest = Instant::now() + patience;
-        let stream = connect(&self.connection, patience).await?;
-        let channel = Arc::new(Channel::open(self.connection.clone(), stream, latest).await?);
+        let open = async {
+            let stream = connect(&self.connection, patience).await?;
+            Channel::open(self.connection.clone(), stream, latest).await
+        };
+        let channel = Arc::new(turn.spend(open).await?);
         let mut state = self.state();
         state.protocol = Some(channel.protocol());
         state.channel = Some(channel.clone());

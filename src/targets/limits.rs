@@ -1,10 +1,11 @@
 //! Bounds of what targets may take, of time, memory and turns.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::pool::Pools;
 
@@ -68,17 +69,33 @@ pub struct Limits {
 }
 
 /// Turns at something. Targets that fail get a part of them, so that those that hang can't keep the healthy ones
-/// waiting.
+/// waiting; and each of them only for so long, so that they don't keep each other waiting: what hangs takes a socket, and
+/// no work.
 #[derive(Debug)]
 struct Turns {
     all: Semaphore,
     failing: Semaphore,
 }
 
-/// A turn, until dropped.
+const FAILING_TURN: Duration = Duration::from_secs(1);
+
+/// Leave to do one thing.
 pub(super) struct Turn<'a> {
-    _failing: Option<SemaphorePermit<'a>>,
+    failing: Option<SemaphorePermit<'a>>,
     _one: Option<SemaphorePermit<'a>>,
+}
+
+impl Turn<'_> {
+    /// Does it. The turn of a target that fails may end before.
+    pub(super) async fn spend<T>(self, it: impl Future<Output = T>) -> T {
+        let mut it = pin!(it);
+        let turn = if self.failing.is_some() { FAILING_TURN } else { Duration::MAX };
+        if let Ok(done) = timeout(turn, &mut it).await {
+            return done;
+        }
+        drop(self);
+        it.await
+    }
 }
 
 impl Turns {
@@ -95,7 +112,7 @@ impl Turns {
         let asked = Instant::now();
         // Neither is ever closed, so a permit is always got.
         let failing = if failing { self.failing.acquire().await.ok() } else { None };
-        let turn = Turn { _failing: failing, _one: self.all.acquire().await.ok() };
+        let turn = Turn { failing, _one: self.all.acquire().await.ok() };
         *deadline += asked.elapsed();
         turn
     }
@@ -124,7 +141,7 @@ impl Limits {
         &self.pools
     }
 
-    /// Leave to connect. The wait is bounded by the queue, as each turn is by `connect_timeout`.
+    /// Leave to connect. The wait is bounded by the queue, as each turn is by `connect_timeout` or less.
     pub(super) async fn connect(&self, failing: bool, deadline: &mut Instant) -> Turn<'_> {
         self.connects.take(failing, deadline).await
     }
@@ -215,6 +232,22 @@ mod tests {
         drop(failing);
         assert!(take(true).is_some());
         drop(healthy);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failing_target_that_hangs_gives_its_turn_back_and_goes_on() {
+        let turns = Turns::new(2);
+        let begun = Instant::now();
+        let hang = async |failing, time| {
+            let turn = turns.take(failing, &mut Instant::now()).await;
+            turn.spend(tokio::time::sleep(time)).await;
+            begun.elapsed()
+        };
+        let five = Duration::from_secs(5);
+        let (first, second) = tokio::join!(hang(true, five), hang(true, five));
+        assert_eq!((first.as_secs(), second.as_secs()), (5, 6), "each has its time, and the second waits one second");
+        let (first, second, third) = tokio::join!(hang(false, five), hang(false, five), hang(false, five));
+        assert_eq!((first.as_secs(), second.as_secs(), third.as_secs()), (11, 11, 16), "the others keep theirs");
     }
 
     #[test]

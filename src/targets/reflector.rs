@@ -231,12 +231,17 @@ impl Reflector {
         for _ in 0..=MAX_RECONNECTS {
             let (channel, was_reused) = cluster.channel(failing, &mut deadline).await?;
             self.adopt(&channel);
-            let _turn = match failing || !self.is_following() {
+            let turn = match failing || !self.is_following() {
                 true => Some(cluster.limits().round(failing, &mut deadline).await),
                 false => None,
             };
             let before = channel.answered();
-            match self.ask_due(&channel, failing, cluster.limits(), deadline).await {
+            let asked = self.ask_due(&channel, failing, cluster.limits(), deadline);
+            let asked = match turn {
+                Some(turn) => turn.spend(asked).await,
+                None => asked.await,
+            };
+            match asked {
                 Ok(()) => return Ok(()),
                 Err(fault) if fault.failure.reason == Reason::ConnectionLost => {
                     cluster.close();
