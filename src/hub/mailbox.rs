@@ -93,9 +93,14 @@ impl<K: Ord + Clone, V> Mailbox<K, V> {
 
     /// The next one; waits while there is none. For one consumer.
     pub async fn take(&self) -> (K, V) {
+        self.take_of(|_| true).await
+    }
+
+    /// The next one of these sorts.
+    pub async fn take_of(&self, sorts: impl Fn(Urgency) -> bool) -> (K, V) {
         loop {
             let waiting = self.filled.notified();
-            if let Some(letter) = self.try_take() {
+            if let Some(letter) = self.try_take_of(&sorts) {
                 return letter;
             }
             waiting.await;
@@ -103,9 +108,16 @@ impl<K: Ord + Clone, V> Mailbox<K, V> {
     }
 
     pub fn try_take(&self) -> Option<(K, V)> {
+        self.try_take_of(|_| true)
+    }
+
+    fn try_take_of(&self, sorts: impl Fn(Urgency) -> bool) -> Option<(K, V)> {
         let mut inner = self.lock();
-        let from = Place { urgency: TURNS[inner.taken % TURNS.len()], arrival: 0 };
-        let place = *inner.order.range(from..).next().or_else(|| inner.order.first_key_value())?.0;
+        let place = {
+            let first = |urgency| Place { urgency, arrival: 0 }..=Place { urgency, arrival: u64::MAX };
+            let turns = TURNS.into_iter().cycle().skip(inner.taken % TURNS.len()).take(TURNS.len());
+            *turns.filter(|sort| sorts(*sort)).find_map(|sort| inner.order.range(first(sort)).next())?.0
+        };
         inner.taken += 1;
         let key = inner.order.remove(&place)?;
         let (_, value) = inner.letters.remove(&key)?;
@@ -171,6 +183,17 @@ mod tests {
             let first: Vec<i32> = (0..4).map(|_| mailbox.try_take().unwrap().0).collect();
             assert!(first.contains(&1_000) && first.contains(&1_001), "{flood:?}: {first:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_sort_that_is_not_asked_for_waits() {
+        let mailbox = Mailbox::default();
+        mailbox.post("gone", 1, Unreachable);
+        mailbox.post("mended", 2, CanWait);
+        let others = |urgency| urgency != Unreachable;
+        assert_eq!(mailbox.take_of(others).await.0, "mended");
+        assert!(mailbox.try_take_of(others).is_none());
+        assert_eq!(mailbox.take().await.0, "gone");
     }
 
     #[tokio::test]

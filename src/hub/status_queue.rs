@@ -53,14 +53,14 @@ impl StatusQueue {
         self.waiting.superseded()
     }
 
-    /// The next one, which counts as being written from now on.
-    pub(super) async fn take(&self) -> (ObjectId, StatusWrite) {
-        let next = self.waiting.take().await;
+    /// The next one of these sorts, which counts as being written from now on.
+    pub(super) async fn take_of(&self, sorts: impl Fn(Urgency) -> bool) -> (ObjectId, StatusWrite) {
+        let next = self.waiting.take_of(sorts).await;
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         next
     }
 
-    /// Ends what [`StatusQueue::take`] began; what comes back waits again, unless something newer does.
+    /// Ends what [`StatusQueue::take_of`] began; what comes back waits again, unless something newer does.
     pub(super) fn done(&self, again: Option<(ObjectId, StatusWrite)>) {
         if let Some((id, write)) = again {
             self.give_back(id, write);

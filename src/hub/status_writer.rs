@@ -18,12 +18,17 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::events::EventSink;
 use super::field_manager::post_params;
+use super::mailbox::Urgency;
 use super::prompt_client::PROMPT_TIMEOUT;
 use super::refused::Refused;
 use super::status_queue::{ObjectId, StatusQueue, StatusWrite};
 
 /// Writes under way at a time: enough for the rate at tens of milliseconds each.
 const IN_FLIGHT: usize = 8;
+
+/// Of them, those that say that a cluster can't be reached. Thousands may come at once; the more of them an API server
+/// is busy with, the later comes what there is to say of the others.
+const UNREACHABLE_IN_FLIGHT: usize = 2;
 
 /// Wait after the hub failed, so that an outage isn't hammered.
 const AFTER_A_FAILURE: Duration = Duration::from_secs(1);
@@ -70,13 +75,14 @@ pub async fn write_statuses(
     let gap = Duration::from_secs(1) / per_second.max(1);
     let mut next = Instant::now();
     let mut writes = FuturesUnordered::new();
+    let mut unreachable = 0;
     let mut refused = Refused::default();
     let client = &client;
     loop {
         let retry = refused.next();
         let turn = async {
             sleep_until(next).await;
-            queue.take().await
+            queue.take_of(|sort| sort != Urgency::Unreachable || unreachable < UNREACHABLE_IN_FLIGHT).await
         };
         tokio::select! {
             (id, write) = turn, if writes.len() < IN_FLIGHT => {
@@ -86,10 +92,12 @@ pub async fn write_statuses(
                     continue;
                 }
                 next = Instant::now() + gap;
+                unreachable += usize::from(write.urgency == Urgency::Unreachable);
                 writes.push(async move { (put(client, &write).await, id, write) });
             }
             Some(((outcome, why), id, write)) = writes.next() => {
                 done(&id, outcome);
+                unreachable -= usize::from(write.urgency == Urgency::Unreachable);
                 match outcome {
                     WriteOutcome::Retried => {
                         next = Instant::now() + AFTER_A_FAILURE;
@@ -145,5 +153,64 @@ async fn put(client: &Client, write: &StatusWrite) -> (WriteOutcome, String) {
             tracing::warn!("the hub did not answer a status write within {} s; trying again", PROMPT_TIMEOUT.as_secs());
             (WriteOutcome::Retried, String::new())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::client::Body;
+    use kube::core::ApiResource;
+    use tokio::time::sleep;
+
+    use super::*;
+
+    const LATENCY: Duration = Duration::from_millis(500);
+
+    fn write(name: &str, urgency: Urgency) -> (ObjectId, StatusWrite) {
+        let resource = ApiResource::from_gvk(&kube::core::GroupVersionKind::gvk("ksit.io", "v1", "Thing"));
+        let object = ObjectReference { name: Some(name.to_owned()), ..ObjectReference::default() };
+        let id = ("Thing".to_owned(), String::new(), name.to_owned());
+        (id, StatusWrite { resource, object, status: "{}".to_owned(), urgency, transition: None })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn that_clusters_cannot_be_reached_leaves_room_for_the_rest() {
+        let slow_hub = tower::service_fn(async |_: http::Request<Body>| {
+            sleep(LATENCY).await;
+            let object = serde_json::json!({ "apiVersion": "ksit.io/v1", "kind": "Thing", "metadata": {} });
+            Ok::<_, std::convert::Infallible>(http::Response::new(Body::from(object.to_string().into_bytes())))
+        });
+        let queue = StatusQueue::default();
+        for number in 0..10 {
+            let (id, write) = write(&format!("gone-{number}"), Urgency::Unreachable);
+            queue.post(id, write);
+        }
+        let begun = Instant::now();
+        let said = std::cell::RefCell::new(Vec::new());
+        let (events, _transitions) = EventSink::channel();
+        let writing = write_statuses(
+            Client::new(slow_hub, "fleet"),
+            &queue,
+            1_000,
+            events,
+            || true,
+            |id, outcome| {
+                assert_eq!(outcome, WriteOutcome::Written);
+                said.borrow_mut().push((id.2.clone(), begun.elapsed()));
+            },
+        );
+        let breaking = async {
+            sleep(LATENCY / 2).await;
+            let (id, write) = write("broken", Urgency::Failing);
+            queue.post(id, write);
+            std::future::pending::<()>().await;
+        };
+        let _ = timeout(LATENCY * 6, async { tokio::join!(writing, breaking) }).await;
+        let said = said.into_inner();
+        assert_eq!(said.len(), 11, "those that wait come all the same: {said:?}");
+        let broken = said.iter().find(|(name, _)| name == "broken").unwrap().1;
+        assert!(broken < LATENCY * 2, "it waits for nobody: {broken:?}");
+        let last = said.last().unwrap().1;
+        assert!(last >= LATENCY * 5, "two at a time: {last:?}");
     }
 }
