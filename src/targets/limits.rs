@@ -77,9 +77,8 @@ struct Turns {
     failing: Semaphore,
 }
 
-const FAILING_TURN: Duration = Duration::from_secs(1);
-
-/// Leave to do one thing.
+/// Leave to do one thing; by default one that needs no turn.
+#[derive(Default)]
 pub(super) struct Turn<'a> {
     failing: Option<SemaphorePermit<'a>>,
     _one: Option<SemaphorePermit<'a>>,
@@ -89,17 +88,19 @@ impl Turn<'_> {
     /// Does it. The turn of a target that fails may end before.
     pub(super) async fn spend<T>(self, it: impl Future<Output = T>) -> T {
         let mut it = pin!(it);
-        let turn = if self.failing.is_some() { FAILING_TURN } else { Duration::MAX };
-        if let Ok(done) = timeout(turn, &mut it).await {
-            return done;
+        if self.failing.is_some() {
+            if let Ok(done) = timeout(Turns::FAILING_TURN, &mut it).await {
+                return done;
+            }
+            drop(self);
         }
-        drop(self);
         it.await
     }
 }
 
 impl Turns {
     const FAILING_PERCENT: usize = 30;
+    const FAILING_TURN: Duration = Duration::from_secs(1);
 
     fn new(number: usize) -> Self {
         let all = number.clamp(1, Semaphore::MAX_PERMITS);
@@ -238,16 +239,15 @@ mod tests {
     async fn a_failing_target_that_hangs_gives_its_turn_back_and_goes_on() {
         let turns = Turns::new(2);
         let begun = Instant::now();
-        let hang = async |failing, time| {
+        let hang = async |failing| {
             let turn = turns.take(failing, &mut Instant::now()).await;
-            turn.spend(tokio::time::sleep(time)).await;
-            begun.elapsed()
+            turn.spend(tokio::time::sleep(Duration::from_secs(5))).await;
+            begun.elapsed().as_secs()
         };
-        let five = Duration::from_secs(5);
-        let (first, second) = tokio::join!(hang(true, five), hang(true, five));
-        assert_eq!((first.as_secs(), second.as_secs()), (5, 6), "each has its time, and the second waits one second");
-        let (first, second, third) = tokio::join!(hang(false, five), hang(false, five), hang(false, five));
-        assert_eq!((first.as_secs(), second.as_secs(), third.as_secs()), (11, 11, 16), "the others keep theirs");
+        let both = tokio::join!(hang(true), hang(true));
+        assert_eq!(both, (5, 6), "each has its time, and the second waits one second");
+        let three = tokio::join!(hang(false), hang(false), hang(false));
+        assert_eq!(three, (11, 11, 16), "the others keep theirs");
     }
 
     #[test]

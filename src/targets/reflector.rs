@@ -25,7 +25,7 @@ use super::entry::{Entries, Followed, Known, Watch};
 use super::fault::{Fault, watch_forbidden, why_polled};
 use super::http::{Channel, Protocol};
 use super::job::{Done, Job, WatchReply};
-use super::limits::Limits;
+use super::limits::{Limits, Turn};
 use super::list::{self, Found};
 use crate::domain::check_mode::CheckMode;
 use crate::domain::queries::second_step;
@@ -232,16 +232,11 @@ impl Reflector {
             let (channel, was_reused) = cluster.channel(failing, &mut deadline).await?;
             self.adopt(&channel);
             let turn = match failing || !self.is_following() {
-                true => Some(cluster.limits().round(failing, &mut deadline).await),
-                false => None,
+                true => cluster.limits().round(failing, &mut deadline).await,
+                false => Turn::default(),
             };
             let before = channel.answered();
-            let asked = self.ask_due(&channel, failing, cluster.limits(), deadline);
-            let asked = match turn {
-                Some(turn) => turn.spend(asked).await,
-                None => asked.await,
-            };
-            match asked {
+            match turn.spend(self.ask_due(&channel, failing, cluster.limits(), deadline)).await {
                 Ok(()) => return Ok(()),
                 Err(fault) if fault.failure.reason == Reason::ConnectionLost => {
                     cluster.close();
