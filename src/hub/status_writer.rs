@@ -11,9 +11,11 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
+use http::header::{ACCEPT, HeaderValue};
 use k8s_openapi::api::core::v1::ObjectReference;
-use kube::core::DynamicObject;
+use kube::core::{DynamicObject, Request};
 use kube::{Api, Client};
+use serde::de::IgnoredAny;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::events::EventSink;
@@ -24,7 +26,7 @@ use super::refused::Refused;
 use super::status_queue::{ObjectId, StatusQueue, StatusWrite};
 
 /// Writes under way at a time: enough for the rate at tens of milliseconds each.
-const IN_FLIGHT: usize = 8;
+pub(super) const IN_FLIGHT: usize = 8;
 
 /// Of them, those that say that a cluster can't be reached. Thousands may come at once; the more of them an API server
 /// is busy with, the later comes what there is to say of the others.
@@ -32,6 +34,9 @@ const UNREACHABLE_IN_FLIGHT: usize = 2;
 
 /// Wait after the hub failed, so that an outage isn't hammered.
 const AFTER_A_FAILURE: Duration = Duration::from_secs(1);
+
+const METADATA: HeaderValue =
+    HeaderValue::from_static("application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io, application/json");
 
 /// How a write ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -138,7 +143,7 @@ async fn put(client: &Client, write: &StatusWrite) -> (WriteOutcome, String) {
         return (WriteOutcome::Refused, "the status is no JSON".to_owned());
     };
     object.data = serde_json::json!({ "status": status });
-    match timeout(PROMPT_TIMEOUT, api.replace_status(name, &post_params(), &object)).await {
+    match timeout(PROMPT_TIMEOUT, replace_status(client, api.resource_url(), name, &object)).await {
         Ok(Ok(_)) => (WriteOutcome::Written, String::new()),
         Ok(Err(kube::Error::Api(status))) => match status.code {
             404 | 409 => (WriteOutcome::Superseded, String::new()),
@@ -154,6 +159,15 @@ async fn put(client: &Client, write: &StatusWrite) -> (WriteOutcome, String) {
             (WriteOutcome::Retried, String::new())
         }
     }
+}
+
+/// As `Api::replace_status`, but of what is stored then only the metadata is asked for: the watch brings it anyway.
+async fn replace_status(client: &Client, url: &str, name: &str, object: &DynamicObject) -> kube::Result<()> {
+    let body = serde_json::to_vec(object).map_err(kube::Error::SerdeError)?;
+    let request = Request::new(url).replace_subresource("status", name, &post_params(), body);
+    let mut request = request.map_err(kube::Error::BuildRequest)?;
+    request.headers_mut().insert(ACCEPT, METADATA);
+    client.request::<IgnoredAny>(request).await.map(|_| ())
 }
 
 #[cfg(test)]

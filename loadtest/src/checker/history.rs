@@ -37,7 +37,11 @@ fn write(event: &AuditEvent) -> Option<Write> {
     if !["create", "update", "patch"].contains(&event.verb.as_str()) || !(200..300).contains(&event.code()) {
         return None;
     }
-    let object = event.response_object.clone()?;
+    let mut object = event.response_object.clone()?;
+    // ksit asks for no more than the metadata back. What a PUT says of a status is what it leaves.
+    if object["kind"] == "PartialObjectMetadata" && event.verb == "update" {
+        object["status"] = event.request_object.as_ref()?["status"].clone();
+    }
     let stamp: MicroTime = serde_json::from_value(Value::String(event.stage_timestamp.clone())).ok()?;
     Some(Write {
         version: object["metadata"]["resourceVersion"].as_str()?.parse().ok()?,

@@ -13,11 +13,16 @@ struct Log {
 impl Log {
     fn write(&mut self, second: f64, pod: &str, resource: &str, subresource: &str, mut object: Value) {
         object["metadata"]["resourceVersion"] = json!((self.events.len() + 1).to_string());
+        // As ksit asks to be answered.
+        let answer = match subresource {
+            "status" => json!({ "kind": "PartialObjectMetadata", "metadata": object["metadata"] }),
+            _ => object.clone(),
+        };
         let event = json!({
             "stage": "ResponseComplete", "verb": "update", "requestURI": "/",
             "user": { "username": "system:serviceaccount:a:ksit", "extra": { "authentication.kubernetes.io/pod-uid": [pod] } },
             "objectRef": { "apiGroup": "ksit.io", "namespace": "a", "resource": resource, "subresource": subresource },
-            "responseStatus": { "code": 200 }, "responseObject": object,
+            "responseStatus": { "code": 200 }, "requestObject": object, "responseObject": answer,
             "requestReceivedTimestamp": "2030-01-01T00:00:00.000000Z",
             "stageTimestamp": format!("2030-01-01T00:00:{second:09.6}Z"),
         });

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::desk::Desk;
 use super::known::{KnownStatus, Sighting};
 use super::publish::target_write;
+use super::summaries::changed_tools;
 use super::{Chore, FleetContext};
 use crate::api::convert::{self, SpecError, Writer};
 use crate::api::{
@@ -314,12 +315,13 @@ impl Fleet {
             return;
         }
         let write = target_write(&target.object, target.summary(), &status, &report.verdict);
+        let changed = changed_tools(key, target.summary(), &status);
         target.status = Some(KnownStatus::new(status, meaning));
         match write {
             Ok((id, write)) => self.context.statuses.post(id, write),
             Err(error) => tracing::error!(%error, target = %key, "a status can't be made into JSON"),
         }
-        self.mark_namespace(key.namespace());
+        changed.iter().for_each(|key| self.mark(key));
     }
 
     /// A term above this reign's that stands on an object: every write of ours would be refused.

@@ -1,37 +1,15 @@
 //! What a coordinator asks for, and when it has been answered.
 
-use serde_json::json;
 use tokio::sync::mpsc;
 
-use super::super::FleetContext;
-use super::super::known::Sighting;
+use super::super::test_kit::{self, key};
 use super::*;
 use crate::domain::replica::Term;
 use crate::domain::shards::Shards;
-use crate::hub::{Change, Clock};
-use crate::observability::Metrics;
 
-/// Of one replica, which owns everything, and of the target `fleet/c1`, whose status is known.
+/// Of one replica, which owns everything.
 fn fleet(replica: &Incarnation) -> Fleet {
-    let mut fleet = Fleet::new(FleetContext {
-        statuses: Arc::default(),
-        chores: Arc::default(),
-        exchange: Arc::default(),
-        neighbours: Arc::default(),
-        metrics: Metrics::new().unwrap(),
-        clock: Clock::start(),
-        began: Instant::now(),
-        term: Term(1),
-        installation: "ksit-system/ksit".to_owned(),
-        round: Duration::from_secs(30),
-    });
-    let target = json!({
-        "apiVersion": "ksit.io/v1alpha1", "kind": "IntegrationTarget",
-        "metadata": { "namespace": "fleet", "name": "c1", "labels": { "ksit.io/slot": Slot::of(&key()).to_string() } },
-        "spec": { "clusterName": "c1" },
-        "status": { "phase": "Running", "coordinatorTerm": 1, "managedBy": "ksit-system/ksit" },
-    });
-    fleet.on_target(Sighting::of(Change::Applied(serde_json::from_value(target).unwrap())));
+    let mut fleet = test_kit::fleet();
     fleet.on_map(&ShardMap {
         term: Term(1),
         epoch: Epoch(1),
@@ -39,10 +17,6 @@ fn fleet(replica: &Incarnation) -> Fleet {
         shards: Shards::new([(replica.name.clone(), "000-3ff".parse().unwrap())]),
     });
     fleet
-}
-
-fn key() -> TargetKey {
-    TargetKey::new("fleet", "c1")
 }
 
 #[tokio::test(start_paused = true)]

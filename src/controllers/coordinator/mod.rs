@@ -21,6 +21,8 @@ mod neighbours;
 mod publish;
 mod reign;
 mod summaries;
+#[cfg(test)]
+mod test_kit;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,20 +1,27 @@
 //! Integrations, summed up from the statuses of their targets.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::fleet::{Fleet, Tool};
 use super::publish::integration_write;
-use crate::api::convert;
+use crate::api::{IntegrationResult, IntegrationTargetStatus, convert};
 use crate::domain::aggregate::{Counts, Summary, summarize};
 use crate::domain::desired::DesiredIntegration;
-use crate::domain::keys::IntegrationKey;
+use crate::domain::keys::{IntegrationKey, TargetKey};
 use crate::domain::reason::Reason;
 use crate::domain::verdict::Phase;
 use crate::observability::ReconcileResult;
 
 /// An Integration's status is written at most this often: a thousand clusters may change at once.
-const SUMMARY_GAP: std::time::Duration = std::time::Duration::from_secs(1);
+const SUMMARY_GAP: Duration = Duration::from_secs(1);
+
+/// And this often while the statuses of clusters wait for one another: one that lists a hundred clusters costs the hub
+/// as much as several of theirs.
+const BUSY_SUMMARY_GAP: Duration = Duration::from_secs(5);
 
 impl Fleet {
     pub(super) fn mark_namespace(&mut self, namespace: &str) {
@@ -23,11 +30,12 @@ impl Fleet {
         keys.iter().for_each(|key| self.mark(key));
     }
 
-    /// Sums the Integration up soon: at once, or a second after the last time.
+    /// Sums the Integration up soon: at once, or some time after the last time.
     pub(super) fn mark(&mut self, key: &IntegrationKey) {
         let now = Instant::now();
+        let gap = if self.context.statuses.is_backed_up() { BUSY_SUMMARY_GAP } else { SUMMARY_GAP };
         if let Some(tool) = self.integrations.get_mut(key) {
-            tool.due.get_or_insert_with(|| tool.last.map_or(now, |last| now.max(last + SUMMARY_GAP)));
+            tool.due.get_or_insert_with(|| tool.last.map_or(now, |last| now.max(last + gap)));
         }
     }
 
@@ -101,5 +109,110 @@ impl Fleet {
             Phase::Paused => drop(metrics.integration_healthy.remove_label_values(&labels)),
             phase => metrics.integration_healthy.with_label_values(&labels).set(i64::from(phase == Phase::Running)),
         }
+    }
+}
+
+/// The Integrations of which two statuses of a target say something else, as far as [`convert::cluster_of`] reads it.
+pub(super) fn changed_tools(
+    target: &TargetKey,
+    former: Option<&IntegrationTargetStatus>,
+    status: &IntegrationTargetStatus,
+) -> Vec<IntegrationKey> {
+    let (former, now) = (said_of_tools(former), said_of_tools(Some(status)));
+    former.symmetric_difference(&now).map(|[name, ..]| IntegrationKey::new(target.namespace(), *name)).collect()
+}
+
+/// Name, phase, reason and message of each.
+fn said_of_tools(status: Option<&IntegrationTargetStatus>) -> BTreeSet<[&str; 4]> {
+    let tools = status.map(|status| status.integrations.as_slice()).unwrap_or_default();
+    tools
+        .iter()
+        .map(|tool| {
+            let IntegrationResult { name, phase, reason, message, .. } = tool;
+            [name.as_str(), phase, reason, message.as_deref().unwrap_or_default()]
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use k8s_openapi::api::core::v1::ObjectReference;
+    use kube::core::ApiResource;
+    use serde_json::json;
+
+    use super::super::test_kit::{fleet, key};
+    use super::*;
+    use crate::api::IntegrationTarget;
+    use crate::domain::replica::{Epoch, ReplicaName};
+    use crate::domain::report::TargetReport;
+    use crate::domain::verdict::{Reach, TargetVerdict, ToolVerdict};
+    use crate::hub::{Change, StatusWrite, Urgency};
+
+    fn tool(name: &str) -> IntegrationKey {
+        IntegrationKey::new("fleet", name)
+    }
+
+    fn say(fleet: &mut Fleet, phases: [(&str, Phase); 2]) {
+        let verdict = |phase| ToolVerdict::without_observations(phase, Reason::Healthy, phase.as_str());
+        let tools = phases.map(|(name, phase)| (tool(name), verdict(phase))).into();
+        fleet.on_report(TargetReport {
+            target: key(),
+            verdict: Arc::new(TargetVerdict { reach: Reach::Connected, tools }),
+            mode: None,
+            generation: 1,
+            secret_version: None,
+            server: None,
+            credential_ends: None,
+            reported_by: ReplicaName::new("ksit-0"),
+            epoch: Epoch(1),
+            next: Duration::ZERO,
+        });
+    }
+
+    /// More statuses than can be under way at a time.
+    fn crowd(fleet: &Fleet) {
+        for number in 0..10 {
+            let id = ("IntegrationTarget".to_owned(), "fleet".to_owned(), number.to_string());
+            let write = StatusWrite {
+                resource: ApiResource::erase::<IntegrationTarget>(&()),
+                object: ObjectReference::default(),
+                status: "{}".to_owned(),
+                urgency: Urgency::CanWait,
+                transition: None,
+            };
+            fleet.context.statuses.post(id, write);
+        }
+    }
+
+    fn due(fleet: &Fleet) -> Vec<&str> {
+        fleet.integrations.iter().filter(|(_, tool)| tool.due.is_some()).map(|(key, _)| key.name()).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_integration_is_summed_up_when_it_changes_and_less_often_while_statuses_wait() {
+        let mut fleet = fleet();
+        for name in ["argo", "flux"] {
+            let object = json!({
+                "apiVersion": "ksit.io/v1alpha1", "kind": "Integration",
+                "metadata": { "namespace": "fleet", "name": name },
+                "spec": { "type": "argocd", "enabled": true, "targetClusters": ["c1"] },
+            });
+            fleet.on_integration(Change::Applied(serde_json::from_value(object).unwrap()));
+        }
+        say(&mut fleet, [("argo", Phase::Running), ("flux", Phase::Running)]);
+        while !due(&fleet).is_empty() {
+            fleet.summarize_due();
+        }
+        say(&mut fleet, [("argo", Phase::Failed), ("flux", Phase::Running)]);
+        assert_eq!(due(&fleet), ["argo"], "nothing else is said of flux");
+        let wait = |fleet: &Fleet| fleet.next_due().unwrap() - Instant::now();
+        assert_eq!(wait(&fleet), SUMMARY_GAP);
+        tokio::time::advance(SUMMARY_GAP).await;
+        fleet.summarize_due();
+        crowd(&fleet);
+        say(&mut fleet, [("argo", Phase::Running), ("flux", Phase::Running)]);
+        assert_eq!(wait(&fleet), BUSY_SUMMARY_GAP);
     }
 }
