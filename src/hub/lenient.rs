@@ -2,46 +2,56 @@
 
 use std::borrow::Cow;
 use std::fmt::Debug;
+use std::marker::PhantomData;
 
 use kube::Resource;
 use kube::api::ObjectMeta;
 use serde::de::{DeserializeOwned, Deserializer, Error};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::value::RawValue;
 
-/// Who it is, and what it says or why that can't be read. Which manager set which field, most of an object's bytes, is
-/// dropped before anything is made of it.
+/// Who it is, and what it says, not read yet.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Lenient<K> {
     metadata: ObjectMeta,
     #[serde(skip)]
-    pub(super) object: Result<Box<K>, String>,
+    text: Box<RawValue>,
+    #[serde(skip)]
+    kind: PhantomData<fn() -> K>,
 }
 
-impl<'de, K: DeserializeOwned> Deserialize<'de> for Lenient<K> {
+impl<K: DeserializeOwned + Resource> Lenient<K> {
+    /// What it says, or why that can't be read. Which manager set which field is dropped.
+    pub(super) fn read(&self) -> Result<Box<K>, String> {
+        let mut object: Box<K> = serde_json::from_str(self.text.get()).map_err(|error| error.to_string())?;
+        object.meta_mut().managed_fields = None;
+        Ok(object)
+    }
+}
+
+impl<'de, K> Deserialize<'de> for Lenient<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         struct Known {
+            metadata: Name,
+        }
+        #[derive(Deserialize)]
+        struct Name {
             #[serde(default)]
             namespace: Option<String>,
             name: String,
             #[serde(default, rename = "resourceVersion")]
             resource_version: Option<String>,
         }
-        let mut object = Value::deserialize(deserializer)?;
-        let metadata = object.get_mut("metadata").ok_or_else(|| D::Error::missing_field("metadata"))?;
-        if let Value::Object(fields) = metadata {
-            fields.remove("managedFields");
-        }
-        let known = Known::deserialize(&*metadata).map_err(D::Error::custom)?;
+        let text = Box::<RawValue>::deserialize(deserializer)?;
+        let Known { metadata } = serde_json::from_str(text.get()).map_err(D::Error::custom)?;
         let metadata = ObjectMeta {
-            namespace: known.namespace,
-            name: Some(known.name),
-            resource_version: known.resource_version,
+            namespace: metadata.namespace,
+            name: Some(metadata.name),
+            resource_version: metadata.resource_version,
             ..ObjectMeta::default()
         };
-        let object = serde_json::from_value(object).map(Box::new).map_err(|error| error.to_string());
-        Ok(Self { metadata, object })
+        Ok(Self { metadata, text, kind: PhantomData })
     }
 }
 
@@ -76,23 +86,23 @@ impl<K: Resource> Resource for Lenient<K> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::api::IntegrationTarget;
 
     fn read(object: Value) -> Result<Lenient<IntegrationTarget>, serde_json::Error> {
-        serde_json::from_value(object)
+        serde_json::from_str(&object.to_string())
     }
 
     #[test]
     fn what_cannot_be_read_is_still_known_by_name() {
         let metadata = json!({ "namespace": "fleet", "name": "c1", "resourceVersion": "7", "managedFields": [{}] });
         let good = read(json!({ "metadata": metadata, "spec": { "clusterName": "c1" } })).unwrap();
-        assert_eq!(good.object.unwrap().metadata.managed_fields, None);
+        assert_eq!(good.read().unwrap().metadata.managed_fields, None);
         let bad = read(json!({ "metadata": metadata, "spec": { "clusterName": 5 } })).unwrap();
         assert_eq!(bad.metadata.name.as_deref(), Some("c1"));
-        assert!(bad.object.unwrap_err().contains("expected a string"));
+        assert!(bad.read().unwrap_err().contains("expected a string"));
         assert!(read(json!({ "spec": {} })).is_err());
     }
 }

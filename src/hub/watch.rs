@@ -1,7 +1,7 @@
 //! A watch that one bad object can't end.
 //!
 //! ```text
-//! watcher (list, watch, back off, relist) ─> each object read by itself ─> Change
+//! watcher (list, watch, back off, relist) ─> ahead ─> each object read by itself ─> Change
 //! ```
 //!
 //! kube's typed watch fails a whole page for one object that doesn't parse. Here one that this version can't read is
@@ -9,6 +9,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Debug;
+use std::pin::pin;
 
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt, future, stream};
@@ -17,9 +18,14 @@ use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use super::backoff::WatchBackoff;
 use super::lenient::Lenient;
+
+/// Objects a page: what kube, kubectl and client-go ask for.
+const PAGE: usize = 500;
 
 /// Namespace and name.
 pub type Key = (String, String);
@@ -110,10 +116,25 @@ where
     };
     let kind = K::kind(&()).into_owned();
     let mut reader = Reader { kind: kind.clone(), listed: BTreeSet::new(), warned: HashMap::new() };
-    watcher::watcher(api, config)
+    let events = watcher::watcher(api, config)
         .backoff(WatchBackoff::default())
-        .filter_map(move |event| future::ready(or_warned(event, &kind)))
-        .flat_map(move |event| stream::iter(reader.changes(event)))
+        .filter_map(move |event| future::ready(or_warned(event, &kind)));
+    ahead(events).flat_map(move |event| stream::iter(reader.changes(event)))
+}
+
+/// The same in a task of its own, as far ahead as one page of a list: of thousands of objects the hub makes the next
+/// page ready while the last one is read.
+fn ahead<T: Send + 'static>(items: impl Stream<Item = T> + Send + 'static) -> impl Stream<Item = T> {
+    let (sender, receiver) = mpsc::channel(PAGE);
+    let mut task = JoinSet::new();
+    task.spawn(async move {
+        let mut items = pin!(items);
+        while let Some(item) = items.next().await
+            && sender.send(item).await.is_ok()
+        {}
+    });
+    // The task ends with the stream.
+    stream::unfold((receiver, task), async |(mut receiver, task)| Some((receiver.recv().await?, (receiver, task))))
 }
 
 /// The event; of an error only a warning remains.
@@ -149,7 +170,7 @@ struct Reader {
 }
 
 impl Reader {
-    fn changes<K: Resource>(&mut self, event: Event<Lenient<K>>) -> Option<Change<K>> {
+    fn changes<K: Resource + DeserializeOwned>(&mut self, event: Event<Lenient<K>>) -> Option<Change<K>> {
         match event {
             Event::Init => {
                 self.listed.clear();
@@ -157,7 +178,7 @@ impl Reader {
             }
             Event::InitApply(object) => {
                 let key = key_of(&object);
-                let change = self.read(object);
+                let change = self.read(&object);
                 // One that can't be read is gone for our purposes, also if an earlier version could be.
                 if change.is_some() {
                     self.listed.insert(key);
@@ -167,7 +188,7 @@ impl Reader {
             Event::InitDone => Some(Change::Listed(std::mem::take(&mut self.listed))),
             Event::Apply(object) => {
                 let key = key_of(&object);
-                Some(self.read(object).unwrap_or(Change::Deleted(key)))
+                Some(self.read(&object).unwrap_or(Change::Deleted(key)))
             }
             Event::Delete(object) => {
                 let key = key_of(&object);
@@ -177,9 +198,9 @@ impl Reader {
         }
     }
 
-    fn read<K: Resource>(&mut self, object: Lenient<K>) -> Option<Change<K>> {
-        let (key, version) = (key_of(&object), object.resource_version());
-        match object.object {
+    fn read<K: Resource + DeserializeOwned>(&mut self, object: &Lenient<K>) -> Option<Change<K>> {
+        let (key, version) = (key_of(object), object.resource_version());
+        match object.read() {
             Ok(object) => {
                 self.warned.remove(&key);
                 Some(Change::Applied(object))
@@ -203,4 +224,41 @@ impl Reader {
 
 pub(super) fn key_of(object: &impl ResourceExt) -> Key {
     (object.namespace().unwrap_or_default(), object.name_any())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use kube::client::Body;
+    use serde_json::json;
+
+    use super::*;
+    use crate::api::IntegrationTarget;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_next_page_is_asked_for_while_the_last_one_is_read_and_none_when_nobody_listens() {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let pages = asked.clone();
+        let hub = tower::service_fn(move |_: http::Request<Body>| {
+            let page = pages.fetch_add(1, Ordering::Relaxed);
+            let items: Vec<_> = (0..PAGE)
+                .map(|number| json!({ "metadata": { "namespace": "fleet", "name": format!("c{page}-{number}") }, "spec": { "clusterName": "c" } }))
+                .collect();
+            let list = json!({
+                "apiVersion": "ksit.io/v1alpha1", "kind": "IntegrationTargetList",
+                "metadata": { "resourceVersion": "7", "continue": "more" }, "items": items,
+            });
+            async move { Ok::<_, std::convert::Infallible>(http::Response::new(Body::from(list.to_string().into_bytes()))) }
+        });
+        let mut changes = Box::pin(watch::<IntegrationTarget>(Client::new(hub, "fleet"), None, None));
+        changes.next().await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(asked.load(Ordering::Relaxed), 2, "as far ahead as one page");
+        drop(changes);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(asked.load(Ordering::Relaxed), 2);
+    }
 }
