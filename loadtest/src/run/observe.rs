@@ -64,7 +64,7 @@ impl Fleet {
                 && seen.members >= f64::from(self.count)
                 && seen.orphaned == 0.0
                 && seen.unobserved == 0.0
-                && self.division().await?.members.len() == self.count as usize
+                && self.is_divided(&seen, self.count).await?
             {
                 return Ok(seen);
             }
@@ -120,19 +120,21 @@ impl Fleet {
         loop {
             let seen = self.look().await;
             let now = start.elapsed().as_secs_f64();
-            if let Some(seen) = seen {
-                let left = seen.members == f64::from(members) && (!new_reign || seen.term > before.term);
-                if seen.epoch > before.epoch && left {
-                    published.get_or_insert(now);
-                }
-                if published.is_some() && seen.orphaned == 0.0 {
+            let has_left = |seen: &Seen| {
+                seen.members == f64::from(members)
+                    && (!new_reign || seen.term > before.term)
+                    && seen.epoch > before.epoch
+            };
+            if let Some(seen) = seen.filter(has_left)
+                && self.is_divided(&seen, members).await?
+            {
+                let published = *published.get_or_insert(now);
+                if seen.orphaned == 0.0 {
                     owned.get_or_insert(now);
                 }
-                if let (Some(published), Some(owned)) = (published, owned)
-                    && left
+                if let Some(owned) = owned
                     && seen.unobserved == 0.0
                     && seen.oldest <= FRESH
-                    && self.division().await?.members.len() == members as usize
                 {
                     return Ok(Recovery { took: now, orphaned: owned - published, seen });
                 }
@@ -142,6 +144,12 @@ impl Fleet {
             }
             sleep(POLL).await;
         }
+    }
+
+    /// Whether so many replicas share the fleet, by the very map that the coordinator's metrics speak of.
+    async fn is_divided(&self, seen: &Seen, members: u32) -> Result<bool, RunError> {
+        let division = self.division().await?;
+        Ok(division.members.len() == members as usize && seen.epoch >= division.epoch as f64)
     }
 
     /// What the coordinator's metrics say; `None` while nobody leads.

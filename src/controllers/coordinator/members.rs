@@ -184,7 +184,6 @@ impl Members {
                     "published the shard map"
                 );
                 (self.stored, self.spoilt, self.deleted) = (stored, None, false);
-                self.context.metrics.shard_map_epoch.set(published.map.epoch.0);
                 let _ = maps.send(published.map).await;
                 Ok(true)
             }

@@ -40,6 +40,8 @@ impl Fleet {
         let unobserved = sound.filter(|(_, target)| is_unobserved(target)).map(|(key, _)| key.clone()).collect();
         desk.unobserved = unobserved;
         self.show_unobserved();
+        // Last: who sees the epoch sees what it leaves unobserved.
+        self.context.metrics.shard_map_epoch.set(map.epoch.0);
         for incoming in std::mem::take(&mut self.desk.deferred) {
             self.on_message(incoming);
         }

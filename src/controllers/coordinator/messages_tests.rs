@@ -10,13 +10,17 @@ use crate::domain::shards::Shards;
 /// Of one replica, which owns everything.
 fn fleet(replica: &Incarnation) -> Fleet {
     let mut fleet = test_kit::fleet();
-    fleet.on_map(&ShardMap {
-        term: Term(1),
-        epoch: Epoch(1),
-        members: [(replica.name.clone(), replica.clone())].into(),
-        shards: Shards::new([(replica.name.clone(), "000-3ff".parse().unwrap())]),
-    });
+    fleet.on_map(&map(1, replica));
     fleet
+}
+
+fn map(epoch: i64, owner: &Incarnation) -> ShardMap {
+    ShardMap {
+        term: Term(1),
+        epoch: Epoch(epoch),
+        members: [(owner.name.clone(), owner.clone())].into(),
+        shards: Shards::new([(owner.name.clone(), "000-3ff".parse().unwrap())]),
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -39,4 +43,15 @@ async fn a_digest_that_says_what_is_known_answers_what_was_asked() {
         wants += u32::from(matches!(answer, ToWorker::Want { .. }));
     }
     assert_eq!(wants, 1, "it was asked for once, and not again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_sees_a_new_epoch_sees_what_it_leaves_unobserved() {
+    let [former, owner] = ["ksit-0", "ksit-1"].map(|name| Arc::new(Incarnation::new(name, "uid", "nonce")));
+    let mut fleet = fleet(&former);
+    fleet.desk.unobserved.clear();
+    fleet.show_unobserved();
+    fleet.on_map(&map(2, &owner));
+    let metrics = &fleet.context.metrics;
+    assert_eq!((metrics.shard_map_epoch.get(), metrics.targets_unobserved.get()), (2, 1));
 }
