@@ -21,6 +21,7 @@ use crate::kubeconfig::{Credential, kubeconfig};
 use crate::pki::{Identity, Pki, signing_key};
 use crate::process::{Process, ProcessError};
 use crate::tools::{Tool, ToolError};
+use crate::usage::Usage;
 
 /// Starting takes seconds; a loaded machine gets minutes.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -188,6 +189,12 @@ impl ControlPlane {
     pub fn freeze_api_server(&self, frozen: bool) -> io::Result<()> {
         let signal = if frozen { Signal::SIGSTOP } else { Signal::SIGCONT };
         self.api_server.as_ref().map_or(Ok(()), |process| process.signal(signal))
+    }
+
+    /// What the API server takes of the machine.
+    pub fn api_server_usage(&self) -> io::Result<Usage> {
+        let process = self.api_server.as_ref().ok_or_else(|| io::Error::other("the API server is not running"))?;
+        Usage::of(process.pid())
     }
 
     pub async fn start_etcd(&mut self) -> Result<(), StartError> {

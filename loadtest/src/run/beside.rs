@@ -1,20 +1,30 @@
-//! Comparators: other programs against the same simulated clusters, before the replicas start.
+//! Comparators: other programs against the same simulated clusters, before the replicas start; and a bare client against
+//! the same hub, when they have ended.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use futures::{StreamExt, TryStreamExt, stream};
+use kube::ResourceExt;
+use kube::api::{ListParams, PostParams};
 use serde::Deserialize;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
-use super::{Fleet, Measure, RunError};
-use crate::Process;
+use super::{Fleet, Measure, NAMESPACE, RunError};
 use crate::usage::Usage;
+use crate::{Process, resources};
 
 /// How long a comparator is left alone before and while its CPU is measured.
 const QUIET: Duration = Duration::from_secs(10);
 
 /// For all targets to be watched.
 const PATIENCE: Duration = Duration::from_secs(600);
+
+/// Statuses that are written to the hub, as many as twenty breaks and twenty mends a second have for a minute; and how
+/// many at a time, as of a coordinator.
+const WRITES: u32 = 2400;
+const WRITES_PER_SECOND: u32 = 40;
+const AT_A_TIME: usize = 8;
 
 /// What `loadtest limit` prints when all is watched.
 #[derive(Deserialize)]
@@ -71,6 +81,33 @@ pub(super) async fn baseline(fleet: &Fleet, command: &str, duration: Duration) -
     let measures = idle("baseline", &[process.pid()], fleet, duration).await?;
     process.check()?;
     Ok(measures)
+}
+
+/// What the hub takes to store statuses as large as they are, one of a target each, and nothing else.
+pub(super) async fn hub_floor(fleet: &Fleet) -> Result<Vec<Measure>, RunError> {
+    let api = resources::api(&fleet.client, NAMESPACE, "IntegrationTarget");
+    let targets = api.list(&ListParams::default().limit(WRITES)).await?.items;
+    eprintln!("the floor of the hub: {} statuses, {WRITES_PER_SECOND} a second", targets.len());
+    sleep(QUIET).await;
+    // The hub keeps for each writer which fields are its own: as ksit it writes over ksit's.
+    let as_ksit = PostParams { field_manager: Some("ksit".to_owned()), ..PostParams::default() };
+    let (start, before) = (Instant::now(), fleet.hub.api_server_usage()?);
+    let took: Vec<f64> = stream::iter((0..).zip(targets))
+        .map(async |(number, mut target)| {
+            let due = start + Duration::from_secs(1) / WRITES_PER_SECOND * number;
+            sleep_until(due).await;
+            target.data["status"]["message"] = format!("written as number {number}").into();
+            api.replace_status(&target.name_any(), &as_ksit, &target).await?;
+            Ok::<_, RunError>(due.elapsed().as_secs_f64())
+        })
+        .buffer_unordered(AT_A_TIME)
+        .try_collect()
+        .await?;
+    let cores = fleet.hub.api_server_usage()?.cores_since(&before, start.elapsed());
+    Ok(vec![
+        Measure::new("floor: a status is due until it is stored", "s", took, None),
+        Measure::new("floor: hub: CPU of the API server", "cores", vec![cores], None),
+    ])
 }
 
 /// What the processes take while nothing happens.

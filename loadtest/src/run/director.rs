@@ -83,14 +83,19 @@ impl Director {
     }
 
     async fn cold_start(&mut self) -> Result<(), RunError> {
-        let replicas = self.fleet.count;
-        let ending = (0..replicas).filter_map(|ordinal| self.fleet.replicas.take(ordinal));
+        self.stop_replicas().await?;
+        self.start_together("cold start", self.fleet.count).await
+    }
+
+    /// All together.
+    pub(super) async fn stop_replicas(&mut self) -> Result<(), RunError> {
+        let ending = (0..self.fleet.count).filter_map(|ordinal| self.fleet.replicas.take(ordinal));
         let ended = join_all(ending.map(|replica| replica.stop(PATIENCE))).await;
         self.sampler.seat(self.fleet.seats());
         for ended in ended {
             ended?.ok_or("a replica did not end when it was asked to")?;
         }
-        self.start_together("cold start", replicas).await
+        Ok(())
     }
 
     /// Plays to the end, or to the first step that can't be done; what was measured until then is worth having too.

@@ -95,7 +95,7 @@ pub struct Settings {
     /// Of `idle`, and of each comparator's idleness.
     pub duration: Duration,
     pub mode: Mode,
-    /// Whether the floor is measured first.
+    /// Whether the floor is measured, before and after.
     pub floor: bool,
     /// Another operator that is measured first.
     pub baseline: Option<String>,
@@ -149,6 +149,10 @@ async fn scripted(settings: &Settings, name: &str, script: &Script) -> Result<Re
     measures.extend(played);
     measures.push(violations(&director.fleet)?);
     let samples = director.sampler.since(0.0);
+    if settings.floor {
+        director.stop_replicas().await?;
+        measures.extend(beside::hub_floor(&director.fleet).await?);
+    }
     let mut report = report(settings, name.to_owned(), &director.fleet, measures).await?;
     report.verdicts = script.limits.iter().map(|bound| Verdict::of(bound, &report.measures)).collect();
     report.verdicts.extend(ended.err().map(|error| Verdict::stopped(&error)));

@@ -1,11 +1,13 @@
 //! One phase of a script: where it began, and what was measured when it ends.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::clusters::{Asked, Connections};
 use super::sampler::{Sample, Sampler};
 use super::statuses::{Group, Seen, Statuses};
 use super::{Fleet, Measure, RunError};
+use crate::usage::Usage;
 
 pub(super) struct Phase {
     name: String,
@@ -14,6 +16,7 @@ pub(super) struct Phase {
     mark: u64,
     /// `None`: the targets don't tell.
     asked: Option<Asked>,
+    hub: Usage,
 }
 
 impl Phase {
@@ -23,6 +26,7 @@ impl Phase {
             at: sampler.now(),
             mark: fleet.hub.audit().mark(),
             asked: fleet.clusters.asked()?,
+            hub: fleet.hub.api_server_usage()?,
         })
     }
 
@@ -36,9 +40,12 @@ impl Phase {
         sampler: &Sampler,
         statuses: &Statuses,
     ) -> Result<Vec<Measure>, RunError> {
+        let seconds = sampler.now() - self.at;
+        let hub = fleet.hub.api_server_usage()?.cores_since(&self.hub, Duration::from_secs_f64(seconds));
         let mut measures = self.changes(statuses);
         measures.extend(self.machine(fleet, &sampler.since(self.at)));
-        measures.extend(self.targets(fleet, sampler.now() - self.at)?);
+        measures.extend(self.targets(fleet, seconds)?);
+        measures.push(self.measure("hub: CPU of the API server", "cores", vec![hub]));
         measures.extend(self.hub(fleet)?);
         let ended = u32::from(fleet.replicas.check().is_err());
         measures.push(self.measure("replicas that ended", "", vec![f64::from(ended)]));
