@@ -87,6 +87,8 @@ pub(super) async fn baseline(fleet: &Fleet, command: &str, duration: Duration) -
 pub(super) async fn hub_floor(fleet: &Fleet) -> Result<Vec<Measure>, RunError> {
     let api = resources::api(&fleet.client, NAMESPACE, "IntegrationTarget");
     let targets = api.list(&ListParams::default().limit(WRITES)).await?.items;
+    // The hub refuses statuses of former coordinators.
+    let term = resources::api(&fleet.client, NAMESPACE, "ShardMap").get("ksit").await?.data["spec"]["term"].clone();
     eprintln!("the floor of the hub: {} statuses, {WRITES_PER_SECOND} a second", targets.len());
     sleep(QUIET).await;
     // The hub keeps for each writer which fields are its own: as ksit it writes over ksit's.
@@ -96,6 +98,7 @@ pub(super) async fn hub_floor(fleet: &Fleet) -> Result<Vec<Measure>, RunError> {
         .map(async |(number, mut target)| {
             let due = start + Duration::from_secs(1) / WRITES_PER_SECOND * number;
             sleep_until(due).await;
+            target.data["status"]["coordinatorTerm"] = term.clone();
             target.data["status"]["message"] = format!("written as number {number}").into();
             api.replace_status(&target.name_any(), &as_ksit, &target).await?;
             Ok::<_, RunError>(due.elapsed().as_secs_f64())

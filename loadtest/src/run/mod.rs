@@ -145,13 +145,16 @@ async fn scripted(settings: &Settings, name: &str, script: &Script) -> Result<Re
     let sampler = Sampler::start(settings.targets);
     let mut director = Director::new(fleet, sampler, settings.seed)?;
     director.start(settings.replicas).await?;
-    let (played, ended) = director.play(script).await;
+    let (played, mut ended) = director.play(script).await;
     measures.extend(played);
     measures.push(violations(&director.fleet)?);
     let samples = director.sampler.since(0.0);
     if settings.floor {
-        director.stop_replicas().await?;
-        measures.extend(beside::hub_floor(&director.fleet).await?);
+        match hub_floor(&mut director).await {
+            Ok(floor) => measures.extend(floor),
+            // What was measured until then is worth having too.
+            Err(error) => ended = ended.and(Err(error)),
+        }
     }
     let mut report = report(settings, name.to_owned(), &director.fleet, measures).await?;
     report.verdicts = script.limits.iter().map(|bound| Verdict::of(bound, &report.measures)).collect();
@@ -159,6 +162,11 @@ async fn scripted(settings: &Settings, name: &str, script: &Script) -> Result<Re
     report.about.clone_from(&script.about);
     report.samples = samples;
     Ok(report)
+}
+
+async fn hub_floor(director: &mut Director) -> Result<Vec<Measure>, RunError> {
+    director.stop_replicas().await?;
+    beside::hub_floor(&director.fleet).await
 }
 
 fn violations(fleet: &Fleet) -> Result<Measure, RunError> {
