@@ -69,8 +69,9 @@ pub(super) struct Tool {
     pub(super) status: Option<IntegrationStatus>,
     /// As of a target.
     pub(super) foreign: bool,
-    /// When it is to be summed up, if something changed.
-    pub(super) due: Option<Instant>,
+    /// Something changed since it was summed up.
+    pub(super) changed: bool,
+    /// When it was summed up last.
     pub(super) last: Option<Instant>,
 }
 
@@ -83,10 +84,6 @@ impl Fleet {
             desk: Desk::default(),
             outranked: None,
         }
-    }
-
-    pub(super) fn next_due(&self) -> Option<Instant> {
-        self.integrations.values().filter_map(|tool| tool.due).min()
     }
 
     pub(super) fn on_target(&mut self, change: Change<Sighting>) {
@@ -169,7 +166,7 @@ impl Fleet {
                 self.compare_term(term, managed_by.as_deref());
                 let foreign = spoilt && self.is_foreign(term);
                 let last = former.and_then(|former| former.last);
-                self.integrations.insert(key.clone(), Tool { object, desired, status, foreign, due: None, last });
+                self.integrations.insert(key.clone(), Tool { object, desired, status, foreign, changed: false, last });
                 self.mark(&key);
             }
             Change::Deleted((namespace, name)) => self.drop_integration(&IntegrationKey::new(namespace, name)),

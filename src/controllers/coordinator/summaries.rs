@@ -32,26 +32,35 @@ impl Fleet {
 
     /// Sums the Integration up soon: at once, or some time after the last time.
     pub(super) fn mark(&mut self, key: &IntegrationKey) {
-        let now = Instant::now();
-        let gap = if self.context.statuses.is_backed_up() { BUSY_SUMMARY_GAP } else { SUMMARY_GAP };
         if let Some(tool) = self.integrations.get_mut(key) {
-            tool.due.get_or_insert_with(|| tool.last.map_or(now, |last| now.max(last + gap)));
+            tool.changed = true;
         }
+    }
+
+    /// When the next one is due, as long as no more or fewer statuses wait.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        let gap = self.summary_gap();
+        self.integrations.values().filter_map(|tool| tool.due(gap)).min()
+    }
+
+    fn summary_gap(&self) -> Duration {
+        if self.context.statuses.is_backed_up() { BUSY_SUMMARY_GAP } else { SUMMARY_GAP }
     }
 
     /// Sums up one that is due; others that are wait for what came in meanwhile.
     pub(super) fn summarize_due(&mut self) {
-        let now = Instant::now();
-        let is_due = |tool: &Tool| tool.due.is_some_and(|due| due <= now);
+        let gap = self.summary_gap();
+        let is_due = |tool: &Tool| tool.due(gap).is_some_and(|due| due <= Instant::now());
         if let Some((key, _)) = self.integrations.iter().find(|(_, tool)| is_due(tool)) {
             let key = key.clone();
             let started = std::time::Instant::now();
-            self.summarize(&key, now);
+            self.summarize(&key);
             self.context.metrics.reconciled("integration", ReconcileResult::Success, started.elapsed());
         }
     }
 
-    fn summarize(&mut self, key: &IntegrationKey, now: Instant) {
+    fn summarize(&mut self, key: &IntegrationKey) {
+        let now = Instant::now();
         let Some(tool) = self.integrations.get(key) else { return };
         let writer = self.writer();
         let summary = self.summary(&tool.desired, writer.now);
@@ -65,7 +74,7 @@ impl Fleet {
             (!is_known || tool.foreign).then(|| (integration_write(&tool.object, former, &status, &summary), status))
         };
         let Some(tool) = self.integrations.get_mut(key) else { return };
-        (tool.due, tool.last) = (None, Some(now));
+        (tool.changed, tool.last) = (false, Some(now));
         let Some((write, status)) = news else { return };
         (tool.status, tool.foreign) = (Some(status), false);
         match write {
@@ -109,6 +118,12 @@ impl Fleet {
             Phase::Paused => drop(metrics.integration_healthy.remove_label_values(&labels)),
             phase => metrics.integration_healthy.with_label_values(&labels).set(i64::from(phase == Phase::Running)),
         }
+    }
+}
+
+impl Tool {
+    fn due(&self, gap: Duration) -> Option<Instant> {
+        self.changed.then(|| self.last.map_or_else(Instant::now, |last| last + gap))
     }
 }
 
@@ -187,7 +202,7 @@ mod tests {
     }
 
     fn due(fleet: &Fleet) -> Vec<&str> {
-        fleet.integrations.iter().filter(|(_, tool)| tool.due.is_some()).map(|(key, _)| key.name()).collect()
+        fleet.integrations.iter().filter(|(_, tool)| tool.changed).map(|(key, _)| key.name()).collect()
     }
 
     #[tokio::test(start_paused = true)]
@@ -214,5 +229,7 @@ mod tests {
         crowd(&fleet);
         say(&mut fleet, [("argo", Phase::Running), ("flux", Phase::Running)]);
         assert_eq!(wait(&fleet), BUSY_SUMMARY_GAP);
+        fleet.context.statuses.clear();
+        assert_eq!(wait(&fleet), SUMMARY_GAP, "no longer than others do");
     }
 }
