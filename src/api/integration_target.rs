@@ -141,8 +141,8 @@ pub struct ComponentStatus {
     pub namespace: Option<String>,
     /// Name of the object; of the component where none was found.
     pub name: String,
-    /// `Healthy`, `Progressing` (healthy, a roll is under way), `NotReady`, `Absent`, `NotInUse` (optional and absent
-    /// or scaled to zero) or `NotSeen` (forbidden).
+    /// `Healthy`, `Progressing` (healthy, a roll is under way), `NotReady`, `Absent`, `NotInUse` (optional and
+    /// scaled to zero) or `NotSeen` (forbidden).
     pub state: String,
     /// Pods or endpoints that are ready.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -45,10 +45,8 @@ pub fn evaluate(components: &[Component], snapshot: &Snapshot, when_absent: When
 fn nothing_is_there(findings: &[Finding]) -> bool {
     // CRDs outlive the tool that brought them: Helm leaves them behind.
     let objects = findings.iter().flat_map(|finding| &finding.observations);
-    objects.filter(|seen| seen.kind != ComponentKind::Crd).all(|seen| {
-        // A component that may not be looked at might be there: 403 is never "not installed".
-        seen.state == ComponentState::Absent || (seen.state == ComponentState::NotInUse && seen.desired.is_none())
-    })
+    // A component that may not be looked at might be there: 403 is never "not installed".
+    objects.filter(|seen| seen.kind != ComponentKind::Crd).all(|seen| seen.state == ComponentState::Absent)
 }
 
 fn is_in_use(finding: &Finding) -> bool {

@@ -99,6 +99,18 @@ fn an_optional_component_may_be_absent_or_at_zero_but_not_broken() {
 }
 
 #[test]
+fn nothing_is_said_of_an_optional_component_that_is_absent() {
+    let states = |found| {
+        let seen = verdict(&[server(), optional(service())], found).observations;
+        seen.into_iter().map(|seen| (seen.kind, seen.state)).collect::<Vec<_>>()
+    };
+    let absent = [deployments(vec![workload(1, 1)]), list(ListKind::Service, Answer::Services(vec![]))];
+    assert_eq!(states(absent), [(ComponentKind::Deployment, ComponentState::Healthy)]);
+    let idle = verdict(&[optional(server())], [deployments(vec![workload(0, 0)])]);
+    assert_eq!(idle.observations[0].state, ComponentState::NotInUse);
+}
+
+#[test]
 fn every_object_that_the_labels_find_must_be_healthy() {
     let labels = BTreeMap::from([("app".to_owned(), "istiod".to_owned())]);
     let istiod =

@@ -105,7 +105,7 @@ fn judge_service(component: &Component, snapshot: &Snapshot, service: &Service) 
 
 fn absent(component: &Component, snapshot: &Snapshot) -> Finding {
     if component.presence == Presence::Optional {
-        return Finding { observations: vec![seen(component, &component.name, ComponentState::NotInUse)], fault: None };
+        return Finding { observations: Vec::new(), fault: None };
     }
     let reason = match namespace_is_missing(&component.namespace, snapshot) {
         true => Reason::NamespaceMissing,

@@ -76,7 +76,7 @@ pub enum ComponentState {
     Progressing,
     NotReady,
     Absent,
-    /// Optional, and absent or scaled to zero.
+    /// Optional, and scaled to zero. Nothing is said of an optional one that is absent.
     NotInUse,
     /// Forbidden to look at.
     NotSeen,
