@@ -74,7 +74,7 @@ pub struct Summary<'a> {
     pub reason: Reason,
     pub message: String,
     pub counts: Counts,
-    /// At most [`LISTED_CLUSTERS`], worst first, then by name.
+    /// At most [`LISTED_CLUSTERS`], worst first, then by name; of more than that those alone that are not healthy.
     pub clusters: Vec<Cluster<'a>>,
 }
 
@@ -100,6 +100,10 @@ pub fn summarize<'a>(selection: &'a Selection, mut found: Vec<Cluster<'a>>) -> S
         counts.add(cluster.phase);
     }
     let reason = worst_reason(&found);
+    if found.len() > LISTED_CLUSTERS {
+        // The first few of thousands that are healthy: nothing to read, and as much to store.
+        found.retain(|cluster| cluster.phase != Phase::Running);
+    }
     // Ten thousand, of which a hundred are shown: the others need no order.
     let order = |a: &Cluster, b: &Cluster| (a.phase, a.name, a.target).cmp(&(b.phase, b.name, b.target));
     if found.len() > LISTED_CLUSTERS {
@@ -242,12 +246,23 @@ mod tests {
     #[test]
     fn at_most_a_hundred_clusters_are_listed_failing_ones_first_then_by_name() {
         let names: Vec<String> = (0..300).rev().map(|n| format!("c{n:03}")).collect();
-        let mut found: Vec<Cluster> = names.iter().map(|name| cluster(name, Phase::Running)).collect();
+        let mut found: Vec<Cluster> = names.iter().map(|name| cluster(name, Phase::Paused)).collect();
         found.push(cluster("zz", Phase::Failed));
         let summary = summarize(&EVERYTHING, found);
         let listed: Vec<&str> = summary.clusters.iter().map(|cluster| cluster.name).collect();
         assert_eq!((listed.len(), &listed[..3], listed[99]), (LISTED_CLUSTERS, &["zz", "c000", "c001"][..], "c098"));
-        assert_eq!((summary.counts.total, summary.counts.running), (301, 300));
+        assert_eq!((summary.counts.total, summary.counts.paused), (301, 300));
+    }
+
+    #[test]
+    fn healthy_clusters_are_listed_only_where_all_have_room() {
+        let names: Vec<String> = (0..LISTED_CLUSTERS).map(|n| format!("c{n:03}")).collect();
+        let healthy: Vec<Cluster> = names.iter().map(|name| cluster(name, Phase::Running)).collect();
+        assert_eq!(summarize(&EVERYTHING, healthy.clone()).clusters.len(), LISTED_CLUSTERS);
+        let more = [healthy, vec![cluster("zz", Phase::Failed)]].concat();
+        let summary = summarize(&EVERYTHING, more);
+        assert_eq!(summary.clusters, [cluster("zz", Phase::Failed)]);
+        assert_eq!((summary.counts.running, summary.message.as_str()), (100, "100/101 clusters healthy; zz: zz says"));
     }
 
     #[test]
