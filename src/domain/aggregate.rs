@@ -104,13 +104,8 @@ pub fn summarize<'a>(selection: &'a Selection, mut found: Vec<Cluster<'a>>) -> S
         // The first few of thousands that are healthy: nothing to read, and as much to store.
         found.retain(|cluster| cluster.phase != Phase::Running);
     }
-    // Ten thousand, of which a hundred are shown: the others need no order.
-    let order = |a: &Cluster, b: &Cluster| (a.phase, a.name, a.target).cmp(&(b.phase, b.name, b.target));
-    if found.len() > LISTED_CLUSTERS {
-        found.select_nth_unstable_by(LISTED_CLUSTERS, order);
-        found.truncate(LISTED_CLUSTERS);
-    }
-    found.sort_unstable_by(order);
+    found.sort_unstable_by(|a, b| (a.phase, a.name, a.target).cmp(&(b.phase, b.name, b.target)));
+    found.truncate(LISTED_CLUSTERS);
     let (phase, reason, message) = conclude(&counts, reason, found.first());
     Summary { phase, reason, message, counts, clusters: found }
 }

@@ -9,6 +9,7 @@ use super::snapshot::{Answer, ListKind, Query, Service, Snapshot, Workload};
 use super::verdict::{ComponentState, Observation};
 
 /// One component's observations, with the reason for which it fails, if it does.
+#[derive(Default)]
 pub(super) struct Finding {
     pub(super) observations: Vec<Observation>,
     pub(super) fault: Option<(Reason, String)>,
@@ -36,14 +37,11 @@ fn each<T>(
     if found.is_empty() {
         return absent(component, snapshot);
     }
-    found.into_iter().map(|object| judge_one(component, snapshot, object)).fold(
-        Finding { observations: Vec::new(), fault: None },
-        |mut all, one| {
-            all.observations.extend(one.observations);
-            all.fault = all.fault.or(one.fault);
-            all
-        },
-    )
+    found.into_iter().map(|object| judge_one(component, snapshot, object)).fold(Finding::default(), |mut all, one| {
+        all.observations.extend(one.observations);
+        all.fault = all.fault.or(one.fault);
+        all
+    })
 }
 
 fn judge_workload(component: &Component, _: &Snapshot, workload: &Workload) -> Finding {
@@ -105,7 +103,7 @@ fn judge_service(component: &Component, snapshot: &Snapshot, service: &Service) 
 
 fn absent(component: &Component, snapshot: &Snapshot) -> Finding {
     if component.presence == Presence::Optional {
-        return Finding { observations: Vec::new(), fault: None };
+        return Finding::default();
     }
     let reason = match namespace_is_missing(&component.namespace, snapshot) {
         true => Reason::NamespaceMissing,
