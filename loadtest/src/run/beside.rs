@@ -88,7 +88,7 @@ pub(super) async fn hub_floor(fleet: &Fleet) -> Result<Vec<Measure>, RunError> {
     let api = resources::api(&fleet.client, NAMESPACE, "IntegrationTarget");
     let targets = api.list(&ListParams::default().limit(WRITES)).await?.items;
     // The hub refuses statuses of former coordinators.
-    let term = resources::api(&fleet.client, NAMESPACE, "ShardMap").get("ksit").await?.data["spec"]["term"].clone();
+    let term = fleet.shard_map().await?["term"].take();
     eprintln!("the floor of the hub: {} statuses, {WRITES_PER_SECOND} a second", targets.len());
     sleep(QUIET).await;
     // The hub keeps for each writer which fields are its own: as ksit it writes over ksit's.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use kube::api::ListParams;
+use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
@@ -167,8 +168,12 @@ impl Fleet {
     }
 
     pub async fn division(&self) -> Result<Division, RunError> {
-        let map = api(&self.client, NAMESPACE, "ShardMap").get("ksit").await?;
-        Division::parse(&map.data["spec"]).ok_or_else(|| "the ShardMap can't be read".into())
+        Division::parse(&self.shard_map().await?).ok_or_else(|| "the ShardMap can't be read".into())
+    }
+
+    /// The `spec` of the ShardMap.
+    pub async fn shard_map(&self) -> Result<Value, RunError> {
+        Ok(api(&self.client, NAMESPACE, "ShardMap").get("ksit").await?.data["spec"].take())
     }
 
     /// Clusters in each slot, by their labels.
