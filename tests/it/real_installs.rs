@@ -3,19 +3,19 @@
 //! The objects are the fixtures' (`manifests`), made by a real API server, controller-manager and scheduler; kwok
 //! makes their Pods ready.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use ksit::api::Integration;
 use ksit::domain::component::{Component, ComponentKind, Presence};
 use ksit::domain::integrations::{Tool, components_of};
 use kube::Client;
-use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
+use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams};
 use kube::core::GroupVersionKind;
 use loadtest::ControlPlane;
 use serde_json::{Value, json};
 
-use crate::kit::{World, eventually};
+use crate::kit::World;
 use crate::manifests::{Fixture, all};
 
 /// The installs of a tool come one after the other, for they share names; the tools run side by side, as on a user's
@@ -126,24 +126,13 @@ async fn apply(client: &Client, fixture: &Fixture) -> usize {
     objects.len()
 }
 
+/// Removes what the next install may call the same. Namespaces stay, for other tools may live in them, and CRDs, as Helm
+/// leaves them; both take their controllers long.
 async fn remove(client: &Client, fixture: &Fixture) {
-    let objects = fixture.objects();
-    for object in objects.iter().rev() {
+    for object in fixture.objects().iter().rev() {
         let (kind, namespace, name) = identity(object);
-        // A namespace takes the namespace controller long; the next install may use it.
-        if kind != "Namespace" {
-            let _ = api(client, kind, namespace).delete(name, &DeleteParams::default()).await;
-        }
-    }
-    let namespaces: BTreeSet<&str> =
-        objects.iter().map(|object| identity(object).1).filter(|n| !n.is_empty()).collect();
-    for namespace in namespaces {
-        for kind in ["Deployment", "StatefulSet", "DaemonSet"] {
-            let api = api(client, kind, namespace);
-            eventually("the install to go", async || {
-                api.list(&ListParams::default()).await.ok().filter(|left| left.items.is_empty())
-            })
-            .await;
+        if !matches!(kind, "Namespace" | "CustomResourceDefinition") {
+            api(client, kind, namespace).delete(name, &DeleteParams::default()).await.unwrap();
         }
     }
 }
