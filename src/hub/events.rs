@@ -5,6 +5,7 @@ use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use tokio::sync::mpsc;
 
+use super::half_speed::at_half_speed;
 use crate::domain::reason::Reason;
 
 /// Waiting events at most; more are counted and dropped, since the status itself says what is.
@@ -38,7 +39,7 @@ impl EventSink {
     }
 }
 
-/// Publishes until the sink is closed. A failed one is logged: the status says the same.
+/// Publishes until the sink is closed, at half speed: the statuses say the same, and sooner. A failed one is logged.
 pub async fn publish_events(client: Client, instance: String, mut transitions: mpsc::Receiver<Transition>) {
     let recorder = Recorder::new(client, Reporter { controller: "ksit".into(), instance: Some(instance) });
     while let Some(Transition { object, warning, reason, note }) = transitions.recv().await {
@@ -49,7 +50,7 @@ pub async fn publish_events(client: Client, instance: String, mut transitions: m
             action: "Check".to_owned(),
             secondary: None,
         };
-        if let Err(error) = recorder.publish(&event, &object).await {
+        if let Err(error) = at_half_speed(recorder.publish(&event, &object)).await {
             tracing::warn!(%error, name = object.name, "an Event could not be published");
         }
     }

@@ -10,6 +10,7 @@ mod field_manager;
 mod finalizer;
 mod first_checks;
 mod foreign_lease;
+mod half_speed;
 mod lease_board;
 mod lenient;
 mod mailbox;

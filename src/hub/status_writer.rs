@@ -20,6 +20,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::events::EventSink;
 use super::field_manager::post_params;
+use super::half_speed::at_half_speed;
 use super::mailbox::Urgency;
 use super::prompt_client::PROMPT_TIMEOUT;
 use super::refused::Refused;
@@ -27,10 +28,6 @@ use super::status_queue::{ObjectId, StatusQueue, StatusWrite};
 
 /// Writes under way at a time: enough for the rate at tens of milliseconds each.
 pub(super) const IN_FLIGHT: usize = 8;
-
-/// Of them, those that say that a cluster can't be reached. Thousands may come at once; the more of them an API server
-/// is busy with, the later comes what there is to say of the others.
-const UNREACHABLE_IN_FLIGHT: usize = 2;
 
 /// Wait after the hub failed, so that an outage isn't hammered.
 const AFTER_A_FAILURE: Duration = Duration::from_secs(1);
@@ -68,7 +65,8 @@ impl WriteOutcome {
 const CLOSED: Duration = Duration::from_millis(100);
 
 /// Writes what the queue holds, at most `per_second`, for ever. `may_write` is asked before each; `done` hears how each
-/// ended.
+/// ended. That clusters can't be reached is said one after the other, at half speed: thousands may come at once, and the
+/// busier an API server is with them, the later comes what there is to say of the others.
 pub async fn write_statuses(
     client: Client,
     queue: &StatusQueue,
@@ -80,14 +78,14 @@ pub async fn write_statuses(
     let gap = Duration::from_secs(1) / per_second.max(1);
     let mut next = Instant::now();
     let mut writes = FuturesUnordered::new();
-    let mut unreachable = 0;
+    let mut is_writing_unreachable = false;
     let mut refused = Refused::default();
     let client = &client;
     loop {
         let retry = refused.next();
         let turn = async {
             sleep_until(next).await;
-            queue.take_of(|sort| sort != Urgency::Unreachable || unreachable < UNREACHABLE_IN_FLIGHT).await
+            queue.take_of(|sort| sort != Urgency::Unreachable || !is_writing_unreachable).await
         };
         tokio::select! {
             (id, write) = turn, if writes.len() < IN_FLIGHT => {
@@ -97,12 +95,17 @@ pub async fn write_statuses(
                     continue;
                 }
                 next = Instant::now() + gap;
-                unreachable += usize::from(write.urgency == Urgency::Unreachable);
-                writes.push(async move { (put(client, &write).await, id, write) });
+                let is_unreachable = write.urgency == Urgency::Unreachable;
+                is_writing_unreachable |= is_unreachable;
+                writes.push(async move {
+                    let put = put(client, &write);
+                    let end = if is_unreachable { at_half_speed(put).await } else { put.await };
+                    (end, id, write)
+                });
             }
             Some(((outcome, why), id, write)) = writes.next() => {
                 done(&id, outcome);
-                unreachable -= usize::from(write.urgency == Urgency::Unreachable);
+                is_writing_unreachable &= write.urgency != Urgency::Unreachable;
                 match outcome {
                     WriteOutcome::Retried => {
                         next = Instant::now() + AFTER_A_FAILURE;
@@ -172,11 +175,10 @@ async fn replace_status(client: &Client, url: &str, name: &str, object: &Dynamic
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use kube::client::Body;
     use kube::core::ApiResource;
     use tokio::time::sleep;
-
-    use super::*;
 
     const LATENCY: Duration = Duration::from_millis(500);
 
@@ -219,12 +221,12 @@ mod tests {
             queue.post(id, write);
             std::future::pending::<()>().await;
         };
-        let _ = timeout(LATENCY * 6, async { tokio::join!(writing, breaking) }).await;
+        let _ = timeout(LATENCY * 20, async { tokio::join!(writing, breaking) }).await;
         let said = said.into_inner();
         assert_eq!(said.len(), 11, "those that wait come all the same: {said:?}");
         let broken = said.iter().find(|(name, _)| name == "broken").unwrap().1;
         assert!(broken < LATENCY * 2, "it waits for nobody: {broken:?}");
         let last = said.last().unwrap().1;
-        assert!(last >= LATENCY * 5, "two at a time: {last:?}");
+        assert!(last >= LATENCY * 18, "one at a time, and as long nothing: {last:?}");
     }
 }
