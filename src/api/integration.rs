@@ -101,8 +101,8 @@ pub struct IntegrationStatus {
     /// How many clusters are in which state.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub targets: Option<TargetCounts>,
-    /// At most 100 clusters, failing ones first; of more than 100, no healthy ones. All detail of a cluster is on its
-    /// IntegrationTarget.
+    /// At most 100 clusters, failing ones first; of more than 100, none that is healthy or without the tool. All detail
+    /// of a cluster is on its IntegrationTarget.
     #[schemars(length(max = 100))]
     pub clusters: Vec<ClusterSummary>,
     /// The generation of the spec that this status speaks of.

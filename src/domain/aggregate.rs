@@ -74,7 +74,8 @@ pub struct Summary<'a> {
     pub reason: Reason,
     pub message: String,
     pub counts: Counts,
-    /// At most [`LISTED_CLUSTERS`], worst first, then by name; of more than that those alone that are not healthy.
+    /// At most [`LISTED_CLUSTERS`], worst first, then by name; of more than that those alone that have the tool and are
+    /// not healthy.
     pub clusters: Vec<Cluster<'a>>,
 }
 
@@ -101,8 +102,8 @@ pub fn summarize<'a>(selection: &'a Selection, mut found: Vec<Cluster<'a>>) -> S
     }
     let reason = worst_reason(&found);
     if found.len() > LISTED_CLUSTERS {
-        // The first few of thousands that are healthy: nothing to read, and as much to store.
-        found.retain(|cluster| cluster.phase != Phase::Running);
+        // The first few of thousands of which nothing is to be said: nothing to read, and as much to store.
+        found.retain(|cluster| !matches!(cluster.phase, Phase::Running | Phase::NotInstalled));
     }
     found.sort_unstable_by(|a, b| (a.phase, a.name, a.target).cmp(&(b.phase, b.name, b.target)));
     found.truncate(LISTED_CLUSTERS);
@@ -250,11 +251,11 @@ mod tests {
     }
 
     #[test]
-    fn healthy_clusters_are_listed_only_where_all_have_room() {
+    fn clusters_that_are_healthy_or_without_the_tool_are_listed_only_where_all_have_room() {
         let names: Vec<String> = (0..LISTED_CLUSTERS).map(|n| format!("c{n:03}")).collect();
         let healthy: Vec<Cluster> = names.iter().map(|name| cluster(name, Phase::Running)).collect();
         assert_eq!(summarize(&EVERYTHING, healthy.clone()).clusters.len(), LISTED_CLUSTERS);
-        let more = [healthy, vec![cluster("zz", Phase::Failed)]].concat();
+        let more = [healthy, vec![cluster("yy", Phase::NotInstalled), cluster("zz", Phase::Failed)]].concat();
         let summary = summarize(&EVERYTHING, more);
         assert_eq!(summary.clusters, [cluster("zz", Phase::Failed)]);
         assert_eq!((summary.counts.running, summary.message.as_str()), (100, "100/101 clusters healthy; zz: zz says"));
