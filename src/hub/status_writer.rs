@@ -175,10 +175,11 @@ async fn replace_status(client: &Client, url: &str, name: &str, object: &Dynamic
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use kube::client::Body;
     use kube::core::ApiResource;
     use tokio::time::sleep;
+
+    use super::*;
 
     const LATENCY: Duration = Duration::from_millis(500);
 
