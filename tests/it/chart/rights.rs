@@ -67,6 +67,8 @@ async fn whole_work(fleet: &mut Fleet) {
         fleet.scale_flux(replicas).await;
         fleet.until_all(phase).await;
     }
+    let counted = async || fleet.world.events().await.into_iter().find(|event| event.series.is_some());
+    eventually("an Event with a count", counted).await;
     let old = fleet.world.api("Integration");
     let finalizer = json!({ "apiVersion": "ksit.io/v1alpha1", "kind": "Integration",
         "metadata": { "name": "old", "finalizers": ["ksit.io/finalizer"] },
