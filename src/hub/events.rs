@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use super::half_speed::at_half_speed;
 use crate::domain::reason::Reason;
 
-/// Waiting events at most; more are counted and dropped, since the status itself says what is.
+/// Waiting events at most; more are dropped with a warning, since the status itself says what is.
 const WAITING: usize = 1_000;
 
 /// What the API server takes as a note.

@@ -115,7 +115,7 @@ async fn break_and_mend(world: &World, client: &Client, fixture: &Fixture, compo
     world.until_phase(name, "Running").await;
 }
 
-/// Applies the fixture and waits until all of its Pods are ready, as far as it has any.
+/// Applies the fixture, and says of how many objects it is.
 async fn apply(client: &Client, fixture: &Fixture) -> usize {
     let objects = fixture.objects();
     for object in &objects {
