@@ -24,6 +24,7 @@ use super::error::OperatorError;
 use super::roles::Roles;
 use super::worker::{
     self, CheckBy, ReporterContext, Reports, SECRET_READS, Shard, WatchTargets, WorkerContext, WorkerSettings,
+    follow_map,
 };
 use crate::domain::election::Identity;
 use crate::domain::member::Timing;
@@ -284,32 +285,6 @@ impl Replica {
             }
         }
         tracing::info!(left, "drained");
-    }
-}
-
-/// Tells what the map says of this replica; while it can't be read the last one holds.
-async fn follow_map(
-    mut stored: BoxStream<'static, Option<StoredMap>>,
-    me: Incarnation,
-    map: watch::Sender<Option<StoredMap>>,
-    shard: watch::Sender<Shard>,
-) {
-    while let Some(seen) = stored.next().await {
-        if let Some(StoredMap { published, .. }) = &seen {
-            match published.map.check() {
-                Ok(()) if published.map.members.is_empty() => {}
-                Ok(()) => {
-                    let now = Shard { slots: published.map.slots_of(&me), epoch: published.map.epoch };
-                    shard.send_if_modified(|known| {
-                        let changed = *known != now;
-                        *known = now;
-                        changed
-                    });
-                }
-                Err(error) => tracing::warn!(%error, "the ShardMap makes no sense; keeping to the last one"),
-            }
-        }
-        map.send_replace(seen);
     }
 }
 

@@ -84,10 +84,12 @@ impl ShardMap {
 
     /// The slots of one process. Another process of the same replica has none.
     pub fn slots_of(&self, process: &Incarnation) -> SlotSet {
-        match self.members.get(&process.name) {
-            Some(member) if member == process => self.shards.of(&process.name),
-            _ => SlotSet::default(),
-        }
+        if self.names(process) { self.shards.of(&process.name) } else { SlotSet::default() }
+    }
+
+    /// Whether this very process is a member.
+    pub fn names(&self, process: &Incarnation) -> bool {
+        self.members.get(&process.name) == Some(process)
     }
 }
 

@@ -27,8 +27,8 @@ pub struct FirstChecks {
     me: ReplicaName,
     board: Arc<LeaseBoard>,
     inner: Mutex<Inner>,
-    /// Number of the newest change that the hub has.
-    written: watch::Sender<u64>,
+    /// Number of the newest change that the hub has. `None`: the Lease isn't this process's yet.
+    written: watch::Sender<Option<u64>>,
     dirty: Notify,
     places: Semaphore,
     /// Of suspects.
@@ -56,7 +56,15 @@ pub struct Quarantined(pub Duration);
 impl FirstChecks {
     pub fn new(me: ReplicaName, board: Arc<LeaseBoard>) -> Self {
         let (places, alone) = (Semaphore::new(MARKED), Semaphore::new(1));
-        Self { me, board, inner: Mutex::default(), written: watch::Sender::new(0), dirty: Notify::new(), places, alone }
+        Self {
+            me,
+            board,
+            inner: Mutex::default(),
+            written: watch::Sender::new(None),
+            dirty: Notify::new(),
+            places,
+            alone,
+        }
     }
 
     /// Waits until the hub knows that `target` is about to be read.
@@ -64,6 +72,7 @@ impl FirstChecks {
     /// # Errors
     /// It was present at two deaths of replicas within an hour.
     pub async fn begin(&self, target: &TargetKey) -> Result<FirstCheck<'_>, Quarantined> {
+        self.until_earlier_marks_are_known().await;
         // The semaphores are never closed, so a permit is always got.
         let alone = match self.suspicion(target) {
             Suspicion::None => None,
@@ -77,8 +86,15 @@ impl FirstChecks {
         let check = FirstCheck { checks: self, target: target.clone(), _place: place, _alone: alone };
         self.dirty.notify_one();
         // It ends with the process only.
-        let _ = self.written.subscribe().wait_for(|written| *written >= change).await;
+        let _ = self.written.subscribe().wait_for(|written| *written >= Some(change)).await;
         Ok(check)
+    }
+
+    /// Those that other replicas left, and those of the process before this one.
+    async fn until_earlier_marks_are_known(&self) {
+        let mut changes = self.board.changes();
+        while !self.board.is_listed() && changes.changed().await.is_ok() {}
+        let _ = self.written.subscribe().wait_for(Option::is_some).await;
     }
 
     fn suspicion(&self, target: &TargetKey) -> Suspicion {
@@ -108,7 +124,7 @@ impl FirstChecks {
     }
 
     pub(super) fn wrote(&self, change: u64) {
-        self.written.send_replace(change);
+        self.written.send_replace(Some(change));
     }
 
     /// Takes over what the process before this one left on the Lease: one that was not given back tells of a death.

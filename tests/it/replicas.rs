@@ -3,14 +3,16 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use ksit::api::ShardMap;
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use nix::sys::signal::Signal;
 use serde_json::json;
 
-use crate::kit::{Fleet, eventually, until_ended, with_validation};
+use crate::kit::{Fleet, World, eventually, install_flux, target, until_ended, with_validation};
 
 #[tokio::test]
 async fn replicas_share_the_fleet_and_survive_each_other() {
@@ -206,4 +208,42 @@ fn unless_conflict<T>(written: kube::Result<T>) -> Option<T> {
         Err(kube::Error::Api(status)) if status.is_conflict() => None,
         Err(error) => panic!("{error}"),
     }
+}
+
+const HEALTHY: &str = r#"ksit_target_healthy{namespace="early",target="one"} 1"#;
+
+#[tokio::test]
+async fn a_replica_that_starts_again_reads_its_share_before_anybody_leads() {
+    const FLAGS: [&str; 3] = ["--target-metrics", "--lease-duration=5s", "--lease-renew-interval=1s"];
+    let mut world = World::new("early").await;
+    install_flux("early").await;
+    world.target("one", &target().await.kubeconfig()).await;
+    let flux = json!({ "type": "flux", "targetClusters": ["one"], "config": { "namespace": "early" } });
+    world.integration("flux", flux).await;
+    world.start_operator(&FLAGS).await;
+    world.until_phase("flux", "Running").await;
+    drop(world.take_operator());
+
+    // Nobody can lead: a stranger holds that Lease, and renews it.
+    let leases: Api<Lease> = Api::namespaced(world.client.clone(), "early");
+    let renew = async || {
+        let spec = json!({ "holderIdentity": "mallory", "renewTime": MicroTime(Timestamp::now()) });
+        let patch = Patch::Merge(json!({ "spec": spec }));
+        leases.patch("ksit-coordinator", &PatchParams::default(), &patch).await.unwrap();
+    };
+    renew().await;
+    world.start_operator(&FLAGS).await;
+    let read = eventually("its cluster to be read", async || {
+        renew().await;
+        world.ask_operator("/metrics").await.lines().any(|line| line == HEALTHY).then_some(())
+    });
+    read.await;
+    assert!(world.ask_operator("/metrics").await.contains("ksit_coordinator_term 0\n"));
+    let unready = world.ask_operator("/readyz").await;
+    assert!(unready.contains("its part of the shard map") && !unready.contains("IntegrationTargets"), "{unready}");
+
+    eventually("it to lead and to be ready", async || {
+        world.ask_operator("/readyz").await.starts_with("HTTP/1.1 200").then_some(())
+    })
+    .await;
 }

@@ -6,6 +6,7 @@ mod reporter;
 mod round;
 mod secrets;
 mod series;
+mod shard;
 mod target_task;
 #[cfg(test)]
 mod test_kit;
@@ -24,7 +25,7 @@ use crate::api::{Integration, IntegrationTarget, SLOT_LABEL, convert};
 use crate::domain::desired::{DesiredIntegration, DesiredTarget};
 use crate::domain::digest::Digest;
 use crate::domain::keys::{IntegrationKey, TargetKey};
-use crate::domain::replica::{Epoch, ReplicaName};
+use crate::domain::replica::ReplicaName;
 use crate::domain::report::TargetReport;
 use crate::domain::slot::{Slot, SlotSet};
 use crate::domain::verdict::History;
@@ -38,6 +39,7 @@ use secrets::SecretVersions;
 pub use assignment::{Assignment, QuerySets};
 pub use overdue::Overdue;
 pub use reporter::{ReporterContext, report};
+pub use shard::{Shard, follow_map};
 
 /// What the reporter has not taken up yet: the newest of each target.
 pub type Reports = Mailbox<TargetKey, Saying>;
@@ -49,14 +51,6 @@ pub enum Saying {
     Concluded { report: Box<TargetReport>, digest: Digest, overdue: Arc<Overdue> },
     /// It isn't this replica's any more.
     Gone,
-}
-
-/// The part of the fleet that this replica looks after.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Shard {
-    pub slots: SlotSet,
-    /// Of the map that says so. 0: no map has been seen yet.
-    pub epoch: Epoch,
 }
 
 /// What every round needs.
@@ -140,7 +134,7 @@ pub async fn run(
                 if changed.is_err() {
                     return;
                 }
-                if now.epoch != Epoch::default() && worker.takes(now.slots) {
+                if worker.takes(now) {
                     targets = worker.targets_to_watch(&watch_targets);
                 }
             },
@@ -186,15 +180,20 @@ impl Worker {
         self.context.metrics.connections.set(as_gauge(self.context.clusters.connections()));
     }
 
-    /// Looks after `slots` from now on. False if that is what it did already.
-    fn takes(&mut self, slots: SlotSet) -> bool {
-        let is_first = self.context.health.missing().contains(&NEED_SHARD);
-        self.context.health.has(NEED_SHARD);
-        let gained = slots.difference(&self.slots).len();
-        let lost: Vec<TargetKey> = self.targets.keys().filter(|key| !slots.contains(Slot::of(key))).cloned().collect();
-        if slots == self.slots && !is_first {
+    /// Looks after `shard` from now on. False if those are the targets that it looks after already.
+    fn takes(&mut self, shard: Shard) -> bool {
+        if shard.is_named() {
+            self.context.health.has(NEED_SHARD);
+        }
+        let Shard { slots, .. } = shard;
+        if slots == self.slots {
+            if self.slots.is_empty() {
+                self.context.health.has(NEED_TARGETS);
+            }
             return false;
         }
+        let gained = slots.difference(&self.slots).len();
+        let lost: Vec<TargetKey> = self.targets.keys().filter(|key| !slots.contains(Slot::of(key))).cloned().collect();
         tracing::info!(slots = slots.len(), gained, targets_lost = lost.len(), "the shard changed");
         self.slots = slots;
         lost.iter().for_each(|key| self.drop_target(key));

@@ -24,6 +24,7 @@ pub struct World {
     pub namespace: String,
     pub client: Client,
     operator: Option<Process>,
+    starts: u32,
     dir: TempDir,
 }
 
@@ -33,7 +34,7 @@ impl World {
         let client = super::hub().await.client().await.unwrap();
         Workloads::new(client.clone()).namespace(namespace).await.unwrap();
         let dir = tempfile::tempdir().unwrap();
-        Self { namespace: namespace.to_owned(), client, operator: None, dir }
+        Self { namespace: namespace.to_owned(), client, operator: None, starts: 0, dir }
     }
 
     /// Starts `ksit operator` for this namespace: a round a second.
@@ -57,6 +58,7 @@ impl World {
         ];
         let args: Vec<String> = usual.iter().chain(flags).map(|arg| (*arg).to_owned()).collect();
         let program = Path::new(env!("CARGO_BIN_EXE_ksit"));
+        self.starts += 1;
         self.operator = Some(Process::start("ksit", program, &args, &[], &self.log_path(), None).unwrap());
     }
 
@@ -69,9 +71,10 @@ impl World {
     }
 
     fn log_path(&self) -> std::path::PathBuf {
-        self.dir.path().join("ksit.log")
+        self.dir.path().join(format!("ksit-{}.log", self.starts))
     }
 
+    /// Of the operator that was started last.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.log_path()).unwrap_or_default()
     }
