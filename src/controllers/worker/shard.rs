@@ -68,7 +68,7 @@ mod tests {
     }
 
     /// Two replicas, the first of which has `slots` and is that process.
-    fn map(epoch: u64, first: &Incarnation, slots: &str, second: &str) -> StoredMap {
+    fn map(epoch: i64, first: &Incarnation, slots: &str, second: &str) -> StoredMap {
         let other = process("ksit-1", "1");
         let rows = [(first.name.clone(), slots.parse().unwrap()), (other.name.clone(), second.parse().unwrap())];
         let map = ShardMap {
