@@ -177,3 +177,31 @@ impl Drop for FirstCheck<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+    use crate::hub::Clock;
+
+    #[test]
+    fn a_first_check_waits_until_it_is_known_what_earlier_processes_died_of() {
+        let board = Arc::new(LeaseBoard::new(Clock::start(), Duration::from_secs(6)));
+        let checks = FirstChecks::new(ReplicaName::new("ksit-0"), board.clone());
+        let poison = TargetKey::new("fleet", "poison");
+        let mut begins = Box::pin(checks.begin(&poison));
+        assert!((&mut begins).now_or_never().is_none(), "other replicas may have died of it");
+        board.listed(&Default::default(), Duration::ZERO);
+        assert!((&mut begins).now_or_never().is_none(), "this one may have");
+
+        let mut lease = Lease::default();
+        let now = Timestamp::now().as_second();
+        let marks = format!("fleet/poison={},{}", now - 2, now - 1);
+        lease.annotations_mut().insert(ANNOTATION.to_owned(), marks);
+        checks.inherit(&lease, false);
+        checks.wrote(0);
+        let begun = begins.now_or_never().expect("all is known");
+        assert!(matches!(begun, Err(Quarantined(_))));
+    }
+}
