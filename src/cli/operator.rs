@@ -93,7 +93,7 @@ pub struct Args {
     #[arg(long, env = "KSIT_MAX_CONCURRENT_CONNECTS", default_value_t = 128, value_name = "CONNECTIONS",
         value_parser = clap::value_parser!(u16).range(1..=4096))]
     max_concurrent_connects: u16,
-    /// Statuses written to the hub in a second at the most; failing ones go first.
+    /// Statuses written to the hub in a second at the most; failing ones go first, and eight may go at once.
     #[arg(long, env = "KSIT_STATUS_WRITES_PER_SECOND", default_value_t = 100, value_name = "WRITES",
         value_parser = clap::value_parser!(u32).range(1..=10_000))]
     status_writes_per_second: u32,

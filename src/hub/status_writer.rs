@@ -29,6 +29,9 @@ use super::status_queue::{ObjectId, StatusQueue, StatusWrite};
 /// Writes under way at a time: enough for the rate at tens of milliseconds each.
 pub(super) const IN_FLIGHT: usize = 8;
 
+/// Writes that need not wait for one another where there were fewer than the rate allows.
+const BURST: u32 = 8;
+
 /// Wait after the hub failed, so that an outage isn't hammered.
 const AFTER_A_FAILURE: Duration = Duration::from_secs(1);
 
@@ -64,7 +67,7 @@ impl WriteOutcome {
 /// Pause while nothing may be written.
 const CLOSED: Duration = Duration::from_millis(100);
 
-/// Writes what the queue holds, at most `per_second`, for ever. `may_write` is asked before each; `done` hears how each
+/// Writes what the queue holds, `per_second` at the most and a few at once, for ever. `may_write` is asked before each; `done` hears how each
 /// ended. That clusters can't be reached is said one after the other, at half speed: thousands may come at once, and the
 /// busier an API server is with them, the later comes what there is to say of the others.
 pub async fn write_statuses(
@@ -76,7 +79,7 @@ pub async fn write_statuses(
     done: impl Fn(&ObjectId, WriteOutcome),
 ) {
     let gap = Duration::from_secs(1) / per_second.max(1);
-    let mut next = Instant::now();
+    let mut next = ago(gap * BURST);
     let mut writes = FuturesUnordered::new();
     let mut is_writing_unreachable = false;
     let mut refused = Refused::default();
@@ -94,7 +97,7 @@ pub async fn write_statuses(
                     queue.done(Some((id, write)));
                     continue;
                 }
-                next = Instant::now() + gap;
+                next = next.max(ago(gap * BURST)) + gap;
                 let is_unreachable = write.urgency == Urgency::Unreachable;
                 is_writing_unreachable |= is_unreachable;
                 writes.push(async move {
@@ -131,6 +134,12 @@ pub async fn write_statuses(
             }
         }
     }
+}
+
+/// That moment; now if the machine has not run for so long.
+fn ago(time: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_sub(time).unwrap_or(now)
 }
 
 /// How it ended, and for a refusal what the API server says.
@@ -190,44 +199,55 @@ mod tests {
         (id, StatusWrite { resource, object, status: "{}".to_owned(), urgency, transition: None })
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn that_clusters_cannot_be_reached_leaves_room_for_the_rest() {
+    /// What a writer says to a hub that takes `LATENCY` for each, and after how long, while `others` post to its queue.
+    async fn said(queue: &StatusQueue, per_second: u32, others: impl Future<Output = ()>) -> Vec<(String, Duration)> {
         let slow_hub = tower::service_fn(async |_: http::Request<Body>| {
             sleep(LATENCY).await;
             let object = serde_json::json!({ "apiVersion": "ksit.io/v1", "kind": "Thing", "metadata": {} });
             Ok::<_, std::convert::Infallible>(http::Response::new(Body::from(object.to_string().into_bytes())))
         });
-        let queue = StatusQueue::default();
-        for number in 0..10 {
-            let (id, write) = write(&format!("gone-{number}"), Urgency::Unreachable);
-            queue.post(id, write);
-        }
         let begun = Instant::now();
         let said = std::cell::RefCell::new(Vec::new());
         let (events, _transitions) = EventSink::channel();
-        let writing = write_statuses(
-            Client::new(slow_hub, "fleet"),
-            &queue,
-            1_000,
-            events,
-            || true,
-            |id, outcome| {
-                assert_eq!(outcome, WriteOutcome::Written);
-                said.borrow_mut().push((id.2.clone(), begun.elapsed()));
-            },
-        );
+        let heard = |id: &ObjectId, outcome| {
+            assert_eq!(outcome, WriteOutcome::Written);
+            said.borrow_mut().push((id.2.clone(), begun.elapsed()));
+        };
+        let writing = write_statuses(Client::new(slow_hub, "fleet"), queue, per_second, events, || true, heard);
+        let _ = timeout(LATENCY * 20, async { tokio::join!(writing, others) }).await;
+        said.into_inner()
+    }
+
+    fn post(queue: &StatusQueue, name: &str, urgency: Urgency) {
+        let (id, write) = write(name, urgency);
+        queue.post(id, write);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn that_clusters_cannot_be_reached_leaves_room_for_the_rest() {
+        let queue = StatusQueue::default();
+        (0..10).for_each(|number| post(&queue, &format!("gone-{number}"), Urgency::Unreachable));
         let breaking = async {
             sleep(LATENCY / 2).await;
-            let (id, write) = write("broken", Urgency::Failing);
-            queue.post(id, write);
-            std::future::pending::<()>().await;
+            post(&queue, "broken", Urgency::Failing);
         };
-        let _ = timeout(LATENCY * 20, async { tokio::join!(writing, breaking) }).await;
-        let said = said.into_inner();
+        let said = said(&queue, 1_000, breaking).await;
         assert_eq!(said.len(), 11, "those that wait come all the same: {said:?}");
         let broken = said.iter().find(|(name, _)| name == "broken").unwrap().1;
         assert!(broken < LATENCY * 2, "it waits for nobody: {broken:?}");
         let last = said.last().unwrap().1;
         assert!(last >= LATENCY * 18, "one at a time, and as long nothing: {last:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_few_go_together_and_many_keep_to_the_rate() {
+        let queue = StatusQueue::default();
+        (0..20).for_each(|number| post(&queue, &format!("broken-{number}"), Urgency::Failing));
+        let said = said(&queue, 4, std::future::ready(())).await;
+        let together = said.iter().filter(|(_, after)| *after < LATENCY * 2).count();
+        assert!((8..=10).contains(&together), "{said:?}");
+        let last = said.last().unwrap();
+        assert_eq!(said.len(), 20);
+        assert!(last.1 >= Duration::from_millis(250) * 10, "four a second: {last:?}");
     }
 }
