@@ -110,19 +110,7 @@ pub async fn run(
     mut integrations: BoxStream<'static, Change<Integration>>,
     mut secrets: BoxStream<'static, Change<SecretMetadata>>,
 ) {
-    context.health.need(NEED_SHARD);
-    context.health.need(NEED_TARGETS);
-    context.health.need(NEED_INTEGRATIONS);
-    let mut worker = Worker {
-        context,
-        targets: BTreeMap::new(),
-        integrations: BTreeMap::new(),
-        secrets: SecretVersions::default(),
-        tasks: JoinSet::new(),
-        query_sets: QuerySets::new(),
-        knows_integrations: false,
-        slots: SlotSet::default(),
-    };
+    let mut worker = Worker::new(context);
     let mut targets = stream::pending().boxed();
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -176,6 +164,22 @@ struct Owned {
 }
 
 impl Worker {
+    fn new(context: Arc<WorkerContext>) -> Self {
+        context.health.need(NEED_SHARD);
+        context.health.need(NEED_TARGETS);
+        context.health.need(NEED_INTEGRATIONS);
+        Self {
+            context,
+            targets: BTreeMap::new(),
+            integrations: BTreeMap::new(),
+            secrets: SecretVersions::default(),
+            tasks: JoinSet::new(),
+            query_sets: QuerySets::new(),
+            knows_integrations: false,
+            slots: SlotSet::default(),
+        }
+    }
+
     fn measure(&self) {
         self.context.metrics.connections.set(as_gauge(self.context.clusters.connections()));
     }
@@ -184,12 +188,12 @@ impl Worker {
     fn takes(&mut self, shard: Shard) -> bool {
         if shard.is_named() {
             self.context.health.has(NEED_SHARD);
+            if shard.slots.is_empty() {
+                self.context.health.has(NEED_TARGETS);
+            }
         }
         let Shard { slots, .. } = shard;
         if slots == self.slots {
-            if self.slots.is_empty() {
-                self.context.health.has(NEED_TARGETS);
-            }
             return false;
         }
         let gained = slots.difference(&self.slots).len();
@@ -200,9 +204,8 @@ impl Worker {
         true
     }
 
-    fn targets_to_watch(&mut self, watch_targets: &WatchTargets) -> BoxStream<'static, Change<IntegrationTarget>> {
+    fn targets_to_watch(&self, watch_targets: &WatchTargets) -> BoxStream<'static, Change<IntegrationTarget>> {
         if self.slots.is_empty() {
-            self.on_target(Change::Listed(Default::default()));
             return stream::pending().boxed();
         }
         if self.slots.is_all() {
@@ -341,5 +344,41 @@ impl Worker {
             }
             self.assign_all();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::test_kit::{Hub, context, hub};
+    use super::*;
+    use crate::domain::replica::Epoch;
+
+    #[tokio::test]
+    async fn a_replica_is_ready_when_it_has_read_the_share_that_the_map_gives_it() {
+        let (_state, hub) = hub(Hub::Answers);
+        let shard = |slots: &str, epoch| Shard { slots: slots.parse().unwrap(), epoch: Epoch(epoch) };
+        for (shares, lacks) in [
+            (vec![shard("", 0)], vec![NEED_SHARD, NEED_TARGETS]),
+            (vec![shard("000-0ff", 0)], vec![NEED_SHARD, NEED_TARGETS]),
+            (vec![shard("", 0), shard("000-0ff", 7)], vec![NEED_TARGETS]),
+            (vec![shard("", 0), shard("", 7)], vec![]),
+        ] {
+            let mut worker = Worker::new(Arc::new(context(hub.clone())));
+            for share in &shares {
+                worker.takes(share.clone());
+            }
+            let mut missing = worker.context.health.missing();
+            missing.retain(|need| *need != NEED_INTEGRATIONS);
+            assert_eq!(missing, lacks, "{shares:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn targets_are_listed_once_by_who_gets_what_it_had_before() {
+        let (_state, hub) = hub(Hub::Answers);
+        let mut worker = Worker::new(Arc::new(context(hub)));
+        let share = |epoch| Shard { slots: "000-0ff".parse().unwrap(), epoch: Epoch(epoch) };
+        assert!(worker.takes(share(0)));
+        assert!(!worker.takes(share(7)));
     }
 }
