@@ -1,6 +1,6 @@
 //! Leave to read a target for the first time: given when the replica's Lease says that it is about to.
 
-use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -19,9 +19,6 @@ const ANNOTATION: &str = "ksit.io/first-checks";
 /// Targets that are marked at a time. Few enough that after a death they can be read one by one.
 const MARKED: usize = 256;
 
-/// The same while it is a guess whose targets they are: who decides that needs the hub, and the machine, more.
-const MARKED_ON_A_GUESS: usize = 8;
-
 /// Shortest time from one write of marks to the next.
 const GAP: Duration = Duration::from_millis(100);
 
@@ -34,7 +31,6 @@ pub struct FirstChecks {
     written: watch::Sender<Option<u64>>,
     dirty: Notify,
     places: Semaphore,
-    in_earnest: Once,
     /// Of suspects.
     alone: Semaphore,
 }
@@ -59,21 +55,16 @@ pub struct Quarantined(pub Duration);
 
 impl FirstChecks {
     pub fn new(me: ReplicaName, board: Arc<LeaseBoard>) -> Self {
+        let (places, alone) = (Semaphore::new(MARKED), Semaphore::new(1));
         Self {
             me,
             board,
             inner: Mutex::default(),
             written: watch::Sender::new(None),
             dirty: Notify::new(),
-            places: Semaphore::new(MARKED_ON_A_GUESS),
-            in_earnest: Once::new(),
-            alone: Semaphore::new(1),
+            places,
+            alone,
         }
-    }
-
-    /// From now on it is no guess that the targets are this replica's.
-    pub fn begin_in_earnest(&self) {
-        self.in_earnest.call_once(|| self.places.add_permits(MARKED - MARKED_ON_A_GUESS));
     }
 
     /// Waits until the hub knows that `target` is about to be read.
@@ -212,23 +203,5 @@ mod tests {
         checks.wrote(0);
         let begun = begins.now_or_never().expect("all is known");
         assert!(matches!(begun, Err(Quarantined(_))));
-    }
-
-    #[test]
-    fn few_are_read_on_a_guess() {
-        let board = Arc::new(LeaseBoard::new(Clock::start(), Duration::from_secs(6)));
-        board.listed(&Default::default(), Duration::ZERO);
-        let checks = FirstChecks::new(ReplicaName::new("ksit-0"), board);
-        checks.wrote(0);
-        let targets: Vec<TargetKey> = (0..300).map(|number| TargetKey::new("fleet", format!("c{number}"))).collect();
-        let mut begun: Vec<_> = targets.iter().map(|target| Box::pin(checks.begin(target))).collect();
-        let mut marked = || {
-            begun.iter_mut().for_each(|begin| assert!(begin.now_or_never().is_none(), "none is written"));
-            checks.lock().marks.to_string().split_whitespace().count()
-        };
-        assert_eq!(marked(), MARKED_ON_A_GUESS);
-        checks.begin_in_earnest();
-        checks.begin_in_earnest();
-        assert_eq!(marked(), MARKED);
     }
 }

@@ -188,7 +188,6 @@ impl Worker {
     fn takes(&mut self, shard: Shard) -> bool {
         if shard.is_named() {
             self.context.health.has(NEED_SHARD);
-            self.context.first_checks.begin_in_earnest();
             if shard.slots.is_empty() {
                 self.context.health.has(NEED_TARGETS);
             }
