@@ -103,7 +103,7 @@ async fn a_restart_changes_no_status() {
     drop(world.take_operator());
     world.start_operator(&[]).await;
     eventually("the new process to conclude", async || {
-        (world.log().matches("a round failed").count() >= 3).then_some(())
+        (world.log().matches("a round failed").count() >= 8).then_some(())
     })
     .await;
     assert_eq!(versions().await, before);

@@ -210,11 +210,10 @@ fn unless_conflict<T>(written: kube::Result<T>) -> Option<T> {
     }
 }
 
-const HEALTHY: &str = r#"ksit_target_healthy{namespace="early",target="one"} 1"#;
-
 #[tokio::test]
 async fn a_replica_that_starts_again_reads_its_share_before_anybody_leads() {
     const FLAGS: [&str; 3] = ["--target-metrics", "--lease-duration=5s", "--lease-renew-interval=1s"];
+    const HEALTHY: &str = r#"ksit_target_healthy{namespace="early",target="one"} 1"#;
     let mut world = World::new("early").await;
     install_flux("early").await;
     world.target("one", &target().await.kubeconfig()).await;

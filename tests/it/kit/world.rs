@@ -24,7 +24,6 @@ pub struct World {
     pub namespace: String,
     pub client: Client,
     operator: Option<Process>,
-    starts: u32,
     dir: TempDir,
 }
 
@@ -34,7 +33,7 @@ impl World {
         let client = super::hub().await.client().await.unwrap();
         Workloads::new(client.clone()).namespace(namespace).await.unwrap();
         let dir = tempfile::tempdir().unwrap();
-        Self { namespace: namespace.to_owned(), client, operator: None, starts: 0, dir }
+        Self { namespace: namespace.to_owned(), client, operator: None, dir }
     }
 
     /// Starts `ksit operator` for this namespace: a round a second.
@@ -58,7 +57,6 @@ impl World {
         ];
         let args: Vec<String> = usual.iter().chain(flags).map(|arg| (*arg).to_owned()).collect();
         let program = Path::new(env!("CARGO_BIN_EXE_ksit"));
-        self.starts += 1;
         self.operator = Some(Process::start("ksit", program, &args, &[], &self.log_path(), None).unwrap());
     }
 
@@ -71,10 +69,9 @@ impl World {
     }
 
     fn log_path(&self) -> std::path::PathBuf {
-        self.dir.path().join(format!("ksit-{}.log", self.starts))
+        self.dir.path().join("ksit.log")
     }
 
-    /// Of the operator that was started last.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.log_path()).unwrap_or_default()
     }
@@ -83,13 +80,14 @@ impl World {
     pub async fn ask_operator(&self, path: &str) -> String {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
         let line = "serving /livez, /readyz and /metrics";
-        let address = eventually("the operator's address", async || {
+        let mut stream = eventually("the operator to listen", async || {
+            // The last: an operator that was started before this one wrote there, too.
             let log = self.log();
-            let line = log.lines().find(|text| text.contains(line))?;
-            Some(line.split("address=").nth(1)?.split_whitespace().next()?.to_owned())
+            let line = log.lines().rfind(|text| text.contains(line))?;
+            let address = line.split("address=").nth(1)?.split_whitespace().next()?;
+            tokio::net::TcpStream::connect(address).await.ok()
         })
         .await;
-        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
         let request = format!("GET {path} HTTP/1.1\r\nHost: ksit\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
