@@ -67,9 +67,9 @@ impl WriteOutcome {
 /// Pause while nothing may be written.
 const CLOSED: Duration = Duration::from_millis(100);
 
-/// Writes what the queue holds, `per_second` at the most and a few at once, for ever. `may_write` is asked before each; `done` hears how each
-/// ended. That clusters can't be reached is said one after the other, at half speed: thousands may come at once, and the
-/// busier an API server is with them, the later comes what there is to say of the others.
+/// Writes what the queue holds, `per_second` at the most and a few at once, for ever. `may_write` is asked before each;
+/// `done` hears how each ended. That clusters can't be reached is said one after the other, at half speed: thousands may
+/// come at once, and the busier an API server is with them, the later comes what there is to say of the others.
 pub async fn write_statuses(
     client: Client,
     queue: &StatusQueue,
