@@ -5,7 +5,7 @@ use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use tokio::sync::mpsc;
 
-use super::half_speed::at_half_speed;
+use super::half_speed::HalfSpeed;
 use crate::domain::reason::Reason;
 
 /// Waiting events at most; more are dropped with a warning, since the status itself says what is.
@@ -40,7 +40,12 @@ impl EventSink {
 }
 
 /// Publishes until the sink is closed, at half speed: the statuses say the same, and sooner. A failed one is logged.
-pub async fn publish_events(client: Client, instance: String, mut transitions: mpsc::Receiver<Transition>) {
+pub async fn publish_events(
+    client: Client,
+    instance: String,
+    half_speed: &HalfSpeed,
+    mut transitions: mpsc::Receiver<Transition>,
+) {
     let recorder = Recorder::new(client, Reporter { controller: "ksit".into(), instance: Some(instance) });
     while let Some(Transition { object, warning, reason, note }) = transitions.recv().await {
         let event = Event {
@@ -50,7 +55,7 @@ pub async fn publish_events(client: Client, instance: String, mut transitions: m
             action: "Check".to_owned(),
             secondary: None,
         };
-        if let Err(error) = at_half_speed(recorder.publish(&event, &object)).await {
+        if let Err(error) = half_speed.run(recorder.publish(&event, &object)).await {
             tracing::warn!(%error, name = object.name, "an Event could not be published");
         }
     }

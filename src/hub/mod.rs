@@ -32,6 +32,7 @@ pub use events::{EventSink, Transition, publish_events};
 pub use finalizer::remove_legacy_finalizer;
 pub use first_checks::{FirstCheck, FirstChecks, Quarantined};
 pub use foreign_lease::lease_version;
+pub use half_speed::HalfSpeed;
 pub use lease_board::{LeaseBoard, watch_leases};
 pub use mailbox::{Mailbox, Urgency};
 pub use map_store::{MapStore, StoredMap, watch_map};

@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::events::EventSink;
 use super::field_manager::post_params;
-use super::half_speed::at_half_speed;
+use super::half_speed::HalfSpeed;
 use super::mailbox::Urgency;
 use super::prompt_client::PROMPT_TIMEOUT;
 use super::refused::Refused;
@@ -74,6 +74,7 @@ pub async fn write_statuses(
     client: Client,
     queue: &StatusQueue,
     per_second: u32,
+    half_speed: &HalfSpeed,
     events: EventSink,
     may_write: impl Fn() -> bool,
     done: impl Fn(&ObjectId, WriteOutcome),
@@ -102,7 +103,7 @@ pub async fn write_statuses(
                 is_writing_unreachable |= is_unreachable;
                 writes.push(async move {
                     let put = put(client, &write);
-                    let end = if is_unreachable { at_half_speed(put).await } else { put.await };
+                    let end = if is_unreachable { half_speed.run(put).await } else { put.await };
                     (end, id, write)
                 });
             }
@@ -213,7 +214,8 @@ mod tests {
             assert_eq!(outcome, WriteOutcome::Written);
             said.borrow_mut().push((id.2.clone(), begun.elapsed()));
         };
-        let writing = write_statuses(Client::new(slow_hub, "fleet"), queue, per_second, events, || true, heard);
+        let (hub, half_speed) = (Client::new(slow_hub, "fleet"), HalfSpeed::default());
+        let writing = write_statuses(hub, queue, per_second, &half_speed, events, || true, heard);
         let _ = timeout(LATENCY * 20, async { tokio::join!(writing, others) }).await;
         said.into_inner()
     }

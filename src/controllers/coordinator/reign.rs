@@ -24,8 +24,8 @@ use crate::domain::member::Timing;
 use crate::domain::replica::{Epoch, Incarnation, Term};
 use crate::domain::shard_map::{Contact, PublishedMap, ShardMap};
 use crate::hub::{
-    Change, EventSink, LeaseBoard, MapStore, MemberLeases, PromptError, ReviewError, Seat, StatefulSets, StatusQueue,
-    StoredMap, WriteOutcome, publish_events, review_token, write_statuses,
+    Change, EventSink, HalfSpeed, LeaseBoard, MapStore, MemberLeases, PromptError, ReviewError, Seat, StatefulSets,
+    StatusQueue, StoredMap, WriteOutcome, publish_events, review_token, write_statuses,
 };
 use crate::observability::Metrics;
 use crate::reports::{AUDIENCE, AuthError, Authenticator, Incoming, TermCertificate, serve};
@@ -234,9 +234,10 @@ fn start_service(
 /// What writes to the hub beside the map.
 fn start_writers(context: &CoordinatorContext, tasks: &mut JoinSet<TaskEnd>, gate: &Gate, chores: Arc<Chores>) {
     let (events, transitions) = EventSink::channel();
-    let (hub, name) = (context.hub.clone(), context.me.name.to_string());
+    let half_speed: Arc<HalfSpeed> = Arc::default();
+    let (hub, name, shared) = (context.hub.clone(), context.me.name.to_string(), half_speed.clone());
     tasks.spawn(async move {
-        publish_events(hub, name, transitions).await;
+        publish_events(hub, name, &shared, transitions).await;
         TaskEnd::Unexpected("the Event publisher")
     });
     let (hub, queue, may_write) = (context.hub.clone(), context.statuses.clone(), gate.clone());
@@ -245,7 +246,7 @@ fn start_writers(context: &CoordinatorContext, tasks: &mut JoinSet<TaskEnd>, gat
         let count = |(kind, _, _): &(String, String, String), outcome: WriteOutcome| {
             counters.with_label_values(&[kind.as_str(), outcome.as_str()]).inc();
         };
-        write_statuses(hub, &queue, per_second, events, || may_write.is_open(), count).await;
+        write_statuses(hub, &queue, per_second, &half_speed, events, || may_write.is_open(), count).await;
         TaskEnd::Unexpected("the status writer")
     });
     let (hub, gate) = (context.hub.clone(), gate.clone());
