@@ -1,58 +1,61 @@
 //! An object of the hub, as far as this version can read it.
 
 use std::borrow::Cow;
-use std::fmt::Debug;
-use std::marker::PhantomData;
 
 use kube::Resource;
 use kube::api::ObjectMeta;
+use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, Error};
-use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-/// Who it is, and what it says, not read yet.
-#[derive(Clone, Debug, Serialize)]
-pub(super) struct Lenient<K> {
-    metadata: ObjectMeta,
-    #[serde(skip)]
-    text: Box<RawValue>,
-    #[serde(skip)]
-    kind: PhantomData<fn() -> K>,
+/// What it says; if that can't be read, who it is and why not.
+#[derive(Clone, Debug)]
+pub(super) enum Lenient<K> {
+    /// Which manager set which field is dropped.
+    Read(Box<K>),
+    Unreadable {
+        metadata: Box<ObjectMeta>,
+        error: String,
+    },
 }
 
-impl<K: DeserializeOwned + Resource> Lenient<K> {
-    /// What it says, or why that can't be read. Which manager set which field is dropped.
-    pub(super) fn read(&self) -> Result<Box<K>, String> {
-        let mut object: Box<K> = serde_json::from_str(self.text.get()).map_err(|error| error.to_string())?;
-        object.meta_mut().managed_fields = None;
-        Ok(object)
-    }
-}
-
-impl<'de, K> Deserialize<'de> for Lenient<K> {
+impl<'de, K: DeserializeOwned + Resource> Deserialize<'de> for Lenient<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        struct Known {
-            metadata: Name,
-        }
-        #[derive(Deserialize)]
-        struct Name {
-            #[serde(default)]
-            namespace: Option<String>,
-            name: String,
-            #[serde(default, rename = "resourceVersion")]
-            resource_version: Option<String>,
-        }
         let text = Box::<RawValue>::deserialize(deserializer)?;
-        let Known { metadata } = serde_json::from_str(text.get()).map_err(D::Error::custom)?;
-        let metadata = ObjectMeta {
-            namespace: metadata.namespace,
-            name: Some(metadata.name),
-            resource_version: metadata.resource_version,
-            ..ObjectMeta::default()
-        };
-        Ok(Self { metadata, text, kind: PhantomData })
+        match serde_json::from_str::<Box<K>>(text.get()) {
+            Ok(mut object) => {
+                object.meta_mut().managed_fields = None;
+                Ok(Self::Read(object))
+            }
+            Err(error) => {
+                let metadata = Box::new(name(text.get()).map_err(D::Error::custom)?);
+                Ok(Self::Unreadable { metadata, error: error.to_string() })
+            }
+        }
     }
+}
+
+/// Whose text it is, whatever else it says.
+fn name(text: &str) -> serde_json::Result<ObjectMeta> {
+    #[derive(Deserialize)]
+    struct Known {
+        metadata: Name,
+    }
+    #[derive(Deserialize)]
+    struct Name {
+        #[serde(default)]
+        namespace: Option<String>,
+        name: String,
+        #[serde(default, rename = "resourceVersion")]
+        resource_version: Option<String>,
+    }
+    let Known { metadata } = serde_json::from_str(text)?;
+    Ok(ObjectMeta {
+        namespace: metadata.namespace,
+        name: Some(metadata.name),
+        resource_version: metadata.resource_version,
+        ..ObjectMeta::default()
+    })
 }
 
 impl<K: Resource> Resource for Lenient<K> {
@@ -76,11 +79,17 @@ impl<K: Resource> Resource for Lenient<K> {
     }
 
     fn meta(&self) -> &ObjectMeta {
-        &self.metadata
+        match self {
+            Self::Read(object) => object.meta(),
+            Self::Unreadable { metadata, .. } => metadata,
+        }
     }
 
     fn meta_mut(&mut self) -> &mut ObjectMeta {
-        &mut self.metadata
+        match self {
+            Self::Read(object) => object.meta_mut(),
+            Self::Unreadable { metadata, .. } => metadata,
+        }
     }
 }
 
@@ -99,10 +108,13 @@ mod tests {
     fn what_cannot_be_read_is_still_known_by_name() {
         let metadata = json!({ "namespace": "fleet", "name": "c1", "resourceVersion": "7", "managedFields": [{}] });
         let good = read(json!({ "metadata": metadata, "spec": { "clusterName": "c1" } })).unwrap();
-        assert_eq!(good.read().unwrap().metadata.managed_fields, None);
+        assert_eq!(good.meta().managed_fields, None);
+        assert!(matches!(good, Lenient::Read(target) if target.spec.cluster_name == "c1"));
         let bad = read(json!({ "metadata": metadata, "spec": { "clusterName": 5 } })).unwrap();
-        assert_eq!(bad.metadata.name.as_deref(), Some("c1"));
-        assert!(bad.read().unwrap_err().contains("expected a string"));
-        assert!(read(json!({ "spec": {} })).is_err());
+        assert_eq!(bad.meta().name.as_deref(), Some("c1"));
+        assert!(matches!(bad, Lenient::Unreadable { error, .. } if error.contains("expected a string")));
+        for nobody in [json!({ "spec": {} }), json!({ "metadata": {}, "spec": { "clusterName": 5 } })] {
+            assert!(read(nobody).is_err());
+        }
     }
 }

@@ -170,7 +170,7 @@ struct Reader {
 }
 
 impl Reader {
-    fn changes<K: Resource + DeserializeOwned>(&mut self, event: Event<Lenient<K>>) -> Option<Change<K>> {
+    fn changes<K: Resource>(&mut self, event: Event<Lenient<K>>) -> Option<Change<K>> {
         match event {
             Event::Init => {
                 self.listed.clear();
@@ -178,7 +178,7 @@ impl Reader {
             }
             Event::InitApply(object) => {
                 let key = key_of(&object);
-                let change = self.read(&object);
+                let change = self.read(&key, object);
                 // One that can't be read is gone for our purposes, also if an earlier version could be.
                 if change.is_some() {
                     self.listed.insert(key);
@@ -188,7 +188,7 @@ impl Reader {
             Event::InitDone => Some(Change::Listed(std::mem::take(&mut self.listed))),
             Event::Apply(object) => {
                 let key = key_of(&object);
-                Some(self.read(&object).unwrap_or(Change::Deleted(key)))
+                Some(self.read(&key, object).unwrap_or(Change::Deleted(key)))
             }
             Event::Delete(object) => {
                 let key = key_of(&object);
@@ -198,16 +198,16 @@ impl Reader {
         }
     }
 
-    fn read<K: Resource + DeserializeOwned>(&mut self, object: &Lenient<K>) -> Option<Change<K>> {
-        let (key, version) = (key_of(object), object.resource_version());
-        match object.read() {
-            Ok(object) => {
-                self.warned.remove(&key);
+    fn read<K: Resource>(&mut self, key: &Key, object: Lenient<K>) -> Option<Change<K>> {
+        match object {
+            Lenient::Read(object) => {
+                self.warned.remove(key);
                 Some(Change::Applied(object))
             }
-            Err(error) => {
+            Lenient::Unreadable { metadata, error } => {
+                let version = metadata.resource_version;
                 if self.warned.insert(key.clone(), version.clone()) != Some(version) {
-                    let (namespace, name) = &key;
+                    let (namespace, name) = key;
                     tracing::warn!(
                         kind = self.kind,
                         namespace,
