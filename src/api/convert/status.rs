@@ -252,6 +252,11 @@ struct Stamp<'a> {
 }
 
 impl Stamp<'_> {
+    /// As it is stored: in whole seconds.
+    fn time(&self) -> Time {
+        Time(Timestamp::from_second(self.now.as_second()).unwrap_or(self.now))
+    }
+
     /// A condition; `lastTransitionTime` moves only with its status.
     fn condition(&self, type_: &str, truth: Truth, reason: Reason, message: &str) -> Condition {
         let status = match truth {
@@ -265,7 +270,7 @@ impl Stamp<'_> {
             status: status.to_owned(),
             reason: reason.as_str().to_owned(),
             message: cut(message),
-            last_transition_time: unchanged.map_or(Time(self.now), |former| former.last_transition_time.clone()),
+            last_transition_time: unchanged.map_or_else(|| self.time(), |former| former.last_transition_time.clone()),
             observed_generation: Some(self.generation),
         }
     }
@@ -277,26 +282,30 @@ pub fn digest(report: &TargetReport, type_of: impl Fn(&IntegrationKey) -> String
     stored_digest(&report.target, &target_status(report, type_of, None, &nobody))
 }
 
-/// What the status of a target means.
+/// What the status of a target means: all that tells a user something. Times, and who reported from what, are no news;
+/// an `observedGeneration` is, because tools wait for it after an edit.
 pub fn stored_digest(target: &TargetKey, status: &IntegrationTargetStatus) -> Digest {
-    // A status is made of texts and numbers, which always are JSON.
-    let meaning = serde_json::to_string(&meaning(status)).unwrap_or_default();
+    let IntegrationTargetStatus {
+        phase,
+        ready,
+        healthy,
+        message,
+        conditions,
+        integrations,
+        components_omitted,
+        server,
+        observed_generation,
+        last_sync_time: _,
+        secret_resource_version: _,
+        coordinator_term: _,
+        managed_by: _,
+        reported_by: _,
+        report_epoch: _,
+    } = status;
+    let told = (phase, ready, healthy, message, timeless(conditions), integrations, components_omitted, server);
+    // Texts and numbers, which always are JSON.
+    let meaning = serde_json::to_string(&(told, observed_generation)).unwrap_or_default();
     Digest::of(target, [meaning.as_str()])
-}
-
-/// What tells a user something. Times, and who reported from what, are no news; an `observedGeneration` is, because
-/// tools wait for it after an edit.
-fn meaning(status: &IntegrationTargetStatus) -> IntegrationTargetStatus {
-    IntegrationTargetStatus {
-        conditions: timeless(&status.conditions),
-        last_sync_time: None,
-        secret_resource_version: None,
-        coordinator_term: None,
-        managed_by: None,
-        reported_by: None,
-        report_epoch: None,
-        ..status.clone()
-    }
 }
 
 /// Whether two statuses of an Integration tell a user the same.

@@ -1,7 +1,5 @@
 //! What the coordinator keeps of a target's status: thousands of them, so only what is asked again.
 
-use xxhash_rust::xxh3::xxh3_128;
-
 use crate::api::convert::stored_digest;
 use crate::api::{IntegrationTarget, IntegrationTargetStatus};
 use crate::domain::digest::Digest;
@@ -9,27 +7,18 @@ use crate::domain::keys::TargetKey;
 use crate::hub::Change;
 
 /// A status without its components, which are most of it.
+#[derive(PartialEq)]
 pub(super) struct KnownStatus {
     pub(super) summary: IntegrationTargetStatus,
     /// Of all of it, components too.
     pub(super) meaning: Digest,
-    /// Of every byte that the hub stores.
-    hash: u128,
 }
 
 impl KnownStatus {
     /// `meaning` is the status's [`stored_digest`].
     pub(super) fn new(mut status: IntegrationTargetStatus, meaning: Digest) -> Self {
-        // A status is made of texts and numbers, which always are JSON.
-        let hash = xxh3_128(&serde_json::to_vec(&status).unwrap_or_default());
         status.integrations.iter_mut().for_each(|tool| tool.components = Vec::new());
-        Self { summary: status, meaning, hash }
-    }
-}
-
-impl PartialEq for KnownStatus {
-    fn eq(&self, other: &Self) -> bool {
-        self.hash == other.hash
+        Self { summary: status, meaning }
     }
 }
 
@@ -53,5 +42,47 @@ impl Sighting {
             });
             Self { key, object, status }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use jiff::Timestamp;
+
+    use super::super::test_kit::key;
+    use super::*;
+    use crate::api::convert::{Writer, target_status};
+    use crate::domain::replica::{Epoch, ReplicaName};
+    use crate::domain::report::TargetReport;
+    use crate::domain::verdict::{Reach, TargetVerdict};
+
+    #[test]
+    fn what_the_hub_sends_back_is_what_was_written() {
+        let report = TargetReport {
+            target: key(),
+            verdict: Arc::new(TargetVerdict { reach: Reach::Connected, tools: Vec::new() }),
+            mode: None,
+            generation: 1,
+            secret_version: Some("7".to_owned()),
+            server: Some("10.0.0.1:6443".to_owned()),
+            credential_ends: None,
+            reported_by: ReplicaName::new("ksit-0"),
+            epoch: Epoch(3),
+            next: Duration::ZERO,
+        };
+        let now = "2026-11-27T03:04:05.678901234Z".parse::<Timestamp>().unwrap();
+        let writer = Writer { term: 2, managed_by: "ksit-system/ksit".to_owned(), now };
+        let written = target_status(&report, |_| String::new(), None, &writer);
+        let stored: IntegrationTargetStatus = serde_json::from_str(&serde_json::to_string(&written).unwrap()).unwrap();
+        let known = |status: IntegrationTargetStatus| {
+            let meaning = stored_digest(&key(), &status);
+            KnownStatus::new(status, meaning)
+        };
+        assert!(known(written.clone()) == known(stored));
+        let other = IntegrationTargetStatus { report_epoch: Some(4), ..written.clone() };
+        assert!(known(written) != known(other));
     }
 }
