@@ -4,8 +4,10 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use super::half_speed::HalfSpeed;
+use super::prompt_client::PROMPT_TIMEOUT;
 use crate::domain::reason::Reason;
 
 /// Waiting events at most; more are dropped with a warning, since the status itself says what is.
@@ -55,8 +57,37 @@ pub async fn publish_events(
             action: "Check".to_owned(),
             secondary: None,
         };
-        if let Err(error) = half_speed.run(recorder.publish(&event, &object)).await {
-            tracing::warn!(%error, name = object.name, "an Event could not be published");
+        match half_speed.run(timeout(PROMPT_TIMEOUT, recorder.publish(&event, &object))).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, name = object.name, "an Event could not be published"),
+            Err(error) => tracing::warn!(%error, name = object.name, "the hub did not answer an Event"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::client::Body;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hub_that_does_not_answer_keeps_no_turn_for_ever() {
+        let silent = tower::service_fn(|_: http::Request<Body>| {
+            std::future::pending::<Result<http::Response<Body>, std::convert::Infallible>>()
+        });
+        let half_speed = HalfSpeed::default();
+        let (sink, transitions) = EventSink::channel();
+        let object = ObjectReference { namespace: Some("fleet".to_owned()), ..ObjectReference::default() };
+        assert!(sink.offer(Transition { object, warning: true, reason: Reason::TimedOut, note: String::new() }));
+        let publishing = publish_events(Client::new(silent, "fleet"), "ksit-0".to_owned(), &half_speed, transitions);
+        let next = async {
+            tokio::task::yield_now().await;
+            half_speed.run(async {}).await;
+        };
+        tokio::select! {
+            () = publishing => unreachable!("the sink is open"),
+            had_its_turn = timeout(PROMPT_TIMEOUT * 3, next) => had_its_turn.unwrap(),
         }
     }
 }

@@ -47,7 +47,7 @@ pub enum WriteOutcome {
     /// The API server refused it: admission, validation, or missing rights. Tried again ever more rarely: one that has
     /// just started refuses everything until its admission policies are in place.
     Refused,
-    /// The hub could not be asked; tried again.
+    /// The hub could not be asked, or might not be any more; tried again.
     Retried,
 }
 
@@ -84,7 +84,7 @@ pub async fn write_statuses(
     let mut writes = FuturesUnordered::new();
     let mut is_writing_unreachable = false;
     let mut refused = Refused::default();
-    let client = &client;
+    let (client, may_write) = (&client, &may_write);
     loop {
         let retry = refused.next();
         let turn = async {
@@ -103,7 +103,7 @@ pub async fn write_statuses(
                 is_writing_unreachable |= is_unreachable;
                 writes.push(async move {
                     let put = put(client, &write);
-                    let end = if is_unreachable { half_speed.run(put).await } else { put.await };
+                    let end = if is_unreachable { in_turn(half_speed, may_write, put).await } else { put.await };
                     (end, id, write)
                 });
             }
@@ -141,6 +141,15 @@ pub async fn write_statuses(
 fn ago(time: Duration) -> Instant {
     let now = Instant::now();
     now.checked_sub(time).unwrap_or(now)
+}
+
+/// The write when its turn has come, unless nothing may be written by then.
+async fn in_turn(
+    half_speed: &HalfSpeed,
+    may_write: impl Fn() -> bool,
+    put: impl Future<Output = (WriteOutcome, String)>,
+) -> (WriteOutcome, String) {
+    half_speed.run(async { if may_write() { put.await } else { (WriteOutcome::Retried, String::new()) } }).await
 }
 
 /// How it ended, and for a refusal what the API server says.
@@ -185,6 +194,8 @@ async fn replace_status(client: &Client, url: &str, name: &str, object: &Dynamic
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
     use kube::client::Body;
     use kube::core::ApiResource;
     use tokio::time::sleep;
@@ -251,5 +262,29 @@ mod tests {
         let last = said.last().unwrap();
         assert_eq!(said.len(), 20);
         assert!(last.1 >= Duration::from_millis(250) * 10, "four a second: {last:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_waited_for_its_turn_is_not_sent_once_nothing_may_be_written() {
+        let (asked, may_write) = (std::sync::Arc::new(AtomicUsize::new(0)), AtomicBool::new(true));
+        let requests = asked.clone();
+        let hub = tower::service_fn(move |_: http::Request<Body>| {
+            requests.fetch_add(1, Ordering::Relaxed);
+            std::future::pending::<Result<http::Response<Body>, std::convert::Infallible>>()
+        });
+        let (queue, half_speed) = (StatusQueue::default(), HalfSpeed::default());
+        post(&queue, "gone", Urgency::Unreachable);
+        let (events, _transitions) = EventSink::channel();
+        let hub = Client::new(hub, "fleet");
+        let writing =
+            write_statuses(hub, &queue, 100, &half_speed, events, || may_write.load(Ordering::Relaxed), |_, _| {});
+        let an_event = half_speed.run(async { sleep(LATENCY).await });
+        let closing = async {
+            sleep(LATENCY / 2).await;
+            may_write.store(false, Ordering::Relaxed);
+        };
+        let _ = tokio::join!(an_event, closing, timeout(LATENCY * 20, writing));
+        assert_eq!(asked.load(Ordering::Relaxed), 0);
+        assert_eq!(queue.pending(), 1, "it waits on");
     }
 }
