@@ -47,42 +47,24 @@ impl Sighting {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-    use std::time::Duration;
-
     use jiff::Timestamp;
 
-    use super::super::test_kit::key;
+    use super::super::test_kit::{key, report};
     use super::*;
     use crate::api::convert::{Writer, target_status};
-    use crate::domain::replica::{Epoch, ReplicaName};
-    use crate::domain::report::TargetReport;
-    use crate::domain::verdict::{Reach, TargetVerdict};
 
     #[test]
     fn what_the_hub_sends_back_is_what_was_written() {
-        let report = TargetReport {
-            target: key(),
-            verdict: Arc::new(TargetVerdict { reach: Reach::Connected, tools: Vec::new() }),
-            mode: None,
-            generation: 1,
-            secret_version: Some("7".to_owned()),
-            server: Some("10.0.0.1:6443".to_owned()),
-            credential_ends: None,
-            reported_by: ReplicaName::new("ksit-0"),
-            epoch: Epoch(3),
-            next: Duration::ZERO,
-        };
         let now = "2026-11-27T03:04:05.678901234Z".parse::<Timestamp>().unwrap();
         let writer = Writer { term: 2, managed_by: "ksit-system/ksit".to_owned(), now };
-        let written = target_status(&report, |_| String::new(), None, &writer);
+        let written = target_status(&report(Vec::new()), |_| String::new(), None, &writer);
         let stored: IntegrationTargetStatus = serde_json::from_str(&serde_json::to_string(&written).unwrap()).unwrap();
         let known = |status: IntegrationTargetStatus| {
             let meaning = stored_digest(&key(), &status);
             KnownStatus::new(status, meaning)
         };
         assert!(known(written.clone()) == known(stored));
-        let other = IntegrationTargetStatus { report_epoch: Some(4), ..written.clone() };
+        let other = IntegrationTargetStatus { report_epoch: Some(2), ..written.clone() };
         assert!(known(written) != known(other));
     }
 }

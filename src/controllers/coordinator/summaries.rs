@@ -151,18 +151,14 @@ fn said_of_tools(status: Option<&IntegrationTargetStatus>) -> BTreeSet<[&str; 4]
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use k8s_openapi::api::core::v1::ObjectReference;
     use kube::core::ApiResource;
     use serde_json::json;
 
-    use super::super::test_kit::{fleet, key};
+    use super::super::test_kit::{fleet, report};
     use super::*;
     use crate::api::IntegrationTarget;
-    use crate::domain::replica::{Epoch, ReplicaName};
-    use crate::domain::report::TargetReport;
-    use crate::domain::verdict::{Reach, TargetVerdict, ToolVerdict};
+    use crate::domain::verdict::ToolVerdict;
     use crate::hub::{Change, StatusWrite, Urgency};
 
     fn tool(name: &str) -> IntegrationKey {
@@ -172,18 +168,7 @@ mod tests {
     fn say(fleet: &mut Fleet, phases: [(&str, Phase); 2]) {
         let verdict = |phase| ToolVerdict::without_observations(phase, Reason::Healthy, phase.as_str());
         let tools = phases.map(|(name, phase)| (tool(name), verdict(phase))).into();
-        fleet.on_report(TargetReport {
-            target: key(),
-            verdict: Arc::new(TargetVerdict { reach: Reach::Connected, tools }),
-            mode: None,
-            generation: 1,
-            secret_version: None,
-            server: None,
-            credential_ends: None,
-            reported_by: ReplicaName::new("ksit-0"),
-            epoch: Epoch(1),
-            next: Duration::ZERO,
-        });
+        fleet.on_report(report(tools));
     }
 
     /// More statuses than can be under way at a time.

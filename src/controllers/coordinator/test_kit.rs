@@ -9,9 +9,11 @@ use tokio::time::Instant;
 use super::FleetContext;
 use super::fleet::Fleet;
 use super::known::Sighting;
-use crate::domain::keys::TargetKey;
-use crate::domain::replica::Term;
+use crate::domain::keys::{IntegrationKey, TargetKey};
+use crate::domain::replica::{Epoch, ReplicaName, Term};
+use crate::domain::report::TargetReport;
 use crate::domain::slot::Slot;
+use crate::domain::verdict::{Reach, TargetVerdict, ToolVerdict};
 use crate::hub::{Change, Clock};
 use crate::observability::Metrics;
 
@@ -41,4 +43,20 @@ pub(super) fn fleet() -> Fleet {
 
 pub(super) fn key() -> TargetKey {
     TargetKey::new("fleet", "c1")
+}
+
+/// What the owner of that target says of the tools there.
+pub(super) fn report(tools: Vec<(IntegrationKey, ToolVerdict)>) -> TargetReport {
+    TargetReport {
+        target: key(),
+        verdict: Arc::new(TargetVerdict { reach: Reach::Connected, tools }),
+        mode: None,
+        generation: 1,
+        secret_version: Some("7".to_owned()),
+        server: Some("10.0.0.1:6443".to_owned()),
+        credential_ends: None,
+        reported_by: ReplicaName::new("ksit-0"),
+        epoch: Epoch(1),
+        next: Duration::ZERO,
+    }
 }
