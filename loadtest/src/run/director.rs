@@ -6,7 +6,7 @@
 //!              └─ a phase ends ─> Statuses (detection) + Sampler (memory, CPU) + audit log + counters ─> measures
 //! ```
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -78,7 +78,7 @@ impl Director {
         let took = start.elapsed().as_secs_f64();
         eprintln!("all targets observed after {took:.1} s");
         let name = format!("{which} until every target was observed");
-        self.measures.push(Measure::new(&name, "s", vec![took], None));
+        self.note(Measure::new(&name, "s", vec![took], None));
         Ok(())
     }
 
@@ -146,13 +146,16 @@ impl Director {
     fn next_phase(&mut self, name: &str) -> Result<(), RunError> {
         let next = Phase::begin(name, &self.fleet, &self.sampler)?;
         let ended = std::mem::replace(&mut self.phase, next);
-        for measure in ended.end(&mut self.fleet, &self.sampler, &self.statuses)? {
-            match self.measures.iter_mut().find(|known| known.name == measure.name) {
-                Some(known) => known.add(measure),
-                None => self.measures.push(measure),
-            }
-        }
+        ended.end(&mut self.fleet, &self.sampler, &self.statuses)?.into_iter().for_each(|measure| self.note(measure));
         Ok(())
+    }
+
+    /// Measures of one name are one.
+    fn note(&mut self, measure: Measure) {
+        match self.measures.iter_mut().find(|known| known.name == measure.name) {
+            Some(known) => known.add(measure),
+            None => self.measures.push(measure),
+        }
     }
 
     async fn until_right(&mut self, patience: Duration) -> Result<(), RunError> {
@@ -234,12 +237,29 @@ impl Director {
     }
 
     fn heal(&mut self) -> Result<(), RunError> {
+        self.note_complaints();
         let simulator = self.fleet.clusters.simulator()?;
         for number in std::mem::take(&mut self.faulty) {
             self.statuses.expect(number, RUNNING, Group::Fault);
             simulator.inject(number, None);
         }
         Ok(())
+    }
+
+    /// What is said of the targets that have a fault.
+    fn note_complaints(&mut self) {
+        let (mut silent, mut complaints) = (0, BTreeMap::<String, u32>::new());
+        for number in &self.faulty {
+            match self.statuses.complaint(*number) {
+                Some(complaint) => *complaints.entry(complaint).or_default() += 1,
+                None => silent += 1,
+            }
+        }
+        let said = complaints.into_iter().map(|(reason, count)| (format!("faulty targets said to be {reason}"), count));
+        for (what, count) in said.chain([("faulty targets of which nothing is said".to_owned(), silent)]) {
+            let name = format!("{}: {what}", self.phase.name());
+            self.note(Measure::new(&name, "", vec![f64::from(count)], None));
+        }
     }
 
     async fn kill(&mut self, role: Role) -> Result<(), RunError> {
@@ -255,7 +275,7 @@ impl Director {
         self.sampler.seat(self.fleet.seats());
         let recovered = self.fleet.until_recovered(start, &before, others, role == Role::Coordinator).await?;
         let name = format!("{}: killed until all was observed", self.phase.name());
-        self.measures.push(Measure::new(&name, "s", vec![recovered.took], None));
+        self.note(Measure::new(&name, "s", vec![recovered.took], None));
         self.fleet.replicas.start(victim).await?;
         self.sampler.seat(self.fleet.seats());
         self.fleet.settle().await?;
@@ -293,7 +313,7 @@ impl Director {
         sleep(overlap).await;
         (0..self.fleet.targets).for_each(|number| simulator.revoke(number));
         let name = format!("{}: all Secrets written", self.phase.name());
-        self.measures.push(Measure::new(&name, "s", vec![took], None));
+        self.note(Measure::new(&name, "s", vec![took], None));
         Ok(())
     }
 

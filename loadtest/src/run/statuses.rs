@@ -25,6 +25,28 @@ pub const FAILED: &str = "Failed";
 struct Status {
     #[serde(default)]
     phase: Option<String>,
+    #[serde(default)]
+    conditions: Vec<Condition>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+struct Condition {
+    #[serde(rename = "type")]
+    kind: String,
+    status: String,
+    reason: String,
+    message: String,
+}
+
+impl Status {
+    /// Why the target can't be reached; why it can't be watched, if it can be reached.
+    fn complaint(&self) -> Option<String> {
+        let is_false = |kind: &str| self.conditions.iter().find(|said| said.kind == kind && said.status == "False");
+        let Condition { reason, message, .. } = ["Reachable", "Watched"].into_iter().find_map(is_false)?;
+        // Of a target that failed round after round the cause stands at the end of the message.
+        let cause = message.strip_suffix(')').and_then(|message| message.rsplit_once('(')).map(|(_, cause)| cause);
+        Some(cause.map_or_else(|| reason.clone(), |cause| format!("{reason} ({cause})")))
+    }
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -63,6 +85,7 @@ pub struct Seen {
 #[derive(Default)]
 struct State {
     phases: HashMap<u32, String>,
+    complaints: HashMap<u32, String>,
     pending: HashMap<u32, Pending>,
     seen: Seen,
 }
@@ -104,6 +127,11 @@ impl Statuses {
 
     pub fn is(&self, number: u32, phase: &str) -> bool {
         self.state().phases.get(&number).is_some_and(|now| now == phase)
+    }
+
+    /// Why the target is not reached, or not watched, as its status says: the reason, and the cause if there is one.
+    pub fn complaint(&self, number: u32) -> Option<String> {
+        self.state().complaints.get(&number).cloned()
     }
 
     pub fn pending(&self) -> usize {
@@ -169,7 +197,12 @@ async fn follow(client: Client, state: Arc<Mutex<State>>) {
 impl State {
     fn note(&mut self, target: &Target) {
         let Some(number) = number(&target.name_any()) else { return };
-        let phase = target.status.clone().and_then(|status| status.phase).unwrap_or_default();
+        let status = target.status.clone().unwrap_or_default();
+        match status.complaint() {
+            Some(complaint) => self.complaints.insert(number, complaint),
+            None => self.complaints.remove(&number),
+        };
+        let phase = status.phase.unwrap_or_default();
         let before = self.phases.insert(number, phase.clone());
         if before.as_ref() == Some(&phase) {
             return;
@@ -191,6 +224,7 @@ impl State {
     fn gone(&mut self, target: &Target) {
         if let Some(number) = number(&target.name_any()) {
             self.phases.remove(&number);
+            self.complaints.remove(&number);
             self.pending.remove(&number);
         }
     }
@@ -212,7 +246,7 @@ mod tests {
     fn says(statuses: &Statuses, number: u32, phase: &str) {
         let resource = resource("IntegrationTarget");
         let mut target = Target::new(&format!("c{number:05}"), &resource, Unread {});
-        target.status = Some(Status { phase: Some(phase.to_owned()) });
+        target.status = Some(Status { phase: Some(phase.to_owned()), conditions: Vec::new() });
         statuses.state().note(&target);
     }
 
@@ -227,6 +261,24 @@ mod tests {
         let (seen, waiting) = statuses.take();
         assert_eq!((seen.took[&Group::Change].len(), seen.unmade), (1, 1));
         assert!(waiting.is_empty() && seen.overtaken.is_empty());
+    }
+
+    #[test]
+    fn what_is_said_of_a_target_is_why_it_is_not_reached_or_else_not_watched() {
+        let statuses = statuses();
+        let says = |conditions: &[[&str; 4]]| {
+            let mut target = Target::new("c00001", &resource("IntegrationTarget"), Unread {});
+            let texts = conditions.iter().map(|texts| texts.map(str::to_owned));
+            let conditions = texts.map(|[kind, status, reason, message]| Condition { kind, status, reason, message });
+            target.status = Some(Status { phase: None, conditions: conditions.collect() });
+            statuses.state().note(&target);
+            statuses.complaint(1)
+        };
+        let broken = ["Watched", "False", "WatchBroken", "watches are cut"];
+        assert_eq!(says(&[broken]).as_deref(), Some("WatchBroken"));
+        let lost = ["Reachable", "False", "Unreachable", "unreachable: c1:6443 said nothing (TimedOut)"];
+        assert_eq!(says(&[broken, lost]).as_deref(), Some("Unreachable (TimedOut)"));
+        assert_eq!(says(&[["Watched", "True", "Watching", ""], ["Reachable", "True", "Connected", ""]]), None);
     }
 
     #[test]

@@ -140,12 +140,18 @@ impl State {
         self.compacted = self.current(idle);
     }
 
-    pub(super) fn inject(&mut self, fault: Option<Fault>) {
+    pub(super) fn inject(&mut self, fault: Option<Fault>, idle: u64) {
         self.fault = fault;
         let Orders { end_watches, close, reset, silence, go_away: _ } = &mut self.orders;
         match fault.map_or(Onset::Nothing, Fault::onset) {
             Onset::Nothing => {}
             Onset::EndWatches => *end_watches += 1,
+            Onset::ForgetWatches => {
+                *end_watches += 1;
+                // As if something else had changed there: what was listed so far is too old.
+                self.version = self.current(idle) + 1;
+                self.compacted = self.version;
+            }
             Onset::Close => *close += 1,
             Onset::Reset => *reset += 1,
             Onset::Silence => *silence += 1,

@@ -71,7 +71,7 @@ impl Simulator {
     /// Gives a cluster a fault, or takes it away.
     pub fn inject(&self, number: u32, fault: Option<Fault>) {
         if let Some(cluster) = self.fleet.cluster(number) {
-            cluster.change(|state| state.inject(fault));
+            cluster.change(|state| state.inject(fault, self.fleet.idle_version()));
         }
     }
 

@@ -17,7 +17,7 @@ pub enum Fault {
     HangInBody,
     /// Open connections are reset, and new ones at their first request.
     Reset,
-    /// Bodies come in small pieces. Open watches end.
+    /// Bodies come in small pieces. Open watches end, and have to begin with a list.
     SlowBody,
     /// 429 with Retry-After. Open watches end.
     TooManyRequests,
@@ -29,7 +29,7 @@ pub enum Fault {
     Forbidden,
     /// The certificate is of another CA. Open connections are closed.
     WrongCertificate,
-    /// Lists have giant bodies. Open watches end.
+    /// Lists have giant bodies. Open watches end, and have to begin with one.
     GiantBody,
     /// Watches send one giant line. Open watches end first.
     GiantLine,
@@ -46,6 +46,8 @@ pub enum Fault {
 pub(super) enum Onset {
     Nothing,
     EndWatches,
+    /// They end, and none can be resumed.
+    ForgetWatches,
     Close,
     Reset,
     Silence,
@@ -58,12 +60,11 @@ impl Fault {
             Self::Reset => Onset::Reset,
             Self::Blackhole => Onset::Silence,
             Self::HangBeforeHeaders | Self::HangInBody | Self::ConnectionLimit => Onset::Nothing,
-            Self::SlowBody
-            | Self::TooManyRequests
+            Self::SlowBody | Self::GiantBody => Onset::ForgetWatches,
+            Self::TooManyRequests
             | Self::ServerError
             | Self::Unauthorized
             | Self::Forbidden
-            | Self::GiantBody
             | Self::GiantLine
             | Self::InvalidJson => Onset::EndWatches,
         }

@@ -97,6 +97,23 @@ async fn poison_comes_in_lists_and_in_watches() {
 }
 
 #[tokio::test]
+async fn a_fault_of_lists_is_met_by_whoever_had_listed_before() {
+    for fault in [Fault::GiantBody, Fault::SlowBody] {
+        let (simulator, mut client, mut events) = open().await;
+        let version = client.get(FLUX).await.version();
+        simulator.inject(0, Some(fault));
+        assert!(events.next().await.is_none(), "{fault:?}");
+        let mut resumed = client.watch(FLUX, &format!("resourceVersion={version}")).await;
+        assert_eq!(resumed.next().await.unwrap()["object"]["code"], 410, "{fault:?}");
+        simulator.inject(0, None);
+        let version = client.get(FLUX).await.version();
+        let mut resumed = client.watch(FLUX, &format!("resourceVersion={version}")).await;
+        simulator.break_first(1);
+        assert_eq!(resumed.next_as().await.0, "MODIFIED", "{fault:?}: lists are good again");
+    }
+}
+
+#[tokio::test]
 async fn a_slow_body_comes_in_the_end() {
     let (simulator, mut client, _) = open().await;
     simulator.inject(0, Some(Fault::SlowBody));
