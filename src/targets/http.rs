@@ -19,6 +19,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::client::TlsStream;
 
+use super::body::Body;
 use super::connection::Connection;
 use super::fault::{Fault, Refused, http1_failure, http2_failure, lost, refusal, timed_out, too_large};
 use super::http2::{Http2, Http2Body};
@@ -250,16 +251,17 @@ impl Channel {
             return Err(too_large(&self.host(), cap));
         }
         let mut content = response.into_body();
-        let mut bytes = Vec::new();
+        let mut body = Body::default();
         let mut share = Share::default();
         while let Some(data) = content.next(&self.host()).await? {
-            if bytes.len() + data.len() > cap {
+            let length = body.len() + data.len();
+            if length > cap {
                 return Err(too_large(&self.host(), cap));
             }
-            share.grow(limits, bytes.len() + data.len()).await;
-            bytes.extend_from_slice(&data);
+            share.grow(limits, length).await;
+            body.add(&data);
         }
-        Ok(bytes)
+        Ok(body.whole())
     }
 }
 

@@ -7,12 +7,10 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout};
 
+use super::body::CHUNK;
 use super::pool::Pools;
 
-/// By so much the memory for answers is given out.
-const CHUNK: usize = 64 * 1024;
-
-/// And that for lines of watches: thousands of watches may each have one begun, which small ones may.
+/// By so much the memory for lines of watches is given out: thousands of watches may each have a small one begun.
 const LINE_CHUNK: usize = 16 * 1024;
 
 /// What lines that have begun may take together in the process, small ones aside: room for two of the largest objects
@@ -47,8 +45,8 @@ impl Default for Settings {
             requests: 2,
             connects: 128,
             rounds: 256,
-            body_bytes: 16 * 1024 * 1024,
-            bodies_bytes: 48 * 1024 * 1024,
+            body_bytes: 4 * 1024 * 1024,
+            bodies_bytes: 8 * 1024 * 1024,
         }
     }
 }

@@ -14,11 +14,11 @@ use super::wire::MAX_ITEMS;
 use crate::domain::reason::{Failure, Reason};
 use crate::domain::snapshot::{Answer, ListKind, Query};
 
-/// Objects a page: what kubectl and client-go ask for.
-const PAGE: usize = 500;
-const MAX_PAGES: usize = 200;
+/// Objects a page. An EndpointSlice of a hundred Pods has 45 KB: as many of them are still read as one answer.
+const PAGE: usize = 80;
+const MAX_PAGES: usize = MAX_ITEMS / PAGE;
 /// A list may have this many times what one answer may.
-const MAX_BODIES: usize = 4;
+const MAX_BODIES: usize = 16;
 
 /// A continue token goes into a URL. Those of Kubernetes have some 200 bytes.
 const MAX_TOKEN: usize = 4096;

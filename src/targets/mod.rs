@@ -10,6 +10,7 @@
 //! message. Faults are values of [`Failure`](crate::domain::reason::Failure).
 
 mod address;
+mod body;
 mod cluster;
 mod connect;
 mod connection;

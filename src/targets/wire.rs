@@ -11,7 +11,7 @@ use std::marker::PhantomData;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, IgnoredAny, SeqAccess, Visitor};
 
-/// More objects in one answer are not decoded: a page has 500, an old server may ignore that.
+/// More objects in one answer are not decoded: a page has fewer, an old server may ignore that.
 pub(super) const MAX_ITEMS: usize = 50_000;
 
 /// One page of a LIST.

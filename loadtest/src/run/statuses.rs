@@ -45,6 +45,7 @@ impl Status {
         let Condition { reason, message, .. } = ["Reachable", "Watched"].into_iter().find_map(is_false)?;
         // Of a target that failed round after round the cause stands at the end of the message.
         let cause = message.strip_suffix(')').and_then(|message| message.rsplit_once('(')).map(|(_, cause)| cause);
+        let cause = cause.filter(|cause| cause.bytes().all(|byte| byte.is_ascii_alphabetic()));
         Some(cause.map_or_else(|| reason.clone(), |cause| format!("{reason} ({cause})")))
     }
 }
@@ -274,7 +275,7 @@ mod tests {
             statuses.state().note(&target);
             statuses.complaint(1)
         };
-        let broken = ["Watched", "False", "WatchBroken", "watches are cut"];
+        let broken = ["Watched", "False", "WatchBroken", "a proxy may cut them (buffering, time-outs)"];
         assert_eq!(says(&[broken]).as_deref(), Some("WatchBroken"));
         let lost = ["Reachable", "False", "Unreachable", "unreachable: c1:6443 said nothing (TimedOut)"];
         assert_eq!(says(&[broken, lost]).as_deref(), Some("Unreachable (TimedOut)"));

@@ -1,0 +1,54 @@
+//! The bytes of an answer while they come.
+
+/// By so much the memory for answers is given out.
+pub(super) const CHUNK: usize = 64 * 1024;
+
+/// Bytes in chunks. None is moved before all have come: what never ends takes no more memory than it has sent.
+#[derive(Default)]
+pub(super) struct Body {
+    full: Vec<Vec<u8>>,
+    last: Vec<u8>,
+}
+
+impl Body {
+    pub(super) fn len(&self) -> usize {
+        self.full.len() * CHUNK + self.last.len()
+    }
+
+    pub(super) fn add(&mut self, mut data: &[u8]) {
+        while !data.is_empty() {
+            let fitting = data.len().min(CHUNK - self.last.len());
+            self.last.extend_from_slice(&data[..fitting]);
+            data = &data[fitting..];
+            if self.last.len() == CHUNK {
+                self.full.push(std::mem::replace(&mut self.last, Vec::with_capacity(CHUNK)));
+            }
+        }
+    }
+
+    pub(super) fn whole(mut self) -> Vec<u8> {
+        if self.full.is_empty() {
+            return self.last;
+        }
+        self.full.push(self.last);
+        self.full.concat()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_bytes_are_there_in_their_order() {
+        for length in [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 7] {
+            let sent: Vec<u8> = (0..length).map(|place| (place % 251) as u8).collect();
+            for piece in [1000, 16 * 1024, 2 * CHUNK + 5] {
+                let mut body = Body::default();
+                sent.chunks(piece).for_each(|piece| body.add(piece));
+                assert_eq!(body.len(), length);
+                assert!(body.whole() == sent, "{length} bytes by {piece}");
+            }
+        }
+    }
+}
