@@ -10,13 +10,12 @@ use super::http::{Channel, Reply};
 use super::http2::Http2Body;
 use super::limits::Limits;
 use super::objects::{BadPage, Objects};
-use super::wire::MAX_ITEMS;
 use crate::domain::reason::{Failure, Reason};
 use crate::domain::snapshot::{Answer, ListKind, Query};
 
 /// Objects a page. An EndpointSlice of a hundred Pods has 45 KB: as many of them are still read as one answer.
 const PAGE: usize = 80;
-const MAX_PAGES: usize = MAX_ITEMS / PAGE;
+const MAX_PAGES: usize = 200;
 /// A list may have this many times what one answer may.
 const MAX_BODIES: usize = 16;
 
@@ -197,7 +196,7 @@ pub(super) fn too_many(host: &str, kind: ListKind) -> Failure {
     let (_, _, plural) = kind.resource();
     Failure::new(
         Reason::AnswerTooLarge,
-        format!("{host} lists more {plural} in one namespace than ksit reads (at most {MAX_ITEMS})"),
+        format!("{host} lists more {plural} in one namespace than ksit reads (at most {})", PAGE * MAX_PAGES),
     )
 }
 
