@@ -24,7 +24,7 @@ pub const FAILED: &str = "Failed";
 #[derive(Clone, Debug, Default, Deserialize)]
 struct Status {
     #[serde(default)]
-    phase: Option<String>,
+    phase: String,
     #[serde(default)]
     conditions: Vec<Condition>,
 }
@@ -85,8 +85,7 @@ pub struct Seen {
 
 #[derive(Default)]
 struct State {
-    phases: HashMap<u32, String>,
-    complaints: HashMap<u32, String>,
+    said: HashMap<u32, Status>,
     pending: HashMap<u32, Pending>,
     seen: Seen,
 }
@@ -112,7 +111,7 @@ impl Statuses {
     /// Something is done to a target now, after which its status shall have that phase.
     pub fn expect(&self, number: u32, phase: &'static str, group: Group) {
         let mut state = self.state();
-        let is_there = state.phases.get(&number).is_some_and(|now| now == phase);
+        let is_there = state.said.get(&number).is_some_and(|now| now.phase == phase);
         let former = state.pending.remove(&number).filter(|former| !former.is_moot);
         if let Some(former) = &former {
             *state.seen.overtaken.entry(former.group).or_default() += 1;
@@ -127,12 +126,12 @@ impl Statuses {
     }
 
     pub fn is(&self, number: u32, phase: &str) -> bool {
-        self.state().phases.get(&number).is_some_and(|now| now == phase)
+        self.state().said.get(&number).is_some_and(|now| now.phase == phase)
     }
 
     /// Why the target is not reached, or not watched, as its status says: the reason, and the cause if there is one.
     pub fn complaint(&self, number: u32) -> Option<String> {
-        self.state().complaints.get(&number).cloned()
+        self.state().said.get(&number)?.complaint()
     }
 
     pub fn pending(&self) -> usize {
@@ -142,7 +141,7 @@ impl Statuses {
     /// Targets by phase.
     pub fn phases(&self) -> BTreeMap<String, u32> {
         let mut phases = BTreeMap::new();
-        self.state().phases.values().for_each(|phase| *phases.entry(phase.clone()).or_default() += 1);
+        self.state().said.values().for_each(|said| *phases.entry(said.phase.clone()).or_default() += 1);
         phases
     }
 
@@ -199,12 +198,8 @@ impl State {
     fn note(&mut self, target: &Target) {
         let Some(number) = number(&target.name_any()) else { return };
         let status = target.status.clone().unwrap_or_default();
-        match status.complaint() {
-            Some(complaint) => self.complaints.insert(number, complaint),
-            None => self.complaints.remove(&number),
-        };
-        let phase = status.phase.unwrap_or_default();
-        let before = self.phases.insert(number, phase.clone());
+        let phase = status.phase.clone();
+        let before = self.said.insert(number, status).map(|before| before.phase);
         if before.as_ref() == Some(&phase) {
             return;
         }
@@ -224,8 +219,7 @@ impl State {
 
     fn gone(&mut self, target: &Target) {
         if let Some(number) = number(&target.name_any()) {
-            self.phases.remove(&number);
-            self.complaints.remove(&number);
+            self.said.remove(&number);
             self.pending.remove(&number);
         }
     }
@@ -244,11 +238,14 @@ mod tests {
         Statuses { state: Arc::default(), _watch: JoinSet::new() }
     }
 
-    fn says(statuses: &Statuses, number: u32, phase: &str) {
-        let resource = resource("IntegrationTarget");
-        let mut target = Target::new(&format!("c{number:05}"), &resource, Unread {});
-        target.status = Some(Status { phase: Some(phase.to_owned()), conditions: Vec::new() });
+    fn note(statuses: &Statuses, number: u32, status: Status) {
+        let mut target = Target::new(&format!("c{number:05}"), &resource("IntegrationTarget"), Unread {});
+        target.status = Some(status);
         statuses.state().note(&target);
+    }
+
+    fn says(statuses: &Statuses, number: u32, phase: &str) {
+        note(statuses, number, Status { phase: phase.to_owned(), ..Status::default() });
     }
 
     #[test]
@@ -268,11 +265,9 @@ mod tests {
     fn what_is_said_of_a_target_is_why_it_is_not_reached_or_else_not_watched() {
         let statuses = statuses();
         let says = |conditions: &[[&str; 4]]| {
-            let mut target = Target::new("c00001", &resource("IntegrationTarget"), Unread {});
             let texts = conditions.iter().map(|texts| texts.map(str::to_owned));
             let conditions = texts.map(|[kind, status, reason, message]| Condition { kind, status, reason, message });
-            target.status = Some(Status { phase: None, conditions: conditions.collect() });
-            statuses.state().note(&target);
+            note(&statuses, 1, Status { conditions: conditions.collect(), ..Status::default() });
             statuses.complaint(1)
         };
         let broken = ["Watched", "False", "WatchBroken", "a proxy may cut them (buffering, time-outs)"];

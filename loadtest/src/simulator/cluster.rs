@@ -150,7 +150,7 @@ impl State {
                 *end_watches += 1;
                 // As if something else had changed there: what was listed so far is too old.
                 self.version = self.current(idle) + 1;
-                self.compacted = self.version;
+                self.compact(idle);
             }
             Onset::Close => *close += 1,
             Onset::Reset => *reset += 1,
