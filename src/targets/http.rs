@@ -142,7 +142,16 @@ impl Channel {
         limits: &Limits,
         deadline: Instant,
     ) -> Result<Reply<Vec<u8>>, Fault> {
-        self.within(deadline, self.exchange(path, accept, limits)).await
+        let exchange = async {
+            let mut share = Share::default();
+            loop {
+                match self.exchange(path, accept, limits, &mut share).await? {
+                    Some(reply) => return Ok(reply),
+                    None => share.start_over(limits).await,
+                }
+            }
+        };
+        self.within(deadline, exchange).await
     }
 
     /// GETs a path whose answer has no end; its headers within `deadline`. HTTP/2 only.
@@ -174,11 +183,18 @@ impl Channel {
         result
     }
 
-    async fn exchange(&self, path: &str, accept: &'static str, limits: &Limits) -> Result<Reply<Vec<u8>>, Fault> {
+    /// `None` as in [`Self::body`].
+    async fn exchange(
+        &self,
+        path: &str,
+        accept: &'static str,
+        limits: &Limits,
+        share: &mut Share,
+    ) -> Result<Option<Reply<Vec<u8>>>, Fault> {
         match &self.sender {
             Sender::Http2(sender) => {
                 let response = self.send(sender, path, accept).await?;
-                self.read(response.map(Content::Http2), limits).await
+                self.read(response.map(Content::Http2), limits, share).await
             }
             Sender::Http1(single) => {
                 let _turn = single.turn.acquire().await.map_err(|_| lost(&self.host()))?;
@@ -187,7 +203,7 @@ impl Channel {
                 let failed = |error| http1_failure(&self.host(), &error);
                 sender.ready().await.map_err(failed)?;
                 let response = sender.send_request(request).await.map_err(failed)?;
-                let result = self.read(response.map(Content::Http1), limits).await;
+                let result = self.read(response.map(Content::Http1), limits, share).await;
                 // A body that was given up can't be skipped: the connection goes with it.
                 let is_whole = result.as_ref().map_or_else(|fault| is_whole(&fault.failure), |_| true);
                 if is_whole && !self.lost.load(Ordering::Relaxed) {
@@ -224,10 +240,15 @@ impl Channel {
             .map_err(|_| Failure::new(Reason::InvalidConfig, format!("no request for {} can be made", self.host())))
     }
 
-    async fn read(&self, response: Response<Content>, limits: &Limits) -> Result<Reply<Vec<u8>>, Fault> {
+    async fn read(
+        &self,
+        response: Response<Content>,
+        limits: &Limits,
+        share: &mut Share,
+    ) -> Result<Option<Reply<Vec<u8>>>, Fault> {
         let reply = match response.status() {
-            StatusCode::OK => Ok(self.body(response, limits.settings().body_bytes, limits).await?),
-            _ => Err(self.refused(response, limits).await?),
+            StatusCode::OK => self.body(response, limits.settings().body_bytes, limits, share).await?.map(Ok),
+            _ => Some(Err(self.refused(response, limits).await?)),
         };
         self.answered.fetch_add(1, Ordering::Relaxed);
         Ok(reply)
@@ -239,29 +260,40 @@ impl Channel {
             .then(|| retry_after::parse(response.headers().get(RETRY_AFTER)))
             .flatten();
         // Its content is the target's: it is read only to get rid of it.
-        let rest = self.body(response, MAX_REFUSAL, limits).await;
+        let rest = self.body(response, MAX_REFUSAL, limits, &mut Share::default()).await;
         if rest.is_err() && self.protocol() == Protocol::Http1 {
             self.lost.store(true, Ordering::Relaxed);
         }
         refusal(&self.host(), status, wait)
     }
 
-    async fn body(&self, response: Response<Content>, cap: usize, limits: &Limits) -> Result<Vec<u8>, Failure> {
+    /// `None` if there is no room for it: nothing of it is held then, and not what waited to be read either. HTTP/1.1
+    /// waits instead, as only a whole body leaves its connection usable.
+    async fn body(
+        &self,
+        response: Response<Content>,
+        cap: usize,
+        limits: &Limits,
+        share: &mut Share,
+    ) -> Result<Option<Vec<u8>>, Failure> {
         if promised(response.headers()) > cap as u64 {
             return Err(too_large(&self.host(), cap));
         }
         let mut content = response.into_body();
         let mut body = Body::default();
-        let mut share = Share::default();
         while let Some(data) = content.next(&self.host()).await? {
             let length = body.len() + data.len();
             if length > cap {
                 return Err(too_large(&self.host(), cap));
             }
-            share.grow(limits, length).await;
+            match content {
+                Content::Http1(_) => share.grow(limits, length).await,
+                Content::Http2(_) if share.try_grow(limits, length) => {}
+                Content::Http2(_) => return Ok(None),
+            }
             body.add(&data);
         }
-        Ok(body.whole())
+        Ok(Some(body.whole()))
     }
 }
 

@@ -175,12 +175,34 @@ impl Share {
         }
     }
 
+    /// False if there is no room now.
+    pub(super) fn try_grow(&mut self, limits: &Limits, bytes: usize) -> bool {
+        let more = self.missing(bytes);
+        if more > 0 {
+            let Ok(more) = limits.bodies.clone().try_acquire_many_owned(more) else { return false };
+            add(&mut self.chunks, more);
+        }
+        true
+    }
+
+    /// Holds nothing until there is room for twice as much as it held, or for the largest answer.
+    pub(super) async fn start_over(&mut self, limits: &Limits) {
+        let settings = limits.settings();
+        let most = settings.body_bytes.min(settings.bodies_bytes.saturating_sub(settings.body_bytes));
+        let bytes = most.min(2 * (self.held() + 1) * CHUNK);
+        *self = Self::default();
+        self.grow(limits, bytes).await;
+    }
+
     fn missing(&self, bytes: usize) -> u32 {
         if self.last_resort.is_some() {
             return 0;
         }
-        let held = self.chunks.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-        u32::try_from((bytes / CHUNK).saturating_sub(held)).unwrap_or(u32::MAX)
+        u32::try_from((bytes / CHUNK).saturating_sub(self.held())).unwrap_or(u32::MAX)
+    }
+
+    fn held(&self) -> usize {
+        self.chunks.as_ref().map_or(0, OwnedSemaphorePermit::num_permits)
     }
 }
 
@@ -260,6 +282,22 @@ mod tests {
         assert!(third.grow(&limits, CHUNK - 1).now_or_never().is_some());
         drop(second);
         assert!(grows(&mut third, 4));
+    }
+
+    #[tokio::test]
+    async fn what_finds_no_room_gives_back_all_and_waits_for_twice_as_much() {
+        let settings = Settings { body_bytes: 8 * CHUNK, bodies_bytes: 16 * CHUNK, ..Settings::default() };
+        let limits = Limits::new(settings);
+        let [mut first, mut second, mut third] = [(); 3].map(|()| Share::default());
+        assert!(first.try_grow(&limits, 5 * CHUNK) && second.try_grow(&limits, 3 * CHUNK), "there are eight");
+        assert!(!second.try_grow(&limits, 4 * CHUNK));
+        first.grow(&limits, 6 * CHUNK).await;
+        assert!(second.start_over(&limits).now_or_never().is_none(), "the last resort is taken");
+        assert!(third.try_grow(&limits, 3 * CHUNK), "what it held is there for others");
+        drop((first, third));
+        second = Share::default();
+        assert!(second.try_grow(&limits, 3 * CHUNK) && second.start_over(&limits).now_or_never().is_some());
+        assert_eq!(second.held(), 8, "no answer is larger");
     }
 
     #[test]

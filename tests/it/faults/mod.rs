@@ -70,6 +70,8 @@ pub enum Fault {
     Pages(usize),
     /// Every page names a next one.
     EndlessPages,
+    /// Lists end in that many spaces.
+    Large(usize),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -273,6 +275,7 @@ impl Shared {
             Fault::ResetMidBody => Response::new(FaultyBody::reset(counted)),
             Fault::Pages(pages) => self.page(request.uri().query().unwrap_or_default(), pages),
             Fault::EndlessPages if is_list(path) => text(list("web", Some("more"))),
+            Fault::Large(bytes) if is_list(path) => text(list("web", None) + &" ".repeat(bytes)),
             _ if is_list(path) => text(list("web", None)),
             _ => text(format!(r#"{{"kind":"PartialObjectMetadata","metadata":{{"name":"{plural}"}}}}"#)),
         }

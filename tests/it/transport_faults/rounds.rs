@@ -83,6 +83,26 @@ async fn a_list_without_end_is_given_up() {
 }
 
 #[tokio::test]
+async fn large_answers_that_find_no_room_are_read_when_there_is_some() {
+    for (http, asks_again) in [(Http::One, false), (Http::Two, true)] {
+        let server = FaultyApiServer::with(Fault::Large(CAP / 2), http, Certificate::Good).await;
+        let settings = Settings {
+            round_timeout: Duration::from_secs(60),
+            body_bytes: CAP,
+            bodies_bytes: CAP + CAP / 2,
+            ..Settings::default()
+        };
+        let limits = Arc::new(Limits::new(settings));
+        let clusters: Vec<_> = (0..20).map(|_| Cluster::new(connection(&server), limits.clone())).collect();
+        join_all(clusters.iter().map(assert_healthy)).await;
+        let needed = clusters.len() * queries().len();
+        let asked = server.requests();
+        assert_eq!(asked > needed, asks_again, "{asked} requests over {http:?} where {needed} are needed");
+        assert_eq!(server.connections(), clusters.len(), "{http:?}");
+    }
+}
+
+#[tokio::test]
 async fn targets_that_hang_do_not_delay_a_healthy_one() {
     let settings = Settings { connects: 10, connect_timeout: Duration::from_secs(3), ..Settings::default() };
     let limits = Arc::new(Limits::new(settings));
