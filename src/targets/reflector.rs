@@ -16,6 +16,7 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures::FutureExt;
 use futures::stream::{self, StreamExt};
 use tokio::time::Instant;
 
@@ -282,7 +283,7 @@ impl Reflector {
         if !begun && (failing || self.due().is_empty()) {
             match oldest_name(&self.entries) {
                 Some(query) => self.work(channel, vec![Job::Ask(query)], limits, deadline).await?,
-                None => list::probe(channel, limits, deadline).await?,
+                None => self.reading_on(limits, Box::pin(list::probe(channel, limits, deadline))).await?,
             }
         }
         loop {
@@ -300,6 +301,15 @@ impl Reflector {
     }
 
     /// Reads the watches on meanwhile, so that none of them holds up what is asked on the same connection.
+    async fn reading_on<T>(&mut self, limits: &Limits, mut asked: impl Future<Output = T> + Unpin) -> T {
+        poll_fn(|context| {
+            let changed = self.followed().fold(false, |any, followed| followed.read(context, limits) | any);
+            self.version += u64::from(changed);
+            asked.poll_unpin(context)
+        })
+        .await
+    }
+
     async fn work(
         &mut self,
         channel: &Channel,
@@ -311,13 +321,7 @@ impl Reflector {
             .map(|job| job.run(channel, limits, deadline))
             .buffer_unordered(limits.settings().requests.max(1));
         let (mut lost, mut broken) = (None, false);
-        loop {
-            let next = poll_fn(|context| {
-                let changed = self.followed().fold(false, |any, followed| followed.read(context, limits) | any);
-                self.version += u64::from(changed);
-                done.poll_next_unpin(context)
-            });
-            let Some((query, done)) = next.await else { break };
+        while let Some((query, done)) = self.reading_on(limits, done.next()).await {
             match done {
                 Ok(done) => broken |= self.take(&query, done),
                 // The target may still finish what it has begun.

@@ -120,6 +120,23 @@ async fn a_round_of_what_is_watched_is_one_request() {
 }
 
 #[tokio::test]
+async fn changes_that_were_not_read_yet_hold_up_no_round() {
+    let mut watched = Watched::new().await;
+    let others = [(Kind::Service, "argocd-server"), (Kind::StatefulSet, "argocd-application-controller")];
+    let others = others.map(|(kind, name)| watched.simulator.component(kind, "argocd", name).unwrap());
+    for change in 0..301 {
+        let health = if change % 2 == 0 { Health::Broken } else { Health::Healthy };
+        watched.set(health);
+        assert!(others.iter().all(|component| watched.simulator.set(0, *component, health)));
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let lists = queries().into_iter().filter(|query| matches!(query, Query::List { .. })).collect();
+    watched.reflector.refresh(&watched.cluster, &lists, false).await.unwrap();
+    watched.until_ready(Some(0)).await;
+    assert_eq!(watched.simulator.counts().lists, 4, "none was lost");
+}
+
+#[tokio::test]
 async fn a_list_and_its_watch_are_one_request_where_the_target_has_it() {
     let watched = Watched::new().await;
     let counts = watched.simulator.counts();
