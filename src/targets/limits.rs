@@ -178,18 +178,12 @@ impl Share {
     /// False if there is no room now.
     pub(super) fn try_grow(&mut self, limits: &Limits, bytes: usize) -> bool {
         let more = self.missing(bytes);
-        if more > 0 {
-            let Ok(more) = limits.bodies.clone().try_acquire_many_owned(more) else { return false };
-            add(&mut self.chunks, more);
-        }
-        true
+        try_add(&mut self.chunks, &limits.bodies, more)
     }
 
     /// Holds nothing until there is room for twice as much as it held, or for the largest answer.
     pub(super) async fn start_over(&mut self, limits: &Limits) {
-        let settings = limits.settings();
-        let most = settings.body_bytes.min(settings.bodies_bytes.saturating_sub(settings.body_bytes));
-        let bytes = most.min(2 * (self.held() + 1) * CHUNK);
+        let bytes = limits.settings().body_bytes.min(2 * (held(&self.chunks) + 1) * CHUNK);
         *self = Self::default();
         self.grow(limits, bytes).await;
     }
@@ -198,11 +192,7 @@ impl Share {
         if self.last_resort.is_some() {
             return 0;
         }
-        u32::try_from((bytes / CHUNK).saturating_sub(self.held())).unwrap_or(u32::MAX)
-    }
-
-    fn held(&self) -> usize {
-        self.chunks.as_ref().map_or(0, OwnedSemaphorePermit::num_permits)
+        u32::try_from((bytes / CHUNK).saturating_sub(held(&self.chunks))).unwrap_or(u32::MAX)
     }
 }
 
@@ -213,15 +203,22 @@ pub(super) struct LineShare(Option<OwnedSemaphorePermit>);
 impl LineShare {
     /// False if there is no room now for a line of so many bytes.
     pub(super) fn try_grow(&mut self, limits: &Limits, bytes: usize) -> bool {
-        let held = self.0.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-        let needed = bytes.saturating_sub(1) / LINE_CHUNK;
-        if needed > held {
-            let more = u32::try_from(needed - held).unwrap_or(u32::MAX);
-            let Ok(more) = limits.lines.clone().try_acquire_many_owned(more) else { return false };
-            add(&mut self.0, more);
-        }
-        true
+        let missing = (bytes.saturating_sub(1) / LINE_CHUNK).saturating_sub(held(&self.0));
+        try_add(&mut self.0, &limits.lines, u32::try_from(missing).unwrap_or(u32::MAX))
     }
+}
+
+fn held(chunks: &Option<OwnedSemaphorePermit>) -> usize {
+    chunks.as_ref().map_or(0, OwnedSemaphorePermit::num_permits)
+}
+
+fn try_add(held: &mut Option<OwnedSemaphorePermit>, free: &Arc<Semaphore>, more: u32) -> bool {
+    if more == 0 {
+        return true;
+    }
+    let Ok(more) = free.clone().try_acquire_many_owned(more) else { return false };
+    add(held, more);
+    true
 }
 
 fn add(held: &mut Option<OwnedSemaphorePermit>, more: OwnedSemaphorePermit) {
@@ -297,7 +294,7 @@ mod tests {
         drop((first, third));
         second = Share::default();
         assert!(second.try_grow(&limits, 3 * CHUNK) && second.start_over(&limits).now_or_never().is_some());
-        assert_eq!(second.held(), 8, "no answer is larger");
+        assert_eq!(held(&second.chunks), 8, "no answer is larger");
     }
 
     #[test]
