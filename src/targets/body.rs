@@ -1,10 +1,10 @@
-//! The bytes of an answer while they come.
+//! The bytes of an answer, or of one line of it, while they come.
 
 /// By so much the memory for answers is given out.
 pub(super) const CHUNK: usize = 64 * 1024;
 
 /// Bytes in chunks. None is moved before all have come: what never ends takes no more memory than it has sent.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Body {
     full: Vec<Vec<u8>>,
     last: Vec<u8>,
@@ -15,14 +15,23 @@ impl Body {
         self.full.len() * CHUNK + self.last.len()
     }
 
+    /// The memory that so many bytes take.
+    pub(super) fn room(length: usize) -> usize {
+        if length <= CHUNK { length.next_power_of_two() } else { length.next_multiple_of(CHUNK) }
+    }
+
     pub(super) fn add(&mut self, mut data: &[u8]) {
         while !data.is_empty() {
-            let fitting = data.len().min(CHUNK - self.last.len());
-            self.last.extend_from_slice(&data[..fitting]);
-            data = &data[fitting..];
             if self.last.len() == CHUNK {
                 self.full.push(std::mem::replace(&mut self.last, Vec::with_capacity(CHUNK)));
             }
+            let fitting = data.len().min(CHUNK - self.last.len());
+            let length = self.last.len() + fitting;
+            if length > self.last.capacity() {
+                self.last.reserve_exact(Self::room(length) - self.last.len());
+            }
+            self.last.extend_from_slice(&data[..fitting]);
+            data = &data[fitting..];
         }
     }
 
@@ -47,6 +56,8 @@ mod tests {
                 let mut body = Body::default();
                 sent.chunks(piece).for_each(|piece| body.add(piece));
                 assert_eq!(body.len(), length);
+                let taken = body.full.iter().chain([&body.last]).map(Vec::capacity).sum::<usize>();
+                assert!(taken <= Body::room(length), "{taken} for {length} bytes by {piece}");
                 assert!(body.whole() == sent, "{length} bytes by {piece}");
             }
         }

@@ -2,6 +2,7 @@
 
 use memchr::memchr;
 
+use super::body::Body;
 use super::limits::{Limits, LineShare};
 use super::objects::BadPage;
 
@@ -11,7 +12,7 @@ const LONGEST: usize = 4 * 1024 * 1024;
 /// What has come of a line whose end hasn't. Takes no memory between lines.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
-    begun: Vec<u8>,
+    begun: Body,
     share: LineShare,
 }
 
@@ -30,13 +31,13 @@ impl Lines {
         while let Some(end) = memchr(b'\n', rest) {
             let line = &rest[..end];
             rest = &rest[end + 1..];
-            if self.begun.is_empty() {
+            if self.begun.len() == 0 {
                 hand_on(line, &mut each)?;
             } else {
                 self.keep(line, limits)?;
                 // Given back with the line: an idle stream keeps no buffer.
                 let Lines { begun, share: _ } = std::mem::take(self);
-                hand_on(&begun, &mut each)?;
+                hand_on(&begun.whole(), &mut each)?;
             }
         }
         self.keep(rest, limits)
@@ -47,14 +48,10 @@ impl Lines {
         if length > LONGEST.min(limits.settings().body_bytes) {
             return Err(BadPage::TooLarge);
         }
-        if length > self.begun.capacity() {
-            let room = length.next_power_of_two();
-            if !self.share.try_grow(limits, room) {
-                return Err(BadPage::TooLarge);
-            }
-            self.begun.reserve_exact(room - self.begun.len());
+        if !self.share.try_grow(limits, Body::room(length)) {
+            return Err(BadPage::TooLarge);
         }
-        self.begun.extend_from_slice(part);
+        self.begun.add(part);
         Ok(())
     }
 }
@@ -110,7 +107,7 @@ mod tests {
                 }
             }
         }
-        let kept: usize = streams.iter().map(|lines| lines.begun.capacity()).sum();
+        let kept: usize = streams.iter().map(|lines| Body::room(lines.begun.len())).sum();
         assert!(given_up > 0 && kept <= 6 * 1024 * 1024, "{kept} bytes, {given_up} given up");
     }
 }
