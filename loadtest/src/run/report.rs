@@ -129,11 +129,10 @@ impl Report {
                 (Some(_), true) => "ok",
                 (Some(_), false) => "MISSED",
             };
-            let limit = limit.map_or("-".to_owned(), |limit| format!("{limit:.2} {unit}"));
             let n = samples.len();
-            text.push_str(&format!(
-                "| {name} | {n} | {median:.2} {unit} | {p90:.2} {unit} | {p99:.2} {unit} | {max:.2} {unit} | {limit} | {verdict} |\n"
-            ));
+            let limit = limit.unwrap_or(f64::NAN);
+            let [median, p90, p99, max, limit] = [*median, *p90, *p99, *max, limit].map(|value| figure(value, 2, unit));
+            text.push_str(&format!("| {name} | {n} | {median} | {p90} | {p99} | {max} | {limit} | {verdict} |\n"));
         }
         text
     }
@@ -146,7 +145,8 @@ impl Report {
         let mut text = "| limit | found | at most | |\n| --- | --- | --- | --- |\n".to_owned();
         for Verdict { what, found, most, is_ok } in &self.verdicts {
             let verdict = if *is_ok { "ok" } else { "MISSED" };
-            text.push_str(&format!("| {what} | {found:.3} | {most:.3} | {verdict} |\n"));
+            let [found, most] = [*found, *most].map(|value| figure(value, 3, ""));
+            text.push_str(&format!("| {what} | {found} | {most} | {verdict} |\n"));
         }
         text
     }
@@ -164,6 +164,11 @@ impl Report {
             self.table()
         )
     }
+}
+
+/// A dash is what was not measured.
+fn figure(value: f64, decimals: usize, unit: &str) -> String {
+    if value.is_nan() { "-".to_owned() } else { format!("{value:.decimals$} {unit}").trim_end().to_owned() }
 }
 
 #[cfg(test)]
@@ -193,6 +198,12 @@ mod tests {
         let mut measure = measure("x", &[1.0, 9.0]);
         measure.add(Measure::new("x", "s", vec![5.0], None));
         assert_eq!((measure.samples, measure.median, measure.max), (vec![1.0, 5.0, 9.0], 5.0, 9.0));
+    }
+
+    #[test]
+    fn what_was_not_measured_is_a_dash() {
+        assert_eq!([2.5, f64::NAN].map(|value| figure(value, 2, "s")), ["2.50 s", "-"]);
+        assert_eq!(figure(7.0, 3, ""), "7.000");
     }
 
     #[test]
