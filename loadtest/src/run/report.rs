@@ -130,8 +130,8 @@ impl Report {
                 (Some(_), false) => "MISSED",
             };
             let n = samples.len();
-            let limit = limit.unwrap_or(f64::NAN);
-            let [median, p90, p99, max, limit] = [*median, *p90, *p99, *max, limit].map(|value| figure(value, 2, unit));
+            let [median, p90, p99, max] = [median, p90, p99, max].map(|value| figure(*value, 2, unit));
+            let limit = limit.map_or("-".to_owned(), |limit| figure(limit, 2, unit));
             text.push_str(&format!("| {name} | {n} | {median} | {p90} | {p99} | {max} | {limit} | {verdict} |\n"));
         }
         text
@@ -145,7 +145,7 @@ impl Report {
         let mut text = "| limit | found | at most | |\n| --- | --- | --- | --- |\n".to_owned();
         for Verdict { what, found, most, is_ok } in &self.verdicts {
             let verdict = if *is_ok { "ok" } else { "MISSED" };
-            let [found, most] = [*found, *most].map(|value| figure(value, 3, ""));
+            let [found, most] = [found, most].map(|value| figure(*value, 3, ""));
             text.push_str(&format!("| {what} | {found} | {most} | {verdict} |\n"));
         }
         text
