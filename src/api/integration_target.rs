@@ -127,8 +127,13 @@ pub struct IntegrationResult {
     pub reason: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// What was seen of each component.
+    /// Components that are not healthy, or of which there is more to say.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub components: Vec<ComponentStatus>,
+    /// The others: kind, place, and how many are ready of how many that are wanted, such as
+    /// `Deployment argocd/argocd-server 2/2`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub healthy_components: Vec<String>,
 }
 
 /// One component as it was seen.

@@ -39,8 +39,12 @@ async fn a_component_that_breaks_is_named_and_one_event_tells_of_it() {
     assert_eq!(of_status.fields_v1.as_ref().unwrap().0, whole, "no account is kept of each of its fields");
     let seen = target.status.unwrap();
     assert_eq!(seen.ready, Some(true), "the cluster itself answers");
-    let helm = seen.integrations[0].components.iter().find(|c| c.name == "helm-controller").unwrap();
-    assert_eq!((helm.state.as_str(), helm.ready, helm.desired), ("NotReady", Some(0), Some(0)));
+    let [helm] = &seen.integrations[0].components[..] else { panic!("what is healthy is told in few words: {seen:?}") };
+    assert_eq!((helm.name.as_str(), helm.state.as_str()), ("helm-controller", "NotReady"));
+    assert_eq!((helm.ready, helm.desired), (Some(0), Some(0)));
+    let healthy = &seen.integrations[0].healthy_components;
+    assert!(healthy.contains(&"Deployment life-break/source-controller 1/1".to_owned()), "{healthy:?}");
+    assert_eq!(healthy.len(), 3);
 
     // Several rounds later there is still one Event for it.
     tokio::time::sleep(Duration::from_secs(4)).await;

@@ -1,10 +1,10 @@
 //! What a status says of earlier rounds, for the replica that takes a target over.
 
-use crate::api::{ComponentStatus, IntegrationResult, IntegrationTargetStatus};
-use crate::domain::component::ComponentKind;
+use super::component::observations;
+use crate::api::{IntegrationResult, IntegrationTargetStatus};
 use crate::domain::keys::{IntegrationKey, TargetKey};
 use crate::domain::reason::{Failure, Reason};
-use crate::domain::verdict::{ComponentState, History, Observation, Phase, Reach, TargetVerdict, ToolVerdict};
+use crate::domain::verdict::{History, Phase, Reach, TargetVerdict, ToolVerdict};
 
 /// The history that ends with what `status` says; none where that isn't a conclusion, or can't be read.
 pub fn history(target: &TargetKey, status: Option<&IntegrationTargetStatus>, threshold: u32) -> History {
@@ -31,18 +31,6 @@ fn tool_verdict(result: &IntegrationResult) -> Option<ToolVerdict> {
         phase: Phase::parse(&result.phase)?,
         reason: Reason::parse(&result.reason)?,
         message: result.message.clone().unwrap_or_default(),
-        observations: result.components.iter().map(observation).collect::<Option<_>>()?,
-    })
-}
-
-fn observation(seen: &ComponentStatus) -> Option<Observation> {
-    Some(Observation {
-        kind: ComponentKind::ALL.into_iter().find(|kind| kind.as_str() == seen.kind)?,
-        namespace: seen.namespace.clone().unwrap_or_default(),
-        name: seen.name.clone(),
-        state: ComponentState::ALL.into_iter().find(|state| state.as_str() == seen.state)?,
-        ready: seen.ready,
-        desired: seen.desired,
-        message: seen.message.clone(),
+        observations: observations(result).collect::<Option<_>>()?,
     })
 }

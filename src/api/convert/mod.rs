@@ -1,5 +1,6 @@
 //! Between the resources and the domain: specs in, statuses out.
 
+mod component;
 mod history;
 mod shard_map;
 mod spec;

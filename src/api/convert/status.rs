@@ -5,9 +5,8 @@ use std::borrow::Cow;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use crate::api::{
-    ClusterSummary, ComponentStatus, IntegrationResult, IntegrationStatus, IntegrationTargetStatus, TargetCounts,
-};
+use super::component::{in_full, in_words};
+use crate::api::{ClusterSummary, IntegrationResult, IntegrationStatus, IntegrationTargetStatus, TargetCounts};
 use crate::domain::aggregate::{Cluster, Counts, Summary};
 use crate::domain::check_mode::CheckMode;
 use crate::domain::desired::{DesiredIntegration, DesiredTarget};
@@ -131,29 +130,24 @@ fn results(verdict: &TargetVerdict, type_of: impl Fn(&IntegrationKey) -> String)
         omitted += tool.observations.len() - shown;
         let mut observations: Vec<&Observation> = tool.observations.iter().collect();
         observations.sort_by_key(|seen| seen.state.is_healthy() || seen.state == ComponentState::NotInUse);
-        all.push(IntegrationResult {
+        let mut result = IntegrationResult {
             name: key.name().to_owned(),
             type_: type_of(key),
             phase: tool.phase.as_str().to_owned(),
             reason: tool.reason.as_str().to_owned(),
             message: Some(cut(&tool.message)),
-            components: observations.into_iter().take(shown).map(component).collect(),
-        });
+            components: Vec::new(),
+            healthy_components: Vec::new(),
+        };
+        for seen in observations.into_iter().take(shown) {
+            match in_words(seen) {
+                Some(words) => result.healthy_components.push(words),
+                None => result.components.push(in_full(seen, cut)),
+            }
+        }
+        all.push(result);
     }
     (all, u32::try_from(omitted).unwrap_or(u32::MAX))
-}
-
-fn component(seen: &Observation) -> ComponentStatus {
-    let Observation { kind, namespace, name, state, ready, desired, message } = seen;
-    ComponentStatus {
-        kind: kind.as_str().to_owned(),
-        namespace: (!namespace.is_empty()).then(|| namespace.clone()),
-        name: name.clone(),
-        state: state.as_str().to_owned(),
-        ready: *ready,
-        desired: *desired,
-        message: message.as_deref().map(cut),
-    }
 }
 
 /// What an Integration's summary needs of one target: read back from its status, so that a new coordinator knows it

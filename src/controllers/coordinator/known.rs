@@ -17,7 +17,9 @@ pub(super) struct KnownStatus {
 impl KnownStatus {
     /// `meaning` is the status's [`stored_digest`].
     pub(super) fn new(mut status: IntegrationTargetStatus, meaning: Digest) -> Self {
-        status.integrations.iter_mut().for_each(|tool| tool.components = Vec::new());
+        for tool in &mut status.integrations {
+            (tool.components, tool.healthy_components) = Default::default();
+        }
         Self { summary: status, meaning }
     }
 }
