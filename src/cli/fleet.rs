@@ -1,7 +1,7 @@
 //! `ksit fleet`
 
-use kube::Api;
-use kube::ResourceExt;
+use kube::api::ObjectMeta;
+use kube::{Api, ResourceExt};
 use serde::Serialize;
 
 use super::CliError;
@@ -9,6 +9,7 @@ use super::hub::{HubArgs, Shown};
 use super::table::table;
 use crate::api::{Integration, TargetCounts};
 use crate::domain::verdict::Phase;
+use crate::hub::Lenient;
 
 /// Show all Integrations with their clusters counted by state, worst first.
 #[derive(Debug, clap::Args)]
@@ -22,7 +23,7 @@ pub struct Args {
 
 pub async fn run(args: Args) -> Result<(), CliError> {
     let client = args.hub.client().await?;
-    let api: Api<Integration> = match (&args.hub.place.namespace, args.all_namespaces) {
+    let api: Api<Lenient<Integration>> = match (&args.hub.place.namespace, args.all_namespaces) {
         (_, true) => Api::all(client),
         (Some(namespace), false) => Api::namespaced(client, namespace),
         (None, false) => Api::default_namespaced(client),
@@ -46,19 +47,39 @@ struct Line {
     message: String,
 }
 
-impl From<Vec<Integration>> for Fleet {
-    fn from(integrations: Vec<Integration>) -> Self {
-        let line = |integration: Integration| {
-            let (namespace, name) = (integration.namespace().unwrap_or_default(), integration.name_any());
-            let status = integration.status.unwrap_or_default();
-            Line {
-                namespace,
-                name,
-                type_: integration.spec.type_,
-                phase: status.phase.unwrap_or_else(|| Phase::Initializing.as_str().to_owned()),
-                targets: status.targets.unwrap_or_default(),
-                message: status.message.unwrap_or_default(),
-            }
+impl From<Integration> for Line {
+    fn from(integration: Integration) -> Self {
+        let (namespace, name) = (integration.namespace().unwrap_or_default(), integration.name_any());
+        let status = integration.status.unwrap_or_default();
+        Self {
+            namespace,
+            name,
+            type_: integration.spec.type_,
+            phase: status.phase.unwrap_or_else(|| Phase::Initializing.as_str().to_owned()),
+            targets: status.targets.unwrap_or_default(),
+            message: status.message.unwrap_or_default(),
+        }
+    }
+}
+
+impl Line {
+    fn unreadable(metadata: ObjectMeta, error: &str) -> Self {
+        Self {
+            namespace: metadata.namespace.unwrap_or_default(),
+            name: metadata.name.unwrap_or_default(),
+            type_: "<unknown>".to_owned(),
+            phase: Phase::Unknown.as_str().to_owned(),
+            targets: TargetCounts::default(),
+            message: format!("can't be read and is left alone ({error}); mend it or delete it"),
+        }
+    }
+}
+
+impl From<Vec<Lenient<Integration>>> for Fleet {
+    fn from(integrations: Vec<Lenient<Integration>>) -> Self {
+        let line = |integration| match integration {
+            Lenient::Read(integration) => Line::from(*integration),
+            Lenient::Unreadable { metadata, error } => Line::unreadable(*metadata, &error),
         };
         let mut lines: Vec<Line> = integrations.into_iter().map(line).collect();
         lines.sort_by_cached_key(|line| {

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 /// What it says; if that can't be read, who it is and why not.
 #[derive(Clone, Debug)]
-pub(super) enum Lenient<K> {
+pub enum Lenient<K> {
     /// Which manager set which field is dropped.
     Read(Box<K>),
     Unreadable {

@@ -34,6 +34,7 @@ pub use first_checks::{FirstCheck, FirstChecks, Quarantined};
 pub use foreign_lease::lease_version;
 pub use half_speed::HalfSpeed;
 pub use lease_board::{LeaseBoard, watch_leases};
+pub use lenient::Lenient;
 pub use mailbox::{Mailbox, Urgency};
 pub use map_store::{MapStore, StoredMap, watch_map};
 pub use member_lease::{LeaseLost, MemberLeases};

@@ -5,7 +5,7 @@ use std::process::Output;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::kit::{World, hub, install_flux, target};
+use crate::kit::{World, hub, install_flux, target, without_validation};
 
 async fn ksit(args: &[&str]) -> Output {
     let kubeconfig = hub().await.kubeconfig_path();
@@ -59,6 +59,21 @@ async fn the_fleet_is_shown_worst_first_and_a_target_with_what_is_broken() {
     let missing = ksit(&["target", "moon", "-n", namespace]).await;
     assert_eq!(missing.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&missing.stderr).contains("there is no IntegrationTarget moon"));
+}
+
+/// Written before the CRD had its validation, or by an older version.
+#[tokio::test]
+async fn an_integration_that_cannot_be_read_hides_no_other() {
+    let world = World::new("hub-unreadable").await;
+    world.integration("good", json!({ "type": "flux", "targetClusters": ["one"] })).await;
+    without_validation(async || {
+        world.apply("Integration", "bad", json!({ "type": "flux", "enabled": "perhaps" })).await.unwrap();
+    })
+    .await;
+    let wide = printed(&["fleet", "-n", "hub-unreadable", "-o", "wide"]).await;
+    let line = |name: &str| wide.lines().find(|line| line.contains(name)).unwrap_or_else(|| panic!("{wide}"));
+    assert!(line(" good ").contains("Initializing"), "{wide}");
+    assert!(line(" bad ").contains("Unknown") && line(" bad ").contains("expected a boolean"), "{wide}");
 }
 
 #[tokio::test]
