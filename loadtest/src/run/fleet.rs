@@ -52,7 +52,7 @@ impl Fleet {
         flags: &[&str],
     ) -> Result<Self, RunError> {
         open_many_files();
-        let hub = ControlPlane::builder("hub").start().await?;
+        let hub = ControlPlane::builder("hub").without_reads_in_audit().start().await?;
         let client = hub.client().await?;
         install_crds(&client, ksit).await?;
         Workloads::new(client.clone()).namespace(NAMESPACE).await?;
