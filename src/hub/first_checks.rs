@@ -19,8 +19,13 @@ const ANNOTATION: &str = "ksit.io/first-checks";
 /// Targets that are marked at a time. Few enough that after a death they can be read one by one.
 const MARKED: usize = 256;
 
-/// Shortest time from one write of marks to the next.
+/// Shortest time from one write of marks to the next; ten times as long as the last one took where that is more: the
+/// busier the hub, the fewer.
 const GAP: Duration = Duration::from_millis(100);
+const GAP_OF_WRITES: u32 = 10;
+
+/// So that a replica gets on all the same.
+const LONGEST_GAP: Duration = Duration::from_millis(500);
 
 /// The marks of this replica, and how far they are written.
 pub struct FirstChecks {
@@ -107,11 +112,11 @@ impl FirstChecks {
     }
 
     /// Waits for marks that the hub doesn't have, and a moment more for those that come with them. A suspect's comes
-    /// alone, and the next one waits for it.
-    pub(super) async fn until_dirty(&self) {
+    /// alone, and the next one waits for it. `took`: the last write.
+    pub(super) async fn until_dirty(&self, took: Duration) {
         self.dirty.notified().await;
         if self.alone.available_permits() > 0 {
-            tokio::time::sleep(GAP).await;
+            tokio::time::sleep((took * GAP_OF_WRITES).clamp(GAP, LONGEST_GAP)).await;
         }
     }
 
@@ -203,5 +208,17 @@ mod tests {
         checks.wrote(0);
         let begun = begins.now_or_never().expect("all is known");
         assert!(matches!(begun, Err(Quarantined(_))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_busier_the_hub_the_fewer_writes() {
+        let board = Arc::new(LeaseBoard::new(Clock::start(), Duration::from_secs(6)));
+        let checks = FirstChecks::new(ReplicaName::new("ksit-0"), board);
+        for (took, gap) in [(3, 100), (30, 300), (4_000, 500)] {
+            checks.dirty.notify_one();
+            let begun = tokio::time::Instant::now();
+            checks.until_dirty(Duration::from_millis(took)).await;
+            assert_eq!(begun.elapsed(), Duration::from_millis(gap));
+        }
     }
 }

@@ -61,7 +61,8 @@ impl MemberLeases {
             let started = clock.now();
             match self.renew(board, joined).await {
                 Ok(None) => {
-                    self.renew_seconds.observe((clock.now() - started).as_secs_f64());
+                    let took = clock.now() - started;
+                    self.renew_seconds.observe(took.as_secs_f64());
                     if !joined {
                         tracing::info!(lease = %self.me.name, "joined");
                     }
@@ -71,7 +72,7 @@ impl MemberLeases {
                     tokio::select! {
                         () = next => {}
                         () = self.until_taken(board, &mut changes) => {}
-                        () = self.first_checks.until_dirty() => {}
+                        () = self.first_checks.until_dirty(took) => {}
                     }
                 }
                 Ok(Some(lost)) => return lost,
