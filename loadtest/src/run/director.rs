@@ -21,7 +21,7 @@ use super::phase::Phase;
 use super::sampler::Sampler;
 use super::script::{BreakAndMend, Inject, Role, Rotate, Script, Step};
 use super::statuses::{FAILED, Group, RUNNING, Statuses};
-use super::{Fleet, Measure, RunError};
+use super::{Fleet, Measure, RunError, report};
 use crate::simulator::{ComponentId, Fault, Health};
 
 /// Writes to the hub under way at a time.
@@ -150,12 +150,8 @@ impl Director {
         Ok(())
     }
 
-    /// Measures of one name are one.
     fn note(&mut self, measure: Measure) {
-        match self.measures.iter_mut().find(|known| known.name == measure.name) {
-            Some(known) => known.add(measure),
-            None => self.measures.push(measure),
-        }
+        report::note(&mut self.measures, measure);
     }
 
     async fn until_right(&mut self, patience: Duration) -> Result<(), RunError> {

@@ -39,6 +39,9 @@ use crate::kind::KindCluster;
 use director::Director;
 use sampler::Sampler;
 
+/// With the one before the script three, so that there is a median.
+const FLOORS_AFTER: u32 = 2;
+
 pub(crate) type RunError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Scenarios that are more than steps.
@@ -150,8 +153,8 @@ async fn scripted(settings: &Settings, name: &str, script: &Script) -> Result<Re
     measures.push(violations(&director.fleet)?);
     let samples = director.sampler.since(0.0);
     if settings.floor {
-        match hub_floor(&mut director).await {
-            Ok(floor) => measures.extend(floor),
+        match floors_after(&mut director, settings.replicas).await {
+            Ok(floors) => floors.into_iter().for_each(|floor| report::note(&mut measures, floor)),
             // What was measured until then is worth having too.
             Err(error) => ended = ended.and(Err(error)),
         }
@@ -164,9 +167,14 @@ async fn scripted(settings: &Settings, name: &str, script: &Script) -> Result<Re
     Ok(report)
 }
 
-async fn hub_floor(director: &mut Director) -> Result<Vec<Measure>, RunError> {
+async fn floors_after(director: &mut Director, replicas: u32) -> Result<Vec<Measure>, RunError> {
     director.stop_replicas().await?;
-    beside::hub_floor(&director.fleet).await
+    let mut floors = Vec::new();
+    for _ in 0..FLOORS_AFTER {
+        floors.push(beside::floor_again(&director.fleet, replicas).await?);
+    }
+    floors.extend(beside::hub_floor(&director.fleet).await?);
+    Ok(floors)
 }
 
 fn violations(fleet: &Fleet) -> Result<Measure, RunError> {

@@ -78,6 +78,14 @@ impl Measure {
     }
 }
 
+/// Measures of one name are one.
+pub(super) fn note(measures: &mut Vec<Measure>, measure: Measure) {
+    match measures.iter_mut().find(|known| known.name == measure.name) {
+        Some(known) => known.add(measure),
+        None => measures.push(measure),
+    }
+}
+
 /// The smallest sample that so many of a hundred don't exceed.
 fn percentile(sorted: &[f64], percent: usize) -> f64 {
     let place = (sorted.len() * percent).div_ceil(100).saturating_sub(1);
