@@ -38,6 +38,8 @@ pub(super) struct Fleet {
     pub(super) desk: Desk,
     /// See [`Self::outranked_by`].
     outranked: Option<i64>,
+    /// The hub keeps less of a status than is written; that was said.
+    cuts: bool,
 }
 
 pub(super) struct Target {
@@ -61,6 +63,13 @@ impl Target {
     pub(super) fn summary(&self) -> Option<&IntegrationTargetStatus> {
         self.status.as_ref().map(|status| &status.summary)
     }
+
+    /// Whether that is the status which is on its way to the hub, whatever the hub has kept of it.
+    fn is_written_as(&self, stored: Option<&KnownStatus>) -> bool {
+        let time = |status: &KnownStatus| status.summary.last_sync_time.clone();
+        let written = self.report.as_ref().and(self.status.as_ref()).and_then(time);
+        written.is_some() && written == stored.and_then(time)
+    }
 }
 
 pub(super) struct Tool {
@@ -83,6 +92,7 @@ impl Fleet {
             integrations: BTreeMap::new(),
             desk: Desk::default(),
             outranked: None,
+            cuts: false,
         }
     }
 
@@ -99,11 +109,15 @@ impl Fleet {
         }
     }
 
-    fn apply_target(&mut self, Sighting { key, object, status }: Sighting) {
+    fn apply_target(&mut self, Sighting { key, object, mut status }: Sighting) {
         let desired = convert::target(&object);
         let former = self.targets.remove(&key);
         let is_new = former.is_none();
-        let spoilt = former.as_ref().is_some_and(|former| former.status != status);
+        let mut spoilt = former.as_ref().is_some_and(|former| former.status != status);
+        if let Some(former) = former.as_ref().filter(|former| spoilt && former.is_written_as(status.as_ref())) {
+            self.say_that_the_hub_cuts();
+            (spoilt, status) = (false, former.status.clone());
+        }
         let changed = spoilt || former.as_ref().is_none_or(|former| former.desired != desired);
         let summary = status.as_ref().map(|status| &status.summary);
         let (term, managed_by) = summary.map(|s| (s.coordinator_term, s.managed_by.clone())).unwrap_or_default();
@@ -140,6 +154,13 @@ impl Fleet {
         }
         if changed {
             self.mark_namespace(key.namespace());
+        }
+    }
+
+    /// Written again it would be cut again, without end.
+    fn say_that_the_hub_cuts(&mut self) {
+        if !std::mem::replace(&mut self.cuts, true) {
+            tracing::warn!("the hub keeps less of a status than is written: apply the CRDs of this version of ksit");
         }
     }
 

@@ -7,7 +7,7 @@ use crate::domain::keys::TargetKey;
 use crate::hub::Change;
 
 /// A status without its components, which are most of it.
-#[derive(PartialEq)]
+#[derive(Clone, PartialEq)]
 pub(super) struct KnownStatus {
     pub(super) summary: IntegrationTargetStatus,
     /// Of all of it, components too.
@@ -51,9 +51,16 @@ impl Sighting {
 mod tests {
     use jiff::Timestamp;
 
-    use super::super::test_kit::{key, report};
+    use serde_json::json;
+
+    use super::super::fleet::Fleet;
+    use super::super::test_kit::{fleet, key, report};
     use super::*;
     use crate::api::convert::{Writer, target_status};
+    use crate::domain::component::ComponentKind;
+    use crate::domain::keys::IntegrationKey;
+    use crate::domain::reason::Reason;
+    use crate::domain::verdict::{ComponentState, Observation, Phase, ToolVerdict};
 
     #[test]
     fn what_the_hub_sends_back_is_what_was_written() {
@@ -68,5 +75,34 @@ mod tests {
         assert!(known(written.clone()) == known(stored));
         let other = IntegrationTargetStatus { report_epoch: Some(2), ..written.clone() };
         assert!(known(written) != known(other));
+    }
+
+    #[tokio::test]
+    async fn a_status_of_which_the_hub_keeps_less_is_not_written_without_end() {
+        let mut fleet = fleet();
+        let seen = Observation {
+            kind: ComponentKind::Crd,
+            namespace: String::new(),
+            name: "apps.io".to_owned(),
+            state: ComponentState::Healthy,
+            ready: None,
+            desired: None,
+            message: None,
+        };
+        let mut tool = ToolVerdict::without_observations(Phase::Running, Reason::Healthy, "1/1 components healthy");
+        tool.observations.push(seen);
+        fleet.on_report(report(vec![(IntegrationKey::new("fleet", "argocd"), tool)]));
+        let written = |fleet: &Fleet| fleet.targets[&key()].status.clone().unwrap();
+        let before = written(&fleet);
+        // CRDs of an earlier version know no `healthyComponents`.
+        let stored = json!({
+            "apiVersion": "ksit.io/v1alpha1", "kind": "IntegrationTarget",
+            "metadata": { "namespace": "fleet", "name": "c1" }, "spec": { "clusterName": "c1" },
+            "status": before.summary,
+        });
+        let sighting = || Sighting::of(Change::Applied(serde_json::from_value(stored.clone()).unwrap()));
+        fleet.on_target(sighting());
+        assert!(written(&fleet) == before, "the next report is compared with what was written");
+        assert_eq!((fleet.context.statuses.pending(), fleet.context.statuses.superseded()), (1, 0));
     }
 }
