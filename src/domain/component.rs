@@ -27,6 +27,10 @@ impl ComponentKind {
             Self::Crd => "CustomResourceDefinition",
         }
     }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
 }
 
 impl fmt::Display for ComponentKind {

@@ -97,6 +97,10 @@ impl ComponentState {
         }
     }
 
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == text)
+    }
+
     pub fn is_healthy(self) -> bool {
         matches!(self, Self::Healthy | Self::Progressing)
     }

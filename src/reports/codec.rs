@@ -174,8 +174,8 @@ fn encode_component(seen: Observation) -> wire::Component {
 
 fn decode_component(component: wire::Component) -> Result<Observation, Unreadable> {
     let wire::Component { kind, namespace, name, state, ready, desired, message } = component;
-    let kind = ComponentKind::ALL.into_iter().find(|known| known.as_str() == kind);
-    let state = ComponentState::ALL.into_iter().find(|known| known.as_str() == state);
+    let kind = ComponentKind::parse(&kind);
+    let state = ComponentState::parse(&state);
     Ok(Observation {
         kind: kind.ok_or(Unreadable("components.kind"))?,
         state: state.ok_or(Unreadable("components.state"))?,

@@ -36,7 +36,7 @@ pub(super) fn in_words(seen: &Observation) -> Option<String> {
 
 fn from_words(words: &str) -> Option<Observation> {
     let mut words = words.split(' ');
-    let kind = kind(words.next()?)?;
+    let kind = ComponentKind::parse(words.next()?)?;
     let place = words.next()?;
     let counts = words.next();
     let (ready, desired) = match counts.map(|counts| counts.split_once('/').unwrap_or((counts, ""))) {
@@ -72,18 +72,14 @@ pub(super) fn in_full(seen: &Observation, message: impl Fn(&str) -> String) -> C
 
 fn from_full(seen: &ComponentStatus) -> Option<Observation> {
     Some(Observation {
-        kind: kind(&seen.kind)?,
+        kind: ComponentKind::parse(&seen.kind)?,
         namespace: seen.namespace.clone().unwrap_or_default(),
         name: seen.name.clone(),
-        state: ComponentState::ALL.into_iter().find(|state| state.as_str() == seen.state)?,
+        state: ComponentState::parse(&seen.state)?,
         ready: seen.ready,
         desired: seen.desired,
         message: seen.message.clone(),
     })
-}
-
-fn kind(text: &str) -> Option<ComponentKind> {
-    ComponentKind::ALL.into_iter().find(|kind| kind.as_str() == text)
 }
 
 #[cfg(test)]

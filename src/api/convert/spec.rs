@@ -107,14 +107,8 @@ fn custom(specs: &[ComponentSpec], config: &BTreeMap<String, String>) -> Result<
 
 fn component(index: usize, spec: &ComponentSpec, namespace: Option<&String>) -> Result<Component, String> {
     let ComponentSpec { kind, name, namespace: own, object_name, match_labels, optional, min_ready } = spec;
-    let kind = match kind.as_str() {
-        "Deployment" => ComponentKind::Deployment,
-        "StatefulSet" => ComponentKind::StatefulSet,
-        "DaemonSet" => ComponentKind::DaemonSet,
-        "Service" => ComponentKind::Service,
-        "CustomResourceDefinition" => ComponentKind::Crd,
-        other => return Err(format!("spec.components[{index}].kind: {other:?} is not known")),
-    };
+    let kind =
+        ComponentKind::parse(kind).ok_or_else(|| format!("spec.components[{index}].kind: {kind:?} is not known"))?;
     let namespace = match (kind, own.as_ref().or(namespace)) {
         (ComponentKind::Crd, _) => String::new(),
         (_, Some(namespace)) => namespace.clone(),

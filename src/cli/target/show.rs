@@ -72,7 +72,7 @@ fn lines(result: &IntegrationResult, wide: bool) -> Vec<Vec<String>> {
     let message = result.message.clone().unwrap_or_default();
     let own = vec![result.name.clone(), result.type_.clone(), result.phase.clone(), message];
     let is_shown = |seen: &&ComponentStatus| wide || !matches!(seen.state.as_str(), "Healthy" | "NotInUse");
-    let healthy = result.healthy_components.iter().filter(|_| wide).map(|words| healthy(words));
+    let healthy = result.healthy_components.iter().filter(|_| wide).map(|words| healthy_component(words));
     std::iter::once(own).chain(result.components.iter().filter(is_shown).map(component)).chain(healthy).collect()
 }
 
@@ -87,7 +87,7 @@ fn component(seen: &ComponentStatus) -> Vec<String> {
 }
 
 /// As the status says it: kind, place, and what is ready.
-fn healthy(words: &str) -> Vec<String> {
+fn healthy_component(words: &str) -> Vec<String> {
     let mut words = words.splitn(3, ' ').map(str::to_owned);
     let (kind, place) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     let name = place.rsplit_once('/').map_or(place.as_str(), |(_, name)| name);

@@ -50,7 +50,6 @@ impl Sighting {
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
-
     use serde_json::json;
 
     use super::super::fleet::Fleet;
@@ -100,8 +99,7 @@ mod tests {
             "metadata": { "namespace": "fleet", "name": "c1" }, "spec": { "clusterName": "c1" },
             "status": before.summary,
         });
-        let sighting = || Sighting::of(Change::Applied(serde_json::from_value(stored.clone()).unwrap()));
-        fleet.on_target(sighting());
+        fleet.on_target(Sighting::of(Change::Applied(serde_json::from_value(stored).unwrap())));
         assert!(written(&fleet) == before, "the next report is compared with what was written");
         assert_eq!((fleet.context.statuses.pending(), fleet.context.statuses.superseded()), (1, 0));
     }
