@@ -11,8 +11,10 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::objects::{BadPage, Object, Objects, Slice, name_hash};
 use super::pool::Pools;
+use super::seen::{SeenService, SeenWorkload};
+use super::text::{Labels, Text};
 use super::wire::{self, Count, Items, Page, TargetRef};
-use crate::domain::snapshot::{ListKind, Service, Workload};
+use crate::domain::snapshot::ListKind;
 
 /// Where a list goes on, and what it is a picture of.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -49,7 +51,7 @@ pub(super) fn add_page(body: &[u8], into: &mut Objects, pools: &Pools) -> Result
 ///
 /// # Errors
 /// Also for an ERROR event, which says that the watch can't go on: the resourceVersion is too old, most of all.
-pub(super) fn event(kind: ListKind, line: &[u8], pools: &Pools) -> Result<(Event, Option<String>), BadPage> {
+pub(super) fn event<'a>(kind: ListKind, line: &'a [u8], pools: &Pools) -> Result<(Event, Option<Text<'a>>), BadPage> {
     match kind {
         ListKind::Deployment => one(line, |item| workload(deployment, item, pools)),
         ListKind::StatefulSet => one(line, |item| workload(stateful_set, item, pools)),
@@ -60,10 +62,10 @@ pub(super) fn event(kind: ListKind, line: &[u8], pools: &Pools) -> Result<(Event
     }
 }
 
-fn one<'a, T: Deserialize<'a> + wire::Item>(
+fn one<'a, T: Deserialize<'a> + wire::Item<'a>>(
     line: &'a [u8],
     read: impl Fn(T) -> Result<Object, BadPage>,
-) -> Result<(Event, Option<String>), BadPage> {
+) -> Result<(Event, Option<Text<'a>>), BadPage> {
     let wire::Line { kind, mut object }: wire::Line<'a, T> =
         serde_json::from_slice(line).map_err(|_| BadPage::Invalid)?;
     let meta = object.metadata();
@@ -72,7 +74,7 @@ fn one<'a, T: Deserialize<'a> + wire::Item>(
         "ADDED" | "MODIFIED" => Event::Put(read(object)?),
         "DELETED" => {
             let name = meta.take().and_then(|meta| meta.name).ok_or(BadPage::Invalid)?;
-            Event::Removed { name }
+            Event::Removed { name: name.into_owned() }
         }
         "BOOKMARK" => {
             let annotations = meta.take().and_then(|meta| meta.annotations).unwrap_or_default();
@@ -112,14 +114,11 @@ fn whole<T>(items: Items<T>) -> Result<Vec<T>, BadPage> {
     if items.overflow { Err(BadPage::TooLarge) } else { Ok(items.list) }
 }
 
-type Labels = std::collections::BTreeMap<String, String>;
-
 /// Name, labels and generation. An object without a name is none that the Kubernetes API gives out.
-fn identity(meta: Option<wire::Meta>) -> Result<(String, Labels, i64), BadPage> {
+fn identity(meta: Option<wire::Meta<'_>>) -> Result<(Text<'_>, Labels<'_>, i64), BadPage> {
     let meta = meta.unwrap_or_default();
     let name = meta.name.filter(|name| !name.is_empty()).ok_or(BadPage::Invalid)?;
-    let labels = meta.labels.unwrap_or_default().into_iter().map(|(k, v)| (k, v.unwrap_or_default())).collect();
-    Ok((name, labels, meta.generation.unwrap_or_default()))
+    Ok((name, meta.labels.unwrap_or_default(), meta.generation.unwrap_or_default()))
 }
 
 /// Desired, ready and updated Pods.
@@ -159,18 +158,18 @@ fn workload(
     let stalled = status.conditions.list.iter().any(|condition| {
         condition.kind.as_deref() == Some("Progressing") && condition.status.as_deref() == Some("False")
     });
-    let workload = Workload { name, labels, desired, ready, updated, observed, stalled };
+    let workload = SeenWorkload { name, labels, desired, ready, updated, observed, stalled };
     Ok(Object::Workload(pools.workloads.intern(workload)))
 }
 
 fn service(item: wire::Service, pools: &Pools) -> Result<Object, BadPage> {
     let (name, labels, _) = identity(item.metadata)?;
     let external = item.spec.and_then(|spec| spec.kind).as_deref() == Some("ExternalName");
-    Ok(Object::Service(pools.services.intern(Service { name, labels, external })))
+    Ok(Object::Service(pools.services.intern(SeenService { name, labels, external })))
 }
 
 fn slice(item: wire::EndpointSlice, pools: &Pools) -> Result<Object, BadPage> {
-    let (name, mut labels, _) = identity(item.metadata)?;
+    let (name, labels, _) = identity(item.metadata)?;
     let mut ready = BTreeSet::new();
     for endpoint in whole(item.endpoints)? {
         // Absent means "unknown", which consumers have to take for ready (documentation of EndpointConditions).
@@ -179,7 +178,7 @@ fn slice(item: wire::EndpointSlice, pools: &Pools) -> Result<Object, BadPage> {
         }
     }
     // A slice without it belongs to no Service.
-    let service = labels.remove("kubernetes.io/service-name").map(|service| pools.names.intern(service));
+    let service = labels.get("kubernetes.io/service-name").map(|service| pools.names.intern(service.clone()));
     Ok(Object::Slice(new_slice(&name, service, ready)))
 }
 
@@ -200,7 +199,8 @@ fn new_slice(name: &str, service: Option<Arc<String>>, ready: BTreeSet<u64>) -> 
 }
 
 /// A Pod counts once by its reference: a dual-stack Service has it with two addresses. Without one the address counts.
-fn key(target: Option<TargetRef>, address: Option<String>) -> Option<u64> {
-    let named = target.and_then(|target| Some(format!("{}/{}", target.kind?, target.name?)));
-    named.or(address).map(|key| xxh3_64(key.as_bytes()))
+fn key(target: Option<TargetRef<'_>>, address: Option<Text<'_>>) -> Option<u64> {
+    let named = target.and_then(|target| Some(format!("{}/{}", &*target.kind?, &*target.name?)));
+    let hash = |key: &str| xxh3_64(key.as_bytes());
+    named.map(|key| hash(&key)).or_else(|| address.map(|key| hash(&key)))
 }

@@ -13,6 +13,7 @@ use super::limits::Limits;
 use super::lines::Lines;
 use super::list::{Found, is_version};
 use super::objects::{BadPage, Objects};
+use super::text::Text;
 use crate::domain::snapshot::{Answer, ListKind, Query};
 
 /// One query.
@@ -118,26 +119,31 @@ pub(super) struct News {
 impl Entry {
     /// Whether the answer is another one now.
     pub(super) fn take(&mut self, found: Found) -> bool {
-        let before = self.answer();
-        self.known = match found {
+        let known = match found {
             Found::Answer(answer) => Known::Answer(answer),
             Found::Objects(objects, version) => {
                 // Whether its watch is forbidden outlives a list.
-                let watch = match std::mem::take(&mut self.known) {
-                    Known::Objects(Followed { watch: Watch::Forbidden { until }, .. }) => Watch::Forbidden { until },
+                let watch = match &self.known {
+                    Known::Objects(Followed { watch: Watch::Forbidden { until }, .. }) => {
+                        Watch::Forbidden { until: *until }
+                    }
                     _ => Watch::Closed,
                 };
                 Known::Objects(Followed { objects, version, watch })
             }
         };
-        before != self.answer()
+        self.replace(known)
     }
 
     /// Whether the answer is another one now.
     pub(super) fn follow(&mut self, followed: Followed) -> bool {
+        self.replace(Known::Objects(followed))
+    }
+
+    fn replace(&mut self, known: Known) -> bool {
         let before = self.answer();
-        self.known = Known::Objects(followed);
-        before != self.answer()
+        self.known = known;
+        before.is_none_or(|before| self.answer() != Some(before))
     }
 
     pub(super) fn answer(&self) -> Option<Answer> {
@@ -242,7 +248,7 @@ fn apply(objects: &mut Objects, version: &mut Option<String>, line: &[u8], limit
     };
     // What a stream begins with comes in no order: only its end says up to where all of it was seen.
     if version.is_some() || is_end {
-        *version = newer.filter(|newer| is_version(newer)).or_else(|| version.take());
+        *version = newer.filter(|newer| is_version(newer)).map(Text::into_owned).or_else(|| version.take());
     }
     Ok(changed)
 }

@@ -11,7 +11,8 @@ use http_body_util::{BodyExt, Empty};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
 use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, HOST, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT};
-use hyper::{Request, Response, StatusCode};
+use hyper::http::uri::{Authority, Scheme};
+use hyper::{Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
@@ -44,6 +45,7 @@ pub(super) type Reply<T> = Result<T, Refused>;
 /// An open connection.
 pub(super) struct Channel {
     connection: Connection,
+    authority: Authority,
     sender: Sender,
     driver: AbortHandle,
     /// Ends the driver with the channel.
@@ -73,6 +75,7 @@ impl Channel {
         deadline: Instant,
     ) -> Result<Self, Failure> {
         let host = connection.host_display();
+        let authority = Authority::try_from(host.as_str()).map_err(|_| no_request(&host))?;
         let mut tasks = JoinSet::new();
         let handshake = async {
             if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
@@ -91,7 +94,7 @@ impl Channel {
         };
         let (sender, driver) = timeout_at(deadline, handshake).await.map_err(|_| timed_out(&host))??;
         let (answered, lost, without_streamed_lists) = Default::default();
-        Ok(Self { connection, sender, driver, _tasks: tasks, answered, lost, without_streamed_lists })
+        Ok(Self { connection, authority, sender, driver, _tasks: tasks, answered, lost, without_streamed_lists })
     }
 
     pub(super) fn protocol(&self) -> Protocol {
@@ -220,24 +223,21 @@ impl Channel {
     }
 
     fn request(&self, path: &str, accept: &'static str) -> Result<Request<()>, Failure> {
-        let server = self.connection.server();
-        let origin = format!("{}{path}", server.path);
+        let uri = Uri::builder().path_and_query(format!("{}{path}", self.connection.server().path));
         let uri = match self.sender {
-            Sender::Http2(_) => format!("https://{}{origin}", server.authority()),
-            Sender::Http1(_) => origin,
+            Sender::Http2(_) => uri.scheme(Scheme::HTTPS).authority(self.authority.clone()),
+            Sender::Http1(_) => uri,
         };
-        let mut request = Request::get(uri)
+        let mut request = Request::get(uri.build().map_err(|_| no_request(&self.host()))?)
             .header(ACCEPT, HeaderValue::from_static(accept))
-            .header(USER_AGENT, concat!("ksit/", env!("CARGO_PKG_VERSION")));
+            .header(USER_AGENT, HeaderValue::from_static(concat!("ksit/", env!("CARGO_PKG_VERSION"))));
         if let Sender::Http1(_) = self.sender {
-            request = request.header(HOST, server.authority());
+            request = request.header(HOST, self.authority.as_str());
         }
         if let Some(authorization) = self.connection.authorization() {
             request = request.header(AUTHORIZATION, authorization);
         }
-        request
-            .body(())
-            .map_err(|_| Failure::new(Reason::InvalidConfig, format!("no request for {} can be made", self.host())))
+        request.body(()).map_err(|_| no_request(&self.host()))
     }
 
     async fn read(
@@ -281,7 +281,7 @@ impl Channel {
         }
         let mut content = response.into_body();
         let mut body = Body::default();
-        while let Some(data) = content.next(&self.host()).await? {
+        while let Some(data) = content.next(|| self.host()).await? {
             let length = body.len() + data.len();
             if length > cap {
                 return Err(too_large(&self.host(), cap));
@@ -305,21 +305,25 @@ enum Content {
 
 impl Content {
     /// The next bytes; `None` at the end.
-    async fn next(&mut self, host: &str) -> Result<Option<Bytes>, Failure> {
+    async fn next(&mut self, host: impl Fn() -> String) -> Result<Option<Bytes>, Failure> {
         match self {
             Self::Http1(body) => loop {
                 let Some(frame) = body.frame().await else { return Ok(None) };
                 // Trailers are none of its bytes.
-                if let Ok(data) = frame.map_err(|error| http1_failure(host, &error))?.into_data() {
+                if let Ok(data) = frame.map_err(|error| http1_failure(&host(), &error))?.into_data() {
                     return Ok(Some(data));
                 }
             },
             Self::Http2(body) => {
                 let data = poll_fn(|context| body.poll_data(context)).await;
-                data.transpose().map_err(|error| http2_failure(host, &error))
+                data.transpose().map_err(|error| http2_failure(&host(), &error))
             }
         }
     }
+}
+
+fn no_request(host: &str) -> Failure {
+    Failure::new(Reason::InvalidConfig, format!("no request for {host} can be made"))
 }
 
 /// How long an answer says that it is.

@@ -30,6 +30,8 @@ mod objects;
 mod pool;
 mod reflector;
 mod retry_after;
+mod seen;
+mod text;
 mod tls;
 mod validity;
 mod wire;

@@ -303,9 +303,12 @@ impl Reflector {
     /// Reads the watches on meanwhile, so that none of them holds up what is asked on the same connection.
     async fn reading_on<T>(&mut self, limits: &Limits, mut asked: impl Future<Output = T> + Unpin) -> T {
         poll_fn(|context| {
-            let changed = self.followed().fold(false, |any, followed| followed.read(context, limits) | any);
-            self.version += u64::from(changed);
-            asked.poll_unpin(context)
+            let polled = asked.poll_unpin(context);
+            if polled.is_pending() {
+                let changed = self.followed().fold(false, |any, followed| followed.read(context, limits) | any);
+                self.version += u64::from(changed);
+            }
+            polled
         })
         .await
     }

@@ -3,13 +3,13 @@
 //! Written for answers that nobody vouches for: null is nothing, counts are clamped, lists and labels are bounded.
 //! Fields that aren't named are skipped without being kept.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 
 use serde::Deserialize;
 use serde::de::{self, Deserializer, IgnoredAny, SeqAccess, Visitor};
+
+use super::text::{Labels, Text};
 
 /// More objects in one answer are not decoded: a page has fewer, an old server may ignore that.
 pub(super) const MAX_ITEMS: usize = 50_000;
@@ -20,7 +20,7 @@ pub(super) const MAX_ITEMS: usize = 50_000;
 pub(super) struct Page<'a, T> {
     /// Tells a Kubernetes answer from any other JSON.
     #[serde(borrow)]
-    pub kind: Option<Cow<'a, str>>,
+    pub kind: Option<Text<'a>>,
     #[serde(default)]
     pub metadata: Option<ListMeta>,
     #[serde(default)]
@@ -40,7 +40,7 @@ pub(super) struct ListMeta {
 #[serde(bound = "T: Deserialize<'de>")]
 pub(super) struct Line<'a, T> {
     #[serde(rename = "type", borrow)]
-    pub kind: Cow<'a, str>,
+    pub kind: Text<'a>,
     pub object: T,
 }
 
@@ -52,11 +52,14 @@ pub(super) struct Items<T> {
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Meta {
-    pub name: Option<String>,
-    pub labels: Option<BTreeMap<String, Option<String>>>,
+pub(super) struct Meta<'a> {
+    #[serde(borrow)]
+    pub name: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub labels: Option<Labels<'a>>,
     pub generation: Option<i64>,
-    pub resource_version: Option<String>,
+    #[serde(borrow)]
+    pub resource_version: Option<Text<'a>>,
     pub annotations: Option<Annotations>,
 }
 
@@ -68,14 +71,14 @@ pub(super) struct Annotations {
 }
 
 /// An object of which lists and watches bring many.
-pub(super) trait Item {
-    fn metadata(&mut self) -> &mut Option<Meta>;
+pub(super) trait Item<'a> {
+    fn metadata(&mut self) -> &mut Option<Meta<'a>>;
 }
 
 macro_rules! items {
     ($($item:ident),*) => {
-        $(impl Item for $item {
-            fn metadata(&mut self) -> &mut Option<Meta> {
+        $(impl<'a> Item<'a> for $item<'a> {
+            fn metadata(&mut self) -> &mut Option<Meta<'a>> {
                 &mut self.metadata
             }
         })*
@@ -86,15 +89,18 @@ items!(Workload, Service, EndpointSlice, Endpoints);
 
 /// Any object, for its metadata.
 #[derive(Deserialize)]
-pub(super) struct Object {
-    pub metadata: Option<Meta>,
+pub(super) struct Object<'a> {
+    #[serde(borrow)]
+    pub metadata: Option<Meta<'a>>,
 }
 
 #[derive(Deserialize)]
-pub(super) struct Workload {
-    pub metadata: Option<Meta>,
+pub(super) struct Workload<'a> {
+    #[serde(borrow)]
+    pub metadata: Option<Meta<'a>>,
     pub spec: Option<WorkloadSpec>,
-    pub status: Option<WorkloadStatus>,
+    #[serde(borrow)]
+    pub status: Option<WorkloadStatus<'a>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -104,7 +110,7 @@ pub(super) struct WorkloadSpec {
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
-pub(super) struct WorkloadStatus {
+pub(super) struct WorkloadStatus<'a> {
     pub observed_generation: Option<i64>,
     pub available_replicas: Option<Count>,
     pub ready_replicas: Option<Count>,
@@ -112,42 +118,48 @@ pub(super) struct WorkloadStatus {
     pub desired_number_scheduled: Option<Count>,
     pub number_available: Option<Count>,
     pub updated_number_scheduled: Option<Count>,
-    pub conditions: Items<Condition>,
+    #[serde(borrow)]
+    pub conditions: Items<Condition<'a>>,
 }
 
 #[derive(Deserialize)]
-pub(super) struct Condition {
-    #[serde(rename = "type")]
-    pub kind: Option<String>,
-    pub status: Option<String>,
+pub(super) struct Condition<'a> {
+    #[serde(rename = "type", borrow)]
+    pub kind: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub status: Option<Text<'a>>,
 }
 
 #[derive(Deserialize)]
-pub(super) struct Service {
-    pub metadata: Option<Meta>,
-    pub spec: Option<ServiceSpec>,
+pub(super) struct Service<'a> {
+    #[serde(borrow)]
+    pub metadata: Option<Meta<'a>>,
+    #[serde(borrow)]
+    pub spec: Option<ServiceSpec<'a>>,
 }
 
 #[derive(Deserialize)]
-pub(super) struct ServiceSpec {
-    #[serde(rename = "type")]
-    pub kind: Option<String>,
+pub(super) struct ServiceSpec<'a> {
+    #[serde(rename = "type", borrow)]
+    pub kind: Option<Text<'a>>,
 }
 
 #[derive(Deserialize)]
-pub(super) struct EndpointSlice {
-    pub metadata: Option<Meta>,
-    #[serde(default)]
-    pub endpoints: Items<Endpoint>,
+pub(super) struct EndpointSlice<'a> {
+    #[serde(borrow)]
+    pub metadata: Option<Meta<'a>>,
+    #[serde(default, borrow)]
+    pub endpoints: Items<Endpoint<'a>>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Endpoint {
-    #[serde(default)]
-    pub addresses: Items<String>,
+pub(super) struct Endpoint<'a> {
+    #[serde(default, borrow)]
+    pub addresses: Items<Text<'a>>,
     pub conditions: Option<EndpointConditions>,
-    pub target_ref: Option<TargetRef>,
+    #[serde(borrow)]
+    pub target_ref: Option<TargetRef<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -156,29 +168,34 @@ pub(super) struct EndpointConditions {
 }
 
 #[derive(Deserialize)]
-pub(super) struct TargetRef {
-    pub kind: Option<String>,
-    pub name: Option<String>,
+pub(super) struct TargetRef<'a> {
+    #[serde(borrow)]
+    pub kind: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub name: Option<Text<'a>>,
 }
 
 #[derive(Deserialize)]
-pub(super) struct Endpoints {
-    pub metadata: Option<Meta>,
-    #[serde(default)]
-    pub subsets: Items<Subset>,
+pub(super) struct Endpoints<'a> {
+    #[serde(borrow)]
+    pub metadata: Option<Meta<'a>>,
+    #[serde(default, borrow)]
+    pub subsets: Items<Subset<'a>>,
 }
 
 #[derive(Deserialize)]
-pub(super) struct Subset {
-    #[serde(default)]
-    pub addresses: Items<SubsetAddress>,
+pub(super) struct Subset<'a> {
+    #[serde(default, borrow)]
+    pub addresses: Items<SubsetAddress<'a>>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct SubsetAddress {
-    pub ip: Option<String>,
-    pub target_ref: Option<TargetRef>,
+pub(super) struct SubsetAddress<'a> {
+    #[serde(borrow)]
+    pub ip: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub target_ref: Option<TargetRef<'a>>,
 }
 
 /// A number of Pods: below zero is zero, beyond `u32` is its end.

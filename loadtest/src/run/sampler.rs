@@ -11,7 +11,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use super::observe::{Seat, Seen, look_at};
 use crate::usage::Usage;
 
-const EVERY: Duration = Duration::from_secs(1);
+pub(super) const EVERY: Duration = Duration::from_secs(1);
 
 /// All replicas at one moment.
 #[derive(Clone, Copy, Debug, Serialize)]

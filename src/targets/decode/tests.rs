@@ -1,7 +1,7 @@
 use super::*;
 use std::collections::BTreeMap;
 
-use crate::domain::snapshot::Answer;
+use crate::domain::snapshot::{Answer, Service, Workload};
 use serde_json::json;
 
 fn read_page(kind: ListKind, body: &[u8]) -> Result<(Answer, PageEnd), BadPage> {
@@ -186,7 +186,9 @@ fn an_object_is_known_by_its_name() {
 }
 
 fn line(kind: ListKind, line: serde_json::Value) -> Result<(Event, Option<String>), BadPage> {
-    event(kind, line.to_string().as_bytes(), &Pools::default())
+    let text = line.to_string();
+    let (event, version) = event(kind, text.as_bytes(), &Pools::default())?;
+    Ok((event, version.map(Text::into_owned)))
 }
 
 #[test]

@@ -66,6 +66,35 @@ fn what_says_nothing_refuses_nothing() {
 }
 
 #[test]
+fn json_is_taken_as_the_same_in_yaml() {
+    let Pki { ca, cert, key, .. } = pki();
+    let server = format!("server: 'https://c1', certificate-authority-data: {ca}");
+    for (cluster, user) in [
+        (server.clone(), format!("token: {TOKEN}")),
+        (server.clone(), format!("client-certificate-data: {cert}, client-key-data: {key}")),
+        (server.clone(), format!("token: {TOKEN}, exec: {{}}")),
+        (server.clone(), format!("token: {TOKEN}, as-groups: [], username: '', password: null, tokenFile: false")),
+        (server.clone(), format!("token: {TOKEN}, as-groups: [a]")),
+        (server.clone(), "token: 5".to_owned()),
+        (format!("{server}, insecure-skip-tls-verify: 'false'"), format!("token: {TOKEN}")),
+        (format!("{server}, insecure-skip-tls-verify: true"), format!("token: {TOKEN}")),
+        ("server: [https://c1]".to_owned(), "token: t".to_owned()),
+    ] {
+        let yaml = config(&cluster, &user);
+        let value: serde_json::Value = serde_saphyr::from_str(&yaml).unwrap();
+        let taken = |file: &str| vet(file.as_bytes(), &Policy::default()).map_err(|failure| failure.to_string());
+        match (taken(&yaml), taken(&value.to_string())) {
+            (Err(yaml), Err(json)) => assert_eq!(without_line(&json), without_line(&yaml)),
+            (yaml, json) => assert!(json == yaml, "{cluster} {user}: {json:?} {yaml:?}"),
+        }
+    }
+}
+
+fn without_line(message: &str) -> String {
+    message.split_whitespace().filter(|word| word.parse::<u32>().is_err()).collect()
+}
+
+#[test]
 fn the_only_context_needs_no_name_and_others_do_no_harm() {
     let ca = pki().ca;
     let file = config(&format!("server: 'https://c1', certificate-authority-data: {ca}"), &format!("token: {TOKEN}"));
