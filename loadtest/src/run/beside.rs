@@ -1,5 +1,5 @@
-//! Comparators: other programs against the same simulated clusters, before the replicas start; a bare client against the
-//! same hub, and the same clusters once more, when they have ended.
+//! Comparators: other programs against the same simulated clusters, before the replicas start and where a script wants
+//! it; a bare client against the same hub, when they have ended.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -43,7 +43,7 @@ pub(super) async fn floor(fleet: &Fleet, processes: u32, duration: Duration) -> 
     Ok(measures)
 }
 
-/// How long the floor takes to connect, after everything else: a machine is not as fast at all times.
+/// How long the floor takes to connect, beside something else: a machine is not as fast at all times.
 pub(super) async fn floor_again(fleet: &Fleet, processes: u32) -> Result<Measure, RunError> {
     eprintln!("the floor again: {processes} processes of bare connections");
     sleep(QUIET).await;

@@ -21,7 +21,7 @@ use super::phase::Phase;
 use super::sampler::Sampler;
 use super::script::{BreakAndMend, Inject, Role, Rotate, Script, Step};
 use super::statuses::{FAILED, Group, RUNNING, Statuses};
-use super::{Fleet, Measure, RunError, report};
+use super::{Fleet, Measure, RunError, beside, report};
 use crate::simulator::{ComponentId, Fault, Health};
 
 /// Writes to the hub under way at a time.
@@ -34,6 +34,8 @@ pub(super) struct Director {
     pub(super) fleet: Fleet,
     pub(super) statuses: Statuses,
     pub(super) sampler: Sampler,
+    /// Whether the floor is measured.
+    floor: bool,
     random: StdRng,
     vital: Vec<ComponentId>,
     /// Broken components, and when each is to be mended.
@@ -46,13 +48,14 @@ pub(super) struct Director {
 
 impl Director {
     /// `seed` decides what breaks, and nothing else.
-    pub(super) fn new(fleet: Fleet, sampler: Sampler, seed: u64) -> Result<Self, RunError> {
+    pub(super) fn new(fleet: Fleet, sampler: Sampler, floor: bool, seed: u64) -> Result<Self, RunError> {
         let vital = Clusters::vital().into_iter().map(|component| component.id).collect();
         let phase = Phase::begin("start", &fleet, &sampler)?;
         Ok(Self {
             statuses: Statuses::watch(fleet.client.clone()),
             fleet,
             sampler,
+            floor,
             random: StdRng::seed_from_u64(seed),
             vital,
             broken: VecDeque::new(),
@@ -79,6 +82,15 @@ impl Director {
         eprintln!("all targets observed after {took:.1} s");
         let name = format!("{which} until every target was observed");
         self.note(Measure::new(&name, "s", vec![took], None));
+        Ok(())
+    }
+
+    async fn floor_again(&mut self) -> Result<(), RunError> {
+        if self.floor {
+            self.stop_replicas().await?;
+            let floor = beside::floor_again(&self.fleet, self.fleet.count).await?;
+            self.note(floor);
+        }
         Ok(())
     }
 
@@ -133,6 +145,7 @@ impl Director {
             Step::Delay(delay) => self.fleet.clusters.simulator()?.delay((*delay).into()),
             Step::Kill(role) => self.kill(*role).await?,
             Step::RestartReplicas => self.restart_replicas().await?,
+            Step::Floor => self.floor_again().await?,
             Step::ColdStart => self.cold_start().await?,
             Step::Rotate(how) => self.rotate(how).await?,
             Step::RemoveTargets(count) => self.remove_targets(*count).await?,

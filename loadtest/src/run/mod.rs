@@ -39,9 +39,6 @@ use crate::kind::KindCluster;
 use director::Director;
 use sampler::Sampler;
 
-/// With the one before the script three, so that there is a median.
-const FLOORS_AFTER: u32 = 2;
-
 pub(crate) type RunError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Scenarios that are more than steps.
@@ -146,15 +143,15 @@ async fn scripted(settings: &Settings, name: &str, script: &Script) -> Result<Re
         measures.extend(beside::baseline(&fleet, command, settings.duration).await?);
     }
     let sampler = Sampler::start(settings.targets);
-    let mut director = Director::new(fleet, sampler, settings.seed)?;
+    let mut director = Director::new(fleet, sampler, settings.floor, settings.seed)?;
     director.start(settings.replicas).await?;
     let (played, mut ended) = director.play(script).await;
-    measures.extend(played);
+    played.into_iter().for_each(|measure| report::note(&mut measures, measure));
     measures.push(violations(&director.fleet)?);
     let samples = director.sampler.since(0.0);
     if settings.floor {
-        match floors_after(&mut director, settings.replicas).await {
-            Ok(floors) => floors.into_iter().for_each(|floor| report::note(&mut measures, floor)),
+        match hub_floor(&mut director).await {
+            Ok(floor) => measures.extend(floor),
             // What was measured until then is worth having too.
             Err(error) => ended = ended.and(Err(error)),
         }
@@ -167,14 +164,9 @@ async fn scripted(settings: &Settings, name: &str, script: &Script) -> Result<Re
     Ok(report)
 }
 
-async fn floors_after(director: &mut Director, replicas: u32) -> Result<Vec<Measure>, RunError> {
+async fn hub_floor(director: &mut Director) -> Result<Vec<Measure>, RunError> {
     director.stop_replicas().await?;
-    let mut floors = Vec::new();
-    for _ in 0..FLOORS_AFTER {
-        floors.push(beside::floor_again(&director.fleet, replicas).await?);
-    }
-    floors.extend(beside::hub_floor(&director.fleet).await?);
-    Ok(floors)
+    beside::hub_floor(&director.fleet).await
 }
 
 fn violations(fleet: &Fleet) -> Result<Measure, RunError> {

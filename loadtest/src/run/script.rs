@@ -61,7 +61,9 @@ pub enum Step {
     Kill(Role),
     /// One replica after the other.
     RestartReplicas,
-    /// Ends all replicas, then starts them together.
+    /// With `--limit`: ends all replicas and measures once more how long the floor takes to watch everything.
+    Floor,
+    /// Ends all replicas that run, then starts them together.
     ColdStart,
     Rotate(Rotate),
     RemoveTargets(u32),
