@@ -21,7 +21,7 @@ const MARKED: usize = 256;
 
 /// Shortest time from one write of marks to the next; ten times as long as the last one took where that is more: the
 /// busier the hub, the fewer.
-const GAP: Duration = Duration::from_millis(20);
+const GAP: Duration = Duration::from_millis(100);
 const GAP_OF_WRITES: u32 = 10;
 
 /// So that a replica gets on all the same.
