@@ -133,8 +133,8 @@ impl Channel {
         self.without_streamed_lists.store(true, Ordering::Relaxed);
     }
 
-    pub(super) fn host(&self) -> String {
-        self.connection.host_display()
+    pub(super) fn host(&self) -> &str {
+        self.authority.as_str()
     }
 
     /// GETs a path (with its query) and reads the body as far as `limits` allow, headers and body within `deadline`.
@@ -165,7 +165,7 @@ impl Channel {
         limits: &Limits,
         deadline: Instant,
     ) -> Result<Reply<Http2Body>, Fault> {
-        let Sender::Http2(sender) = &self.sender else { return Err(lost(&self.host()).into()) };
+        let Sender::Http2(sender) = &self.sender else { return Err(lost(self.host()).into()) };
         let exchange = async {
             let response = self.send(sender, path, accept).await?;
             self.answered.fetch_add(1, Ordering::Relaxed);
@@ -179,7 +179,7 @@ impl Channel {
 
     async fn within<T>(&self, deadline: Instant, exchange: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
         let result = timeout_at(deadline, exchange).await;
-        let result = result.unwrap_or_else(|_| Err(timed_out(&self.host()).into()));
+        let result = result.unwrap_or_else(|_| Err(timed_out(self.host()).into()));
         if result.as_ref().is_err_and(|fault| fault.failure.reason == Reason::ConnectionLost) {
             self.lost.store(true, Ordering::Relaxed);
         }
@@ -200,10 +200,10 @@ impl Channel {
                 self.read(response.map(Content::Http2), limits, share).await
             }
             Sender::Http1(single) => {
-                let _turn = single.turn.acquire().await.map_err(|_| lost(&self.host()))?;
+                let _turn = single.turn.acquire().await.map_err(|_| lost(self.host()))?;
                 let request = self.request(path, accept)?.map(|()| Empty::new());
-                let mut sender = single.lock().take().ok_or_else(|| lost(&self.host()))?;
-                let failed = |error| http1_failure(&self.host(), &error);
+                let mut sender = single.lock().take().ok_or_else(|| lost(self.host()))?;
+                let failed = |error| http1_failure(self.host(), &error);
                 sender.ready().await.map_err(failed)?;
                 let response = sender.send_request(request).await.map_err(failed)?;
                 let result = self.read(response.map(Content::Http1), limits, share).await;
@@ -219,7 +219,7 @@ impl Channel {
 
     async fn send(&self, sender: &Http2, path: &str, accept: &'static str) -> Result<Response<Http2Body>, Fault> {
         let request = self.request(path, accept)?;
-        Ok(sender.send(request).await.map_err(|error| http2_failure(&self.host(), &error))?)
+        Ok(sender.send(request).await.map_err(|error| http2_failure(self.host(), &error))?)
     }
 
     fn request(&self, path: &str, accept: &'static str) -> Result<Request<()>, Failure> {
@@ -228,16 +228,16 @@ impl Channel {
             Sender::Http2(_) => uri.scheme(Scheme::HTTPS).authority(self.authority.clone()),
             Sender::Http1(_) => uri,
         };
-        let mut request = Request::get(uri.build().map_err(|_| no_request(&self.host()))?)
+        let mut request = Request::get(uri.build().map_err(|_| no_request(self.host()))?)
             .header(ACCEPT, HeaderValue::from_static(accept))
             .header(USER_AGENT, HeaderValue::from_static(concat!("ksit/", env!("CARGO_PKG_VERSION"))));
         if let Sender::Http1(_) = self.sender {
-            request = request.header(HOST, self.authority.as_str());
+            request = request.header(HOST, self.host());
         }
         if let Some(authorization) = self.connection.authorization() {
             request = request.header(AUTHORIZATION, authorization);
         }
-        request.body(()).map_err(|_| no_request(&self.host()))
+        request.body(()).map_err(|_| no_request(self.host()))
     }
 
     async fn read(
@@ -264,7 +264,7 @@ impl Channel {
         if rest.is_err() && self.protocol() == Protocol::Http1 {
             self.lost.store(true, Ordering::Relaxed);
         }
-        refusal(&self.host(), status, wait)
+        refusal(self.host(), status, wait)
     }
 
     /// `None` if there is no room for it: nothing of it is held then, and not what waited to be read either. HTTP/1.1
@@ -277,14 +277,14 @@ impl Channel {
         share: &mut Share,
     ) -> Result<Option<Vec<u8>>, Failure> {
         if promised(response.headers()) > cap as u64 {
-            return Err(too_large(&self.host(), cap));
+            return Err(too_large(self.host(), cap));
         }
         let mut content = response.into_body();
         let mut body = Body::default();
-        while let Some(data) = content.next(|| self.host()).await? {
+        while let Some(data) = content.next(self.host()).await? {
             let length = body.len() + data.len();
             if length > cap {
-                return Err(too_large(&self.host(), cap));
+                return Err(too_large(self.host(), cap));
             }
             match content {
                 Content::Http1(_) => share.grow(limits, length).await,
@@ -305,18 +305,18 @@ enum Content {
 
 impl Content {
     /// The next bytes; `None` at the end.
-    async fn next(&mut self, host: impl Fn() -> String) -> Result<Option<Bytes>, Failure> {
+    async fn next(&mut self, host: &str) -> Result<Option<Bytes>, Failure> {
         match self {
             Self::Http1(body) => loop {
                 let Some(frame) = body.frame().await else { return Ok(None) };
                 // Trailers are none of its bytes.
-                if let Ok(data) = frame.map_err(|error| http1_failure(&host(), &error))?.into_data() {
+                if let Ok(data) = frame.map_err(|error| http1_failure(host, &error))?.into_data() {
                     return Ok(Some(data));
                 }
             },
             Self::Http2(body) => {
                 let data = poll_fn(|context| body.poll_data(context)).await;
-                data.transpose().map_err(|error| http2_failure(&host(), &error))
+                data.transpose().map_err(|error| http2_failure(host, &error))
             }
         }
     }

@@ -88,9 +88,9 @@ fn parse(bytes: &[u8]) -> Result<File, Failure> {
         // Snippets show the file, and the file holds credentials.
         with_snippet: false,
     };
-    let yaml = || serde_saphyr::from_str_with_options(text, options);
     // What `ksit target` writes is JSON, which takes a tenth of the time as such; YAML knows what is wrong with it.
-    let file: File = serde_json::from_str(text).or_else(|_| yaml()).map_err(|error| match error {
+    let read = serde_json::from_str(text).or_else(|_| serde_saphyr::from_str_with_options(text, options));
+    let file: File = read.map_err(|error| match error {
         serde_saphyr::Error::MultipleDocuments { .. } => {
             bad("the kubeconfig holds several YAML documents; keep one".to_owned())
         }

@@ -89,7 +89,7 @@ pub(super) async fn watch(
 async fn named(channel: &Channel, path: &str, name: &str, limits: &Limits, deadline: Instant) -> Result<Found, Fault> {
     match channel.get(path, METADATA, limits, deadline).await? {
         Ok(body) if decode::is_object_named(&body, name) => Ok(Found::Answer(Answer::Present)),
-        Ok(_) | Err(Refused::Gone) => Err(invalid(&channel.host()).into()),
+        Ok(_) | Err(Refused::Gone) => Err(invalid(channel.host()).into()),
         Err(refused) => Ok(refused.into()),
     }
 }
@@ -115,8 +115,8 @@ async fn list(
             Ok(body) => {
                 bytes += body.len();
                 decode::add_page(&body, &mut objects, limits.pools()).map_err(|bad| match bad {
-                    BadPage::Invalid => invalid(&channel.host()),
-                    BadPage::TooLarge => too_many(&channel.host(), kind),
+                    BadPage::Invalid => invalid(channel.host()),
+                    BadPage::TooLarge => too_many(channel.host(), kind),
                 })?
             }
             // The cluster has forgotten where the list was; from the start once, as what was read is of the past.
@@ -124,14 +124,14 @@ async fn list(
                 (objects, token, bytes, restarted) = (Objects::new(kind), None, 0, true);
                 continue;
             }
-            Err(Refused::Gone) => return Err(invalid(&channel.host()).into()),
+            Err(Refused::Gone) => return Err(invalid(channel.host()).into()),
             Err(refused) => return Ok(refused.into()),
         };
         if end.continue_token.as_ref().is_some_and(|token| token.len() > MAX_TOKEN) {
-            return Err(invalid(&channel.host()).into());
+            return Err(invalid(channel.host()).into());
         }
         if bytes > limits.settings().body_bytes.saturating_mul(MAX_BODIES) {
-            return Err(too_many(&channel.host(), kind).into());
+            return Err(too_many(channel.host(), kind).into());
         }
         token = end.continue_token;
         if token.is_none() {
@@ -139,7 +139,7 @@ async fn list(
             return Ok(Found::Objects(objects, end.version.filter(|version| is_version(version))));
         }
     }
-    Err(too_many(&channel.host(), kind).into())
+    Err(too_many(channel.host(), kind).into())
 }
 
 /// Whether that can be a resourceVersion: they are numbers, which a client must take as they come.
