@@ -108,6 +108,12 @@ impl Installation {
 
     /// Starts the replica `ksit-ORDINAL` as a new Pod.
     pub async fn start(&mut self, ordinal: u32) -> Result<(), InstallError> {
+        self.prepare(ordinal).await?;
+        self.launch(ordinal)
+    }
+
+    /// Makes a new Pod for `ksit-ORDINAL`, in which no process runs yet.
+    pub async fn prepare(&mut self, ordinal: u32) -> Result<(), InstallError> {
         let name = format!("{NAME}-{ordinal}");
         self.replicas.remove(&ordinal);
         let uid = self.new_pod(&name).await?;
@@ -118,6 +124,11 @@ impl Installation {
         std::fs::write(self.file(&name, "kubeconfig"), kubeconfig)?;
         std::fs::write(self.file(&name, "token"), report_token)?;
         std::fs::write(self.file(&name, "uid"), uid)?;
+        Ok(())
+    }
+
+    /// Starts the process of `ksit-ORDINAL` in its Pod.
+    pub fn launch(&mut self, ordinal: u32) -> Result<(), InstallError> {
         let process = self.start_process(ordinal)?;
         self.replicas.insert(ordinal, process);
         Ok(())

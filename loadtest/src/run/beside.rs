@@ -15,8 +15,8 @@ use super::{Fleet, Measure, NAMESPACE, RunError, sampler};
 use crate::usage::Usage;
 use crate::{Process, resources};
 
-/// How long a comparator is left alone before and while its CPU is measured.
-const QUIET: Duration = Duration::from_secs(10);
+/// How long all is left alone before a start that is measured, and before the CPU of a comparator is.
+pub(super) const QUIET: Duration = Duration::from_secs(10);
 
 /// For all targets to be watched.
 const PATIENCE: Duration = Duration::from_secs(600);

@@ -74,8 +74,7 @@ impl Director {
     /// Starts the replicas together; how long until every target was observed.
     async fn start_together(&mut self, which: &str, replicas: u32) -> Result<(), RunError> {
         eprintln!("starting {replicas} replicas");
-        let start = Instant::now();
-        self.fleet.scale_up(replicas).await?;
+        let start = self.fleet.scale_up(replicas).await?;
         self.sampler.seat(self.fleet.seats());
         self.fleet.settle().await?;
         let took = start.elapsed().as_secs_f64();
@@ -96,6 +95,8 @@ impl Director {
 
     async fn cold_start(&mut self) -> Result<(), RunError> {
         self.stop_replicas().await?;
+        // Before the floor there was as much: what was connected until now is still being closed.
+        sleep(beside::QUIET).await;
         self.start_together("cold start", self.fleet.count).await
     }
 

@@ -11,6 +11,7 @@ use kube::runtime::conditions::is_crd_established;
 use kube::runtime::wait::await_condition;
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::RunError;
 use super::clusters::{Clusters, Provider};
@@ -78,16 +79,17 @@ impl Fleet {
         Ok(Self { replicas, hub, clusters, client, count: 0, targets })
     }
 
-    /// Has so many replicas and starts those that don't run.
-    pub async fn scale_up(&mut self, count: u32) -> Result<(), RunError> {
+    /// Has so many replicas and starts those that don't run, together: when that was. Their Pods were made before.
+    pub async fn scale_up(&mut self, count: u32) -> Result<Instant, RunError> {
         self.count = count;
         self.replicas.want(count).await?;
-        for ordinal in 0..count {
-            if self.replicas.replica(ordinal).is_none() {
-                self.replicas.start(ordinal).await?;
-            }
+        let missing: Vec<u32> = (0..count).filter(|ordinal| self.replicas.replica(*ordinal).is_none()).collect();
+        for ordinal in &missing {
+            self.replicas.prepare(*ordinal).await?;
         }
-        Ok(())
+        let start = Instant::now();
+        missing.iter().try_for_each(|ordinal| self.replicas.launch(*ordinal))?;
+        Ok(start)
     }
 }
 

@@ -24,7 +24,7 @@ mod script;
 mod statuses;
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub use clusters::{Clusters, Provider};
 pub use fleet::{Fleet, NAMESPACE};
@@ -244,8 +244,7 @@ async fn start(settings: &Settings) -> Result<Fleet, RunError> {
     let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
     let mut fleet = Fleet::prepare_with(&settings.ksit, settings.provider, settings.targets, &["flux"], &flags).await?;
     eprintln!("starting {} replicas", settings.replicas);
-    let start = Instant::now();
-    fleet.scale_up(settings.replicas).await?;
+    let start = fleet.scale_up(settings.replicas).await?;
     fleet.settle().await?;
     eprintln!("all clusters observed after {:.1} s", start.elapsed().as_secs_f64());
     fleet.until_phases(0, Duration::from_secs(120)).await?;
