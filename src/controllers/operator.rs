@@ -182,7 +182,7 @@ impl Replica {
             watch_leases(hub, &namespace, &board).await;
             Ok(())
         });
-        let stored = watch_map(self.hub.clone(), &self.store.namespace, &self.store.name);
+        let stored = watch_map(self.hub.clone(), &self.store);
         roles.start("the watch of the ShardMap", follow_map(stored, self.config.me.clone(), map, shard).map(Ok));
         let (leases, board) = (self.leases.clone(), self.board.clone());
         roles.start("the member's Lease", async move { Err(leases.keep(&board).await.into()) });

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::component::{Component, ComponentKind};
-use super::snapshot::{Answer, ListKind, Query, Snapshot};
+use super::snapshot::{Extent, ListKind, Query};
 
 /// The questions of a round's first step.
 pub fn first_step<'a>(components: impl IntoIterator<Item = &'a Component>) -> BTreeSet<Query> {
@@ -12,26 +12,17 @@ pub fn first_step<'a>(components: impl IntoIterator<Item = &'a Component>) -> BT
 
 /// Questions that only the answers raise: Endpoints where EndpointSlices are forbidden or unknown, and whether a namespace in
 /// which nothing at all was found is there.
-pub fn second_step(snapshot: &Snapshot) -> BTreeSet<Query> {
+pub fn second_step<'a>(answers: impl IntoIterator<Item = (&'a Query, Extent)>) -> BTreeSet<Query> {
     let mut more = BTreeSet::new();
     let mut empty = BTreeSet::new();
     let mut inhabited = BTreeSet::new();
-    for (query, answer) in snapshot {
+    for (query, extent) in answers {
         let Query::List { kind, namespace } = query else { continue };
-        match answer {
-            Answer::Forbidden | Answer::NotFound if *kind == ListKind::EndpointSlice => {
-                more.insert(list(ListKind::Endpoints, namespace));
-            }
-            Answer::Workloads(found) if found.is_empty() => {
-                empty.insert(namespace);
-            }
-            Answer::Services(found) if found.is_empty() => {
-                empty.insert(namespace);
-            }
-            Answer::Workloads(_) | Answer::Services(_) => {
-                inhabited.insert(namespace);
-            }
-            _ => {}
+        match (kind, extent) {
+            (ListKind::EndpointSlice, Extent::Refused) => drop(more.insert(list(ListKind::Endpoints, namespace))),
+            (ListKind::EndpointSlice | ListKind::Endpoints, _) | (_, Extent::Refused) => {}
+            (_, Extent::Nothing) => drop(empty.insert(namespace)),
+            (_, Extent::Something) => drop(inhabited.insert(namespace)),
         }
     }
     more.extend(empty.difference(&inhabited).map(|name| Query::Namespace { name: (*name).clone() }));
@@ -75,7 +66,7 @@ mod tests {
 
     use super::*;
     use crate::domain::integrations::{Tool, components_of};
-    use crate::domain::snapshot::Workload;
+    use crate::domain::snapshot::{Answer, Snapshot, Workload};
 
     fn argocd() -> Vec<Component> {
         components_of(Tool::named("argocd").unwrap(), &BTreeMap::new()).unwrap()
@@ -89,10 +80,14 @@ mod tests {
         assert!(first_step(&one).contains(&list(ListKind::EndpointSlice, "argocd")));
     }
 
+    fn raised_by(snapshot: &Snapshot) -> BTreeSet<Query> {
+        second_step(snapshot.iter().map(|(query, answer)| (query, answer.extent())))
+    }
+
     #[test]
     fn endpoints_are_asked_where_slices_are_forbidden() {
         let snapshot = Snapshot::from([(list(ListKind::EndpointSlice, "argocd"), Answer::Forbidden)]);
-        assert_eq!(second_step(&snapshot), BTreeSet::from([list(ListKind::Endpoints, "argocd")]));
+        assert_eq!(raised_by(&snapshot), BTreeSet::from([list(ListKind::Endpoints, "argocd")]));
     }
 
     #[test]
@@ -100,7 +95,7 @@ mod tests {
         let empty = (list(ListKind::Deployment, "argocd"), Answer::Workloads(vec![]));
         let some = (list(ListKind::StatefulSet, "argocd"), Answer::Workloads(vec![Arc::new(Workload::default())]));
         let asked = BTreeSet::from([Query::Namespace { name: "argocd".into() }]);
-        assert_eq!(second_step(&Snapshot::from([empty.clone()])), asked);
-        assert_eq!(second_step(&Snapshot::from([empty, some])), BTreeSet::new());
+        assert_eq!(raised_by(&Snapshot::from([empty.clone()])), asked);
+        assert_eq!(raised_by(&Snapshot::from([empty, some])), BTreeSet::new());
     }
 }

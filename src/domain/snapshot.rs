@@ -62,6 +62,28 @@ pub enum Answer {
     Forbidden,
 }
 
+/// How much there is of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// 403 or 404.
+    Refused,
+    Nothing,
+    Something,
+}
+
+impl Answer {
+    pub fn extent(&self) -> Extent {
+        let is_empty = match self {
+            Self::Workloads(found) => found.is_empty(),
+            Self::Services(found) => found.is_empty(),
+            Self::Endpoints(ready) => ready.is_empty(),
+            Self::Present => false,
+            Self::NotFound | Self::Forbidden => return Extent::Refused,
+        };
+        if is_empty { Extent::Nothing } else { Extent::Something }
+    }
+}
+
 /// The fields of a Deployment, StatefulSet or DaemonSet that checks read. Counts are Pods.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Workload {

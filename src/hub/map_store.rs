@@ -1,7 +1,7 @@
 //! The one ShardMap of the installation: read, watched, and written by compare-and-swap.
 
 use futures::stream::BoxStream;
-use futures::{StreamExt, future};
+use futures::{StreamExt, future, stream};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::Patch;
 use kube::{Api, Client, ResourceExt};
@@ -75,16 +75,20 @@ impl MapStore {
     }
 }
 
-/// Every version of the map that is seen; `None` while there is none.
-pub fn watch_map(client: Client, namespace: &str, name: &str) -> BoxStream<'static, Option<StoredMap>> {
-    let changes: BoxStream<'static, Change<ShardMap>> = watch_one(client, namespace, name).boxed();
-    changes
-        .filter_map(|change| {
-            future::ready(match change {
-                Change::Applied(object) => Some(Some(StoredMap::from(&*object))),
-                Change::Deleted(_) => Some(None),
-                Change::Listed(keys) => keys.is_empty().then_some(None),
-            })
+/// Every version of the map that is seen; `None` while there is none. The first comes from a GET: the list that a watch
+/// begins with waits until the API server has heard of etcd how far that is, a tenth of a second in which a replica
+/// that starts could have begun.
+pub fn watch_map(client: Client, store: &MapStore) -> BoxStream<'static, Option<StoredMap>> {
+    let changes: BoxStream<'static, Change<ShardMap>> = watch_one(client, &store.namespace, &store.name).boxed();
+    let store = store.clone();
+    let first =
+        stream::once(async move { store.read().await }).filter_map(|read| future::ready(read.ok().flatten().map(Some)));
+    let changes = changes.filter_map(|change| {
+        future::ready(match change {
+            Change::Applied(object) => Some(Some(StoredMap::from(&*object))),
+            Change::Deleted(_) => Some(None),
+            Change::Listed(keys) => keys.is_empty().then_some(None),
         })
-        .boxed()
+    });
+    first.chain(changes).boxed()
 }

@@ -14,7 +14,7 @@ use super::lines::Lines;
 use super::list::{Found, is_version};
 use super::objects::{BadPage, Objects};
 use super::text::Text;
-use crate::domain::snapshot::{Answer, ListKind, Query};
+use crate::domain::snapshot::{Answer, Extent, ListKind, Query};
 
 /// One query.
 #[derive(Default)]
@@ -151,6 +151,15 @@ impl Entry {
             Known::Nothing => None,
             Known::Answer(answer) => Some(answer.clone()),
             Known::Objects(followed) => Some(followed.objects.answer()),
+        }
+    }
+
+    pub(super) fn extent(&self) -> Option<Extent> {
+        match &self.known {
+            Known::Nothing => None,
+            Known::Answer(answer) => Some(answer.extent()),
+            Known::Objects(followed) if followed.objects.is_empty() => Some(Extent::Nothing),
+            Known::Objects(_) => Some(Extent::Something),
         }
     }
 }

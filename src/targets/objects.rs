@@ -121,6 +121,10 @@ impl Objects {
         }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     fn len(&self) -> usize {
         match &self.kept {
             Kept::Workloads(kept) => kept.len(),

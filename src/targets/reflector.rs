@@ -212,7 +212,8 @@ impl Reflector {
             return;
         }
         let before = self.entries.len();
-        self.entries.want(queries, &second_step(&self.snapshot()));
+        let more = self.raised();
+        self.entries.want(queries, &more);
         self.version += u64::from(before != self.entries.len());
         self.wanted = (queries.len(), self.version);
     }
@@ -220,11 +221,15 @@ impl Reflector {
     /// Asks as well what only the answers raise.
     fn want_more(&mut self) {
         if self.wanted.1 != self.version {
-            for query in second_step(&self.snapshot()) {
+            for query in self.raised() {
                 self.entries.at(&query);
             }
             self.wanted.1 = self.version;
         }
+    }
+
+    fn raised(&self) -> BTreeSet<Query> {
+        second_step(self.entries.iter().filter_map(|(query, entry)| Some((query, entry.extent()?))))
     }
 
     async fn run(&mut self, cluster: &Cluster, failing: bool) -> Result<(), Fault> {
