@@ -36,6 +36,8 @@ pub(super) struct Director {
     pub(super) sampler: Sampler,
     /// Whether the floor is measured.
     floor: bool,
+    /// What it took a moment ago, in seconds, for the start that comes next.
+    floor_beside: Option<f64>,
     random: StdRng,
     vital: Vec<ComponentId>,
     /// Broken components, and when each is to be mended.
@@ -56,6 +58,7 @@ impl Director {
             fleet,
             sampler,
             floor,
+            floor_beside: None,
             random: StdRng::seed_from_u64(seed),
             vital,
             broken: VecDeque::new(),
@@ -68,11 +71,11 @@ impl Director {
 
     /// The first start of all: no target has its slot label yet.
     pub(super) async fn start(&mut self, replicas: u32) -> Result<(), RunError> {
-        self.start_together("first start", replicas).await
+        self.start_together("first start", replicas).await.map(drop)
     }
 
-    /// Starts the replicas together; how long until every target was observed.
-    async fn start_together(&mut self, which: &str, replicas: u32) -> Result<(), RunError> {
+    /// Starts the replicas together; how many seconds until every target was observed.
+    async fn start_together(&mut self, which: &str, replicas: u32) -> Result<f64, RunError> {
         eprintln!("starting {replicas} replicas");
         let start = self.fleet.scale_up(replicas).await?;
         self.sampler.seat(self.fleet.seats());
@@ -81,13 +84,14 @@ impl Director {
         eprintln!("all targets observed after {took:.1} s");
         let name = format!("{which} until every target was observed");
         self.note(Measure::new(&name, "s", vec![took], None));
-        Ok(())
+        Ok(took)
     }
 
     async fn floor_again(&mut self) -> Result<(), RunError> {
         if self.floor {
             self.stop_replicas().await?;
             let floor = beside::floor_again(&self.fleet, self.fleet.count).await?;
+            self.floor_beside = Some(floor.max);
             self.note(floor);
         }
         Ok(())
@@ -97,7 +101,11 @@ impl Director {
         self.stop_replicas().await?;
         // Before the floor there was as much: what was connected until now is still being closed.
         sleep(beside::QUIET).await;
-        self.start_together("cold start", self.fleet.count).await
+        let took = self.start_together("cold start", self.fleet.count).await?;
+        if let Some(floor) = self.floor_beside.take() {
+            self.note(Measure::new("cold start: times the floor beside it", "", vec![took / floor], None));
+        }
+        Ok(())
     }
 
     /// All together.

@@ -52,9 +52,8 @@ pub struct Verdict {
 impl Measure {
     pub fn new(name: &str, unit: &'static str, mut samples: Vec<f64>, limit: Option<f64>) -> Self {
         samples.sort_by(f64::total_cmp);
-        let median = samples.get(samples.len() / 2).copied().unwrap_or(f64::NAN);
         let max = samples.last().copied().unwrap_or(f64::NAN);
-        let (p90, p99) = (percentile(&samples, 90), percentile(&samples, 99));
+        let [median, p90, p99] = [50, 90, 99].map(|percent| percentile(&samples, percent));
         Self { name: name.to_owned(), unit, samples, median, p90, p99, max, limit }
     }
 
@@ -195,7 +194,7 @@ mod tests {
     fn percentiles_are_samples() {
         let hundred: Vec<f64> = (1..=100).map(f64::from).collect();
         let measure = measure("x", &hundred);
-        assert_eq!((measure.p90, measure.p99, measure.max), (90.0, 99.0, 100.0));
+        assert_eq!((measure.median, measure.p90, measure.p99, measure.max), (50.0, 90.0, 99.0, 100.0));
         let one = Measure::new("x", "s", vec![7.0], Some(7.0));
         assert_eq!((one.median, one.p90, one.p99), (7.0, 7.0, 7.0));
         assert!(one.is_ok() && !Measure::new("x", "s", vec![], Some(1.0)).is_ok());
