@@ -8,11 +8,11 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::GetParams;
 use kube::core::PartialObjectMeta;
 use kube::runtime::WatchStreamExt;
-use kube::runtime::watcher::{self, Event, watcher};
+use kube::runtime::watcher::{Event, watcher};
 use kube::{Api, Client, ResourceExt};
 
 use super::backoff::WatchBackoff;
-use super::watch::{Change, key_of, or_warned};
+use super::watch::{Change, config, key_of, or_warned};
 
 use crate::domain::desired::DesiredTarget;
 use crate::domain::reason::{Failure, Reason};
@@ -109,7 +109,7 @@ pub fn watch_secrets(client: Client, namespace: Option<&str>) -> impl Stream<Ite
         None => Api::all(client),
     };
     let mut listed = BTreeSet::new();
-    watcher(api, watcher::Config::default())
+    watcher(api, config())
         .backoff(WatchBackoff::default())
         .filter_map(|event| future::ready(or_warned(event, "Secret")))
         .filter_map(move |event| {
