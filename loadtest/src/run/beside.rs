@@ -46,7 +46,6 @@ pub(super) async fn floor(fleet: &Fleet, processes: u32, duration: Duration) -> 
 /// How long the floor takes to connect, beside something else: a machine is not as fast at all times.
 pub(super) async fn floor_again(fleet: &Fleet, processes: u32) -> Result<Measure, RunError> {
     eprintln!("the floor again: {processes} processes of bare connections");
-    sleep(QUIET).await;
     let (_ending, took) = watch_all(fleet, processes).await?;
     Ok(took)
 }

@@ -89,7 +89,7 @@ impl Director {
 
     async fn floor_again(&mut self) -> Result<(), RunError> {
         if self.floor {
-            self.stop_replicas().await?;
+            self.rest().await?;
             let floor = beside::floor_again(&self.fleet, self.fleet.count).await?;
             self.floor_beside = Some(floor.max);
             self.note(floor);
@@ -98,13 +98,18 @@ impl Director {
     }
 
     async fn cold_start(&mut self) -> Result<(), RunError> {
-        self.stop_replicas().await?;
-        // Before the floor there was as much: what was connected until now is still being closed.
-        sleep(beside::QUIET).await;
+        self.rest().await?;
         let took = self.start_together("cold start", self.fleet.count).await?;
         if let Some(floor) = self.floor_beside.take() {
             self.note(Measure::new("cold start: times the floor beside it", "", vec![took / floor], None));
         }
+        Ok(())
+    }
+
+    /// Ends the replicas and leaves all alone: clusters close what was connected until now, and that takes them a while.
+    async fn rest(&mut self) -> Result<(), RunError> {
+        self.stop_replicas().await?;
+        sleep(beside::QUIET).await;
         Ok(())
     }
 
