@@ -7,6 +7,7 @@
 //! Every write carries the resourceVersion that its decision was made from. After a conflict nothing is done here:
 //! the watch brings the newer object, and the coordinator decides again.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -68,8 +69,9 @@ impl WriteOutcome {
 const CLOSED: Duration = Duration::from_millis(100);
 
 /// Writes what the queue holds, `per_second` at the most and a few at once, for ever. `may_write` is asked before each;
-/// `done` hears how each ended. That clusters can't be reached is said one after the other, at half speed: thousands may
-/// come at once, and the busier an API server is with them, the later comes what there is to say of the others.
+/// `done` hears how each ended. What gives way is said one after the other, at half speed: that clusters can't be reached
+/// comes of thousands at once, that of Integrations of all together, and the busier an API server is with either, the
+/// later comes what there is to say of the other clusters.
 pub async fn write_statuses(
     client: Client,
     queue: &StatusQueue,
@@ -82,14 +84,14 @@ pub async fn write_statuses(
     let gap = Duration::from_secs(1) / per_second.max(1);
     let mut next = ago(gap * BURST);
     let mut writes = FuturesUnordered::new();
-    let mut is_writing_unreachable = false;
+    let mut giving_way = BTreeSet::new();
     let mut refused = Refused::default();
     let (client, may_write) = (&client, &may_write);
     loop {
         let retry = refused.next();
         let turn = async {
             sleep_until(next).await;
-            queue.take_of(|sort| sort != Urgency::Unreachable || !is_writing_unreachable).await
+            queue.take_of(|sort| !giving_way.contains(&sort)).await
         };
         tokio::select! {
             (id, write) = turn, if writes.len() < IN_FLIGHT => {
@@ -99,17 +101,17 @@ pub async fn write_statuses(
                     continue;
                 }
                 next = next.max(ago(gap * BURST)) + gap;
-                let is_unreachable = write.urgency == Urgency::Unreachable;
-                is_writing_unreachable |= is_unreachable;
+                let gives_way = matches!(write.urgency, Urgency::Unreachable | Urgency::Summary);
+                giving_way.extend(gives_way.then_some(write.urgency));
                 writes.push(async move {
                     let put = put(client, &write);
-                    let end = if is_unreachable { in_turn(half_speed, may_write, put).await } else { put.await };
+                    let end = if gives_way { in_turn(half_speed, may_write, put).await } else { put.await };
                     (end, id, write)
                 });
             }
             Some(((outcome, why), id, write)) = writes.next() => {
                 done(&id, outcome);
-                is_writing_unreachable &= write.urgency != Urgency::Unreachable;
+                giving_way.remove(&write.urgency);
                 match outcome {
                     WriteOutcome::Retried => {
                         next = Instant::now() + AFTER_A_FAILURE;
@@ -238,8 +240,17 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn that_clusters_cannot_be_reached_leaves_room_for_the_rest() {
+        leaves_room(Urgency::Unreachable).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_integrations_come_to_leaves_room_for_clusters() {
+        leaves_room(Urgency::Summary).await;
+    }
+
+    async fn leaves_room(urgency: Urgency) {
         let queue = StatusQueue::default();
-        (0..10).for_each(|number| post(&queue, &format!("gone-{number}"), Urgency::Unreachable));
+        (0..10).for_each(|number| post(&queue, &format!("many-{number}"), urgency));
         let breaking = async {
             sleep(LATENCY / 2).await;
             post(&queue, "broken", Urgency::Failing);

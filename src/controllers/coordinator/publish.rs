@@ -41,7 +41,7 @@ pub(super) fn integration_write(
     summary: &Summary,
 ) -> Result<(ObjectId, StatusWrite), serde_json::Error> {
     let Summary { phase, reason, message, .. } = summary;
-    let news = News { phase: *phase, urgency: Urgency::of_phase(*phase), reason: *reason, message: message.clone() };
+    let news = News { phase: *phase, urgency: Urgency::Summary, reason: *reason, message: message.clone() };
     write(object, status, former.and_then(|former| former.phase.as_deref()), news)
 }
 
