@@ -36,6 +36,8 @@ pub(super) struct Fleet {
     pub(super) integrations: BTreeMap<IntegrationKey, Tool>,
     /// Who reported what, and who may.
     pub(super) desk: Desk,
+    /// See [`Self::next_due`].
+    pub(super) rested: Instant,
     /// See [`Self::outranked_by`].
     outranked: Option<i64>,
     /// The hub keeps less of a status than is written; that was said.
@@ -91,6 +93,7 @@ impl Fleet {
             targets: BTreeMap::new(),
             integrations: BTreeMap::new(),
             desk: Desk::default(),
+            rested: Instant::now(),
             outranked: None,
             cuts: false,
         }
