@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use super::keys::TargetKey;
 use super::reason::Reason;
 use super::selector::Selector;
 use super::verdict::Phase;
@@ -51,14 +53,23 @@ pub struct Counts {
 impl Counts {
     fn add(&mut self, phase: Phase) {
         self.total += 1;
-        *match phase {
+        *self.of(phase) += 1;
+    }
+
+    fn take(&mut self, phase: Phase) {
+        self.total -= 1;
+        *self.of(phase) -= 1;
+    }
+
+    fn of(&mut self, phase: Phase) -> &mut u32 {
+        match phase {
             Phase::Running => &mut self.running,
             Phase::Failed => &mut self.failed,
             Phase::Unknown => &mut self.unknown,
             Phase::Initializing => &mut self.initializing,
             Phase::Paused => &mut self.paused,
             Phase::NotInstalled => &mut self.not_installed,
-        } += 1;
+        }
     }
 
     /// Clusters in the denominator of "healthy of all".
@@ -86,36 +97,107 @@ impl Summary<'_> {
     }
 }
 
-/// Sums up `found`, and complains of names in `selection` that no target has or that several have.
-pub fn summarize<'a>(selection: &'a Selection, mut found: Vec<Cluster<'a>>) -> Summary<'a> {
-    found.extend(unmatched(selection, &found));
-    if found.is_empty() {
-        return Summary::without_clusters(
-            Phase::Failed,
-            Reason::NoTargets,
-            "no IntegrationTarget in this namespace matches targetClusters or targetSelector",
-        );
-    }
-    let mut counts = Counts::default();
-    for cluster in &found {
-        counts.add(cluster.phase);
-    }
-    let reason = worst_reason(&found);
-    if found.len() > LISTED_CLUSTERS {
-        // The first few of thousands of which nothing is to be said: nothing to read, and as much to store.
-        found.retain(|cluster| !matches!(cluster.phase, Phase::Running | Phase::NotInstalled));
-    }
-    found.sort_unstable_by(|a, b| (a.phase, a.name, a.target).cmp(&(b.phase, b.name, b.target)));
-    found.truncate(LISTED_CLUSTERS);
-    let (phase, reason, message) = conclude(&counts, reason, found.first());
-    Summary { phase, reason, message, counts, clusters: found }
+/// The clusters that an Integration wants, counted as they change: a summary of ten thousand takes as long as one of a
+/// hundred.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// Targets that bear a name of [`Selection::cluster_names`].
+    bearers: BTreeMap<String, BTreeSet<TargetKey>>,
+    known: BTreeMap<TargetKey, (Phase, Arc<str>)>,
+    /// The same, worst first, then by name of the cluster.
+    ranked: BTreeSet<(Phase, Arc<str>, TargetKey)>,
+    counts: Counts,
 }
 
-/// Why the Integration is not healthy, if it isn't.
-fn worst_reason(found: &[Cluster]) -> Reason {
-    let special = [Reason::TargetAmbiguous, Reason::TargetNotFound];
-    let is_there = |reason: &Reason| found.iter().any(|cluster| cluster.phase.is_bad() && cluster.reason == *reason);
-    special.into_iter().find(is_there).unwrap_or(Reason::TargetsFailing)
+impl Tally {
+    pub fn new(selection: &Selection) -> Self {
+        let bearers = selection.cluster_names.iter().map(|name| (name.clone(), BTreeSet::new())).collect();
+        Self { bearers, ..Self::default() }
+    }
+
+    /// The Integration wants the target; `phase` is the tool's there.
+    pub fn put(&mut self, target: &TargetKey, cluster_name: &Arc<str>, phase: Phase) {
+        if self.known.get(target).is_some_and(|(known, name)| *known == phase && name == cluster_name) {
+            return;
+        }
+        self.remove(target);
+        self.known.insert(target.clone(), (phase, cluster_name.clone()));
+        self.ranked.insert((phase, cluster_name.clone(), target.clone()));
+        self.counts.add(phase);
+        if let Some(bearers) = self.bearers.get_mut(&**cluster_name) {
+            bearers.insert(target.clone());
+        }
+    }
+
+    /// The Integration doesn't want the target, or not any more.
+    pub fn remove(&mut self, target: &TargetKey) {
+        let Some((phase, cluster_name)) = self.known.remove(target) else { return };
+        self.counts.take(phase);
+        if let Some(bearers) = self.bearers.get_mut(&*cluster_name) {
+            bearers.remove(target);
+        }
+        self.ranked.remove(&(phase, cluster_name, target.clone()));
+    }
+
+    /// Sums it up, and complains of names that no target has or that several have. `said` is what is said of the tool
+    /// on a target; it is asked for those that are listed.
+    pub fn summarize<'a>(&'a self, said: impl Fn(&TargetKey) -> (Reason, Cow<'a, str>)) -> Summary<'a> {
+        let faults = self.faults();
+        let mut counts = self.counts;
+        faults.iter().for_each(|fault| counts.add(fault.phase));
+        if counts.total == 0 {
+            return Summary::without_clusters(
+                Phase::Failed,
+                Reason::NoTargets,
+                "no IntegrationTarget in this namespace matches targetClusters or targetSelector",
+            );
+        }
+        let worst_reason = faults.iter().map(|fault| fault.reason).max().unwrap_or(Reason::TargetsFailing);
+        // The first few of thousands of which nothing is to be said: nothing to read, and as much to store.
+        let is_listed =
+            |phase| counts.total as usize <= LISTED_CLUSTERS || !matches!(phase, Phase::Running | Phase::NotInstalled);
+        let known = self.ranked.iter().take_while(|(phase, ..)| is_listed(*phase)).take(LISTED_CLUSTERS);
+        let known = known.map(|(phase, name, target)| {
+            let (reason, message) = said(target);
+            Cluster { name, target: Some(target.name()), phase: *phase, reason, message }
+        });
+        let mut clusters: Vec<Cluster> = known.chain(faults).collect();
+        clusters.sort_unstable_by(|a, b| (a.phase, a.name, a.target).cmp(&(b.phase, b.name, b.target)));
+        clusters.truncate(LISTED_CLUSTERS);
+        let (phase, reason, message) = conclude(&counts, worst_reason, clusters.first());
+        Summary { phase, reason, message, counts, clusters }
+    }
+
+    fn faults(&self) -> Vec<Cluster<'_>> {
+        let fault = |name, reason, message: String| Cluster {
+            name,
+            target: None,
+            phase: Phase::Failed,
+            reason,
+            message: message.into(),
+        };
+        let mut faults = Vec::new();
+        for (name, targets) in &self.bearers {
+            match targets.len() {
+                0 => faults.push(fault(
+                    name,
+                    Reason::TargetNotFound,
+                    format!("no IntegrationTarget in this namespace has clusterName {name}"),
+                )),
+                1 => {}
+                several => {
+                    let targets: Vec<&str> = targets.iter().map(TargetKey::name).collect();
+                    let targets = targets.join(", ");
+                    faults.push(fault(
+                        name,
+                        Reason::TargetAmbiguous,
+                        format!("{several} IntegrationTargets have clusterName {name}: {targets}"),
+                    ));
+                }
+            }
+        }
+        faults
+    }
 }
 
 fn conclude(counts: &Counts, worst_reason: Reason, worst: Option<&Cluster>) -> (Phase, Reason, String) {
@@ -144,46 +226,29 @@ fn conclude(counts: &Counts, worst_reason: Reason, worst: Option<&Cluster>) -> (
     (Phase::Running, Reason::Healthy, format!("{healthy}{apart}"))
 }
 
-fn unmatched<'a>(selection: &'a Selection, found: &[Cluster<'a>]) -> Vec<Cluster<'a>> {
-    let names = selection.cluster_names.iter().map(String::as_str);
-    let mut bearers: BTreeMap<&'a str, Vec<&'a str>> = names.map(|name| (name, Vec::new())).collect();
-    for cluster in found {
-        if let Some(targets) = bearers.get_mut(cluster.name) {
-            targets.extend(cluster.target);
-        }
-    }
-    let fault = |name, reason, message: String| Cluster {
-        name,
-        target: None,
-        phase: Phase::Failed,
-        reason,
-        message: message.into(),
-    };
-    bearers
-        .into_iter()
-        .filter_map(|(name, targets)| match targets.as_slice() {
-            [] => Some(fault(
-                name,
-                Reason::TargetNotFound,
-                format!("no IntegrationTarget in this namespace has clusterName {name}"),
-            )),
-            [_] => None,
-            several => Some(fault(
-                name,
-                Reason::TargetAmbiguous,
-                format!("{} IntegrationTargets have clusterName {name}: {}", several.len(), several.join(", ")),
-            )),
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn cluster(name: &str, phase: Phase) -> Cluster<'_> {
-        let reason = if phase == Phase::Failed { Reason::ComponentAbsent } else { Reason::Healthy };
-        Cluster { name, target: Some(name), phase, reason, message: format!("{name} says").into() }
+    fn target(name: &str) -> TargetKey {
+        TargetKey::new("fleet", name)
+    }
+
+    /// Of clusters whose targets have the same names.
+    fn tally(selection: &Selection, clusters: &[(&str, Phase)]) -> Tally {
+        let mut tally = Tally::new(selection);
+        for (name, phase) in clusters {
+            tally.put(&target(name), &(*name).into(), *phase);
+        }
+        tally
+    }
+
+    fn said<'a>(target: &TargetKey) -> (Reason, Cow<'a, str>) {
+        (Reason::ComponentAbsent, format!("{} says", target.name()).into())
+    }
+
+    fn listed<'a>(summary: &'a Summary<'_>) -> Vec<&'a str> {
+        summary.clusters.iter().map(|cluster| cluster.name).collect()
     }
 
     fn named(names: &[&str]) -> Selection {
@@ -194,58 +259,67 @@ mod tests {
 
     #[test]
     fn one_bad_cluster_fails_it_and_is_named() {
-        let found = vec![cluster("a", Phase::Running), cluster("b", Phase::Failed), cluster("c", Phase::Running)];
-        let summary = summarize(&EVERYTHING, found);
+        let tally = tally(&EVERYTHING, &[("a", Phase::Running), ("b", Phase::Failed), ("c", Phase::Running)]);
+        let summary = tally.summarize(said);
         assert_eq!((summary.phase, summary.reason), (Phase::Failed, Reason::TargetsFailing));
         assert_eq!(summary.message, "2/3 clusters healthy; b: b says");
-        assert_eq!(summary.clusters[0].name, "b");
+        let worst = Cluster {
+            name: "b",
+            target: Some("b"),
+            phase: Phase::Failed,
+            reason: Reason::ComponentAbsent,
+            message: "b says".into(),
+        };
+        assert_eq!(summary.clusters[0], worst);
     }
 
     #[test]
     fn unknown_counts_as_not_healthy() {
-        let summary = summarize(&EVERYTHING, vec![cluster("a", Phase::Running), cluster("b", Phase::Unknown)]);
+        let tally = tally(&EVERYTHING, &[("a", Phase::Running), ("b", Phase::Unknown)]);
+        let summary = tally.summarize(said);
         assert_eq!((summary.phase, summary.message.as_str()), (Phase::Failed, "1/2 clusters healthy; b: b says"));
     }
 
     #[test]
     fn paused_and_not_installed_count_apart() {
-        let found = vec![cluster("a", Phase::Running), cluster("b", Phase::Paused), cluster("c", Phase::NotInstalled)];
-        let summary = summarize(&EVERYTHING, found);
+        let tally = tally(&EVERYTHING, &[("a", Phase::Running), ("b", Phase::Paused), ("c", Phase::NotInstalled)]);
+        let summary = tally.summarize(said);
         assert_eq!(summary.phase, Phase::Running);
         assert_eq!(summary.message, "1/1 clusters healthy; 1 without the tool; 1 paused");
     }
 
     #[test]
     fn nothing_matches() {
-        assert_eq!(summarize(&EVERYTHING, vec![]).reason, Reason::NoTargets);
+        assert_eq!(Tally::default().summarize(said).reason, Reason::NoTargets);
     }
 
     #[test]
     fn a_name_that_no_target_has_or_that_two_have_is_named() {
-        let mut second = cluster("b", Phase::Running);
-        second.target = Some("second");
-        let found = vec![cluster("a", Phase::Running), cluster("b", Phase::Running), second];
-        let selection = named(&["a", "b"]);
-        let ambiguous = summarize(&selection, found);
+        let mut both = tally(&named(&["a", "b"]), &[("a", Phase::Running), ("b", Phase::Running)]);
+        both.put(&target("second"), &"b".into(), Phase::Running);
+        let ambiguous = both.summarize(said);
         assert_eq!(ambiguous.reason, Reason::TargetAmbiguous);
         assert!(
             ambiguous.message.contains("2 IntegrationTargets have clusterName b: b, second"),
             "{}",
             ambiguous.message
         );
-        let selection = named(&["a", "gone"]);
-        let missing = summarize(&selection, vec![cluster("a", Phase::Running)]);
+        let one = tally(&named(&["a", "gone"]), &[("a", Phase::Running)]);
+        let missing = one.summarize(said);
         assert_eq!(missing.reason, Reason::TargetNotFound);
         assert!(missing.message.contains("clusterName gone"), "{}", missing.message);
+        both.remove(&target("second"));
+        assert_eq!(both.summarize(said).reason, Reason::Healthy);
     }
 
     #[test]
     fn at_most_a_hundred_clusters_are_listed_failing_ones_first_then_by_name() {
         let names: Vec<String> = (0..300).rev().map(|n| format!("c{n:03}")).collect();
-        let mut found: Vec<Cluster> = names.iter().map(|name| cluster(name, Phase::Paused)).collect();
-        found.push(cluster("zz", Phase::Failed));
-        let summary = summarize(&EVERYTHING, found);
-        let listed: Vec<&str> = summary.clusters.iter().map(|cluster| cluster.name).collect();
+        let mut clusters: Vec<_> = names.iter().map(|name| (name.as_str(), Phase::Paused)).collect();
+        clusters.push(("zz", Phase::Failed));
+        let tally = tally(&EVERYTHING, &clusters);
+        let summary = tally.summarize(said);
+        let listed = listed(&summary);
         assert_eq!((listed.len(), &listed[..3], listed[99]), (LISTED_CLUSTERS, &["zz", "c000", "c001"][..], "c098"));
         assert_eq!((summary.counts.total, summary.counts.paused), (301, 300));
     }
@@ -253,29 +327,47 @@ mod tests {
     #[test]
     fn clusters_that_are_healthy_or_without_the_tool_are_listed_only_where_all_have_room() {
         let names: Vec<String> = (0..LISTED_CLUSTERS).map(|n| format!("c{n:03}")).collect();
-        let healthy: Vec<Cluster> = names.iter().map(|name| cluster(name, Phase::Running)).collect();
-        assert_eq!(summarize(&EVERYTHING, healthy.clone()).clusters.len(), LISTED_CLUSTERS);
-        let more = [healthy, vec![cluster("yy", Phase::NotInstalled), cluster("zz", Phase::Failed)]].concat();
-        let summary = summarize(&EVERYTHING, more);
-        assert_eq!(summary.clusters, [cluster("zz", Phase::Failed)]);
+        let healthy: Vec<_> = names.iter().map(|name| (name.as_str(), Phase::Running)).collect();
+        let mut tally = tally(&EVERYTHING, &healthy);
+        assert_eq!(tally.summarize(said).clusters.len(), LISTED_CLUSTERS);
+        tally.put(&target("yy"), &"yy".into(), Phase::NotInstalled);
+        tally.put(&target("zz"), &"zz".into(), Phase::Failed);
+        let summary = tally.summarize(said);
+        assert_eq!(listed(&summary), ["zz"]);
         assert_eq!((summary.counts.running, summary.message.as_str()), (100, "100/101 clusters healthy; zz: zz says"));
     }
 
     #[test]
     fn what_is_beyond_the_list_counts_all_the_same() {
         let names: Vec<String> = (0..300).map(|n| format!("c{n:03}")).collect();
-        let found = names.iter().map(|name| cluster(name, Phase::Failed)).collect();
+        let clusters: Vec<_> = names.iter().map(|name| (name.as_str(), Phase::Failed)).collect();
         let selection = Selection { cluster_names: ["unknown".to_owned()].into(), ..EVERYTHING.clone() };
-        let summary = summarize(&selection, found);
+        let tally = tally(&selection, &clusters);
+        let summary = tally.summarize(said);
         assert_eq!(summary.reason, Reason::TargetNotFound);
         assert_eq!(summary.message, "0/301 clusters healthy; c000: c000 says (and 300 more)");
     }
 
     #[test]
-    fn the_order_of_the_input_changes_nothing() {
-        let mut found = vec![cluster("a", Phase::Failed), cluster("b", Phase::Unknown), cluster("c", Phase::Running)];
-        let one = summarize(&EVERYTHING, found.clone());
-        found.reverse();
-        assert_eq!(one, summarize(&EVERYTHING, found));
+    fn what_it_comes_to_depends_on_what_stands_and_not_on_what_stood() {
+        let phases = |n: usize| Phase::ALL[n % Phase::ALL.len()];
+        let names: Vec<String> = (0..40).map(|n| format!("c{n:02}")).collect();
+        let selection = named(&["c01", "c02", "other"]);
+        let (mut changed, mut fresh) = (Tally::new(&selection), Tally::new(&selection));
+        for (n, name) in names.iter().enumerate().rev() {
+            changed.put(&target(name), &name.as_str().into(), phases(n + 1));
+            changed.put(&target(name), &"other".into(), phases(n * 5));
+        }
+        for (n, name) in names.iter().enumerate() {
+            if n % 7 == 0 {
+                changed.remove(&target(name));
+                continue;
+            }
+            for tally in [&mut changed, &mut fresh] {
+                tally.put(&target(name), &name.as_str().into(), phases(n / 3));
+            }
+        }
+        assert_eq!(changed.summarize(said), fresh.summarize(said));
+        assert_eq!(changed.summarize(said).counts.total, 35, "34 of 40 are left, and one name is missing");
     }
 }

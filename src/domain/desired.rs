@@ -1,6 +1,7 @@
 //! What the user asks for, checked: the resources as decisions see them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -41,7 +42,7 @@ impl DesiredIntegration {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DesiredTarget {
     pub key: TargetKey,
-    pub cluster_name: String,
+    pub cluster_name: Arc<str>,
     /// `metadata.labels` over `spec.labels`.
     pub labels: BTreeMap<String, String>,
     pub secret_name: String,

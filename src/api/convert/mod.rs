@@ -10,6 +10,6 @@ pub use history::history;
 pub use shard_map::{shard_map, shard_map_spec};
 pub use spec::{SpecError, integration, target};
 pub use status::{
-    CREDENTIAL_EXPIRING, Writer, cluster_of, digest, has_same_meaning_integration, integration_status, stored_digest,
+    CREDENTIAL_EXPIRING, Writer, digest, has_same_meaning_integration, integration_status, said_of, stored_digest,
     target_status,
 };

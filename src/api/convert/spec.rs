@@ -45,7 +45,7 @@ pub fn target(object: &IntegrationTarget) -> Result<DesiredTarget, SpecError> {
         .unwrap_or_else(|| KubeconfigSecretRef { name: format!("{}-kubeconfig", spec.cluster_name), key: None });
     Ok(DesiredTarget {
         key: TargetKey::new(object.namespace().unwrap_or_default(), object.name_any()),
-        cluster_name: spec.cluster_name.clone(),
+        cluster_name: spec.cluster_name.as_str().into(),
         labels,
         secret_name: secret.name,
         secret_key: secret.key,

@@ -9,7 +9,7 @@ use super::component::{in_full, in_words};
 use crate::api::{ClusterSummary, IntegrationResult, IntegrationStatus, IntegrationTargetStatus, TargetCounts};
 use crate::domain::aggregate::{Cluster, Counts, Summary};
 use crate::domain::check_mode::CheckMode;
-use crate::domain::desired::{DesiredIntegration, DesiredTarget};
+use crate::domain::desired::DesiredIntegration;
 use crate::domain::digest::Digest;
 use crate::domain::keys::{IntegrationKey, TargetKey};
 use crate::domain::reason::Reason;
@@ -150,29 +150,21 @@ fn results(verdict: &TargetVerdict, type_of: impl Fn(&IntegrationKey) -> String)
     (all, u32::try_from(omitted).unwrap_or(u32::MAX))
 }
 
-/// What an Integration's summary needs of one target: read back from its status, so that a new coordinator knows it
-/// all from the hub.
-pub fn cluster_of<'a>(
-    integration: &DesiredIntegration,
-    target: &'a DesiredTarget,
+/// What is said of a tool on a target: read back from the target's status, so that a new coordinator knows it all from
+/// the hub.
+pub fn said_of<'a>(
+    integration: &IntegrationKey,
     status: Option<&'a IntegrationTargetStatus>,
-    now: Timestamp,
-) -> Cluster<'a> {
-    let known = status
-        .and_then(|status| status.integrations.iter().find(|result| result.name == integration.key.name()))
-        .and_then(|result| {
-            let message = Cow::Borrowed(result.message.as_deref().unwrap_or_default());
-            Some((Phase::parse(&result.phase)?, Reason::parse(&result.reason)?, message))
-        });
-    let (phase, reason, message) = match known {
-        _ if target.is_paused(now) => (Phase::Paused, Reason::Paused, Cow::default()),
-        Some(known) => known,
-        None => {
-            let tool = initializing();
-            (tool.phase, tool.reason, Cow::Owned(tool.message))
-        }
-    };
-    Cluster { name: &target.cluster_name, target: Some(target.key.name()), phase, reason, message }
+) -> (Phase, Reason, Cow<'a, str>) {
+    let known = status.and_then(|status| status.integrations.iter().find(|result| result.name == integration.name()));
+    let known = known.and_then(|result| {
+        let message = Cow::Borrowed(result.message.as_deref().unwrap_or_default());
+        Some((Phase::parse(&result.phase)?, Reason::parse(&result.reason)?, message))
+    });
+    known.unwrap_or_else(|| {
+        let tool = initializing();
+        (tool.phase, tool.reason, Cow::Owned(tool.message))
+    })
 }
 
 /// The status of an Integration.

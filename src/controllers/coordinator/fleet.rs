@@ -17,6 +17,7 @@ use crate::api::convert::{self, SpecError, Writer};
 use crate::api::{
     Integration, IntegrationStatus, IntegrationTarget, IntegrationTargetStatus, LEGACY_FINALIZER, SLOT_LABEL,
 };
+use crate::domain::aggregate::Tally;
 use crate::domain::desired::{DesiredIntegration, DesiredTarget, effective_interval};
 use crate::domain::keys::{IntegrationKey, TargetKey};
 use crate::domain::reason::{Failure, Reason};
@@ -25,7 +26,6 @@ use crate::domain::report::TargetReport;
 use crate::domain::slot::Slot;
 use crate::domain::verdict::{Phase, Reach, TargetVerdict, ToolVerdict};
 use crate::hub::Change;
-use crate::observability::as_gauge;
 
 /// A target is stale when nobody has reported for this many of its intervals.
 const STALE_AFTER: u32 = 3;
@@ -36,8 +36,6 @@ pub(super) struct Fleet {
     pub(super) integrations: BTreeMap<IntegrationKey, Tool>,
     /// Who reported what, and who may.
     pub(super) desk: Desk,
-    /// See [`Self::next_due`].
-    pub(super) rested: Instant,
     /// See [`Self::outranked_by`].
     outranked: Option<i64>,
     /// The hub keeps less of a status than is written; that was said.
@@ -80,6 +78,8 @@ pub(super) struct Tool {
     pub(super) status: Option<IntegrationStatus>,
     /// As of a target.
     pub(super) foreign: bool,
+    /// Of the targets that it wants.
+    pub(super) tally: Tally,
     /// Something changed since it was summed up.
     pub(super) changed: bool,
     /// When it was summed up last.
@@ -93,7 +93,6 @@ impl Fleet {
             targets: BTreeMap::new(),
             integrations: BTreeMap::new(),
             desk: Desk::default(),
-            rested: Instant::now(),
             outranked: None,
             cuts: false,
         }
@@ -144,6 +143,10 @@ impl Fleet {
             key.clone(),
             Target { slot, object, desired, status, foreign, report: report.clone(), observed, stale_at },
         );
+        if changed {
+            self.count(&key);
+            self.mark_namespace(key.namespace());
+        }
         if is_new {
             self.desk.name(&key);
             self.ask_owners([key.clone()]);
@@ -154,9 +157,6 @@ impl Fleet {
             // Somebody else wrote it, and only its owner knows what is true.
             (None, None) if spoilt => self.ask_owners([key.clone()]),
             (None, None) => {}
-        }
-        if changed {
-            self.mark_namespace(key.namespace());
         }
     }
 
@@ -170,6 +170,7 @@ impl Fleet {
     fn drop_target(&mut self, key: &TargetKey) {
         if self.targets.remove(key).is_some() {
             self.desk.forget(key);
+            self.count(key);
             self.mark_namespace(key.namespace());
         }
     }
@@ -189,8 +190,13 @@ impl Fleet {
                     status.as_ref().map(|s| (s.coordinator_term, s.managed_by.clone())).unwrap_or_default();
                 self.compare_term(term, managed_by.as_deref());
                 let foreign = spoilt && self.is_foreign(term);
-                let last = former.and_then(|former| former.last);
-                self.integrations.insert(key.clone(), Tool { object, desired, status, foreign, changed: false, last });
+                let wants_others = former.as_ref().is_none_or(|former| former.desired != desired);
+                let (tally, last) = former.map(|former| (former.tally, former.last)).unwrap_or_default();
+                let tool = Tool { object, desired, status, foreign, tally, changed: false, last };
+                self.integrations.insert(key.clone(), tool);
+                if wants_others {
+                    self.count_anew(&key);
+                }
                 self.mark(&key);
             }
             Change::Deleted((namespace, name)) => self.drop_integration(&IntegrationKey::new(namespace, name)),
@@ -229,43 +235,6 @@ impl Fleet {
         self.publish_target(report);
     }
 
-    pub(super) fn on_tick(&mut self) {
-        let now = Instant::now();
-        let stale: Vec<TargetKey> =
-            self.targets.iter().filter(|(_, target)| target.stale_at <= now).map(|(key, _)| key.clone()).collect();
-        for key in stale {
-            self.overrule(&key, &Reach::Stale);
-        }
-        let mut counts = Phase::ALL.map(|phase| (phase, 0));
-        for target in self.targets.values() {
-            let phase = target.summary().and_then(|status| Phase::parse(status.phase.as_deref()?));
-            for (counted, count) in &mut counts {
-                *count += i64::from(*counted == phase.unwrap_or(Phase::Initializing));
-            }
-        }
-        for (phase, count) in counts {
-            self.context.metrics.targets.with_label_values(&[phase.as_str()]).set(count);
-        }
-        let is_expiring = |target: &&Target| {
-            target.summary().is_some_and(|status| status.condition(convert::CREDENTIAL_EXPIRING).is_some())
-        };
-        let expiring = self.targets.values().filter(is_expiring).count();
-        self.context.metrics.targets_credential_expiring.set(as_gauge(expiring));
-        let unusable = [
-            ("IntegrationTarget", self.targets.values().filter(|target| target.desired.is_err()).count()),
-            ("Integration", self.integrations.values().filter(|tool| tool.desired.components.is_err()).count()),
-        ];
-        for (kind, count) in unusable {
-            self.context.metrics.invalid_objects.with_label_values(&[kind]).set(as_gauge(count));
-        }
-        self.context.metrics.status_queue.set(as_gauge(self.context.statuses.pending()));
-        let superseded = &self.context.metrics.status_queue_superseded;
-        superseded.inc_by(self.context.statuses.superseded() - superseded.get());
-        self.weigh();
-        self.ask_again();
-        self.measure_freshness();
-    }
-
     /// How long a target may go without a report.
     pub(super) fn patience(&self, target: Option<&DesiredTarget>, next: Option<Duration>) -> Duration {
         let concerned = self.integrations.values().map(|tool| &tool.desired);
@@ -277,7 +246,7 @@ impl Fleet {
     }
 
     /// Says `reach` of the target, whatever was reported.
-    fn overrule(&mut self, key: &TargetKey, reach: &Reach) {
+    pub(super) fn overrule(&mut self, key: &TargetKey, reach: &Reach) {
         let verdict = Arc::new(self.verdict_for_all(key, reach));
         let Some(target) = self.targets.get_mut(key) else { return };
         target.report = None;
@@ -341,6 +310,9 @@ impl Fleet {
         match write {
             Ok((id, write)) => self.context.statuses.post(id, write),
             Err(error) => tracing::error!(%error, target = %key, "a status can't be made into JSON"),
+        }
+        if !changed.is_empty() {
+            self.count(key);
         }
         changed.iter().for_each(|key| self.mark(key));
     }

@@ -1,9 +1,10 @@
 //! What the coordinator keeps of a target's status: thousands of them, so only what is asked again.
 
-use crate::api::convert::stored_digest;
+use crate::api::convert::{CREDENTIAL_EXPIRING, stored_digest};
 use crate::api::{IntegrationTarget, IntegrationTargetStatus};
 use crate::domain::digest::Digest;
 use crate::domain::keys::TargetKey;
+use crate::domain::verdict::Phase;
 use crate::hub::Change;
 
 /// A status without its components, which are most of it.
@@ -12,6 +13,10 @@ pub(super) struct KnownStatus {
     pub(super) summary: IntegrationTargetStatus,
     /// Of all of it, components too.
     pub(super) meaning: Digest,
+    /// The summary's, read.
+    pub(super) phase: Option<Phase>,
+    /// Its credential is about to end.
+    pub(super) is_expiring: bool,
 }
 
 impl KnownStatus {
@@ -20,7 +25,9 @@ impl KnownStatus {
         for tool in &mut status.integrations {
             (tool.components, tool.healthy_components) = Default::default();
         }
-        Self { summary: status, meaning }
+        let phase = status.phase.as_deref().and_then(Phase::parse);
+        let is_expiring = status.condition(CREDENTIAL_EXPIRING).is_some();
+        Self { summary: status, meaning, phase, is_expiring }
     }
 }
 
@@ -59,7 +66,7 @@ mod tests {
     use crate::domain::component::ComponentKind;
     use crate::domain::keys::IntegrationKey;
     use crate::domain::reason::Reason;
-    use crate::domain::verdict::{ComponentState, Observation, Phase, ToolVerdict};
+    use crate::domain::verdict::{ComponentState, Observation, ToolVerdict};
 
     #[test]
     fn what_the_hub_sends_back_is_what_was_written() {

@@ -7,7 +7,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::fleet::{Fleet, Target};
-use crate::api::ReplicaLoad;
 use crate::domain::digest::Digest;
 use crate::domain::keys::TargetKey;
 use crate::domain::ownership::{Refusal, Stamp};
@@ -185,39 +184,6 @@ impl Fleet {
 
     fn show_unobserved(&self) {
         self.context.metrics.targets_unobserved.set(as_gauge(self.desk.unobserved.len()));
-    }
-
-    /// Load and freshness of each replica.
-    pub(super) fn measure_freshness(&self) {
-        let mut loads: BTreeMap<ReplicaName, (u32, Duration)> = BTreeMap::new();
-        for name in self.desk.workers.keys() {
-            loads.insert(name.clone(), Default::default());
-        }
-        let mut oldest = Duration::ZERO;
-        for target in self.targets.values().filter(|target| target.desired.is_ok()) {
-            let since = target.observed.as_ref().map_or(self.context.began, |(_, at)| *at);
-            let age = since.elapsed();
-            oldest = oldest.max(age);
-            if let Some(owner) = self.desk.ownership.owner(target.slot) {
-                let load = loads.entry(owner.name.clone()).or_default();
-                *load = (load.0 + 1, load.1.max(age));
-            }
-        }
-        let metrics = &self.context.metrics;
-        metrics.oldest_observation.set(oldest.as_secs_f64());
-        // Replicas that have left are not loads of zero.
-        metrics.replica_targets.reset();
-        metrics.replica_oldest_observation.reset();
-        for (name, (targets, oldest)) in &loads {
-            metrics.replica_targets.with_label_values(&[name.as_str()]).set(i64::from(*targets));
-            metrics.replica_oldest_observation.with_label_values(&[name.as_str()]).set(oldest.as_secs_f64());
-        }
-        let load = |(name, (targets, oldest)): (ReplicaName, (u32, Duration))| ReplicaLoad {
-            name: name.to_string(),
-            targets,
-            oldest_observation_seconds: Some(u32::try_from(oldest.as_secs()).unwrap_or(u32::MAX)),
-        };
-        self.context.exchange.loads.send_replace(loads.into_iter().map(load).collect());
     }
 }
 

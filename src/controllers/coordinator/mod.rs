@@ -23,6 +23,7 @@ mod reign;
 mod summaries;
 #[cfg(test)]
 mod test_kit;
+mod tick;
 
 use std::sync::Arc;
 use std::time::Duration;

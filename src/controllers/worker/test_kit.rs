@@ -85,7 +85,7 @@ pub(super) fn context(hub: Client) -> WorkerContext {
 pub(super) fn assignment() -> Assignment {
     let target = DesiredTarget {
         key: TargetKey::new("fleet", "c1"),
-        cluster_name: "c1".to_owned(),
+        cluster_name: "c1".into(),
         labels: Default::default(),
         secret_name: "c1-kubeconfig".to_owned(),
         secret_key: None,
