@@ -8,10 +8,9 @@ use futures::{StreamExt, TryStreamExt, stream};
 use kube::ResourceExt;
 use kube::api::{ListParams, PostParams};
 use serde::Deserialize;
-use tokio::task::JoinSet;
-use tokio::time::{Instant, interval, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
-use super::{Fleet, Measure, NAMESPACE, RunError, sampler};
+use super::{Fleet, Measure, NAMESPACE, RunError};
 use crate::usage::Usage;
 use crate::{Process, resources};
 
@@ -61,8 +60,6 @@ async fn watch_all(fleet: &Fleet, processes: u32) -> Result<(Vec<Process>, Measu
         Process::start("floor", &program, &args, &[], &log(part), None)
     };
     let mut running = (0..processes).map(start).collect::<Result<Vec<_>, _>>()?;
-    let mut observed = JoinSet::new();
-    observed.spawn(observe(running.iter().map(Process::pid).collect()));
     let began = Instant::now();
     let mut took: f64 = 0.0;
     for part in 0..processes {
@@ -80,15 +77,6 @@ async fn watch_all(fleet: &Fleet, processes: u32) -> Result<(Vec<Process>, Measu
     }
     eprintln!("the floor watches all after {took:.1} s");
     Ok((running, Measure::new("floor: until every target is watched", "s", vec![took], None)))
-}
-
-/// Looks at the processes as often as at replicas: of each it takes some 10 ms of a second to be looked at.
-async fn observe(pids: Vec<u32>) {
-    let mut ticks = interval(sampler::EVERY);
-    loop {
-        ticks.tick().await;
-        pids.iter().for_each(|pid| drop(Usage::of(*pid)));
-    }
 }
 
 fn complete(log: &Path) -> Option<Complete> {

@@ -1,6 +1,7 @@
 //! What the replicas take of the machine, and how much of the fleet they cover, second by second.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,7 +12,10 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use super::observe::{Seat, Seen, look_at};
 use crate::usage::Usage;
 
-pub(super) const EVERY: Duration = Duration::from_secs(1);
+const EVERY: Duration = Duration::from_secs(1);
+
+/// How often one process is looked at closely: meanwhile it waits for the walk through its pages, and others for the core.
+const CLOSELY: Duration = Duration::from_secs(30);
 
 /// All replicas at one moment.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -71,13 +75,14 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 async fn sample(state: Arc<Mutex<State>>, began: Instant, targets: u32) {
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut before: BTreeMap<u32, Usage> = BTreeMap::new();
+    let (mut before, mut looked) = (BTreeMap::<u32, Usage>::new(), Looked::default());
     let mut then = began;
     loop {
         ticks.tick().await;
         let seats = lock(&state).seats.clone();
         let now: BTreeMap<u32, Usage> =
-            seats.values().filter_map(|seat| Some((seat.pid, Usage::of(seat.pid).ok()?))).collect();
+            seats.values().filter_map(|seat| Some((seat.pid, looked.usage(seat.pid).ok()?))).collect();
+        looked.forget_one(&now);
         let elapsed = std::mem::replace(&mut then, Instant::now());
         let elapsed = then - elapsed;
         // A process that is new has used what it used since it began.
@@ -97,6 +102,32 @@ async fn sample(state: Arc<Mutex<State>>, began: Instant, targets: u32) {
         before = now;
         if !seats.is_empty() {
             lock(&state).samples.push(sample);
+        }
+    }
+}
+
+/// What each process took when it was last looked at closely, and when that was.
+#[derive(Default)]
+struct Looked(BTreeMap<u32, (Instant, Usage)>);
+
+impl Looked {
+    fn usage(&mut self, pid: u32) -> io::Result<Usage> {
+        if let Some((_, looked)) = self.0.get(&pid) {
+            return Usage::glance(pid, looked);
+        }
+        let usage = Usage::of(pid)?;
+        self.0.insert(pid, (Instant::now(), usage));
+        Ok(usage)
+    }
+
+    /// So that it is looked at next time; never two at once. Also those that have ended.
+    fn forget_one(&mut self, living: &BTreeMap<u32, Usage>) {
+        self.0.retain(|pid, _| living.contains_key(pid));
+        let stalest = self.0.iter().min_by_key(|(_, (at, _))| *at);
+        if let Some((&pid, (at, _))) = stalest
+            && at.elapsed() > CLOSELY
+        {
+            self.0.remove(&pid);
         }
     }
 }
