@@ -7,7 +7,6 @@ use kube::core::ApiResource;
 
 use super::events::Transition;
 use super::mailbox::{Mailbox, Urgency};
-use super::status_writer::IN_FLIGHT;
 
 /// One status to write.
 #[derive(Clone, Debug)]
@@ -47,11 +46,6 @@ impl StatusQueue {
     /// Statuses that the hub doesn't have yet.
     pub fn pending(&self) -> usize {
         self.waiting.len() + self.in_flight.load(Ordering::Relaxed)
-    }
-
-    /// Whether more wait than can be under way: what can wait had better.
-    pub fn is_backed_up(&self) -> bool {
-        self.waiting.len() > IN_FLIGHT
     }
 
     /// Statuses that a newer one of the same object replaced, in the life of this process.

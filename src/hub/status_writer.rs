@@ -28,7 +28,7 @@ use super::refused::Refused;
 use super::status_queue::{ObjectId, StatusQueue, StatusWrite};
 
 /// Writes under way at a time: enough for the rate at tens of milliseconds each.
-pub(super) const IN_FLIGHT: usize = 8;
+const IN_FLIGHT: usize = 8;
 
 /// Writes that need not wait for one another where there were fewer than the rate allows.
 const BURST: u32 = 8;

@@ -84,6 +84,8 @@ pub(super) struct Tool {
     pub(super) changed: bool,
     /// When it was summed up last.
     pub(super) last: Option<Instant>,
+    /// Of what was written last.
+    pub(super) bytes: usize,
 }
 
 impl Fleet {
@@ -191,8 +193,9 @@ impl Fleet {
                 self.compare_term(term, managed_by.as_deref());
                 let foreign = spoilt && self.is_foreign(term);
                 let wants_others = former.as_ref().is_none_or(|former| former.desired != desired);
-                let (tally, last) = former.map(|former| (former.tally, former.last)).unwrap_or_default();
-                let tool = Tool { object, desired, status, foreign, tally, changed: false, last };
+                let (tally, last, bytes) =
+                    former.map(|former| (former.tally, former.last, former.bytes)).unwrap_or_default();
+                let tool = Tool { object, desired, status, foreign, tally, changed: false, last, bytes };
                 self.integrations.insert(key.clone(), tool);
                 if wants_others {
                     self.count_anew(&key);
