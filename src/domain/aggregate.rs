@@ -152,7 +152,9 @@ impl Tally {
                 "no IntegrationTarget in this namespace matches targetClusters or targetSelector",
             );
         }
-        let worst_reason = faults.iter().map(|fault| fault.reason).max().unwrap_or(Reason::TargetsFailing);
+        let is_there = |reason: &Reason| faults.iter().any(|fault| fault.reason == *reason);
+        let of_names = [Reason::TargetAmbiguous, Reason::TargetNotFound].into_iter().find(is_there);
+        let worst_reason = of_names.unwrap_or(Reason::TargetsFailing);
         // The first few of thousands of which nothing is to be said: nothing to read, and as much to store.
         let is_listed =
             |phase| counts.total as usize <= LISTED_CLUSTERS || !matches!(phase, Phase::Running | Phase::NotInstalled);
