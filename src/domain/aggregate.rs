@@ -51,7 +51,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    fn add(&mut self, phase: Phase) {
+    pub fn add(&mut self, phase: Phase) {
         self.total += 1;
         *self.of(phase) += 1;
     }
@@ -70,6 +70,10 @@ impl Counts {
             Phase::Paused => &mut self.paused,
             Phase::NotInstalled => &mut self.not_installed,
         }
+    }
+
+    pub fn by_phase(mut self) -> [(Phase, u32); Phase::ALL.len()] {
+        Phase::ALL.map(|phase| (phase, *self.of(phase)))
     }
 
     /// Clusters in the denominator of "healthy of all".
@@ -249,6 +253,11 @@ mod tests {
         (Reason::ComponentAbsent, format!("{} says", target.name()).into())
     }
 
+    fn failed(name: &str) -> Cluster<'_> {
+        let (reason, message) = said(&target(name));
+        Cluster { name, target: Some(name), phase: Phase::Failed, reason, message }
+    }
+
     fn listed<'a>(summary: &'a Summary<'_>) -> Vec<&'a str> {
         summary.clusters.iter().map(|cluster| cluster.name).collect()
     }
@@ -265,14 +274,7 @@ mod tests {
         let summary = tally.summarize(said);
         assert_eq!((summary.phase, summary.reason), (Phase::Failed, Reason::TargetsFailing));
         assert_eq!(summary.message, "2/3 clusters healthy; b: b says");
-        let worst = Cluster {
-            name: "b",
-            target: Some("b"),
-            phase: Phase::Failed,
-            reason: Reason::ComponentAbsent,
-            message: "b says".into(),
-        };
-        assert_eq!(summary.clusters[0], worst);
+        assert_eq!(summary.clusters[0], failed("b"));
     }
 
     #[test]
@@ -335,7 +337,7 @@ mod tests {
         tally.put(&target("yy"), &"yy".into(), Phase::NotInstalled);
         tally.put(&target("zz"), &"zz".into(), Phase::Failed);
         let summary = tally.summarize(said);
-        assert_eq!(listed(&summary), ["zz"]);
+        assert_eq!(summary.clusters, [failed("zz")]);
         assert_eq!((summary.counts.running, summary.message.as_str()), (100, "100/101 clusters healthy; zz: zz says"));
     }
 

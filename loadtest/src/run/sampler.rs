@@ -14,7 +14,8 @@ use crate::usage::Usage;
 
 const EVERY: Duration = Duration::from_secs(1);
 
-/// How often one process is looked at closely: meanwhile it waits for the walk through its pages, and others for the core.
+/// How often one process is looked at closely: it waits for the walk through its pages meanwhile, and others for the
+/// core.
 const CLOSELY: Duration = Duration::from_secs(30);
 
 /// All replicas at one moment.

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::fleet::{Fleet, Target, Tool};
 use super::publish::integration_write;
 use crate::api::{IntegrationResult, IntegrationTargetStatus, convert};
-use crate::domain::aggregate::{Counts, Summary, Tally};
+use crate::domain::aggregate::{Summary, Tally};
 use crate::domain::keys::{IntegrationKey, TargetKey};
 use crate::domain::reason::Reason;
 use crate::domain::verdict::Phase;
@@ -109,18 +109,9 @@ impl Fleet {
     }
 
     fn measure(&self, key: &IntegrationKey, type_name: &str, summary: &Summary<'_>) {
-        let Counts { total: _, running, failed, unknown, initializing, paused, not_installed } = summary.counts;
-        let counts = [
-            (Phase::Running, running),
-            (Phase::Failed, failed),
-            (Phase::Unknown, unknown),
-            (Phase::Initializing, initializing),
-            (Phase::Paused, paused),
-            (Phase::NotInstalled, not_installed),
-        ];
         let metrics = &self.context.metrics;
         let labels = [key.namespace(), key.name(), type_name];
-        for (phase, count) in counts {
+        for (phase, count) in summary.counts.by_phase() {
             let labels = [labels[0], labels[1], labels[2], phase.as_str()];
             metrics.integration_targets.with_label_values(&labels).set(i64::from(count));
         }

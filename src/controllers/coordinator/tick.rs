@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::fleet::Fleet;
 use crate::api::ReplicaLoad;
+use crate::domain::aggregate::Counts;
 use crate::domain::keys::TargetKey;
 use crate::domain::replica::ReplicaName;
 use crate::domain::verdict::{Phase, Reach};
@@ -32,19 +33,16 @@ impl Fleet {
     }
 
     fn measure_targets(&self) {
-        let mut counts = Phase::ALL.map(|phase| (phase, 0));
-        let (mut expiring, mut unusable) = (0, 0);
+        let (mut counts, mut expiring, mut unusable) = (Counts::default(), 0, 0);
         for target in self.targets.values() {
             let phase = target.status.as_ref().and_then(|status| status.phase).unwrap_or(Phase::Initializing);
-            for (counted, count) in &mut counts {
-                *count += usize::from(*counted == phase);
-            }
+            counts.add(phase);
             expiring += usize::from(target.status.as_ref().is_some_and(|status| status.is_expiring));
             unusable += usize::from(target.desired.is_err());
         }
         let metrics = &self.context.metrics;
-        for (phase, count) in counts {
-            metrics.targets.with_label_values(&[phase.as_str()]).set(as_gauge(count));
+        for (phase, count) in counts.by_phase() {
+            metrics.targets.with_label_values(&[phase.as_str()]).set(i64::from(count));
         }
         metrics.targets_credential_expiring.set(as_gauge(expiring));
         metrics.invalid_objects.with_label_values(&["IntegrationTarget"]).set(as_gauge(unusable));
