@@ -66,6 +66,8 @@ struct Task {
     /// A first round has ended, and this process with it has not.
     was_read: bool,
     panics: u32,
+    /// How often in a row the hub could not be asked for the kubeconfig.
+    unasked: u32,
     /// The last report.
     said: Option<Box<TargetReport>>,
     overdue: Arc<Overdue>,
@@ -85,6 +87,7 @@ impl Task {
             access: None,
             was_read: false,
             panics: 0,
+            unasked: 0,
             said: None,
             overdue,
             series,
@@ -155,7 +158,7 @@ impl Task {
         self.was_read = true;
         let outcome = match result {
             Ok(RoundResult { outcome, access }) => {
-                self.access = access;
+                (self.access, self.unasked) = (access, 0);
                 outcome
             }
             Err(HubUnavailable { error, access }) => {
@@ -163,7 +166,7 @@ impl Task {
                 tracing::warn!(%target, error, "the hub can't be asked for the kubeconfig; trying again");
                 context.metrics.reconciled(CONTROLLER, ReconcileResult::Error, started.elapsed());
                 self.access = access;
-                return self.schedule(assignment);
+                return self.wait_for_hub(assignment.interval);
             }
         };
         self.count(outcome.as_ref(), started.elapsed());
@@ -215,6 +218,15 @@ impl Task {
         let threshold = self.context.settings.failure_threshold;
         let failures = self.history.failures.max(if self.panics > 0 { threshold + self.panics } else { 0 });
         let wait = next_round(assignment.interval, failures, threshold, rand::random());
+        self.wait(wait);
+    }
+
+    /// There was no round yet. Of thousands of targets whose first round is due the hub may fail one: that one isn't to
+    /// come an interval after the others.
+    fn wait_for_hub(&mut self, interval: Duration) {
+        let wait = next_try(self.unasked, rand::random()).min(interval);
+        self.unasked += 1;
+        self.tries = None;
         self.wait(wait);
     }
 

@@ -61,6 +61,22 @@ async fn a_try_that_is_still_under_way_when_a_round_is_due_counts_as_that_round(
 }
 
 #[tokio::test]
+async fn while_the_hub_is_away_it_is_asked_soon_and_then_ever_more_rarely() {
+    let (_state, hub) = hub(Hub::IsAway);
+    // One that has just been cut off too has nothing to be tried with.
+    let mut task = cut_off(hub, Instant::now());
+    let mut waits = Vec::new();
+    for _ in 0..10 {
+        task.step(&assignment()).await;
+        waits.push(task.next_step().saturating_duration_since(Instant::now()).as_secs_f64());
+    }
+    let most = [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0, 30.0, 30.0];
+    let is_right = |(wait, most): (&f64, &f64)| (0.7 * most..=*most).contains(wait);
+    assert!(waits.iter().zip(&most).all(is_right), "{waits:?}");
+    assert_eq!(task.history.failures, 0, "that says nothing of the target");
+}
+
+#[tokio::test]
 async fn a_target_has_series_of_its_own_until_its_task_ends() {
     let (_state, hub) = hub(Hub::Answers);
     let context = Arc::new(context(hub));
