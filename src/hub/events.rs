@@ -1,17 +1,23 @@
 //! Kubernetes Events: one for each transition, never one for each round.
 
+use std::time::Duration;
+
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use prometheus::IntCounter;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::half_speed::HalfSpeed;
 use super::prompt_client::PROMPT_TIMEOUT;
 use crate::domain::reason::Reason;
 
-/// Waiting events at most; more are dropped with a warning, since the status itself says what is.
+/// Waiting events at most; more are dropped and counted, since the status itself says what is.
 const WAITING: usize = 1_000;
+
+/// Thousands are dropped together: one warning in so much time.
+const SAID_EVERY: Duration = Duration::from_secs(60);
 
 /// What the API server takes as a note.
 const LONGEST_NOTE: usize = 1_000;
@@ -26,18 +32,31 @@ pub struct Transition {
 }
 
 /// Takes transitions without waiting.
-#[derive(Clone, Debug)]
-pub struct EventSink(mpsc::Sender<Transition>);
+#[derive(Debug)]
+pub struct EventSink {
+    transitions: mpsc::Sender<Transition>,
+    dropped: IntCounter,
+    /// When it was said last that some are dropped.
+    said: Option<Instant>,
+}
 
 impl EventSink {
-    pub fn channel() -> (Self, mpsc::Receiver<Transition>) {
-        let (sender, receiver) = mpsc::channel(WAITING);
-        (Self(sender), receiver)
+    pub fn channel(dropped: IntCounter) -> (Self, mpsc::Receiver<Transition>) {
+        let (transitions, receiver) = mpsc::channel(WAITING);
+        (Self { transitions, dropped, said: None }, receiver)
     }
 
-    /// False if there was no room.
-    pub fn offer(&self, transition: Transition) -> bool {
-        self.0.try_send(transition).is_ok()
+    /// The transition gets no Event if there is no room.
+    pub fn offer(&mut self, transition: Transition) {
+        if self.transitions.try_send(transition).is_ok() {
+            return;
+        }
+        self.dropped.inc();
+        if self.said.is_none_or(|said| said.elapsed() >= SAID_EVERY) {
+            self.said = Some(Instant::now());
+            let dropped = self.dropped.get();
+            tracing::warn!(dropped, "too many Events wait, so some transitions get none; the statuses say the same");
+        }
     }
 }
 
@@ -71,15 +90,30 @@ mod tests {
 
     use super::*;
 
+    fn transition() -> Transition {
+        let object = ObjectReference { namespace: Some("fleet".to_owned()), ..ObjectReference::default() };
+        Transition { object, warning: true, reason: Reason::TimedOut, note: String::new() }
+    }
+
+    fn sink() -> (EventSink, mpsc::Receiver<Transition>) {
+        EventSink::channel(IntCounter::new("dropped", "Dropped.").unwrap())
+    }
+
+    #[tokio::test]
+    async fn what_finds_no_room_is_counted() {
+        let (mut sink, transitions) = sink();
+        (0..WAITING + 3).for_each(|_| sink.offer(transition()));
+        assert_eq!((transitions.len(), sink.dropped.get()), (WAITING, 3));
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_hub_that_does_not_answer_keeps_no_turn_for_ever() {
         let silent = tower::service_fn(|_: http::Request<Body>| {
             std::future::pending::<Result<http::Response<Body>, std::convert::Infallible>>()
         });
         let half_speed = HalfSpeed::default();
-        let (sink, transitions) = EventSink::channel();
-        let object = ObjectReference { namespace: Some("fleet".to_owned()), ..ObjectReference::default() };
-        assert!(sink.offer(Transition { object, warning: true, reason: Reason::TimedOut, note: String::new() }));
+        let (mut sink, transitions) = sink();
+        sink.offer(transition());
         let publishing = publish_events(Client::new(silent, "fleet"), "ksit-0".to_owned(), &half_speed, transitions);
         let next = async {
             tokio::task::yield_now().await;

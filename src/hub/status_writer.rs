@@ -77,7 +77,7 @@ pub async fn write_statuses(
     queue: &StatusQueue,
     per_second: u32,
     half_speed: &HalfSpeed,
-    events: EventSink,
+    mut events: EventSink,
     may_write: impl Fn() -> bool,
     done: impl Fn(&ObjectId, WriteOutcome),
 ) {
@@ -126,10 +126,8 @@ pub async fn write_statuses(
                     WriteOutcome::Written | WriteOutcome::Superseded => queue.done(None),
                 }
                 refused.forget(&id);
-                if let (WriteOutcome::Written, Some(transition)) = (outcome, write.transition)
-                    && !events.offer(transition)
-                {
-                    tracing::warn!(name = id.2, "too many Events wait; this transition gets none");
+                if let (WriteOutcome::Written, Some(transition)) = (outcome, write.transition) {
+                    events.offer(transition);
                 }
             }
             () = sleep_until(retry.unwrap_or_else(Instant::now)), if retry.is_some() => {
@@ -200,11 +198,18 @@ mod tests {
 
     use kube::client::Body;
     use kube::core::ApiResource;
+    use prometheus::IntCounter;
+    use tokio::sync::mpsc;
     use tokio::time::sleep;
 
+    use super::super::events::Transition;
     use super::*;
 
     const LATENCY: Duration = Duration::from_millis(500);
+
+    fn events() -> (EventSink, mpsc::Receiver<Transition>) {
+        EventSink::channel(IntCounter::new("dropped", "Dropped.").unwrap())
+    }
 
     fn write(name: &str, urgency: Urgency) -> (ObjectId, StatusWrite) {
         let resource = ApiResource::from_gvk(&kube::core::GroupVersionKind::gvk("ksit.io", "v1", "Thing"));
@@ -222,7 +227,7 @@ mod tests {
         });
         let begun = Instant::now();
         let said = std::cell::RefCell::new(Vec::new());
-        let (events, _transitions) = EventSink::channel();
+        let (events, _transitions) = events();
         let heard = |id: &ObjectId, outcome| {
             assert_eq!(outcome, WriteOutcome::Written);
             said.borrow_mut().push((id.2.clone(), begun.elapsed()));
@@ -285,7 +290,7 @@ mod tests {
         });
         let (queue, half_speed) = (StatusQueue::default(), HalfSpeed::default());
         post(&queue, "gone", Urgency::Unreachable);
-        let (events, _transitions) = EventSink::channel();
+        let (events, _transitions) = events();
         let hub = Client::new(hub, "fleet");
         let writing =
             write_statuses(hub, &queue, 100, &half_speed, events, || may_write.load(Ordering::Relaxed), |_, _| {});

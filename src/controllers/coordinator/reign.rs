@@ -233,7 +233,7 @@ fn start_service(
 
 /// What writes to the hub beside the map.
 fn start_writers(context: &CoordinatorContext, tasks: &mut JoinSet<TaskEnd>, gate: &Gate, chores: Arc<Chores>) {
-    let (events, transitions) = EventSink::channel();
+    let (events, transitions) = EventSink::channel(context.metrics.events_dropped.clone());
     let half_speed: Arc<HalfSpeed> = Arc::default();
     let (hub, name, shared) = (context.hub.clone(), context.me.name.to_string(), half_speed.clone());
     tasks.spawn(async move {
