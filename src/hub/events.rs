@@ -84,6 +84,12 @@ pub async fn publish_events(
     }
 }
 
+/// A sink with a count of its own.
+#[cfg(test)]
+pub(super) fn sink() -> (EventSink, mpsc::Receiver<Transition>) {
+    EventSink::channel(IntCounter::new("dropped", "Dropped.").unwrap())
+}
+
 #[cfg(test)]
 mod tests {
     use kube::client::Body;
@@ -93,10 +99,6 @@ mod tests {
     fn transition() -> Transition {
         let object = ObjectReference { namespace: Some("fleet".to_owned()), ..ObjectReference::default() };
         Transition { object, warning: true, reason: Reason::TimedOut, note: String::new() }
-    }
-
-    fn sink() -> (EventSink, mpsc::Receiver<Transition>) {
-        EventSink::channel(IntCounter::new("dropped", "Dropped.").unwrap())
     }
 
     #[tokio::test]

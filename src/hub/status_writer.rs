@@ -198,18 +198,12 @@ mod tests {
 
     use kube::client::Body;
     use kube::core::ApiResource;
-    use prometheus::IntCounter;
-    use tokio::sync::mpsc;
     use tokio::time::sleep;
 
-    use super::super::events::Transition;
+    use super::super::events::sink;
     use super::*;
 
     const LATENCY: Duration = Duration::from_millis(500);
-
-    fn events() -> (EventSink, mpsc::Receiver<Transition>) {
-        EventSink::channel(IntCounter::new("dropped", "Dropped.").unwrap())
-    }
 
     fn write(name: &str, urgency: Urgency) -> (ObjectId, StatusWrite) {
         let resource = ApiResource::from_gvk(&kube::core::GroupVersionKind::gvk("ksit.io", "v1", "Thing"));
@@ -227,7 +221,7 @@ mod tests {
         });
         let begun = Instant::now();
         let said = std::cell::RefCell::new(Vec::new());
-        let (events, _transitions) = events();
+        let (events, _transitions) = sink();
         let heard = |id: &ObjectId, outcome| {
             assert_eq!(outcome, WriteOutcome::Written);
             said.borrow_mut().push((id.2.clone(), begun.elapsed()));
@@ -290,7 +284,7 @@ mod tests {
         });
         let (queue, half_speed) = (StatusQueue::default(), HalfSpeed::default());
         post(&queue, "gone", Urgency::Unreachable);
-        let (events, _transitions) = events();
+        let (events, _transitions) = sink();
         let hub = Client::new(hub, "fleet");
         let writing =
             write_statuses(hub, &queue, 100, &half_speed, events, || may_write.load(Ordering::Relaxed), |_, _| {});
