@@ -162,11 +162,9 @@ impl Task {
                 outcome
             }
             Err(HubUnavailable { error, access }) => {
-                let target = &assignment.target.key;
-                tracing::warn!(%target, error, "the hub can't be asked for the kubeconfig; trying again");
                 context.metrics.reconciled(CONTROLLER, ReconcileResult::Error, started.elapsed());
                 self.access = access;
-                return self.wait_for_hub(assignment.interval);
+                return self.wait_for_hub(assignment, &error);
             }
         };
         self.count(outcome.as_ref(), started.elapsed());
@@ -222,9 +220,13 @@ impl Task {
     }
 
     /// There was no round yet. Of thousands of targets whose first round is due the hub may fail one: that one isn't to
-    /// come an interval after the others.
-    fn wait_for_hub(&mut self, interval: Duration) {
-        let wait = next_try(self.unasked, rand::random()).min(interval);
+    /// come an interval after the others. Said once: it may fail all of them, again and again.
+    fn wait_for_hub(&mut self, assignment: &Assignment, error: &str) {
+        if self.unasked == 0 {
+            let target = &assignment.target.key;
+            tracing::warn!(%target, error, "the hub can't be asked for the kubeconfig; trying again");
+        }
+        let wait = next_try(self.unasked, rand::random()).min(assignment.interval);
         self.unasked += 1;
         self.tries = None;
         self.wait(wait);
