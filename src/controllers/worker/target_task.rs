@@ -155,10 +155,9 @@ impl Task {
         let started = Instant::now();
         let result = self.guarded_round(assignment, self.is_failing()).await;
         drop(mark);
-        self.was_read = true;
         let outcome = match result {
             Ok(RoundResult { outcome, access }) => {
-                (self.access, self.unasked) = (access, 0);
+                (self.was_read, self.access, self.unasked) = (true, access, 0);
                 outcome
             }
             Err(HubUnavailable { error, access }) => {

@@ -16,7 +16,7 @@ fn said(context: &WorkerContext) -> Option<Reason> {
 async fn a_panic_ends_a_round_and_nothing_else_and_several_are_said() {
     let (state, hub) = hub(Hub::Panics);
     let context = Arc::new(context(hub));
-    let mut task = Task { was_read: true, ..Task::new(context.clone(), History::default(), None) };
+    let mut task = Task::new(context.clone(), History::default(), None);
     for panics in 1..=QUARANTINE_AFTER {
         task.step(&assignment()).await;
         assert_eq!(context.metrics.round_panics.get(), u64::from(panics));
@@ -39,7 +39,7 @@ async fn a_panic_ends_a_round_and_nothing_else_and_several_are_said() {
 /// A target that has just been cut off, and whose next round is due then.
 fn cut_off(hub: kube::Client, due: Instant) -> Task {
     let task = Task::new(Arc::new(context(hub)), History::default(), None);
-    Task { was_read: true, tries: Some((0, Instant::now())), due, ..task }
+    Task { tries: Some((0, Instant::now())), due, ..task }
 }
 
 #[tokio::test]
@@ -62,7 +62,7 @@ async fn a_try_that_is_still_under_way_when_a_round_is_due_counts_as_that_round(
 
 #[tokio::test]
 async fn while_the_hub_is_away_it_is_asked_soon_and_then_ever_more_rarely() {
-    let (_state, hub) = hub(Hub::IsAway);
+    let (state, hub) = hub(Hub::IsAway);
     // One that has just been cut off too has nothing to be tried with.
     let mut task = cut_off(hub, Instant::now());
     let mut waits = Vec::new();
@@ -74,6 +74,10 @@ async fn while_the_hub_is_away_it_is_asked_soon_and_then_ever_more_rarely() {
     let is_right = |(wait, most): (&f64, &f64)| (0.7 * most..=*most).contains(wait);
     assert!(waits.iter().zip(&most).all(is_right), "{waits:?}");
     assert_eq!(task.history.failures, 0, "that says nothing of the target");
+    assert!(!task.was_read, "its first check is still to come");
+    state.send_replace(Hub::Answers);
+    task.step(&assignment()).await;
+    assert!(task.was_read);
 }
 
 #[tokio::test]
@@ -81,7 +85,7 @@ async fn a_target_has_series_of_its_own_until_its_task_ends() {
     let (_state, hub) = hub(Hub::Answers);
     let context = Arc::new(context(hub));
     let series = TargetSeries::of(&context, &assignment().target.key);
-    let mut task = Task { was_read: true, ..Task::new(context.clone(), History::default(), series) };
+    let mut task = Task::new(context.clone(), History::default(), series);
     for _ in 0..context.settings.failure_threshold {
         task.due = Instant::now();
         task.step(&assignment()).await;

@@ -12,7 +12,7 @@ use super::{Assignment, CheckBy, WorkerContext, WorkerSettings};
 use crate::domain::desired::DesiredTarget;
 use crate::domain::keys::TargetKey;
 use crate::domain::replica::ReplicaName;
-use crate::hub::{Clock, FirstChecks, LeaseBoard};
+use crate::hub::FirstChecks;
 use crate::observability::Metrics;
 use crate::targets::kubeconfig::Policy;
 use crate::targets::{ClusterManager, Limits, Settings};
@@ -61,14 +61,13 @@ pub(super) fn hub_of(state: Hub, port: u16) -> (watch::Sender<Hub>, Client) {
 }
 
 pub(super) fn context(hub: Client) -> WorkerContext {
-    let board = Arc::new(LeaseBoard::new(Clock::start(), Duration::from_secs(6)));
     let limits = Limits::new(Settings { round_timeout: Duration::from_secs(2), ..Settings::default() });
     WorkerContext {
         hub,
         clusters: ClusterManager::new(Arc::new(limits)),
         policy: Policy { allow_loopback: true, ..Policy::default() },
         secret_reads: Semaphore::new(1),
-        first_checks: Arc::new(FirstChecks::new(ReplicaName::new("ksit-0"), board)),
+        first_checks: Arc::new(FirstChecks::at_once()),
         reports: Arc::default(),
         health: Arc::default(),
         metrics: Metrics::new().unwrap(),
