@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use futures::{Stream, StreamExt, future};
+use kube::runtime::WatchStreamExt;
 use kube::runtime::utils::Backoff;
+use kube::runtime::watcher::{Error, Result};
 use tokio::time::Instant;
 
 const FIRST: Duration = Duration::from_millis(200);
@@ -11,10 +14,25 @@ const LONGEST: Duration = Duration::from_secs(3);
 /// So long after an error the next one is the first again.
 const FORGOTTEN: Duration = Duration::from_secs(30);
 
+/// The events of a watch, with a pause after each error. One that only says that the hub has forgotten the version, as
+/// an API server has that began anew, is left out: a list brings what is missed, and is made at once.
+pub(super) fn with_backoff<E>(events: impl Stream<Item = Result<E>>) -> impl Stream<Item = Result<E>> {
+    let mut listed_at: Option<Instant> = None;
+    let is_told = move |event: &Result<E>| {
+        let forgotten = matches!(event, Err(Error::WatchError(status)) if status.code == 410);
+        let again = listed_at.is_some_and(|at| at.elapsed() <= FORGOTTEN);
+        if forgotten && !again {
+            listed_at = Some(Instant::now());
+        }
+        future::ready(!forgotten || again)
+    };
+    events.filter(is_told).backoff(WatchBackoff::default())
+}
+
 /// Doubles, with jitter. Far shorter than kube's own, which may wait a minute: after an outage nobody would lead, and
 /// nobody would know its shard, until the last of these watches is back. There are a handful a replica.
 #[derive(Debug)]
-pub(super) struct WatchBackoff {
+struct WatchBackoff {
     next: Duration,
     last_error: Option<Instant>,
 }

@@ -14,12 +14,11 @@ use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
-use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, ResourceExt};
 use tokio::sync::watch;
 
-use super::backoff::WatchBackoff;
+use super::backoff::with_backoff;
 use super::clock::Clock;
 use crate::domain::election::ElectionLease;
 use crate::domain::member::{Holder, MemberLease};
@@ -195,7 +194,7 @@ impl LeaseBoard {
 /// Keeps `board` as the hub has it, for ever.
 pub async fn watch_leases(client: Client, namespace: &str, board: &LeaseBoard) {
     let api: Api<Lease> = Api::namespaced(client, namespace);
-    let events = watcher::watcher(api, watcher::Config::default()).backoff(WatchBackoff::default());
+    let events = with_backoff(watcher::watcher(api, watcher::Config::default()));
     let mut events = std::pin::pin!(
         events
             .inspect_err(|error| tracing::warn!(%error, "the hub's Leases can't be watched; trying again"))

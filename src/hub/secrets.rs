@@ -7,11 +7,10 @@ use futures::{Stream, StreamExt, future};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::GetParams;
 use kube::core::PartialObjectMeta;
-use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{Event, watcher};
 use kube::{Api, Client, ResourceExt};
 
-use super::backoff::WatchBackoff;
+use super::backoff::with_backoff;
 use super::watch::{Change, config, key_of, or_warned};
 
 use crate::domain::desired::DesiredTarget;
@@ -109,10 +108,8 @@ pub fn watch_secrets(client: Client, namespace: Option<&str>) -> impl Stream<Ite
         None => Api::all(client),
     };
     let mut listed = BTreeSet::new();
-    watcher(api, config())
-        .backoff(WatchBackoff::default())
-        .filter_map(|event| future::ready(or_warned(event, "Secret")))
-        .filter_map(move |event| {
+    with_backoff(watcher(api, config())).filter_map(|event| future::ready(or_warned(event, "Secret"))).filter_map(
+        move |event| {
             future::ready(match event {
                 Event::Init => {
                     listed.clear();
@@ -126,7 +123,8 @@ pub fn watch_secrets(client: Client, namespace: Option<&str>) -> impl Stream<Ite
                 Event::Apply(secret) => Some(Change::Applied(Box::new(secret))),
                 Event::Delete(secret) => Some(Change::Deleted(key_of(&secret))),
             })
-        })
+        },
+    )
 }
 
 fn unusable(reason: Reason, message: String) -> SecretError {

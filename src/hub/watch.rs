@@ -14,14 +14,13 @@ use std::pin::pin;
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt, future, stream};
 use k8s_openapi::NamespaceResourceScope;
-use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::backoff::WatchBackoff;
+use super::backoff::with_backoff;
 use super::lenient::Lenient;
 
 /// Objects a page, ten times what kube and client-go ask for. An API server has the first page in memory; for the next
@@ -122,9 +121,8 @@ where
     };
     let kind = K::kind(&()).into_owned();
     let mut reader = Reader { kind: kind.clone(), listed: BTreeSet::new(), warned: HashMap::new() };
-    let events = watcher::watcher(api, config)
-        .backoff(WatchBackoff::default())
-        .filter_map(move |event| future::ready(or_warned(event, &kind)));
+    let events =
+        with_backoff(watcher::watcher(api, config)).filter_map(move |event| future::ready(or_warned(event, &kind)));
     ahead(events).flat_map(move |event| stream::iter(reader.changes(event)))
 }
 
@@ -234,12 +232,13 @@ pub(super) fn key_of(object: &impl ResourceExt) -> Key {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Arc, Mutex};
     use std::time::Duration;
 
     use kube::client::Body;
     use serde_json::json;
+    use tokio::time::Instant;
 
     use super::*;
     use crate::api::IntegrationTarget;
@@ -267,5 +266,30 @@ mod tests {
         drop(changes);
         tokio::time::sleep(Duration::from_secs(1)).await;
         assert_eq!(asked.load(Ordering::Relaxed), 2);
+    }
+
+    /// What an API server says that has just begun again: it doesn't know the version any more.
+    #[tokio::test(start_paused = true)]
+    async fn what_the_hub_has_forgotten_is_listed_again_at_once_and_with_patience_if_it_forgets_again() {
+        let lists: Arc<Mutex<Vec<Instant>>> = Arc::default();
+        let listed = lists.clone();
+        let hub = tower::service_fn(move |request: http::Request<Body>| {
+            let answer = if request.uri().query().unwrap().contains("watch=true") {
+                json!({ "type": "ERROR", "object": { "kind": "Status", "apiVersion": "v1", "metadata": {},
+                    "status": "Failure", "reason": "Expired", "code": 410, "message": "too old resource version" } })
+            } else {
+                listed.lock().unwrap().push(Instant::now());
+                json!({ "apiVersion": "ksit.io/v1alpha1", "kind": "IntegrationTargetList",
+                    "metadata": { "resourceVersion": "7" }, "items": [] })
+            };
+            let body = Body::from(format!("{answer}\n").into_bytes());
+            async move { Ok::<_, std::convert::Infallible>(http::Response::new(body)) }
+        });
+        let mut changes = Box::pin(watch::<IntegrationTarget>(Client::new(hub, "fleet"), None, None));
+        for _ in 0..4 {
+            assert!(matches!(changes.next().await, Some(Change::Listed(_))));
+        }
+        let gaps: Vec<f64> = lists.lock().unwrap().windows(2).map(|at| (at[1] - at[0]).as_secs_f64()).collect();
+        assert!(gaps[0] < 0.01 && gaps[1] >= 0.1 && gaps[2] >= 0.2, "{gaps:?}");
     }
 }

@@ -51,16 +51,15 @@ pub struct ReporterContext {
 pub async fn report(context: ReporterContext) {
     let mut reporter =
         Reporter { newest: BTreeMap::new(), names: BTreeMap::new(), news: BTreeSet::new(), sequence: 0, context };
+    let (mut map, mut door) = (reporter.context.map.clone(), reporter.context.door.clone());
     let mut pause = SHORTEST_PAUSE;
     loop {
+        map.mark_unchanged();
+        door.mark_unchanged();
         let began = Instant::now();
         reporter.one_link().await;
         // One that held for a while ended for a reason of its own: the next is made at once.
         pause = if began.elapsed() > LONGEST_PAUSE { SHORTEST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
-        let mut map = reporter.context.map.clone();
-        let mut door = reporter.context.door.clone();
-        map.mark_unchanged();
-        door.mark_unchanged();
         tokio::select! {
             () = sleep(pause.mul_f64(0.5 + 0.5 * rand::random::<f64>())) => {}
             _ = map.changed() => pause = SHORTEST_PAUSE,
@@ -104,14 +103,20 @@ impl Reporter {
                 let Some(door) = self.context.door.borrow().clone() else { return };
                 local(self.context.me.clone(), door)
             }
-            Peer::There(contact) => match self.dial(contact).await {
-                Ok(link) => link,
-                Err(error) => {
-                    self.context.metrics.links_failed.inc();
-                    tracing::warn!(coordinator = contact.address, %error, "can't report to the coordinator; trying again");
-                    return;
+            Peer::There(contact) => {
+                let dialled = tokio::select! {
+                    dialled = self.dial(contact) => dialled,
+                    () = self.until_another_than(&peer) => return,
+                };
+                match dialled {
+                    Ok(link) => link,
+                    Err(error) => {
+                        self.context.metrics.links_failed.inc();
+                        tracing::warn!(coordinator = contact.address, %error, "can't report to the coordinator; trying again");
+                        return;
+                    }
                 }
-            },
+            }
         };
         self.talk(link, &peer).await;
     }
@@ -123,6 +128,20 @@ impl Reporter {
             return self.context.door.borrow().is_some().then_some(Peer::Here);
         }
         published.contact.clone().map(Peer::There)
+    }
+
+    /// Until somebody else is to be talked to: one that is dead may not even refuse.
+    async fn until_another_than(&self, peer: &Peer) {
+        let (mut map, mut door) = (self.context.map.clone(), self.context.door.clone());
+        while self.peer().as_ref() == Some(peer) {
+            let changed = tokio::select! {
+                changed = map.changed() => changed,
+                changed = door.changed() => changed,
+            };
+            if changed.is_err() {
+                return;
+            }
+        }
     }
 
     async fn dial(&self, contact: &Contact) -> Result<Link, ConnectError> {
@@ -246,4 +265,48 @@ struct Hung;
 
 async fn send(link: &Link, message: FromWorker) -> Result<(), Hung> {
     link.to_coordinator.send(message).await.map_err(|_| Hung)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::task::JoinSet;
+
+    use super::*;
+    use crate::domain::shard_map::PublishedMap;
+
+    fn map(coordinator: &Incarnation, address: &str) -> Option<StoredMap> {
+        let contact = Contact { address: address.to_owned(), certificate_sha256: "00".repeat(32) };
+        let published =
+            PublishedMap { map: Default::default(), coordinator: coordinator.clone(), contact: Some(contact) };
+        Some(StoredMap { published, resource_version: "1".to_owned() })
+    }
+
+    /// Its node lost power: nothing refuses the connection, and nothing answers.
+    #[tokio::test(start_paused = true)]
+    async fn a_coordinator_that_answers_nothing_is_not_waited_for_when_another_leads() {
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let token = tempfile::NamedTempFile::new().unwrap();
+        let (me, dead) = (Incarnation::new("ksit-0", "uid", "a"), Incarnation::new("ksit-1", "uid", "b"));
+        let (maps, seen) = watch::channel(map(&dead, &silent.local_addr().unwrap().to_string()));
+        let (to_me, mut incoming) = mpsc::channel(8);
+        let (_door, door) = watch::channel(Some(to_me));
+        let (_shard, shard) = watch::channel(Shard::default());
+        let context = ReporterContext {
+            me: me.clone(),
+            reports: Arc::default(),
+            shard,
+            map: seen,
+            door,
+            token_file: Some(token.path().to_owned()),
+            round: Duration::from_secs(30),
+            metrics: Metrics::new().unwrap(),
+        };
+        let begun = Instant::now();
+        let mut task = JoinSet::new();
+        task.spawn(report(context));
+        sleep(Duration::from_secs(1)).await;
+        maps.send_replace(map(&me, "127.0.0.1:1"));
+        assert!(matches!(incoming.recv().await.unwrap().message, FromWorker::Heartbeat { .. }));
+        assert_eq!(begun.elapsed().as_secs(), 1);
+    }
 }
