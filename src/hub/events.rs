@@ -1,5 +1,6 @@
 //! Kubernetes Events: one for each transition, never one for each round.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -35,37 +36,58 @@ pub struct Transition {
 #[derive(Debug)]
 pub struct EventSink {
     transitions: mpsc::Sender<Transition>,
-    dropped: IntCounter,
-    /// When it was said last that some are dropped.
-    said: Option<Instant>,
+    dropped: Dropped,
+}
+
+/// What an [`EventSink`] took.
+#[derive(Debug)]
+pub struct EventQueue {
+    transitions: mpsc::Receiver<Transition>,
+    dropped: Dropped,
 }
 
 impl EventSink {
-    pub fn channel(dropped: IntCounter) -> (Self, mpsc::Receiver<Transition>) {
-        let (transitions, receiver) = mpsc::channel(WAITING);
-        (Self { transitions, dropped, said: None }, receiver)
+    /// `dropped` counts the transitions that get no Event.
+    pub fn channel(dropped: IntCounter) -> (Self, EventQueue) {
+        let (sender, receiver) = mpsc::channel(WAITING);
+        let dropped = Dropped { count: dropped, said: None };
+        let queue = EventQueue { transitions: receiver, dropped: dropped.clone() };
+        (Self { transitions: sender, dropped }, queue)
     }
 
     /// The transition gets no Event if there is no room.
     pub fn offer(&mut self, transition: Transition) {
-        if self.transitions.try_send(transition).is_ok() {
-            return;
-        }
-        self.dropped.inc();
-        if self.said.is_none_or(|said| said.elapsed() >= SAID_EVERY) {
-            self.said = Some(Instant::now());
-            let dropped = self.dropped.get();
-            tracing::warn!(dropped, "too many Events wait, so some transitions get none; the statuses say the same");
+        if self.transitions.try_send(transition).is_err() {
+            self.dropped.another(&"too many wait");
         }
     }
 }
 
-/// Publishes until the sink is closed, at half speed: the statuses say the same, and sooner. A failed one is logged.
+/// Transitions that got no Event.
+#[derive(Clone, Debug)]
+struct Dropped {
+    count: IntCounter,
+    /// When it was said last.
+    said: Option<Instant>,
+}
+
+impl Dropped {
+    fn another(&mut self, why: &dyn Display) {
+        self.count.inc();
+        if self.said.is_none_or(|said| said.elapsed() >= SAID_EVERY) {
+            self.said = Some(Instant::now());
+            let dropped = self.count.get();
+            tracing::warn!(dropped, %why, "some transitions get no Event; the statuses say the same");
+        }
+    }
+}
+
+/// Publishes until the sink is closed, at half speed: the statuses say the same, and sooner. None is tried again.
 pub async fn publish_events(
     client: Client,
     instance: String,
     half_speed: &HalfSpeed,
-    mut transitions: mpsc::Receiver<Transition>,
+    EventQueue { mut transitions, mut dropped }: EventQueue,
 ) {
     let recorder = Recorder::new(client, Reporter { controller: "ksit".into(), instance: Some(instance) });
     while let Some(Transition { object, warning, reason, note }) = transitions.recv().await {
@@ -78,15 +100,15 @@ pub async fn publish_events(
         };
         match half_speed.run(timeout(PROMPT_TIMEOUT, recorder.publish(&event, &object))).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, name = object.name, "an Event could not be published"),
-            Err(error) => tracing::warn!(%error, name = object.name, "the hub did not answer an Event"),
+            Ok(Err(error)) => dropped.another(&error),
+            Err(_) => dropped.another(&"the hub does not answer"),
         }
     }
 }
 
 /// A sink with a count of its own.
 #[cfg(test)]
-pub(super) fn sink() -> (EventSink, mpsc::Receiver<Transition>) {
+pub(super) fn sink() -> (EventSink, EventQueue) {
     EventSink::channel(IntCounter::new("dropped", "Dropped.").unwrap())
 }
 
@@ -103,9 +125,22 @@ mod tests {
 
     #[tokio::test]
     async fn what_finds_no_room_is_counted() {
-        let (mut sink, transitions) = sink();
+        let (mut sink, queue) = sink();
         (0..WAITING + 3).for_each(|_| sink.offer(transition()));
-        assert_eq!((transitions.len(), sink.dropped.get()), (WAITING, 3));
+        assert_eq!((queue.transitions.len(), sink.dropped.count.get()), (WAITING, 3));
+    }
+
+    #[tokio::test]
+    async fn what_the_hub_does_not_take_is_counted() {
+        let away = tower::service_fn(|_: http::Request<Body>| {
+            std::future::ready(Err::<http::Response<Body>, _>(std::io::Error::other("the hub is away")))
+        });
+        let (mut sink, queue) = sink();
+        let dropped = sink.dropped.count.clone();
+        (0..2).for_each(|_| sink.offer(transition()));
+        drop(sink);
+        publish_events(Client::new(away, "fleet"), "ksit-0".to_owned(), &HalfSpeed::default(), queue).await;
+        assert_eq!(dropped.get(), 2);
     }
 
     #[tokio::test(start_paused = true)]
@@ -114,9 +149,9 @@ mod tests {
             std::future::pending::<Result<http::Response<Body>, std::convert::Infallible>>()
         });
         let half_speed = HalfSpeed::default();
-        let (mut sink, transitions) = sink();
+        let (mut sink, queue) = sink();
         sink.offer(transition());
-        let publishing = publish_events(Client::new(silent, "fleet"), "ksit-0".to_owned(), &half_speed, transitions);
+        let publishing = publish_events(Client::new(silent, "fleet"), "ksit-0".to_owned(), &half_speed, queue);
         let next = async {
             tokio::task::yield_now().await;
             half_speed.run(async {}).await;

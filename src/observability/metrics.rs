@@ -75,7 +75,7 @@ metrics! {
     status_queue: IntGauge = gauge("ksit_status_queue_depth");
     /// Statuses that a newer one of the same object replaced before they were written.
     status_queue_superseded: IntCounter = counter("ksit_status_queue_superseded_total");
-    /// Transitions that got no Event, as too many waited; their statuses were written.
+    /// Transitions that got no Event: too many waited, or the hub took none. Their statuses were written.
     events_dropped: IntCounter = counter("ksit_events_dropped_total");
     /// Time that the renewal of a Lease took, by whose it is (member, coordinator).
     lease_renew_seconds: HistogramVec = histograms("ksit_lease_renew_seconds", &["lease"]);
