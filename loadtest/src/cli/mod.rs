@@ -10,9 +10,11 @@ mod simulate;
 mod tools;
 
 use std::path::PathBuf;
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Load tests of a Kubernetes fleet operator on one machine: real control planes, simulated clusters, real replicas.
@@ -33,6 +35,19 @@ enum Command {
     Run(run::Args),
     Simulate(simulate::Args),
     Limit(limit::Args),
+}
+
+impl Cli {
+    /// The floor has as many threads as a replica, which is not alone on its node: half of the processors, four at most.
+    pub fn runtime(&self) -> std::io::Result<Runtime> {
+        match self.command {
+            Command::Limit(_) => {
+                let threads = available_parallelism().map_or(1, |processors| processors.get() / 2);
+                Builder::new_multi_thread().worker_threads(threads.clamp(1, 4)).enable_all().build()
+            }
+            _ => Runtime::new(),
+        }
+    }
 }
 
 pub async fn run(cli: Cli) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
