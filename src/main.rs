@@ -16,7 +16,7 @@ const MOST_THREADS: usize = 4;
 
 fn main() -> io::Result<ExitCode> {
     let cli = cli::Cli::parse();
-    // A replica is not alone on its node.
+    // A replica is not alone on its node. `loadtest limit`, beside which it is measured, has as many.
     let threads = available_parallelism().map_or(1, |processors| processors.get() / 2);
     let runtime = Builder::new_multi_thread().worker_threads(threads.clamp(1, MOST_THREADS)).enable_all().build()?;
     Ok(runtime.block_on(cli::run(cli)))

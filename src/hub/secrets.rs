@@ -108,23 +108,22 @@ pub fn watch_secrets(client: Client, namespace: Option<&str>) -> impl Stream<Ite
         None => Api::all(client),
     };
     let mut listed = BTreeSet::new();
-    with_backoff(watcher(api, config())).filter_map(|event| future::ready(or_warned(event, "Secret"))).filter_map(
-        move |event| {
-            future::ready(match event {
-                Event::Init => {
-                    listed.clear();
-                    None
-                }
-                Event::InitApply(secret) => {
-                    listed.insert(key_of(&secret));
-                    Some(Change::Applied(Box::new(secret)))
-                }
-                Event::InitDone => Some(Change::Listed(std::mem::take(&mut listed))),
-                Event::Apply(secret) => Some(Change::Applied(Box::new(secret))),
-                Event::Delete(secret) => Some(Change::Deleted(key_of(&secret))),
-            })
-        },
-    )
+    let events = with_backoff(watcher(api, config()));
+    events.filter_map(|event| future::ready(or_warned(event, "Secret"))).filter_map(move |event| {
+        future::ready(match event {
+            Event::Init => {
+                listed.clear();
+                None
+            }
+            Event::InitApply(secret) => {
+                listed.insert(key_of(&secret));
+                Some(Change::Applied(Box::new(secret)))
+            }
+            Event::InitDone => Some(Change::Listed(std::mem::take(&mut listed))),
+            Event::Apply(secret) => Some(Change::Applied(Box::new(secret))),
+            Event::Delete(secret) => Some(Change::Deleted(key_of(&secret))),
+        })
+    })
 }
 
 fn unusable(reason: Reason, message: String) -> SecretError {

@@ -15,7 +15,8 @@ use crate::usage::{self, Usage};
 /// takes in memory and CPU, and its time until all is watched, is what the transport itself costs.
 ///
 /// Prints one line of JSON when all targets are watched, and its progress on the error output. With --part, several
-/// processes share the targets as replicas do.
+/// processes share the targets as replicas do; each has as many threads as a replica: half of the processors, four at
+/// most.
 ///
 /// Example: loadtest simulate --targets 1000 --addresses fleet.json, and beside it: loadtest limit fleet.json
 #[derive(Debug, clap::Args)]

@@ -38,7 +38,7 @@ enum Command {
 }
 
 impl Cli {
-    /// The floor has as many threads as a replica, which is not alone on its node: half of the processors, four at most.
+    /// The floor has as many threads as a replica gives itself.
     pub fn runtime(&self) -> std::io::Result<Runtime> {
         match self.command {
             Command::Limit(_) => {

@@ -150,7 +150,6 @@ impl Reporter {
     }
 
     async fn talk(&mut self, mut link: Link, peer: &Peer) {
-        let (mut map, mut door) = (self.context.map.clone(), self.context.door.clone());
         let mut shard = self.context.shard.clone();
         shard.mark_unchanged();
         let reports = self.context.reports.clone();
@@ -175,10 +174,9 @@ impl Reporter {
                 // What was told by an older map may have been refused: a version in between gave a slot away and back,
                 // or this very process claimed a new term before it saw the map of its claim.
                 _ = shard.changed() => self.tell_all(&link).await,
-                _ = map.changed() => Ok(()),
-                _ = door.changed() => Ok(()),
+                () = self.until_another_than(peer) => return,
             };
-            if told.is_err() || self.peer().as_ref() != Some(peer) {
+            if told.is_err() {
                 return;
             }
         }
