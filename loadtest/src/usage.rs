@@ -88,6 +88,18 @@ fn system(variable: SysconfVar, usual: f64) -> f64 {
     sysconf(variable).ok().flatten().map_or(usual, |value| value as f64)
 }
 
+/// Seconds of all processors together, since the machine began, in which it had work and its host gave it no time: a
+/// virtual machine's noise. 0 where nobody says so.
+pub fn steal() -> f64 {
+    let ticks = fs::read_to_string("/proc/stat").ok().and_then(|stat| steal_in(&stat)).unwrap_or_default();
+    ticks as f64 / system(SysconfVar::CLK_TCK, 100.0)
+}
+
+/// In ticks.
+fn steal_in(stat: &str) -> Option<u64> {
+    stat.lines().find_map(|line| line.strip_prefix("cpu "))?.split_whitespace().nth(7)?.parse().ok()
+}
+
 /// Lets this process and those that it starts open as many files as the machine allows. How many.
 pub fn open_many_files() -> u64 {
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return 0 };
@@ -100,6 +112,14 @@ pub fn open_many_files() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn steal_is_the_eighth_of_all_processors() {
+        let stat = "cpu  4401534 56727 720765 4780500 14592 0 148883 201762 0 0\ncpu0 1 2 3 4 5 6 7 8 0 0\n";
+        assert_eq!(steal_in(stat), Some(201_762));
+        assert_eq!(steal_in("cpu  1 2 3\n"), None);
+        assert!(steal() >= 0.0);
+    }
 
     #[test]
     fn the_own_process_is_seen() {

@@ -7,7 +7,7 @@ use super::clusters::{Asked, Connections};
 use super::sampler::{Sample, Sampler};
 use super::statuses::{Group, Seen, Statuses};
 use super::{Fleet, Measure, RunError};
-use crate::usage::Usage;
+use crate::usage::{Usage, steal};
 
 pub(super) struct Phase {
     name: String,
@@ -17,6 +17,7 @@ pub(super) struct Phase {
     /// `None`: the targets don't tell.
     asked: Option<Asked>,
     hub: Usage,
+    steal: f64,
 }
 
 impl Phase {
@@ -27,6 +28,7 @@ impl Phase {
             mark: fleet.hub.audit().mark(),
             asked: fleet.clusters.asked()?,
             hub: fleet.hub.api_server_usage()?,
+            steal: steal(),
         })
     }
 
@@ -47,6 +49,8 @@ impl Phase {
         measures.extend(self.targets(fleet, seconds)?);
         measures.push(self.measure("hub: CPU of the API server", "cores", vec![hub]));
         measures.extend(self.hub(fleet)?);
+        let stolen = (steal() - self.steal) / seconds.max(f64::MIN_POSITIVE);
+        measures.push(self.measure("machine: steal", "cores", vec![stolen]));
         let ended = u32::from(fleet.replicas.check().is_err());
         measures.push(self.measure("replicas that ended", "", vec![f64::from(ended)]));
         Ok(measures)
