@@ -42,14 +42,14 @@ impl Phase {
         sampler: &Sampler,
         statuses: &Statuses,
     ) -> Result<Vec<Measure>, RunError> {
-        let seconds = sampler.now() - self.at;
+        let seconds = (sampler.now() - self.at).max(f64::MIN_POSITIVE);
+        let stolen = (steal() - self.steal) / seconds;
         let hub = fleet.hub.api_server_usage()?.cores_since(&self.hub, Duration::from_secs_f64(seconds));
         let mut measures = self.changes(statuses);
         measures.extend(self.machine(fleet, &sampler.since(self.at)));
         measures.extend(self.targets(fleet, seconds)?);
         measures.push(self.measure("hub: CPU of the API server", "cores", vec![hub]));
         measures.extend(self.hub(fleet)?);
-        let stolen = (steal() - self.steal) / seconds.max(f64::MIN_POSITIVE);
         measures.push(self.measure("machine: steal", "cores", vec![stolen]));
         let ended = u32::from(fleet.replicas.check().is_err());
         measures.push(self.measure("replicas that ended", "", vec![f64::from(ended)]));
@@ -99,7 +99,7 @@ impl Phase {
     fn targets(&self, fleet: &Fleet, seconds: f64) -> Result<Vec<Measure>, RunError> {
         let (Some(now), Some(then)) = (fleet.clusters.asked()?, self.asked) else { return Ok(Vec::new()) };
         let targets = f64::from(fleet.targets);
-        let rate = |now: u64, before: u64| vec![(now - before) as f64 / seconds.max(f64::MIN_POSITIVE)];
+        let rate = |now: u64, before: u64| vec![(now - before) as f64 / seconds];
         let mut measures = Vec::new();
         if let (Some(Connections { accepted, open }), Some(before)) = (now.connections, then.connections) {
             let per_target = (accepted - before.accepted) as f64 / targets;
