@@ -247,8 +247,13 @@ impl Followed {
 }
 
 /// Whether the line changed anything.
-fn apply(objects: &mut Objects, version: &mut Option<String>, line: &[u8], limits: &Limits) -> Result<bool, BadPage> {
-    let (event, newer) = decode::event(objects.kind(), line, limits.pools())?;
+fn apply(
+    objects: &mut Objects,
+    version: &mut Option<String>,
+    mut line: Vec<u8>,
+    limits: &Limits,
+) -> Result<bool, BadPage> {
+    let (event, newer) = decode::event(objects.kind(), &mut line, limits.pools())?;
     let is_end = matches!(event, Event::EndOfList);
     let changed = match event {
         Event::Put(object) => objects.put(object)?,

@@ -25,19 +25,19 @@ impl Lines {
         &mut self,
         frame: &[u8],
         limits: &Limits,
-        mut each: impl FnMut(&[u8]) -> Result<(), BadPage>,
+        mut each: impl FnMut(Vec<u8>) -> Result<(), BadPage>,
     ) -> Result<(), BadPage> {
         let mut rest = frame;
         while let Some(end) = memchr(b'\n', rest) {
             let line = &rest[..end];
             rest = &rest[end + 1..];
             if self.begun.len() == 0 {
-                hand_on(line, &mut each)?;
+                hand_on(line.to_vec(), &mut each)?;
             } else {
                 self.keep(line, limits)?;
                 // Given back with the line: an idle stream keeps no buffer.
                 let Lines { begun, share: _ } = std::mem::take(self);
-                hand_on(&begun.whole(), &mut each)?;
+                hand_on(begun.whole(), &mut each)?;
             }
         }
         self.keep(rest, limits)
@@ -56,7 +56,7 @@ impl Lines {
     }
 }
 
-fn hand_on(line: &[u8], each: &mut impl FnMut(&[u8]) -> Result<(), BadPage>) -> Result<(), BadPage> {
+fn hand_on(line: Vec<u8>, each: &mut impl FnMut(Vec<u8>) -> Result<(), BadPage>) -> Result<(), BadPage> {
     if line.trim_ascii().is_empty() { Ok(()) } else { each(line) }
 }
 
@@ -69,7 +69,7 @@ mod tests {
         let (mut lines, mut read) = (Lines::default(), Vec::new());
         for frame in frames {
             lines.take(frame, limits, |line| {
-                read.push(String::from_utf8_lossy(line).into_owned());
+                read.push(String::from_utf8(line).unwrap());
                 Ok(())
             })?;
         }

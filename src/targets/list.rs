@@ -112,9 +112,9 @@ async fn list(
             None => path.clone(),
         };
         let end = match channel.get(&page, JSON, limits, deadline).await? {
-            Ok(body) => {
+            Ok(mut body) => {
                 bytes += body.len();
-                decode::add_page(&body, &mut objects, limits.pools()).map_err(|bad| match bad {
+                decode::add_page(&mut body, &mut objects, limits.pools()).map_err(|bad| match bad {
                     BadPage::Invalid => invalid(channel.host()),
                     BadPage::TooLarge => too_many(channel.host(), kind),
                 })?

@@ -31,6 +31,7 @@ mod pool;
 mod reflector;
 mod retry_after;
 mod seen;
+mod skim;
 mod text;
 mod tls;
 mod validity;
