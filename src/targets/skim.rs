@@ -99,8 +99,8 @@ impl Strings {
         within
     }
 
-    /// The bytes after an odd number of backslashes. A row of them that begins at an odd place carries over its end
-    /// when it is added to itself from there; so its length needn't be counted.
+    /// The bytes after an odd number of backslashes. To add a row's first bit to it carries one behind its end, so both
+    /// are known without a loop, and with them whether the row is odd.
     fn escaped(&mut self, backslashes: u64) -> u64 {
         const EVEN: u64 = 0x5555_5555_5555_5555;
         let backslashes = backslashes & !self.escape;
