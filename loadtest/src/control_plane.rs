@@ -181,6 +181,11 @@ impl ControlPlane {
         client(&self.kubeconfig()).await
     }
 
+    /// A client with the rights of whoever has the token.
+    pub async fn client_with_token(&self, token: &str) -> Result<Client, StartError> {
+        client(&self.kubeconfig_with_token(token)).await
+    }
+
     pub fn audit(&self) -> Audit {
         Audit::new(self.dir.path().join("audit.log"))
     }

@@ -25,7 +25,7 @@ const DEPLOYED_NAMESPACE: &str = "ksit-system";
 const MANIFESTS: [&str; 2] = [include_str!("../../deploy/rbac.yaml"), include_str!("../../deploy/fence.yaml")];
 
 /// Name of the StatefulSet, the ServiceAccount and the ShardMap.
-const NAME: &str = "ksit";
+pub(crate) const NAME: &str = "ksit";
 
 /// What one replica has of its own.
 #[derive(Clone, Debug, Default)]

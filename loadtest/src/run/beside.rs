@@ -4,15 +4,17 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, TryStreamExt, future, stream};
+use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
-use kube::api::{ListParams, PostParams};
+use kube::api::{Api, GetParams, ListParams, PostParams, Request};
 use serde::Deserialize;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::fleet::secret_name;
 use super::{Fleet, Measure, NAMESPACE, RunError};
 use crate::usage::Usage;
-use crate::{Process, resources};
+use crate::{Process, installation, resources};
 
 /// How long all is left alone before a start that is measured, and before the CPU of a comparator is.
 pub(super) const QUIET: Duration = Duration::from_secs(10);
@@ -26,6 +28,9 @@ const WRITES: u32 = 2400;
 const WRITES_PER_SECOND: u32 = 40;
 const AT_A_TIME: usize = 8;
 
+/// Secrets that a replica reads at a time.
+const SECRET_READS: usize = 8;
+
 /// What `loadtest limit` prints when all is watched.
 #[derive(Deserialize)]
 struct Complete {
@@ -37,7 +42,7 @@ pub(super) async fn floor(fleet: &Fleet, processes: u32, duration: Duration) -> 
     eprintln!("the floor: {processes} processes of bare connections, and {} s of idleness", duration.as_secs());
     let (running, took) = watch_all(fleet, processes).await?;
     let pids: Vec<u32> = running.iter().map(Process::pid).collect();
-    let mut measures = vec![took];
+    let mut measures = vec![watched(took)];
     measures.extend(idle("floor", &pids, fleet, duration).await?);
     Ok(measures)
 }
@@ -46,10 +51,43 @@ pub(super) async fn floor(fleet: &Fleet, processes: u32, duration: Duration) -> 
 pub(super) async fn floor_again(fleet: &Fleet, processes: u32) -> Result<Measure, RunError> {
     eprintln!("the floor again: {processes} processes of bare connections");
     let (_ending, took) = watch_all(fleet, processes).await?;
-    Ok(took)
+    Ok(watched(took))
 }
 
-async fn watch_all(fleet: &Fleet, processes: u32) -> Result<(Vec<Process>, Measure), RunError> {
+/// The same while a bare client reads of the hub what no start can do without: every target, and the Secret of each.
+pub(super) async fn floor_with_hub(fleet: &Fleet, processes: u32) -> Result<Measure, RunError> {
+    eprintln!("the floor with the hub: {processes} processes of bare connections, every target and its Secret");
+    let ((_ending, watched), read) = future::try_join(watch_all(fleet, processes), read_hub(fleet, processes)).await?;
+    eprintln!("the hub is read after {read:.1} s");
+    let took = vec![watched.max(read)];
+    Ok(Measure::new("floor with the hub: until every target is watched", "s", took, None))
+}
+
+/// As a replica is allowed to, with all that comes thrown away; how many seconds it took.
+async fn read_hub(fleet: &Fleet, replicas: u32) -> Result<f64, RunError> {
+    let token = fleet.hub.service_account_token(NAMESPACE, installation::NAME).await?;
+    let client = fleet.hub.client_with_token(&token).await?;
+    let targets = resources::api(&client, NAMESPACE, "IntegrationTarget");
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), NAMESPACE);
+    let began = Instant::now();
+    client.request_text(Request::new(targets.resource_url()).list(&ListParams::default())?).await?;
+    stream::iter(0..fleet.targets)
+        .map(async |number| {
+            let secret = Request::new(secrets.resource_url()).get(&secret_name(number), &GetParams::any())?;
+            client.request_text(secret).await?;
+            Ok::<_, RunError>(())
+        })
+        .buffer_unordered(SECRET_READS * replicas as usize)
+        .try_collect::<()>()
+        .await?;
+    Ok(began.elapsed().as_secs_f64())
+}
+
+fn watched(took: f64) -> Measure {
+    Measure::new("floor: until every target is watched", "s", vec![took], None)
+}
+
+async fn watch_all(fleet: &Fleet, processes: u32) -> Result<(Vec<Process>, f64), RunError> {
     let file = fleet.hub.dir().join("addresses.json");
     std::fs::write(&file, serde_json::to_string(&fleet.clusters.simulator()?.addresses())?)?;
     let program = std::env::current_exe()?;
@@ -76,7 +114,7 @@ async fn watch_all(fleet: &Fleet, processes: u32) -> Result<(Vec<Process>, Measu
         took = took.max(seconds);
     }
     eprintln!("the floor watches all after {took:.1} s");
-    Ok((running, Measure::new("floor: until every target is watched", "s", vec![took], None)))
+    Ok((running, took))
 }
 
 fn complete(log: &Path) -> Option<Complete> {

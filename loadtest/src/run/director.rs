@@ -36,8 +36,8 @@ pub(super) struct Director {
     pub(super) sampler: Sampler,
     /// Whether the floor is measured.
     floor: bool,
-    /// What it took a moment ago, in seconds, for the start that comes next.
-    floor_beside: Option<f64>,
+    /// What it took a moment ago, in seconds, for the start that comes next; alone, and with the hub.
+    floors_beside: BTreeMap<&'static str, f64>,
     random: StdRng,
     vital: Vec<ComponentId>,
     /// Broken components, and when each is to be mended.
@@ -58,7 +58,7 @@ impl Director {
             fleet,
             sampler,
             floor,
-            floor_beside: None,
+            floors_beside: BTreeMap::new(),
             random: StdRng::seed_from_u64(seed),
             vital,
             broken: VecDeque::new(),
@@ -87,11 +87,14 @@ impl Director {
         Ok(took)
     }
 
-    async fn floor_again(&mut self) -> Result<(), RunError> {
+    async fn floor_again(&mut self, with_hub: bool) -> Result<(), RunError> {
         if self.floor {
             self.rest().await?;
-            let floor = beside::floor_again(&self.fleet, self.fleet.count).await?;
-            self.floor_beside = Some(floor.max);
+            let (name, floor) = match with_hub {
+                true => ("the floor with the hub", beside::floor_with_hub(&self.fleet, self.fleet.count).await?),
+                false => ("the floor", beside::floor_again(&self.fleet, self.fleet.count).await?),
+            };
+            self.floors_beside.insert(name, floor.max);
             self.note(floor);
         }
         Ok(())
@@ -100,8 +103,8 @@ impl Director {
     async fn cold_start(&mut self) -> Result<(), RunError> {
         self.rest().await?;
         let took = self.start_together("cold start", self.fleet.count).await?;
-        if let Some(floor) = self.floor_beside.take() {
-            self.note(Measure::new("cold start: times the floor beside it", "", vec![took / floor], None));
+        for (name, floor) in std::mem::take(&mut self.floors_beside) {
+            self.note(Measure::new(&format!("cold start: times {name} beside it"), "", vec![took / floor], None));
         }
         Ok(())
     }
@@ -159,7 +162,8 @@ impl Director {
             Step::Delay(delay) => self.fleet.clusters.simulator()?.delay((*delay).into()),
             Step::Kill(role) => self.kill(*role).await?,
             Step::RestartReplicas => self.restart_replicas().await?,
-            Step::Floor => self.floor_again().await?,
+            Step::Floor => self.floor_again(false).await?,
+            Step::FloorWithHub => self.floor_again(true).await?,
             Step::ColdStart => self.cold_start().await?,
             Step::Rotate(how) => self.rotate(how).await?,
             Step::RemoveTargets(count) => self.remove_targets(*count).await?,

@@ -135,7 +135,7 @@ fn target_name(number: u32) -> String {
     format!("c{number:05}")
 }
 
-fn secret_name(number: u32) -> String {
+pub(super) fn secret_name(number: u32) -> String {
     format!("{}-kubeconfig", target_name(number))
 }
 

@@ -63,6 +63,8 @@ pub enum Step {
     RestartReplicas,
     /// With `--limit`: ends all replicas and measures once more how long the floor takes to watch everything.
     Floor,
+    /// The same while a bare client reads of the hub what a start has to.
+    FloorWithHub,
     /// Ends all replicas that run, then starts them together.
     ColdStart,
     Rotate(Rotate),
