@@ -42,7 +42,7 @@ pub(super) async fn floor(fleet: &Fleet, processes: u32, duration: Duration) -> 
     eprintln!("the floor: {processes} processes of bare connections, and {} s of idleness", duration.as_secs());
     let (running, took) = watch_all(fleet, processes).await?;
     let pids: Vec<u32> = running.iter().map(Process::pid).collect();
-    let mut measures = vec![watched(took)];
+    let mut measures = vec![until_watched("floor", took)];
     measures.extend(idle("floor", &pids, fleet, duration).await?);
     Ok(measures)
 }
@@ -51,7 +51,7 @@ pub(super) async fn floor(fleet: &Fleet, processes: u32, duration: Duration) -> 
 pub(super) async fn floor_again(fleet: &Fleet, processes: u32) -> Result<Measure, RunError> {
     eprintln!("the floor again: {processes} processes of bare connections");
     let (_ending, took) = watch_all(fleet, processes).await?;
-    Ok(watched(took))
+    Ok(until_watched("floor", took))
 }
 
 /// The same while a bare client reads of the hub what no start can do without: every target, and the Secret of each.
@@ -59,8 +59,7 @@ pub(super) async fn floor_with_hub(fleet: &Fleet, processes: u32) -> Result<Meas
     eprintln!("the floor with the hub: {processes} processes of bare connections, every target and its Secret");
     let ((_ending, watched), read) = future::try_join(watch_all(fleet, processes), read_hub(fleet, processes)).await?;
     eprintln!("the hub is read after {read:.1} s");
-    let took = vec![watched.max(read)];
-    Ok(Measure::new("floor with the hub: until every target is watched", "s", took, None))
+    Ok(until_watched("floor with the hub", watched.max(read)))
 }
 
 /// As a replica is allowed to, with all that comes thrown away; how many seconds it took.
@@ -83,8 +82,8 @@ async fn read_hub(fleet: &Fleet, replicas: u32) -> Result<f64, RunError> {
     Ok(began.elapsed().as_secs_f64())
 }
 
-fn watched(took: f64) -> Measure {
-    Measure::new("floor: until every target is watched", "s", vec![took], None)
+fn until_watched(floor: &str, took: f64) -> Measure {
+    Measure::new(&format!("{floor}: until every target is watched"), "s", vec![took], None)
 }
 
 async fn watch_all(fleet: &Fleet, processes: u32) -> Result<(Vec<Process>, f64), RunError> {
