@@ -17,6 +17,7 @@ mod mailbox;
 mod map_store;
 mod member_lease;
 mod prompt_client;
+mod protobuf;
 mod refused;
 mod secrets;
 mod slot_label;
@@ -39,6 +40,8 @@ pub use mailbox::{Mailbox, Urgency};
 pub use map_store::{MapStore, StoredMap, watch_map};
 pub use member_lease::{LeaseLost, MemberLeases};
 pub use prompt_client::{PROMPT_TIMEOUT, PromptClient, PromptError};
+#[cfg(test)]
+pub use secrets::encoded_secret;
 pub use secrets::{KubeconfigSecret, Reading, SecretError, SecretMetadata, read_kubeconfig, watch_secrets};
 pub use slot_label::label_slot;
 pub use stateful_set::StatefulSets;

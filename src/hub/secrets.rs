@@ -1,18 +1,23 @@
 //! Reads the kubeconfig of a target from its Secret. `get` only, unless the user wants Secrets watched.
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt, future};
+use http::StatusCode;
+use http::header::{ACCEPT, HeaderValue};
+use http_body_util::BodyExt;
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::GetParams;
+use kube::api::{GetParams, Request};
+use kube::client::Body;
 use kube::core::PartialObjectMeta;
 use kube::runtime::watcher::{Event, watcher};
-use kube::{Api, Client, ResourceExt};
+use kube::{Api, Client, Resource};
 
 use super::backoff::with_backoff;
+use super::protobuf;
 use super::watch::{Change, config, key_of, or_warned};
-
 use crate::domain::desired::DesiredTarget;
 use crate::domain::reason::{Failure, Reason};
 
@@ -47,15 +52,54 @@ pub enum Reading {
     Newest,
 }
 
-async fn get(api: &Api<Secret>, name: &str, reading: Reading) -> kube::Result<Option<Secret>> {
+/// `None` if there is none.
+async fn get(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+    reading: Reading,
+) -> Result<Option<protobuf::Secret>, SecretError> {
     if reading == Reading::Cached {
-        match api.get_with(name, &GetParams::any()).await {
+        match ask(client, namespace, name, &GetParams::any()).await {
             // It may have come a moment ago.
-            Err(kube::Error::Api(status)) if status.code == 404 => {}
-            answer => return answer.map(Some),
+            Ok(None) => {}
+            answer => return answer,
         }
     }
-    api.get_opt(name).await
+    ask(client, namespace, name, &GetParams::default()).await
+}
+
+async fn ask(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+    parameters: &GetParams,
+) -> Result<Option<protobuf::Secret>, SecretError> {
+    let url = Secret::url_path(&(), Some(namespace));
+    let mut request = Request::new(url).get(name, parameters).map_err(of_hub)?;
+    request.headers_mut().insert(ACCEPT, HeaderValue::from_static(protobuf::CONTENT_TYPE));
+    let answer = client.send(request.map(Body::from)).await.map_err(of_hub)?;
+    let status = answer.status();
+    let body = answer.into_body().collect().await.map_err(of_hub)?.to_bytes();
+    match status {
+        StatusCode::OK => match protobuf::decode(body) {
+            Some(secret) => Ok(Some(secret)),
+            None => Err(of_hub("it sent something else than a Secret as protobuf")),
+        },
+        StatusCode::NOT_FOUND => Ok(None),
+        StatusCode::FORBIDDEN => Err(unusable(
+            Reason::SecretForbidden,
+            format!("ksit may not get Secret {namespace}/{name} on the hub: add it to ksit's Role in {namespace}"),
+        )),
+        _ => {
+            let said = protobuf::decode(body).map(|status: protobuf::Status| status.message).unwrap_or_default();
+            Err(of_hub(format!("{status} {said}").trim_end()))
+        }
+    }
+}
+
+fn of_hub(error: impl Display) -> SecretError {
+    SecretError::Hub(error.to_string())
 }
 
 /// Reads the Secret of `target`, which is in the target's own namespace.
@@ -65,40 +109,25 @@ pub async fn read_kubeconfig(
     reading: Reading,
 ) -> Result<KubeconfigSecret, SecretError> {
     let (namespace, name) = (target.key.namespace(), target.secret_name.as_str());
-    let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
-    let answer = tokio::time::timeout(DEADLINE, get(&api, name, reading)).await;
-    let secret = match answer {
-        Err(_) => return Err(SecretError::Hub(format!("no answer within {} s", DEADLINE.as_secs()))),
-        Ok(Err(kube::Error::Api(status))) if status.code == 403 => {
-            return Err(unusable(
-                Reason::SecretForbidden,
-                format!("ksit may not get Secret {namespace}/{name} on the hub: add it to ksit's Role in {namespace}"),
-            ));
-        }
-        Ok(Err(error)) => return Err(SecretError::Hub(error.to_string())),
-        Ok(Ok(None)) => {
-            return Err(unusable(
-                Reason::SecretNotFound,
-                format!(
-                    "Secret {namespace}/{name} does not exist: create it with the kubeconfig under the key kubeconfig"
-                ),
-            ));
-        }
-        Ok(Ok(Some(secret))) => secret,
+    let answer = tokio::time::timeout(DEADLINE, get(client, namespace, name, reading)).await;
+    let late = |_| Err(of_hub(format!("no answer within {} s", DEADLINE.as_secs())));
+    let Some(mut secret) = answer.unwrap_or_else(late)? else {
+        return Err(unusable(
+            Reason::SecretNotFound,
+            format!("Secret {namespace}/{name} does not exist: create it with the kubeconfig under the key kubeconfig"),
+        ));
     };
-    let resource_version = secret.resource_version().unwrap_or_default();
-    let data = secret.data.unwrap_or_default();
     let wanted: Vec<&str> = target.secret_key.as_deref().map_or(USUAL_KEYS.to_vec(), |key| vec![key]);
-    let Some(key) = wanted.iter().find(|key| data.contains_key(**key)) else {
+    let Some((key, bytes)) = wanted.iter().find_map(|key| secret.data.remove_entry(*key)) else {
         return Err(unusable(
             Reason::SecretInvalid,
             format!("Secret {namespace}/{name} has none of the keys {}: put the kubeconfig there", wanted.join(", ")),
         ));
     };
-    match data.get(*key) {
-        Some(value) if !value.0.is_empty() => Ok(KubeconfigSecret { resource_version, bytes: value.0.clone() }),
-        _ => Err(unusable(Reason::SecretInvalid, format!("key {key} of Secret {namespace}/{name} is empty"))),
+    if bytes.is_empty() {
+        return Err(unusable(Reason::SecretInvalid, format!("key {key} of Secret {namespace}/{name} is empty")));
     }
+    Ok(KubeconfigSecret { resource_version: secret.metadata.unwrap_or_default().resource_version, bytes })
 }
 
 /// Metadata of the Secrets in `namespace` (all, if none), for ever. Errors are logged and retried with back-off.
@@ -128,4 +157,56 @@ pub fn watch_secrets(client: Client, namespace: Option<&str>) -> impl Stream<Ite
 
 fn unusable(reason: Reason, message: String) -> SecretError {
     SecretError::Unusable(Failure::new(reason, message))
+}
+
+/// The body in which a hub sends a Secret.
+#[cfg(test)]
+pub fn encoded_secret(resource_version: &str, key: &str, bytes: Vec<u8>) -> Vec<u8> {
+    let metadata = protobuf::ObjectMeta { resource_version: resource_version.to_owned() };
+    let data = [(key.to_owned(), bytes)].into();
+    protobuf::encode(&protobuf::Secret { metadata: Some(metadata), data })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use super::*;
+
+    /// What is read of a hub that answers everything with that: version and kubeconfig, or what is said of it.
+    async fn read(status: u16, body: Vec<u8>) -> Result<Option<(String, Vec<u8>)>, String> {
+        let hub = tower::service_fn(move |request: http::Request<Body>| {
+            assert_eq!(request.headers()[ACCEPT], protobuf::CONTENT_TYPE);
+            let answer = http::Response::builder().status(status).body(Body::from(body.clone()));
+            async move { Ok::<_, Infallible>(answer.unwrap()) }
+        });
+        match get(&Client::new(hub, "fleet"), "fleet", "c1-kubeconfig", Reading::Cached).await {
+            Ok(secret) => Ok(secret.map(|mut secret| {
+                (secret.metadata.unwrap().resource_version, secret.data.remove("kubeconfig").unwrap())
+            })),
+            Err(SecretError::Unusable(failure)) => Err(format!("{}: {}", failure.reason.as_str(), failure.message)),
+            Err(SecretError::Hub(message)) => Err(message),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_hub_is_taken_at_its_word_and_nothing_that_it_sends_instead_of_a_secret_is_repeated() {
+        let secret = encoded_secret("7", "kubeconfig", b"here".to_vec());
+        assert_eq!(read(200, secret.clone()).await, Ok(Some(("7".to_owned(), b"here".to_vec()))));
+        let why = protobuf::encode(&protobuf::Status { message: "etcdserver: request timed out".to_owned() });
+        assert_eq!(read(404, why.clone()).await, Ok(None));
+        let something_else = "it sent something else than a Secret as protobuf";
+        let forbidden =
+            "SecretForbidden: ksit may not get Secret fleet/c1-kubeconfig on the hub: add it to ksit's Role in fleet";
+        let cases = [
+            (500, why.clone(), "500 Internal Server Error etcdserver: request timed out"),
+            (502, b"<html>secret</html>".to_vec(), "502 Bad Gateway"),
+            (200, br#"{"kind":"Secret","data":{"kubeconfig":"c2VjcmV0"}}"#.to_vec(), something_else),
+            (200, secret[..secret.len() - 1].to_vec(), something_else),
+            (403, why, forbidden),
+        ];
+        for (status, body, expected) in cases {
+            assert_eq!(read(status, body).await, Err(expected.to_owned()), "{status}");
+        }
+    }
 }

@@ -12,7 +12,7 @@ use super::{Assignment, CheckBy, WorkerContext, WorkerSettings};
 use crate::domain::desired::DesiredTarget;
 use crate::domain::keys::TargetKey;
 use crate::domain::replica::ReplicaName;
-use crate::hub::FirstChecks;
+use crate::hub::{FirstChecks, encoded_secret};
 use crate::observability::Metrics;
 use crate::targets::kubeconfig::Policy;
 use crate::targets::{ClusterManager, Limits, Settings};
@@ -44,14 +44,12 @@ pub(super) fn hub_of(state: Hub, port: u16) -> (watch::Sender<Hub>, Client) {
             "certificate-authority-data": k8s_openapi::ByteString(ca.pem().into_bytes()) } }],
         "users": [{ "name": "c1", "user": { "token": "secret" } }],
     });
-    let data = k8s_openapi::ByteString(kubeconfig.to_string().into_bytes());
-    let secret = json!({ "apiVersion": "v1", "kind": "Secret",
-        "metadata": { "name": "c1-kubeconfig", "resourceVersion": "1" }, "data": { "kubeconfig": data } });
+    let secret = encoded_secret("1", "kubeconfig", kubeconfig.to_string().into_bytes());
     let service = tower::service_fn(move |_: http::Request<Body>| {
-        let (state, secret) = (*state.borrow(), secret.to_string());
+        let (state, secret) = (*state.borrow(), secret.clone());
         async move {
             match state {
-                Hub::Answers => Ok(http::Response::new(Body::from(secret.into_bytes()))),
+                Hub::Answers => Ok(http::Response::new(Body::from(secret))),
                 Hub::IsAway => Err(std::io::Error::other("the hub is away")),
                 Hub::Panics => panic!("as the test wants it"),
             }

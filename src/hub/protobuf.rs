@@ -1,0 +1,74 @@
+//! Objects as Kubernetes encodes them in protobuf, as far as ksit reads them.
+//!
+//! A start reads a Secret for each target, and to write one as JSON is a tenth of what the hub's API server takes for
+//! it. Numbers are those of `generated.proto` in `k8s.io/api/core/v1` and `k8s.io/apimachinery`.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use prost::Message;
+
+pub(super) const CONTENT_TYPE: &str = "application/vnd.kubernetes.protobuf";
+
+const MAGIC: &[u8] = b"k8s\0";
+
+/// Around every object.
+#[derive(Clone, PartialEq, Message)]
+struct Unknown {
+    #[prost(bytes = "bytes", tag = "2")]
+    raw: Bytes,
+}
+
+/// Never printed.
+#[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
+pub(super) struct Secret {
+    #[prost(message, optional, tag = "1")]
+    pub metadata: Option<ObjectMeta>,
+    #[prost(map = "string, bytes", tag = "2")]
+    pub data: HashMap<String, Vec<u8>>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct ObjectMeta {
+    #[prost(string, tag = "6")]
+    pub resource_version: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Status {
+    #[prost(string, tag = "3")]
+    pub message: String,
+}
+
+/// The object in the body of an answer; `None` if it is something else.
+pub(super) fn decode<M: Message + Default>(mut body: Bytes) -> Option<M> {
+    if !body.starts_with(MAGIC) {
+        return None;
+    }
+    let around = Unknown::decode(body.split_off(MAGIC.len())).ok()?;
+    M::decode(around.raw).ok()
+}
+
+/// The body of an answer.
+#[cfg(test)]
+pub(super) fn encode(object: &impl Message) -> Vec<u8> {
+    let around = Unknown { raw: object.encode_to_vec().into() };
+    [MAGIC, &around.encode_to_vec()].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_whole_and_an_object_is_read() {
+        let object = encode(&Status { message: "secrets \"a\" not found".to_owned() });
+        assert_eq!(decode(object.clone().into()), Some(Status { message: "secrets \"a\" not found".to_owned() }));
+        for length in 0..MAGIC.len() {
+            assert_eq!(decode::<Status>(Bytes::copy_from_slice(&object[..length])), None);
+        }
+        assert_eq!(decode::<Status>(object[..object.len() - 1].to_vec().into()), None);
+        assert_eq!(decode::<Status>(Bytes::from_static(b"{\"kind\":\"Status\"}")), None);
+    }
+}
