@@ -107,15 +107,6 @@ pub(super) struct Stream {
     opened: Instant,
 }
 
-/// What a watch brought.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct News {
-    /// Something is other than before.
-    pub changed: bool,
-    /// The stream has ended after this time.
-    pub ended: Option<Duration>,
-}
-
 impl Entry {
     /// Whether the answer is another one now.
     pub(super) fn take(&mut self, found: Found) -> bool {
@@ -206,17 +197,11 @@ impl Followed {
         }
     }
 
-    /// Takes in what has come, and tells of an end.
-    pub(super) fn poll(&mut self, context: &mut Context<'_>, limits: &Limits) -> News {
-        let changed = self.read(context, limits);
-        let ended = match self.watch {
-            Watch::Ended(lived) => Some(lived),
-            _ => None,
-        };
-        if ended.is_some() {
-            self.watch = Watch::Closed;
-        }
-        News { changed, ended }
+    /// How long the watch lived that has ended, told once.
+    pub(super) fn take_end(&mut self) -> Option<Duration> {
+        let Watch::Ended(lived) = self.watch else { return None };
+        self.watch = Watch::Closed;
+        Some(lived)
     }
 
     /// Takes in what has come: whether that changes anything.

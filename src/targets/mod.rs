@@ -10,6 +10,7 @@
 //! message. Faults are values of [`Failure`](crate::domain::reason::Failure).
 
 mod address;
+mod bell;
 mod body;
 mod cluster;
 mod connect;

@@ -20,6 +20,7 @@ use futures::FutureExt;
 use futures::stream::{self, StreamExt};
 use tokio::time::Instant;
 
+use super::bell::Bell;
 use super::cluster::Cluster;
 use super::due::{due, oldest_name};
 use super::entry::{Entries, Followed, Known, Watch};
@@ -49,6 +50,8 @@ pub struct Reflector {
     entries: Entries,
     /// The connection that the watches are streams of.
     channel: Weak<Channel>,
+    /// Rings when a watch has something.
+    bell: Bell,
     rounds: u64,
     /// Grows whenever the snapshot is another one.
     version: u64,
@@ -172,18 +175,25 @@ impl Reflector {
     }
 
     fn poll_changed(&mut self, context: &mut Context<'_>, limits: &Limits) -> Poll<Change> {
-        let (mut changed, mut ended) = (false, None);
-        for followed in self.followed() {
-            let news = followed.poll(context, limits);
-            changed |= news.changed;
-            ended = ended.max(news.ended);
-        }
-        self.version += u64::from(changed);
+        let changed = self.read_watches(context, limits);
+        let ended = self.followed().filter_map(Followed::take_end).max();
         if let Some(lived) = ended {
             self.count_life(lived);
             return Poll::Ready(Change::Ended);
         }
         if changed { Poll::Ready(Change::Objects) } else { Poll::Pending }
+    }
+
+    /// Takes in what has come: whether that changes anything.
+    fn read_watches(&mut self, context: &Context<'_>, limits: &Limits) -> bool {
+        if !self.bell.has_rung(context) {
+            return false;
+        }
+        let waker = self.bell.waker();
+        let mut context = Context::from_waker(&waker);
+        let changed = self.followed().fold(false, |any, followed| followed.read(&mut context, limits) | any);
+        self.version += u64::from(changed);
+        changed
     }
 
     fn count_life(&mut self, lived: Duration) {
@@ -310,8 +320,7 @@ impl Reflector {
         poll_fn(|context| {
             let polled = asked.poll_unpin(context);
             if polled.is_pending() {
-                let changed = self.followed().fold(false, |any, followed| followed.read(context, limits) | any);
-                self.version += u64::from(changed);
+                self.read_watches(context, limits);
             }
             polled
         })
@@ -360,12 +369,16 @@ impl Reflector {
             Done::Followed(followed) => {
                 self.version += u64::from(entry.follow(followed));
                 entry.listed_in = self.rounds;
+                self.bell.ring();
                 false
             }
             Done::Watch(reply) => {
                 let Known::Objects(followed) = &mut entry.known else { return false };
                 match reply {
-                    WatchReply::Open(body) => followed.open(body),
+                    WatchReply::Open(body) => {
+                        followed.open(body);
+                        self.bell.ring();
+                    }
                     // Too old a moment after the list: nobody could follow that.
                     WatchReply::Gone if entry.listed_in == self.rounds => return true,
                     WatchReply::Gone => followed.forget_version(),
