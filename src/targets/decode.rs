@@ -90,9 +90,8 @@ fn one<'a, T: Deserialize<'a> + wire::Item<'a>>(
 }
 
 /// Whether the body is an object of that name: full, or its metadata only.
-pub(super) fn is_object_named(body: &[u8], name: &str) -> bool {
-    serde_json::from_slice::<wire::Object>(body)
-        .is_ok_and(|object| object.metadata.and_then(|meta| meta.name).as_deref() == Some(name))
+pub(super) fn is_object_named(body: &mut Vec<u8>, name: &str) -> bool {
+    parse::<wire::Object>(body).is_ok_and(|object| object.metadata.and_then(|meta| meta.name).as_deref() == Some(name))
 }
 
 fn each<'a, T: Deserialize<'a>>(

@@ -7,6 +7,7 @@ use std::future::{Future, poll_fn};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use futures::FutureExt;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
@@ -177,13 +178,19 @@ impl Channel {
         self.within(deadline, exchange).await
     }
 
-    async fn within<T>(&self, deadline: Instant, exchange: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
-        let result = timeout_at(deadline, exchange).await;
-        let result = result.unwrap_or_else(|_| Err(timed_out(self.host()).into()));
-        if result.as_ref().is_err_and(|fault| fault.failure.reason == Reason::ConnectionLost) {
-            self.lost.store(true, Ordering::Relaxed);
-        }
-        result
+    /// Not `async`: that would keep room for the exchange twice, and there are a dozen of them a target.
+    fn within<T>(
+        &self,
+        deadline: Instant,
+        exchange: impl Future<Output = Result<T, Fault>>,
+    ) -> impl Future<Output = Result<T, Fault>> {
+        timeout_at(deadline, exchange).map(|result| {
+            let result = result.unwrap_or_else(|_| Err(timed_out(self.host()).into()));
+            if result.as_ref().is_err_and(|fault| fault.failure.reason == Reason::ConnectionLost) {
+                self.lost.store(true, Ordering::Relaxed);
+            }
+            result
+        })
     }
 
     /// `None` as in [`Self::body`].

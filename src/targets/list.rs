@@ -88,8 +88,11 @@ pub(super) async fn watch(
 
 async fn named(channel: &Channel, path: &str, name: &str, limits: &Limits, deadline: Instant) -> Result<Found, Fault> {
     match channel.get(path, METADATA, limits, deadline).await? {
-        Ok(body) if decode::is_object_named(&body, name) => Ok(Found::Answer(Answer::Present)),
-        Ok(_) | Err(Refused::Gone) => Err(invalid(channel.host()).into()),
+        Ok(mut body) => match decode::is_object_named(&mut body, name) {
+            true => Ok(Found::Answer(Answer::Present)),
+            false => Err(invalid(channel.host()).into()),
+        },
+        Err(Refused::Gone) => Err(invalid(channel.host()).into()),
         Err(refused) => Ok(refused.into()),
     }
 }

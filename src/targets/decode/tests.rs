@@ -194,10 +194,12 @@ fn endpoints_count_ready_addresses_only() {
 
 #[test]
 fn an_object_is_known_by_its_name() {
-    assert!(is_object_named(br#"{"kind":"PartialObjectMetadata","metadata":{"name":"a.b"}}"#, "a.b"));
-    assert!(!is_object_named(br#"{"kind":"PartialObjectMetadata","metadata":{"name":"x"}}"#, "a.b"));
-    assert!(!is_object_named(b"{}", "a.b"));
-    assert!(!is_object_named(b"a.b", "a.b"));
+    let is_named = |body: &str| is_object_named(&mut body.as_bytes().to_vec(), "a.b");
+    assert!(is_named(r#"{"kind":"PartialObjectMetadata","metadata":{"name":"a.b"}}"#));
+    assert!(is_named(r#"{"metadata":{"managedFields":[{"manager":"helm"}],"name":"a.b"},"spec":{}}"#));
+    assert!(!is_named(r#"{"kind":"PartialObjectMetadata","metadata":{"name":"x"}}"#));
+    assert!(!is_named("{}"));
+    assert!(!is_named("a.b"));
 }
 
 fn line(kind: ListKind, line: serde_json::Value) -> Result<(Event, Option<String>), BadPage> {
