@@ -4,7 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use futures::{StreamExt, TryStreamExt, future, stream};
+use futures::{StreamExt, TryStreamExt, future, io, stream};
+use http::header::{ACCEPT, HeaderValue};
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use kube::api::{Api, GetParams, ListParams, PostParams, Request};
@@ -30,6 +31,9 @@ const AT_A_TIME: usize = 8;
 
 /// Secrets that a replica reads at a time.
 const SECRET_READS: usize = 8;
+
+/// As a replica asks for them: an API server takes less time for it than for JSON.
+const PROTOBUF: HeaderValue = HeaderValue::from_static("application/vnd.kubernetes.protobuf");
 
 /// What `loadtest limit` prints when all is watched.
 #[derive(Deserialize)]
@@ -72,8 +76,9 @@ async fn read_hub(fleet: &Fleet, replicas: u32) -> Result<f64, RunError> {
     client.request_text(Request::new(targets.resource_url()).list(&ListParams::default())?).await?;
     stream::iter(0..fleet.targets)
         .map(async |number| {
-            let secret = Request::new(secrets.resource_url()).get(&secret_name(number), &GetParams::any())?;
-            client.request_text(secret).await?;
+            let mut secret = Request::new(secrets.resource_url()).get(&secret_name(number), &GetParams::any())?;
+            secret.headers_mut().insert(ACCEPT, PROTOBUF);
+            io::copy(client.request_stream(secret).await?, &mut io::sink()).await?;
             Ok::<_, RunError>(())
         })
         .buffer_unordered(SECRET_READS * replicas as usize)
