@@ -1,5 +1,5 @@
 //! Tells a task whether it was woken for one of its watches or for something else. A target has a dozen watches on one
-//! connection: to poll each of them for each answer that comes over it takes longer than to read the answers.
+//! connection: where each of them is polled for each answer that comes over it, two polls of three find nothing.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
