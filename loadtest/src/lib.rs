@@ -28,6 +28,7 @@ pub mod run;
 pub mod simulator;
 pub mod table;
 mod tools;
+pub mod truth;
 pub mod usage;
 pub mod workloads;
 

@@ -18,6 +18,7 @@ use super::clusters::{Clusters, Provider};
 use crate::ControlPlane;
 use crate::installation::Installation;
 use crate::resources::{api, object};
+use crate::truth::{TruthChecker, Watched};
 use crate::usage::open_many_files;
 use crate::workloads::Workloads;
 
@@ -77,6 +78,18 @@ impl Fleet {
         }
         let replicas = Installation::new(&hub, ksit, NAMESPACE, flags).await?;
         Ok(Self { replicas, hub, clusters, client, count: 0, targets })
+    }
+
+    /// Flips these simulated clusters from now on, and times how long their statuses are wrong.
+    pub fn check_truth(&self, clusters: impl IntoIterator<Item = u32>) -> Result<TruthChecker, RunError> {
+        Ok(TruthChecker::start(Watched {
+            client: self.client.clone(),
+            namespace: NAMESPACE.to_owned(),
+            simulator: self.clusters.simulator()?.clone(),
+            clusters: clusters.into_iter().collect(),
+            name: target_name,
+            tool: "flux",
+        }))
     }
 
     /// Has so many replicas and starts those that don't run, together: when that was. Their Pods were made before.

@@ -11,6 +11,7 @@ use super::cluster::Cluster;
 use super::counts::Purpose;
 use super::fault::Fault;
 use super::fleet::{Fleet, token};
+use super::hostile::{self, Giant};
 use super::list;
 use super::watch::{Lines, Watch};
 
@@ -26,15 +27,6 @@ pub(super) enum Answer {
     Never,
     Reset,
 }
-
-/// A body that is made while it is sent: a head, then filler up to so many bytes.
-pub(super) struct Giant {
-    pub(super) head: Bytes,
-    pub(super) filler: Bytes,
-    pub(super) total: u64,
-}
-
-const FILLER: usize = 16 * 1024;
 
 /// Answers and counts.
 pub(super) fn answer<B>(fleet: &Fleet, number: u32, request: &Request<B>) -> Answer {
@@ -59,9 +51,9 @@ pub(super) fn answer<B>(fleet: &Fleet, number: u32, request: &Request<B>) -> Ans
     match (collection, named) {
         (Some(collection), _) if asked.watch => watch(fleet, cluster, collection, &asked, fault),
         (Some(collection), _) if fault == Some(Fault::GiantBody) => {
-            Answer::Giant(giant_list(fleet, cluster, collection, &asked))
+            Answer::Giant(hostile::giant_list(fleet, cluster, collection, &asked))
         }
-        (Some(collection), _) => whole(list::list(fleet, cluster, collection, &asked), fault),
+        (Some(collection), _) => whole(hostile::renamed(list::list(fleet, cluster, collection, &asked), fault), fault),
         _ if asked.is_liveness() => whole(liveness(&asked.path), fault),
         (None, Some((collection, name))) => whole(get(fleet, cluster, collection, name, asked.metadata), fault),
         (None, None) => {
@@ -113,41 +105,23 @@ fn watch(fleet: &Fleet, cluster: &Cluster, collection: usize, asked: &Asked, fau
         let message = "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled";
         return Answer::Whole(Body::failure(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message));
     }
-    match fault {
-        Some(Fault::InvalidJson) => return Answer::Whole(Body::new(StatusCode::OK, vec![Bytes::from_static(GARBAGE)])),
-        Some(Fault::GiantLine) => {
-            let head = "{\"type\":\"ADDED\",\"object\":{\"metadata\":{\"annotations\":{\"a\":\"";
-            let filler = Bytes::from(vec![b'x'; FILLER]);
-            return Answer::Giant(Giant { head: head.into(), filler, total: fleet.settings.giant_bytes });
-        }
-        Some(Fault::GiantBody) if asked.initial_events => {
-            let filler = format!("{{\"type\":\"ADDED\",\"object\":{}}}\n", large_object());
-            return Answer::Giant(Giant {
-                head: Bytes::new(),
-                filler: filler.into(),
-                total: fleet.settings.giant_bytes,
-            });
-        }
-        _ => {}
+    if fault == Some(Fault::InvalidJson) {
+        return Answer::Whole(Body::new(StatusCode::OK, vec![Bytes::from_static(GARBAGE)]));
     }
     let (watch, first) = Watch::begin(fleet, cluster, collection, asked);
+    let endless = fault.and_then(|fault| hostile::endless_watch(fleet, collection, asked, fault, &first.text));
+    if let Some(giant) = endless {
+        return Answer::Giant(giant);
+    }
     match fault {
         Some(Fault::HangInBody) if asked.initial_events => Answer::Beginning(first.text.slice(..first.text.len() / 2)),
+        Some(Fault::OversizedName | Fault::ControlCharacters) if asked.initial_events => {
+            let renamed = hostile::renamed(Body::new(StatusCode::OK, vec![first.text]), fault);
+            Answer::Watch(watch, Lines { text: renamed.pieces.concat().into(), end: first.end })
+        }
         Some(Fault::SlowBody) if asked.initial_events => Answer::Slow(Body::new(StatusCode::OK, vec![first.text])),
         _ => Answer::Watch(watch, first),
     }
-}
-
-fn giant_list(fleet: &Fleet, cluster: &Cluster, collection: usize, asked: &Asked) -> Giant {
-    let mut pieces = list::list(fleet, cluster, collection, asked).pieces;
-    pieces.pop();
-    let head = Bytes::from(pieces.concat());
-    let filler = format!(",{}", large_object());
-    Giant { head, filler: filler.into(), total: fleet.settings.giant_bytes }
-}
-
-fn large_object() -> String {
-    format!("{{\"metadata\":{{\"name\":\"x\",\"annotations\":{{\"a\":\"{}\"}}}}}}", "x".repeat(FILLER - 50))
 }
 
 fn liveness(path: &str) -> Body {

@@ -33,6 +33,14 @@ pub enum Fault {
     GiantBody,
     /// Watches send one giant line. Open watches end first.
     GiantLine,
+    /// Lists name one Deployment of argocd with 1.2 MB. Open watches end, and have to begin with a list.
+    OversizedName,
+    /// Lists name one Deployment of argocd with control and bidi characters. Open watches as above.
+    ControlCharacters,
+    /// Watches add Deployments without end, each with a label value of 1 MB. Open watches end first.
+    OversizedLabels,
+    /// Watches add Deployments without end, each as large as Kubernetes allows its labels to be. Open watches end first.
+    GrowingWatch,
     /// Lists and watches send what is not JSON. Open watches end.
     InvalidJson,
     /// Nothing comes any more on open connections, and none is ended; new ones hang.
@@ -60,12 +68,14 @@ impl Fault {
             Self::Reset => Onset::Reset,
             Self::Blackhole => Onset::Silence,
             Self::HangBeforeHeaders | Self::HangInBody | Self::ConnectionLimit => Onset::Nothing,
-            Self::SlowBody | Self::GiantBody => Onset::ForgetWatches,
+            Self::SlowBody | Self::GiantBody | Self::OversizedName | Self::ControlCharacters => Onset::ForgetWatches,
             Self::TooManyRequests
             | Self::ServerError
             | Self::Unauthorized
             | Self::Forbidden
             | Self::GiantLine
+            | Self::OversizedLabels
+            | Self::GrowingWatch
             | Self::InvalidJson => Onset::EndWatches,
         }
     }

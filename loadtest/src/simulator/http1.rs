@@ -16,7 +16,7 @@ use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_rustls::server::TlsStream;
 
-use super::answer::{self, Answer, Giant};
+use super::answer::{self, Answer};
 use super::body::Body;
 use super::connection::{Connection, OpenWatch, Told, headers};
 use super::watch::{Lines, Watch};
@@ -57,7 +57,7 @@ async fn respond(connection: Connection, request: Request<Incoming>) -> Result<R
             let headers = headers(Some(&body));
             with(headers, trickle(body, connection.fleet.settings.slow_bytes))
         }
-        Answer::Giant(giant) => with(headers(None), pour(giant)),
+        Answer::Giant(giant) => with(headers(None), stream::iter(giant)),
         Answer::Never => pending().await,
         Answer::Reset => {
             connection.link.reset();
@@ -113,10 +113,4 @@ fn trickle(body: Body, piece: usize) -> impl Stream<Item = Bytes> {
         sleep(Duration::from_secs(1)).await;
         Some((bytes.split_to(piece.clamp(1, bytes.len())), bytes))
     })
-}
-
-fn pour(giant: Giant) -> impl Stream<Item = Bytes> {
-    let Giant { head, filler, total } = giant;
-    let fillers = total.saturating_sub(head.len() as u64) / filler.len() as u64;
-    stream::iter([head]).chain(stream::iter((0..fillers).map(move |_| filler.clone())))
 }

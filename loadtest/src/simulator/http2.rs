@@ -14,9 +14,10 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::server::TlsStream;
 
-use super::answer::{self, Answer, Giant};
+use super::answer::{self, Answer};
 use super::body::Body;
 use super::connection::{Connection, OpenWatch, Told, headers};
+use super::hostile::Giant;
 use super::watch::Lines;
 use super::wire::Wire;
 
@@ -185,22 +186,19 @@ async fn trickle(mut stream: SendStream<Bytes>, body: Body, piece: usize) {
 
 /// As fast as the client takes it, holding no more than a piece.
 async fn pour(mut stream: SendStream<Bytes>, giant: Giant) {
-    let mut left = giant.total;
-    let mut piece = giant.head;
-    loop {
-        stream.reserve_capacity(piece.len());
-        while stream.capacity() < piece.len().min(1) {
-            if !matches!(poll_fn(|cx| stream.poll_capacity(cx)).await, Some(Ok(_))) {
+    for mut piece in giant {
+        while !piece.is_empty() {
+            stream.reserve_capacity(piece.len());
+            while stream.capacity() == 0 {
+                if !matches!(poll_fn(|cx| stream.poll_capacity(cx)).await, Some(Ok(_))) {
+                    return;
+                }
+            }
+            let part = piece.split_to(stream.capacity().min(piece.len()));
+            if stream.send_data(part, false).is_err() {
                 return;
             }
         }
-        let part = piece.split_to(stream.capacity().min(piece.len()));
-        left = left.saturating_sub(part.len() as u64);
-        if stream.send_data(part, left == 0).is_err() || left == 0 {
-            return;
-        }
-        if piece.is_empty() {
-            piece = giant.filler.clone();
-        }
     }
+    let _ = stream.send_data(Bytes::new(), true);
 }

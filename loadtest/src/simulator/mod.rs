@@ -22,6 +22,7 @@ mod control;
 mod counts;
 mod fault;
 mod fleet;
+mod hostile;
 mod http1;
 mod http2;
 mod list;

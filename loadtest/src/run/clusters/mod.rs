@@ -10,6 +10,7 @@ mod kind;
 mod local;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt, stream};
 use kube::Client;
@@ -52,7 +53,7 @@ impl Provider {
 
 /// They end when this is dropped.
 pub enum Clusters {
-    Simulated(Simulator),
+    Simulated(Arc<Simulator>),
     Local(Vec<LocalTarget>),
     Kind(Vec<KindTarget>),
 }
@@ -60,14 +61,14 @@ pub enum Clusters {
 impl Clusters {
     pub(super) async fn start(provider: Provider, count: u32) -> Result<Self, RunError> {
         Ok(match provider {
-            Provider::Sim => Self::Simulated(Simulator::start(count).await?),
+            Provider::Sim => Self::Simulated(Arc::new(Simulator::start(count).await?)),
             Provider::Local => Self::Local(started(count, LocalTarget::start).await?),
             Provider::Kind => Self::Kind(started(count, KindTarget::start).await?),
         })
     }
 
     /// For what only simulated clusters can do.
-    pub fn simulator(&self) -> Result<&Simulator, RunError> {
+    pub fn simulator(&self) -> Result<&Arc<Simulator>, RunError> {
         match self {
             Self::Simulated(simulator) => Ok(simulator),
             Self::Local(_) | Self::Kind(_) => Err("only simulated clusters can do that: --provider sim".into()),

@@ -1,0 +1,209 @@
+//! The decision part of the truth checker: two time lines a cluster, and how long they disagreed.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// A phase as a status has it; empty until the first status.
+const RUNNING: &str = "Running";
+const FAILED: &str = "Failed";
+
+/// The longest time that the status of one cluster was wrong.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Worst {
+    pub cluster: Option<u32>,
+    pub lasted: Duration,
+}
+
+impl Worst {
+    fn note(&mut self, cluster: u32, lasted: Duration) {
+        if lasted > self.lasted {
+            *self = Self { cluster: Some(cluster), lasted };
+        }
+    }
+}
+
+/// What was found.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Findings {
+    /// The status named another phase than the truth, or none.
+    pub wrong: Worst,
+    /// The status said Running while the cluster was broken.
+    pub falsely_running: Worst,
+    /// Seconds from each change of the truth until the status named it.
+    pub took: Vec<f64>,
+}
+
+impl Findings {
+    /// The largest value that at least `share` of all detections kept; 0 without any.
+    pub fn quantile(&self, share: f64) -> f64 {
+        let mut took = self.took.clone();
+        took.sort_by(f64::total_cmp);
+        let place = (took.len() as f64 * share).ceil() as usize;
+        took.get(place.saturating_sub(1)).copied().unwrap_or_default()
+    }
+}
+
+#[derive(Debug)]
+struct Cluster {
+    broken: bool,
+    phase: String,
+    /// Since when truth and status disagree.
+    wrong: Option<Instant>,
+    /// Since when the status says Running of a broken cluster.
+    falsely_running: Option<Instant>,
+    /// Since when they agree.
+    right: Instant,
+}
+
+/// Truth and statuses of the clusters that are looked at.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    clusters: BTreeMap<u32, Cluster>,
+    findings: Findings,
+}
+
+impl Ledger {
+    /// All clusters are healthy; nothing is known of their statuses.
+    pub(super) fn new(clusters: impl IntoIterator<Item = u32>, now: Instant) -> Self {
+        let cluster =
+            || Cluster { broken: false, phase: String::new(), wrong: Some(now), falsely_running: None, right: now };
+        Self {
+            clusters: clusters.into_iter().map(|number| (number, cluster())).collect(),
+            findings: Findings::default(),
+        }
+    }
+
+    /// The cluster breaks or is mended.
+    pub(super) fn set(&mut self, number: u32, broken: bool, now: Instant) {
+        self.update(number, now, |cluster| cluster.broken = broken);
+    }
+
+    /// The hub shows this phase.
+    pub(super) fn see(&mut self, number: u32, phase: &str, now: Instant) {
+        self.update(number, now, |cluster| phase.clone_into(&mut cluster.phase));
+    }
+
+    fn update(&mut self, number: u32, now: Instant, change: impl FnOnce(&mut Cluster)) {
+        let Some(cluster) = self.clusters.get_mut(&number) else { return };
+        change(cluster);
+        let is_wrong = cluster.phase != if cluster.broken { FAILED } else { RUNNING };
+        match (is_wrong, cluster.wrong) {
+            (true, None) => cluster.wrong = Some(now),
+            (false, Some(since)) => {
+                (cluster.wrong, cluster.right) = (None, now);
+                self.findings.took.push((now - since).as_secs_f64());
+                self.findings.wrong.note(number, now - since);
+            }
+            _ => {}
+        }
+        let is_false = cluster.broken && cluster.phase == RUNNING;
+        match (is_false, cluster.falsely_running) {
+            (true, None) => cluster.falsely_running = Some(now),
+            (false, Some(since)) => {
+                cluster.falsely_running = None;
+                self.findings.falsely_running.note(number, now - since);
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn is_broken(&self, number: u32) -> bool {
+        self.clusters.get(&number).is_some_and(|cluster| cluster.broken)
+    }
+
+    /// Clusters whose status has been right for so long.
+    pub(super) fn right_for(&self, time: Duration, now: Instant) -> Vec<u32> {
+        let is_right = |cluster: &Cluster| cluster.wrong.is_none() && now - cluster.right >= time;
+        self.clusters.iter().filter(|(_, cluster)| is_right(cluster)).map(|(number, _)| *number).collect()
+    }
+
+    /// Clusters whose status has been wrong for at least so long, with its phase.
+    pub(super) fn wrong_for(&self, time: Duration, now: Instant) -> Vec<(u32, String)> {
+        let is_wrong = |cluster: &Cluster| cluster.wrong.is_some_and(|since| now - since >= time);
+        let wrong = self.clusters.iter().filter(|(_, cluster)| is_wrong(cluster));
+        wrong.map(|(number, cluster)| (*number, cluster.phase.clone())).collect()
+    }
+
+    /// The findings up to now: what is still wrong counts as long as it has lasted.
+    pub(super) fn findings(&self, now: Instant) -> Findings {
+        let mut findings = self.findings.clone();
+        for (number, cluster) in &self.clusters {
+            cluster.wrong.into_iter().for_each(|since| findings.wrong.note(*number, now - since));
+            cluster.falsely_running.into_iter().for_each(|since| findings.falsely_running.note(*number, now - since));
+        }
+        findings
+    }
+
+    /// Begins anew: what is wrong now counts from now on.
+    pub(super) fn forget(&mut self, now: Instant) {
+        self.findings = Findings::default();
+        for cluster in self.clusters.values_mut() {
+            cluster.wrong = cluster.wrong.map(|_| now);
+            cluster.falsely_running = cluster.falsely_running.map(|_| now);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(start: Instant, seconds: u64) -> Instant {
+        start + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn wrong_counts_from_the_break_until_the_status_names_it() {
+        let start = Instant::now();
+        let mut ledger = Ledger::new([1, 2], start);
+        [1, 2].into_iter().for_each(|number| ledger.see(number, RUNNING, start));
+        ledger.set(1, true, at(start, 10));
+        ledger.see(1, "Unknown", at(start, 13));
+        ledger.see(1, FAILED, at(start, 17));
+        let findings = ledger.findings(at(start, 60));
+        assert_eq!(findings.wrong, Worst { cluster: Some(1), lasted: Duration::from_secs(7) });
+        assert_eq!(findings.falsely_running, Worst { cluster: Some(1), lasted: Duration::from_secs(3) });
+        assert_eq!(findings.quantile(1.0), 7.0);
+    }
+
+    #[test]
+    fn what_is_never_seen_counts_up_to_now() {
+        let start = Instant::now();
+        let mut ledger = Ledger::new([1], start);
+        ledger.see(1, RUNNING, start);
+        ledger.set(1, true, at(start, 5));
+        let findings = ledger.findings(at(start, 65));
+        assert_eq!(findings.falsely_running, Worst { cluster: Some(1), lasted: Duration::from_secs(60) });
+        assert_eq!(ledger.wrong_for(Duration::from_secs(60), at(start, 65)), [(1, RUNNING.to_owned())]);
+        assert!(ledger.wrong_for(Duration::from_secs(61), at(start, 65)).is_empty());
+        assert!(ledger.right_for(Duration::ZERO, at(start, 65)).is_empty());
+    }
+
+    #[test]
+    fn a_healthy_cluster_shown_as_failed_or_unknown_is_wrong_too() {
+        let start = Instant::now();
+        for phase in ["", FAILED, "Unknown"] {
+            let mut ledger = Ledger::new([1], start);
+            ledger.see(1, RUNNING, start);
+            ledger.see(1, phase, at(start, 1));
+            ledger.see(1, RUNNING, at(start, 9));
+            let findings = ledger.findings(at(start, 9));
+            assert_eq!(findings.wrong, Worst { cluster: Some(1), lasted: Duration::from_secs(8) }, "{phase}");
+            assert_eq!(findings.falsely_running, Worst::default(), "{phase}");
+        }
+    }
+
+    #[test]
+    fn a_new_phase_of_the_test_begins_with_nothing() {
+        let start = Instant::now();
+        let mut ledger = Ledger::new([1], start);
+        ledger.see(1, RUNNING, at(start, 20));
+        ledger.forget(at(start, 20));
+        assert_eq!(ledger.findings(at(start, 30)), Findings::default());
+        ledger.set(1, true, at(start, 30));
+        ledger.forget(at(start, 40));
+        assert_eq!(ledger.findings(at(start, 41)).wrong.lasted, Duration::from_secs(1));
+    }
+}
