@@ -20,6 +20,7 @@ mod judge;
 pub mod keys;
 pub mod member;
 pub mod membership;
+pub mod object_names;
 pub mod own_writes;
 pub mod ownership;
 mod plan;

@@ -15,6 +15,7 @@ use super::seen::{SeenService, SeenWorkload};
 use super::skim::skim;
 use super::text::{Labels, Text};
 use super::wire::{self, Count, Items, Page, TargetRef};
+use crate::domain::object_names::{is_label_key, is_label_value, is_object_name};
 use crate::domain::snapshot::ListKind;
 
 /// Where a list goes on, and what it is a picture of.
@@ -51,7 +52,7 @@ pub(super) fn add_page(body: &mut Vec<u8>, into: &mut Objects, pools: &Pools) ->
 /// Reads one line of a watch; gives the resourceVersion that it brings with the event.
 ///
 /// # Errors
-/// Also for an ERROR event, which says that the watch can't go on: the resourceVersion is too old, most of all.
+/// [`BadPage::Ended`] for an ERROR event: the watch can't go on, most often because the resourceVersion is too old.
 pub(super) fn event<'a>(
     kind: ListKind,
     line: &'a mut Vec<u8>,
@@ -71,6 +72,9 @@ fn one<'a, T: Deserialize<'a> + wire::Item<'a>>(
     line: &'a mut Vec<u8>,
     read: impl Fn(T) -> Result<Object, BadPage>,
 ) -> Result<(Event, Option<Text<'a>>), BadPage> {
+    if is_error(line) {
+        return Err(BadPage::Ended);
+    }
     let wire::Line { kind, mut object }: wire::Line<'a, T> = parse(line)?;
     let meta = object.metadata();
     let version = meta.as_mut().and_then(|meta| meta.resource_version.take());
@@ -87,6 +91,12 @@ fn one<'a, T: Deserialize<'a> + wire::Item<'a>>(
         _ => return Err(BadPage::Invalid),
     };
     Ok((event, version))
+}
+
+/// Whether the line is an ERROR event: its object is a Status. API servers write the type first.
+fn is_error(line: &[u8]) -> bool {
+    const START: &[u8] = br#"{"type":"ERROR""#;
+    line.starts_with(START)
 }
 
 /// Whether the body is an object of that name: full, or its metadata only.
@@ -124,11 +134,18 @@ fn whole<T>(items: Items<T>) -> Result<Vec<T>, BadPage> {
     if items.overflow { Err(BadPage::TooLarge) } else { Ok(items.list) }
 }
 
-/// Name, labels and generation. An object without a name is none that the Kubernetes API gives out.
+/// Name, labels and generation.
+///
+/// # Errors
+/// For a name or a label that no API server takes: they are kept, and end up in statuses and messages.
 fn identity(meta: Option<wire::Meta<'_>>) -> Result<(Text<'_>, Labels<'_>, i64), BadPage> {
     let meta = meta.unwrap_or_default();
-    let name = meta.name.filter(|name| !name.is_empty()).ok_or(BadPage::Invalid)?;
-    Ok((name, meta.labels.unwrap_or_default(), meta.generation.unwrap_or_default()))
+    let name = meta.name.filter(|name| is_object_name(name)).ok_or(BadPage::Name)?;
+    let labels = meta.labels.unwrap_or_default();
+    if !labels.iter().all(|(key, value)| is_label_key(key) && is_label_value(value)) {
+        return Err(BadPage::Name);
+    }
+    Ok((name, labels, meta.generation.unwrap_or_default()))
 }
 
 /// Desired, ready and updated Pods.

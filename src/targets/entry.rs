@@ -56,6 +56,18 @@ impl Entries {
         self.0.len()
     }
 
+    /// About as many bytes as are kept of all.
+    pub(super) fn bytes(&self) -> usize {
+        self.0.iter().map(|(_, entry)| entry.bytes()).sum()
+    }
+
+    /// Lets the entry go of which most is kept.
+    pub(super) fn forget_largest(&mut self) {
+        if let Some((_, entry)) = self.0.iter_mut().max_by_key(|(_, entry)| entry.bytes()) {
+            entry.known = Known::Nothing;
+        }
+    }
+
     /// Has entries for these queries and no others.
     pub(super) fn want(&mut self, queries: &BTreeSet<Query>, more: &BTreeSet<Query>) {
         self.0.retain(|(query, _)| queries.contains(query) || more.contains(query));
@@ -92,12 +104,20 @@ pub(super) enum Watch {
     /// To be opened.
     Closed,
     Open(Box<Stream>),
-    /// After this time, and nobody was told yet.
-    Ended(Duration),
+    /// To be taken with [`Followed::take_end`].
+    Ended(End),
     /// The target's RBAC doesn't grant it; to be tried again then.
     Forbidden {
         until: Instant,
     },
+}
+
+/// How a watch ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct End {
+    pub lived: Duration,
+    /// It brought something that can't be kept. Then nothing is known of its query any more.
+    pub bad: Option<BadPage>,
 }
 
 /// An answer without end.
@@ -142,6 +162,24 @@ impl Entry {
             Known::Nothing => None,
             Known::Answer(answer) => Some(answer.clone()),
             Known::Objects(followed) => Some(followed.objects.answer()),
+        }
+    }
+
+    /// How its watch ended, once. What a bad one left is let go.
+    pub(super) fn take_end(&mut self) -> Option<End> {
+        let Known::Objects(followed) = &mut self.known else { return None };
+        let end = followed.take_end()?;
+        if end.bad.is_some() {
+            self.known = Known::Nothing;
+        }
+        Some(end)
+    }
+
+    /// About as many bytes as are kept of it.
+    fn bytes(&self) -> usize {
+        match &self.known {
+            Known::Objects(followed) => followed.objects.bytes(),
+            Known::Nothing | Known::Answer(_) => 0,
         }
     }
 
@@ -197,11 +235,11 @@ impl Followed {
         }
     }
 
-    /// How long the watch lived that has ended, told once.
-    pub(super) fn take_end(&mut self) -> Option<Duration> {
-        let Watch::Ended(lived) = self.watch else { return None };
+    /// How the watch ended, once.
+    fn take_end(&mut self) -> Option<End> {
+        let Watch::Ended(end) = self.watch else { return None };
         self.watch = Watch::Closed;
-        Some(lived)
+        Some(end)
     }
 
     /// Takes in what has come: whether that changes anything.
@@ -212,7 +250,7 @@ impl Followed {
                 Poll::Pending => break,
                 Poll::Ready(Some(Ok(data))) => data,
                 Poll::Ready(Some(Err(_)) | None) => {
-                    self.watch = Watch::Ended(stream.opened.elapsed());
+                    self.watch = Watch::Ended(End { lived: stream.opened.elapsed(), bad: None });
                     break;
                 }
             };
@@ -221,10 +259,11 @@ impl Followed {
                 changed |= apply(objects, version, line, limits)?;
                 Ok(())
             });
-            if taken.is_err() {
+            if let Err(bad) = taken {
                 // What can't be followed is listed anew, which then says what is wrong.
                 self.version = None;
-                self.watch = Watch::Ended(stream.opened.elapsed());
+                let bad = (bad != BadPage::Ended).then_some(bad);
+                self.watch = Watch::Ended(End { lived: stream.opened.elapsed(), bad });
             }
         }
         changed

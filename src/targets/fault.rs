@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use hyper::StatusCode;
 
+use super::objects::MAX_BYTES;
 use super::tls;
 use crate::domain::reason::{Failure, Reason};
 use crate::domain::snapshot::ListKind;
@@ -83,6 +84,18 @@ pub(super) fn too_large(host: &str, cap: usize) -> Failure {
     )
 }
 
+/// All lists of the target together.
+pub(super) fn too_much(host: &str) -> Failure {
+    Failure::new(
+        Reason::AnswerTooLarge,
+        format!(
+            "{host} lists more than ksit keeps of a cluster ({} MiB), or than this replica has room for; look for objects \
+             there that grow in number or in labels",
+            MAX_BYTES >> 20
+        ),
+    )
+}
+
 pub(super) fn http2_failure(host: &str, error: &h2::Error) -> Failure {
     // With TLS 1.3 the target's verdict on a client certificate comes after the handshake.
     let wrapped = error.get_io().and_then(std::io::Error::get_ref);
@@ -115,6 +128,15 @@ pub(super) fn http1_failure(host: &str, error: &hyper::Error) -> Failure {
 pub(super) fn why_polled(reason: Reason, host: &str) -> String {
     match reason {
         Reason::NoHttp2 => format!("{host} speaks HTTP/1.1 only: it is asked once an interval; let HTTP/2 through"),
+        Reason::AnswerTooLarge => format!(
+            "watches of {host} bring more than ksit keeps of a cluster ({} MiB): it is asked once an interval; look for \
+             objects there that grow in number or in labels",
+            MAX_BYTES >> 20
+        ),
+        Reason::InvalidAnswer => format!(
+            "watches of {host} bring what the Kubernetes API does not: it is asked once an interval; look at proxies \
+             between, and who can change its answers"
+        ),
         Reason::PollChosen => "ksit runs with --check-mode=poll: it is asked once an interval".to_owned(),
         _ => format!(
             "watches of {host} are cut or held back: it is asked once an interval; look at proxies between (buffering, idle time-outs)"

@@ -17,6 +17,12 @@ const LINE_CHUNK: usize = 16 * 1024;
 /// that etcd keeps. An API server sends them at once; only what never ends holds on to it.
 const LINES: usize = 4 * 1024 * 1024;
 
+/// So much is kept of any target, however little room there is in the process.
+const RETAINED_FREE: usize = 256 * 1024;
+
+/// By so much the room for what is kept beyond that is given out.
+const RETAINED_CHUNK: usize = 64 * 1024;
+
 /// What is set by the operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -35,6 +41,8 @@ pub struct Settings {
     pub body_bytes: usize,
     /// The most bytes of answers that the process holds at a time, small ones aside.
     pub bodies_bytes: usize,
+    /// The most bytes that the process keeps of targets, beyond what it keeps of an ordinary one.
+    pub retained_bytes: usize,
 }
 
 impl Default for Settings {
@@ -47,6 +55,7 @@ impl Default for Settings {
             rounds: 256,
             body_bytes: 4 * 1024 * 1024,
             bodies_bytes: 8 * 1024 * 1024,
+            retained_bytes: 1024 * 1024 * 1024,
         }
     }
 }
@@ -61,6 +70,8 @@ pub struct Limits {
     bodies: Arc<Semaphore>,
     /// Chunks of lines.
     lines: Arc<Semaphore>,
+    /// Chunks of what is kept.
+    retained: Arc<Semaphore>,
     /// One answer that finds no room may grow all the same: of several that hold some and wait for more, one ends.
     last_resort: Arc<Semaphore>,
     pools: Pools,
@@ -125,6 +136,7 @@ impl Limits {
             rounds: Turns::new(settings.rounds),
             bodies: Arc::new(Semaphore::new(bodies)),
             lines: Arc::new(Semaphore::new(LINES / LINE_CHUNK)),
+            retained: Arc::new(Semaphore::new(settings.retained_bytes / RETAINED_CHUNK)),
             last_resort: Arc::new(Semaphore::new(1)),
             pools: Pools::default(),
             settings,
@@ -205,6 +217,24 @@ impl LineShare {
     pub(super) fn try_grow(&mut self, limits: &Limits, bytes: usize) -> bool {
         let missing = (bytes.saturating_sub(1) / LINE_CHUNK).saturating_sub(held(&self.0));
         try_add(&mut self.0, &limits.lines, u32::try_from(missing).unwrap_or(u32::MAX))
+    }
+}
+
+/// Room for what is kept of one target, until dropped. An ordinary one needs none.
+#[derive(Debug, Default)]
+pub(super) struct Retained(Option<OwnedSemaphorePermit>);
+
+impl Retained {
+    /// Holds room for so many bytes, no more and no less. False if there is not so much; then it holds what it held.
+    pub(super) fn try_hold(&mut self, limits: &Limits, bytes: usize) -> bool {
+        let (wanted, held) = (bytes.saturating_sub(RETAINED_FREE).div_ceil(RETAINED_CHUNK), held(&self.0));
+        match &mut self.0 {
+            Some(chunks) if wanted < held => {
+                drop(chunks.split(held - wanted));
+                true
+            }
+            chunks => try_add(chunks, &limits.retained, u32::try_from(wanted - held).unwrap_or(u32::MAX)),
+        }
     }
 }
 
@@ -295,6 +325,19 @@ mod tests {
         second = Share::default();
         assert!(second.try_grow(&limits, 3 * CHUNK) && second.start_over(&limits).now_or_never().is_some());
         assert_eq!(held(&second.chunks), 8, "no answer is larger");
+    }
+
+    #[test]
+    fn ordinary_targets_need_no_room_and_large_ones_share_it() {
+        let limits = Limits::new(Settings { retained_bytes: 10 * RETAINED_CHUNK, ..Settings::default() });
+        let [mut first, mut second, mut third] = [(); 3].map(|()| Retained::default());
+        let bytes = |chunks: usize| RETAINED_FREE + chunks * RETAINED_CHUNK;
+        assert!(first.try_hold(&limits, bytes(7)) && second.try_hold(&limits, bytes(3)));
+        assert!(!second.try_hold(&limits, bytes(3) + 1), "all of it is held");
+        assert!(third.try_hold(&limits, RETAINED_FREE));
+        assert!(first.try_hold(&limits, bytes(2)) && second.try_hold(&limits, bytes(8)), "what shrinks gives back");
+        drop(second);
+        assert!(third.try_hold(&limits, bytes(8)));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::fault::{Fault, Refused};
 use super::http::{Channel, Reply};
 use super::http2::Http2Body;
 use super::limits::Limits;
-use super::objects::{BadPage, Objects};
+use super::objects::{BadPage, MAX_BYTES, Objects};
 use crate::domain::reason::{Failure, Reason};
 use crate::domain::snapshot::{Answer, ListKind, Query};
 
@@ -118,7 +118,8 @@ async fn list(
             Ok(mut body) => {
                 bytes += body.len();
                 decode::add_page(&mut body, &mut objects, limits.pools()).map_err(|bad| match bad {
-                    BadPage::Invalid => invalid(channel.host()),
+                    BadPage::Invalid | BadPage::Ended => invalid(channel.host()),
+                    BadPage::Name => impossible_name(channel.host(), kind),
                     BadPage::TooLarge => too_many(channel.host(), kind),
                 })?
             }
@@ -194,12 +195,28 @@ pub(super) fn invalid(host: &str) -> Failure {
     )
 }
 
+/// An object of a name or with a label that no API server takes.
+fn impossible_name(host: &str, kind: ListKind) -> Failure {
+    let (_, _, plural) = kind.resource();
+    Failure::new(
+        Reason::InvalidAnswer,
+        format!(
+            "{host} lists {plural} with a name or a label that Kubernetes does not allow; check that server is an API \
+             server, and who can change its answers"
+        ),
+    )
+}
+
 /// More than ksit keeps of one list.
 pub(super) fn too_many(host: &str, kind: ListKind) -> Failure {
     let (_, _, plural) = kind.resource();
     Failure::new(
         Reason::AnswerTooLarge,
-        format!("{host} lists more {plural} in one namespace than ksit reads (at most {})", PAGE * MAX_PAGES),
+        format!(
+            "{host} lists more {plural} in one namespace than ksit keeps (at most {} objects and {} MiB)",
+            PAGE * MAX_PAGES,
+            MAX_BYTES >> 20
+        ),
     )
 }
 

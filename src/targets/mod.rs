@@ -36,6 +36,7 @@ mod skim;
 mod text;
 mod tls;
 mod validity;
+mod watchable;
 mod wire;
 
 pub use cluster::Cluster;

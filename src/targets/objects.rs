@@ -9,13 +9,21 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::wire::MAX_ITEMS;
 use crate::domain::snapshot::{Answer, ListKind, Service, Workload};
 
-/// Labels and ready endpoints of one list, some 100 bytes each.
-const MAX_DETAILS: usize = 500_000;
+/// What is kept of one target, in bytes: names, labels and endpoints. That of ten thousand ordinary Deployments.
+pub(super) const MAX_BYTES: usize = 8 * 1024 * 1024;
+
+/// An entry of a label map beside its texts, and an object beside its name and labels, about.
+const ENTRY: usize = 48;
+const OBJECT: usize = 128;
 
 /// Why something can't be used. Nothing of it goes into a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BadPage {
     Invalid,
+    /// A name or a label that Kubernetes does not allow.
+    Name,
+    /// An ERROR event: the watch has to begin anew.
+    Ended,
     TooLarge,
 }
 
@@ -42,8 +50,7 @@ pub(super) struct Slice {
 pub(super) struct Objects {
     kind: ListKind,
     kept: Kept,
-    /// Labels and ready endpoints: what takes memory beside the objects.
-    details: usize,
+    bytes: usize,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,11 +67,16 @@ impl Objects {
             ListKind::Service => Kept::Services(Vec::new()),
             ListKind::EndpointSlice | ListKind::Endpoints => Kept::Slices(Vec::new()),
         };
-        Self { kind, kept, details: 0 }
+        Self { kind, kept, bytes: 0 }
     }
 
     pub(super) fn kind(&self) -> ListKind {
         self.kind
+    }
+
+    /// About as many bytes as it takes, those included that other targets have alike.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Takes in a new or changed object. False if it was known just like this.
@@ -72,7 +84,7 @@ impl Objects {
     /// # Errors
     /// When there are more than ksit keeps.
     pub(super) fn put(&mut self, object: Object) -> Result<bool, BadPage> {
-        let more = details(&object);
+        let more = bytes(&object);
         let former = match (&mut self.kept, object) {
             (Kept::Workloads(kept), Object::Workload(new)) => {
                 put(kept, new, |known, new| known.name.cmp(&new.name)).map(|known| known.map(Object::Workload))
@@ -86,8 +98,8 @@ impl Objects {
             _ => return Err(BadPage::Invalid),
         };
         let Some(former) = former else { return Ok(false) };
-        self.details = self.details.saturating_add(more).saturating_sub(former.as_ref().map_or(0, details));
-        match self.len() > MAX_ITEMS || self.details > MAX_DETAILS {
+        self.bytes = self.bytes.saturating_add(more).saturating_sub(former.as_ref().map_or(0, bytes));
+        match self.len() > MAX_ITEMS || self.bytes > MAX_BYTES {
             true => Err(BadPage::TooLarge),
             false => Ok(true),
         }
@@ -100,7 +112,7 @@ impl Objects {
             Kept::Services(kept) => take(kept, |known| known.name.as_str().cmp(name)).map(Object::Service),
             Kept::Slices(kept) => take(kept, |known| known.name.cmp(&name_hash(name))).map(Object::Slice),
         };
-        self.details = self.details.saturating_sub(former.as_ref().map_or(0, details));
+        self.bytes = self.bytes.saturating_sub(former.as_ref().map_or(0, bytes));
         former.is_some()
     }
 
@@ -155,12 +167,16 @@ fn take<T>(kept: &mut Vec<T>, order: impl Fn(&T) -> Ordering) -> Option<T> {
     kept.binary_search_by(order).ok().map(|index| kept.remove(index))
 }
 
-fn details(object: &Object) -> usize {
-    match object {
-        Object::Workload(workload) => workload.labels.len(),
-        Object::Service(service) => service.labels.len(),
-        Object::Slice(slice) => slice.ready.len(),
-    }
+fn bytes(object: &Object) -> usize {
+    let of_labels = |labels: &BTreeMap<String, String>| -> usize {
+        labels.iter().map(|(key, value)| ENTRY + key.len() + value.len()).sum()
+    };
+    OBJECT
+        + match object {
+            Object::Workload(workload) => workload.name.len() + of_labels(&workload.labels),
+            Object::Service(service) => service.name.len() + of_labels(&service.labels),
+            Object::Slice(slice) => slice.ready.len() * size_of::<u64>(),
+        }
 }
 
 fn ready(slices: &[Slice]) -> BTreeMap<String, u32> {
@@ -213,9 +229,12 @@ mod tests {
     #[test]
     fn more_than_is_kept_is_refused() {
         let mut objects = Objects::new(ListKind::EndpointSlice);
-        let many: Vec<u64> = (0..MAX_DETAILS as u64).collect();
+        let many: Vec<u64> = (0..((MAX_BYTES - OBJECT) / 8) as u64).collect();
         assert_eq!(objects.put(slice("a", Some("web"), &many)), Ok(true));
         assert_eq!(objects.put(slice("b", Some("web"), &[1])), Err(BadPage::TooLarge));
+        objects.remove("b");
+        assert_eq!(objects.put(slice("a", Some("web"), &[1])), Ok(true), "what is gone counts no more");
+        assert_eq!(objects.bytes(), OBJECT + 8);
         assert_eq!(objects.put(Object::Service(Arc::default())), Err(BadPage::Invalid), "of another kind");
     }
 }

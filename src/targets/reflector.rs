@@ -14,7 +14,6 @@ use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use futures::FutureExt;
 use futures::stream::{self, StreamExt};
@@ -23,12 +22,14 @@ use tokio::time::Instant;
 use super::bell::Bell;
 use super::cluster::Cluster;
 use super::due::{due, oldest_name};
-use super::entry::{Entries, Followed, Known, Watch};
-use super::fault::{Fault, watch_forbidden, why_polled};
-use super::http::{Channel, Protocol};
+use super::entry::{End, Entries, Entry, Followed, Known, Watch};
+use super::fault::{Fault, too_much, watch_forbidden, why_polled};
+use super::http::Channel;
 use super::job::{Done, Job, WatchReply};
-use super::limits::{Limits, Turn};
+use super::limits::{Limits, Retained, Turn};
 use super::list::{self, Found};
+use super::objects::MAX_BYTES;
+use super::watchable::{TRY_AGAIN, Watchable};
 use crate::domain::check_mode::CheckMode;
 use crate::domain::queries::second_step;
 use crate::domain::reason::{Failure, Reason};
@@ -36,13 +37,6 @@ use crate::domain::snapshot::{Query, Snapshot};
 
 /// API servers end HTTP/2 connections now and then (`--goaway-chance`), and proxies HTTP/1.1 ones after each answer.
 const MAX_RECONNECTS: usize = 16;
-
-/// A watch that ends sooner was cut. After so many in a row the target is polled.
-const SHORT_LIFE: Duration = Duration::from_secs(5);
-const MAX_SHORT_LIVES: u32 = 3;
-
-/// What can't be watched now is tried again after this.
-const TRY_AGAIN: Duration = Duration::from_secs(300);
 
 /// What is known of one target.
 #[derive(Default)]
@@ -57,15 +51,9 @@ pub struct Reflector {
     version: u64,
     /// How many queries were wanted last, and the version whose answers raised the rest of the entries.
     wanted: (usize, u64),
-    short_lives: u32,
-    unwatchable: Option<Unwatchable>,
-}
-
-/// Why nothing of the target is watched.
-#[derive(Clone, Copy)]
-struct Unwatchable {
-    reason: Reason,
-    until: Option<Instant>,
+    /// Room for what is kept of the target.
+    retained: Retained,
+    watchable: Watchable,
 }
 
 /// What woke [`Reflector::changed`].
@@ -80,8 +68,7 @@ pub enum Change {
 impl Reflector {
     /// One that watches nothing.
     pub fn polling() -> Self {
-        let unwatchable = Some(Unwatchable { reason: Reason::PollChosen, until: None });
-        Self { unwatchable, ..Self::default() }
+        Self { watchable: Watchable::never(), ..Self::default() }
     }
 
     /// Asks all queries once, and follows nothing; with none, only whether the target answers at all.
@@ -111,7 +98,7 @@ impl Reflector {
 
     /// Whether everything is known that was asked for, and kept up to date.
     pub fn is_following(&self) -> bool {
-        self.unwatchable.is_none()
+        self.watchable.is_watched()
             && self.entries.iter().all(|(query, entry)| match &entry.known {
                 Known::Objects(followed) => matches!(followed.watch, Watch::Open(_)),
                 Known::Answer(_) => !matches!(query, Query::List { .. }),
@@ -121,7 +108,7 @@ impl Reflector {
 
     /// How the target is looked at. `host` is for the message.
     pub fn mode(&self, host: &str) -> CheckMode {
-        if let Some(Unwatchable { reason, .. }) = self.unwatchable {
+        if let Some(reason) = self.watchable.why_not() {
             return CheckMode::Poll(Failure::new(reason, why_polled(reason, host)));
         }
         let forbidden = self.entries.iter().find_map(|(query, entry)| match (query, &entry.known) {
@@ -159,10 +146,7 @@ impl Reflector {
     ) -> Result<(), Failure> {
         let _round = cluster.begin_round().await?;
         self.rounds += 1;
-        let now = Instant::now();
-        if self.unwatchable.is_some_and(|unwatchable| unwatchable.until.is_some_and(|until| until <= now)) {
-            self.unwatchable = None;
-        }
+        self.watchable.refresh(Instant::now());
         self.want(queries);
         let result = self.run(cluster, failing).await;
         cluster.conclude(result.as_ref().err());
@@ -176,9 +160,11 @@ impl Reflector {
 
     fn poll_changed(&mut self, context: &mut Context<'_>, limits: &Limits) -> Poll<Change> {
         let changed = self.read_watches(context, limits);
-        let ended = self.followed().filter_map(Followed::take_end).max();
-        if let Some(lived) = ended {
-            self.count_life(lived);
+        let ends: Vec<End> = self.entries.iter_mut().filter_map(Entry::take_end).collect();
+        if !ends.is_empty() {
+            if let Some(reason) = self.watchable.ended(&ends) {
+                self.stop_watching(reason);
+            }
             return Poll::Ready(Change::Ended);
         }
         if changed { Poll::Ready(Change::Objects) } else { Poll::Pending }
@@ -193,19 +179,30 @@ impl Reflector {
         let mut context = Context::from_waker(&waker);
         let changed = self.followed().fold(false, |any, followed| followed.read(&mut context, limits) | any);
         self.version += u64::from(changed);
+        if changed && !self.is_kept(limits) {
+            self.stop_watching(Reason::AnswerTooLarge);
+        }
         changed
     }
 
-    fn count_life(&mut self, lived: Duration) {
-        self.short_lives = if lived < SHORT_LIFE { self.short_lives + 1 } else { 0 };
-        if self.short_lives >= MAX_SHORT_LIVES {
-            self.stop_watching(Reason::WatchBroken);
+    /// Whether there is room for what is known; if not, the largest part of it is let go.
+    fn is_kept(&mut self, limits: &Limits) -> bool {
+        let bytes = self.entries.bytes();
+        if bytes <= MAX_BYTES && self.retained.try_hold(limits, bytes) {
+            return true;
         }
+        self.entries.forget_largest();
+        self.retained.try_hold(limits, self.entries.bytes());
+        false
+    }
+
+    /// About as many bytes as are kept of the target.
+    pub fn retained(&self) -> usize {
+        self.entries.bytes()
     }
 
     fn stop_watching(&mut self, reason: Reason) {
-        self.short_lives = 0;
-        self.unwatchable = Some(Unwatchable { reason, until: Some(Instant::now() + TRY_AGAIN) });
+        self.watchable.stop(reason, Instant::now());
         self.followed().for_each(Followed::close);
     }
 
@@ -275,14 +272,7 @@ impl Reflector {
             self.reconnect();
             self.channel = Arc::downgrade(channel);
         }
-        let known = self.unwatchable.map(|unwatchable| unwatchable.reason);
-        match (channel.protocol(), known) {
-            (Protocol::Http1, None) => {
-                self.unwatchable = Some(Unwatchable { reason: Reason::NoHttp2, until: None });
-            }
-            (Protocol::Http2, Some(Reason::NoHttp2)) => self.unwatchable = None,
-            _ => {}
-        }
+        self.watchable.speak(channel.protocol());
     }
 
     /// Asks until nothing is due. What failed last, or has nothing due, has to answer a cheap request first: that a
@@ -312,7 +302,7 @@ impl Reflector {
     }
 
     fn due(&self) -> Vec<Job> {
-        due(&self.entries, self.rounds, self.unwatchable.is_none())
+        due(&self.entries, self.rounds, self.watchable.is_watched())
     }
 
     /// Reads the watches on meanwhile, so that none of them holds up what is asked on the same connection.
@@ -349,12 +339,15 @@ impl Reflector {
         if broken {
             self.stop_watching(Reason::WatchBroken);
         }
+        if !self.is_kept(limits) {
+            return Err(too_much(channel.host()).into());
+        }
         lost.map_or(Ok(()), Err)
     }
 
     /// True if there is no watch to be had.
     fn take(&mut self, query: &Query, done: Done) -> bool {
-        let polled = self.unwatchable.is_some();
+        let polled = !self.watchable.is_watched();
         let entry = self.entries.at(query);
         entry.asked_in = self.rounds;
         match done {

@@ -42,6 +42,10 @@ impl<'a> Labels<'a> {
         Some(&self.0[place].1)
     }
 
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (&**name, &**value))
+    }
+
     pub(super) fn are(&self, known: &BTreeMap<String, String>) -> bool {
         let same = |((a, b), (c, d)): (&(Text, Text), (&String, &String))| **a == **c && **b == **d;
         self.0.len() == known.len() && self.0.iter().zip(known).all(same)
