@@ -18,7 +18,6 @@ mod map_store;
 mod member_lease;
 mod prompt_client;
 mod protobuf;
-mod refused;
 mod secrets;
 mod slot_label;
 mod stateful_set;
@@ -26,6 +25,7 @@ mod status_queue;
 mod status_writer;
 mod token_review;
 mod watch;
+mod write_schedule;
 
 pub use clock::Clock;
 pub use election::{Election, ElectionError, Seat};

@@ -24,17 +24,14 @@ use super::field_manager::post_params;
 use super::half_speed::HalfSpeed;
 use super::mailbox::Urgency;
 use super::prompt_client::PROMPT_TIMEOUT;
-use super::refused::Refused;
 use super::status_queue::{ObjectId, StatusQueue, StatusWrite};
+use super::write_schedule::WriteSchedule;
 
 /// Writes under way at a time: enough for the rate at tens of milliseconds each.
 const IN_FLIGHT: usize = 8;
 
 /// Writes that need not wait for one another where there were fewer than the rate allows.
 const BURST: u32 = 8;
-
-/// Wait after the hub failed, so that an outage isn't hammered.
-const AFTER_A_FAILURE: Duration = Duration::from_secs(1);
 
 const METADATA: HeaderValue =
     HeaderValue::from_static("application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io, application/json");
@@ -48,7 +45,7 @@ pub enum WriteOutcome {
     /// The API server refused it: admission, validation, or missing rights. Tried again ever more rarely: one that has
     /// just started refuses everything until its admission policies are in place.
     Refused,
-    /// The hub could not be asked, or might not be any more; tried again.
+    /// The hub could not be asked; tried again ever more rarely.
     Retried,
 }
 
@@ -85,13 +82,14 @@ pub async fn write_statuses(
     let mut next = ago(gap * BURST);
     let mut writes = FuturesUnordered::new();
     let mut giving_way = BTreeSet::new();
-    let mut refused = Refused::default();
+    let mut schedule = WriteSchedule::default();
     let (client, may_write) = (&client, &may_write);
     loop {
-        let retry = refused.next();
+        let wake = schedule.next(Instant::now());
+        let paused = |sort| schedule.pause(kind_of(sort)).is_some_and(|until| until > Instant::now());
         let turn = async {
             sleep_until(next).await;
-            queue.take_of(|sort| !giving_way.contains(&sort)).await
+            queue.take_of(|sort| !giving_way.contains(&sort) && !paused(sort)).await
         };
         tokio::select! {
             (id, write) = turn, if writes.len() < IN_FLIGHT => {
@@ -100,40 +98,50 @@ pub async fn write_statuses(
                     queue.done(Some((id, write)));
                     continue;
                 }
+                let Some((id, write)) = schedule.admit(id, write, Instant::now()) else {
+                    queue.done(None);
+                    continue;
+                };
                 next = next.max(ago(gap * BURST)) + gap;
                 let gives_way = matches!(write.urgency, Urgency::Unreachable | Urgency::Summary);
                 giving_way.extend(gives_way.then_some(write.urgency));
                 writes.push(async move {
                     let put = put(client, &write);
-                    let end = if gives_way { in_turn(half_speed, may_write, put).await } else { put.await };
+                    let end = if gives_way { in_turn(half_speed, may_write, put).await } else { Some(put.await) };
                     (end, id, write)
                 });
             }
-            Some(((outcome, why), id, write)) = writes.next() => {
-                done(&id, outcome);
+            Some((end, id, write)) = writes.next() => {
                 giving_way.remove(&write.urgency);
+                let Some((outcome, why)) = end else {
+                    queue.done(Some((id, write)));
+                    continue;
+                };
+                done(&id, outcome);
+                queue.done(None);
                 match outcome {
-                    WriteOutcome::Retried => {
-                        next = Instant::now() + AFTER_A_FAILURE;
-                        queue.done(Some((id, write)));
-                        continue;
+                    WriteOutcome::Retried | WriteOutcome::Refused => {
+                        schedule.failed(id, write, outcome == WriteOutcome::Refused, &why, Instant::now());
                     }
-                    WriteOutcome::Refused => {
-                        queue.done(None);
-                        refused.add(id, write, &why, Instant::now());
-                        continue;
+                    WriteOutcome::Superseded => schedule.superseded(&id),
+                    WriteOutcome::Written => {
+                        schedule.written(&id, Instant::now());
+                        write.transition.into_iter().for_each(|transition| events.offer(transition));
                     }
-                    WriteOutcome::Written | WriteOutcome::Superseded => queue.done(None),
-                }
-                refused.forget(&id);
-                if let (WriteOutcome::Written, Some(transition)) = (outcome, write.transition) {
-                    events.offer(transition);
                 }
             }
-            () = sleep_until(retry.unwrap_or_else(Instant::now)), if retry.is_some() => {
-                refused.due(Instant::now()).into_iter().for_each(|(id, write)| queue.give_back(id, write));
+            () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {
+                schedule.due(Instant::now()).into_iter().for_each(|(id, write)| queue.give_back(id, write));
             }
         }
+    }
+}
+
+/// The kind of the objects that are written with that urgency.
+fn kind_of(sort: Urgency) -> &'static str {
+    match sort {
+        Urgency::Summary => "Integration",
+        Urgency::Failing | Urgency::Unreachable | Urgency::CanWait => "IntegrationTarget",
     }
 }
 
@@ -143,16 +151,12 @@ fn ago(time: Duration) -> Instant {
     now.checked_sub(time).unwrap_or(now)
 }
 
-/// The write when its turn has come, unless nothing may be written by then.
-async fn in_turn(
-    half_speed: &HalfSpeed,
-    may_write: impl Fn() -> bool,
-    put: impl Future<Output = (WriteOutcome, String)>,
-) -> (WriteOutcome, String) {
-    half_speed.run(async { if may_write() { put.await } else { (WriteOutcome::Retried, String::new()) } }).await
+/// The write when its turn has come; `None` if nothing may be written by then.
+async fn in_turn<T>(half_speed: &HalfSpeed, may_write: impl Fn() -> bool, put: impl Future<Output = T>) -> Option<T> {
+    half_speed.run(async { if may_write() { Some(put.await) } else { None } }).await
 }
 
-/// How it ended, and for a refusal what the API server says.
+/// How it ended, and for a failure why.
 async fn put(client: &Client, write: &StatusWrite) -> (WriteOutcome, String) {
     let ObjectReference { name, namespace, resource_version, uid, .. } = &write.object;
     let (name, namespace) = (name.as_deref().unwrap_or_default(), namespace.as_deref().unwrap_or_default());
@@ -169,17 +173,11 @@ async fn put(client: &Client, write: &StatusWrite) -> (WriteOutcome, String) {
         Ok(Ok(_)) => (WriteOutcome::Written, String::new()),
         Ok(Err(kube::Error::Api(status))) => match status.code {
             404 | 409 => (WriteOutcome::Superseded, String::new()),
-            429 | 500.. => (WriteOutcome::Retried, String::new()),
+            429 | 500.. => (WriteOutcome::Retried, status.message),
             _ => (WriteOutcome::Refused, status.message),
         },
-        Ok(Err(error)) => {
-            tracing::warn!(%error, "the hub can't be reached to write a status; trying again");
-            (WriteOutcome::Retried, String::new())
-        }
-        Err(_) => {
-            tracing::warn!("the hub did not answer a status write within {} s; trying again", PROMPT_TIMEOUT.as_secs());
-            (WriteOutcome::Retried, String::new())
-        }
+        Ok(Err(error)) => (WriteOutcome::Retried, format!("the hub can't be reached: {error}")),
+        Err(_) => (WriteOutcome::Retried, format!("the hub did not answer within {} s", PROMPT_TIMEOUT.as_secs())),
     }
 }
 

@@ -9,6 +9,7 @@ mod crd_rules;
 mod faults;
 mod faulty_targets;
 mod first_checks;
+mod hostile;
 mod hub_commands;
 mod kit;
 mod lifecycle;

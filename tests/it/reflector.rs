@@ -356,7 +356,7 @@ async fn who_answers_nothing_but_opens_watches_fails_every_round() {
 /// What is sent on watches alone.
 #[tokio::test]
 async fn a_poisonous_watch_costs_no_memory_and_is_said() {
-    for fault in [Fault::GiantLine, Fault::InvalidJson, Fault::GiantBody] {
+    for fault in [Fault::GiantLine, Fault::InvalidJson, Fault::GiantBody, Fault::OversizedLabels, Fault::GrowingWatch] {
         let mut watched = Watched::new().await;
         watched.simulator.inject(0, Some(fault));
         // It has to list again.
@@ -378,8 +378,7 @@ async fn a_poisonous_watch_costs_no_memory_and_is_said() {
         };
         let reason = timeout(SOON, poisoned).await.unwrap_or_else(|_| panic!("{fault:?} goes unnoticed"));
         let expected = match fault {
-            Fault::GiantLine => Reason::WatchBroken,
-            Fault::InvalidJson => Reason::InvalidAnswer,
+            Fault::InvalidJson | Fault::OversizedLabels => Reason::InvalidAnswer,
             _ => Reason::AnswerTooLarge,
         };
         assert_eq!(reason, expected, "{fault:?}");

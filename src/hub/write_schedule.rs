@@ -1,0 +1,211 @@
+//! When the status of each object may be written next.
+//!
+//! ```text
+//! tried   ─> rests for a second          (a cluster that flaps costs the hub one request a second)
+//! failed  ─> backs off alone              (one failing object delays no other)
+//! many different objects failed in a row ─> all of that kind pause: the hub itself fails
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::status_queue::{ObjectId, StatusWrite};
+
+/// Between two writes of one object.
+const REST: Duration = Duration::from_secs(1);
+
+/// After the first failure of an object; it doubles with each.
+const FIRST: Duration = Duration::from_secs(1);
+
+/// At the longest: after a refusal, which only a person mends, and after a fault of the hub, which passes.
+const LONGEST_REFUSED: Duration = Duration::from_secs(60);
+const LONGEST_RETRIED: Duration = Duration::from_secs(8);
+
+/// So many different objects of a kind that fail in a row say that the hub fails, not they.
+const STREAK: usize = 20;
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// One warning for so long: when something is wrong with the hub, everything fails for the same reason.
+const QUIET: Duration = Duration::from_secs(10);
+
+/// One write for each object at the most; a newer one takes the place of the one that is held.
+#[derive(Debug, Default)]
+pub(super) struct WriteSchedule {
+    held: BTreeMap<ObjectId, (Instant, StatusWrite)>,
+    failures: HashMap<ObjectId, u32>,
+    /// Objects that rest, in the order in which they were tried.
+    tried: VecDeque<(Instant, ObjectId)>,
+    streaks: BTreeMap<String, BTreeSet<ObjectId>>,
+    pauses: BTreeMap<String, Instant>,
+    warned: Option<Instant>,
+    unsaid: usize,
+}
+
+impl WriteSchedule {
+    /// Gives the write back if it may be made now, else holds it until it may.
+    pub(super) fn admit(&mut self, id: ObjectId, write: StatusWrite, now: Instant) -> Option<(ObjectId, StatusWrite)> {
+        while self.tried.front().is_some_and(|(at, _)| now - *at >= REST) {
+            self.tried.pop_front();
+        }
+        let rests = self.tried.iter().rfind(|(_, tried)| *tried == id).map(|(at, _)| *at + REST);
+        let backs_off = self.held.get(&id).map(|(due, _)| *due);
+        match rests.max(backs_off).filter(|due| *due > now) {
+            Some(due) => {
+                self.held.insert(id, (due, write));
+                None
+            }
+            None => {
+                self.held.remove(&id);
+                self.tried.push_back((now, id.clone()));
+                Some((id, write))
+            }
+        }
+    }
+
+    /// The hub took the write. What failed beside it because the hub did is due again.
+    pub(super) fn written(&mut self, id: &ObjectId, now: Instant) {
+        self.superseded(id);
+        let streak = self.streaks.remove(&id.0).unwrap_or_default();
+        if self.pauses.remove(&id.0).is_some() {
+            for failed in streak {
+                self.failures.remove(&failed);
+                self.held.entry(failed).and_modify(|(due, _)| *due = now);
+            }
+        }
+    }
+
+    /// The object went or changed meanwhile: another decision comes.
+    pub(super) fn superseded(&mut self, id: &ObjectId) {
+        self.failures.remove(id);
+    }
+
+    /// The hub refused the write, or could not take it.
+    pub(super) fn failed(&mut self, id: ObjectId, write: StatusWrite, refused: bool, why: &str, now: Instant) {
+        let longest = if refused { LONGEST_REFUSED } else { LONGEST_RETRIED };
+        let failures = self.failures.entry(id.clone()).or_default();
+        let pause = FIRST.saturating_mul(2u32.saturating_pow(*failures)).min(longest);
+        *failures = failures.saturating_add(1);
+        let streak = self.streaks.entry(id.0.clone()).or_default();
+        streak.insert(id.clone());
+        if streak.len() >= STREAK {
+            self.pauses.insert(id.0.clone(), now + PAUSE);
+        }
+        self.warn(&id, why, now);
+        self.held.insert(id, (now + pause, write));
+    }
+
+    fn warn(&mut self, id: &ObjectId, why: &str, now: Instant) {
+        if self.warned.is_some_and(|warned| now - warned < QUIET) {
+            self.unsaid += 1;
+            return;
+        }
+        let ((kind, namespace, name), others) = (id, std::mem::take(&mut self.unsaid));
+        tracing::warn!(kind, namespace, name, why, others, "a status could not be written; trying again");
+        self.warned = Some(now);
+    }
+
+    /// When the objects of a kind may be written again, if they pause.
+    pub(super) fn pause(&self, kind: &str) -> Option<Instant> {
+        self.pauses.get(kind).copied()
+    }
+
+    /// When there is something to do again: a held write is due, or a pause ends.
+    pub(super) fn next(&self, now: Instant) -> Option<Instant> {
+        let pauses = self.pauses.values().copied().filter(|until| *until > now);
+        self.held.values().map(|(due, _)| *due).chain(pauses).min()
+    }
+
+    /// Takes out what is due.
+    pub(super) fn due(&mut self, now: Instant) -> Vec<(ObjectId, StatusWrite)> {
+        let due: Vec<ObjectId> =
+            self.held.iter().filter(|(_, (due, _))| *due <= now).map(|(id, _)| id.clone()).collect();
+        due.into_iter().filter_map(|id| self.held.remove(&id).map(|(_, write)| (id, write))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hub::Urgency;
+
+    const WHY: &str = "no";
+
+    fn refuse(schedule: &mut WriteSchedule, name: &str, now: Instant) {
+        schedule.failed(id(name), write(), true, WHY, now);
+    }
+
+    fn id(name: &str) -> ObjectId {
+        ("IntegrationTarget".to_owned(), "fleet".to_owned(), name.to_owned())
+    }
+
+    fn write() -> StatusWrite {
+        StatusWrite {
+            resource: kube::core::ApiResource::erase::<crate::api::IntegrationTarget>(&()),
+            object: Default::default(),
+            status: "null".to_owned(),
+            urgency: Urgency::CanWait,
+            transition: None,
+        }
+    }
+
+    #[test]
+    fn failing_object_backs_off_alone() {
+        let (mut schedule, start) = (WriteSchedule::default(), Instant::now());
+        let mut pauses = Vec::new();
+        for _ in 0..8 {
+            refuse(&mut schedule, "a", start);
+            let other = format!("other-{}", pauses.len());
+            assert!(schedule.admit(id(&other), write(), start).is_some(), "the others are not concerned");
+            assert!(schedule.admit(id("a"), write(), start).is_none(), "nor is a newer status written sooner");
+            let due = schedule.next(start).unwrap();
+            pauses.push((due - start).as_secs());
+            assert!(schedule.due(start).is_empty(), "not yet");
+            assert_eq!(schedule.due(due).len(), 1, "the newest alone");
+        }
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60]);
+        assert_eq!((schedule.next(start), schedule.pause("IntegrationTarget")), (None, None));
+        schedule.superseded(&id("a"));
+        refuse(&mut schedule, "a", start);
+        assert_eq!(schedule.next(start), Some(start + FIRST));
+    }
+
+    #[test]
+    fn tried_object_rests_for_a_second() {
+        let (mut schedule, start) = (WriteSchedule::default(), Instant::now());
+        assert!(schedule.admit(id("a"), write(), start).is_some());
+        let half = start + REST / 2;
+        assert!(schedule.admit(id("b"), write(), half).is_some());
+        assert!(schedule.admit(id("a"), write(), half).is_none() && schedule.admit(id("a"), write(), half).is_none());
+        assert_eq!(schedule.next(half), Some(start + REST));
+        let due = schedule.due(start + REST);
+        assert!(due.len() == 1 && schedule.admit(id("a"), write(), start + REST).is_some());
+        assert_eq!(schedule.tried.len(), 2, "older tries are forgotten");
+    }
+
+    #[test]
+    fn many_different_failures_pause_their_kind_until_one_succeeds() {
+        let (mut schedule, start) = (WriteSchedule::default(), Instant::now());
+        let name = |number: usize| id(&format!("c{number}"));
+        (0..STREAK * 3).for_each(|_| schedule.failed(name(0), write(), false, WHY, start));
+        assert_eq!(schedule.next(start), Some(start + LONGEST_RETRIED));
+        assert_eq!(schedule.pause("IntegrationTarget"), None, "one object, however often");
+        (1..STREAK).for_each(|number| schedule.failed(name(number), write(), false, WHY, start));
+        assert_eq!(schedule.pause("IntegrationTarget"), Some(start + PAUSE));
+        assert_eq!(schedule.next(start), Some(start + PAUSE));
+        assert_eq!(schedule.pause("Integration"), None);
+        schedule.written(&id("other"), start + PAUSE);
+        assert_eq!(schedule.pause("IntegrationTarget"), None);
+        assert_eq!(schedule.due(start + PAUSE).len(), STREAK, "the hub is back: nobody waits out a back-off");
+    }
+
+    #[test]
+    fn one_warning_stands_for_many_failures() {
+        let (mut schedule, start) = (WriteSchedule::default(), Instant::now());
+        ["a", "b", "c"].iter().for_each(|name| refuse(&mut schedule, name, start));
+        assert_eq!((schedule.warned, schedule.unsaid), (Some(start), 2));
+        refuse(&mut schedule, "d", start + QUIET);
+        assert_eq!((schedule.warned, schedule.unsaid), (Some(start + QUIET), 0));
+    }
+}

@@ -1,0 +1,129 @@
+//! Hostile clusters, users and peers, and a hub at fault: none of them silences, stops or starves the rest.
+//!
+//! Each test is named after the finding that it keeps mended. The truth checker flips untouched clusters all the while,
+//! and times how long their statuses are wrong.
+
+mod clusters;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ksit::api::ShardMap;
+use kube::api::Api;
+use loadtest::installation::Installation;
+use loadtest::simulator::Simulator;
+use loadtest::truth::{Findings, TruthChecker, Watched};
+use loadtest::usage::Usage;
+use serde_json::json;
+
+use crate::kit::{World, eventually, hub};
+
+/// Replicas of a fleet.
+const REPLICAS: u32 = 3;
+
+const INTERVAL: Duration = Duration::from_secs(2);
+
+const FLAGS: [&str; 4] = ["--interval=2s", "--round-timeout=2s", "--lease-duration=8s", "--lease-renew-interval=1s"];
+
+/// The longest time that the status of an untouched cluster may be wrong.
+const WRONG: Duration = Duration::from_secs(5);
+
+/// For a fleet to start, or a status to be right; the machine is busy.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Memory that a fault may take of a replica, in MiB.
+const MEMORY: u64 = 16;
+
+/// A namespace on the shared hub, simulated clusters with Argo CD, and replicas with the rights of the chart.
+pub struct HostileFleet {
+    pub world: World,
+    pub simulator: Arc<Simulator>,
+    pub replicas: Installation,
+}
+
+impl HostileFleet {
+    /// All statuses are right when it returns.
+    pub async fn start(namespace: &str, clusters: u32) -> Self {
+        let world = World::new(namespace).await;
+        let simulator = Arc::new(Simulator::start(clusters).await.unwrap());
+        for number in 0..clusters {
+            world.target(&name(number), &simulator.kubeconfig(number)).await;
+        }
+        world.integration("argocd", json!({ "type": "argocd", "targetSelector": {} })).await;
+        let ksit = Path::new(env!("CARGO_BIN_EXE_ksit"));
+        let mut replicas = Installation::new(hub().await, ksit, namespace, &FLAGS).await.unwrap();
+        replicas.want(REPLICAS).await.unwrap();
+        for ordinal in 0..REPLICAS {
+            replicas.start(ordinal).await.unwrap();
+        }
+        let fleet = Self { world, simulator, replicas };
+        eventually("all replicas to take part", async || (fleet.members().await == REPLICAS as usize).then_some(()))
+            .await;
+        fleet
+    }
+
+    /// Flips these clusters from now on; their statuses are right when it returns.
+    pub async fn check_truth(&self, clusters: impl IntoIterator<Item = u32>) -> TruthChecker {
+        let truth = TruthChecker::start(Watched {
+            client: self.world.client.clone(),
+            namespace: self.world.namespace.clone(),
+            simulator: self.simulator.clone(),
+            clusters: clusters.into_iter().collect(),
+            name,
+            tool: "argocd",
+        });
+        truth.until_right(PATIENCE).await.unwrap();
+        truth
+    }
+
+    /// Whether the fleet endures for so long what was just done to it: the rest stays true, no replica ends, and none
+    /// takes more memory than [`MEMORY`].
+    pub async fn endures(&mut self, fault: &str, truth: &TruthChecker, time: Duration) -> Findings {
+        let (memory, term) = (self.memory(), self.term().await);
+        let findings = truth.during(time).await;
+        let took = self.memory();
+        println!(
+            "{fault}: wrong at most {:.1} s, falsely Running {:.1} s, p50 {:.2} s; memory {memory:?} -> {took:?} MiB",
+            findings.wrong.lasted.as_secs_f64(),
+            findings.falsely_running.lasted.as_secs_f64(),
+            findings.quantile(0.5),
+        );
+        self.replicas.check().unwrap();
+        let logs = || (0..REPLICAS).map(|ordinal| self.replicas.log(ordinal)).collect::<String>();
+        assert!(findings.wrong.lasted <= WRONG, "{fault}: {findings:?}, wrong now: {:?}\n{}", truth.wrong(), logs());
+        assert!(findings.falsely_running.lasted <= INTERVAL * 3, "{fault}: {findings:?}");
+        assert!(findings.took.len() >= 10, "{fault}: it was looked: {findings:?}");
+        for (ordinal, before) in memory {
+            let now = took[&ordinal];
+            assert!(now <= before + MEMORY, "{fault}: ksit-{ordinal} took {before} MiB and takes {now} MiB");
+        }
+        assert_eq!(self.term().await, term, "{fault}: the coordinator stays");
+        findings
+    }
+
+    /// Resident memory of each replica in MiB.
+    pub fn memory(&self) -> BTreeMap<u32, u64> {
+        let resident = |ordinal| Usage::of(self.replicas.replica(ordinal)?.pid()).ok().map(|usage| usage.rss / 1024);
+        (0..REPLICAS).filter_map(|ordinal| Some((ordinal, resident(ordinal)?))).collect()
+    }
+
+    pub async fn term(&self) -> i64 {
+        self.map().await.map_or(0, |map| map.spec.term)
+    }
+
+    async fn members(&self) -> usize {
+        self.map().await.map_or(0, |map| map.spec.members.len())
+    }
+
+    async fn map(&self) -> Option<ShardMap> {
+        let maps: Api<ShardMap> = Api::namespaced(self.world.client.clone(), &self.world.namespace);
+        maps.get_opt("ksit").await.unwrap()
+    }
+}
+
+/// The target of a cluster, and its `clusterName`.
+fn name(number: u32) -> String {
+    format!("c{number}")
+}
