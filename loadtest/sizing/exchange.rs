@@ -64,6 +64,7 @@ fn healthy() -> IntegrationTargetStatus {
     let report = TargetReport {
         target: TargetKey::new("fleet", "any"),
         verdict: TargetVerdict { reach: Reach::Connected, tools: tools.into_iter().collect() }.into(),
+        omitted: 0,
         mode: Some(CheckMode::Watch),
         generation: 1,
         secret_version: Some("12345".to_owned()),

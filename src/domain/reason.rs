@@ -91,6 +91,8 @@ reasons! {
     Quarantined,
     /// Nobody has reported on the target for three intervals.
     Stale,
+    /// More Integrations concern the target than its status can list.
+    TooManyIntegrations,
 
     // ---- how a target is looked at
     /// The target says itself what changes.

@@ -15,7 +15,10 @@ use super::verdict::TargetVerdict;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TargetReport {
     pub target: TargetKey,
+    /// As it fits; see [`fit`](super::fit::fit).
     pub verdict: Arc<TargetVerdict>,
+    /// Components that are left out of it.
+    pub omitted: u32,
     /// How it is looked at; `None` where nothing was reached yet, or the replica is of a version that doesn't say.
     pub mode: Option<CheckMode>,
     /// Generation of the IntegrationTarget's spec.

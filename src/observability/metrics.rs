@@ -102,6 +102,8 @@ metrics! {
     report_bytes: IntCounter = counter("ksit_report_bytes_total");
     /// Links to the coordinator that could not be made.
     links_failed: IntCounter = counter("ksit_report_links_failed_total");
+    /// Clusters whose report this replica leaves out, because it ended links to the coordinator; they become Unknown.
+    reports_skipped: IntGauge = gauge("ksit_reports_skipped");
     /// Stored objects whose spec can't be used, by kind; their status says why.
     invalid_objects: IntGaugeVec = gauges("ksit_invalid_objects", &["kind"]);
 }

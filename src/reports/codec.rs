@@ -74,6 +74,7 @@ fn encode_report(sequence: u64, report: TargetReport) -> wire::Report {
     let TargetReport {
         target,
         verdict,
+        omitted,
         mode,
         generation,
         secret_version,
@@ -111,6 +112,7 @@ fn encode_report(sequence: u64, report: TargetReport) -> wire::Report {
         mode,
         mode_message,
         credential_ends: credential_ends.map(Timestamp::as_second),
+        omitted,
     }
 }
 
@@ -135,6 +137,7 @@ fn decode_report(report: wire::Report, sender: &ReplicaName) -> Result<TargetRep
     Ok(TargetReport {
         target: TargetKey::new(namespace, report.name.as_str()),
         verdict: Arc::new(TargetVerdict { reach, tools }),
+        omitted: report.omitted,
         mode,
         generation: report.generation,
         secret_version: report.secret_version,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use jiff::Timestamp;
 use proptest::prelude::*;
+use prost::Message;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -15,6 +16,8 @@ use tokio::time::timeout;
 use super::*;
 use crate::domain::check_mode::CheckMode;
 use crate::domain::component::ComponentKind;
+use crate::domain::fit::fit;
+use crate::domain::fit::tests::largest_verdict;
 use crate::domain::keys::{IntegrationKey, TargetKey};
 use crate::domain::reason::{Failure, Reason};
 use crate::domain::replica::{Epoch, Incarnation, PodIdentity, ReplicaName, Term};
@@ -190,6 +193,7 @@ fn report() -> impl Strategy<Value = TargetReport> {
         |(reach, tools, (generation, epoch, next, credential_ends), (secret_version, server, mode))| TargetReport {
             target: TargetKey::new("fleet", "c1"),
             verdict: Arc::new(TargetVerdict { reach, tools }),
+            omitted: epoch.unsigned_abs() as u32,
             mode,
             generation,
             secret_version,
@@ -207,6 +211,30 @@ proptest! {
     fn a_report_arrives_as_it_was_sent(report in report(), sequence: u64) {
         let sent = FromWorker::Report { sequence, report: Box::new(report) };
         prop_assert_eq!(codec::decode(codec::encode(sent.clone()), &ReplicaName::new("ksit-1")), Ok(sent));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn report_of_any_verdict_fits_a_message(verdict in largest_verdict()) {
+        let (verdict, omitted) = fit(&Arc::new(verdict));
+        let report = TargetReport {
+            target: TargetKey::new("n".repeat(63), "t".repeat(253)),
+            verdict,
+            omitted,
+            mode: None,
+            generation: 1,
+            secret_version: None,
+            server: Some("h".repeat(253)),
+            credential_ends: None,
+            reported_by: ReplicaName::new("ksit-1"),
+            epoch: Epoch(1),
+            next: Duration::ZERO,
+        };
+        let sent = codec::encode(FromWorker::Report { sequence: u64::MAX, report: Box::new(report) }).encoded_len();
+        prop_assert!(sent <= LARGEST_MESSAGE, "a report of {} bytes", sent);
     }
 }
 

@@ -11,13 +11,11 @@ use crate::domain::aggregate::{Cluster, Counts, Summary};
 use crate::domain::check_mode::CheckMode;
 use crate::domain::desired::DesiredIntegration;
 use crate::domain::digest::Digest;
+use crate::domain::fit::fit;
 use crate::domain::keys::{IntegrationKey, TargetKey};
 use crate::domain::reason::Reason;
 use crate::domain::report::TargetReport;
 use crate::domain::verdict::{ComponentState, Observation, Phase, Reach, TargetVerdict, ToolVerdict, initializing};
-
-/// Components that one status lists at most, so that it stays far below etcd's limit for an object.
-const LISTED_COMPONENTS: usize = 1_000;
 
 /// The condition that a target has while its credential is about to end.
 pub const CREDENTIAL_EXPIRING: &str = "CredentialExpiring";
@@ -43,6 +41,7 @@ pub fn target_status(
     let TargetReport {
         target: _,
         verdict,
+        omitted,
         mode,
         generation,
         secret_version,
@@ -52,10 +51,12 @@ pub fn target_status(
         epoch,
         next: _,
     } = report;
-    let (ready, reason, message) = reach(verdict);
     let former_conditions = former.map(|former| former.conditions.as_slice()).unwrap_or_default();
     let stamp = Stamp { generation: *generation, now: writer.now, former: former_conditions };
-    let (integrations, omitted) = results(verdict, type_of);
+    // A worker of an earlier version sends more.
+    let (verdict, more) = &fit(verdict);
+    let omitted = omitted.saturating_add(*more);
+    let (ready, reason, message) = reach(verdict);
     let mut conditions =
         vec![stamp.condition("Ready", ready, reason, &message), stamp.condition("Reachable", ready, reason, &message)];
     conditions.extend(mode.as_ref().map(|mode| watched(&stamp, mode)));
@@ -69,7 +70,7 @@ pub fn target_status(
         healthy: Some(healthy_tools(verdict)),
         message: Some(cut(&target_message(verdict, &message))),
         conditions,
-        integrations,
+        integrations: results(verdict, type_of),
         components_omitted: (omitted > 0).then_some(omitted),
         server: server.clone(),
         last_sync_time: Some(writer.now.to_string()),
@@ -118,16 +119,11 @@ fn healthy_tools(verdict: &TargetVerdict) -> String {
     format!("{}/{}", count(|phase| phase == Phase::Running), count(Phase::counts))
 }
 
-/// Worst tools first, so that what is left out is what is healthy.
-fn results(verdict: &TargetVerdict, type_of: impl Fn(&IntegrationKey) -> String) -> (Vec<IntegrationResult>, u32) {
+/// Worst tools first, and of each what is not healthy.
+fn results(verdict: &TargetVerdict, type_of: impl Fn(&IntegrationKey) -> String) -> Vec<IntegrationResult> {
     let mut tools: Vec<&(IntegrationKey, ToolVerdict)> = verdict.tools.iter().collect();
     tools.sort_by(|(a, x), (b, y)| (x.phase, a).cmp(&(y.phase, b)));
-    let (mut room, mut omitted) = (LISTED_COMPONENTS, 0);
-    let mut all = Vec::with_capacity(tools.len());
-    for (key, tool) in tools {
-        let shown = tool.observations.len().min(room);
-        room -= shown;
-        omitted += tool.observations.len() - shown;
+    let result = |(key, tool): &(IntegrationKey, ToolVerdict)| {
         let mut observations: Vec<&Observation> = tool.observations.iter().collect();
         observations.sort_by_key(|seen| seen.state.is_healthy() || seen.state == ComponentState::NotInUse);
         let mut result = IntegrationResult {
@@ -139,15 +135,15 @@ fn results(verdict: &TargetVerdict, type_of: impl Fn(&IntegrationKey) -> String)
             components: Vec::new(),
             healthy_components: Vec::new(),
         };
-        for seen in observations.into_iter().take(shown) {
+        for seen in observations {
             match in_words(seen) {
                 Some(words) => result.healthy_components.push(words),
                 None => result.components.push(in_full(seen, cut)),
             }
         }
-        all.push(result);
-    }
-    (all, u32::try_from(omitted).unwrap_or(u32::MAX))
+        result
+    };
+    tools.into_iter().map(result).collect()
 }
 
 /// What is said of a tool on a target: read back from the target's status, so that a new coordinator knows it all from
@@ -161,10 +157,16 @@ pub fn said_of<'a>(
         let message = Cow::Borrowed(result.message.as_deref().unwrap_or_default());
         Some((Phase::parse(&result.phase)?, Reason::parse(&result.reason)?, message))
     });
-    known.unwrap_or_else(|| {
+    known.or_else(|| unreached(status?)).unwrap_or_else(|| {
         let tool = initializing();
         (tool.phase, tool.reason, Cow::Owned(tool.message))
     })
+}
+
+/// What a status means for a tool that it does not list, if nothing of the cluster is known.
+fn unreached(status: &IntegrationTargetStatus) -> Option<(Phase, Reason, Cow<'_, str>)> {
+    let reachable = status.condition("Reachable").filter(|condition| condition.status == "False")?;
+    Some((Phase::Failed, Reason::parse(&reachable.reason)?, Cow::Borrowed(reachable.message.as_str())))
 }
 
 /// The status of an Integration.
@@ -319,3 +321,7 @@ fn cut(message: &str) -> String {
         Some((end, _)) => format!("{}…", &message[..end]),
     }
 }
+
+#[cfg(test)]
+#[path = "status_tests.rs"]
+mod tests;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::wanted::Wanted;
 use crate::domain::digest::Digest;
 use crate::domain::keys::TargetKey;
 use crate::domain::ownership::Ownership;
@@ -21,8 +22,7 @@ pub(super) struct Desk {
     pub(super) workers: BTreeMap<ReplicaName, mpsc::Sender<ToWorker>>,
     /// Targets of which the present owner has said nothing in this reign; none that can't be looked at.
     pub(super) unobserved: BTreeSet<TargetKey>,
-    /// Reports that were asked for, and when.
-    pub(super) wanted: BTreeMap<TargetKey, Instant>,
+    pub(super) wanted: Wanted,
     pub(super) deferred: Vec<Incoming>,
     /// When the map was last learned.
     pub(super) learned: Option<Instant>,
@@ -36,7 +36,7 @@ impl Desk {
     pub(super) fn forget(&mut self, key: &TargetKey) {
         self.names.remove(&Digest::name(key));
         self.unobserved.remove(key);
-        self.wanted.remove(key);
+        self.wanted.answered(key);
         self.ownership.forget(key);
     }
 }

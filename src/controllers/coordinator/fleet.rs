@@ -257,6 +257,7 @@ impl Fleet {
         let report = TargetReport {
             target: key.clone(),
             verdict,
+            omitted: 0,
             mode: None,
             generation: target.object.metadata.generation.unwrap_or(0),
             secret_version: former.and_then(|status| status.secret_resource_version.clone()),

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::fleet::{Fleet, Target};
+use super::wanted::ASK_AGAIN;
 use crate::domain::digest::Digest;
 use crate::domain::keys::TargetKey;
 use crate::domain::ownership::{Refusal, Stamp};
@@ -20,9 +20,6 @@ use crate::reports::Incoming;
 
 /// Messages by a map that is on its way here from our own write; it takes milliseconds.
 const DEFERRED: usize = 1_000;
-
-/// A report that was asked for and didn't come is asked for again.
-const ASK_AGAIN: Duration = Duration::from_secs(10);
 
 impl Fleet {
     /// The map changed: to be told every version.
@@ -69,7 +66,8 @@ impl Fleet {
             FromWorker::Report { sequence, mut report } => {
                 if self.takes(&sender, &report.target, epoch, sequence) {
                     report.reported_by = sender.name.clone();
-                    self.desk.wanted.remove(&report.target);
+                    self.desk.wanted.answered(&report.target);
+                    self.observe(&sender, &report.target);
                     self.on_report(*report);
                 }
                 let _ = replies.try_send(ToWorker::Taken { sequence });
@@ -91,16 +89,17 @@ impl Fleet {
             let Some(target) = self.targets.get_mut(&key) else { continue };
             let is_known = target.status.as_ref().is_some_and(|status| status.meaning == *digest);
             if is_known {
-                self.desk.wanted.remove(&key);
+                self.desk.wanted.answered(&key);
             } else {
                 wanted.push(digest.target);
-                self.desk.wanted.insert(key, Instant::now());
+                self.desk.wanted.ask(key.clone(), Instant::now());
             }
+            self.observe(sender, &key);
         }
         wanted
     }
 
-    /// Whether the sender is believed; then its target counts as observed.
+    /// Whether the sender is believed.
     fn takes(&mut self, sender: &Arc<Incarnation>, key: &TargetKey, epoch: Epoch, sequence: u64) -> bool {
         let accepted = self.desk.ownership.accept(&Stamp { sender, target: key, epoch, sequence });
         let outcome = match accepted {
@@ -110,14 +109,17 @@ impl Fleet {
             Err(Refusal::Overtaken) => "overtaken",
         };
         self.context.metrics.observations.with_label_values(&[outcome]).inc();
-        match &accepted {
-            Ok(()) => self.observe(sender, key),
-            Err(refusal) => tracing::debug!(%refusal, replica = %sender.name, target = %key, %epoch, "not believed"),
+        if let Err(refusal) = &accepted {
+            tracing::debug!(%refusal, replica = %sender.name, target = %key, %epoch, "not believed");
         }
         accepted.is_ok()
     }
 
+    /// The target was looked at, unless the report that says what was seen does not arrive.
     fn observe(&mut self, sender: &Arc<Incarnation>, key: &TargetKey) {
+        if self.desk.wanted.is_missing(key, Instant::now()) {
+            return;
+        }
         let patience = self.targets.get(key).map(|target| self.patience(target.desired.as_ref().ok(), None));
         if let (Some(target), Some(patience)) = (self.targets.get_mut(key), patience) {
             let now = Instant::now();
@@ -158,16 +160,16 @@ impl Fleet {
             let Some(worker) = self.desk.workers.get(&owner) else { continue };
             let _ = worker.try_send(ToWorker::Want { targets: keys.iter().map(Digest::name).collect() });
             let now = Instant::now();
-            self.desk.wanted.extend(keys.into_iter().map(|key| (key, now)));
+            keys.into_iter().for_each(|key| self.desk.wanted.ask(key, now));
         }
     }
 
     /// Asks again for what was asked for and didn't come, and for what should have come of itself.
     pub(super) fn ask_again(&mut self) {
         let desk = &self.desk;
-        let overdue = desk.wanted.iter().filter(|(_, asked)| asked.elapsed() > ASK_AGAIN).map(|(key, _)| key);
+        let overdue = desk.wanted.overdue(Instant::now());
         let is_settled = desk.learned.is_some_and(|learned| learned.elapsed() > ASK_AGAIN);
-        let silent = desk.unobserved.iter().filter(|key| is_settled && !desk.wanted.contains_key(*key));
+        let silent = desk.unobserved.iter().filter(|key| is_settled && !desk.wanted.contains(key));
         let overdue: Vec<TargetKey> = overdue.chain(silent).cloned().collect();
         self.ask_owners(overdue);
     }

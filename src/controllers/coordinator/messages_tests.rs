@@ -6,6 +6,7 @@ use super::super::test_kit::{self, key};
 use super::*;
 use crate::domain::replica::Term;
 use crate::domain::shards::Shards;
+use crate::domain::verdict::Phase;
 
 /// Of one replica, which owns everything.
 fn fleet(replica: &Incarnation) -> Fleet {
@@ -43,6 +44,40 @@ async fn a_digest_that_says_what_is_known_answers_what_was_asked() {
         wants += u32::from(matches!(answer, ToWorker::Want { .. }));
     }
     assert_eq!(wants, 1, "it was asked for once, and not again");
+}
+
+/// The worker's report does not get through: it ends the link, or its worker leaves it out.
+#[tokio::test(start_paused = true)]
+async fn heartbeat_renews_no_target_whose_report_is_missing() {
+    let replica = Arc::new(Incarnation::new("ksit-0", "uid", "nonce"));
+    let mut fleet = fleet(&replica);
+    let (replies, _asked) = mpsc::channel(16);
+    let say = |fleet: &mut Fleet, message| {
+        fleet.on_message(Incoming { sender: replica.clone(), message, bytes: 0, replies: replies.clone() });
+    };
+    let beat = || FromWorker::Heartbeat { epoch: Epoch(1), targets: 1, late: Vec::new() };
+    let news =
+        |sequence| FromWorker::Digests { sequence, epoch: Epoch(1), digests: vec![Digest::of(&key(), ["news"])] };
+    let phase = |fleet: &Fleet| fleet.targets[&key()].status.as_ref().unwrap().phase;
+    say(&mut fleet, news(1));
+    for round in 2..8 {
+        tokio::time::advance(fleet.context.round).await;
+        say(&mut fleet, beat());
+        // It dials again and says the same.
+        say(&mut fleet, news(round));
+        fleet.on_tick();
+    }
+    assert_eq!(phase(&fleet), Some(Phase::Unknown));
+
+    // It arrives.
+    let report = test_kit::report(Vec::new());
+    say(&mut fleet, FromWorker::Report { sequence: 8, report: Box::new(report) });
+    for _ in 0..8 {
+        tokio::time::advance(fleet.context.round).await;
+        say(&mut fleet, beat());
+        fleet.on_tick();
+    }
+    assert_eq!(phase(&fleet), Some(Phase::Running));
 }
 
 #[tokio::test(start_paused = true)]

@@ -24,6 +24,7 @@ mod summaries;
 #[cfg(test)]
 mod test_kit;
 mod tick;
+mod wanted;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -50,6 +50,7 @@ pub(super) fn report(tools: Vec<(IntegrationKey, ToolVerdict)>) -> TargetReport 
     TargetReport {
         target: key(),
         verdict: Arc::new(TargetVerdict { reach: Reach::Connected, tools }),
+        omitted: 0,
         mode: None,
         generation: 1,
         secret_version: Some("7".to_owned()),

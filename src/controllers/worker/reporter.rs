@@ -22,8 +22,9 @@ use crate::domain::replica::Incarnation;
 use crate::domain::report::{FromWorker, TargetReport, ToWorker};
 use crate::domain::shard_map::Contact;
 use crate::domain::slot::Slot;
+use crate::domain::unsent::Unsent;
 use crate::hub::StoredMap;
-use crate::observability::Metrics;
+use crate::observability::{Metrics, as_gauge};
 use crate::reports::{ConnectError, Incoming, Link, connect, local, read_token};
 
 /// Digests in one message: 48 kB.
@@ -49,8 +50,14 @@ pub struct ReporterContext {
 
 /// For ever.
 pub async fn report(context: ReporterContext) {
-    let mut reporter =
-        Reporter { newest: BTreeMap::new(), names: BTreeMap::new(), news: BTreeSet::new(), sequence: 0, context };
+    let mut reporter = Reporter {
+        newest: BTreeMap::new(),
+        names: BTreeMap::new(),
+        news: BTreeSet::new(),
+        unsent: Unsent::default(),
+        sequence: 0,
+        context,
+    };
     let (mut map, mut door) = (reporter.context.map.clone(), reporter.context.door.clone());
     let mut pause = SHORTEST_PAUSE;
     loop {
@@ -76,6 +83,7 @@ struct Reporter {
     names: BTreeMap<u64, TargetKey>,
     /// Those of which there is something to tell.
     news: BTreeSet<u64>,
+    unsent: Unsent,
     sequence: u64,
 }
 
@@ -119,6 +127,11 @@ impl Reporter {
             }
         };
         self.talk(link, &peer).await;
+        if let Some(target) = self.unsent.link_ended() {
+            let target = self.names.get(&target).map(ToString::to_string);
+            tracing::warn!(target, "its report ended two links to the coordinator; it is left out until it changes");
+        }
+        self.context.metrics.reports_skipped.set(as_gauge(self.unsent.left_out()));
     }
 
     fn peer(&self) -> Option<Peer> {
@@ -167,7 +180,10 @@ impl Reporter {
                 }
                 answer = link.from_coordinator.recv() => match answer {
                     Some(ToWorker::Want { targets }) => self.tell_wanted(&link, &targets).await,
-                    Some(ToWorker::Taken { .. }) => Ok(()),
+                    Some(ToWorker::Taken { sequence }) => {
+                        self.unsent.acknowledged(sequence);
+                        Ok(())
+                    }
                     None => return,
                 },
                 _ = beats.tick() => self.beat(&link).await,
@@ -205,6 +221,7 @@ impl Reporter {
             }
             _ => {
                 if let Some(former) = self.newest.remove(&key) {
+                    self.unsent.forget(former.digest.target);
                     self.names.remove(&former.digest.target);
                     self.news.remove(&former.digest.target);
                 }
@@ -241,7 +258,11 @@ impl Reporter {
     async fn tell_wanted(&mut self, link: &Link, targets: &[u64]) -> Result<(), Hung> {
         for target in targets {
             let Some(newest) = self.names.get(target).and_then(|key| self.newest.get(key)) else { continue };
+            if !self.unsent.may_send(&newest.digest) {
+                continue;
+            }
             self.sequence += 1;
+            self.unsent.sent(self.sequence, newest.digest);
             let epoch = self.context.shard.borrow().epoch;
             let report = Box::new(TargetReport { epoch, ..TargetReport::clone(&newest.report) });
             send(link, FromWorker::Report { sequence: self.sequence, report }).await?;
@@ -266,45 +287,5 @@ async fn send(link: &Link, message: FromWorker) -> Result<(), Hung> {
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::task::JoinSet;
-
-    use super::*;
-    use crate::domain::shard_map::PublishedMap;
-
-    fn map(coordinator: &Incarnation, address: &str) -> Option<StoredMap> {
-        let contact = Contact { address: address.to_owned(), certificate_sha256: "00".repeat(32) };
-        let published =
-            PublishedMap { map: Default::default(), coordinator: coordinator.clone(), contact: Some(contact) };
-        Some(StoredMap { published, resource_version: "1".to_owned() })
-    }
-
-    /// Its node lost power: nothing refuses the connection, and nothing answers.
-    #[tokio::test(start_paused = true)]
-    async fn a_coordinator_that_answers_nothing_is_not_waited_for_when_another_leads() {
-        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let token = tempfile::NamedTempFile::new().unwrap();
-        let (me, dead) = (Incarnation::new("ksit-0", "uid", "a"), Incarnation::new("ksit-1", "uid", "b"));
-        let (maps, seen) = watch::channel(map(&dead, &silent.local_addr().unwrap().to_string()));
-        let (to_me, mut incoming) = mpsc::channel(8);
-        let (_door, door) = watch::channel(Some(to_me));
-        let (_shard, shard) = watch::channel(Shard::default());
-        let context = ReporterContext {
-            me: me.clone(),
-            reports: Arc::default(),
-            shard,
-            map: seen,
-            door,
-            token_file: Some(token.path().to_owned()),
-            round: Duration::from_secs(30),
-            metrics: Metrics::new().unwrap(),
-        };
-        let begun = Instant::now();
-        let mut task = JoinSet::new();
-        task.spawn(report(context));
-        sleep(Duration::from_secs(1)).await;
-        maps.send_replace(map(&me, "127.0.0.1:1"));
-        assert!(matches!(incoming.recv().await.unwrap().message, FromWorker::Heartbeat { .. }));
-        assert_eq!(begun.elapsed().as_secs(), 1);
-    }
-}
+#[path = "reporter_tests.rs"]
+mod tests;

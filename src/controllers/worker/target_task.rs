@@ -20,6 +20,7 @@ use super::series::TargetSeries;
 use super::{Assignment, Overdue, Saying, WorkerContext};
 use crate::api::convert;
 use crate::domain::backoff::{MAX_BACKOFF, next_round, next_try};
+use crate::domain::fit::fit;
 use crate::domain::reason::{Failure, Reason};
 use crate::domain::replica::Epoch;
 use crate::domain::report::TargetReport;
@@ -291,9 +292,11 @@ impl Task {
         }
         let next = self.due.saturating_duration_since(Instant::now());
         let access = self.access.as_ref();
+        let (verdict, omitted) = fit(&verdict);
         let report = TargetReport {
             target: assignment.target.key.clone(),
             verdict,
+            omitted,
             mode: access.map(Access::mode),
             generation: assignment.target.generation,
             secret_version: access.map(|access| access.secret_version.clone()),

@@ -4,6 +4,7 @@
 //! and times how long their statuses are wrong.
 
 mod clusters;
+mod objects;
 
 use std::collections::BTreeMap;
 use std::path::Path;

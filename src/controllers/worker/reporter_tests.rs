@@ -1,0 +1,115 @@
+//! Links to coordinators that answer nothing, or that end at a report.
+
+use tokio::task::JoinSet;
+
+use super::*;
+use crate::domain::replica::{Epoch, ReplicaName};
+use crate::domain::shard_map::PublishedMap;
+use crate::domain::verdict::{Reach, TargetVerdict};
+
+fn map(coordinator: &Incarnation, address: &str) -> Option<StoredMap> {
+    let contact = Contact { address: address.to_owned(), certificate_sha256: "00".repeat(32) };
+    let published = PublishedMap { map: Default::default(), coordinator: coordinator.clone(), contact: Some(contact) };
+    Some(StoredMap { published, resource_version: "1".to_owned() })
+}
+
+/// A coordinator that ends a link at the report of "poison", as one of another version may.
+#[tokio::test(start_paused = true)]
+async fn report_that_ends_links_is_left_out_and_the_rest_arrives() {
+    let me = Incarnation::new("ksit-0", "uid", "a");
+    let (_maps, seen) = watch::channel(map(&me, "127.0.0.1:1"));
+    let (open_door, door) = watch::channel(None);
+    let (_shard, shard) = watch::channel(Shard { slots: "000-3ff".parse().unwrap(), epoch: Epoch(1) });
+    let reports: Arc<Reports> = Arc::default();
+    let metrics = Metrics::new().unwrap();
+    let context = ReporterContext {
+        me,
+        reports: reports.clone(),
+        shard,
+        map: seen,
+        door,
+        token_file: None,
+        round: Duration::from_secs(30),
+        metrics: metrics.clone(),
+    };
+    for name in ["a", "poison", "b", "c"] {
+        let report = Box::new(report_of(name));
+        let digest = Digest::of(&report.target, [name]);
+        let said = Saying::Concluded { report: report.clone(), digest, overdue: Arc::default() };
+        reports.post(report.target.clone(), said, crate::hub::Urgency::CanWait);
+    }
+    let mut task = JoinSet::new();
+    task.spawn(report(context));
+    let mut taken = BTreeSet::new();
+    for _ in 0..10 {
+        let (to_me, mut incoming) = mpsc::channel(8);
+        open_door.send_replace(Some(to_me));
+        while let Ok(Some(Incoming { message, replies, .. })) =
+            tokio::time::timeout(Duration::from_secs(5), incoming.recv()).await
+        {
+            let answer = match message {
+                FromWorker::Digests { digests, .. } => {
+                    let names = digests.iter().map(|digest| digest.target);
+                    ToWorker::Want { targets: names.filter(|name| !taken.contains(name)).collect() }
+                }
+                FromWorker::Report { report, .. } if report.target.name() == "poison" => break,
+                FromWorker::Report { sequence, report } => {
+                    taken.insert(Digest::name(&report.target));
+                    ToWorker::Taken { sequence }
+                }
+                FromWorker::Heartbeat { .. } => continue,
+            };
+            replies.send(answer).await.unwrap();
+        }
+        open_door.send_replace(None);
+        sleep(Duration::from_secs(1)).await;
+    }
+    let healthy = ["a", "b", "c"].map(|name| Digest::name(&TargetKey::new("fleet", name)));
+    assert_eq!(taken, healthy.into());
+    assert_eq!(metrics.reports_skipped.get(), 1);
+}
+
+fn report_of(name: &str) -> TargetReport {
+    TargetReport {
+        target: TargetKey::new("fleet", name),
+        verdict: Arc::new(TargetVerdict { reach: Reach::Connected, tools: Vec::new() }),
+        omitted: 0,
+        mode: None,
+        generation: 1,
+        secret_version: None,
+        server: None,
+        credential_ends: None,
+        reported_by: ReplicaName::new("ksit-0"),
+        epoch: Epoch(1),
+        next: Duration::ZERO,
+    }
+}
+
+/// Its node lost power: nothing refuses the connection, and nothing answers.
+#[tokio::test(start_paused = true)]
+async fn a_coordinator_that_answers_nothing_is_not_waited_for_when_another_leads() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let token = tempfile::NamedTempFile::new().unwrap();
+    let (me, dead) = (Incarnation::new("ksit-0", "uid", "a"), Incarnation::new("ksit-1", "uid", "b"));
+    let (maps, seen) = watch::channel(map(&dead, &silent.local_addr().unwrap().to_string()));
+    let (to_me, mut incoming) = mpsc::channel(8);
+    let (_door, door) = watch::channel(Some(to_me));
+    let (_shard, shard) = watch::channel(Shard::default());
+    let context = ReporterContext {
+        me: me.clone(),
+        reports: Arc::default(),
+        shard,
+        map: seen,
+        door,
+        token_file: Some(token.path().to_owned()),
+        round: Duration::from_secs(30),
+        metrics: Metrics::new().unwrap(),
+    };
+    let begun = Instant::now();
+    let mut task = JoinSet::new();
+    task.spawn(report(context));
+    sleep(Duration::from_secs(1)).await;
+    maps.send_replace(map(&me, "127.0.0.1:1"));
+    assert!(matches!(incoming.recv().await.unwrap().message, FromWorker::Heartbeat { .. }));
+    assert_eq!(begun.elapsed().as_secs(), 1);
+}

@@ -1,0 +1,104 @@
+//! Verdicts of any size, and what is left of them.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::domain::component::ComponentKind;
+use crate::domain::verdict::Phase;
+
+fn seen(name: &str, state: ComponentState) -> Observation {
+    Observation {
+        kind: ComponentKind::Deployment,
+        namespace: "cd".to_owned(),
+        name: name.to_owned(),
+        state,
+        ready: Some(1),
+        desired: Some(1),
+        message: None,
+    }
+}
+
+fn tool(name: &str, phase: Phase, message: &str, observations: Vec<Observation>) -> (IntegrationKey, ToolVerdict) {
+    let verdict = ToolVerdict { phase, reason: Reason::Healthy, message: message.to_owned(), observations };
+    (IntegrationKey::new("fleet", name), verdict)
+}
+
+fn verdict(tools: Vec<(IntegrationKey, ToolVerdict)>) -> Arc<TargetVerdict> {
+    Arc::new(TargetVerdict { reach: Reach::Connected, tools })
+}
+
+#[test]
+fn ordinary_verdict_is_left_as_it_is() {
+    let small = verdict(vec![tool("a", Phase::Running, "fine", vec![seen("x", ComponentState::Healthy); 900])]);
+    let (fitted, omitted) = fit(&small);
+    assert!(Arc::ptr_eq(&small, &fitted) && omitted == 0);
+}
+
+#[test]
+fn healthy_components_are_left_out_first() {
+    let mut many = vec![seen("good", ComponentState::Healthy); 1_500];
+    many.push(seen("bad", ComponentState::NotReady));
+    let large = verdict(vec![
+        tool("a-good", Phase::Running, "", vec![seen("good", ComponentState::Healthy); 500]),
+        tool("b-bad", Phase::Failed, "", many),
+    ]);
+    let (fitted, omitted) = fit(&large);
+    assert_eq!(omitted, 1_001);
+    let [(_, good), (_, bad)] = fitted.tools.as_slice() else { panic!("the tools stay in their order") };
+    assert_eq!((good.observations.len(), bad.observations.len()), (0, 1_000));
+    assert_eq!(bad.observations[0].name, "bad");
+    let (again, more) = fit(&fitted);
+    assert!(Arc::ptr_eq(&fitted, &again) && more == 0, "what fits is left alone");
+}
+
+#[test]
+fn bytes_count_and_not_only_the_number() {
+    let long = "n".repeat(253);
+    let (fitted, omitted) =
+        fit(&verdict(vec![tool("a", Phase::Failed, "", vec![seen(&long, ComponentState::Absent); 1_000])]));
+    let kept = fitted.tools[0].1.observations.len();
+    assert_eq!(kept + omitted as usize, 1_000);
+    assert!((850..1_000).contains(&kept), "{kept}");
+}
+
+#[test]
+fn messages_get_shorter_before_tools_are_too_many() {
+    let tools = |count: usize, message: &str| {
+        let name = |number: usize| format!("{number:0>200}");
+        verdict((0..count).map(|number| tool(&name(number), Phase::Failed, message, Vec::new())).collect())
+    };
+    let longest = |verdict: &TargetVerdict| verdict.tools.iter().map(|(_, tool)| tool.message.chars().count()).max();
+    let message = "ä".repeat(5_000);
+    assert_eq!(longest(&fit(&tools(10, &message)).0), Some(LONGEST_MESSAGE + 1));
+    assert_eq!(longest(&fit(&tools(400, &message)).0), Some(257));
+    assert_eq!(longest(&fit(&tools(600, &message)).0), Some(65));
+    let (too_many, _) = fit(&tools(2_000, &message));
+    let Reach::Failed(failure) = &too_many.reach else { panic!("{:?}", too_many.reach) };
+    assert_eq!(failure.reason, Reason::TooManyIntegrations);
+    assert!(failure.message.starts_with("2000 Integrations") && too_many.tools.is_empty());
+}
+
+/// As Integrations that the CRD admits make it, on a cluster that has whatever Kubernetes admits.
+pub(crate) fn largest_verdict() -> impl Strategy<Value = TargetVerdict> {
+    let length = prop_oneof![Just(1_usize), Just(63), Just(253)];
+    let text = prop_oneof![Just("n"), Just("\u{1}"), Just("\u{1f4a5}"), Just("\"")];
+    let sizes = (1..1_500_usize, 0..120_usize, length, text, 0..5_000_usize, prop::bool::ANY);
+    sizes.prop_map(|(tools, components, length, text, message, healthy)| {
+        let seen = |number: usize| Observation {
+            kind: ComponentKind::Crd,
+            namespace: "n".repeat(63),
+            name: format!("{number:0>length$}"),
+            state: if healthy { ComponentState::Healthy } else { ComponentState::Absent },
+            ready: Some(u32::MAX),
+            desired: Some(u32::MAX),
+            message: (!healthy).then(|| text.repeat(message)),
+        };
+        let tool = |number: usize| {
+            let observations = (0..if number < 100 { components } else { 0 }).map(seen).collect();
+            let (phase, reason, message) = (Phase::Failed, Reason::ComponentNotReady, text.repeat(message));
+            let verdict = ToolVerdict { phase, reason, message, observations };
+            (IntegrationKey::new("fleet", format!("{number:0>length$}").as_str()), verdict)
+        };
+        TargetVerdict { reach: Reach::Connected, tools: (0..tools).map(tool).collect() }
+    })
+}
