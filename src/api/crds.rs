@@ -7,6 +7,7 @@ use kube::CustomResourceExt;
 use kube::core::Rule;
 
 use super::{Integration, IntegrationTarget, ShardMap};
+use crate::domain::claim::MOST_AHEAD;
 
 /// All of them, in the order in which they are printed.
 pub fn all() -> Vec<CustomResourceDefinition> {
@@ -37,14 +38,19 @@ pub fn to_yaml(crd: &CustomResourceDefinition) -> Result<String, serde_saphyr::s
     serde_saphyr::to_string(crd)
 }
 
-/// Fences statuses: once a term is set, no write with a lower or without a term is taken.
+/// Fences statuses: once a term is set, no write with a lower or without a term is taken. Two exceptions, so that an
+/// edited term can be mended: a former coordinator's is lower by a few, not by thousands; and each installation has terms
+/// of its own.
 ///
 /// It stands at the root, where neither a removed field nor a removed status escapes it.
 pub(super) fn term_rule() -> Rule {
-    Rule::new(
+    Rule::new(format!(
         "!has(oldSelf.status) || !has(oldSelf.status.coordinatorTerm) || (has(self.status) && \
-         has(self.status.coordinatorTerm) && self.status.coordinatorTerm >= oldSelf.status.coordinatorTerm)",
-    )
+         has(self.status.coordinatorTerm) && (self.status.coordinatorTerm >= oldSelf.status.coordinatorTerm || \
+         oldSelf.status.coordinatorTerm - self.status.coordinatorTerm > {MOST_AHEAD} || \
+         (has(self.status.managedBy) && has(oldSelf.status.managedBy) && \
+         self.status.managedBy != oldSelf.status.managedBy)))"
+    ))
     .message("status.coordinatorTerm never falls: this write is a former coordinator's")
 }
 

@@ -94,6 +94,7 @@ pub struct IntegrationStatus {
     pub healthy: Option<String>,
     /// One sentence for a person.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 4_096))]
     pub message: Option<String>,
     /// `Ready`: the tool is healthy everywhere. `Accepted`: the spec can be used as it is.
     #[schemars(schema_with = "conditions")]
@@ -114,9 +115,11 @@ pub struct IntegrationStatus {
     pub last_sync_time: Option<String>,
     /// The reign of the coordinator that wrote this.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991i64))]
     pub coordinator_term: Option<i64>,
     /// The installation of ksit that looks after this object.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 317))]
     pub managed_by: Option<String>,
 }
 

@@ -70,6 +70,7 @@ pub struct IntegrationTargetStatus {
     pub healthy: Option<String>,
     /// One sentence for a person.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 4_096))]
     pub message: Option<String>,
     /// `Ready` and `Reachable`: ksit can read the cluster. `Watched`: the cluster says itself what changes; where it
     /// can't, it is asked once an interval, and the message says why. `CredentialExpiring`: only while the credential in
@@ -83,6 +84,7 @@ pub struct IntegrationTargetStatus {
     pub components_omitted: Option<u32>,
     /// Host and port that the kubeconfig names.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
     pub server: Option<String>,
     /// When the state last changed.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -93,18 +95,23 @@ pub struct IntegrationTargetStatus {
     pub observed_generation: Option<i64>,
     /// The version of the kubeconfig Secret that was used.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
     pub secret_resource_version: Option<String>,
     /// The reign of the coordinator that wrote this.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991i64))]
     pub coordinator_term: Option<i64>,
     /// The installation of ksit that looks after this object.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 317))]
     pub managed_by: Option<String>,
     /// The replica that observed the cluster.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
     pub reported_by: Option<String>,
     /// The epoch of the shard map by which that replica owned the cluster.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991i64))]
     pub report_epoch: Option<i64>,
 }
 

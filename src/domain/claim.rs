@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::domain::replica::Term;
+use crate::domain::replica::{Epoch, Term};
 
 /// One reign. Times are on the claimant's own monotonic clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,9 +43,23 @@ fn valid_until(requested: Duration, ttl: Duration, margin: Duration) -> Duration
     requested.saturating_add(ttl.saturating_sub(margin))
 }
 
-/// The term to claim: above that of the map and of every status, since the map may have been deleted.
+/// A status may be so far ahead of the map: a former coordinator never is, and what is further ahead was edited. The
+/// CRDs take a term that is lower by more.
+pub const MOST_AHEAD: i64 = 1_000;
+
+/// Without a map, a term or an epoch of a status above this was edited: at one a second it takes 30,000 years.
+const MOST_PLAUSIBLE: i64 = 1 << 40;
+
+/// The term to claim: above that of the map, and of every status, since the map may have been deleted. A status that
+/// somebody edited has no say.
 pub fn next_term(map: Option<Term>, statuses: impl IntoIterator<Item = Term>) -> Term {
-    statuses.into_iter().chain(map).max().unwrap_or_default().next()
+    let most = map.map_or(MOST_PLAUSIBLE, |map| map.0.saturating_add(MOST_AHEAD));
+    statuses.into_iter().filter(|term| term.0 <= most).chain(map).max().unwrap_or_default().next()
+}
+
+/// The epoch of a map where there was none: above every report that is known.
+pub fn first_epoch(reports: impl IntoIterator<Item = Epoch>) -> Epoch {
+    reports.into_iter().filter(|epoch| epoch.0 <= MOST_PLAUSIBLE).max().unwrap_or_default().next()
 }
 
 #[cfg(test)]
@@ -82,5 +96,15 @@ mod tests {
         assert_eq!(next_term(None, []), Term(1));
         assert_eq!(next_term(Some(Term(4)), [Term(2), Term(3)]), Term(5));
         assert_eq!(next_term(None, [Term(7), Term(0)]), Term(8));
+        assert_eq!(next_term(Some(Term(4)), [Term(4 + MOST_AHEAD)]), Term(5 + MOST_AHEAD));
+    }
+
+    #[test]
+    fn edited_statuses_have_no_say() {
+        let edited = [5_000_000, i64::MAX, (1 << 53) - 1].map(Term);
+        assert_eq!(next_term(Some(Term(4)), edited), Term(5));
+        assert_eq!(next_term(None, [Term(i64::MAX), Term(7)]), Term(8));
+        assert_eq!(first_epoch([Epoch(i64::MAX), Epoch(7), Epoch(i64::MIN)]), Epoch(8));
+        assert_eq!(first_epoch([]), Epoch(1));
     }
 }

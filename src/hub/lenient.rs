@@ -11,7 +11,8 @@ use serde_json::value::RawValue;
 /// What it says; if that can't be read, who it is and why not.
 #[derive(Clone, Debug)]
 pub enum Lenient<K> {
-    /// Which manager set which field is dropped.
+    /// Without annotations and managed fields, which nothing reads; without a status that can't be read, which is
+    /// written anew.
     Read(Box<K>),
     Unreadable {
         metadata: Box<ObjectMeta>,
@@ -22,9 +23,10 @@ pub enum Lenient<K> {
 impl<'de, K: DeserializeOwned + Resource> Deserialize<'de> for Lenient<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = Box::<RawValue>::deserialize(deserializer)?;
-        match serde_json::from_str::<Box<K>>(text.get()) {
+        match serde_json::from_str::<Box<K>>(text.get()).or_else(|error| without_status(text.get()).ok_or(error)) {
             Ok(mut object) => {
-                object.meta_mut().managed_fields = None;
+                let metadata = object.meta_mut();
+                (metadata.managed_fields, metadata.annotations) = (None, None);
                 Ok(Self::Read(object))
             }
             Err(error) => {
@@ -33,6 +35,12 @@ impl<'de, K: DeserializeOwned + Resource> Deserialize<'de> for Lenient<K> {
             }
         }
     }
+}
+
+fn without_status<K: DeserializeOwned>(text: &str) -> Option<Box<K>> {
+    let mut object: serde_json::Value = serde_json::from_str(text).ok()?;
+    object.as_object_mut()?.remove("status")?;
+    serde_json::from_value(object).ok()
 }
 
 /// Whose text it is, whatever else it says.
@@ -106,13 +114,17 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_still_known_by_name() {
-        let metadata = json!({ "namespace": "fleet", "name": "c1", "resourceVersion": "7", "managedFields": [{}] });
+        let metadata = json!({ "namespace": "fleet", "name": "c1", "resourceVersion": "7", "managedFields": [{}],
+            "annotations": { "a": "b" } });
         let good = read(json!({ "metadata": metadata, "spec": { "clusterName": "c1" } })).unwrap();
-        assert_eq!(good.meta().managed_fields, None);
+        assert_eq!((&good.meta().managed_fields, &good.meta().annotations), (&None, &None));
         assert!(matches!(good, Lenient::Read(target) if target.spec.cluster_name == "c1"));
         let bad = read(json!({ "metadata": metadata, "spec": { "clusterName": 5 } })).unwrap();
         assert_eq!(bad.meta().name.as_deref(), Some("c1"));
         assert!(matches!(bad, Lenient::Unreadable { error, .. } if error.contains("expected a string")));
+        let edited = json!({ "metadata": metadata, "spec": { "clusterName": "c1" },
+            "status": { "componentsOmitted": i64::MAX, "phase": "Running" } });
+        assert!(matches!(read(edited).unwrap(), Lenient::Read(target) if target.status.is_none()));
         for nobody in [json!({ "spec": {} }), json!({ "metadata": {}, "spec": { "clusterName": 5 } })] {
             assert!(read(nobody).is_err());
         }

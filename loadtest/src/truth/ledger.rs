@@ -53,8 +53,8 @@ struct Cluster {
     wrong: Option<Instant>,
     /// Since when the status says Running of a broken cluster.
     falsely_running: Option<Instant>,
-    /// Since when they agree.
-    right: Instant,
+    /// Since when they agree; `None` until they first did.
+    right: Option<Instant>,
 }
 
 /// Truth and statuses of the clusters that are looked at.
@@ -68,7 +68,7 @@ impl Ledger {
     /// All clusters are healthy; nothing is known of their statuses.
     pub(super) fn new(clusters: impl IntoIterator<Item = u32>, now: Instant) -> Self {
         let cluster =
-            || Cluster { broken: false, phase: String::new(), wrong: Some(now), falsely_running: None, right: now };
+            || Cluster { broken: false, phase: String::new(), wrong: Some(now), falsely_running: None, right: None };
         Self {
             clusters: clusters.into_iter().map(|number| (number, cluster())).collect(),
             findings: Findings::default(),
@@ -92,7 +92,7 @@ impl Ledger {
         match (is_wrong, cluster.wrong) {
             (true, None) => cluster.wrong = Some(now),
             (false, Some(since)) => {
-                (cluster.wrong, cluster.right) = (None, now);
+                (cluster.wrong, cluster.right) = (None, Some(now));
                 self.findings.took.push((now - since).as_secs_f64());
                 self.findings.wrong.note(number, now - since);
             }
@@ -115,13 +115,15 @@ impl Ledger {
 
     /// Clusters whose status has been right for so long.
     pub(super) fn right_for(&self, time: Duration, now: Instant) -> Vec<u32> {
-        let is_right = |cluster: &Cluster| cluster.wrong.is_none() && now - cluster.right >= time;
+        let is_right =
+            |cluster: &Cluster| cluster.wrong.is_none() && cluster.right.is_some_and(|since| now - since >= time);
         self.clusters.iter().filter(|(_, cluster)| is_right(cluster)).map(|(number, _)| *number).collect()
     }
 
-    /// Clusters whose status has been wrong for at least so long, with its phase.
+    /// Clusters whose status has been wrong for at least so long, or was never right, with its phase.
     pub(super) fn wrong_for(&self, time: Duration, now: Instant) -> Vec<(u32, String)> {
-        let is_wrong = |cluster: &Cluster| cluster.wrong.is_some_and(|since| now - since >= time);
+        let is_wrong =
+            |cluster: &Cluster| cluster.wrong.is_some_and(|since| now - since >= time || cluster.right.is_none());
         let wrong = self.clusters.iter().filter(|(_, cluster)| is_wrong(cluster));
         wrong.map(|(number, cluster)| (*number, cluster.phase.clone())).collect()
     }
@@ -193,6 +195,15 @@ mod tests {
             assert_eq!(findings.wrong, Worst { cluster: Some(1), lasted: Duration::from_secs(8) }, "{phase}");
             assert_eq!(findings.falsely_running, Worst::default(), "{phase}");
         }
+    }
+
+    #[test]
+    fn a_cluster_is_wrong_until_it_was_right_once() {
+        let start = Instant::now();
+        let mut ledger = Ledger::new([1], start);
+        assert_eq!(ledger.wrong_for(Duration::from_secs(9), start), [(1, String::new())]);
+        ledger.see(1, RUNNING, start);
+        assert!(ledger.wrong_for(Duration::ZERO, start).is_empty());
     }
 
     #[test]

@@ -36,8 +36,6 @@ pub(super) struct Fleet {
     pub(super) integrations: BTreeMap<IntegrationKey, Tool>,
     /// Who reported what, and who may.
     pub(super) desk: Desk,
-    /// See [`Self::outranked_by`].
-    outranked: Option<i64>,
     /// The hub keeps less of a status than is written; that was said.
     cuts: bool,
 }
@@ -90,14 +88,7 @@ pub(super) struct Tool {
 
 impl Fleet {
     pub(super) fn new(context: FleetContext) -> Self {
-        Self {
-            context,
-            targets: BTreeMap::new(),
-            integrations: BTreeMap::new(),
-            desk: Desk::default(),
-            outranked: None,
-            cuts: false,
-        }
+        Self { context, targets: BTreeMap::new(), integrations: BTreeMap::new(), desk: Desk::default(), cuts: false }
     }
 
     pub(super) fn on_target(&mut self, change: Change<Sighting>) {
@@ -123,9 +114,7 @@ impl Fleet {
             (spoilt, status) = (false, former.status.clone());
         }
         let changed = spoilt || former.as_ref().is_none_or(|former| former.desired != desired);
-        let summary = status.as_ref().map(|status| &status.summary);
-        let (term, managed_by) = summary.map(|s| (s.coordinator_term, s.managed_by.clone())).unwrap_or_default();
-        self.compare_term(term, managed_by.as_deref());
+        let term = status.as_ref().and_then(|status| status.summary.coordinator_term);
         let foreign = spoilt && self.is_foreign(term);
         let (stale_at, report, observed) = match former {
             Some(former) => (former.stale_at, former.report.filter(|_| spoilt), former.observed),
@@ -188,10 +177,7 @@ impl Fleet {
                 let status = object.status.clone();
                 let former = self.integrations.remove(&key);
                 let spoilt = former.as_ref().is_some_and(|former| former.status != status);
-                let (term, managed_by) =
-                    status.as_ref().map(|s| (s.coordinator_term, s.managed_by.clone())).unwrap_or_default();
-                self.compare_term(term, managed_by.as_deref());
-                let foreign = spoilt && self.is_foreign(term);
+                let foreign = spoilt && self.is_foreign(status.as_ref().and_then(|status| status.coordinator_term));
                 let wants_others = former.as_ref().is_none_or(|former| former.desired != desired);
                 let (tally, last, bytes) =
                     former.map(|former| (former.tally, former.last, former.bytes)).unwrap_or_default();
@@ -264,7 +250,7 @@ impl Fleet {
             server: former.and_then(|status| status.server.clone()),
             credential_ends: None,
             reported_by: ReplicaName::new(former.and_then(|status| status.reported_by.clone()).unwrap_or_default()),
-            epoch: Epoch(former.and_then(|status| status.report_epoch).unwrap_or(0)),
+            epoch: Epoch(former.and_then(|status| status.report_epoch).unwrap_or(0)).min(self.desk.epoch),
             next: Duration::ZERO,
         };
         self.publish_target(report);
@@ -321,36 +307,21 @@ impl Fleet {
         changed.iter().for_each(|key| self.mark(key));
     }
 
-    /// A term above this reign's that stands on an object: every write of ours would be refused.
-    pub(super) fn outranked_by(&self) -> Option<i64> {
-        self.outranked
-    }
-
-    fn compare_term(&mut self, term: Option<i64>, managed_by: Option<&str>) {
-        let above = term.filter(|term| *term > self.context.term.0 && !self.is_left_alone(managed_by));
-        self.outranked = self.outranked.max(above);
-    }
-
     /// Another installation came or went: what it wrote is ours to write, or isn't any more.
     pub(super) fn on_neighbours(&mut self) {
         let ours = self.context.installation.clone();
         let is_theirs = |managed_by: Option<&String>| managed_by.is_some_and(|name| *name != ours);
-        let mut written = Vec::new();
         for tool in self.integrations.values_mut() {
-            let status = tool.status.clone().unwrap_or_default();
-            tool.foreign |= is_theirs(status.managed_by.as_ref());
-            written.push((status.coordinator_term, status.managed_by));
+            tool.foreign |= is_theirs(tool.status.as_ref().and_then(|status| status.managed_by.as_ref()));
         }
         let mut theirs = Vec::new();
         for (key, target) in &mut self.targets {
             let Some(KnownStatus { summary, .. }) = &target.status else { continue };
-            written.push((summary.coordinator_term, summary.managed_by.clone()));
             if is_theirs(summary.managed_by.as_ref()) {
                 target.foreign = true;
                 theirs.push(key.clone());
             }
         }
-        written.iter().for_each(|(term, managed_by)| self.compare_term(*term, managed_by.as_deref()));
         self.ask_owners(theirs);
         let tools: Vec<IntegrationKey> = self.integrations.keys().cloned().collect();
         tools.iter().for_each(|key| self.mark(key));

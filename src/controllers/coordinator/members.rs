@@ -31,8 +31,6 @@ const AFTER_A_FAILURE: Duration = Duration::from_secs(1);
 pub enum ReignEnd {
     #[error("the ShardMap names {0} as the coordinator now")]
     Outranked(String),
-    #[error("an object carries term {0}, which is above this reign's")]
-    TermTooLow(i64),
     #[error("no member can be heard though others live: this replica seems to be cut off")]
     CutOff,
 }

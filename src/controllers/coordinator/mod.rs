@@ -26,6 +26,7 @@ mod test_kit;
 mod tick;
 mod wanted;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,7 +48,6 @@ pub use reign::{CoordinatorConfig, CoordinatorContext, LeadError, lead};
 use exchange::Exchange;
 use fleet::Fleet;
 use known::Sighting;
-use members::ReignEnd;
 use neighbours::Neighbours;
 
 /// How often staleness and the fleet's metrics are looked at.
@@ -77,8 +77,8 @@ struct Sources {
     maps: mpsc::Receiver<ShardMap>,
 }
 
-/// Keeps statuses as reports and specs say, until the reign ends. `None` if a watch ended.
-async fn keep_fleet(mut fleet: Fleet, mut sources: Sources) -> Option<ReignEnd> {
+/// Keeps statuses as reports and specs say, until a watch ends.
+async fn keep_fleet(mut fleet: Fleet, mut sources: Sources) -> Option<Infallible> {
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut neighbours = fleet.context.neighbours.changes();
@@ -92,9 +92,6 @@ async fn keep_fleet(mut fleet: Fleet, mut sources: Sources) -> Option<ReignEnd> 
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => fleet.summarize_due(),
             _ = neighbours.changed() => fleet.on_neighbours(),
             _ = ticks.tick() => fleet.on_tick(),
-        }
-        if let Some(term) = fleet.outranked_by() {
-            return Some(ReignEnd::TermTooLow(term));
         }
     }
 }

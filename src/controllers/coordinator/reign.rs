@@ -14,12 +14,12 @@ use tokio::time::{Instant, sleep};
 use super::exchange::Exchange;
 use super::fleet::Fleet;
 use super::gate::Gate;
-use super::known::Sighting;
+use super::known::{KnownStatus, Sighting};
 use super::members::{Members, MembersContext, ReignEnd};
 use super::neighbours::Neighbours;
 use super::{Chores, FleetContext, Sources, do_chores, keep_fleet};
 use crate::api::{Integration, IntegrationTarget};
-use crate::domain::claim::next_term;
+use crate::domain::claim::{first_epoch, next_term};
 use crate::domain::member::Timing;
 use crate::domain::replica::{Epoch, Incarnation, Term};
 use crate::domain::shard_map::{Contact, PublishedMap, ShardMap};
@@ -143,10 +143,10 @@ async fn reign(context: &CoordinatorContext, tasks: &mut JoinSet<TaskEnd>) -> Re
     let (Some(first_targets), Some(first_integrations)) = (first_targets, first_integrations) else {
         return Err(LeadError::Ended("a watch of the hub"));
     };
-    let seen = highest(&first_targets, &first_integrations);
+    let seen = shown(&first_targets, &first_integrations);
     let address = context.config.report_bind_address;
     let listener = TcpListener::bind(address).await.map_err(|source| LeadError::Bind { address, source })?;
-    let (certificate, stored) = claim(context, &gate, &listener, seen).await?;
+    let (certificate, stored) = claim(context, &gate, &listener, &seen).await?;
     let term = stored.published.map.term;
     tracing::info!(%term, "this replica is the coordinator");
     context.metrics.coordinator_term.set(term.0);
@@ -184,8 +184,8 @@ async fn reign(context: &CoordinatorContext, tasks: &mut JoinSet<TaskEnd>) -> Re
     tasks.spawn(async move { TaskEnd::Reign(members.run(map, maps).await) });
     let sources = Sources { targets, integrations, messages: incoming, maps: new_maps };
     tasks.spawn(async move {
-        let end = keep_fleet(fleet, sources).await;
-        end.map_or(TaskEnd::Unexpected("a watch of the hub"), TaskEnd::Reign)
+        keep_fleet(fleet, sources).await;
+        TaskEnd::Unexpected("a watch of the hub")
     });
     match tasks.join_next().await {
         Some(Ok(TaskEnd::Reign(end))) => Ok(end),
@@ -269,34 +269,37 @@ async fn first_list<K>(changes: &mut BoxStream<'static, Change<K>>) -> Option<Ve
     }
 }
 
-/// The highest term and report epoch that any status knows.
-fn highest(targets: &[Change<Sighting>], integrations: &[Change<Integration>]) -> (Term, Epoch) {
-    let of_target = |change: &Change<Sighting>| match change {
-        Change::Applied(sighting) => {
-            let status = &sighting.status.as_ref()?.summary;
-            Some((status.coordinator_term.unwrap_or_default(), status.report_epoch.unwrap_or_default()))
-        }
-        _ => None,
-    };
-    let of_integration = |change: &Change<Integration>| match change {
-        Change::Applied(object) => object.status.as_ref().and_then(|status| status.coordinator_term),
-        _ => None,
-    };
-    let terms = targets.iter().filter_map(of_target).map(|(term, _)| term);
-    let term = terms.chain(integrations.iter().filter_map(of_integration)).max();
-    let epoch = targets.iter().filter_map(of_target).map(|(_, epoch)| epoch).max();
-    (Term(term.unwrap_or_default()), Epoch(epoch.unwrap_or_default()))
+/// The terms and report epochs that statuses show.
+#[derive(Default)]
+struct Shown {
+    terms: Vec<Term>,
+    epochs: Vec<Epoch>,
 }
 
-/// Claims the term on the map, above every term that was seen. Tries as long as the lead lasts.
+fn shown(targets: &[Change<Sighting>], integrations: &[Change<Integration>]) -> Shown {
+    let mut shown = Shown::default();
+    for change in targets {
+        let Change::Applied(sighting) = change else { continue };
+        let Some(KnownStatus { summary, .. }) = &sighting.status else { continue };
+        shown.terms.extend(summary.coordinator_term.map(Term));
+        shown.epochs.extend(summary.report_epoch.map(Epoch));
+    }
+    for change in integrations {
+        let Change::Applied(object) = change else { continue };
+        shown.terms.extend(object.status.as_ref().and_then(|status| status.coordinator_term).map(Term));
+    }
+    shown
+}
+
+/// Claims the term on the map, above every term that statuses show. Tries as long as the lead lasts.
 async fn claim(
     context: &CoordinatorContext,
     gate: &Gate,
     listener: &TcpListener,
-    (term_seen, epoch_seen): (Term, Epoch),
+    seen: &Shown,
 ) -> Result<(TermCertificate, StoredMap), LeadError> {
     loop {
-        match try_claim(context, gate, listener, term_seen, epoch_seen).await? {
+        match try_claim(context, gate, listener, seen).await? {
             Ok(claimed) => return Ok(claimed),
             Err(PromptError::Conflict) => {}
             Err(error) => {
@@ -311,15 +314,14 @@ async fn try_claim(
     context: &CoordinatorContext,
     gate: &Gate,
     listener: &TcpListener,
-    term_seen: Term,
-    epoch_seen: Epoch,
+    seen: &Shown,
 ) -> Result<Result<(TermCertificate, StoredMap), PromptError>, LeadError> {
     let over = match context.store.read().await {
         Ok(over) => over,
         Err(error) => return Ok(Err(error)),
     };
     let last = over.as_ref().map(|stored| stored.published.map.clone());
-    let term = next_term(last.as_ref().map(|map| map.term), [term_seen]);
+    let term = next_term(last.as_ref().map(|map| map.term), seen.terms.iter().copied());
     let certificate = TermCertificate::generate(term).map_err(|error| LeadError::Certificate(error.to_string()))?;
     let address = listener.local_addr().map_err(|error| LeadError::Certificate(error.to_string()))?;
     let host = context.config.report_host.clone().unwrap_or_else(|| address.ip().to_string());
@@ -327,9 +329,9 @@ async fn try_claim(
         address: format!("{}:{}", if host.contains(':') { format!("[{host}]") } else { host }, address.port()),
         certificate_sha256: certificate.sha256().to_owned(),
     };
-    let map = last.unwrap_or_else(|| ShardMap { epoch: epoch_seen, ..ShardMap::default() });
+    let epoch = last.as_ref().map_or_else(|| first_epoch(seen.epochs.iter().copied()), |map| map.epoch.next());
     let published = PublishedMap {
-        map: ShardMap { term, epoch: map.epoch.max(epoch_seen).next(), ..map },
+        map: ShardMap { term, epoch, ..last.unwrap_or_default() },
         coordinator: context.me.clone(),
         contact: Some(contact),
     };

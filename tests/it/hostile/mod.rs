@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ksit::api::ShardMap;
+use ksit::api::{ShardMap, convert};
 use kube::api::Api;
 use loadtest::installation::Installation;
 use loadtest::simulator::Simulator;
@@ -112,6 +112,11 @@ impl HostileFleet {
 
     pub async fn term(&self) -> i64 {
         self.map().await.map_or(0, |map| map.spec.term)
+    }
+
+    /// The replica that coordinates.
+    pub async fn coordinator(&self) -> u32 {
+        convert::shard_map(&self.map().await.unwrap()).coordinator.name.ordinal().unwrap()
     }
 
     async fn members(&self) -> usize {

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use kube::api::{DynamicObject, Patch, PatchParams};
+use loadtest::simulator::{Health, Kind};
+use serde_json::{Value, json};
 
 use super::HostileFleet;
+use crate::kit::eventually;
 
 const CLUSTERS: u32 = 40;
 
@@ -28,4 +31,90 @@ async fn a2_many_integrations_of_one_cluster_harm_no_other() {
     let status = target.await.status.unwrap();
     assert!(status.components_omitted.is_some_and(|omitted| omitted > 3_000), "{:?}", status.components_omitted);
     assert!(serde_json::to_vec(&status).unwrap().len() < 1 << 20);
+}
+
+/// What a person may write into a status: numbers at their ends, texts of any length, and nothing.
+fn edits() -> Vec<(&'static str, Value)> {
+    let numbers =
+        [json!(0), json!(1), json!(5_000_000), json!(9_007_199_254_740_991_i64), json!(i64::MAX), json!(i64::MIN)];
+    let texts = [
+        json!(""),
+        json!("x".repeat(100_000)),
+        json!("\u{1b}[2J\u{202e}"),
+        json!("other/ksit"),
+        json!("2999-01-01T00:00:00Z"),
+    ];
+    let of_numbers = ["coordinatorTerm", "reportEpoch", "observedGeneration", "componentsOmitted"];
+    let of_texts =
+        ["message", "healthy", "server", "managedBy", "reportedBy", "lastSyncTime", "secretResourceVersion", "phase"];
+    let numbers = of_numbers.into_iter().flat_map(|field| numbers.clone().map(|value| (field, value)));
+    let texts = of_texts.into_iter().flat_map(|field| texts.clone().map(|value| (field, value)));
+    let lists = ["conditions", "integrations", "clusters"].map(|field| (field, json!([])));
+    numbers.chain(texts).chain(lists).collect()
+}
+
+/// Whether the edit was taken; the CRD may refuse it.
+async fn spoil(fleet: &HostileFleet, kind: &str, name: &str, field: &str, value: Value) -> bool {
+    let patch = Patch::Merge(json!({ "status": { field: value } }));
+    fleet.world.api(kind).patch_status(name, &PatchParams::default(), &patch).await.is_ok()
+}
+
+/// Somebody who may write statuses sets each field in turn. Without the fence: it refuses them all.
+#[tokio::test]
+async fn a4_edited_status_stops_no_other() {
+    let mut fleet = HostileFleet::start("hostile-statuses", CLUSTERS).await;
+    fleet.replicas.take_fence_off().await.unwrap();
+    let truth = fleet.check_truth(1..CLUSTERS).await;
+    let mut taken = 0;
+    for (field, value) in edits() {
+        taken += u32::from(spoil(&fleet, "IntegrationTarget", "c0", field, value.clone()).await);
+        taken += u32::from(spoil(&fleet, "Integration", "argocd", field, value).await);
+    }
+    assert!(taken > 20, "{taken} edits were taken");
+    fleet.endures("edited statuses", &truth, LASTS).await;
+    // The objects themselves recover too.
+    eventually("the edited status to be mended", async || {
+        let target: DynamicObject = fleet.world.api("IntegrationTarget").get("c0").await.unwrap();
+        let status = &target.data["status"];
+        let of_tools = status["integrations"].as_array().map(Vec::len);
+        let is_right = status["phase"] == "Running" && status["ready"] == true && of_tools == Some(1);
+        (is_right && status["componentsOmitted"].is_null() && status["conditions"][0]["type"] == "Ready").then_some(())
+    })
+    .await;
+
+    // A term just above the present one is the worst: the CRD takes it for a newer coordinator's.
+    let term = fleet.term().await;
+    assert!(spoil(&fleet, "IntegrationTarget", "c0", "coordinatorTerm", json!(term + 500)).await);
+    fleet.endures("term a little too high", &truth, LASTS).await;
+    // The next coordinator claims above it.
+    let leader = fleet.coordinator().await;
+    fleet.replicas.kill(leader);
+    fleet.replicas.start(leader).await.unwrap();
+    let server = fleet.simulator.component(Kind::Deployment, "argocd", "argocd-server").unwrap();
+    fleet.simulator.set(0, server, Health::Broken);
+    eventually("the next coordinator to write it", async || {
+        let target: DynamicObject = fleet.world.api("IntegrationTarget").get("c0").await.unwrap();
+        let status = &target.data["status"];
+        (status["phase"] == "Failed" && status["coordinatorTerm"].as_i64() > Some(term + 500)).then_some(())
+    })
+    .await;
+}
+
+/// The fence lets nobody but ksit write what ksit manages, whatever their rights.
+#[tokio::test]
+async fn a4_fence_refuses_everybody_else() {
+    let fleet = HostileFleet::start("hostile-fence", 3).await;
+    fleet.check_truth(0..3).await;
+    let term = fleet.term().await;
+    for status in [
+        json!({ "coordinatorTerm": term + 1 }),
+        json!({ "coordinatorTerm": i64::MAX >> 10, "managedBy": "other/ksit" }),
+        json!({ "message": "all is well" }),
+        json!({ "managedBy": null }),
+    ] {
+        let patch = Patch::Merge(json!({ "status": status }));
+        let targets = fleet.world.api("IntegrationTarget");
+        let refused = targets.patch_status("c0", &PatchParams::default(), &patch).await.unwrap_err().to_string();
+        assert!(refused.contains("ksit-fence") && refused.contains("ksit alone"), "{status}: {refused}");
+    }
 }
