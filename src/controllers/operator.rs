@@ -253,6 +253,7 @@ impl Replica {
                 status_writes_per_second: self.config.status_writes_per_second,
                 report_bind_address: self.config.report_bind_address,
                 report_host: self.config.report_host.clone(),
+                report_token_file: self.config.report_token_file.clone(),
             },
             hub: self.hub.clone(),
             seat: self.seat.clone(),

@@ -96,7 +96,8 @@ metrics! {
     targets_unobserved: IntGauge = gauge("ksit_targets_unobserved");
     /// Age of the oldest observation of any cluster.
     oldest_observation: Gauge = real_gauge("ksit_oldest_observation_seconds");
-    /// What workers said of a cluster, by whether it was believed (accepted, not_the_owner, before_its_time, overtaken).
+    /// What workers said of a cluster, by whether it was believed (accepted, not_the_owner, before_its_time, overtaken);
+    /// not_a_member counts messages that no replica sent.
     observations: IntCounterVec = counters("ksit_observations_total", &["outcome"]);
     /// Bytes of the messages that came from workers in other replicas.
     report_bytes: IntCounter = counter("ksit_report_bytes_total");

@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
@@ -21,7 +21,7 @@ use tonic::transport::Server;
 use tonic::transport::server::Connected;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::auth::{AuthError, Authenticator};
+use super::auth::{AuthError, Authenticator, IsMember};
 use super::link::{Incoming, WAITING};
 use super::tls::TermCertificate;
 use super::wire::reports_server::{Reports, ReportsServer};
@@ -41,6 +41,20 @@ const STREAMS: u32 = 2;
 /// at once are told of in five seconds.
 const MESSAGES_A_SECOND: u32 = 2_000;
 
+/// A replica that has just started may dial before its Lease is seen here.
+const WAIT_FOR_LEASE: Duration = Duration::from_secs(2);
+
+/// Between two looks for it.
+const LOOK_FOR_LEASE: Duration = Duration::from_millis(50);
+
+/// Who is let in.
+pub struct Door {
+    /// By its token.
+    pub auth: Authenticator,
+    /// By its Lease, or by the map.
+    pub is_member: IsMember,
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     #[error("the certificate can't be used: {0}")]
@@ -53,11 +67,11 @@ pub enum ServeError {
 pub async fn serve(
     listener: TcpListener,
     certificate: TermCertificate,
-    auth: Authenticator,
+    door: Door,
     incoming: mpsc::Sender<Incoming>,
 ) -> Result<(), ServeError> {
     let tls = TlsAcceptor::from(Arc::new(certificate.server_config()?));
-    let service = ReportsServer::new(Desk { auth, incoming }).max_decoding_message_size(LARGEST_MESSAGE);
+    let service = ReportsServer::new(Desk { door, incoming }).max_decoding_message_size(LARGEST_MESSAGE);
     Server::builder()
         .http2_keepalive_interval(Some(PATIENCE))
         .http2_keepalive_timeout(Some(PATIENCE))
@@ -90,7 +104,7 @@ fn encrypted(listener: TcpListener, tls: TlsAcceptor) -> impl Stream<Item = Resu
 }
 
 struct Desk {
-    auth: Authenticator,
+    door: Door,
     incoming: mpsc::Sender<Incoming>,
 }
 
@@ -105,7 +119,8 @@ impl Reports for Desk {
         tracing::info!(replica = %sender.name, "a worker reports");
         let (replies, answers) = mpsc::channel(WAITING);
         let mut carrier = JoinSet::new();
-        carrier.spawn(carry(request.into_inner(), sender, self.incoming.clone(), replies));
+        let member = Member { process: sender, is_member: self.door.is_member.clone() };
+        carrier.spawn(carry(request.into_inner(), member, self.incoming.clone(), replies));
         // Each ends the other: the carrier lives as long as the answers are read, and they are read as long as it lives.
         let answers = ReceiverStream::new(answers).map(codec::encode_answer).map(Ok);
         let answers = answers.take_until(async move { carrier.join_next().await });
@@ -119,17 +134,31 @@ impl Desk {
         let token = text("authorization").and_then(|text| text.strip_prefix("Bearer "));
         let token = token.ok_or_else(|| Status::unauthenticated("a token is missing"))?;
         let nonce = text(NONCE).filter(|nonce| nonce.len() <= 64).unwrap_or_default();
-        match self.auth.pod(SecretString::from(token)).await {
-            Ok(pod) => Ok(Incarnation::new(pod.name, pod.uid, nonce)),
-            Err(AuthError::Refused(why)) => Err(Status::unauthenticated(why)),
-            Err(AuthError::Unavailable(why)) => Err(Status::unavailable(why)),
+        let sender = match self.door.auth.pod(SecretString::from(token)).await {
+            Ok(pod) => Incarnation::new(pod.name, pod.uid, nonce),
+            Err(AuthError::Refused(why)) => return Err(Status::unauthenticated(why)),
+            Err(AuthError::Unavailable(why)) => return Err(Status::unavailable(why)),
+        };
+        let lease_seen = async {
+            while !(self.door.is_member)(&sender) {
+                sleep(LOOK_FOR_LEASE).await;
+            }
+        };
+        match timeout(WAIT_FOR_LEASE, lease_seen).await {
+            Ok(()) => Ok(sender),
+            Err(_) => Err(Status::permission_denied("this process holds no Lease of a replica")),
         }
     }
 }
 
+struct Member {
+    process: Arc<Incarnation>,
+    is_member: IsMember,
+}
+
 async fn carry(
     mut messages: Streaming<WorkerMessage>,
-    sender: Arc<Incarnation>,
+    Member { process: sender, is_member }: Member,
     incoming: mpsc::Sender<Incoming>,
     replies: mpsc::Sender<crate::domain::report::ToWorker>,
 ) {
@@ -150,6 +179,10 @@ async fn carry(
             () = incoming.closed() => break,
         };
         let Ok(Some(message)) = message else { break };
+        if !is_member(&sender) {
+            tracing::warn!(replica = %sender.name, "it is no member any more; its link is ended");
+            break;
+        }
         let bytes = message.encoded_len();
         match codec::decode(message, &sender.name) {
             Ok(message) => {

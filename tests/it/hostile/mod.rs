@@ -3,6 +3,7 @@
 //! Each test is named after the finding that it keeps mended. The truth checker flips untouched clusters all the while,
 //! and times how long their statuses are wrong.
 
+mod a11_intruder;
 mod clusters;
 mod objects;
 
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use ksit::api::ShardMap;
 use kube::api::Api;
+use loadtest::Process;
 use loadtest::installation::Installation;
 use loadtest::simulator::Simulator;
 use loadtest::truth::{Findings, TruthChecker, Watched};
@@ -127,4 +129,9 @@ impl HostileFleet {
 /// The target of a cluster, and its `clusterName`.
 fn name(number: u32) -> String {
     format!("c{number}")
+}
+
+/// Resident memory of a process, in bytes.
+fn resident(process: &Process) -> u64 {
+    Usage::of(process.pid()).unwrap().rss * 1024
 }
