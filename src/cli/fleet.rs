@@ -129,3 +129,26 @@ impl Line {
         cells
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+    use crate::cli::table::assert_harmless;
+
+    proptest! {
+        #[test]
+        fn fleet_shows_any_status_harmlessly(name: String, phase: String, message: String) {
+            let object = json!({ "apiVersion": "ksit.io/v1alpha1", "kind": "Integration",
+                "metadata": { "namespace": name, "name": name }, "spec": { "type": name },
+                "status": { "phase": phase, "message": message } });
+            let integration = Lenient::Read(Box::new(serde_json::from_value(object).unwrap()));
+            let metadata = ObjectMeta { name: Some(name), ..ObjectMeta::default() };
+            let unreadable = Lenient::Unreadable { metadata: Box::new(metadata), error: message };
+            let fleet = Fleet::from(vec![integration, unreadable]);
+            [false, true].iter().for_each(|wide| assert_harmless(&fleet.text(*wide)));
+        }
+    }
+}

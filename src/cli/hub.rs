@@ -9,7 +9,8 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use serde::Serialize;
 
-use super::{CliError, own_kubeconfig};
+use super::{CliError, json, own_kubeconfig};
+use crate::domain::escape::{escape_lines, is_invisible};
 
 /// Between two looks with --watch.
 const REFRESH: Duration = Duration::from_secs(2);
@@ -101,10 +102,14 @@ impl HubArgs {
 
     fn render(&self, shown: &impl Shown) -> Result<String, CliError> {
         Ok(match self.output {
-            Output::Table => shown.text(false),
-            Output::Wide => shown.text(true),
-            Output::Json => format!("{}\n", serde_json::to_string_pretty(shown)?),
-            Output::Yaml => serde_saphyr::to_string(shown)?,
+            Output::Table => escape_lines(&shown.text(false)).into_owned(),
+            Output::Wide => escape_lines(&shown.text(true)).into_owned(),
+            Output::Json => json(shown)?,
+            Output::Yaml => {
+                let yaml = serde_saphyr::to_string(shown)?;
+                // JSON is YAML too, and has an escape for every character.
+                if yaml.contains(|c| c != '\n' && is_invisible(c)) { json(shown)? } else { yaml }
+            }
         })
     }
 }

@@ -10,6 +10,7 @@ use super::hub::{HubArgs, Shown};
 use super::table::table;
 use super::{CliError, duration};
 use crate::api::{ReplicaLoad, ShardMap};
+use crate::domain::escape::escape;
 use crate::domain::slot::{Slot, SlotSet};
 
 /// Show which replica looks after how much of the fleet, who coordinates, and how fresh it all is.
@@ -139,12 +140,14 @@ impl Map {
     fn text(&self, wide: bool) -> String {
         let Self { namespace, installation, term, epoch, coordinator, .. } = self;
         let orphans = self.orphans();
+        let [namespace, installation, coordinator] = [namespace, installation, coordinator].map(|name| escape(name));
         let mut text = format!("{namespace}/{installation}: coordinator {coordinator}, term {term}, epoch {epoch}");
         if orphans > 0 {
             text.push_str(&format!("; {orphans} of {} slots have no owner", Slot::COUNT));
         }
         if wide {
-            let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "<none>".to_owned());
+            let or_none =
+                |text: &Option<String>| text.as_deref().map_or("<none>".into(), |text| escape(text).into_owned());
             let (address, observed) = (or_none(&self.address), or_none(&self.observed_at));
             text.push_str(&format!("\nreports to {address}; loads as of {observed}"));
         }
@@ -169,5 +172,28 @@ impl Map {
             cells.push(replica.slot_ranges.clone());
         }
         cells
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+    use crate::cli::table::assert_harmless;
+
+    proptest! {
+        #[test]
+        fn shards_show_any_map_harmlessly(name: String, slots: String, address: String) {
+            let object = json!({ "apiVersion": "ksit.io/v1alpha1", "kind": "ShardMap",
+                "metadata": { "namespace": name, "name": name },
+                "spec": { "term": 1, "epoch": 1,
+                    "coordinator": { "name": name, "podUID": name, "podUid": name, "nonce": name, "address": address },
+                    "members": [{ "name": name, "podUID": name, "podUid": name, "nonce": name, "slots": slots }] },
+                "status": { "observedAt": address, "replicas": [] } });
+            let maps = Maps(vec![Map::from(serde_json::from_value::<ShardMap>(object).unwrap())]);
+            [false, true].iter().for_each(|wide| assert_harmless(&maps.text(*wide)));
+        }
     }
 }

@@ -13,6 +13,7 @@ pub mod credential;
 pub mod desired;
 pub mod digest;
 pub mod election;
+pub mod escape;
 pub mod evaluate;
 pub mod first_check;
 pub mod fit;
