@@ -78,14 +78,15 @@ impl HubArgs {
         Ok(Client::try_from(self.place.config().await?)?)
     }
 
-    /// Prints what `look` finds, once or with --watch whenever it changes.
-    pub(super) async fn show<S: Shown, F>(&self, mut look: impl FnMut() -> F) -> Result<(), CliError>
+    /// Prints what `look` finds, once or with --watch whenever it changes. Gives what it printed last.
+    pub(super) async fn show<S: Shown, F>(&self, mut look: impl FnMut() -> F) -> Result<S, CliError>
     where
         F: Future<Output = Result<S, CliError>>,
     {
         let mut printed = String::new();
         loop {
-            let text = self.render(&look().await?)?;
+            let found = look().await?;
+            let text = self.render(&found)?;
             if text != printed {
                 // A terminal shows the newest state alone; a pipe gets one after the other.
                 let clear = if self.watch && std::io::stdout().is_terminal() { "\x1b[2J\x1b[H" } else { "" };
@@ -94,7 +95,7 @@ impl HubArgs {
                 printed = text;
             }
             if !self.watch {
-                return Ok(());
+                return Ok(found);
             }
             tokio::time::sleep(REFRESH).await;
         }

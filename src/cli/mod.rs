@@ -4,6 +4,7 @@ mod check;
 mod check_output;
 mod crds;
 mod fleet;
+mod freshness;
 mod hub;
 mod operator;
 mod own_kubeconfig;
@@ -50,9 +51,9 @@ pub async fn run(cli: Cli) -> ExitCode {
     let result = match cli.command {
         Command::Operator(args) => operator::run(*args).await.map(|()| ExitCode::SUCCESS),
         Command::Check(args) => check::run(args).await,
-        Command::Fleet(args) => fleet::run(args).await.map(|()| ExitCode::SUCCESS),
+        Command::Fleet(args) => fleet::run(args).await,
         Command::Target(args) => target::run(args).await,
-        Command::Shards(args) => shards::run(args).await.map(|()| ExitCode::SUCCESS),
+        Command::Shards(args) => shards::run(args).await,
         Command::Crds(args) => crds::run(&args).map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {

@@ -105,6 +105,10 @@ metrics! {
     links_failed: IntCounter = counter("ksit_report_links_failed_total");
     /// Clusters whose report this replica leaves out, because it ended links to the coordinator; they become Unknown.
     reports_skipped: IntGauge = gauge("ksit_reports_skipped");
+    /// Links to the coordinator that ended although it still led.
+    links_ended: IntCounter = counter("ksit_report_links_ended_total");
+    /// Claims of a term on the ShardMap that failed, for another cause than a newer version of it.
+    term_claims_failed: IntCounter = counter("ksit_term_claims_failed_total");
     /// Stored objects whose spec can't be used, by kind; their status says why.
     invalid_objects: IntGaugeVec = gauges("ksit_invalid_objects", &["kind"]);
 }

@@ -30,7 +30,8 @@ pub(super) async fn run(name: &str, hub: &HubArgs) -> Result<(), CliError> {
             status: target.status.unwrap_or_default(),
         })
     })
-    .await
+    .await?;
+    Ok(())
 }
 
 #[derive(Serialize)]

@@ -298,6 +298,7 @@ async fn claim(
             Ok(claimed) => return Ok(claimed),
             Err(PromptError::Conflict) => {}
             Err(error) => {
+                context.metrics.term_claims_failed.inc();
                 tracing::warn!(%error, "the term can't be claimed on the ShardMap; trying again");
                 sleep(AFTER_A_FAILURE).await;
             }
