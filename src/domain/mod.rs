@@ -25,6 +25,7 @@ pub mod membership;
 pub mod object_names;
 pub mod own_writes;
 pub mod ownership;
+pub mod places;
 mod plan;
 pub mod queries;
 pub mod reason;

@@ -8,6 +8,8 @@ use prometheus::{
     Registry, TextEncoder,
 };
 
+use super::process;
+
 /// Upper bounds in seconds for whatever talks to a cluster.
 const SECONDS: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
@@ -35,7 +37,9 @@ macro_rules! metrics {
                     let $field = $make($name, concat!($($help),+).trim_ascii_start() $(, $labels)?)?;
                     registry.register(Box::new($field.clone()))?;
                 )+
-                Ok(Self { registry, $($field,)+ })
+                let metrics = Self { registry, $($field,)+ };
+                process::measure_start(&metrics);
+                Ok(metrics)
             }
         }
     };
@@ -109,6 +113,14 @@ metrics! {
     links_ended: IntCounter = counter("ksit_report_links_ended_total");
     /// Claims of a term on the ShardMap that failed, for another cause than a newer version of it.
     term_claims_failed: IntCounter = counter("ksit_term_claims_failed_total");
+    /// Number of open file descriptors.
+    open_fds: IntGauge = gauge("process_open_fds");
+    /// Maximum number of open file descriptors.
+    max_fds: IntGauge = gauge("process_max_fds");
+    /// Resident memory size in bytes.
+    resident_memory: IntGauge = gauge("process_resident_memory_bytes");
+    /// Start time of the process since unix epoch in seconds.
+    start_time: IntGauge = gauge("process_start_time_seconds");
     /// Stored objects whose spec can't be used, by kind; their status says why.
     invalid_objects: IntGaugeVec = gauges("ksit_invalid_objects", &["kind"]);
 }
@@ -137,6 +149,7 @@ impl Metrics {
 
     /// The text format of Prometheus.
     pub fn render(&self) -> Result<String, prometheus::Error> {
+        process::measure(self);
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         String::from_utf8(text).map_err(|error| prometheus::Error::Msg(error.to_string()))

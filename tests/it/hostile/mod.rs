@@ -3,6 +3,7 @@
 //! Each test is named after the finding that it keeps mended. The truth checker flips untouched clusters all the while,
 //! and times how long their statuses are wrong.
 
+mod a07_descriptors;
 mod a09_age;
 mod a10_escape;
 mod a11_intruder;
