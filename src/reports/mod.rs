@@ -8,6 +8,7 @@
 //! Here a sender is authenticated, must be a member, and a message is checked for its form. Whether it is believed, the
 //! coordinator says.
 
+mod arrivals;
 mod auth;
 mod client;
 mod codec;

@@ -2,25 +2,21 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures::{Stream, StreamExt, stream};
+use futures::{Stream, StreamExt};
 use prost::Message;
 use secrecy::SecretString;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::MetadataMap;
 use tonic::transport::Server;
-use tonic::transport::server::Connected;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::arrivals::{Place, arrivals};
 use super::auth::{AuthError, Authenticator, IsMember};
 use super::link::{Incoming, WAITING};
 use super::tls::TermCertificate;
@@ -28,9 +24,6 @@ use super::wire::reports_server::{Reports, ReportsServer};
 use super::wire::{CoordinatorMessage, WorkerMessage};
 use super::{LARGEST_MESSAGE, NONCE, PATIENCE, codec};
 use crate::domain::replica::Incarnation;
-
-/// Handshakes under way at a time.
-const HANDSHAKES: usize = 64;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -70,37 +63,16 @@ pub async fn serve(
     door: Door,
     incoming: mpsc::Sender<Incoming>,
 ) -> Result<(), ServeError> {
-    let tls = TlsAcceptor::from(Arc::new(certificate.server_config()?));
+    let tls = Arc::new(certificate.server_config()?);
     let service = ReportsServer::new(Desk { door, incoming }).max_decoding_message_size(LARGEST_MESSAGE);
     Server::builder()
         .http2_keepalive_interval(Some(PATIENCE))
         .http2_keepalive_timeout(Some(PATIENCE))
         .max_concurrent_streams(STREAMS)
         .add_service(service)
-        .serve_with_incoming(encrypted(listener, tls))
+        .serve_with_incoming(arrivals(listener, tls))
         .await?;
     Ok(())
-}
-
-/// Connections whose handshake was made in time; one that dawdles holds up nobody.
-fn encrypted(listener: TcpListener, tls: TlsAcceptor) -> impl Stream<Item = Result<Encrypted, std::io::Error>> {
-    let accepted = stream::unfold(listener, |listener| async move {
-        loop {
-            match listener.accept().await {
-                Ok((connection, _)) => return Some((connection, listener)),
-                // Out of file descriptors, or a caller that went away: the next may do better.
-                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
-            }
-        }
-    });
-    let handshake = move |connection: TcpStream| {
-        let tls = tls.clone();
-        async move {
-            let _ = connection.set_nodelay(true);
-            timeout(PATIENCE, tls.accept(connection)).await.ok()?.ok().map(Encrypted).map(Ok)
-        }
-    };
-    accepted.map(handshake).buffer_unordered(HANDSHAKES).filter_map(std::future::ready)
 }
 
 struct Desk {
@@ -116,6 +88,9 @@ impl Reports for Desk {
 
     async fn connect(&self, request: Request<Streaming<WorkerMessage>>) -> Result<Response<Answers>, Status> {
         let sender = Arc::new(self.sender(request.metadata()).await?);
+        if let Some(place) = request.extensions().get::<Arc<Place>>() {
+            place.admit();
+        }
         tracing::info!(replica = %sender.name, "a worker reports");
         let (replies, answers) = mpsc::channel(WAITING);
         let mut carrier = JoinSet::new();
@@ -199,32 +174,4 @@ async fn carry(
         }
     }
     tracing::info!(replica = %sender.name, "a worker's link ended");
-}
-
-struct Encrypted(TlsStream<TcpStream>);
-
-impl Connected for Encrypted {
-    type ConnectInfo = ();
-
-    fn connect_info(&self) {}
-}
-
-impl AsyncRead for Encrypted {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Encrypted {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
-    }
 }

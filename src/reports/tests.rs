@@ -9,9 +9,12 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 use prost::Message;
 use secrecy::{ExposeSecret, SecretString};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc::error::TryRecvError;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 
 use super::*;
 use crate::domain::check_mode::CheckMode;
@@ -130,6 +133,25 @@ async fn an_oversized_message_ends_its_own_link_alone() {
     good.to_coordinator.send(beat(2)).await.unwrap();
     let heard = timeout(PATIENT, service.incoming.recv()).await.unwrap().unwrap();
     assert_eq!(heard.message, beat(2));
+}
+
+#[tokio::test]
+async fn a12_connections_without_an_accepted_call_are_closed() {
+    let service = service().await;
+    let connector = TlsConnector::from(Arc::new(tls::client_config(&service.sha256).unwrap()));
+    let silent = TcpStream::connect(&service.address).await.unwrap();
+    let tcp = TcpStream::connect(&service.address).await.unwrap();
+    let idle = connector.connect("ksit".try_into().unwrap(), tcp).await.unwrap();
+    // A worker's stays, also when it has nothing to say.
+    let mut link = link(&service, "good").await.unwrap();
+    let refused = timeout(PATIENT, super::tests::link(&service, "bad")).await.unwrap();
+    assert!(matches!(refused, Err(ConnectError::Refused(_))));
+    for mut connection in [Box::new(silent) as Box<dyn AsyncRead + Unpin + Send>, Box::new(idle)] {
+        let closed = timeout(PATIENT, connection.read_to_end(&mut Vec::new())).await;
+        assert!(closed.is_ok(), "it is still open");
+    }
+    tokio::time::sleep(PATIENCE).await;
+    assert!(link.from_coordinator.try_recv().is_err_and(|error| error == TryRecvError::Empty));
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ mod a07_descriptors;
 mod a09_age;
 mod a10_escape;
 mod a11_intruder;
+mod a12_silent;
 mod clusters;
 mod objects;
 
