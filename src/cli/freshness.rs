@@ -1,4 +1,4 @@
-//! How old it is what a ShardMap's status says. With no replica alive nobody can write, so the age is counted here.
+//! The age of a ShardMap's status. With no replica alive nobody can write, so it is counted here, from the last write.
 
 use std::time::Duration;
 

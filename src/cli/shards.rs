@@ -176,7 +176,7 @@ impl Map {
         &self.freshness
     }
 
-    /// Why what is shown may not be so, or will not stay so.
+    /// Reasons to doubt what is shown.
     pub(super) fn faults(&self) -> Vec<String> {
         let orphans = self.orphans();
         let faults = [

@@ -1,7 +1,7 @@
 //! How the file descriptors of a replica are shared out.
 //!
-//! Each cluster takes one, and thousands of clusters may take all there are. Whatever must go on then has its part kept
-//! back: watches of the hub, Leases, status writes, reports, and the probes of the kubelet.
+//! Each cluster takes one, and thousands of clusters may take all there are. A part is kept back for all that must go on
+//! then: watches of the hub, Leases, status writes, reports, and the probes of the kubelet.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 

@@ -1,4 +1,4 @@
-//! Places that are never full: whoever has held one for longest goes for the next one.
+//! Bounded places that are never full: the oldest holder is evicted for the next one.
 //!
 //! Strangers may open as many connections as they like and say nothing. One that has something to say does so at once and
 //! leaves, so the oldest is the one to go: of the peer that comes, if it has its share, else of the peer that has most.
@@ -37,7 +37,7 @@ impl<P: Ord + Clone, H> Places<P, H> {
         self.held.remove(&number);
     }
 
-    /// Has the oldest of whoever holds most go.
+    /// Evicts the oldest holder of the peer that has most.
     pub fn evict_one(&mut self) {
         let mut counts: BTreeMap<&P, usize> = BTreeMap::new();
         self.held.values().for_each(|(peer, _)| *counts.entry(peer).or_default() += 1);
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_of_the_greediest_goes() {
+    fn the_oldest_of_the_greediest_peer_is_evicted() {
         assert_eq!(after(3, 3, "abc"), "abc");
         assert_eq!(after(3, 3, "abcd"), "bcd", "all have as much: the oldest goes");
         assert_eq!(after(3, 3, "abbc"), "abc");
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn who_leaves_makes_room() {
+    fn leaving_makes_room() {
         let mut places = Places::new(2, 2);
         let first = places.take('a', ());
         places.take('b', ());

@@ -1,5 +1,5 @@
-//! What this process takes, by the names that every Prometheus client gives it. The client's own collector reads files
-//! for all of it, and shows zeros when there is no descriptor left to open them: the very moment that they are for.
+//! Metrics of the process, under the names that every Prometheus client gives them. The client's own collector reads files
+//! for all of them, and shows zeros when no descriptor is left to open these: the very moment that they are for.
 
 use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -40,7 +40,7 @@ const WAIT_FOR_LEASE: Duration = Duration::from_secs(2);
 /// Between two looks for it.
 const LOOK_FOR_LEASE: Duration = Duration::from_millis(50);
 
-/// Who is let in.
+/// Admission of callers.
 pub struct Door {
     /// By its token.
     pub auth: Authenticator,

@@ -155,6 +155,30 @@ mod tests {
         Connection::build(Server::parse(url).unwrap(), None, Trust::Nobody, credential, Some(policy)).unwrap()
     }
 
+    /// Every look-up of the process waits for a server that doesn't answer.
+    #[tokio::test]
+    async fn a16_lookups_that_never_began_blame_no_cluster() {
+        let (answer, silence) = std::sync::mpsc::channel::<()>();
+        let silence = std::sync::Mutex::new(silence);
+        let resolver = Resolver::new(move |_, _| {
+            drop(silence.lock().map(|silence| silence.recv()));
+            Ok(Vec::new())
+        });
+        let named = |number: u32| unvetted(&format!("https://c{number}.example:6443"), Policy::default());
+        let dialled = (0..100).map(|number| {
+            let (connection, resolver) = (named(number), &resolver);
+            async move { connect(&connection, resolver, false, Duration::from_millis(300)).await.unwrap_err().reason }
+        });
+        let reasons = futures::future::join_all(dialled).await;
+        let count = |wanted| reasons.iter().filter(|reason| **reason == wanted).count();
+        assert_eq!((count(Reason::TimedOut), count(Reason::TooManyLookups)), (64, 36));
+        // An address needs no look-up.
+        let refused =
+            connect(&unvetted("https://192.0.2.1:1", Policy::default()), &resolver, false, Duration::ZERO).await;
+        assert_ne!(refused.unwrap_err().reason, Reason::TooManyLookups);
+        drop(answer);
+    }
+
     #[tokio::test]
     async fn a_name_that_was_turned_to_a_refused_address_is_not_dialled() {
         let resolved = async |connection: Connection| {

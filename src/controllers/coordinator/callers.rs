@@ -1,4 +1,4 @@
-//! Whose reports are read at all: processes of replicas, by the token of their Pod and by their Lease.
+//! Admits callers of the report service: processes of replicas, by the token of their Pod and by their Lease.
 
 use std::path::PathBuf;
 use std::sync::Arc;

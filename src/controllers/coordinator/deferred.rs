@@ -1,4 +1,5 @@
-//! Messages by a map that is on its way here from our own write. It takes milliseconds, so little of each sender is kept.
+//! Defers messages by a map that is on its way here from our own write. It takes milliseconds, so little of each sender
+//! is kept.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -48,7 +49,7 @@ impl Deferred {
 }
 
 impl Waiting {
-    /// Of each target the newest report alone.
+    /// Keeps the newest report of each target alone.
     fn drop_older(&mut self, newer: &FromWorker) {
         let FromWorker::Report { report: newer, .. } = newer else { return };
         let is_older = |incoming: &Incoming| matches!(&incoming.message, FromWorker::Report { report, .. } if report.target == newer.target);

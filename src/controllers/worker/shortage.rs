@@ -1,4 +1,4 @@
-//! What this replica itself lacks, told once in a while: thousands of targets meet it together.
+//! Warns of a shortage of this replica, once a minute: thousands of targets meet it together.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
