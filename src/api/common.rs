@@ -11,6 +11,10 @@ use crate::domain::integrations::TOOLS;
 /// Every phase that a status can show.
 pub const PHASES: &[&str] = &["Initializing", "Running", "Failed", "Unknown", "Paused"];
 
+/// Pattern of a text that shows as it is: no control or formatting characters, no separators of lines. Letters of any
+/// language, spaces and `arn:aws:eks:…:cluster/x` are fine.
+pub(super) const VISIBLE: &str = r"^[^\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+$";
+
 /// What a cluster counts as that has nothing of the tool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum WhenAbsent {

@@ -33,8 +33,9 @@ use super::common::{KubeconfigSecretRef, component_kind, conditions, phase, resu
 )]
 #[serde(rename_all = "camelCase")]
 pub struct IntegrationTargetSpec {
-    /// The name by which `targetClusters` of Integrations speaks of the cluster.
-    #[schemars(length(min = 1, max = 253))]
+    /// The name by which `targetClusters` of Integrations speaks of the cluster; no control characters, and none that
+    /// change the direction of text.
+    #[schemars(length(min = 1, max = 253), extend("pattern" = crate::api::common::VISIBLE))]
     pub cluster_name: String,
     /// Kept and shown; changes nothing about where tools are looked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -82,6 +82,9 @@ pub struct ShardMapStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "date-time"))]
     pub observed_at: Option<String>,
+    /// The time between two such writes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub round_seconds: Option<u32>,
     pub replicas: Vec<ReplicaLoad>,
 }
 

@@ -1,9 +1,9 @@
 //! How `ksit check` shows what it found.
 
-use serde_json::json;
+use serde_json::json as object;
 
-use super::CliError;
 use super::table::table;
+use super::{CliError, json};
 use crate::domain::verdict::{Observation, Phase, ToolVerdict};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -23,7 +23,7 @@ pub(super) struct Row {
 
 pub(super) fn render(rows: &[Row], format: Format) -> Result<String, CliError> {
     Ok(match format {
-        Format::Json => format!("{}\n", serde_json::to_string_pretty(&rows.iter().map(as_json).collect::<Vec<_>>())?),
+        Format::Json => json(&rows.iter().map(as_json).collect::<Vec<_>>())?,
         Format::Table => table(&["CONTEXT", "TOOL", "PHASE", "MESSAGE"], &rows.iter().map(cells).collect::<Vec<_>>()),
         Format::Wide => {
             let mut lines: Vec<Vec<String>> = Vec::new();
@@ -59,10 +59,46 @@ fn as_json(row: &Row) -> serde_json::Value {
         .observations
         .iter()
         .map(|seen| {
-            json!({ "kind": seen.kind.as_str(), "namespace": seen.namespace, "name": seen.name,
+            object!({ "kind": seen.kind.as_str(), "namespace": seen.namespace, "name": seen.name,
                 "state": seen.state.as_str(), "ready": seen.ready, "desired": seen.desired, "message": seen.message })
         })
         .collect();
-    json!({ "context": row.context, "type": row.tool, "phase": row.verdict.phase.as_str(),
+    object!({ "context": row.context, "type": row.tool, "phase": row.verdict.phase.as_str(),
         "reason": row.verdict.reason.as_str(), "message": row.verdict.message, "components": components })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::cli::table::assert_harmless;
+    use crate::domain::component::ComponentKind;
+    use crate::domain::reason::Reason;
+    use crate::domain::verdict::ComponentState;
+
+    proptest! {
+        #[test]
+        fn check_shows_any_cluster_harmlessly(context: String, name: String, message: String) {
+            let seen = Observation {
+                kind: ComponentKind::Deployment,
+                namespace: name.clone(),
+                name,
+                state: ComponentState::NotReady,
+                ready: None,
+                desired: None,
+                message: Some(message.clone()),
+            };
+            let verdict = ToolVerdict {
+                phase: Phase::Failed,
+                reason: Reason::ComponentNotReady,
+                message,
+                observations: vec![seen],
+            };
+            let rows = [Row { context, tool: "flux", verdict, unreachable: false }];
+            for format in [Format::Table, Format::Wide, Format::Json] {
+                assert_harmless(&render(&rows, format).unwrap());
+            }
+        }
+    }
 }

@@ -1,17 +1,22 @@
 //! `ksit fleet`
 
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
 use kube::api::ObjectMeta;
-use kube::{Api, ResourceExt};
+use kube::{Api, Client, ResourceExt};
 use serde::Serialize;
 
 use super::CliError;
 use super::hub::{HubArgs, Shown};
+use super::shards::Map;
 use super::table::table;
-use crate::api::{Integration, TargetCounts};
+use crate::api::{Integration, ShardMap, TargetCounts};
+use crate::domain::escape::escape;
 use crate::domain::verdict::Phase;
 use crate::hub::Lenient;
 
-/// Show all Integrations with their clusters counted by state, worst first.
+/// Show all Integrations with their clusters counted by state, worst first, and as of when that is so.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -19,21 +24,80 @@ pub struct Args {
     /// All namespaces.
     #[arg(short = 'A', long, conflicts_with = "namespace")]
     all_namespaces: bool,
+    /// Exit with 1 if no coordinator has written here, or none for three rounds, if nobody leads, or if slots have no
+    /// owner.
+    #[arg(long, conflicts_with = "watch")]
+    check: bool,
 }
 
-pub async fn run(args: Args) -> Result<(), CliError> {
+pub async fn run(args: Args) -> Result<ExitCode, CliError> {
     let client = args.hub.client().await?;
     let api: Api<Lenient<Integration>> = match (&args.hub.place.namespace, args.all_namespaces) {
-        (_, true) => Api::all(client),
-        (Some(namespace), false) => Api::namespaced(client, namespace),
-        (None, false) => Api::default_namespaced(client),
+        (_, true) => Api::all(client.clone()),
+        (Some(namespace), false) => Api::namespaced(client.clone(), namespace),
+        (None, false) => Api::default_namespaced(client.clone()),
     };
-    args.hub.show(async || Ok(Fleet::from(api.list(&Default::default()).await?.items))).await
+    let look = async || {
+        let mut fleet = Fleet::from(api.list(&Default::default()).await?.items);
+        fleet.date(&client).await;
+        Ok(fleet)
+    };
+    let fleet = args.hub.show(look).await?;
+    let is_well =
+        !fleet.installations.is_empty() && fleet.installations.values().all(|found| found.faults().is_empty());
+    Ok(if args.check && !is_well { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 #[derive(Serialize)]
 #[serde(transparent)]
-struct Fleet(Vec<Line>);
+struct Fleet {
+    lines: Vec<Line>,
+    /// By `managedBy` of statuses.
+    #[serde(skip)]
+    installations: BTreeMap<String, Found>,
+}
+
+/// The map of an installation, or why there is none to see.
+enum Found {
+    Map(Box<Map>),
+    Missing(String),
+}
+
+impl Found {
+    async fn of(client: &Client, installation: &str) -> Self {
+        let Some((namespace, name)) = installation.split_once('/') else {
+            return Self::Missing("no coordinator has written yet".to_owned());
+        };
+        match Api::<ShardMap>::namespaced(client.clone(), namespace).get_opt(name).await {
+            Ok(Some(map)) => Self::Map(Box::new(Map::read(client, map).await)),
+            Ok(None) => Self::Missing("it has no ShardMap: no coordinator writes".to_owned()),
+            Err(error) => {
+                Self::Missing(format!("as of a time that can't be told: its ShardMap can't be read: {error}"))
+            }
+        }
+    }
+
+    fn map(&self) -> Option<&Map> {
+        match self {
+            Self::Map(map) => Some(map),
+            Self::Missing(_) => None,
+        }
+    }
+
+    fn faults(&self) -> Vec<String> {
+        match self {
+            Self::Map(map) => map.faults(),
+            Self::Missing(why) => vec![why.clone()],
+        }
+    }
+
+    fn words(&self) -> String {
+        match self {
+            Self::Map(map) if map.faults().is_empty() => map.freshness().words(),
+            _ => self.faults().join("; "),
+        }
+    }
+}
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -45,6 +109,11 @@ struct Line {
     phase: String,
     targets: TargetCounts,
     message: String,
+    /// When its coordinator wrote last that it lives, and how long ago that is.
+    observed_at: Option<String>,
+    age_seconds: Option<u64>,
+    #[serde(skip)]
+    managed_by: Option<String>,
 }
 
 impl From<Integration> for Line {
@@ -58,6 +127,9 @@ impl From<Integration> for Line {
             phase: status.phase.unwrap_or_else(|| Phase::Initializing.as_str().to_owned()),
             targets: status.targets.unwrap_or_default(),
             message: status.message.unwrap_or_default(),
+            managed_by: status.managed_by,
+            observed_at: None,
+            age_seconds: None,
         }
     }
 }
@@ -71,6 +143,9 @@ impl Line {
             phase: Phase::Unknown.as_str().to_owned(),
             targets: TargetCounts::default(),
             message: format!("can't be read and is left alone ({error}); mend it or delete it"),
+            managed_by: None,
+            observed_at: None,
+            age_seconds: None,
         }
     }
 }
@@ -86,13 +161,42 @@ impl From<Vec<Lenient<Integration>>> for Fleet {
             let bad = line.targets.failed + line.targets.unknown;
             (Phase::parse(&line.phase), std::cmp::Reverse(bad), line.namespace.clone(), line.name.clone())
         });
-        Self(lines)
+        Self { lines, installations: BTreeMap::new() }
+    }
+}
+
+impl Fleet {
+    /// Looks up how fresh each line is.
+    async fn date(&mut self, client: &Client) {
+        for line in &mut self.lines {
+            let Some(installation) = &line.managed_by else { continue };
+            if !self.installations.contains_key(installation) {
+                self.installations.insert(installation.clone(), Found::of(client, installation).await);
+            }
+            let map = self.installations.get(installation).and_then(Found::map);
+            let freshness = map.map(Map::freshness);
+            line.observed_at = freshness.and_then(|freshness| freshness.observed_at.clone());
+            line.age_seconds = freshness.and_then(|freshness| Some(freshness.age?.as_secs()));
+        }
+    }
+
+    /// One line; one each where several installations wrote these.
+    fn dated(&self) -> String {
+        match self.installations.len() {
+            0 => "no coordinator has written here yet\n".to_owned(),
+            1 => self.installations.values().map(|found| format!("{}\n", found.words())).collect(),
+            _ => self
+                .installations
+                .iter()
+                .map(|(name, found)| format!("{}: {}\n", escape(name), found.words()))
+                .collect(),
+        }
     }
 }
 
 impl Shown for Fleet {
     fn text(&self, wide: bool) -> String {
-        if self.0.is_empty() {
+        if self.lines.is_empty() {
             return "No Integrations found; -A looks in all namespaces.\n".to_owned();
         }
         let heads = [
@@ -107,8 +211,9 @@ impl Shown for Fleet {
             "PAUSED",
             "ABSENT",
         ];
-        let rows: Vec<Vec<String>> = self.0.iter().map(|line| line.cells(wide)).collect();
-        if wide { table(&[&heads[..], &["MESSAGE"]].concat(), &rows) } else { table(&heads, &rows) }
+        let rows: Vec<Vec<String>> = self.lines.iter().map(|line| line.cells(wide)).collect();
+        let lines = if wide { table(&[&heads[..], &["MESSAGE"]].concat(), &rows) } else { table(&heads, &rows) };
+        format!("{lines}{}", self.dated())
     }
 }
 
@@ -127,5 +232,28 @@ impl Line {
             cells.push(self.message.clone());
         }
         cells
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+    use crate::cli::table::assert_harmless;
+
+    proptest! {
+        #[test]
+        fn fleet_shows_any_status_harmlessly(name: String, phase: String, message: String) {
+            let object = json!({ "apiVersion": "ksit.io/v1alpha1", "kind": "Integration",
+                "metadata": { "namespace": name, "name": name }, "spec": { "type": name },
+                "status": { "phase": phase, "message": message } });
+            let integration = Lenient::Read(Box::new(serde_json::from_value(object).unwrap()));
+            let metadata = ObjectMeta { name: Some(name), ..ObjectMeta::default() };
+            let unreadable = Lenient::Unreadable { metadata: Box::new(metadata), error: message };
+            let fleet = Fleet::from(vec![integration, unreadable]);
+            [false, true].iter().for_each(|wide| assert_harmless(&fleet.text(*wide)));
+        }
     }
 }

@@ -9,7 +9,8 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use serde::Serialize;
 
-use super::{CliError, own_kubeconfig};
+use super::{CliError, json, own_kubeconfig};
+use crate::domain::escape::{escape_lines, is_invisible};
 
 /// Between two looks with --watch.
 const REFRESH: Duration = Duration::from_secs(2);
@@ -77,14 +78,15 @@ impl HubArgs {
         Ok(Client::try_from(self.place.config().await?)?)
     }
 
-    /// Prints what `look` finds, once or with --watch whenever it changes.
-    pub(super) async fn show<S: Shown, F>(&self, mut look: impl FnMut() -> F) -> Result<(), CliError>
+    /// Prints what `look` finds, once or with --watch whenever it changes. Gives what it printed last.
+    pub(super) async fn show<S: Shown, F>(&self, mut look: impl FnMut() -> F) -> Result<S, CliError>
     where
         F: Future<Output = Result<S, CliError>>,
     {
         let mut printed = String::new();
         loop {
-            let text = self.render(&look().await?)?;
+            let found = look().await?;
+            let text = self.render(&found)?;
             if text != printed {
                 // A terminal shows the newest state alone; a pipe gets one after the other.
                 let clear = if self.watch && std::io::stdout().is_terminal() { "\x1b[2J\x1b[H" } else { "" };
@@ -93,7 +95,7 @@ impl HubArgs {
                 printed = text;
             }
             if !self.watch {
-                return Ok(());
+                return Ok(found);
             }
             tokio::time::sleep(REFRESH).await;
         }
@@ -101,10 +103,14 @@ impl HubArgs {
 
     fn render(&self, shown: &impl Shown) -> Result<String, CliError> {
         Ok(match self.output {
-            Output::Table => shown.text(false),
-            Output::Wide => shown.text(true),
-            Output::Json => format!("{}\n", serde_json::to_string_pretty(shown)?),
-            Output::Yaml => serde_saphyr::to_string(shown)?,
+            Output::Table => escape_lines(&shown.text(false)).into_owned(),
+            Output::Wide => escape_lines(&shown.text(true)).into_owned(),
+            Output::Json => json(shown)?,
+            Output::Yaml => {
+                let yaml = serde_saphyr::to_string(shown)?;
+                // JSON is YAML too, and has an escape for every character.
+                if yaml.contains(|c| c != '\n' && is_invisible(c)) { json(shown)? } else { yaml }
+            }
         })
     }
 }

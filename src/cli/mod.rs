@@ -4,6 +4,7 @@ mod check;
 mod check_output;
 mod crds;
 mod fleet;
+mod freshness;
 mod hub;
 mod operator;
 mod own_kubeconfig;
@@ -18,7 +19,9 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use jiff::SignedDuration;
+use serde::Serialize;
 
+use crate::domain::escape::{escape_json, escape_lines};
 use crate::domain::integrations::{TOOLS, Tool};
 
 /// ksit tells whether the tools on your Kubernetes clusters (Argo CD, Flux, Prometheus, Istio, …) work.
@@ -48,15 +51,20 @@ pub async fn run(cli: Cli) -> ExitCode {
     let result = match cli.command {
         Command::Operator(args) => operator::run(*args).await.map(|()| ExitCode::SUCCESS),
         Command::Check(args) => check::run(args).await,
-        Command::Fleet(args) => fleet::run(args).await.map(|()| ExitCode::SUCCESS),
+        Command::Fleet(args) => fleet::run(args).await,
         Command::Target(args) => target::run(args).await,
-        Command::Shards(args) => shards::run(args).await.map(|()| ExitCode::SUCCESS),
+        Command::Shards(args) => shards::run(args).await,
         Command::Crds(args) => crds::run(&args).map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {
-        eprintln!("error: {error}");
+        eprintln!("error: {}", escape_lines(&error.to_string()));
         ExitCode::from(COULD_NOT_TELL)
     })
+}
+
+/// As JSON, without a character that a terminal would obey.
+fn json(shown: &impl Serialize) -> Result<String, CliError> {
+    Ok(format!("{}\n", escape_json(&serde_json::to_string_pretty(shown)?)))
 }
 
 /// As Go has it: `30s`, `1m30s`; at least a second.

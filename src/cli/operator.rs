@@ -12,6 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use rand::distr::{Alphanumeric, SampleString};
 
 use super::{CliError, duration};
+use crate::controllers::descriptors::Descriptors;
 use crate::controllers::operator::{self, HubClients, OperatorConfig};
 use crate::controllers::worker::CheckBy;
 use crate::domain::member::Timing;
@@ -129,6 +130,7 @@ enum CheckMode {
 pub async fn run(args: Args) -> Result<(), CliError> {
     init_logs(args.log_format, &args.log_level)?;
     check_together(&args)?;
+    let descriptors = Descriptors::raise();
     let config = hub_config(args.kubeconfig.as_ref()).await?;
     let hub = hub_addresses(&config);
     let prompt = PromptClient::new(config.clone()).map_err(|error| format!("the hub's client: {error}"))?;
@@ -138,7 +140,7 @@ pub async fn run(args: Args) -> Result<(), CliError> {
         format!("the hub does not answer: {error}; check --kubeconfig, and that its API server runs")
     })?;
     tracing::info!(version = version.git_version, "connected to the hub");
-    let config = operator_config(args, hub, namespace)?;
+    let config = operator_config(args, hub, namespace, descriptors)?;
     operator::run(config, HubClients { hub: client, prompt }, termination()?).await?;
     Ok(())
 }
@@ -167,7 +169,12 @@ fn incarnation(args: &Args) -> Result<Incarnation, CliError> {
     Ok(Incarnation::new(name, pod_uid.unwrap_or_else(|| "no-pod".to_owned()), nonce))
 }
 
-fn operator_config(args: Args, hub: Vec<IpAddr>, namespace: String) -> Result<OperatorConfig, CliError> {
+fn operator_config(
+    args: Args,
+    hub: Vec<IpAddr>,
+    namespace: String,
+    descriptors: Descriptors,
+) -> Result<OperatorConfig, CliError> {
     let from_env = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     Ok(OperatorConfig {
         me: incarnation(&args)?,
@@ -196,6 +203,7 @@ fn operator_config(args: Args, hub: Vec<IpAddr>, namespace: String) -> Result<Op
         max_concurrent_connects: args.max_concurrent_connects.into(),
         status_writes_per_second: args.status_writes_per_second,
         metrics_address: args.metrics_bind_address,
+        descriptors,
         drain_deadline: args.drain_timeout,
         policy: Policy { allow_loopback: args.allow_loopback_targets, hub_addresses: hub },
     })

@@ -1,18 +1,25 @@
 //! `ksit shards`
 
 use std::collections::BTreeMap;
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use kube::{Api, ResourceExt};
+use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::{Api, Client, ResourceExt};
 use serde::Serialize;
 
+use super::freshness::Freshness;
 use super::hub::{HubArgs, Shown};
 use super::table::table;
 use super::{CliError, duration};
 use crate::api::{ReplicaLoad, ShardMap};
+use crate::domain::escape::escape;
 use crate::domain::slot::{Slot, SlotSet};
 
-/// Show which replica looks after how much of the fleet, who coordinates, and how fresh it all is.
+/// Show which replica owns how much of the fleet, who coordinates, and how fresh it all is.
+///
+/// OLDEST is the age of a replica's oldest observation, now: it grows while nobody leads.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -23,24 +30,35 @@ pub struct Args {
     /// Wait first, until every slot has an owner and the coordinator has been seen to write; fail if that takes longer.
     #[arg(long, value_parser = duration, value_name = "DURATION")]
     settled_within: Option<Duration>,
+    /// Exit with 1 if there is no map, if nobody leads, if no coordinator has written for three rounds, or if slots have
+    /// no owner.
+    #[arg(long, conflicts_with = "watch")]
+    check: bool,
 }
 
 /// Between two looks at whether the shares are settled.
 const POLL: Duration = Duration::from_millis(500);
 
-pub async fn run(args: Args) -> Result<(), CliError> {
+pub async fn run(args: Args) -> Result<ExitCode, CliError> {
     let client = args.hub.client().await?;
     let api: Api<ShardMap> = match (&args.hub.place.namespace, args.all_namespaces) {
-        (_, true) => Api::all(client),
-        (Some(namespace), false) => Api::namespaced(client, namespace),
-        (None, false) => Api::default_namespaced(client),
+        (_, true) => Api::all(client.clone()),
+        (Some(namespace), false) => Api::namespaced(client.clone(), namespace),
+        (None, false) => Api::default_namespaced(client.clone()),
     };
-    let read =
-        async || Ok::<_, CliError>(api.list(&Default::default()).await?.items.into_iter().map(Map::from).collect());
+    let read = async || {
+        let mut maps = Vec::new();
+        for map in api.list(&Default::default()).await?.items {
+            maps.push(Map::read(&client, map).await);
+        }
+        Ok::<_, CliError>(maps)
+    };
     if let Some(patience) = args.settled_within {
         settle(patience, &read).await?;
     }
-    args.hub.show(async || Ok(Maps(read().await?))).await
+    let Maps(maps) = args.hub.show(async || Ok(Maps(read().await?))).await?;
+    let is_well = !maps.is_empty() && maps.iter().all(|map| map.faults().is_empty());
+    Ok(if args.check && !is_well { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 /// Returns once every slot of every map has an owner, and each map has got a newer observation than it had at first: by
@@ -72,7 +90,7 @@ struct Maps(Vec<Map>);
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Map {
+pub(super) struct Map {
     namespace: String,
     installation: String,
     term: i64,
@@ -82,7 +100,14 @@ struct Map {
     address: Option<String>,
     /// When load and freshness were written.
     observed_at: Option<String>,
+    /// Time since then.
+    age_seconds: Option<u64>,
     replicas: Vec<Replica>,
+    #[serde(skip)]
+    freshness: Freshness,
+    /// Nobody holds the coordinator's Lease. False also where it may not be read.
+    #[serde(skip)]
+    is_vacant: bool,
 }
 
 #[derive(Serialize)]
@@ -93,18 +118,31 @@ struct Replica {
     slot_ranges: String,
     /// None: not written since it took part.
     targets: Option<u32>,
-    oldest_observation_seconds: Option<u32>,
+    /// Its age now.
+    oldest_observation_seconds: Option<u64>,
 }
 
-impl From<ShardMap> for Map {
-    fn from(map: ShardMap) -> Self {
+impl Map {
+    /// With what its Lease says.
+    pub(super) async fn read(client: &Client, map: ShardMap) -> Self {
+        let leases: Api<Lease> = Api::namespaced(client.clone(), &map.namespace().unwrap_or_default());
+        let lease = leases.get_opt(&format!("{}-coordinator", map.name_any())).await;
+        let holder = |lease: Lease| lease.spec.and_then(|spec| spec.holder_identity).unwrap_or_default();
+        let is_vacant = lease.is_ok_and(|lease| lease.map(holder).unwrap_or_default().is_empty());
+        Self { is_vacant, ..Self::new(map, Timestamp::now()) }
+    }
+
+    fn new(map: ShardMap, now: Timestamp) -> Self {
         let (namespace, installation) = (map.namespace().unwrap_or_default(), map.name_any());
         let status = map.status.unwrap_or_default();
+        let freshness = Freshness::of(&status, now);
+        let age = freshness.age.unwrap_or_default().as_secs();
         let load = |name: &str| status.replicas.iter().find(|load: &&ReplicaLoad| load.name == name);
         let replicas = map.spec.members.into_iter().map(|member| Replica {
             slots: member.slots.parse::<SlotSet>().unwrap_or_default().len(),
             targets: load(&member.name).map(|load| load.targets),
-            oldest_observation_seconds: load(&member.name).and_then(|load| load.oldest_observation_seconds),
+            oldest_observation_seconds: load(&member.name)
+                .and_then(|load| Some(u64::from(load.oldest_observation_seconds?).saturating_add(age))),
             slot_ranges: member.slots,
             name: member.name,
         });
@@ -117,6 +155,9 @@ impl From<ShardMap> for Map {
             coordinator: map.spec.coordinator.name,
             address: map.spec.coordinator.address,
             observed_at: status.observed_at,
+            age_seconds: freshness.age.map(|age| age.as_secs()),
+            freshness,
+            is_vacant: false,
         }
     }
 }
@@ -131,6 +172,21 @@ impl Shown for Maps {
 }
 
 impl Map {
+    pub(super) fn freshness(&self) -> &Freshness {
+        &self.freshness
+    }
+
+    /// Reasons to doubt what is shown.
+    pub(super) fn faults(&self) -> Vec<String> {
+        let orphans = self.orphans();
+        let faults = [
+            self.freshness.is_stale().then(|| self.freshness.words()),
+            self.is_vacant.then(|| "nobody leads".to_owned()),
+            (orphans > 0).then(|| format!("{orphans} of {} slots have no owner", Slot::COUNT)),
+        ];
+        faults.into_iter().flatten().collect()
+    }
+
     /// Slots without an owner.
     fn orphans(&self) -> usize {
         Slot::COUNT.saturating_sub(self.replicas.iter().map(|replica| replica.slots).sum())
@@ -138,13 +194,12 @@ impl Map {
 
     fn text(&self, wide: bool) -> String {
         let Self { namespace, installation, term, epoch, coordinator, .. } = self;
-        let orphans = self.orphans();
+        let [namespace, installation, coordinator] = [namespace, installation, coordinator].map(|name| escape(name));
         let mut text = format!("{namespace}/{installation}: coordinator {coordinator}, term {term}, epoch {epoch}");
-        if orphans > 0 {
-            text.push_str(&format!("; {orphans} of {} slots have no owner", Slot::COUNT));
-        }
+        self.faults().iter().for_each(|fault| text.push_str(&format!("; {fault}")));
         if wide {
-            let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "<none>".to_owned());
+            let or_none =
+                |text: &Option<String>| text.as_deref().map_or("<none>".into(), |text| escape(text).into_owned());
             let (address, observed) = (or_none(&self.address), or_none(&self.observed_at));
             text.push_str(&format!("\nreports to {address}; loads as of {observed}"));
         }
@@ -157,17 +212,40 @@ impl Map {
     fn cells(&self, replica: &Replica, wide: bool) -> Vec<String> {
         let role = if replica.name == self.coordinator { "coordinator" } else { "worker" };
         let number =
-            |number: Option<u32>, unit: &str| number.map_or("-".to_owned(), |number| format!("{number}{unit}"));
+            |number: Option<u64>, unit: &str| number.map_or("-".to_owned(), |number| format!("{number}{unit}"));
         let mut cells = vec![
             replica.name.clone(),
             role.to_owned(),
             replica.slots.to_string(),
-            number(replica.targets, ""),
+            number(replica.targets.map(u64::from), ""),
             number(replica.oldest_observation_seconds, "s"),
         ];
         if wide {
             cells.push(replica.slot_ranges.clone());
         }
         cells
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+    use crate::cli::table::assert_harmless;
+
+    proptest! {
+        #[test]
+        fn shards_show_any_map_harmlessly(name: String, slots: String, address: String) {
+            let object = json!({ "apiVersion": "ksit.io/v1alpha1", "kind": "ShardMap",
+                "metadata": { "namespace": name, "name": name },
+                "spec": { "term": 1, "epoch": 1,
+                    "coordinator": { "name": name, "podUID": name, "podUid": name, "nonce": name, "address": address },
+                    "members": [{ "name": name, "podUID": name, "podUid": name, "nonce": name, "slots": slots }] },
+                "status": { "observedAt": address, "replicas": [] } });
+            let maps = Maps(vec![Map::new(serde_json::from_value(object).unwrap(), Timestamp::UNIX_EPOCH)]);
+            [false, true].iter().for_each(|wide| assert_harmless(&maps.text(*wide)));
+        }
     }
 }

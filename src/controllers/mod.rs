@@ -5,6 +5,7 @@
 //! ```
 
 pub mod coordinator;
+pub mod descriptors;
 mod error;
 pub mod operator;
 mod roles;

@@ -20,11 +20,12 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep};
 
 use super::coordinator::{CoordinatorConfig, CoordinatorContext, lead};
+use super::descriptors::Descriptors;
 use super::error::OperatorError;
 use super::roles::Roles;
 use super::worker::{
-    self, CheckBy, ReporterContext, Reports, SECRET_READS, Shard, WatchTargets, WorkerContext, WorkerSettings,
-    follow_map,
+    self, CheckBy, ReporterContext, Reports, SECRET_READS, Shard, Shortage, WatchTargets, WorkerContext,
+    WorkerSettings, follow_map,
 };
 use crate::domain::election::Identity;
 use crate::domain::member::Timing;
@@ -64,6 +65,8 @@ pub struct OperatorConfig {
     pub max_concurrent_connects: usize,
     pub status_writes_per_second: u32,
     pub metrics_address: SocketAddr,
+    /// What this process may open.
+    pub descriptors: Descriptors,
     pub drain_deadline: Duration,
     pub policy: Policy,
 }
@@ -82,7 +85,8 @@ pub async fn run(
     let mut roles = Roles::default();
     roles.start("the health endpoints", {
         let (health, metrics) = (replica.health.clone(), replica.metrics.clone());
-        async move { serve(listener, health, metrics).await.map_err(OperatorError::from) }
+        let connections = replica.config.descriptors.for_probes();
+        async move { Err(serve(listener, health, metrics, connections).await.into()) }
     });
     replica.start(&mut roles);
     tokio::select! {
@@ -217,6 +221,7 @@ impl Replica {
             round_timeout: self.config.round_deadline,
             connects: self.config.max_concurrent_connects,
             rounds: self.config.max_concurrent_reconciles,
+            connections: self.config.descriptors.for_targets(),
             ..Settings::default()
         });
         Arc::new(WorkerContext {
@@ -228,6 +233,7 @@ impl Replica {
             reports,
             health: self.health.clone(),
             metrics: self.metrics.clone(),
+            shortage: Shortage::default(),
             settings: WorkerSettings {
                 replica: self.config.me.name.clone(),
                 interval: self.config.timing.round,
@@ -253,6 +259,7 @@ impl Replica {
                 status_writes_per_second: self.config.status_writes_per_second,
                 report_bind_address: self.config.report_bind_address,
                 report_host: self.config.report_host.clone(),
+                report_token_file: self.config.report_token_file.clone(),
             },
             hub: self.hub.clone(),
             seat: self.seat.clone(),

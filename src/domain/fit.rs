@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use super::escape::is_invisible;
 use super::keys::IntegrationKey;
 use super::reason::{Failure, Reason};
 use super::verdict::{ComponentState, Observation, Reach, TargetVerdict, ToolVerdict};
@@ -24,6 +25,9 @@ const SHORTER_MESSAGES: [usize; 4] = [LONGEST_MESSAGE, 256, 64, 0];
 /// Bytes of JSON that an observation and a tool take beside their texts, at most; the type of a tool included.
 const OBSERVATION: usize = 160;
 const TOOL: usize = 240;
+
+/// Bytes of JSON for one character that is escaped, at most: `\\u{e007f}`.
+const ESCAPED: usize = 10;
 
 /// The verdict as it fits, and how many observations were left out. The very same where all of it does.
 pub fn fit(verdict: &Arc<TargetVerdict>) -> (Arc<TargetVerdict>, u32) {
@@ -116,12 +120,12 @@ fn cut(text: &str, longest: usize) -> String {
     }
 }
 
-/// As large as JSON makes it.
+/// As large as JSON makes it, once a status shows it escaped.
 fn json_bytes(text: &str) -> usize {
     text.chars()
         .map(|letter| match letter {
             '"' | '\\' => 2,
-            letter if letter.is_control() => 6,
+            letter if is_invisible(letter) => ESCAPED,
             letter => letter.len_utf8(),
         })
         .sum()

@@ -60,6 +60,12 @@ reasons! {
     /// The answer was larger than ksit reads.
     AnswerTooLarge,
 
+    // ---- the replica's own: no cluster is blamed for it, for as long as it lasts
+    /// This replica has no file descriptor left.
+    TooManyOpenFiles,
+    /// This replica's look-ups of names are all taken by those of other targets.
+    TooManyLookups,
+
     // ---- permanent: said at once
     /// The target answered 401: the credential is wrong or has expired.
     Unauthorized,
@@ -148,7 +154,12 @@ impl Reason {
                 | Throttled
                 | InvalidAnswer
                 | AnswerTooLarge
-        )
+        ) || self.is_of_replica()
+    }
+
+    /// A shortage of this replica, which says nothing of the target: it counts towards no verdict.
+    pub fn is_of_replica(self) -> bool {
+        matches!(self, Self::TooManyOpenFiles | Self::TooManyLookups)
     }
 }
 

@@ -195,6 +195,8 @@ impl History {
                 self.failures = 0;
                 failed(tools, failure)
             }
+            // Not the target's doing: it is as unknown as before.
+            Outcome::Failed(failure) if failure.reason.is_of_replica() => self.kept(tools),
             Outcome::Failed(failure) => {
                 self.failures = self.failures.saturating_add(1);
                 if self.failures >= threshold { failed(tools, unreachable(&failure)) } else { self.kept(tools) }
@@ -284,6 +286,20 @@ mod tests {
         );
         assert_eq!(after.tools[0].1.phase, Phase::Failed);
         assert_eq!(after.tools[0].1.reason, Reason::Unreachable);
+    }
+
+    #[test]
+    fn a_shortage_of_the_replica_blames_no_cluster() {
+        let mut history = History::default();
+        let before = history.conclude(&[flux()], read(), 3);
+        for reason in [Reason::TooManyOpenFiles, Reason::TooManyLookups] {
+            assert!((0..9).all(|_| Arc::ptr_eq(&history.conclude(&[flux()], fault(reason), 3), &before)));
+        }
+        assert_eq!(history.failures, 0);
+        assert_eq!(
+            History::default().conclude(&[flux()], fault(Reason::TooManyOpenFiles), 1).phase(),
+            Phase::Initializing
+        );
     }
 
     #[test]

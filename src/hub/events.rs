@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout};
 
 use super::half_speed::HalfSpeed;
 use super::prompt_client::PROMPT_TIMEOUT;
+use crate::domain::escape::escape;
 use crate::domain::reason::Reason;
 
 /// Waiting events at most; more are dropped and counted, since the status itself says what is.
@@ -94,7 +95,7 @@ pub async fn publish_events(
         let event = Event {
             type_: if warning { EventType::Warning } else { EventType::Normal },
             reason: reason.as_str().to_owned(),
-            note: Some(note.chars().take(LONGEST_NOTE).collect()),
+            note: Some(escape(&note).chars().take(LONGEST_NOTE).collect()),
             action: "Check".to_owned(),
             secondary: None,
         };

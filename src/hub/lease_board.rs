@@ -147,6 +147,16 @@ impl LeaseBoard {
         .collect()
     }
 
+    /// Whether `process` holds the Lease of a member of `installation`.
+    pub fn is_held_by(&self, installation: &str, process: &Incarnation) -> bool {
+        let inner = self.lock();
+        inner.leases.get(process.name.as_str()).filter(|seen| !seen.deleted).is_some_and(|seen| {
+            let holder = seen.lease.spec.as_ref().and_then(|spec| spec.holder_identity.as_deref());
+            seen.lease.labels().get(INSTALLATION_LABEL).is_some_and(|label| label == installation)
+                && matches!(member_holder(process.name.as_str(), holder), Holder::Process(holder) if holder == *process)
+        })
+    }
+
     /// `listing`: since when the list is under way that shows this version, which is then the newest whatever its
     /// number (a hub that came back from a backup counts from lower ones).
     pub(super) fn put(&self, lease: Lease, deleted: bool, listing: Option<Duration>) {

@@ -47,5 +47,5 @@ pub use slot_label::label_slot;
 pub use stateful_set::StatefulSets;
 pub use status_queue::{ObjectId, StatusQueue, StatusWrite};
 pub use status_writer::{WriteOutcome, write_statuses};
-pub use token_review::{ReviewError, review_token};
+pub use token_review::{Bearer, ReviewError, review_token};
 pub use watch::{Change, Key, merge, watch};

@@ -7,8 +7,17 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::domain::replica::PodIdentity;
 
+/// Whose token it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bearer {
+    /// As in `system:serviceaccount:ksit-system:ksit`.
+    pub account: String,
+    pub pod: PodIdentity,
+}
+
 const POD_NAME: &str = "authentication.kubernetes.io/pod-name";
 const POD_UID: &str = "authentication.kubernetes.io/pod-uid";
+const SERVICE_ACCOUNT: &str = "system:serviceaccount:";
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReviewError {
@@ -18,21 +27,16 @@ pub enum ReviewError {
     Unavailable(String),
 }
 
-/// The Pod of `namespace` that `token` was issued to for `audience`. Asks the hub once.
-pub async fn review_token(
-    client: &Client,
-    namespace: &str,
-    audience: &str,
-    token: &SecretString,
-) -> Result<PodIdentity, ReviewError> {
+/// The ServiceAccount and the Pod that `token` was issued to for `audience`. Asks the hub once.
+pub async fn review_token(client: &Client, audience: &str, token: &SecretString) -> Result<Bearer, ReviewError> {
     let spec = TokenReviewSpec { token: token.expose_secret().to_owned(), audiences: Some(vec![audience.to_owned()]) };
     let review = TokenReview { spec, ..TokenReview::default() };
     let answer = Api::<TokenReview>::all(client.clone()).create(&PostParams::default(), &review).await;
     let status = answer.map_err(|error| ReviewError::Unavailable(explain(&error)))?.status.unwrap_or_default();
-    judge(status, namespace, audience)
+    judge(status, audience)
 }
 
-fn judge(status: TokenReviewStatus, namespace: &str, audience: &str) -> Result<PodIdentity, ReviewError> {
+fn judge(status: TokenReviewStatus, audience: &str) -> Result<Bearer, ReviewError> {
     if status.authenticated != Some(true) {
         return Err(ReviewError::Refused("unknown, expired, or of a Pod that is gone"));
     }
@@ -40,14 +44,12 @@ fn judge(status: TokenReviewStatus, namespace: &str, audience: &str) -> Result<P
         return Err(ReviewError::Refused("issued for another audience"));
     }
     let user = status.user.unwrap_or_default();
-    let account = format!("system:serviceaccount:{namespace}:");
-    if !user.username.is_some_and(|name| name.starts_with(&account)) {
-        return Err(ReviewError::Refused("of a ServiceAccount in another namespace"));
-    }
+    let account = user.username.filter(|name| name.starts_with(SERVICE_ACCOUNT));
+    let account = account.ok_or(ReviewError::Refused("of a user, not of a ServiceAccount"))?;
     let extra = user.extra.unwrap_or_default();
     let one = |key: &str| extra.get(key).and_then(|values| values.first()).filter(|value| !value.is_empty()).cloned();
     match (one(POD_NAME), one(POD_UID)) {
-        (Some(name), Some(uid)) => Ok(PodIdentity { name, uid }),
+        (Some(name), Some(uid)) => Ok(Bearer { account, pod: PodIdentity { name, uid } }),
         _ => Err(ReviewError::Refused("not bound to a Pod")),
     }
 }
@@ -76,20 +78,17 @@ mod tests {
     }
 
     #[test]
-    fn only_a_token_of_a_pod_of_ours_for_this_purpose_counts() {
+    fn only_a_token_of_a_pod_for_this_purpose_counts() {
         let pod = [(POD_NAME, "ksit-0"), (POD_UID, "u")];
         let ours = "system:serviceaccount:ksit:ksit";
-        let judge = |status| judge(status, "ksit", "reports");
-        assert_eq!(
-            judge(status("reports", ours, &pod)),
-            Ok(PodIdentity { name: "ksit-0".to_owned(), uid: "u".to_owned() })
-        );
+        let judge = |status| judge(status, "reports");
+        let pod_identity = PodIdentity { name: "ksit-0".to_owned(), uid: "u".to_owned() };
+        assert_eq!(judge(status("reports", ours, &pod)), Ok(Bearer { account: ours.to_owned(), pod: pod_identity }));
         let refused = [
             TokenReviewStatus::default(),
             TokenReviewStatus { authenticated: Some(false), ..status("reports", ours, &pod) },
             TokenReviewStatus { audiences: None, ..status("reports", ours, &pod) },
             status("other", ours, &pod),
-            status("reports", "system:serviceaccount:ksit2:ksit", &pod),
             status("reports", "admin", &pod),
             status("reports", ours, &pod[..1]),
             status("reports", ours, &[]),

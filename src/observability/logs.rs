@@ -1,8 +1,18 @@
-//! Logs through `tracing`: text for people, JSON for machines.
+//! Logs through `tracing`: text for people, JSON for machines. Values are escaped in both: what a cluster or a user calls
+//! something can't end a line and begin a false one, nor move the cursor of who reads it.
 
-use std::io::IsTerminal;
+use std::fmt::{self, Debug};
+use std::io::{self, IsTerminal, Write};
 
+use tracing::Subscriber;
+use tracing::field::Field;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::MakeExt;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::domain::escape::{escape, escape_json};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
@@ -17,10 +27,104 @@ pub fn init_logs(format: LogFormat, filter: &str) -> Result<(), String> {
     let filter = EnvFilter::builder().parse(&filter).map_err(|error| {
         format!("--log-level: {filter:?} is not a level or filter such as info or info,ksit=debug: {error}")
     })?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
-    let started = match format {
-        LogFormat::Json => builder.json().flatten_event(true).try_init(),
-        LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).try_init(),
-    };
-    started.map_err(|error| error.to_string())
+    let colours = io::stderr().is_terminal();
+    subscriber(format, filter, colours, io::stderr).try_init().map_err(|error| error.to_string())
+}
+
+fn subscriber<W>(format: LogFormat, filter: EnvFilter, colours: bool, writer: W) -> Box<dyn Subscriber + Send + Sync>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);
+    match format {
+        LogFormat::Json => Box::new(builder.json().flatten_event(true).with_writer(EscapedJson(writer)).finish()),
+        LogFormat::Text => {
+            let fields = debug_fn(text_field).delimited(" ");
+            Box::new(builder.with_ansi(colours).fmt_fields(fields).with_writer(writer).finish())
+        }
+    }
+}
+
+/// As tracing's own, but escaped; that escapes only what a terminal takes for a command.
+fn text_field(writer: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> fmt::Result {
+    let value = format!("{value:?}");
+    match field.name() {
+        "message" => write!(writer, "{}", escape(&value)),
+        // Where a record of the `log` crate came from.
+        name if name.starts_with("log.") => Ok(()),
+        name => write!(writer, "{}={}", name.trim_start_matches("r#"), escape(&value)),
+    }
+}
+
+/// JSON escapes the control characters of ASCII by itself, and no others.
+struct EscapedJson<W>(W);
+
+impl<'a, W: MakeWriter<'a>> MakeWriter<'a> for EscapedJson<W> {
+    type Writer = EscapedJson<W::Writer>;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        EscapedJson(self.0.make_writer())
+    }
+}
+
+impl<W: Write> Write for EscapedJson<W> {
+    /// One whole event at a time, as `tracing_subscriber` writes them.
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        self.0.write_all(escape_json(&String::from_utf8_lossy(event)).as_bytes())?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::domain::escape::is_invisible;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(format: LogFormat, name: &str) -> String {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = subscriber(format, EnvFilter::new("info"), false, move || writer.clone());
+        tracing::subscriber::with_default(subscriber, || {
+            let error = format!("spec of {name} makes no sense");
+            tracing::warn!(cluster = %name, name, debug = ?name, %error, "{name} can't be read");
+        });
+        String::from_utf8(lines.0.lock().unwrap().clone()).unwrap()
+    }
+
+    #[test]
+    fn log_lines_escape_what_users_chose() {
+        let name = "\u{1b}[2Jx\n2026-01-01T00:00:00Z ERROR root\u{202e}gnp\u{9b}31m\u{2028}y\u{200b}";
+        for format in [LogFormat::Text, LogFormat::Json] {
+            let text = logged(format, name);
+            let line = text.strip_suffix('\n').unwrap();
+            assert!(!line.contains(is_invisible), "{format:?}: {line:?}");
+        }
+        let json: serde_json::Value = serde_json::from_str(&logged(LogFormat::Json, name)).unwrap();
+        assert_eq!(json["cluster"], name);
+    }
+
+    #[test]
+    fn log_lines_say_message_and_fields() {
+        let text = logged(LogFormat::Text, "c1");
+        assert!(text.contains(r#"WARN c1 can't be read cluster=c1 name="c1" debug="c1" error=spec of c1"#), "{text}");
+    }
 }

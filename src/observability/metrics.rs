@@ -8,6 +8,8 @@ use prometheus::{
     Registry, TextEncoder,
 };
 
+use super::process;
+
 /// Upper bounds in seconds for whatever talks to a cluster.
 const SECONDS: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
@@ -35,7 +37,9 @@ macro_rules! metrics {
                     let $field = $make($name, concat!($($help),+).trim_ascii_start() $(, $labels)?)?;
                     registry.register(Box::new($field.clone()))?;
                 )+
-                Ok(Self { registry, $($field,)+ })
+                let metrics = Self { registry, $($field,)+ };
+                process::measure_start(&metrics);
+                Ok(metrics)
             }
         }
     };
@@ -96,7 +100,8 @@ metrics! {
     targets_unobserved: IntGauge = gauge("ksit_targets_unobserved");
     /// Age of the oldest observation of any cluster.
     oldest_observation: Gauge = real_gauge("ksit_oldest_observation_seconds");
-    /// What workers said of a cluster, by whether it was believed (accepted, not_the_owner, before_its_time, overtaken).
+    /// What workers said of a cluster, by whether it was believed (accepted, not_the_owner, before_its_time, overtaken);
+    /// not_a_member counts messages that no replica sent.
     observations: IntCounterVec = counters("ksit_observations_total", &["outcome"]);
     /// Bytes of the messages that came from workers in other replicas.
     report_bytes: IntCounter = counter("ksit_report_bytes_total");
@@ -104,6 +109,18 @@ metrics! {
     links_failed: IntCounter = counter("ksit_report_links_failed_total");
     /// Clusters whose report this replica leaves out, because it ended links to the coordinator; they become Unknown.
     reports_skipped: IntGauge = gauge("ksit_reports_skipped");
+    /// Links to the coordinator that ended although it still led.
+    links_ended: IntCounter = counter("ksit_report_links_ended_total");
+    /// Claims of a term on the ShardMap that failed, for another cause than a newer version of it.
+    term_claims_failed: IntCounter = counter("ksit_term_claims_failed_total");
+    /// Number of open file descriptors.
+    open_fds: IntGauge = gauge("process_open_fds");
+    /// Maximum number of open file descriptors.
+    max_fds: IntGauge = gauge("process_max_fds");
+    /// Resident memory size in bytes.
+    resident_memory: IntGauge = gauge("process_resident_memory_bytes");
+    /// Start time of the process since unix epoch in seconds.
+    start_time: IntGauge = gauge("process_start_time_seconds");
     /// Stored objects whose spec can't be used, by kind; their status says why.
     invalid_objects: IntGaugeVec = gauges("ksit_invalid_objects", &["kind"]);
 }
@@ -132,6 +149,7 @@ impl Metrics {
 
     /// The text format of Prometheus.
     pub fn render(&self) -> Result<String, prometheus::Error> {
+        process::measure(self);
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         String::from_utf8(text).map_err(|error| prometheus::Error::Msg(error.to_string()))

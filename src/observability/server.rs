@@ -1,24 +1,46 @@
 //! `/livez`, `/readyz` and `/metrics`.
 
-use std::net::SocketAddr;
+use std::convert::Infallible;
+use std::fs::File;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use tokio::net::TcpListener;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{sleep, timeout};
 
 use super::{Health, Metrics};
+use crate::domain::places::Places;
+
+/// For the headers of a request; also how long a connection may be idle.
+const HEADERS_WITHIN: Duration = Duration::from_secs(5);
+
+/// Also one that is read slowly, or asked again and again.
+const LONGEST_CONNECTION: Duration = Duration::from_secs(60);
+
+/// A probe, while there is no descriptor left.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
+
+const AFTER_A_FAILURE: Duration = Duration::from_millis(50);
+
+/// One address has a quarter of the connections.
+const SHARES: usize = 4;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     #[error("--metrics-bind-address: can't listen on {address}: {source}")]
     Bind { address: SocketAddr, source: std::io::Error },
-    #[error("the health endpoints ended: {0}")]
-    Ended(std::io::Error),
 }
 
 /// Listens before anything else starts, so that a port in use is said at once.
@@ -26,15 +48,76 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
     TcpListener::bind(address).await.map_err(|source| ServeError::Bind { address, source })
 }
 
-/// Serves for ever.
-pub async fn serve(listener: TcpListener, health: Arc<Health>, metrics: Metrics) -> Result<(), ServeError> {
+/// Serves for ever, at most so many connections at a time. Strangers may reach this port: what they leave half open goes
+/// for whoever comes next, and the kubelet gets its answer also when this process has no file descriptor left.
+pub async fn serve(listener: TcpListener, health: Arc<Health>, metrics: Metrics, connections: usize) -> ServeError {
     let router = Router::new()
         .route("/livez", get(live))
         .route("/healthz", get(live))
         .route("/readyz", get(ready))
         .with_state(health)
         .merge(Router::new().route("/metrics", get(show)).with_state(metrics));
-    axum::serve(listener, router).await.map_err(ServeError::Ended)
+    let mut places = Places::new(connections, connections.div_ceil(SHARES));
+    let mut tasks = JoinSet::new();
+    let mut spare = spare_descriptor();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => {
+                    let (place, evicted) = oneshot::channel();
+                    let number = places.take(peer.ip(), place);
+                    let answers = answer(stream, router.clone(), evicted);
+                    tasks.spawn(async move {
+                        answers.await;
+                        number
+                    });
+                }
+                // The next one gets the spare descriptor, or that of the oldest connection.
+                Err(_) => match spare.take() {
+                    Some(spare) => drop(spare),
+                    // Accepting fails also when nobody waits, so what is under way has its time.
+                    None => match timeout(ANSWERED_WITHIN, tasks.join_next()).await {
+                        Ok(Some(ended)) => spare = leave(&mut places, ended),
+                        _ => {
+                            places.evict_one();
+                            sleep(AFTER_A_FAILURE).await;
+                        }
+                    },
+                },
+            },
+            Some(ended) = tasks.join_next() => {
+                let freed = leave(&mut places, ended);
+                spare = spare.or(freed);
+            }
+        }
+    }
+}
+
+/// One has ended: it may have freed a descriptor. One that crashed keeps its place until it is the oldest.
+fn leave(places: &mut Places<IpAddr, oneshot::Sender<Infallible>>, ended: Result<u64, JoinError>) -> Option<File> {
+    if let Ok(number) = ended {
+        places.leave(number);
+    }
+    spare_descriptor()
+}
+
+fn spare_descriptor() -> Option<File> {
+    File::open("/dev/null").ok()
+}
+
+/// One connection, until it is idle, too old, or has to go for another.
+async fn answer(stream: TcpStream, router: Router, evicted: oneshot::Receiver<Infallible>) {
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADERS_WITHIN)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let mut connection = pin!(connection);
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        _ = evicted => return,
+        () = sleep(LONGEST_CONNECTION) => connection.as_mut().graceful_shutdown(),
+    }
+    let _ = timeout(HEADERS_WITHIN, connection).await;
 }
 
 async fn live(State(health): State<Arc<Health>>) -> Response {
@@ -58,5 +141,48 @@ async fn show(State(metrics): State<Metrics>) -> Response {
     match metrics.render() {
         Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    const PATIENT: Duration = Duration::from_secs(30);
+
+    async fn served(connections: usize) -> (SocketAddr, JoinSet<()>) {
+        let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut task = JoinSet::new();
+        let (health, metrics) = (Arc::default(), Metrics::new().unwrap());
+        task.spawn(async move { drop(serve(listener, health, metrics, connections).await) });
+        (address, task)
+    }
+
+    #[tokio::test]
+    async fn a7_idle_and_half_open_connections_are_closed() {
+        let (address, _task) = served(64).await;
+        for request in ["", "GET /livez HTT", "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"] {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = Vec::new();
+            timeout(PATIENT, stream.read_to_end(&mut answer)).await.expect(request).unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a7_livez_answers_beside_more_connections_than_are_allowed() {
+        let (address, _task) = served(8).await;
+        let mut silent = Vec::new();
+        for _ in 0..50 {
+            silent.push(TcpStream::connect(address).await.unwrap());
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+            let mut answer = String::new();
+            timeout(PATIENT, stream.read_to_string(&mut answer)).await.unwrap().unwrap();
+            assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        }
     }
 }

@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
-use crate::domain::replica::PodIdentity;
+use crate::domain::replica::{Incarnation, PodIdentity};
 
 /// What tokens are issued for that prove a worker to the coordinator.
 pub const AUDIENCE: &str = "reports.ksit.io";
@@ -33,6 +33,9 @@ pub enum AuthError {
     #[error("{0}")]
     Unavailable(String),
 }
+
+/// Whether a process is one of a replica of this installation.
+pub type IsMember = Arc<dyn Fn(&Incarnation) -> bool + Send + Sync>;
 
 type Review = Arc<dyn Fn(SecretString) -> BoxFuture<'static, Result<PodIdentity, AuthError>> + Send + Sync>;
 type Answer = Result<PodIdentity, AuthError>;

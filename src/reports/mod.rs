@@ -5,8 +5,10 @@
 //! worker ─ Link ───────────────────────────── local, in one process ──────────────────────> Incoming ─ coordinator
 //! ```
 //!
-//! Here a sender is authenticated and a message is checked for its form. Whether it is believed, the coordinator says.
+//! Here a sender is authenticated, must be a member, and a message is checked for its form. Whether it is believed, the
+//! coordinator says.
 
+mod arrivals;
 mod auth;
 mod client;
 mod codec;
@@ -17,10 +19,10 @@ mod tls;
 #[cfg(test)]
 mod tests;
 
-pub use auth::{AUDIENCE, AuthError, Authenticator};
+pub use auth::{AUDIENCE, AuthError, Authenticator, IsMember};
 pub use client::{ConnectError, connect, read_token};
 pub use link::{Incoming, Link, local};
-pub use server::{ServeError, serve};
+pub use server::{Door, ServeError, serve};
 pub use tls::TermCertificate;
 
 /// As `reports.proto` has it.

@@ -9,9 +9,12 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 use prost::Message;
 use secrecy::{ExposeSecret, SecretString};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc::error::TryRecvError;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 
 use super::*;
 use crate::domain::check_mode::CheckMode;
@@ -45,13 +48,18 @@ fn authenticator() -> Authenticator {
 }
 
 async fn service() -> Service {
+    service_for(std::sync::Arc::new(|_| true)).await
+}
+
+async fn service_for(is_member: IsMember) -> Service {
+    let door = Door { auth: authenticator(), is_member };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let certificate = TermCertificate::generate(Term(1)).unwrap();
     let sha256 = certificate.sha256().to_owned();
     let (messages, incoming) = tokio::sync::mpsc::channel(4);
     let mut task = JoinSet::new();
-    task.spawn(async move { drop(serve(listener, certificate, authenticator(), messages).await) });
+    task.spawn(async move { drop(serve(listener, certificate, door, messages).await) });
     Service { address, sha256, incoming, _task: task }
 }
 
@@ -125,6 +133,45 @@ async fn an_oversized_message_ends_its_own_link_alone() {
     good.to_coordinator.send(beat(2)).await.unwrap();
     let heard = timeout(PATIENT, service.incoming.recv()).await.unwrap().unwrap();
     assert_eq!(heard.message, beat(2));
+}
+
+#[tokio::test]
+async fn a12_connections_without_an_accepted_call_are_closed() {
+    let service = service().await;
+    let connector = TlsConnector::from(Arc::new(tls::client_config(&service.sha256).unwrap()));
+    let silent = TcpStream::connect(&service.address).await.unwrap();
+    let tcp = TcpStream::connect(&service.address).await.unwrap();
+    let idle = connector.connect("ksit".try_into().unwrap(), tcp).await.unwrap();
+    // A worker's stays, also when it has nothing to say.
+    let mut link = link(&service, "good").await.unwrap();
+    let refused = timeout(PATIENT, super::tests::link(&service, "bad")).await.unwrap();
+    assert!(matches!(refused, Err(ConnectError::Refused(_))));
+    for mut connection in [Box::new(silent) as Box<dyn AsyncRead + Unpin + Send>, Box::new(idle)] {
+        let closed = timeout(PATIENT, connection.read_to_end(&mut Vec::new())).await;
+        assert!(closed.is_ok(), "it is still open");
+    }
+    tokio::time::sleep(PATIENCE).await;
+    assert!(link.from_coordinator.try_recv().is_err_and(|error| error == TryRecvError::Empty));
+}
+
+#[tokio::test]
+async fn processes_without_a_lease_are_refused() {
+    let service = service_for(std::sync::Arc::new(|_| false)).await;
+    let refused = link(&service, "good").await;
+    assert!(matches!(&refused, Err(ConnectError::Refused(why)) if why.contains("Lease")), "{:?}", refused.err());
+}
+
+#[tokio::test]
+async fn links_end_with_the_membership() {
+    let (lease, held) = tokio::sync::watch::channel(true);
+    let mut service = service_for(std::sync::Arc::new(move |_| *held.borrow())).await;
+    let mut link = link(&service, "good").await.unwrap();
+    link.to_coordinator.send(beat(1)).await.unwrap();
+    assert_eq!(timeout(PATIENT, service.incoming.recv()).await.unwrap().unwrap().message, beat(1));
+    lease.send_replace(false);
+    link.to_coordinator.send(beat(2)).await.unwrap();
+    assert_eq!(timeout(PATIENT, link.from_coordinator.recv()).await.unwrap(), None);
+    assert!(service.incoming.try_recv().is_err(), "nothing of it is passed on");
 }
 
 #[tokio::test]

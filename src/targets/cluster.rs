@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::connect::connect;
 use super::connection::Connection;
-use super::fault::Fault;
+use super::fault::{Fault, no_descriptor};
 use super::http::{Channel, Protocol};
 use super::limits::Limits;
 use crate::domain::reason::{Failure, Reason};
@@ -98,8 +98,9 @@ impl Cluster {
         let patience = self.limits.settings().connect_timeout.min(left);
         let latest = Instant::now() + patience;
         let open = async {
-            let stream = connect(&self.connection, patience).await?;
-            Channel::open(self.connection.clone(), stream, latest).await
+            let place = self.limits.connection().ok_or_else(|| no_descriptor(&self.connection.host_display()))?;
+            let stream = connect(&self.connection, self.limits.resolver(), failing, patience).await?;
+            Channel::open(self.connection.clone(), stream, place, latest).await
         };
         let channel = Arc::new(turn.spend(open).await?);
         let mut state = self.state();

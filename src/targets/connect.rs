@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use tokio::net::{TcpStream, lookup_host};
-use tokio::time::{sleep, timeout};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::connection::Connection;
+use super::fault::{is_out_of_descriptors, no_descriptor};
 use super::kubeconfig::address_refused;
+use super::resolve::{LookupError, Resolver};
 use super::tls;
 use crate::domain::reason::{Failure, Reason};
 
@@ -22,23 +24,31 @@ const MAX_ADDRESSES: usize = 6;
 /// How long one address may be silent before the next one is tried beside it (RFC 8305).
 const STAGGER: Duration = Duration::from_millis(250);
 
-/// Opens a stream, everything together within `deadline`.
-pub(super) async fn connect(connection: &Connection, deadline: Duration) -> Result<TlsStream<TcpStream>, Failure> {
-    timeout(deadline, open(connection)).await.unwrap_or_else(|_| {
-        Err(Failure::new(
+/// Opens a stream, everything together within `deadline`. `failing`: the target's last round failed.
+pub(super) async fn connect(
+    connection: &Connection,
+    resolver: &Resolver,
+    failing: bool,
+    deadline: Duration,
+) -> Result<TlsStream<TcpStream>, Failure> {
+    let latest = Instant::now() + deadline;
+    let timed_out = || {
+        Failure::new(
             Reason::TimedOut,
             format!(
                 "{} did not complete a connection within {} s; check that the address is right and no firewall drops what ksit sends",
                 connection.host_display(),
                 deadline.as_secs_f32()
             ),
-        ))
-    })
+        )
+    };
+    let addresses = resolve(connection, resolver, failing, latest).await?;
+    let addresses = addresses.ok_or_else(timed_out)?;
+    timeout_at(latest, open(connection, &addresses)).await.unwrap_or_else(|_| Err(timed_out()))
 }
 
-async fn open(connection: &Connection) -> Result<TlsStream<TcpStream>, Failure> {
-    let addresses = resolve(connection).await?;
-    let stream = dial(connection, &addresses).await?;
+async fn open(connection: &Connection, addresses: &[SocketAddr]) -> Result<TlsStream<TcpStream>, Failure> {
+    let stream = dial(connection, addresses).await?;
     // Small requests and small answers: waiting to fill a packet only delays them.
     stream.set_nodelay(true).ok();
     TlsConnector::from(connection.tls().clone())
@@ -47,24 +57,52 @@ async fn open(connection: &Connection) -> Result<TlsStream<TcpStream>, Failure> 
         .map_err(|error| tls::handshake_failure(&connection.host_display(), &error))
 }
 
-/// The addresses to dial. A name with one address that is refused is refused as a whole: else its owner could choose
-/// when ksit meets the bad one.
-async fn resolve(connection: &Connection) -> Result<Vec<SocketAddr>, Failure> {
+/// The addresses to dial; `None` if the resolver did not answer in time. A name with one address that is refused is
+/// refused as a whole: else its owner could choose when ksit meets the bad one.
+async fn resolve(
+    connection: &Connection,
+    resolver: &Resolver,
+    failing: bool,
+    latest: Instant,
+) -> Result<Option<Vec<SocketAddr>>, Failure> {
     let server = connection.server();
-    let addresses: Vec<SocketAddr> = match server.host.parse::<IpAddr>() {
-        Ok(address) => vec![SocketAddr::new(address, server.port)],
-        Err(_) => lookup_host((server.host.as_str(), server.port)).await.map(Iterator::collect).unwrap_or_default(),
+    let found = match server.host.parse::<IpAddr>() {
+        Ok(address) => Ok(vec![SocketAddr::new(address, server.port)]),
+        Err(_) => resolver.resolve(&server.host, server.port, failing, latest).await,
     };
-    if addresses.is_empty() {
-        return Err(Failure::new(
-            Reason::NameNotResolved,
-            format!("the name {} does not resolve; check server in the kubeconfig and the DNS of the hub", server.host),
-        ));
-    }
+    let addresses = match found {
+        Ok(addresses) if !addresses.is_empty() => addresses,
+        Err(LookupError::TimedOut) => return Ok(None),
+        Err(LookupError::NotStarted) => return Err(lookup_not_started(&server.host)),
+        Err(LookupError::Failed(error)) if is_out_of_descriptors(&error) || !can_open_files() => {
+            return Err(no_descriptor(&connection.host_display()));
+        }
+        Ok(_) | Err(LookupError::Failed(_)) => return Err(not_resolved(&server.host)),
+    };
     match addresses.iter().find_map(|address| connection.objection(address.ip())) {
         Some(what) => Err(address_refused(&server.host, what)),
-        None => Ok(addresses.into_iter().take(MAX_ADDRESSES).collect()),
+        None => Ok(Some(addresses.into_iter().take(MAX_ADDRESSES).collect())),
     }
+}
+
+/// The system's resolver says that a name is unknown when it could open neither its files nor a socket.
+fn can_open_files() -> bool {
+    std::fs::File::open("/dev/null").err().is_none_or(|error| !is_out_of_descriptors(&error))
+}
+
+fn not_resolved(host: &str) -> Failure {
+    Failure::new(
+        Reason::NameNotResolved,
+        format!("the name {host} does not resolve; check server in the kubeconfig and the DNS of the hub"),
+    )
+}
+
+/// The replica's fault, and no target's.
+fn lookup_not_started(host: &str) -> Failure {
+    Failure::new(
+        Reason::TooManyLookups,
+        format!("the name {host} was not looked up: look-ups of other names hang; check the DNS of the hub"),
+    )
 }
 
 /// The first address that answers wins; the others get a little less patience than the kernel has.
@@ -77,14 +115,18 @@ async fn dial(connection: &Connection, addresses: &[SocketAddr]) -> Result<TcpSt
             TcpStream::connect(address).await
         })
         .collect();
-    let mut last = None;
+    let (mut last, mut is_short) = (None, false);
     while let Some(attempt) = attempts.next().await {
         match attempt {
             Ok(stream) => return Ok(stream),
-            Err(error) => last = Some(error.kind()),
+            Err(error) => {
+                is_short |= is_out_of_descriptors(&error);
+                last = Some(error.kind());
+            }
         }
     }
-    Err(dial_failure(&connection.host_display(), last))
+    let host = connection.host_display();
+    Err(if is_short { no_descriptor(&host) } else { dial_failure(&host, last) })
 }
 
 fn dial_failure(host: &str, kind: Option<io::ErrorKind>) -> Failure {
@@ -113,14 +155,42 @@ mod tests {
         Connection::build(Server::parse(url).unwrap(), None, Trust::Nobody, credential, Some(policy)).unwrap()
     }
 
+    /// Every look-up of the process waits for a server that doesn't answer.
+    #[tokio::test]
+    async fn a16_lookups_that_never_began_blame_no_cluster() {
+        let (answer, silence) = std::sync::mpsc::channel::<()>();
+        let silence = std::sync::Mutex::new(silence);
+        let resolver = Resolver::new(move |_, _| {
+            drop(silence.lock().map(|silence| silence.recv()));
+            Ok(Vec::new())
+        });
+        let named = |number: u32| unvetted(&format!("https://c{number}.example:6443"), Policy::default());
+        let dialled = (0..100).map(|number| {
+            let (connection, resolver) = (named(number), &resolver);
+            async move { connect(&connection, resolver, false, Duration::from_millis(300)).await.unwrap_err().reason }
+        });
+        let reasons = futures::future::join_all(dialled).await;
+        let count = |wanted| reasons.iter().filter(|reason| **reason == wanted).count();
+        assert_eq!((count(Reason::TimedOut), count(Reason::TooManyLookups)), (64, 36));
+        // An address needs no look-up.
+        let refused =
+            connect(&unvetted("https://192.0.2.1:1", Policy::default()), &resolver, false, Duration::ZERO).await;
+        assert_ne!(refused.unwrap_err().reason, Reason::TooManyLookups);
+        drop(answer);
+    }
+
     #[tokio::test]
     async fn a_name_that_was_turned_to_a_refused_address_is_not_dialled() {
-        let failure = resolve(&unvetted("https://localhost:6443", Policy::default())).await.unwrap_err();
+        let resolved = async |connection: Connection| {
+            let latest = Instant::now() + Duration::from_secs(10);
+            resolve(&connection, &Resolver::default(), false, latest).await
+        };
+        let failure = resolved(unvetted("https://localhost:6443", Policy::default())).await.unwrap_err();
         assert_eq!(
             failure.to_string(),
             "AddressRefused: server localhost is a loopback address, which ksit does not dial for a target; give the cluster's own address"
         );
         let allowed = Policy { allow_loopback: true, ..Policy::default() };
-        assert!(!resolve(&unvetted("https://localhost:6443", allowed)).await.unwrap().is_empty());
+        assert!(resolved(unvetted("https://localhost:6443", allowed)).await.unwrap().is_some());
     }
 }

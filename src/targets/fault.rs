@@ -66,6 +66,21 @@ pub(super) fn refusal(host: &str, status: StatusCode, retry_after: Option<Durati
     Err(failure.into())
 }
 
+/// Whether this process, or the machine, has no file descriptor left.
+pub(super) fn is_out_of_descriptors(error: &std::io::Error) -> bool {
+    use rustix::io::Errno;
+    let code = error.raw_os_error();
+    code == Some(Errno::MFILE.raw_os_error()) || code == Some(Errno::NFILE.raw_os_error())
+}
+
+/// The replica's fault, and no target's.
+pub(super) fn no_descriptor(host: &str) -> Failure {
+    Failure::new(
+        Reason::TooManyOpenFiles,
+        format!("{host} was not dialled: this replica has no file descriptor left; raise its limit or add replicas"),
+    )
+}
+
 pub(super) fn timed_out(host: &str) -> Failure {
     Failure::new(
         Reason::TimedOut,

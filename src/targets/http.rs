@@ -16,7 +16,7 @@ use hyper::http::uri::{Authority, Scheme};
 use hyper::{Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::client::TlsStream;
@@ -69,10 +69,11 @@ struct SingleSender {
 }
 
 impl Channel {
-    /// Speaks HTTP over the stream. `deadline` bounds the HTTP/2 preface.
+    /// Speaks HTTP over the stream. `place` is given back with its socket; `deadline` bounds the HTTP/2 preface.
     pub(super) async fn open(
         connection: Connection,
         stream: TlsStream<TcpStream>,
+        place: OwnedSemaphorePermit,
         deadline: Instant,
     ) -> Result<Self, Failure> {
         let host = connection.host_display();
@@ -81,6 +82,10 @@ impl Channel {
         let handshake = async {
             if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
                 let (sender, driver) = Http2::handshake(stream).await.map_err(|error| http2_failure(&host, &error))?;
+                let driver = async move {
+                    driver.await;
+                    drop(place);
+                };
                 Ok((Sender::Http2(sender), tasks.spawn(driver)))
             } else {
                 let io = TokioIo::new(stream);
@@ -90,7 +95,11 @@ impl Channel {
                     .await
                     .map_err(|error| http1_failure(&host, &error))?;
                 let single = SingleSender { turn: Semaphore::new(1), sender: Mutex::new(Some(sender)) };
-                Ok((Sender::Http1(single), tasks.spawn(async { drop(driver.await) })))
+                let driver = async move {
+                    drop(driver.await);
+                    drop(place);
+                };
+                Ok((Sender::Http1(single), tasks.spawn(driver)))
             }
         };
         let (sender, driver) = timeout_at(deadline, handshake).await.map_err(|_| timed_out(&host))??;

@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout};
 
 use super::body::CHUNK;
 use super::pool::Pools;
+use super::resolve::Resolver;
 
 /// By so much the memory for lines of watches is given out: thousands of watches may each have a small one begun.
 const LINE_CHUNK: usize = 16 * 1024;
@@ -43,6 +44,8 @@ pub struct Settings {
     pub bodies_bytes: usize,
     /// The most bytes that the process keeps of targets, beyond what it keeps of an ordinary one.
     pub retained_bytes: usize,
+    /// Connections that may be open in the process: file descriptors must be left for the hub, reports and probes.
+    pub connections: usize,
 }
 
 impl Default for Settings {
@@ -56,6 +59,7 @@ impl Default for Settings {
             body_bytes: 4 * 1024 * 1024,
             bodies_bytes: 8 * 1024 * 1024,
             retained_bytes: 1024 * 1024 * 1024,
+            connections: Semaphore::MAX_PERMITS,
         }
     }
 }
@@ -74,7 +78,9 @@ pub struct Limits {
     retained: Arc<Semaphore>,
     /// One answer that finds no room may grow all the same: of several that hold some and wait for more, one ends.
     last_resort: Arc<Semaphore>,
+    connections: Arc<Semaphore>,
     pools: Pools,
+    resolver: Resolver,
 }
 
 /// Turns at something. Targets that fail get a part of them, so that those that hang can't keep the healthy ones
@@ -138,7 +144,9 @@ impl Limits {
             lines: Arc::new(Semaphore::new(LINES / LINE_CHUNK)),
             retained: Arc::new(Semaphore::new(settings.retained_bytes / RETAINED_CHUNK)),
             last_resort: Arc::new(Semaphore::new(1)),
+            connections: Arc::new(Semaphore::new(settings.connections.min(Semaphore::MAX_PERMITS))),
             pools: Pools::default(),
+            resolver: Resolver::default(),
             settings,
         }
     }
@@ -150,6 +158,15 @@ impl Limits {
     /// Objects that several targets have alike, kept once.
     pub(super) fn pools(&self) -> &Pools {
         &self.pools
+    }
+
+    pub(super) fn resolver(&self) -> &Resolver {
+        &self.resolver
+    }
+
+    /// A place for one open connection, for as long as its socket is open. None if there is none left.
+    pub(super) fn connection(&self) -> Option<OwnedSemaphorePermit> {
+        self.connections.clone().try_acquire_owned().ok()
     }
 
     /// Leave to connect. The wait is bounded by the queue, as each turn is by `connect_timeout` or less.

@@ -30,6 +30,7 @@ mod manager;
 mod objects;
 mod pool;
 mod reflector;
+mod resolve;
 mod retry_after;
 mod seen;
 mod skim;

@@ -11,6 +11,7 @@ use crate::domain::aggregate::{Cluster, Counts, Summary};
 use crate::domain::check_mode::CheckMode;
 use crate::domain::desired::DesiredIntegration;
 use crate::domain::digest::Digest;
+use crate::domain::escape::escape;
 use crate::domain::fit::fit;
 use crate::domain::keys::{IntegrationKey, TargetKey};
 use crate::domain::reason::Reason;
@@ -136,14 +137,26 @@ fn results(verdict: &TargetVerdict, type_of: impl Fn(&IntegrationKey) -> String)
             healthy_components: Vec::new(),
         };
         for seen in observations {
-            match in_words(seen) {
+            let seen = escaped(seen);
+            match in_words(&seen) {
                 Some(words) => result.healthy_components.push(words),
-                None => result.components.push(in_full(seen, cut)),
+                None => result.components.push(in_full(&seen, cut)),
             }
         }
         result
     };
     tools.into_iter().map(result).collect()
+}
+
+/// Names of components of an Integration that is older than what the CRD refuses.
+fn escaped(seen: &Observation) -> Cow<'_, Observation> {
+    match (escape(&seen.namespace), escape(&seen.name)) {
+        (Cow::Borrowed(_), Cow::Borrowed(_)) => Cow::Borrowed(seen),
+        (namespace, name) => {
+            let (namespace, name) = (namespace.into_owned(), name.into_owned());
+            Cow::Owned(Observation { namespace, name, ..seen.clone() })
+        }
+    }
 }
 
 /// What is said of a tool on a target: read back from the target's status, so that a new coordinator knows it all from
@@ -218,7 +231,7 @@ fn acceptance(integration: &DesiredIntegration) -> (Truth, Reason, String) {
 fn cluster(cluster: &Cluster) -> ClusterSummary {
     let Cluster { name, target, phase, reason, message } = cluster;
     ClusterSummary {
-        name: (*name).to_owned(),
+        name: escape(name).into_owned(),
         target: target.map(str::to_owned),
         phase: phase.as_str().to_owned(),
         reason: reason.as_str().to_owned(),
@@ -315,9 +328,11 @@ fn timeless(conditions: &[Condition]) -> Vec<Condition> {
         .collect()
 }
 
+/// As a status shows it: escaped, for who reads it with `-o jsonpath` or in a dashboard, and not too long.
 fn cut(message: &str) -> String {
+    let message = escape(message);
     match message.char_indices().nth(LONGEST_MESSAGE) {
-        None => message.to_owned(),
+        None => message.into_owned(),
         Some((end, _)) => format!("{}…", &message[..end]),
     }
 }

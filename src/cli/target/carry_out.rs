@@ -9,8 +9,9 @@ use futures::{StreamExt, stream};
 use kube::client::AuthError;
 use serde::Serialize;
 
-use crate::cli::CliError;
 use crate::cli::table::table;
+use crate::cli::{CliError, json};
+use crate::domain::escape::{escape, escape_lines};
 
 /// Clusters that are worked on at a time.
 pub(super) const AT_A_TIME: usize = 8;
@@ -82,7 +83,7 @@ pub(super) async fn carry_out<W>(
 ) -> Result<ExitCode, CliError> {
     let is_some_work = candidates.iter().any(|candidate| candidate.work.is_some());
     // What is shown for a decision is not the output that a program reads.
-    eprint!("{}", plan(&candidates));
+    eprint!("{}", escape_lines(&plan(&candidates)));
     let goes_on = !consent.dry_run && is_some_work && (consent.yes || is_agreed()?);
     let work = &work;
     let one = |candidate: Candidate<W>| async move {
@@ -104,10 +105,11 @@ pub(super) async fn carry_out<W>(
 fn plan<W>(candidates: &[Candidate<W>]) -> String {
     let mut text = String::new();
     for Candidate { row, .. } in candidates.iter().filter(|candidate| candidate.work.is_some()) {
-        text.push_str(&format!("{} ({}, {})\n", row.cluster, row.from, row.server));
-        row.objects.iter().for_each(|object| text.push_str(&format!("  {object}\n")));
+        let [cluster, from, server] = [&row.cluster, &row.from, &row.server].map(|text| escape(text));
+        text.push_str(&format!("{cluster} ({from}, {server})\n"));
+        row.objects.iter().for_each(|object| text.push_str(&format!("  {}\n", escape(object))));
         if !row.message.is_empty() {
-            text.push_str(&format!("  note: {}\n", row.message));
+            text.push_str(&format!("  note: {}\n", escape(&row.message)));
         }
     }
     text
@@ -126,7 +128,7 @@ fn is_agreed() -> Result<bool, CliError> {
 
 fn render(rows: &[Row], format: Format) -> Result<String, CliError> {
     if format == Format::Json {
-        return Ok(format!("{}\n", serde_json::to_string_pretty(rows)?));
+        return json(&rows);
     }
     let cells = |row: &Row| {
         vec![
@@ -169,4 +171,24 @@ pub(super) fn said(error: &(dyn Error + 'static)) -> String {
         next = error.source();
     }
     parts.join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::cli::table::assert_harmless;
+
+    proptest! {
+        #[test]
+        fn plans_show_any_cluster_harmlessly(cluster: String, from: String, server: String, message: String) {
+            let objects = vec![format!("hub: Secret {cluster}")];
+            let row = Row { cluster, from, server, result: Outcome::Planned, message, objects };
+            let text = plan(&[Candidate { row, work: Some(()) }]);
+            assert_harmless(&text);
+            let lines = text.lines().count();
+            prop_assert!(lines == 2 || lines == 3, "{text}");
+        }
+    }
 }

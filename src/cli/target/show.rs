@@ -11,6 +11,7 @@ use crate::api::{
 use crate::cli::CliError;
 use crate::cli::hub::{HubArgs, Shown};
 use crate::cli::table::table;
+use crate::domain::escape::escape;
 
 pub(super) async fn run(name: &str, hub: &HubArgs) -> Result<(), CliError> {
     let client = hub.client().await?;
@@ -29,7 +30,8 @@ pub(super) async fn run(name: &str, hub: &HubArgs) -> Result<(), CliError> {
             status: target.status.unwrap_or_default(),
         })
     })
-    .await
+    .await?;
+    Ok(())
 }
 
 #[derive(Serialize)]
@@ -56,10 +58,10 @@ impl Shown for Target {
             ("Replica", or_none(&status.reported_by)),
             ("Changed", or_none(&status.last_sync_time)),
         ] {
-            text.push_str(&format!("{:<12}{value}\n", format!("{label}:")));
+            text.push_str(&format!("{:<12}{}\n", format!("{label}:"), escape(&value)));
         }
         if let Some(expiring) = status.condition(CREDENTIAL_EXPIRING) {
-            text.push_str(&format!("{:<12}{}\n", "Credential:", expiring.message));
+            text.push_str(&format!("{:<12}{}\n", "Credential:", escape(&expiring.message)));
         }
         text.push('\n');
         let rows: Vec<Vec<String>> = status.integrations.iter().flat_map(|result| lines(result, wide)).collect();
@@ -92,4 +94,34 @@ fn healthy_component(words: &str) -> Vec<String> {
     let (kind, place) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     let name = place.rsplit_once('/').map_or(place.as_str(), |(_, name)| name);
     vec![format!("  {name}"), kind, "Healthy".to_owned(), words.next().unwrap_or_default()]
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+    use crate::cli::table::assert_harmless;
+
+    proptest! {
+        #[test]
+        fn target_shows_any_status_harmlessly(name: String, words: String, message: String) {
+            let condition = |type_: &str| json!({ "type": type_, "status": name, "reason": words, "message": message,
+                "lastTransitionTime": "2026-01-01T00:00:00Z" });
+            let component = json!({ "kind": words, "name": name, "state": words, "message": message });
+            let status = json!({ "phase": words, "server": name, "healthy": words, "reportedBy": name,
+                "conditions": [condition("Reachable"), condition(CREDENTIAL_EXPIRING)],
+                "integrations": [{ "name": name, "type": words, "phase": words, "reason": words, "message": message,
+                    "components": [component], "healthyComponents": [message] }] });
+            let spec = json!({ "clusterName": name });
+            let target = Target {
+                namespace: name,
+                name: words,
+                spec: serde_json::from_value(spec).unwrap(),
+                status: serde_json::from_value(status).unwrap(),
+            };
+            [false, true].iter().for_each(|wide| assert_harmless(&target.text(*wide)));
+        }
+    }
 }

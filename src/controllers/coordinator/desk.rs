@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::deferred::Deferred;
 use super::wanted::Wanted;
 use crate::domain::digest::Digest;
 use crate::domain::keys::TargetKey;
 use crate::domain::ownership::Ownership;
 use crate::domain::replica::{Epoch, ReplicaName};
 use crate::domain::report::ToWorker;
-use crate::reports::Incoming;
 
 #[derive(Default)]
 pub(super) struct Desk {
@@ -23,7 +23,7 @@ pub(super) struct Desk {
     /// Targets of which the present owner has said nothing in this reign; none that can't be looked at.
     pub(super) unobserved: BTreeSet<TargetKey>,
     pub(super) wanted: Wanted,
-    pub(super) deferred: Vec<Incoming>,
+    pub(super) deferred: Deferred,
     /// When the map was last learned.
     pub(super) learned: Option<Instant>,
 }

@@ -244,6 +244,7 @@ impl Members {
         }
         let status = ShardMapStatus {
             observed_at: Some(Timestamp::now().to_string()),
+            round_seconds: u32::try_from(self.context.timing.round.as_secs()).ok(),
             replicas: self.context.exchange.loads.borrow().clone(),
         };
         match self.context.store.write_status(&status, &self.stored).await {

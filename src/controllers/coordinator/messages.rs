@@ -18,9 +18,6 @@ use crate::domain::weights::Weights;
 use crate::observability::as_gauge;
 use crate::reports::Incoming;
 
-/// Messages by a map that is on its way here from our own write; it takes milliseconds.
-const DEFERRED: usize = 1_000;
-
 impl Fleet {
     /// The map changed: to be told every version.
     pub(super) fn on_map(&mut self, map: &ShardMap) {
@@ -38,18 +35,25 @@ impl Fleet {
         self.show_unobserved();
         // Last: who sees the epoch sees what it leaves unobserved.
         self.context.metrics.shard_map_epoch.set(map.epoch.0);
-        for incoming in std::mem::take(&mut self.desk.deferred) {
-            self.on_message(incoming);
-        }
+        let deferred = self.desk.deferred.take();
+        deferred.for_each(|incoming| self.on_message(incoming));
     }
 
-    pub(super) fn on_message(&mut self, incoming: Incoming) {
+    pub(super) fn on_message(&mut self, mut incoming: Incoming) {
+        if !(self.context.is_member)(&incoming.sender) {
+            tracing::debug!(replica = %incoming.sender.name, "not a replica; its message is dropped");
+            return self.context.metrics.observations.with_label_values(&["not_a_member"]).inc();
+        }
         let epoch = match &incoming.message {
             FromWorker::Digests { epoch, .. } | FromWorker::Heartbeat { epoch, .. } => *epoch,
             FromWorker::Report { report, .. } => report.epoch,
         };
-        if epoch > self.desk.epoch && self.desk.deferred.len() < DEFERRED {
-            return self.desk.deferred.push(incoming);
+        if epoch > self.desk.epoch {
+            match self.desk.deferred.enqueue(incoming) {
+                Ok(()) => return,
+                // Too much of this sender waits: it is judged by the map that is known.
+                Err(more) => incoming = more,
+            }
         }
         let Incoming { sender, message, bytes, replies } = incoming;
         self.context.metrics.report_bytes.inc_by(bytes as u64);

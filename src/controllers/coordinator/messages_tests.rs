@@ -5,6 +5,7 @@ use tokio::sync::mpsc;
 use super::super::test_kit::{self, key};
 use super::*;
 use crate::domain::replica::Term;
+use crate::domain::report::TargetReport;
 use crate::domain::shards::Shards;
 use crate::domain::verdict::Phase;
 
@@ -89,4 +90,47 @@ async fn who_sees_a_new_epoch_sees_what_it_leaves_unobserved() {
     fleet.on_map(&map(2, &owner));
     let metrics = &fleet.context.metrics;
     assert_eq!((metrics.shard_map_epoch.get(), metrics.targets_unobserved.get()), (2, 1));
+}
+
+/// A report of 400 kB, by an epoch that nobody has published.
+fn early(sender: &Arc<Incarnation>, target: &str, replies: &mpsc::Sender<ToWorker>) -> Incoming {
+    let target = TargetKey::new("fleet", target);
+    let report = Box::new(TargetReport { target, epoch: Epoch(9_000_000), ..test_kit::report(Vec::new()) });
+    let message = FromWorker::Report { sequence: 1, report };
+    Incoming { sender: sender.clone(), message, bytes: 400_000, replies: replies.clone() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_of_strangers_are_not_kept() {
+    let replica = Incarnation::new("ksit-0", "uid", "nonce");
+    let (known, replies) = (replica.clone(), mpsc::channel(16).0);
+    let mut fleet = test_kit::fleet_with(Arc::new(move |process| *process == known));
+    fleet.on_map(&map(1, &replica));
+    // Another Pod of the same name is a stranger too.
+    for stranger in ["intruder", "ksit-0"].map(|name| Arc::new(Incarnation::new(name, "other", "x"))) {
+        fleet.on_message(early(&stranger, "c1", &replies));
+        let heartbeat = FromWorker::Heartbeat { epoch: Epoch(1), targets: 0, late: Vec::new() };
+        fleet.on_message(Incoming { sender: stranger.clone(), message: heartbeat, bytes: 9, replies: replies.clone() });
+        assert_eq!(fleet.context.exchange.heard(&stranger), None);
+    }
+    assert!(fleet.desk.workers.is_empty());
+    assert_eq!(fleet.desk.deferred.bytes(), 0);
+    fleet.on_tick();
+    assert!(fleet.context.exchange.loads.borrow().iter().all(|load| load.name == "ksit-0"));
+    assert_eq!(fleet.context.metrics.observations.with_label_values(&["not_a_member"]).get(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_of_a_future_epoch_are_bounded() {
+    let replica = Arc::new(Incarnation::new("ksit-0", "uid", "nonce"));
+    let mut fleet = fleet(&replica);
+    let replies = mpsc::channel(16).0;
+    for _ in 0..100 {
+        fleet.on_message(early(&replica, "c1", &replies));
+    }
+    assert_eq!(fleet.desk.deferred.bytes(), 400_000, "of one target the newest");
+    for number in 2..100 {
+        fleet.on_message(early(&replica, &format!("c{number}"), &replies));
+    }
+    assert_eq!(fleet.desk.deferred.bytes(), 800_000);
 }

@@ -9,6 +9,8 @@
 //! An Integration is summed up from the statuses of its targets, not from reports: a coordinator that has just begun
 //! knows from the hub all that its predecessor knew.
 
+mod callers;
+mod deferred;
 mod desk;
 mod exchange;
 mod fleet;
@@ -40,7 +42,7 @@ use crate::domain::replica::Term;
 use crate::domain::shard_map::ShardMap;
 use crate::hub::{Change, Clock, StatusQueue};
 use crate::observability::Metrics;
-use crate::reports::Incoming;
+use crate::reports::{Incoming, IsMember};
 
 pub use janitor::{Chore, Chores, do_chores};
 pub use reign::{CoordinatorConfig, CoordinatorContext, LeadError, lead};
@@ -65,6 +67,8 @@ struct FleetContext {
     term: Term,
     /// This installation, as `managedBy` names it.
     installation: String,
+    /// Whether a process is one of a replica: of others nothing is kept.
+    is_member: IsMember,
     /// Time between rounds of targets whose Integrations give no interval; also between heartbeats.
     round: Duration,
 }

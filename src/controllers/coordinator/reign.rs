@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
+use super::callers::{authenticator, members};
 use super::exchange::Exchange;
 use super::fleet::Fleet;
 use super::gate::Gate;
@@ -24,11 +25,11 @@ use crate::domain::member::Timing;
 use crate::domain::replica::{Epoch, Incarnation, Term};
 use crate::domain::shard_map::{Contact, PublishedMap, ShardMap};
 use crate::hub::{
-    Change, EventSink, HalfSpeed, LeaseBoard, MapStore, MemberLeases, PromptError, ReviewError, Seat, StatefulSets,
-    StatusQueue, StoredMap, WriteOutcome, publish_events, review_token, write_statuses,
+    Change, EventSink, HalfSpeed, LeaseBoard, MapStore, MemberLeases, PromptError, Seat, StatefulSets, StatusQueue,
+    StoredMap, WriteOutcome, publish_events, write_statuses,
 };
 use crate::observability::Metrics;
-use crate::reports::{AUDIENCE, AuthError, Authenticator, Incoming, TermCertificate, serve};
+use crate::reports::{Door, Incoming, IsMember, TermCertificate, serve};
 
 const AFTER_A_FAILURE: Duration = Duration::from_secs(1);
 
@@ -44,6 +45,8 @@ pub struct CoordinatorConfig {
     pub report_bind_address: std::net::SocketAddr,
     /// How others reach that: a host; the bound one by default.
     pub report_host: Option<String>,
+    /// This replica's own token for reports, by which it knows the ServiceAccount of all.
+    pub report_token_file: Option<std::path::PathBuf>,
 }
 
 /// What every reign needs.
@@ -154,6 +157,8 @@ async fn reign(context: &CoordinatorContext, tasks: &mut JoinSet<TaskEnd>) -> Re
     let exchange = Arc::new(Exchange::default());
     let chores: Arc<Chores> = Arc::default();
     let neighbours: Arc<Neighbours> = Arc::default();
+    let installation = context.config.installation.clone();
+    let is_member = members(context.me.clone(), installation, context.board.clone(), context.map.clone());
     let (messages, incoming) = mpsc::channel(MESSAGES);
     let (maps, new_maps) = mpsc::channel(16);
     let mut fleet = Fleet::new(FleetContext {
@@ -166,13 +171,14 @@ async fn reign(context: &CoordinatorContext, tasks: &mut JoinSet<TaskEnd>) -> Re
         began: Instant::now(),
         term,
         installation: format!("{}/{}", context.store.namespace, context.config.installation),
+        is_member: is_member.clone(),
         round: context.config.timing.round,
     });
     first_integrations.into_iter().for_each(|change| fleet.on_integration(change));
     first_targets.into_iter().for_each(|change| fleet.on_target(change));
     fleet.on_map(&stored.published.map);
     context.door.send_replace(Some(messages.clone()));
-    start_service(context, tasks, listener, certificate, messages);
+    start_service(context, tasks, listener, certificate, is_member, messages);
     start_writers(context, tasks, &gate, chores);
     let hub = context.store.hub.clone();
     tasks.spawn(async move {
@@ -212,20 +218,12 @@ fn start_service(
     tasks: &mut JoinSet<TaskEnd>,
     listener: TcpListener,
     certificate: TermCertificate,
+    is_member: IsMember,
     messages: mpsc::Sender<Incoming>,
 ) {
-    let (hub, namespace) = (context.hub.clone(), context.store.namespace.clone());
-    let auth = Authenticator::new(move |token| {
-        let (hub, namespace) = (hub.clone(), namespace.clone());
-        Box::pin(async move {
-            review_token(&hub, &namespace, AUDIENCE, &token).await.map_err(|error| match error {
-                ReviewError::Refused(_) => AuthError::Refused(error.to_string()),
-                ReviewError::Unavailable(_) => AuthError::Unavailable(error.to_string()),
-            })
-        })
-    });
+    let auth = authenticator(context.hub.clone(), context.config.report_token_file.clone());
     tasks.spawn(async move {
-        let end = serve(listener, certificate, auth, messages).await;
+        let end = serve(listener, certificate, Door { auth, is_member }, messages).await;
         tracing::error!(?end, "the report service ended");
         TaskEnd::Unexpected("the report service")
     });
@@ -303,6 +301,7 @@ async fn claim(
             Ok(claimed) => return Ok(claimed),
             Err(PromptError::Conflict) => {}
             Err(error) => {
+                context.metrics.term_claims_failed.inc();
                 tracing::warn!(%error, "the term can't be claimed on the ShardMap; trying again");
                 sleep(AFTER_A_FAILURE).await;
             }

@@ -16,9 +16,15 @@ use crate::domain::slot::Slot;
 use crate::domain::verdict::{Reach, TargetVerdict, ToolVerdict};
 use crate::hub::{Change, Clock};
 use crate::observability::Metrics;
+use crate::reports::IsMember;
 
 /// Of the target `fleet/c1`, whose status is known.
 pub(super) fn fleet() -> Fleet {
+    fleet_with(Arc::new(|_| true))
+}
+
+/// As above, where only some may report.
+pub(super) fn fleet_with(is_member: IsMember) -> Fleet {
     let mut fleet = Fleet::new(FleetContext {
         statuses: Arc::default(),
         chores: Arc::default(),
@@ -29,6 +35,7 @@ pub(super) fn fleet() -> Fleet {
         began: Instant::now(),
         term: Term(1),
         installation: "ksit-system/ksit".to_owned(),
+        is_member,
         round: Duration::from_secs(30),
     });
     let target = json!({

@@ -7,6 +7,7 @@ mod round;
 mod secrets;
 mod series;
 mod shard;
+mod shortage;
 mod target_task;
 #[cfg(test)]
 mod test_kit;
@@ -40,6 +41,7 @@ pub use assignment::{Assignment, QuerySets};
 pub use overdue::Overdue;
 pub use reporter::{ReporterContext, report};
 pub use shard::{Shard, follow_map};
+pub use shortage::Shortage;
 
 /// What the reporter has not taken up yet: the newest of each target.
 pub type Reports = Mailbox<TargetKey, Saying>;
@@ -63,6 +65,7 @@ pub struct WorkerContext {
     pub reports: Arc<Reports>,
     pub health: Arc<Health>,
     pub metrics: Metrics,
+    pub shortage: Shortage,
     pub settings: WorkerSettings,
 }
 

@@ -126,7 +126,9 @@ impl Reporter {
                 }
             }
         };
-        self.talk(link, &peer).await;
+        if self.talk(link, &peer).await == TalkEnd::LinkEnded && self.peer().as_ref() == Some(&peer) {
+            self.context.metrics.links_ended.inc();
+        }
         if let Some(target) = self.unsent.link_ended() {
             let target = self.names.get(&target).map(ToString::to_string);
             tracing::warn!(target, "its report ended two links to the coordinator; it is left out until it changes");
@@ -162,14 +164,14 @@ impl Reporter {
         connect(&contact.address, &contact.certificate_sha256, token, &self.context.me).await
     }
 
-    async fn talk(&mut self, mut link: Link, peer: &Peer) {
+    async fn talk(&mut self, mut link: Link, peer: &Peer) -> TalkEnd {
         let mut shard = self.context.shard.clone();
         shard.mark_unchanged();
         let reports = self.context.reports.clone();
         let mut beats = interval(self.context.round);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         if self.tell_all(&link).await.is_err() {
-            return;
+            return TalkEnd::LinkEnded;
         }
         loop {
             let told = tokio::select! {
@@ -184,16 +186,16 @@ impl Reporter {
                         self.unsent.acknowledged(sequence);
                         Ok(())
                     }
-                    None => return,
+                    None => return TalkEnd::LinkEnded,
                 },
                 _ = beats.tick() => self.beat(&link).await,
                 // What was told by an older map may have been refused: a version in between gave a slot away and back,
                 // or this very process claimed a new term before it saw the map of its claim.
                 _ = shard.changed() => self.tell_all(&link).await,
-                () = self.until_another_than(peer) => return,
+                () = self.until_another_than(peer) => return TalkEnd::AnotherLeads,
             };
             if told.is_err() {
-                return;
+                return TalkEnd::LinkEnded;
             }
         }
     }
@@ -277,6 +279,13 @@ impl Reporter {
         let epoch = self.context.shard.borrow().epoch;
         send(link, FromWorker::Heartbeat { epoch, targets, late }).await
     }
+}
+
+/// Why there is nobody to talk to any more.
+#[derive(PartialEq)]
+enum TalkEnd {
+    AnotherLeads,
+    LinkEnded,
 }
 
 /// The link is gone.

@@ -169,6 +169,9 @@ impl Task {
         };
         self.count(outcome.as_ref(), started.elapsed());
         match outcome {
+            Some(Outcome::Failed(failure)) if failure.reason.is_of_replica() => {
+                self.wait_for_replica(assignment, &failure)
+            }
             // Whoever has been cut off is tried again soon; only what failed when it was time is a failed round.
             Some(Outcome::Failed(failure)) if Instant::now() < self.due && failure.reason.is_transient() => {
                 let tries = self.tries.map_or(0, |(tries, _)| tries + 1);
@@ -229,12 +232,23 @@ impl Task {
         let wait = next_try(self.unasked, rand::random()).min(assignment.interval);
         self.unasked += 1;
         self.tries = None;
-        self.wait(wait);
+        self.wait_unobserved(wait);
+    }
+
+    /// The target was not asked for want of what this replica lacks. That is no observation: what is known of it ages.
+    fn wait_for_replica(&mut self, assignment: &Assignment, failure: &Failure) {
+        self.context.shortage.tell(failure);
+        self.tries = None;
+        self.wait_unobserved(next_round(assignment.interval, 0, 1, rand::random()));
     }
 
     fn wait(&mut self, time: Duration) {
-        self.due = Instant::now() + time;
+        self.wait_unobserved(time);
         self.overdue.set(time.max(self.context.settings.interval));
+    }
+
+    fn wait_unobserved(&mut self, time: Duration) {
+        self.due = Instant::now() + time;
     }
 
     /// A round whose panic ends here: one bad target must not take the others along.

@@ -69,6 +69,7 @@ pub(super) fn context(hub: Client) -> WorkerContext {
         reports: Arc::default(),
         health: Arc::default(),
         metrics: Metrics::new().unwrap(),
+        shortage: Default::default(),
         settings: WorkerSettings {
             replica: ReplicaName::new("ksit-0"),
             interval: Duration::from_secs(30),

@@ -3,6 +3,11 @@
 //! Each test is named after the finding that it keeps mended. The truth checker flips untouched clusters all the while,
 //! and times how long their statuses are wrong.
 
+mod a07_descriptors;
+mod a09_age;
+mod a10_escape;
+mod a11_intruder;
+mod a12_silent;
 mod clusters;
 mod objects;
 
@@ -13,6 +18,7 @@ use std::time::Duration;
 
 use ksit::api::{ShardMap, convert};
 use kube::api::Api;
+use loadtest::Process;
 use loadtest::installation::Installation;
 use loadtest::simulator::Simulator;
 use loadtest::truth::{Findings, TruthChecker, Watched};
@@ -132,4 +138,9 @@ impl HostileFleet {
 /// The target of a cluster, and its `clusterName`.
 fn name(number: u32) -> String {
     format!("c{number}")
+}
+
+/// Resident memory of a process, in bytes.
+fn resident(process: &Process) -> u64 {
+    Usage::of(process.pid()).unwrap().rss * 1024
 }

@@ -38,6 +38,21 @@ impl World {
 
     /// Starts `ksit operator` for this namespace: a round a second.
     pub async fn start_operator(&mut self, flags: &[&str]) {
+        self.launch(r#"exec "$@""#, flags).await;
+    }
+
+    /// As above, with at most so many file descriptors.
+    pub async fn start_operator_with_files(&mut self, files: u32, flags: &[&str]) {
+        self.launch(&format!(r#"ulimit -n {files} && exec "$@""#), flags).await;
+    }
+
+    /// As above, where the operator may raise the limit itself.
+    pub async fn start_operator_with_soft_files(&mut self, files: u32, flags: &[&str]) {
+        self.launch(&format!(r#"ulimit -S -n {files} && exec "$@""#), flags).await;
+    }
+
+    /// By a line of shell, whose arguments are the operator's command line.
+    async fn launch(&mut self, line: &str, flags: &[&str]) {
         let hub = super::hub().await.kubeconfig_path().display().to_string();
         let namespace = format!("--watch-namespaces={}", self.namespace);
         let own = format!("--namespace={}", self.namespace);
@@ -55,9 +70,9 @@ impl World {
             "--log-level=debug,hyper=info,h2=info,rustls=info,kube=info,tower=info",
             "--metrics-bind-address=127.0.0.1:0",
         ];
-        let args: Vec<String> = usual.iter().chain(flags).map(|arg| (*arg).to_owned()).collect();
-        let program = Path::new(env!("CARGO_BIN_EXE_ksit"));
-        self.operator = Some(Process::start("ksit", program, &args, &[], &self.log_path(), None).unwrap());
+        let shell = ["-c", line, "sh", env!("CARGO_BIN_EXE_ksit")];
+        let args: Vec<String> = shell.iter().chain(&usual).chain(flags).map(|arg| (*arg).to_owned()).collect();
+        self.operator = Some(Process::start("ksit", Path::new("sh"), &args, &[], &self.log_path(), None).unwrap());
     }
 
     pub fn operator(&self) -> &Process {
@@ -79,13 +94,8 @@ impl World {
     /// What one of the operator's own endpoints answers: status line, headers and body.
     pub async fn ask_operator(&self, path: &str) -> String {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
-        let line = "serving /livez, /readyz and /metrics";
         let mut stream = eventually("the operator to listen", async || {
-            // The last: an operator that was started before this one wrote there, too.
-            let log = self.log();
-            let line = log.lines().rfind(|text| text.contains(line))?;
-            let address = line.split("address=").nth(1)?.split_whitespace().next()?;
-            tokio::net::TcpStream::connect(address).await.ok()
+            tokio::net::TcpStream::connect(self.operator_address()?).await.ok()
         })
         .await;
         let request = format!("GET {path} HTTP/1.1\r\nHost: ksit\r\nConnection: close\r\n\r\n");
@@ -93,6 +103,19 @@ impl World {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
         answer
+    }
+
+    /// Where the operator serves its own endpoints, once it does.
+    pub fn operator_address(&self) -> Option<String> {
+        // The last: an operator that was started before this one wrote there, too.
+        let log = self.log();
+        let line = log.lines().rfind(|text| text.contains("serving /livez, /readyz and /metrics"))?;
+        Some(line.split("address=").nth(1)?.split_whitespace().next()?.to_owned())
+    }
+
+    pub async fn targets(&self) -> Vec<IntegrationTarget> {
+        let api: Api<IntegrationTarget> = Api::namespaced(self.client.clone(), &self.namespace);
+        api.list(&Default::default()).await.unwrap().items
     }
 
     pub async fn secret(&self, name: &str, data: Value) {

@@ -1,0 +1,89 @@
+//! The age of a ShardMap's status. With no replica alive nobody can write, so it is counted here, from the last write.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::api::ShardMapStatus;
+use crate::domain::escape::escape;
+
+/// Rounds without a write after which nobody seems to lead: a change of the coordinator takes up to two.
+const ROUNDS: u32 = 3;
+
+/// The operator's default, for statuses of versions that didn't give theirs.
+const USUAL_ROUND: Duration = Duration::from_secs(30);
+
+/// No shorter round makes a coordinator dead that is busy.
+const SHORTEST_PATIENCE: Duration = Duration::from_secs(10);
+
+/// When a coordinator wrote last, and how long ago that is.
+#[derive(Clone, Debug)]
+pub(super) struct Freshness {
+    pub(super) observed_at: Option<String>,
+    pub(super) age: Option<Duration>,
+    patience: Duration,
+}
+
+impl Freshness {
+    pub(super) fn of(status: &ShardMapStatus, now: Timestamp) -> Self {
+        let observed = status.observed_at.as_ref().and_then(|text| text.parse::<Timestamp>().ok());
+        let round = status.round_seconds.map_or(USUAL_ROUND, |seconds| Duration::from_secs(seconds.into()));
+        Self {
+            observed_at: status.observed_at.clone(),
+            // This machine's clock may be behind the hub's.
+            age: observed.map(|at| Duration::try_from(now.duration_since(at)).unwrap_or_default()),
+            patience: round.saturating_mul(ROUNDS).max(SHORTEST_PATIENCE),
+        }
+    }
+
+    pub(super) fn is_stale(&self) -> bool {
+        self.age.is_none_or(|age| age > self.patience)
+    }
+
+    /// `as of …` while it is fresh, else since when nobody has written.
+    pub(super) fn words(&self) -> String {
+        let at = self.observed_at.as_deref().map(escape);
+        match (at, self.age) {
+            (Some(at), Some(age)) if self.is_stale() => {
+                let ago = SignedDuration::from_secs(i64::try_from(age.as_secs()).unwrap_or(i64::MAX));
+                format!("no coordinator has written since {at} ({ago:#} ago)")
+            }
+            (Some(at), Some(_)) => format!("as of {at}"),
+            _ => "no coordinator has written yet how fresh this is".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn freshness(observed_at: Option<&str>, round_seconds: Option<u32>) -> Freshness {
+        let observed_at = observed_at.map(str::to_owned);
+        let status = ShardMapStatus { observed_at, round_seconds, ..ShardMapStatus::default() };
+        Freshness::of(&status, "2026-01-01T12:00:00Z".parse().unwrap())
+    }
+
+    #[test]
+    fn age_counts_from_the_last_write() {
+        let fresh = freshness(Some("2026-01-01T11:58:30Z"), None);
+        assert_eq!((fresh.age, fresh.is_stale()), (Some(Duration::from_secs(90)), false));
+        assert_eq!(fresh.words(), "as of 2026-01-01T11:58:30Z");
+        let stale = freshness(Some("2026-01-01T11:58:29Z"), None);
+        assert_eq!(stale.words(), "no coordinator has written since 2026-01-01T11:58:29Z (1m 31s ago)");
+        assert!(freshness(Some("2026-01-01T11:59:44Z"), Some(5)).is_stale());
+        assert!(!freshness(Some("2026-01-01T11:50:00Z"), Some(300)).is_stale(), "rounds may be long");
+    }
+
+    #[test]
+    fn age_of_what_nobody_wrote_is_unknown() {
+        for text in [None, Some("yesterday")] {
+            assert!(freshness(text, None).is_stale());
+        }
+    }
+
+    #[test]
+    fn clocks_that_run_behind_make_nothing_older() {
+        assert_eq!(freshness(Some("2026-01-01T12:05:00Z"), None).age, Some(Duration::ZERO));
+    }
+}

@@ -1,0 +1,109 @@
+//! A replica runs out of file descriptors.
+
+use std::time::Duration;
+
+use loadtest::simulator::Simulator;
+use serde_json::json;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::kit::{World, condition, eventually, hub};
+
+const CLUSTERS: u32 = 100;
+
+async fn world(namespace: &str, simulator: &Simulator) -> World {
+    hub().await;
+    let world = World::new(namespace).await;
+    for number in 0..simulator.clusters() {
+        world.target(&format!("c{number}"), &simulator.kubeconfig(number)).await;
+    }
+    let spec = json!({ "type": "argocd", "targetSelector": {} });
+    world.integration("argocd", spec).await;
+    world
+}
+
+/// What the hub says of clusters that is not true: all of them are well.
+async fn blamed(world: &World) -> Vec<String> {
+    let all = world.targets().await;
+    let is_blamed = |phase: &str| phase == "Failed";
+    let blamed = all.iter().filter(|target| {
+        let status = target.status.as_ref();
+        status.and_then(|status| status.phase.as_deref()).is_some_and(is_blamed)
+            || condition(target, "Reachable").is_some_and(|reach| {
+                ["Unreachable", "ConnectFailed", "NameNotResolved"].contains(&reach.reason.as_str())
+            })
+    });
+    blamed.map(|target| format!("{:?}", condition(target, "Reachable"))).collect()
+}
+
+#[tokio::test]
+async fn a7_few_descriptors_blame_no_cluster() {
+    let simulator = Simulator::start(CLUSTERS).await.unwrap();
+    let mut world = world("a7-descriptors", &simulator).await;
+    world.start_operator_with_files(64, &["--interval=1s", "--status-writes-per-second=1000"]).await;
+    eventually("some clusters to be seen", async || {
+        let all = world.targets().await;
+        let is_well = |phase: Option<&str>| phase == Some("Running");
+        let well = all.iter().filter(|t| is_well(t.status.as_ref().and_then(|s| s.phase.as_deref()))).count();
+        (well >= 8).then_some(())
+    })
+    .await;
+    // Failures of three rounds in a row are told at the third.
+    let end = Instant::now() + Duration::from_secs(15);
+    while Instant::now() < end {
+        let blamed = blamed(&world).await;
+        assert!(blamed.is_empty(), "{} are blamed, such as {:#?}\n{}", blamed.len(), blamed[0], world.log());
+        sleep(Duration::from_millis(500)).await;
+    }
+    assert!(world.log().contains("file descriptors"), "nothing is said of them:\n{}", world.log());
+    let metrics = world.ask_operator("/metrics").await;
+    for name in ["process_open_fds ", "process_max_fds 64", "TooManyOpenFiles"] {
+        assert!(metrics.contains(name), "{name} is missing in\n{metrics}");
+    }
+    eventually("clusters that nobody could look at to be Unknown", async || {
+        let all = world.targets().await;
+        all.iter().any(|t| t.status.as_ref().and_then(|s| s.phase.as_deref()) == Some("Unknown")).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a7_half_open_connections_do_not_stop_livez() {
+    let simulator = Simulator::start(8).await.unwrap();
+    let mut world = world("a7-livez", &simulator).await;
+    world.start_operator_with_files(64, &[]).await;
+    world.ask_operator("/livez").await;
+    let address = world.operator_address().unwrap();
+    let mut half_open = Vec::new();
+    for _ in 0..80 {
+        if let Ok(Ok(mut connection)) = timeout(Duration::from_secs(1), TcpStream::connect(&address)).await {
+            let _ = connection.write_all(b"GET /metrics HTT").await;
+            half_open.push(connection);
+        }
+    }
+    for _ in 0..3 {
+        let answer = timeout(Duration::from_secs(3), world.ask_operator("/livez")).await;
+        let answer = answer.unwrap_or_else(|_| panic!("no answer beside {} others", half_open.len()));
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        sleep(Duration::from_millis(300)).await;
+    }
+    sleep(Duration::from_secs(8)).await;
+    let blamed = blamed(&world).await;
+    assert!(blamed.is_empty(), "{blamed:#?}");
+}
+
+/// The soft limit of many hosts is 1,024 and the hard one far above.
+#[tokio::test]
+async fn a7_soft_limit_is_raised_at_start() {
+    let simulator = Simulator::start(60).await.unwrap();
+    let mut world = world("a7-soft", &simulator).await;
+    world.start_operator_with_soft_files(48, &[]).await;
+    eventually("all clusters to be seen", async || {
+        let all = world.targets().await;
+        all.iter().all(|t| t.status.as_ref().and_then(|s| s.phase.as_deref()) == Some("Running")).then_some(())
+    })
+    .await;
+    let log = world.log();
+    assert!(log.contains("raised the limit of file descriptors"), "{log}");
+}

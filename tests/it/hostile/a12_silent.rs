@@ -1,0 +1,64 @@
+//! Connections to the report port that say nothing.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpSocket;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use crate::kit::{Fleet, eventually, with_validation};
+
+const CONNECTIONS: u32 = 200;
+
+/// For a worker to report while the flood lasts; a busy machine takes a few seconds to start it.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+#[tokio::test]
+async fn a12_silent_connections_keep_no_worker_from_reporting() {
+    let _validation = with_validation().await;
+    let mut fleet = Fleet::new("a12-silent", 2).await;
+    let map = fleet.settled(&[0, 1]).await;
+    fleet.until_all("Running").await;
+    let coordinator = Fleet::coordinator(&map);
+    let worker = 1 - coordinator;
+    let port: SocketAddr = map.contact.unwrap().address.parse().unwrap();
+    for (whence, source) in [("many addresses", many as fn(u32) -> Ipv4Addr), ("one address", one)] {
+        fleet.replicas.kill(worker);
+        let mut flood = JoinSet::new();
+        (0..CONNECTIONS).for_each(|number| drop(flood.spawn(say_nothing(source(number), port))));
+        sleep(Duration::from_secs(2)).await;
+        let before = links(&fleet, coordinator, worker);
+        fleet.replicas.start(worker).await.unwrap();
+        let reports =
+            eventually("the worker to report", async || (links(&fleet, coordinator, worker) > before).then_some(()));
+        let in_time = timeout(PATIENCE, reports).await;
+        assert!(in_time.is_ok(), "silent connections from {whence}:\n{}", fleet.replicas.log(worker));
+    }
+}
+
+fn many(number: u32) -> Ipv4Addr {
+    Ipv4Addr::from(u32::from(Ipv4Addr::new(127, 9, 0, 1)) + number)
+}
+
+fn one(_: u32) -> Ipv4Addr {
+    Ipv4Addr::new(127, 9, 9, 9)
+}
+
+/// How often the worker has begun to report.
+fn links(fleet: &Fleet, coordinator: u32, worker: u32) -> usize {
+    fleet.replicas.log(coordinator).matches(&format!("a worker reports replica=ksit-{worker}")).count()
+}
+
+/// Holds a connection from `source` open and says nothing; for ever, a new one after each.
+async fn say_nothing(source: Ipv4Addr, port: SocketAddr) {
+    loop {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::new(IpAddr::V4(source), 0)).unwrap();
+        if let Ok(mut connection) = socket.connect(port).await {
+            let _ = connection.read_to_end(&mut Vec::new()).await;
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+}
