@@ -32,6 +32,7 @@
 //!    to end ends the process; a target's own task is the exception, contained and counted.
 //! 5. Every queue is bounded or newest-wins.
 //! 6. One bad target delays no other; one bad object is one warning, not a dead watch.
+//! 7. What the hub answers is compared with what it said before: if resourceVersions fall, everything is listed anew.
 
 pub mod api;
 pub mod cli;

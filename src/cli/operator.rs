@@ -16,7 +16,7 @@ use crate::controllers::operator::{self, HubClients, OperatorConfig};
 use crate::controllers::worker::CheckBy;
 use crate::domain::member::Timing;
 use crate::domain::replica::Incarnation;
-use crate::hub::PromptClient;
+use crate::hub::{PROMPT_TIMEOUT, PromptClient};
 use crate::observability::{LogFormat, init_logs};
 use crate::targets::kubeconfig::Policy;
 
@@ -131,7 +131,10 @@ pub async fn run(args: Args) -> Result<(), CliError> {
     check_together(&args)?;
     let config = hub_config(args.kubeconfig.as_ref()).await?;
     let hub = hub_addresses(&config);
-    let prompt = PromptClient::new(config.clone()).map_err(|error| format!("the hub's client: {error}"))?;
+    let timing = Timing { lease: args.lease_duration, renew: args.lease_renew_interval, ..Timing::default() };
+    let prompt =
+        |deadline| PromptClient::new(config.clone(), deadline).map_err(|error| format!("the hub's client: {error}"));
+    let (prompt, leases) = (prompt(PROMPT_TIMEOUT)?, prompt(timing.renewal_deadline())?);
     let namespace = config.default_namespace.clone();
     let client = Client::try_from(config).map_err(|error| format!("the hub's client: {error}"))?;
     let version = client.apiserver_version().await.map_err(|error| {
@@ -139,7 +142,7 @@ pub async fn run(args: Args) -> Result<(), CliError> {
     })?;
     tracing::info!(version = version.git_version, "connected to the hub");
     let config = operator_config(args, hub, namespace)?;
-    operator::run(config, HubClients { hub: client, prompt }, termination()?).await?;
+    operator::run(config, HubClients { hub: client, prompt, leases }, termination()?).await?;
     Ok(())
 }
 

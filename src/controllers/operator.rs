@@ -30,7 +30,7 @@ use crate::domain::election::Identity;
 use crate::domain::member::Timing;
 use crate::domain::replica::Incarnation;
 use crate::hub::{
-    Change, Clock, Election, FirstChecks, LeaseBoard, MapStore, MemberLeases, PROMPT_TIMEOUT, PromptClient, Seat,
+    Change, Clock, Election, FirstChecks, History, LeaseBoard, MapStore, MemberLeases, PromptClient, Seat,
     StatefulSets, StatusQueue, StoredMap, merge, watch, watch_leases, watch_map, watch_secrets,
 };
 use crate::observability::{Health, Metrics, bind, serve};
@@ -102,8 +102,10 @@ pub async fn run(
 /// Clients of the hub.
 pub struct HubClients {
     pub hub: Client,
-    /// For Leases and the shard map.
+    /// For the shard map.
     pub prompt: PromptClient,
+    /// For Leases.
+    pub leases: PromptClient,
 }
 
 /// One replica, and what its roles share.
@@ -118,12 +120,12 @@ struct Replica {
     store: MapStore,
     stateful_set: StatefulSets,
     seat: Arc<Seat>,
-    election: Arc<Election>,
+    election: Election,
 }
 
 impl Replica {
     async fn new(config: OperatorConfig, clients: HubClients) -> Result<Self, OperatorError> {
-        let HubClients { hub, prompt } = clients;
+        let HubClients { hub, prompt, leases: lease_hub } = clients;
         let OperatorConfig { me, installation, namespace, timing, .. } = &config;
         let metrics = Metrics::new()?;
         let identity = Identity::new(me.name.as_str(), &me.pod_uid, &me.nonce)?;
@@ -133,9 +135,9 @@ impl Replica {
             tracing::warn!(%error, "the StatefulSet can't be read; Leases and the map will not go with it");
             None
         });
-        let board = Arc::new(LeaseBoard::new(Clock::start(), timing.renew + PROMPT_TIMEOUT));
+        let board = Arc::new(LeaseBoard::new(Clock::start(), timing.renew + timing.renewal_deadline()));
         let election = Election {
-            hub: prompt.clone(),
+            hub: lease_hub.clone(),
             board: board.clone(),
             namespace: namespace.clone(),
             lease_name: format!("{installation}-coordinator"),
@@ -146,7 +148,7 @@ impl Replica {
             renew_seconds: metrics.lease_renew_seconds.with_label_values(&["coordinator"]),
         };
         let leases = MemberLeases {
-            hub: prompt.clone(),
+            hub: lease_hub.clone(),
             namespace: namespace.clone(),
             installation: installation.clone(),
             me: me.clone(),
@@ -167,9 +169,21 @@ impl Replica {
             store,
             stateful_set,
             seat: Arc::default(),
-            election: Arc::new(election),
+            election,
             config,
         })
+    }
+
+    fn start_leases(&self, roles: &mut Roles) {
+        let (hub, namespace, board) = (self.hub.clone(), self.config.namespace.clone(), self.board.clone());
+        roles.start("the watch of Leases", async move {
+            watch_leases(hub, &namespace, &board).await;
+            Ok(())
+        });
+        let (leases, board) = (self.leases.clone(), self.board.clone());
+        roles.start("the member's Lease", async move { Err(leases.keep(&board).await.into()) });
+        let (election, seat) = (self.election.clone(), self.seat.clone());
+        roles.start("the election", async move { Err(election.run(&seat).await.into()) });
     }
 
     fn start(&self, roles: &mut Roles) {
@@ -177,26 +191,18 @@ impl Replica {
         let (shard, shard_seen) = watch::channel(Shard::default());
         let (door, door_seen) = watch::channel(None);
         let reports: Arc<Reports> = Arc::default();
-        let (hub, namespace, board) = (self.hub.clone(), self.config.namespace.clone(), self.board.clone());
-        roles.start("the watch of Leases", async move {
-            watch_leases(hub, &namespace, &board).await;
-            Ok(())
-        });
-        let stored = watch_map(self.hub.clone(), &self.store);
+        self.start_leases(roles);
+        let stored = watch_map(self.hub.clone(), self.board.history(), &self.store);
         roles.start("the watch of the ShardMap", follow_map(stored, self.config.me.clone(), map, shard).map(Ok));
-        let (leases, board) = (self.leases.clone(), self.board.clone());
-        roles.start("the member's Lease", async move { Err(leases.keep(&board).await.into()) });
-        let (election, seat) = (self.election.clone(), self.seat.clone());
-        roles.start("the election", async move { Err(election.run(&seat).await.into()) });
         let coordinator = self.coordinator(map_seen.clone(), door);
         roles.start("the coordinator", async move { Err(lead(coordinator).await.into()) });
-        let integrations = watch_all(&self.hub, &self.config.namespaces, None);
-        let (hub, namespaces) = (self.hub.clone(), self.config.namespaces.clone());
-        let targets: WatchTargets = Box::new(move |selector| watch_all(&hub, &namespaces, selector));
+        let watched = self.watched();
+        let integrations = watched.all(None);
         let secrets = match self.config.watch_secrets {
-            true => over(&self.config.namespaces, |namespace| watch_secrets(self.hub.clone(), namespace).boxed()),
+            true => watched.over(|namespace| watch_secrets(watched.hub.clone(), &watched.history, namespace).boxed()),
             false => stream::pending().boxed(),
         };
+        let targets: WatchTargets = Box::new(move |selector| watched.all(selector));
         let worker = self.worker(reports.clone());
         roles.start("the worker", worker::run(worker, shard_seen.clone(), targets, integrations, secrets).map(Ok));
         let reporter = ReporterContext {
@@ -210,6 +216,11 @@ impl Replica {
             metrics: self.metrics.clone(),
         };
         roles.start("the reporter", worker::report(reporter).map(Ok));
+    }
+
+    fn watched(&self) -> Watched {
+        let (hub, history) = (self.hub.clone(), self.board.history().clone());
+        Watched { hub, history, namespaces: self.config.namespaces.clone() }
     }
 
     fn worker(&self, reports: Arc<Reports>) -> Arc<WorkerContext> {
@@ -243,8 +254,7 @@ impl Replica {
         map: watch::Receiver<Option<StoredMap>>,
         door: watch::Sender<Option<mpsc::Sender<Incoming>>>,
     ) -> CoordinatorContext {
-        let (hub, namespaces) = (self.hub.clone(), self.config.namespaces.clone());
-        let (same_hub, same_namespaces) = (hub.clone(), namespaces.clone());
+        let (targets, integrations) = (self.watched(), self.watched());
         CoordinatorContext {
             me: self.config.me.clone(),
             config: CoordinatorConfig {
@@ -264,8 +274,8 @@ impl Replica {
             door,
             statuses: self.statuses.clone(),
             metrics: self.metrics.clone(),
-            watch_targets: Box::new(move || watch_all(&hub, &namespaces, None)),
-            watch_integrations: Box::new(move || watch_all(&same_hub, &same_namespaces, None)),
+            watch_targets: Box::new(move || targets.all(None)),
+            watch_integrations: Box::new(move || integrations.all(None)),
         }
     }
 
@@ -288,27 +298,37 @@ impl Replica {
     }
 }
 
-/// All objects of a kind, or those with labels as `selector` wants them, in the namespaces that are watched.
-fn watch_all<K>(hub: &Client, namespaces: &[String], selector: Option<&str>) -> BoxStream<'static, Change<K>>
-where
-    K: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
-        + Clone
-        + std::fmt::Debug
-        + serde::de::DeserializeOwned
-        + Send
-        + 'static,
-{
-    over(namespaces, |namespace| watch(hub.clone(), namespace, selector).boxed())
+/// The part of the hub that is watched.
+struct Watched {
+    hub: Client,
+    history: History,
+    /// Empty: all.
+    namespaces: Vec<String>,
 }
 
-/// One stream over all namespaces, or over each of those that are watched.
-fn over<K: kube::ResourceExt + Send + 'static>(
-    namespaces: &[String],
-    watch: impl Fn(Option<&str>) -> BoxStream<'static, Change<K>>,
-) -> BoxStream<'static, Change<K>> {
-    match namespaces {
-        [] => watch(None),
-        [one] => watch(Some(one)),
-        several => merge(several.iter().map(|namespace| watch(Some(namespace))).collect()),
+impl Watched {
+    /// All objects of a kind, or those with labels as `selector` wants them.
+    fn all<K>(&self, selector: Option<&str>) -> BoxStream<'static, Change<K>>
+    where
+        K: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
+            + Clone
+            + std::fmt::Debug
+            + serde::de::DeserializeOwned
+            + Send
+            + 'static,
+    {
+        self.over(|namespace| watch(self.hub.clone(), &self.history, namespace, selector).boxed())
+    }
+
+    /// One stream over all namespaces, or over each of those that are watched.
+    fn over<K: kube::ResourceExt + Send + 'static>(
+        &self,
+        watch: impl Fn(Option<&str>) -> BoxStream<'static, Change<K>>,
+    ) -> BoxStream<'static, Change<K>> {
+        match self.namespaces.as_slice() {
+            [] => watch(None),
+            [one] => watch(Some(one)),
+            several => merge(several.iter().map(|namespace| watch(Some(namespace))).collect()),
+        }
     }
 }

@@ -3,8 +3,11 @@
 //! Each test is named after the finding that it keeps mended. The truth checker flips untouched clusters all the while,
 //! and times how long their statuses are wrong.
 
+mod a06_restored_hub;
+mod a14_slow_hub;
 mod clusters;
 mod objects;
+mod own_hub;
 
 use std::collections::BTreeMap;
 use std::path::Path;
