@@ -6,6 +6,7 @@
 
 pub mod coordinator;
 mod error;
+mod lease_thread;
 pub mod operator;
 mod roles;
 pub mod worker;

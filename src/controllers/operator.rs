@@ -1,9 +1,10 @@
 //! One replica: its roles, started together and ended together.
 //!
 //! ```text
-//! watch of Leases ──> election ──> coordinator (while this replica leads) ─ ShardMap, statuses ─> hub
+//! thread of its own: own Lease, watch of Leases ─> election ─┐
+//!                                                           └─> coordinator (while this replica leads) ─> hub
 //! watch of the map ─> worker ─ reports ─> reporter ─> coordinator, here or in another replica
-//! own Lease, health endpoints
+//! health endpoints
 //! ```
 //!
 //! The first role to end ends the process; SIGTERM drains, a second one aborts.
@@ -21,6 +22,7 @@ use tokio::time::{Instant, sleep};
 
 use super::coordinator::{CoordinatorConfig, CoordinatorContext, lead};
 use super::error::OperatorError;
+use super::lease_thread::on_own_thread;
 use super::roles::Roles;
 use super::worker::{
     self, CheckBy, ReporterContext, Reports, SECRET_READS, Shard, WatchTargets, WorkerContext, WorkerSettings,
@@ -30,7 +32,7 @@ use crate::domain::election::Identity;
 use crate::domain::member::Timing;
 use crate::domain::replica::Incarnation;
 use crate::hub::{
-    Change, Clock, Election, FirstChecks, History, LeaseBoard, MapStore, MemberLeases, PromptClient, Seat,
+    Change, Clock, Election, FirstChecks, History, HubAccess, LeaseBoard, MapStore, MemberLeases, PROMPT_TIMEOUT, Seat,
     StatefulSets, StatusQueue, StoredMap, merge, watch, watch_leases, watch_map, watch_secrets,
 };
 use crate::observability::{Health, Metrics, bind, serve};
@@ -71,7 +73,7 @@ pub struct OperatorConfig {
 /// Runs until the first of `signals`, then drains; a second one cuts that short.
 pub async fn run(
     config: OperatorConfig,
-    hub: HubClients,
+    hub: HubAccess,
     mut signals: impl Stream<Item = ()> + Unpin,
 ) -> Result<(), OperatorError> {
     let listener = bind(config.metrics_address).await?;
@@ -99,18 +101,10 @@ pub async fn run(
     Ok(())
 }
 
-/// Clients of the hub.
-pub struct HubClients {
-    pub hub: Client,
-    /// For the shard map.
-    pub prompt: PromptClient,
-    /// For Leases.
-    pub leases: PromptClient,
-}
-
 /// One replica, and what its roles share.
 struct Replica {
     config: OperatorConfig,
+    access: HubAccess,
     hub: Client,
     health: Arc<Health>,
     metrics: Metrics,
@@ -124,8 +118,8 @@ struct Replica {
 }
 
 impl Replica {
-    async fn new(config: OperatorConfig, clients: HubClients) -> Result<Self, OperatorError> {
-        let HubClients { hub, prompt, leases: lease_hub } = clients;
+    async fn new(config: OperatorConfig, access: HubAccess) -> Result<Self, OperatorError> {
+        let (hub, prompt) = (access.client()?, access.prompt(PROMPT_TIMEOUT)?);
         let OperatorConfig { me, installation, namespace, timing, .. } = &config;
         let metrics = Metrics::new()?;
         let identity = Identity::new(me.name.as_str(), &me.pod_uid, &me.nonce)?;
@@ -137,7 +131,7 @@ impl Replica {
         });
         let board = Arc::new(LeaseBoard::new(Clock::start(), timing.renew + timing.renewal_deadline()));
         let election = Election {
-            hub: lease_hub.clone(),
+            hub: prompt.clone(),
             board: board.clone(),
             namespace: namespace.clone(),
             lease_name: format!("{installation}-coordinator"),
@@ -148,7 +142,7 @@ impl Replica {
             renew_seconds: metrics.lease_renew_seconds.with_label_values(&["coordinator"]),
         };
         let leases = MemberLeases {
-            hub: lease_hub.clone(),
+            hub: prompt.clone(),
             namespace: namespace.clone(),
             installation: installation.clone(),
             me: me.clone(),
@@ -170,20 +164,32 @@ impl Replica {
             stateful_set,
             seat: Arc::default(),
             election,
+            access,
             config,
         })
     }
 
+    /// What must never be late, with connections that nothing else uses.
     fn start_leases(&self, roles: &mut Roles) {
-        let (hub, namespace, board) = (self.hub.clone(), self.config.namespace.clone(), self.board.clone());
-        roles.start("the watch of Leases", async move {
-            watch_leases(hub, &namespace, &board).await;
-            Ok(())
-        });
-        let (leases, board) = (self.leases.clone(), self.board.clone());
-        roles.start("the member's Lease", async move { Err(leases.keep(&board).await.into()) });
-        let (election, seat) = (self.election.clone(), self.seat.clone());
-        roles.start("the election", async move { Err(election.run(&seat).await.into()) });
+        const NAME: &str = "the Lease thread";
+        let (access, deadline) = (self.access.clone(), self.config.timing.renewal_deadline());
+        let (leases, election) = (self.leases.clone(), self.election.clone());
+        let (board, seat, namespace) = (self.board.clone(), self.seat.clone(), self.config.namespace.clone());
+        let keep = move || async move {
+            let clients = access.client().and_then(|client| Ok((client, access.prompt(deadline)?)));
+            let (client, prompt) = match clients {
+                Ok(clients) => clients,
+                Err(error) => return error.into(),
+            };
+            let leases = MemberLeases { hub: prompt.clone(), ..leases };
+            let election = Election { hub: prompt, ..election };
+            tokio::select! {
+                () = watch_leases(client, &namespace, &board) => OperatorError::Ended("the watch of Leases"),
+                lost = leases.keep(&board) => lost.into(),
+                error = election.run(&seat) => error.into(),
+            }
+        };
+        roles.start(NAME, on_own_thread(NAME, keep));
     }
 
     fn start(&self, roles: &mut Roles) {

@@ -1,7 +1,9 @@
 //! Everything that talks to the hub's API server.
 
+mod access;
 mod backoff;
 mod clock;
+mod connections;
 mod election;
 #[cfg(test)]
 mod election_tests;
@@ -29,6 +31,7 @@ mod token_review;
 mod watch;
 mod write_schedule;
 
+pub use access::{HubAccess, Silence};
 pub use clock::Clock;
 pub use election::{Election, ElectionError, Seat};
 pub use events::{EventSink, Transition, publish_events};

@@ -4,10 +4,13 @@
 //! and times how long their statuses are wrong.
 
 mod a06_restored_hub;
+mod a08_many_namespaces;
 mod a14_slow_hub;
+mod a17_silent_watch;
 mod clusters;
 mod objects;
 mod own_hub;
+mod starved_leases;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,5 +1,6 @@
 //! A fleet with a hub of its own, for faults of the hub.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -25,6 +26,10 @@ pub async fn prepare(targets: u32) -> Fleet {
 pub async fn map(fleet: &Fleet) -> Option<PublishedMap> {
     let api: Api<ShardMap> = Api::namespaced(fleet.client.clone(), NAMESPACE);
     api.get_opt("ksit").await.ok()?.map(|map| convert::shard_map(&map))
+}
+
+pub fn address(fleet: &Fleet) -> SocketAddr {
+    fleet.hub.url().trim_start_matches("https://").parse().unwrap()
 }
 
 pub fn logs(fleet: &Fleet, count: u32) -> String {
