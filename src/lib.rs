@@ -32,6 +32,8 @@
 //!    to end ends the process; a target's own task is the exception, contained and counted.
 //! 5. Every queue is bounded or newest-wins.
 //! 6. One bad target delays no other; one bad object is one warning, not a dead watch.
+//! 7. A Lease is renewed on a thread of its own, which does nothing else, over connections of its own.
+//! 8. What the hub answers is compared with what it said before: if resourceVersions fall, everything is listed anew.
 
 pub mod api;
 pub mod cli;

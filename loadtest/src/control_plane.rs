@@ -1,5 +1,7 @@
 //! One control plane: etcd and kube-apiserver, and where asked for what makes Pods ready.
 
+mod backup;
+
 use std::fs;
 use std::io;
 use std::net::TcpListener;
@@ -184,6 +186,11 @@ impl ControlPlane {
     /// A client with the rights of whoever has the token.
     pub async fn client_with_token(&self, token: &str) -> Result<Client, StartError> {
         client(&self.kubeconfig_with_token(token)).await
+    }
+
+    /// For a server that takes the API server's place.
+    pub(crate) fn pki(&self) -> &Pki {
+        &self.pki
     }
 
     pub fn audit(&self) -> Audit {

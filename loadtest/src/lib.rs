@@ -26,6 +26,7 @@ mod process;
 mod resources;
 pub mod run;
 pub mod simulator;
+pub mod slow_hub;
 pub mod table;
 mod tools;
 pub mod truth;

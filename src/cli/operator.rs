@@ -5,19 +5,19 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use futures::{Stream, stream};
+use kube::Config;
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
 use tokio::signal::unix::{SignalKind, signal};
 
 use rand::distr::{Alphanumeric, SampleString};
 
 use super::{CliError, duration};
 use crate::controllers::descriptors::Descriptors;
-use crate::controllers::operator::{self, HubClients, OperatorConfig};
+use crate::controllers::operator::{self, OperatorConfig};
 use crate::controllers::worker::CheckBy;
 use crate::domain::member::Timing;
 use crate::domain::replica::Incarnation;
-use crate::hub::PromptClient;
+use crate::hub::{HubAccess, Silence};
 use crate::observability::{LogFormat, init_logs};
 use crate::targets::kubeconfig::Policy;
 
@@ -133,15 +133,16 @@ pub async fn run(args: Args) -> Result<(), CliError> {
     let descriptors = Descriptors::raise();
     let config = hub_config(args.kubeconfig.as_ref()).await?;
     let hub = hub_addresses(&config);
-    let prompt = PromptClient::new(config.clone()).map_err(|error| format!("the hub's client: {error}"))?;
     let namespace = config.default_namespace.clone();
-    let client = Client::try_from(config).map_err(|error| format!("the hub's client: {error}"))?;
-    let version = client.apiserver_version().await.map_err(|error| {
+    let unanswered = |error: &dyn std::fmt::Display| {
         format!("the hub does not answer: {error}; check --kubeconfig, and that its API server runs")
-    })?;
+    };
+    let access = HubAccess::to(config, Silence::default()).await.map_err(|error| unanswered(&error))?;
+    let client = access.client().map_err(|error| format!("the hub's client: {error}"))?;
+    let version = client.apiserver_version().await.map_err(|error| unanswered(&error))?;
     tracing::info!(version = version.git_version, "connected to the hub");
     let config = operator_config(args, hub, namespace, descriptors)?;
-    operator::run(config, HubClients { hub: client, prompt }, termination()?).await?;
+    operator::run(config, access, termination()?).await?;
     Ok(())
 }
 

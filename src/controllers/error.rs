@@ -9,6 +9,10 @@ use crate::observability::ServeError;
 pub enum OperatorError {
     #[error(transparent)]
     Serve(#[from] ServeError),
+    #[error("a client for the hub can't be made: {0}")]
+    Client(#[from] kube::Error),
+    #[error("a thread for Leases can't be started: {0}")]
+    Thread(std::io::Error),
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
     #[error(transparent)]

@@ -7,6 +7,7 @@
 pub mod coordinator;
 pub mod descriptors;
 mod error;
+mod lease_thread;
 pub mod operator;
 mod roles;
 pub mod worker;

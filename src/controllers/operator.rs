@@ -1,9 +1,10 @@
 //! One replica: its roles, started together and ended together.
 //!
 //! ```text
-//! watch of Leases ──> election ──> coordinator (while this replica leads) ─ ShardMap, statuses ─> hub
+//! thread of its own: own Lease, watch of Leases ─> election ─┐
+//!                                                           └─> coordinator (while this replica leads) ─> hub
 //! watch of the map ─> worker ─ reports ─> reporter ─> coordinator, here or in another replica
-//! own Lease, health endpoints
+//! health endpoints
 //! ```
 //!
 //! The first role to end ends the process; SIGTERM drains, a second one aborts.
@@ -22,6 +23,7 @@ use tokio::time::{Instant, sleep};
 use super::coordinator::{CoordinatorConfig, CoordinatorContext, lead};
 use super::descriptors::Descriptors;
 use super::error::OperatorError;
+use super::lease_thread::on_own_thread;
 use super::roles::Roles;
 use super::worker::{
     self, CheckBy, ReporterContext, Reports, SECRET_READS, Shard, Shortage, WatchTargets, WorkerContext,
@@ -31,7 +33,7 @@ use crate::domain::election::Identity;
 use crate::domain::member::Timing;
 use crate::domain::replica::Incarnation;
 use crate::hub::{
-    Change, Clock, Election, FirstChecks, LeaseBoard, MapStore, MemberLeases, PROMPT_TIMEOUT, PromptClient, Seat,
+    Change, Clock, Election, FirstChecks, History, HubAccess, LeaseBoard, MapStore, MemberLeases, PROMPT_TIMEOUT, Seat,
     StatefulSets, StatusQueue, StoredMap, merge, watch, watch_leases, watch_map, watch_secrets,
 };
 use crate::observability::{Health, Metrics, bind, serve};
@@ -74,7 +76,7 @@ pub struct OperatorConfig {
 /// Runs until the first of `signals`, then drains; a second one cuts that short.
 pub async fn run(
     config: OperatorConfig,
-    hub: HubClients,
+    hub: HubAccess,
     mut signals: impl Stream<Item = ()> + Unpin,
 ) -> Result<(), OperatorError> {
     let listener = bind(config.metrics_address).await?;
@@ -103,16 +105,10 @@ pub async fn run(
     Ok(())
 }
 
-/// Clients of the hub.
-pub struct HubClients {
-    pub hub: Client,
-    /// For Leases and the shard map.
-    pub prompt: PromptClient,
-}
-
 /// One replica, and what its roles share.
 struct Replica {
     config: OperatorConfig,
+    access: HubAccess,
     hub: Client,
     health: Arc<Health>,
     metrics: Metrics,
@@ -122,12 +118,12 @@ struct Replica {
     store: MapStore,
     stateful_set: StatefulSets,
     seat: Arc<Seat>,
-    election: Arc<Election>,
+    election: Election,
 }
 
 impl Replica {
-    async fn new(config: OperatorConfig, clients: HubClients) -> Result<Self, OperatorError> {
-        let HubClients { hub, prompt } = clients;
+    async fn new(config: OperatorConfig, access: HubAccess) -> Result<Self, OperatorError> {
+        let (hub, prompt) = (access.client()?, access.prompt(PROMPT_TIMEOUT)?);
         let OperatorConfig { me, installation, namespace, timing, .. } = &config;
         let metrics = Metrics::new()?;
         let identity = Identity::new(me.name.as_str(), &me.pod_uid, &me.nonce)?;
@@ -137,7 +133,7 @@ impl Replica {
             tracing::warn!(%error, "the StatefulSet can't be read; Leases and the map will not go with it");
             None
         });
-        let board = Arc::new(LeaseBoard::new(Clock::start(), timing.renew + PROMPT_TIMEOUT));
+        let board = Arc::new(LeaseBoard::new(Clock::start(), timing.renew + timing.renewal_deadline()));
         let election = Election {
             hub: prompt.clone(),
             board: board.clone(),
@@ -171,9 +167,33 @@ impl Replica {
             store,
             stateful_set,
             seat: Arc::default(),
-            election: Arc::new(election),
+            election,
+            access,
             config,
         })
+    }
+
+    /// What must never be late, with connections that nothing else uses.
+    fn start_leases(&self, roles: &mut Roles) {
+        const NAME: &str = "the Lease thread";
+        let (access, deadline) = (self.access.clone(), self.config.timing.renewal_deadline());
+        let (leases, election) = (self.leases.clone(), self.election.clone());
+        let (board, seat, namespace) = (self.board.clone(), self.seat.clone(), self.config.namespace.clone());
+        let keep = move || async move {
+            let clients = access.client().and_then(|client| Ok((client, access.prompt(deadline)?)));
+            let (client, prompt) = match clients {
+                Ok(clients) => clients,
+                Err(error) => return error.into(),
+            };
+            let leases = MemberLeases { hub: prompt.clone(), ..leases };
+            let election = Election { hub: prompt, ..election };
+            tokio::select! {
+                () = watch_leases(client, &namespace, &board) => OperatorError::Ended("the watch of Leases"),
+                lost = leases.keep(&board) => lost.into(),
+                error = election.run(&seat) => error.into(),
+            }
+        };
+        roles.start(NAME, on_own_thread(NAME, keep));
     }
 
     fn start(&self, roles: &mut Roles) {
@@ -181,26 +201,18 @@ impl Replica {
         let (shard, shard_seen) = watch::channel(Shard::default());
         let (door, door_seen) = watch::channel(None);
         let reports: Arc<Reports> = Arc::default();
-        let (hub, namespace, board) = (self.hub.clone(), self.config.namespace.clone(), self.board.clone());
-        roles.start("the watch of Leases", async move {
-            watch_leases(hub, &namespace, &board).await;
-            Ok(())
-        });
-        let stored = watch_map(self.hub.clone(), &self.store);
+        self.start_leases(roles);
+        let stored = watch_map(self.hub.clone(), self.board.history(), &self.store);
         roles.start("the watch of the ShardMap", follow_map(stored, self.config.me.clone(), map, shard).map(Ok));
-        let (leases, board) = (self.leases.clone(), self.board.clone());
-        roles.start("the member's Lease", async move { Err(leases.keep(&board).await.into()) });
-        let (election, seat) = (self.election.clone(), self.seat.clone());
-        roles.start("the election", async move { Err(election.run(&seat).await.into()) });
         let coordinator = self.coordinator(map_seen.clone(), door);
         roles.start("the coordinator", async move { Err(lead(coordinator).await.into()) });
-        let integrations = watch_all(&self.hub, &self.config.namespaces, None);
-        let (hub, namespaces) = (self.hub.clone(), self.config.namespaces.clone());
-        let targets: WatchTargets = Box::new(move |selector| watch_all(&hub, &namespaces, selector));
+        let watched = self.watched();
+        let integrations = watched.all(None);
         let secrets = match self.config.watch_secrets {
-            true => over(&self.config.namespaces, |namespace| watch_secrets(self.hub.clone(), namespace).boxed()),
+            true => watched.over(|namespace| watch_secrets(watched.hub.clone(), &watched.history, namespace).boxed()),
             false => stream::pending().boxed(),
         };
+        let targets: WatchTargets = Box::new(move |selector| watched.all(selector));
         let worker = self.worker(reports.clone());
         roles.start("the worker", worker::run(worker, shard_seen.clone(), targets, integrations, secrets).map(Ok));
         let reporter = ReporterContext {
@@ -214,6 +226,11 @@ impl Replica {
             metrics: self.metrics.clone(),
         };
         roles.start("the reporter", worker::report(reporter).map(Ok));
+    }
+
+    fn watched(&self) -> Watched {
+        let (hub, history) = (self.hub.clone(), self.board.history().clone());
+        Watched { hub, history, namespaces: self.config.namespaces.clone() }
     }
 
     fn worker(&self, reports: Arc<Reports>) -> Arc<WorkerContext> {
@@ -249,8 +266,7 @@ impl Replica {
         map: watch::Receiver<Option<StoredMap>>,
         door: watch::Sender<Option<mpsc::Sender<Incoming>>>,
     ) -> CoordinatorContext {
-        let (hub, namespaces) = (self.hub.clone(), self.config.namespaces.clone());
-        let (same_hub, same_namespaces) = (hub.clone(), namespaces.clone());
+        let (targets, integrations) = (self.watched(), self.watched());
         CoordinatorContext {
             me: self.config.me.clone(),
             config: CoordinatorConfig {
@@ -271,8 +287,8 @@ impl Replica {
             door,
             statuses: self.statuses.clone(),
             metrics: self.metrics.clone(),
-            watch_targets: Box::new(move || watch_all(&hub, &namespaces, None)),
-            watch_integrations: Box::new(move || watch_all(&same_hub, &same_namespaces, None)),
+            watch_targets: Box::new(move || targets.all(None)),
+            watch_integrations: Box::new(move || integrations.all(None)),
         }
     }
 
@@ -295,27 +311,37 @@ impl Replica {
     }
 }
 
-/// All objects of a kind, or those with labels as `selector` wants them, in the namespaces that are watched.
-fn watch_all<K>(hub: &Client, namespaces: &[String], selector: Option<&str>) -> BoxStream<'static, Change<K>>
-where
-    K: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
-        + Clone
-        + std::fmt::Debug
-        + serde::de::DeserializeOwned
-        + Send
-        + 'static,
-{
-    over(namespaces, |namespace| watch(hub.clone(), namespace, selector).boxed())
+/// The part of the hub that is watched.
+struct Watched {
+    hub: Client,
+    history: History,
+    /// Empty: all.
+    namespaces: Vec<String>,
 }
 
-/// One stream over all namespaces, or over each of those that are watched.
-fn over<K: kube::ResourceExt + Send + 'static>(
-    namespaces: &[String],
-    watch: impl Fn(Option<&str>) -> BoxStream<'static, Change<K>>,
-) -> BoxStream<'static, Change<K>> {
-    match namespaces {
-        [] => watch(None),
-        [one] => watch(Some(one)),
-        several => merge(several.iter().map(|namespace| watch(Some(namespace))).collect()),
+impl Watched {
+    /// All objects of a kind, or those with labels as `selector` wants them.
+    fn all<K>(&self, selector: Option<&str>) -> BoxStream<'static, Change<K>>
+    where
+        K: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
+            + Clone
+            + std::fmt::Debug
+            + serde::de::DeserializeOwned
+            + Send
+            + 'static,
+    {
+        self.over(|namespace| watch(self.hub.clone(), &self.history, namespace, selector).boxed())
+    }
+
+    /// One stream over all namespaces, or over each of those that are watched.
+    fn over<K: kube::ResourceExt + Send + 'static>(
+        &self,
+        watch: impl Fn(Option<&str>) -> BoxStream<'static, Change<K>>,
+    ) -> BoxStream<'static, Change<K>> {
+        match self.namespaces.as_slice() {
+            [] => watch(None),
+            [one] => watch(Some(one)),
+            several => merge(several.iter().map(|namespace| watch(Some(namespace))).collect()),
+        }
     }
 }

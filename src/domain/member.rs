@@ -58,6 +58,20 @@ pub struct Timing {
     pub damping: Duration,
 }
 
+/// For clocks that run at different speeds, and for the way of an answer: a claim ends so long before its Lease.
+pub const SAFETY_MARGIN: Duration = Duration::from_secs(1);
+
+/// A hub that takes longer for each answer can't be worked with.
+const LONGEST_RENEWAL: Duration = Duration::from_secs(4);
+
+impl Timing {
+    /// How long one request for a Lease may take. Two thirds of what is left of a claim when its renewal begins: after
+    /// one that hangs there is still time for another.
+    pub fn renewal_deadline(&self) -> Duration {
+        (self.lease.saturating_sub(SAFETY_MARGIN + self.renew) * 2 / 3).min(LONGEST_RENEWAL)
+    }
+}
+
 impl Default for Timing {
     fn default() -> Self {
         Self {
@@ -127,6 +141,15 @@ impl Observer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn renewal_deadline_leaves_time_for_another() {
+        assert_eq!(Timing::default().renewal_deadline(), Duration::from_secs(4));
+        let short = Timing { lease: Duration::from_secs(5), renew: Duration::from_secs(1), ..Timing::default() };
+        assert_eq!(short.renewal_deadline(), Duration::from_secs(2));
+        let long = Timing { lease: Duration::from_secs(60), renew: Duration::from_secs(20), ..Timing::default() };
+        assert_eq!(long.renewal_deadline(), LONGEST_RENEWAL);
+    }
 
     fn at(seconds: u64) -> Duration {
         Duration::from_secs(seconds)

@@ -5,8 +5,10 @@ use std::time::Duration;
 use futures::{Stream, StreamExt, future};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::utils::Backoff;
-use kube::runtime::watcher::{Error, Result};
+use kube::runtime::watcher::Result;
 use tokio::time::Instant;
+
+use super::relist::is_unknown_version;
 
 const FIRST: Duration = Duration::from_millis(200);
 const LONGEST: Duration = Duration::from_secs(3);
@@ -14,12 +16,12 @@ const LONGEST: Duration = Duration::from_secs(3);
 /// So long after an error the next one is the first again.
 const FORGOTTEN: Duration = Duration::from_secs(30);
 
-/// The events of a watch, with a pause after each error. One that only says that the hub has forgotten the version, as
-/// an API server has that began anew, is left out: a list brings what is missed, and is made at once.
+/// The events of a watch, with a pause after each error. One that only says that the hub doesn't have the version, as
+/// an API server says that began anew, is left out: a list brings what is missed, and is made at once.
 pub(super) fn with_backoff<E>(events: impl Stream<Item = Result<E>>) -> impl Stream<Item = Result<E>> {
     let mut listed_at: Option<Instant> = None;
     let is_told = move |event: &Result<E>| {
-        let forgotten = matches!(event, Err(Error::WatchError(status)) if status.code == 410);
+        let forgotten = matches!(event, Err(error) if is_unknown_version(error));
         let again = listed_at.is_some_and(|at| at.elapsed() <= FORGOTTEN);
         if forgotten && !again {
             listed_at = Some(Instant::now());
@@ -27,6 +29,11 @@ pub(super) fn with_backoff<E>(events: impl Stream<Item = Result<E>>) -> impl Str
         future::ready(!forgotten || again)
     };
     events.filter(is_told).backoff(WatchBackoff::default())
+}
+
+/// A pause of about so long, different for each who waits.
+pub(super) fn jittered(pause: Duration) -> Duration {
+    pause.mul_f64(0.5 + 0.5 * rand::random::<f64>())
 }
 
 /// Doubles, with jitter. Far shorter than kube's own, which may wait a minute: after an outage nobody would lead, and
@@ -53,7 +60,7 @@ impl Iterator for WatchBackoff {
         self.last_error = Some(Instant::now());
         let base = self.next;
         self.next = (base * 2).min(LONGEST);
-        Some(base.mul_f64(0.5 + 0.5 * rand::random::<f64>()))
+        Some(jittered(base))
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! board ─> domain::election::decide ─┬─> the crate ─> the answer names us? ─> claim, as long as the Lease
+//!                                    ├─> renew by compare-and-swap what is ours ─> the same
 //!                                    ├─> make the Lease where there is none
 //!                                    ├─> vacate by compare-and-swap
 //!                                    └─> step down: tell, wait for the writers, vacate
@@ -19,18 +20,23 @@ use prometheus::Histogram;
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, sleep_until, timeout};
 
+use super::backoff::jittered;
 use super::field_manager::post_params;
 use super::lease_board::LeaseBoard;
 use super::prompt_client::{PromptClient, PromptError};
 use crate::domain::claim::Claim;
 use crate::domain::election::{Action, Identity, Leading, Observation, decide};
+use crate::domain::member::SAFETY_MARGIN;
 use crate::domain::replica::Term;
-
-/// For clocks that run at different speeds, and for the way of an answer.
-const SAFETY_MARGIN: Duration = Duration::from_secs(1);
 
 /// Pause after a request that failed.
 const AFTER_A_FAILURE: Duration = Duration::from_secs(1);
+
+/// Pause after somebody else wrote the Lease.
+const AFTER_A_CONFLICT: Duration = Duration::from_millis(300);
+
+/// The crate reads the Lease, then writes it.
+const REQUESTS_OF_THE_CRATE: u32 = 2;
 
 /// Who didn't vacate the Lease leaves so long, at the most, to who did.
 const COURTESY: Duration = Duration::from_millis(500);
@@ -45,6 +51,7 @@ pub enum ElectionError {
 }
 
 /// One candidate.
+#[derive(Clone)]
 pub struct Election {
     pub hub: PromptClient,
     pub board: Arc<LeaseBoard>,
@@ -108,11 +115,27 @@ impl Election {
 
     async fn vacate(&self, lease: Lease) -> Result<(), PromptError> {
         let lease = vacated(lease);
+        self.replace(&lease).await.map(|_| ())
+    }
+
+    /// Renews by compare-and-swap what this replica holds: in one request where the crate takes two, so that a slow hub
+    /// leaves time to write between one renewal and the next. It is the earlier write that counts if the answer was
+    /// lost: a conflict, after which the Lease is looked at.
+    async fn renewed(&self, mut lease: Lease) -> Result<Lease, PromptError> {
+        let spec = lease.spec.get_or_insert_default();
+        spec.renew_time = Some(MicroTime(Timestamp::now()));
+        spec.lease_duration_seconds = Some(i32::try_from(self.ttl.as_secs()).unwrap_or(i32::MAX));
+        self.replace(&lease).await
+    }
+
+    async fn replace(&self, lease: &Lease) -> Result<Lease, PromptError> {
+        let asked = self.board.clock().now();
         let replaced =
-            self.hub.ask(async |client| self.api(client).replace(&self.lease_name, &post_params(), &lease).await).await;
+            self.hub.ask(async |client| self.api(client).replace(&self.lease_name, &post_params(), lease).await).await;
         self.board.wrote(replaced.as_ref().map_or_else(PromptError::is_answer, |_| true));
-        self.board.see(replaced?);
-        Ok(())
+        let replaced = replaced?;
+        self.board.written(replaced.clone(), asked);
+        Ok(replaced)
     }
 
     /// Makes the Lease, free: the crate would make it without an owner, and to give it one later is more than a
@@ -124,17 +147,19 @@ impl Election {
             ..ObjectMeta::default()
         };
         let lease = vacated(Lease { metadata, spec: None });
+        let asked = self.board.clock().now();
         let made = self.hub.ask(async |client| self.api(client).create(&post_params(), &lease).await).await;
         self.board.wrote(made.as_ref().map_or_else(PromptError::is_answer, |_| true));
-        self.board.see(made?);
+        self.board.written(made?, asked);
         Ok(())
     }
 
     /// Reads the Lease, after something that may have changed it.
     async fn look(&self) {
+        let asked = self.board.clock().now();
         let read = self.hub.ask(async |client| self.api(client).get_opt(&self.lease_name).await).await;
         if let Ok(Some(lease)) = read {
-            self.board.see(lease);
+            self.board.read(lease, asked);
         }
     }
 
@@ -186,6 +211,9 @@ impl Candidate<'_> {
             Action::StepDown => return self.step_down(seat).await,
             Action::Vacate { resource_version } => self.vacate(&resource_version).await,
             Action::AskCrate if lease.is_none() => self.make(seat).await,
+            Action::AskCrate if lease.as_ref().is_some_and(|lease| identity.acquired(lease.holder.as_deref())) => {
+                self.renew(seat).await;
+            }
             Action::AskCrate => {
                 let free = lease.as_ref().is_some_and(|lease| lease.vacated);
                 if free && lease.map(|lease| lease.resource_version) != self.vacated {
@@ -208,7 +236,10 @@ impl Candidate<'_> {
         let Some(lease) = known else { return };
         match self.election.vacate(lease).await {
             Ok(()) => self.vacated = board.election_lease(lease_name).map(|lease| lease.resource_version),
-            Err(PromptError::Conflict) => self.election.look().await,
+            Err(PromptError::Conflict) => {
+                self.election.look().await;
+                sleep(jittered(AFTER_A_CONFLICT)).await;
+            }
             Err(error) => {
                 tracing::warn!(%error, lease = lease_name, "the coordinator's Lease can't be vacated; trying again");
                 sleep(AFTER_A_FAILURE).await;
@@ -229,47 +260,76 @@ impl Candidate<'_> {
                 if board.election_lease(lease_name).is_none() {
                     tracing::warn!(%error, lease = lease_name, "the coordinator's Lease can't be made; trying again");
                     sleep(AFTER_A_FAILURE).await;
+                } else {
+                    sleep(jittered(AFTER_A_CONFLICT)).await;
                 }
             }
         }
     }
 
     async fn ask(&mut self, seat: &Seat) {
-        let Election { hub, board, identity, ttl, renew, lease_name, namespace, renew_seconds, .. } = self.election;
+        let Election { hub, board, identity, ttl, lease_name, namespace, .. } = self.election;
         let requested = board.clock().now();
         let params = || LeaseLockParams {
             holder_id: identity.as_str().to_owned(),
             lease_name: lease_name.clone(),
             lease_ttl: *ttl,
         };
-        let answer =
-            hub.ask(async |client| LeaseLock::new(client, namespace, params()).try_acquire_or_renew().await).await;
+        let lock = async |client| LeaseLock::new(client, namespace, params()).try_acquire_or_renew().await;
+        let answer = hub.ask_in_turn(REQUESTS_OF_THE_CRATE, lock).await;
         board.wrote(answer.as_ref().map_or_else(PromptError::is_answer, |_| true));
         match answer {
             Ok(LeaseLockResult::Acquired(lease) | LeaseLockResult::NotAcquired(lease)) => {
                 let holder = lease.spec.as_ref().and_then(|spec| spec.holder_identity.clone());
-                board.see(lease);
+                board.read(lease, requested);
                 if identity.acquired(holder.as_deref()) {
-                    renew_seconds.observe((board.clock().now() - requested).as_secs_f64());
-                    let claim = match self.leading {
-                        Some(leading) => leading.claim.renewed(requested, *ttl, SAFETY_MARGIN),
-                        None => Claim::new(Term(0), requested, *ttl, SAFETY_MARGIN),
-                    };
-                    self.leading = Some(Leading { claim, asked: requested });
-                    seat.leading.send_replace(Some(claim));
-                }
-            }
-            Err(error) => {
-                tracing::warn!(%error, lease = lease_name, "the election can't be asked; trying again");
-                if error.is_answer() {
-                    self.election.look().await;
-                }
-                if let Some(leading) = &mut self.leading {
-                    leading.asked = (board.clock().now() + AFTER_A_FAILURE).saturating_sub(*renew);
+                    self.acquired(seat, requested);
                 } else {
-                    sleep(AFTER_A_FAILURE).await;
+                    sleep(jittered(AFTER_A_CONFLICT)).await;
                 }
             }
+            Err(error) => self.failed(error).await,
+        }
+    }
+
+    async fn renew(&mut self, seat: &Seat) {
+        let Election { board, lease_name, .. } = self.election;
+        let Some(lease) = board.lease(lease_name) else { return };
+        let requested = board.clock().now();
+        match self.election.renewed(lease).await {
+            Ok(_) => self.acquired(seat, requested),
+            Err(error) => self.failed(error).await,
+        }
+    }
+
+    /// The Lease is ours, by a request that was sent at `requested`.
+    fn acquired(&mut self, seat: &Seat, requested: Duration) {
+        let Election { board, ttl, renew_seconds, .. } = self.election;
+        renew_seconds.observe((board.clock().now() - requested).as_secs_f64());
+        let claim = match self.leading {
+            Some(leading) => leading.claim.renewed(requested, *ttl, SAFETY_MARGIN),
+            None => Claim::new(Term(0), requested, *ttl, SAFETY_MARGIN),
+        };
+        self.leading = Some(Leading { claim, asked: requested });
+        seat.leading.send_replace(Some(claim));
+    }
+
+    async fn failed(&mut self, error: PromptError) {
+        let Election { board, renew, lease_name, .. } = self.election;
+        let pause = match error {
+            PromptError::Conflict => jittered(AFTER_A_CONFLICT),
+            _ => {
+                tracing::warn!(%error, lease = lease_name, "the election can't be asked; trying again");
+                AFTER_A_FAILURE
+            }
+        };
+        if error.is_answer() {
+            self.election.look().await;
+        }
+        match &mut self.leading {
+            // What was seen meanwhile may end the lead before the pause does.
+            Some(leading) => leading.asked = (board.clock().now() + pause).saturating_sub(*renew),
+            None => sleep(pause).await,
         }
     }
 

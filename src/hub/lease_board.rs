@@ -6,7 +6,9 @@
 //! writes
 //! ```
 //!
-//! An event that is older than an answer must not bring the past back: whoever renewed would look silent.
+//! An event that is older than an answer must not bring the past back: whoever renewed would look silent. But what a
+//! question is answered that was asked later is the newest whatever its number: if that is lower, it is the hub that
+//! went back, as after a restore from a backup.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -18,8 +20,9 @@ use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, ResourceExt};
 use tokio::sync::watch;
 
-use super::backoff::with_backoff;
 use super::clock::Clock;
+use super::history::History;
+use super::relist::relisting;
 use crate::domain::election::ElectionLease;
 use crate::domain::member::{Holder, MemberLease};
 use crate::domain::own_writes::OwnWrites;
@@ -33,6 +36,7 @@ pub struct LeaseBoard {
     clock: Clock,
     /// Longest time from one own write to the next while all is well.
     longest_gap: Duration,
+    history: History,
     inner: Mutex<Inner>,
     changed: watch::Sender<()>,
 }
@@ -46,6 +50,8 @@ struct Inner {
 
 struct Seen {
     lease: Lease,
+    /// Its resourceVersion; 0 if that is of a past that the hub has lost.
+    version: u128,
     deleted: bool,
     /// When it came.
     seen: Duration,
@@ -56,7 +62,13 @@ struct Seen {
 
 impl LeaseBoard {
     pub fn new(clock: Clock, longest_gap: Duration) -> Self {
-        Self { clock, longest_gap, inner: Mutex::default(), changed: watch::Sender::new(()) }
+        let (history, changed) = (History::default(), watch::Sender::new(()));
+        Self { clock, longest_gap, history, inner: Mutex::default(), changed }
+    }
+
+    /// Tells when Leases show that the hub went back.
+    pub fn history(&self) -> &History {
+        &self.history
     }
 
     pub fn clock(&self) -> Clock {
@@ -73,9 +85,36 @@ impl LeaseBoard {
         self.lock().listed
     }
 
-    /// A Lease as an event or an answer has it.
+    /// A Lease as an event has it.
     pub fn see(&self, lease: Lease) {
         self.put(lease, false, None);
+    }
+
+    /// A Lease as the hub answered a question that was asked at `asked`. No cache answers those.
+    pub fn read(&self, lease: Lease, asked: Duration) {
+        self.put(lease, false, Some(asked));
+    }
+
+    /// A Lease as an own write of `asked` left it: newer than every Lease that was seen before.
+    pub fn written(&self, lease: Lease, asked: Duration) {
+        let written = version(&lease);
+        let is_later = |seen: &Seen| seen.seen < asked && seen.version > written;
+        let went_back = {
+            let inner = self.lock();
+            // A write that changes nothing gets no version of its own.
+            let is_known = inner.leases.get(&lease.name_any()).is_some_and(|known| known.version == written);
+            !is_known && inner.leases.values().any(is_later)
+        };
+        if went_back {
+            self.went_back();
+        }
+        self.put(lease, false, Some(asked));
+    }
+
+    /// Nothing that was seen before outranks what is seen from now on.
+    fn went_back(&self) {
+        self.lock().leases.values_mut().for_each(|seen| seen.version = 0);
+        self.history.went_back();
     }
 
     /// An own write of a Lease was answered, or was not.
@@ -157,17 +196,22 @@ impl LeaseBoard {
         })
     }
 
-    /// `listing`: since when the list is under way that shows this version, which is then the newest whatever its
-    /// number (a hub that came back from a backup counts from lower ones).
-    pub(super) fn put(&self, lease: Lease, deleted: bool, listing: Option<Duration>) {
+    /// `asked`: since when the list or the question is under way that shows this version, which is then the newest
+    /// whatever its number.
+    pub(super) fn put(&self, lease: Lease, deleted: bool, asked: Option<Duration>) {
         let now = self.clock.now();
         let name = lease.name_any();
+        let version = version(&lease);
+        let is_of_before = |known: &Seen| asked.is_some_and(|asked| known.seen < asked);
+        if self.lock().leases.get(&name).is_some_and(|known| is_of_before(known) && version < known.version) {
+            self.went_back();
+        }
         let mut inner = self.lock();
         if let Some(known) = inner.leases.get(&name) {
-            let is_newer = version(&lease) > version(&known.lease);
-            let is_listed = listing.is_some_and(|since| known.seen < since && version(&lease) != version(&known.lease));
-            let is_end = deleted && !known.deleted && version(&lease) == version(&known.lease);
-            if !(is_newer || is_listed || is_end) {
+            let is_newer = version > known.version;
+            let is_shown = is_of_before(known) && version != known.version;
+            let is_end = deleted && !known.deleted && version == known.version;
+            if !(is_newer || is_shown || is_end) {
                 return;
             }
         }
@@ -177,7 +221,7 @@ impl LeaseBoard {
             .get(&name)
             .filter(|known| !known.deleted && holder(&known.lease) == holder(&lease))
             .map_or(now, |known| known.held_since);
-        inner.leases.insert(name, Seen { lease, deleted, seen: now, changed: now, held_since });
+        inner.leases.insert(name, Seen { lease, version, deleted, seen: now, changed: now, held_since });
         drop(inner);
         self.changed.send_replace(());
     }
@@ -204,7 +248,8 @@ impl LeaseBoard {
 /// Keeps `board` as the hub has it, for ever.
 pub async fn watch_leases(client: Client, namespace: &str, board: &LeaseBoard) {
     let api: Api<Lease> = Api::namespaced(client, namespace);
-    let events = with_backoff(watcher::watcher(api, watcher::Config::default()));
+    let begin = move || watcher::watcher(api.clone(), watcher::Config::default()).boxed();
+    let events = relisting(&board.history, begin);
     let mut events = std::pin::pin!(
         events
             .inspect_err(|error| tracing::warn!(%error, "the hub's Leases can't be watched; trying again"))

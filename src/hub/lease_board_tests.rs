@@ -94,3 +94,54 @@ async fn a_renewal_keeps_the_holder_and_moves_the_change() {
     assert_eq!((seen.held_since, seen.changed), (Duration::ZERO, Duration::from_secs(1)));
     assert!(board.members("other").is_empty());
 }
+
+fn has_gone_back(board: &LeaseBoard) -> bool {
+    *board.history().changes().borrow() > 0
+}
+
+#[tokio::test(start_paused = true)]
+async fn restored_lease_of_a_later_question_is_the_newest() {
+    let board = board();
+    board.see(lease("ksit-0", "1000", Some("ksit-0_uid_a")));
+    board.see(lease("ksit-1", "1001", Some("ksit-1_uid_a")));
+    later().await;
+    let asked = board.clock.now();
+    board.read(lease("ksit-0", "1000", Some("ksit-0_uid_a")), asked);
+    assert!(!has_gone_back(&board), "the same as before");
+    board.read(lease("ksit-0", "7", Some("ksit-0_uid_b")), asked);
+    assert_eq!(holder(&board), Some(Holder::Process(Incarnation::new("ksit-0", "uid", "b"))));
+    assert!(has_gone_back(&board));
+    // What others have is of the lost past, too.
+    board.see(lease("ksit-1", "8", Some("")));
+    assert_eq!(board.members("ksit")["ksit-1"].holder, Holder::Nobody);
+}
+
+#[tokio::test(start_paused = true)]
+async fn restored_hub_shows_in_the_version_of_an_own_write() {
+    let board = board();
+    board.see(lease("ksit-0", "90", Some("ksit-0_uid_a")));
+    board.see(lease("ksit-1", "100", Some("ksit-1_uid_a")));
+    later().await;
+    let asked = board.clock.now();
+    board.written(lease("ksit-0", "101", Some("ksit-0_uid_a")), asked);
+    assert!(!has_gone_back(&board));
+    later().await;
+    board.written(lease("ksit-0", "101", Some("ksit-0_uid_a")), board.clock.now());
+    board.see(lease("ksit-1", "103", Some("ksit-1_uid_a")));
+    later().await;
+    board.written(lease("ksit-0", "101", Some("ksit-0_uid_a")), board.clock.now());
+    assert!(!has_gone_back(&board), "a write that changes nothing");
+    board.written(lease("ksit-0", "102", Some("ksit-0_uid_a")), board.clock.now());
+    assert!(has_gone_back(&board), "another Lease had 103 before this was asked");
+}
+
+#[tokio::test(start_paused = true)]
+async fn restored_lease_is_not_mistaken_for_an_answer_that_came_late() {
+    let board = board();
+    let asked = board.clock.now();
+    later().await;
+    board.see(lease("ksit-0", "10", Some("ksit-0_uid_b")));
+    board.read(lease("ksit-0", "9", Some("ksit-0_uid_a")), asked);
+    assert_eq!(holder(&board), Some(Holder::Process(Incarnation::new("ksit-0", "uid", "b"))));
+    assert!(!has_gone_back(&board));
+}

@@ -8,6 +8,7 @@ use kube::{Api, Client, ResourceExt};
 use serde_json::json;
 
 use super::field_manager::{patch_params, post_params};
+use super::history::History;
 use super::prompt_client::{PromptClient, PromptError};
 use super::watch::{Change, watch_one};
 use crate::api::{ShardMap, ShardMapStatus, convert};
@@ -78,8 +79,9 @@ impl MapStore {
 /// Every version of the map that is seen; `None` while there is none. The first comes from a GET: the list that a watch
 /// begins with waits until the API server has heard of etcd how far that is, a tenth of a second in which a replica
 /// that starts could have begun.
-pub fn watch_map(client: Client, store: &MapStore) -> BoxStream<'static, Option<StoredMap>> {
-    let changes: BoxStream<'static, Change<ShardMap>> = watch_one(client, &store.namespace, &store.name).boxed();
+pub fn watch_map(client: Client, history: &History, store: &MapStore) -> BoxStream<'static, Option<StoredMap>> {
+    let changes: BoxStream<'static, Change<ShardMap>> =
+        watch_one(client, history, &store.namespace, &store.name).boxed();
     let store = store.clone();
     let first =
         stream::once(async move { store.read().await }).filter_map(|read| future::ready(read.ok().flatten().map(Some)));

@@ -11,6 +11,7 @@ use kube::{Api, Client};
 use prometheus::Histogram;
 use tokio::time::{sleep, sleep_until};
 
+use super::backoff::jittered;
 use super::field_manager::post_params;
 use super::first_checks::FirstChecks;
 use super::lease_board::{INSTALLATION_LABEL, LeaseBoard};
@@ -19,6 +20,13 @@ use crate::domain::replica::{Incarnation, ReplicaName};
 
 /// Pause after a renewal that failed: well below the renew interval, so that one lost packet costs no membership.
 const AFTER_A_FAILURE: Duration = Duration::from_secs(1);
+
+/// Pause after somebody else wrote the Lease.
+const AFTER_A_CONFLICT: Duration = Duration::from_millis(300);
+
+/// A hub whose CA has changed is trusted only by a process that has read the new one. Shorter than it takes until
+/// somebody misses what a replica does, longer than an API server restarts with the certificates of its past.
+const UNTRUSTED_FOR: Duration = Duration::from_secs(60);
 
 /// Everything that makes a member's Lease.
 #[derive(Clone)]
@@ -49,6 +57,22 @@ pub enum LeaseLost {
         "Lease {name} can't be written: {message}; ksit's Role needs create, get, list, watch, update, patch of leases"
     )]
     Refused { name: ReplicaName, message: String },
+    #[error(
+        "the hub's certificate has not been trusted for {} s ({message}): its CA may have changed; starting again reads \
+         the CA anew, from the Pod's ca.crt or from --kubeconfig",
+        UNTRUSTED_FOR.as_secs()
+    )]
+    Untrusted { message: String },
+}
+
+/// By what right the own Lease is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hold {
+    /// A new process takes it over, whoever held it.
+    Joins,
+    Holds,
+    /// It holds a Lease that the hub has lost: that of a backup may name an earlier process, who is no thief.
+    Restores,
 }
 
 impl MemberLeases {
@@ -56,17 +80,23 @@ impl MemberLeases {
     pub async fn keep(&self, board: &LeaseBoard) -> LeaseLost {
         let clock = board.clock();
         let mut changes = board.changes();
-        let mut joined = false;
+        let pasts = board.history().changes();
+        let (mut hold, mut untrusted, mut past) = (Hold::Joins, None, *pasts.borrow());
         loop {
             let started = clock.now();
-            match self.renew(board, joined).await {
+            let present = *pasts.borrow();
+            if present != past && hold == Hold::Holds {
+                hold = Hold::Restores;
+            }
+            past = present;
+            match self.renew(board, hold).await {
                 Ok(None) => {
                     let took = clock.now() - started;
                     self.renew_seconds.observe(took.as_secs_f64());
-                    if !joined {
+                    if hold == Hold::Joins {
                         tracing::info!(lease = %self.me.name, "joined");
                     }
-                    joined = true;
+                    (hold, untrusted) = (Hold::Holds, None);
                     board.wrote(true);
                     let next = sleep_until(clock.at(started + self.renew));
                     tokio::select! {
@@ -76,13 +106,23 @@ impl MemberLeases {
                     }
                 }
                 Ok(Some(lost)) => return lost,
-                Err(PromptError::Conflict) => board.wrote(true),
-                Err(PromptError::Refused(message)) if !joined => {
+                Err(PromptError::Conflict) => {
+                    untrusted = None;
+                    board.wrote(true);
+                    sleep(jittered(AFTER_A_CONFLICT)).await;
+                }
+                Err(PromptError::Refused(message)) if hold == Hold::Joins => {
                     return LeaseLost::Refused { name: self.me.name.clone(), message };
                 }
                 Err(error) => {
                     board.wrote(false);
                     tracing::warn!(%error, lease = %self.me.name, "not renewed; trying again");
+                    if let PromptError::Untrusted(message) = error {
+                        let since = *untrusted.get_or_insert(started);
+                        if clock.now() - since >= UNTRUSTED_FOR {
+                            return LeaseLost::Untrusted { message };
+                        }
+                    }
                     sleep(AFTER_A_FAILURE).await;
                 }
             }
@@ -91,7 +131,7 @@ impl MemberLeases {
 
     /// Gives the own Lease back, so that leaving is seen at once. Only after [`Self::keep`] has ended.
     pub async fn release(&self) -> Result<(), PromptError> {
-        let Some(mut lease) = self.read().await? else { return Ok(()) };
+        let Some(mut lease) = self.read(self.me.name.as_str()).await? else { return Ok(()) };
         let spec = lease.spec.get_or_insert_default();
         if spec.holder_identity != Some(self.me.to_string()) {
             return Ok(());
@@ -113,29 +153,43 @@ impl MemberLeases {
         if known.metadata.resource_version.as_deref() != Some(resource_version) {
             return Err(PromptError::Conflict);
         }
-        let taken = self.replace(&self.held(known)).await?;
-        board.see(taken);
+        let asked = board.clock().now();
+        match self.replace(&self.held(known)).await {
+            Ok(taken) => board.written(taken, asked),
+            Err(PromptError::Conflict) => {
+                self.look(board, name.as_str()).await?;
+                return Err(PromptError::Conflict);
+            }
+            Err(error) => return Err(error),
+        }
         Ok(())
     }
 
-    async fn renew(&self, board: &LeaseBoard, joined: bool) -> Result<Option<LeaseLost>, PromptError> {
-        let lease = match board.lease(self.me.name.as_str()) {
+    async fn renew(&self, board: &LeaseBoard, hold: Hold) -> Result<Option<LeaseLost>, PromptError> {
+        let joined = hold == Hold::Holds;
+        let own = self.me.name.as_str();
+        let lease = match board.lease(own) {
             Some(known) if joined => Some(known),
             // What was listed may be old; and a conflict before has to be looked at.
-            _ => self.read().await?,
+            _ => self.look(board, own).await?,
         };
+        let asked = board.clock().now();
         let (written, marks) = match lease {
             None => (self.create().await?, 0),
             Some(lease) => {
                 if let Some(thief) = self.thief(&lease).filter(|_| joined) {
                     // Read anew: the process ends by this.
-                    let now = self.read().await?;
+                    let pasts = board.history().changes();
+                    let now = self.look(board, own).await?;
+                    if pasts.has_changed().unwrap_or_default() {
+                        return Err(PromptError::Conflict);
+                    }
                     if now.as_ref().and_then(|lease| self.thief(lease)).is_some() {
                         return Ok(Some(LeaseLost::Taken { name: self.me.name.clone(), holder: thief }));
                     }
                     return Err(PromptError::Conflict);
                 }
-                if !joined {
+                if hold == Hold::Joins {
                     let holder = lease.spec.as_ref().and_then(|spec| spec.holder_identity.as_deref());
                     self.first_checks.inherit(&lease, holder.unwrap_or_default().is_empty());
                 }
@@ -143,16 +197,14 @@ impl MemberLeases {
                 let marks = self.first_checks.put_on(&mut lease);
                 match self.replace(&lease).await {
                     Err(PromptError::Conflict) => {
-                        if let Some(now) = self.read().await? {
-                            board.see(now);
-                        }
+                        self.look(board, own).await?;
                         return Err(PromptError::Conflict);
                     }
                     answer => (answer?, marks),
                 }
             }
         };
-        board.see(written);
+        board.written(written, asked);
         self.first_checks.wrote(marks);
         Ok(None)
     }
@@ -189,8 +241,17 @@ impl MemberLeases {
         lease
     }
 
-    async fn read(&self) -> Result<Option<Lease>, PromptError> {
-        let name = self.me.name.as_str();
+    /// Reads a Lease, and shows it to the board.
+    async fn look(&self, board: &LeaseBoard, name: &str) -> Result<Option<Lease>, PromptError> {
+        let asked = board.clock().now();
+        let found = self.read(name).await?;
+        if let Some(lease) = found.clone() {
+            board.read(lease, asked);
+        }
+        Ok(found)
+    }
+
+    async fn read(&self, name: &str) -> Result<Option<Lease>, PromptError> {
         self.hub.ask(async |client| self.api(client).get_opt(name).await).await
     }
 
@@ -216,3 +277,7 @@ impl MemberLeases {
         Api::namespaced(client, &self.namespace)
     }
 }
+
+#[cfg(test)]
+#[path = "member_lease_tests.rs"]
+mod tests;

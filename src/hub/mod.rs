@@ -1,7 +1,9 @@
 //! Everything that talks to the hub's API server.
 
+mod access;
 mod backoff;
 mod clock;
+mod connections;
 mod election;
 #[cfg(test)]
 mod election_tests;
@@ -11,6 +13,7 @@ mod finalizer;
 mod first_checks;
 mod foreign_lease;
 mod half_speed;
+mod history;
 mod lease_board;
 mod lenient;
 mod mailbox;
@@ -18,6 +21,7 @@ mod map_store;
 mod member_lease;
 mod prompt_client;
 mod protobuf;
+mod relist;
 mod secrets;
 mod slot_label;
 mod stateful_set;
@@ -27,6 +31,7 @@ mod token_review;
 mod watch;
 mod write_schedule;
 
+pub use access::{HubAccess, Silence};
 pub use clock::Clock;
 pub use election::{Election, ElectionError, Seat};
 pub use events::{EventSink, Transition, publish_events};
@@ -34,6 +39,7 @@ pub use finalizer::remove_legacy_finalizer;
 pub use first_checks::{FirstCheck, FirstChecks, Quarantined};
 pub use foreign_lease::lease_version;
 pub use half_speed::HalfSpeed;
+pub use history::History;
 pub use lease_board::{LeaseBoard, watch_leases};
 pub use lenient::Lenient;
 pub use mailbox::{Mailbox, Urgency};

@@ -15,8 +15,9 @@ use kube::core::PartialObjectMeta;
 use kube::runtime::watcher::{Event, watcher};
 use kube::{Api, Client, Resource};
 
-use super::backoff::with_backoff;
+use super::history::History;
 use super::protobuf;
+use super::relist::relisting;
 use super::watch::{Change, config, key_of, or_warned};
 use crate::domain::desired::DesiredTarget;
 use crate::domain::reason::{Failure, Reason};
@@ -131,13 +132,17 @@ pub async fn read_kubeconfig(
 }
 
 /// Metadata of the Secrets in `namespace` (all, if none), for ever. Errors are logged and retried with back-off.
-pub fn watch_secrets(client: Client, namespace: Option<&str>) -> impl Stream<Item = Change<SecretMetadata>> + use<> {
+pub fn watch_secrets(
+    client: Client,
+    history: &History,
+    namespace: Option<&str>,
+) -> impl Stream<Item = Change<SecretMetadata>> + use<> {
     let api: Api<SecretMetadata> = match namespace {
         Some(namespace) => Api::namespaced(client, namespace),
         None => Api::all(client),
     };
     let mut listed = BTreeSet::new();
-    let events = with_backoff(watcher(api, config()));
+    let events = relisting(history, move || watcher(api.clone(), config()).boxed());
     events.filter_map(|event| future::ready(or_warned(event, "Secret"))).filter_map(move |event| {
         future::ready(match event {
             Event::Init => {

@@ -20,8 +20,9 @@ use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::backoff::with_backoff;
+use super::history::History;
 use super::lenient::Lenient;
+use super::relist::relisting;
 
 /// Objects a page, forty times what kube and client-go ask for. An API server has the first page in memory; for the next
 /// ones it asks etcd, once nothing of the kind has changed since etcd was compacted, which is every five minutes. A
@@ -86,21 +87,27 @@ pub fn merge<K: ResourceExt + Send + 'static>(
 /// logged and retried with back-off.
 pub fn watch<K>(
     client: Client,
+    history: &History,
     namespace: Option<&str>,
     selector: Option<&str>,
 ) -> impl Stream<Item = Change<K>> + use<K>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
-    watch_by(client, namespace, selector.map_or(config(), |selector| config().labels(selector)))
+    watch_by(client, history, namespace, selector.map_or(config(), |selector| config().labels(selector)))
 }
 
 /// The one object of that name.
-pub fn watch_one<K>(client: Client, namespace: &str, name: &str) -> impl Stream<Item = Change<K>> + use<K>
+pub fn watch_one<K>(
+    client: Client,
+    history: &History,
+    namespace: &str,
+    name: &str,
+) -> impl Stream<Item = Change<K>> + use<K>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
-    watch_by(client, Some(namespace), config().fields(&format!("metadata.name={name}")))
+    watch_by(client, history, Some(namespace), config().fields(&format!("metadata.name={name}")))
 }
 
 pub(super) fn config() -> watcher::Config {
@@ -109,6 +116,7 @@ pub(super) fn config() -> watcher::Config {
 
 fn watch_by<K>(
     client: Client,
+    history: &History,
     namespace: Option<&str>,
     config: watcher::Config,
 ) -> impl Stream<Item = Change<K>> + use<K>
@@ -121,8 +129,8 @@ where
     };
     let kind = K::kind(&()).into_owned();
     let mut reader = Reader { kind: kind.clone(), listed: BTreeSet::new(), warned: HashMap::new() };
-    let events =
-        with_backoff(watcher::watcher(api, config)).filter_map(move |event| future::ready(or_warned(event, &kind)));
+    let begin = move || watcher::watcher(api.clone(), config.clone()).boxed();
+    let events = relisting(history, begin).filter_map(move |event| future::ready(or_warned(event, &kind)));
     ahead(events).flat_map(move |event| stream::iter(reader.changes(event)))
 }
 
@@ -259,7 +267,8 @@ mod tests {
             });
             async move { Ok::<_, std::convert::Infallible>(http::Response::new(Body::from(list.to_string().into_bytes()))) }
         });
-        let mut changes = Box::pin(watch::<IntegrationTarget>(Client::new(hub, "fleet"), None, None));
+        let mut changes =
+            Box::pin(watch::<IntegrationTarget>(Client::new(hub, "fleet"), &History::default(), None, None));
         changes.next().await;
         tokio::time::sleep(Duration::from_secs(1)).await;
         assert_eq!(asked.load(Ordering::Relaxed), 2, "as far ahead as one page");
@@ -285,7 +294,8 @@ mod tests {
             let body = Body::from(format!("{answer}\n").into_bytes());
             async move { Ok::<_, std::convert::Infallible>(http::Response::new(body)) }
         });
-        let mut changes = Box::pin(watch::<IntegrationTarget>(Client::new(hub, "fleet"), None, None));
+        let mut changes =
+            Box::pin(watch::<IntegrationTarget>(Client::new(hub, "fleet"), &History::default(), None, None));
         for _ in 0..4 {
             assert!(matches!(changes.next().await, Some(Change::Listed(_))));
         }

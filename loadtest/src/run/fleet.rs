@@ -53,8 +53,20 @@ impl Fleet {
         integrations: &[&str],
         flags: &[&str],
     ) -> Result<Self, RunError> {
-        open_many_files();
         let hub = ControlPlane::builder("hub").without_reads_in_audit().start().await?;
+        Self::prepare_on(hub, ksit, provider, targets, integrations, flags).await
+    }
+
+    /// The same on a hub of the caller's choice, which nothing else uses.
+    pub async fn prepare_on(
+        hub: ControlPlane,
+        ksit: &Path,
+        provider: Provider,
+        targets: u32,
+        integrations: &[&str],
+        flags: &[&str],
+    ) -> Result<Self, RunError> {
+        open_many_files();
         let client = hub.client().await?;
         install_crds(&client, ksit).await?;
         Workloads::new(client.clone()).namespace(NAMESPACE).await?;

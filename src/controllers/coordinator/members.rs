@@ -81,6 +81,7 @@ impl Members {
     pub async fn run(mut self, mut seen: watch::Receiver<Option<StoredMap>>, maps: mpsc::Sender<ShardMap>) -> ReignEnd {
         let clock = self.context.board.clock();
         let mut leases = self.context.board.changes();
+        let mut pasts = self.context.board.history().changes();
         let mut weights = self.context.exchange.weights.subscribe();
         let mut next_status = Instant::now() + self.context.timing.round;
         self.look_at_stateful_set().await;
@@ -88,7 +89,9 @@ impl Members {
             leases.mark_unchanged();
             weights.mark_unchanged();
             let stored = seen.borrow_and_update().clone();
-            if let Err(end) = self.compare(stored).await {
+            let went_back = pasts.has_changed().unwrap_or_default();
+            let compared = if went_back { self.read_anew(&mut pasts).await } else { self.compare(stored).await };
+            if let Err(end) = compared {
                 return end;
             }
             let wait = match self.turn(&maps).await {
@@ -96,7 +99,9 @@ impl Members {
                 Err(end) => return end,
             };
             if next_status <= Instant::now() {
-                self.write_status().await;
+                if let Err(end) = self.write_status().await {
+                    return end;
+                }
                 next_status = Instant::now() + self.context.timing.round;
             }
             let next = wait.map_or(next_status, |wait| clock.at(wait).min(next_status));
@@ -105,6 +110,21 @@ impl Members {
                 _ = leases.changed() => {}
                 _ = weights.changed() => {}
                 _ = seen.changed() => {}
+                _ = pasts.changed() => pasts.mark_changed(),
+            }
+        }
+    }
+
+    /// After the hub went back: the map is what it has now, whatever its number.
+    async fn read_anew(&mut self, pasts: &mut watch::Receiver<u64>) -> Result<(), ReignEnd> {
+        pasts.mark_unchanged();
+        match self.context.store.read().await {
+            Ok(read) => self.accept(read),
+            Err(error) => {
+                tracing::warn!(%error, "the shard map can't be read; trying again");
+                sleep(AFTER_A_FAILURE).await;
+                pasts.mark_changed();
+                Ok(())
             }
         }
     }
@@ -238,9 +258,9 @@ impl Members {
     }
 
     /// Says on the map how fresh the fleet is.
-    async fn write_status(&mut self) {
+    async fn write_status(&mut self) -> Result<(), ReignEnd> {
         if !self.context.gate.is_open() || self.deleted {
-            return;
+            return Ok(());
         }
         let status = ShardMapStatus {
             observed_at: Some(Timestamp::now().to_string()),
@@ -249,11 +269,17 @@ impl Members {
         };
         match self.context.store.write_status(&status, &self.stored).await {
             Ok(stored) => self.stored.resource_version = stored.resource_version,
+            Err(PromptError::Conflict) => {
+                if let Ok(read) = self.context.store.read().await {
+                    return self.accept(read);
+                }
+            }
             Err(error) => {
                 tracing::debug!(%error, "the freshness of the fleet can't be written this time");
                 sleep(Duration::from_millis(100)).await;
             }
         }
+        Ok(())
     }
 
     async fn look_at_stateful_set(&mut self) {

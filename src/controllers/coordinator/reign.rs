@@ -33,6 +33,9 @@ use crate::reports::{Door, Incoming, IsMember, TermCertificate, serve};
 
 const AFTER_A_FAILURE: Duration = Duration::from_secs(1);
 
+/// Somebody else wrote the map, and may be about to again.
+const AFTER_A_CONFLICT: Duration = Duration::from_millis(300);
+
 /// Messages of workers that wait to be read. More wait in the workers, where the newest wins.
 const MESSAGES: usize = 256;
 
@@ -299,7 +302,7 @@ async fn claim(
     loop {
         match try_claim(context, gate, listener, seen).await? {
             Ok(claimed) => return Ok(claimed),
-            Err(PromptError::Conflict) => {}
+            Err(PromptError::Conflict) => sleep(AFTER_A_CONFLICT.mul_f64(0.5 + 0.5 * rand::random::<f64>())).await,
             Err(error) => {
                 context.metrics.term_claims_failed.inc();
                 tracing::warn!(%error, "the term can't be claimed on the ShardMap; trying again");

@@ -55,7 +55,7 @@ async fn a_renewal_that_lands_after_another_acquired_changes_nothing() {
     let first = world.first_leader().await;
     // Its next renewal wanders about for 20 s; after that nothing of it comes through for a while.
     world.hub.set_script(move |request| match (request.candidate == first, &request.method, request.number) {
-        (true, &Method::PATCH, 1) => Fate::done_after(Duration::from_secs(20)),
+        (true, &Method::PUT, 1) => Fate::done_after(Duration::from_secs(20)),
         (true, ..) if request.number > 1 => Fate::never_answered(false),
         _ => Fate::prompt(),
     });
@@ -140,7 +140,7 @@ async fn without_answers_the_lead_ends_and_passes_on_whether_the_requests_were_d
         let first = world.first_leader().await;
         // Its renewals are done and it doesn't hear of it, or nothing of it comes through at all.
         world.hub.set_script(move |request| match (request.candidate == first, &request.method) {
-            (true, &Method::PATCH) => Fate::never_answered(is_done),
+            (true, &Method::PUT) => Fate::never_answered(is_done),
             (true, _) if !is_done => Fate::never_answered(false),
             _ => Fate::prompt(),
         });

@@ -10,7 +10,7 @@
 
 mod broken_leases;
 mod interleavings;
-mod scripted_hub;
+pub(super) mod scripted_hub;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -33,6 +33,9 @@ use scripted_hub::{Fate, Request, ScriptedHub};
 
 const TTL: Duration = Duration::from_secs(10);
 const RENEW: Duration = Duration::from_secs(3);
+
+/// Of one request.
+const DEADLINE: Duration = Duration::from_secs(4);
 
 /// Until a watch shows a change.
 const LAG: Duration = Duration::from_millis(100);
@@ -60,7 +63,7 @@ impl World {
 
     async fn with_script(spec: Option<LeaseSpec>, script: impl FnMut(&Request) -> Fate + Send + 'static) -> Self {
         let clock = Clock::start();
-        let boards = [(); 2].map(|()| Arc::new(LeaseBoard::new(clock, RENEW * 2)));
+        let boards = [(); 2].map(|()| Arc::new(LeaseBoard::new(clock, RENEW + DEADLINE)));
         let hub = ScriptedHub::new(spec, boards.clone(), script);
         let seats = [(); 2].map(|()| Arc::new(Seat::default()));
         let mut tasks = JoinSet::new();
@@ -69,7 +72,7 @@ impl World {
             hub.show(&board);
             let client = hub.client(number);
             let election = Election {
-                hub: PromptClient::connected_by(Arc::new(move || Ok(client.clone()))).unwrap(),
+                hub: PromptClient::connected_by(Arc::new(move || Ok(client.clone())), DEADLINE).unwrap(),
                 board: board.clone(),
                 namespace: "ksit-system".to_owned(),
                 lease_name: "ksit-coordinator".to_owned(),

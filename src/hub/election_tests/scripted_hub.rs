@@ -22,32 +22,32 @@ use super::LAG;
 
 /// A request as the script sees it.
 #[derive(Clone, Debug)]
-pub(super) struct Request {
-    pub(super) candidate: usize,
-    pub(super) method: Method,
+pub(in crate::hub) struct Request {
+    pub(in crate::hub) candidate: usize,
+    pub(in crate::hub) method: Method,
     /// Counts the requests of this method by this candidate, from 1.
-    pub(super) number: usize,
+    pub(in crate::hub) number: usize,
 }
 
 /// What becomes of a request.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Fate {
+pub(in crate::hub) struct Fate {
     /// Until it takes effect. `None`: never.
-    pub(super) done: Option<Duration>,
+    pub(in crate::hub) done: Option<Duration>,
     /// From then until it is answered. `None`: never.
-    pub(super) answered: Option<Duration>,
+    pub(in crate::hub) answered: Option<Duration>,
 }
 
 impl Fate {
-    pub(super) fn prompt() -> Self {
+    pub(in crate::hub) fn prompt() -> Self {
         Self::done_after(Duration::from_millis(1))
     }
 
-    pub(super) fn done_after(time: Duration) -> Self {
+    pub(in crate::hub) fn done_after(time: Duration) -> Self {
         Self { done: Some(time), answered: Some(Duration::from_millis(1)) }
     }
 
-    pub(super) fn never_answered(is_done: bool) -> Self {
+    pub(in crate::hub) fn never_answered(is_done: bool) -> Self {
         Self { done: is_done.then_some(Duration::from_millis(1)), answered: None }
     }
 }
@@ -69,17 +69,17 @@ struct Job {
     answer: oneshot::Sender<Answer>,
 }
 
-pub(super) struct ScriptedHub {
+pub(in crate::hub) struct ScriptedHub {
     state: Arc<Mutex<State>>,
     boards: [Arc<LeaseBoard>; 2],
     jobs: mpsc::UnboundedSender<Job>,
     /// Candidates that can't reach it.
-    pub(super) cut: [Arc<AtomicBool>; 2],
+    pub(in crate::hub) cut: [Arc<AtomicBool>; 2],
     _server: JoinSet<()>,
 }
 
 impl ScriptedHub {
-    pub(super) fn new(
+    pub(in crate::hub) fn new(
         spec: Option<LeaseSpec>,
         boards: [Arc<LeaseBoard>; 2],
         script: impl FnMut(&Request) -> Fate + Send + 'static,
@@ -98,7 +98,7 @@ impl ScriptedHub {
     }
 
     /// A client as this candidate has it.
-    pub(super) fn client(&self, candidate: usize) -> Client {
+    pub(in crate::hub) fn client(&self, candidate: usize) -> Client {
         let jobs = self.jobs.clone();
         let service = tower::service_fn(move |request: http::Request<Body>| {
             let jobs = jobs.clone();
@@ -118,14 +118,32 @@ impl ScriptedHub {
     }
 
     /// Somebody else writes the Lease.
-    pub(super) fn write(&self, spec: LeaseSpec) {
+    pub(in crate::hub) fn write(&self, spec: LeaseSpec) {
         let spec = serde_json::to_value(spec).unwrap();
         let lease = lock(&self.state).store(json!({ "metadata": { "name": "ksit-coordinator" }, "spec": spec }));
         self.boards.iter().for_each(|board| board.see(parse(&lease)));
     }
 
+    /// Somebody else writes all of the Lease.
+    pub(in crate::hub) fn replace(&self, lease: &Lease) {
+        let lease = lock(&self.state).store(serde_json::to_value(lease).unwrap());
+        self.boards.iter().for_each(|board| board.see(parse(&lease)));
+    }
+
+    /// The hub goes back to when the Lease was this, and counts from there. No watch tells.
+    pub(in crate::hub) fn restore(&self, lease: &Lease) {
+        let mut state = lock(&self.state);
+        state.version = lease.metadata.resource_version.as_deref().unwrap().parse().unwrap();
+        state.lease = Some(serde_json::to_value(lease).unwrap());
+    }
+
+    /// As if other objects had been written.
+    pub(in crate::hub) fn skip_versions(&self, count: u64) {
+        lock(&self.state).version += count;
+    }
+
     /// Somebody deletes the Lease.
-    pub(super) fn delete(&self) {
+    pub(in crate::hub) fn delete(&self) {
         let mut state = lock(&self.state);
         state.version += 1;
         let version = state.version.to_string();
@@ -134,23 +152,23 @@ impl ScriptedHub {
         self.boards.iter().for_each(|board| board.put(parse(&lease), true, None));
     }
 
-    pub(super) fn set_script(&self, script: impl FnMut(&Request) -> Fate + Send + 'static) {
+    pub(in crate::hub) fn set_script(&self, script: impl FnMut(&Request) -> Fate + Send + 'static) {
         let mut state = lock(&self.state);
         (state.script, state.counts) = (Box::new(script), Vec::new());
     }
 
     /// As a first list would.
-    pub(super) fn show(&self, board: &LeaseBoard) {
+    pub(in crate::hub) fn show(&self, board: &LeaseBoard) {
         if let Some(lease) = &lock(&self.state).lease {
             board.see(parse(lease));
         }
     }
 
-    pub(super) fn lease(&self) -> Option<Lease> {
+    pub(in crate::hub) fn lease(&self) -> Option<Lease> {
         lock(&self.state).lease.as_ref().map(parse)
     }
 
-    pub(super) fn holder(&self) -> String {
+    pub(in crate::hub) fn holder(&self) -> String {
         self.lease().and_then(|lease| lease.spec?.holder_identity).unwrap_or_default()
     }
 }

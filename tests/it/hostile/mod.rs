@@ -3,13 +3,19 @@
 //! Each test is named after the finding that it keeps mended. The truth checker flips untouched clusters all the while,
 //! and times how long their statuses are wrong.
 
+mod a06_restored_hub;
 mod a07_descriptors;
+mod a08_many_namespaces;
 mod a09_age;
 mod a10_escape;
 mod a11_intruder;
 mod a12_silent;
+mod a14_slow_hub;
+mod a17_silent_watch;
 mod clusters;
 mod objects;
+mod own_hub;
+mod starved_leases;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,0 +1,158 @@
+//! A watch that lists again where resuming from the last version would show nothing.
+
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
+use kube::core::Status;
+use kube::runtime::watcher::{Error, Event, Result};
+
+use super::backoff::with_backoff;
+use super::history::History;
+
+pub(super) type Events<K> = BoxStream<'static, Result<Event<K>>>;
+
+/// The events of a watch, with a pause after each error. `begin` makes it: at first, whenever the hub went back, and when
+/// the hub does not have the version any more or not yet.
+pub(super) fn relisting<K: Send + 'static>(
+    history: &History,
+    begin: impl Fn() -> Events<K> + Send + 'static,
+) -> Events<K> {
+    let first = (begin(), history.changes(), begin);
+    let events = with_backoff(stream::unfold(first, |(mut events, mut history, begin)| async {
+        loop {
+            tokio::select! {
+                biased;
+                Ok(()) = history.changed() => events = begin(),
+                event = events.next() => {
+                    let event = event?;
+                    if matches!(&event, Err(error) if is_unknown_version(error)) {
+                        events = begin();
+                    }
+                    return Some((event, (events, history, begin)));
+                }
+            }
+        }
+    }));
+    events.boxed()
+}
+
+/// Whether the watch can only go on with a list: the hub has forgotten the version, or has not come so far. kube's watcher
+/// lists only after the first, and only if an event says so.
+pub(super) fn is_unknown_version(error: &Error) -> bool {
+    match error {
+        Error::WatchError(status) => is_of_another_time(status),
+        Error::WatchStartFailed(kube::Error::Api(status)) | Error::WatchFailed(kube::Error::Api(status)) => {
+            is_of_another_time(status)
+        }
+        _ => false,
+    }
+}
+
+/// As client-go tells them: "Expired", and "Too large resource version".
+fn is_of_another_time(status: &Status) -> bool {
+    let mut causes = status.details.iter().flat_map(|details| &details.causes);
+    let too_large = "Too large resource version";
+    status.code == 410
+        || causes.any(|cause| cause.reason == "ResourceVersionTooLarge")
+        || (status.code == 504 && status.message.contains(too_large))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Arc, Mutex};
+    use std::time::Duration;
+
+    use kube::Client;
+    use kube::client::Body;
+    use serde_json::{Value, json};
+
+    use super::super::watch::{Change, watch};
+    use super::*;
+    use crate::api::IntegrationTarget;
+
+    /// A hub whose lists are counted, and whose watches answer as `watched` says.
+    fn hub(watched: impl Fn() -> Option<(u16, Value)> + Send + Sync + 'static) -> (Client, Arc<AtomicUsize>) {
+        let lists = Arc::new(AtomicUsize::new(0));
+        let (listed, watched) = (lists.clone(), Arc::new(watched));
+        let hub = tower::service_fn(move |request: http::Request<Body>| {
+            let is_watch = request.uri().query().unwrap().contains("watch=true");
+            let answer = if is_watch { watched() } else { Some((200, list())) };
+            if !is_watch {
+                listed.fetch_add(1, Ordering::Relaxed);
+            }
+            async move {
+                let Some((code, body)) = answer else { return std::future::pending().await };
+                let body = Body::from(format!("{body}\n").into_bytes());
+                Ok::<_, std::convert::Infallible>(http::Response::builder().status(code).body(body).unwrap())
+            }
+        });
+        (Client::new(hub, "fleet"), lists)
+    }
+
+    fn list() -> Value {
+        json!({ "apiVersion": "ksit.io/v1alpha1", "kind": "IntegrationTargetList",
+            "metadata": { "resourceVersion": "7" }, "items": [] })
+    }
+
+    fn too_large() -> Value {
+        json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "reason": "Timeout",
+            "code": 504, "message": "Too large resource version: 9, current: 7",
+            "details": { "causes": [{ "reason": "ResourceVersionTooLarge", "message": "Too large resource version" }] } })
+    }
+
+    async fn is_listed_twice(client: Client, history: &History, between: impl Future<Output = ()>) {
+        let mut changes = Box::pin(watch::<IntegrationTarget>(client, history, None, None));
+        assert!(matches!(changes.next().await, Some(Change::Listed(_))));
+        let again = async { assert!(matches!(changes.next().await, Some(Change::Listed(_)))) };
+        let both = async { tokio::join!(again, between) };
+        tokio::time::timeout(Duration::from_secs(60), both).await.expect("a second list");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn watch_too_large_version_is_listed_anew() {
+        let (client, _) = hub(|| Some((504, too_large())));
+        is_listed_twice(client, &History::default(), async {}).await;
+        let (client, _) = hub(|| Some((200, json!({ "type": "ERROR", "object": too_large() }))));
+        is_listed_twice(client, &History::default(), async {}).await;
+        let (client, _) = hub(|| {
+            Some((
+                410,
+                json!({ "kind": "Status", "apiVersion": "v1", "metadata": {},
+            "status": "Failure", "reason": "Expired", "code": 410, "message": "too old" }),
+            ))
+        });
+        is_listed_twice(client, &History::default(), async {}).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn watch_of_restored_hub_is_listed_anew() {
+        let history = History::default();
+        let (client, lists) = hub(|| None);
+        let restored = async {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            assert_eq!(lists.load(Ordering::Relaxed), 1, "an idle watch lists nothing");
+            history.went_back();
+        };
+        is_listed_twice(client, &history, restored).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn watch_error_of_another_kind_goes_on_from_its_version() {
+        let asked = Mutex::new(0);
+        let (client, lists) = hub(move || {
+            let mut asked = asked.lock().unwrap();
+            *asked += 1;
+            (*asked < 5).then(|| {
+                (
+                    500,
+                    json!({ "kind": "Status", "apiVersion": "v1", "metadata": {},
+                "status": "Failure", "reason": "InternalError", "code": 500, "message": "etcd" }),
+                )
+            })
+        });
+        let mut changes = Box::pin(watch::<IntegrationTarget>(client, &History::default(), None, None));
+        changes.next().await;
+        assert!(tokio::time::timeout(Duration::from_secs(60), changes.next()).await.is_err());
+        assert_eq!(lists.load(Ordering::Relaxed), 1);
+    }
+}

@@ -1,0 +1,52 @@
+//! The hub takes seconds for each answer.
+
+use std::time::Duration;
+
+use loadtest::installation::Tuning;
+use loadtest::slow_hub::SlowHub;
+
+use super::own_hub::{PATIENCE, logs, map, prepare};
+
+/// Several Lease durations.
+const LASTS: Duration = Duration::from_secs(30);
+
+/// Every request of every replica takes so long.
+async fn is_led_by_one(delay: Duration) {
+    let mut fleet = prepare(12).await;
+    let hub = SlowHub::start(&fleet.hub).await.unwrap();
+    for ordinal in 0..2 {
+        fleet.replicas.tune(ordinal, Tuning { hub_url: Some(hub.url()), ..Tuning::default() });
+    }
+    hub.delay(delay);
+    fleet.scale_up(2).await.unwrap();
+    fleet.until_phases(0, PATIENCE).await.unwrap_or_else(|error| panic!("{error}\n{}", logs(&fleet, 2)));
+    fleet.settle().await.unwrap();
+    let before = map(&fleet).await.unwrap();
+    fleet.clusters.simulator().unwrap().break_first(6);
+    fleet.until_phases(6, PATIENCE).await.unwrap_or_else(|error| panic!("{error}\n{}", logs(&fleet, 2)));
+    let truth = fleet.check_truth(6..12).unwrap();
+    let found = truth.during(LASTS).await;
+    eprintln!("a14: {delay:?} an answer: a status was wrong for {:?} at the most", found.wrong.lasted);
+    assert!(found.wrong.lasted < LASTS * 2 / 3, "{found:?}\n{}", logs(&fleet, 2));
+    drop(truth);
+    fleet.clusters.simulator().unwrap().break_first(0);
+    fleet.until_phases(0, PATIENCE).await.unwrap_or_else(|error| panic!("{error}\n{}", logs(&fleet, 2)));
+    let after = map(&fleet).await.unwrap();
+    assert_eq!((before.map.term, before.coordinator), (after.map.term, after.coordinator), "{}", logs(&fleet, 2));
+    fleet.replicas.check().unwrap();
+}
+
+#[tokio::test]
+async fn a14_hub_latency_of_1_s_keeps_the_coordinator() {
+    is_led_by_one(Duration::from_secs(1)).await;
+}
+
+#[tokio::test]
+async fn a14_hub_latency_of_2_s_keeps_the_coordinator() {
+    is_led_by_one(Duration::from_secs(2)).await;
+}
+
+#[tokio::test]
+async fn a14_hub_latency_of_2_9_s_keeps_the_coordinator() {
+    is_led_by_one(Duration::from_millis(2_900)).await;
+}

@@ -1,0 +1,37 @@
+//! A fleet with a hub of its own, for faults of the hub.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use ksit::api::{ShardMap, convert};
+use ksit::domain::shard_map::PublishedMap;
+use kube::api::Api;
+use loadtest::ControlPlane;
+use loadtest::run::{Fleet, NAMESPACE, Provider};
+
+/// For statuses to be right before and after a fault; the machine is busy.
+pub const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Replicas that do everything soon, but for their Leases, which are renewed as the chart has it.
+const FLAGS: [&str; 3] = ["--interval=2s", "--round-timeout=2s", "--log-level=info,ksit=debug"];
+
+/// A hub of its own that notes reads, too, and simulated clusters. No replica runs yet.
+pub async fn prepare(targets: u32) -> Fleet {
+    let hub = ControlPlane::builder("hub").start().await.unwrap();
+    let ksit = Path::new(env!("CARGO_BIN_EXE_ksit"));
+    Fleet::prepare_on(hub, ksit, Provider::Sim, targets, &["flux"], &FLAGS).await.unwrap()
+}
+
+pub async fn map(fleet: &Fleet) -> Option<PublishedMap> {
+    let api: Api<ShardMap> = Api::namespaced(fleet.client.clone(), NAMESPACE);
+    api.get_opt("ksit").await.ok()?.map(|map| convert::shard_map(&map))
+}
+
+pub fn address(fleet: &Fleet) -> SocketAddr {
+    fleet.hub.url().trim_start_matches("https://").parse().unwrap()
+}
+
+pub fn logs(fleet: &Fleet, count: u32) -> String {
+    (0..count).map(|ordinal| format!("---- ksit-{ordinal}\n{}", fleet.replicas.log(ordinal))).collect()
+}
