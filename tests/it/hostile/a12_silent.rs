@@ -8,33 +8,34 @@ use tokio::net::TcpSocket;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use crate::kit::{Fleet, eventually, with_validation};
+use super::{HostileFleet, PATIENCE, REPLICAS};
+use crate::kit::{eventually, with_validation};
 
 const CONNECTIONS: u32 = 200;
 
 /// For a worker to report while the flood lasts; a busy machine takes a few seconds to start it.
-const PATIENCE: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(10);
 
 #[tokio::test]
 async fn a12_silent_connections_keep_no_worker_from_reporting() {
     let _validation = with_validation().await;
-    let mut fleet = Fleet::new("a12-silent", 2).await;
-    let map = fleet.settled(&[0, 1]).await;
-    fleet.until_all("Running").await;
-    let coordinator = Fleet::coordinator(&map);
-    let worker = 1 - coordinator;
-    let port: SocketAddr = map.contact.unwrap().address.parse().unwrap();
+    let mut fleet = HostileFleet::start("a12-silent", 20).await;
+    let truth = fleet.check_truth(0..20).await;
+    let coordinator = fleet.map().await.unwrap().spec.coordinator;
+    let port: SocketAddr = coordinator.address.unwrap().parse().unwrap();
+    let leader: u32 = coordinator.name.trim_start_matches("ksit-").parse().unwrap();
+    let worker = (leader + 1) % REPLICAS;
     for (whence, source) in [("many addresses", many as fn(u32) -> Ipv4Addr), ("one address", one)] {
-        fleet.replicas.kill(worker);
         let mut flood = JoinSet::new();
         (0..CONNECTIONS).for_each(|number| drop(flood.spawn(say_nothing(source(number), port))));
-        sleep(Duration::from_secs(2)).await;
-        let before = links(&fleet, coordinator, worker);
+        fleet.endures(&format!("silent connections from {whence}"), &truth, Duration::from_secs(10)).await;
+        let before = links(&fleet, leader, worker);
         fleet.replicas.start(worker).await.unwrap();
         let reports =
-            eventually("the worker to report", async || (links(&fleet, coordinator, worker) > before).then_some(()));
-        let in_time = timeout(PATIENCE, reports).await;
+            eventually("the worker to report", async || (links(&fleet, leader, worker) > before).then_some(()));
+        let in_time = timeout(SOON, reports).await;
         assert!(in_time.is_ok(), "silent connections from {whence}:\n{}", fleet.replicas.log(worker));
+        truth.until_right(PATIENCE).await.unwrap();
     }
 }
 
@@ -47,7 +48,7 @@ fn one(_: u32) -> Ipv4Addr {
 }
 
 /// How often the worker has begun to report.
-fn links(fleet: &Fleet, coordinator: u32, worker: u32) -> usize {
+fn links(fleet: &HostileFleet, coordinator: u32, worker: u32) -> usize {
     fleet.replicas.log(coordinator).matches(&format!("a worker reports replica=ksit-{worker}")).count()
 }
 
