@@ -51,7 +51,7 @@ pub struct ComponentSpec {
     pub object_name: Option<String>,
     /// Labels that the object carries. Every object that has them all must be healthy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("minProperties" = 1))]
+    #[schemars(schema_with = "match_labels")]
     pub match_labels: Option<BTreeMap<String, String>>,
     /// The component may be absent or scaled to zero; where it is in use, it must work.
     #[serde(default)]
@@ -91,12 +91,14 @@ pub struct AutoInstall {
     pub enabled: Option<bool>,
     /// Has no effect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
     pub method: Option<String>,
     /// Has no effect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub helm_config: Option<HelmConfig>,
     /// Has no effect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 2_048))]
     pub manifest_url: Option<String>,
 }
 
@@ -105,14 +107,19 @@ pub struct AutoInstall {
 #[serde(rename_all = "camelCase", default)]
 pub struct HelmConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 2_048))]
     pub repository: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
     pub chart: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
     pub version: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
     pub release_name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "config")]
     pub values: Option<BTreeMap<String, String>>,
 }
 
@@ -134,6 +141,70 @@ pub(super) fn phase(_: &mut SchemaGenerator) -> Schema {
 
 pub(super) fn result_phase(_: &mut SchemaGenerator) -> Schema {
     one_of(PHASES.iter().copied().chain(["NotInstalled"]))
+}
+
+/// The longest key of a label: a prefix of 253, and a name of 63.
+const LONGEST_KEY: u32 = 317;
+const LONGEST_LABEL: u32 = 63;
+
+/// A map of texts that can't fill the hub, nor what reads it.
+fn texts(most: u32, longest: u32) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": most,
+        "additionalProperties": { "type": "string", "maxLength": longest },
+        "x-kubernetes-validations": [{
+            "rule": format!("self.all(key, size(key) <= {LONGEST_KEY})"),
+            "message": format!("a key has at most {LONGEST_KEY} characters"),
+        }],
+    })
+}
+
+pub(super) fn labels(_: &mut SchemaGenerator) -> Schema {
+    nullable(texts(64, LONGEST_LABEL))
+}
+
+pub(super) fn config(_: &mut SchemaGenerator) -> Schema {
+    nullable(texts(100, 1_024))
+}
+
+fn match_labels(_: &mut SchemaGenerator) -> Schema {
+    let mut schema = texts(5, LONGEST_LABEL);
+    schema.insert("minProperties".to_owned(), 1.into());
+    nullable(schema)
+}
+
+/// As an `Option` has it.
+fn nullable(mut schema: Schema) -> Schema {
+    schema.insert("nullable".to_owned(), true.into());
+    schema
+}
+
+/// A LabelSelector of the Kubernetes API, with bounds.
+pub(super) fn label_selector(_: &mut SchemaGenerator) -> Schema {
+    let requirement = json_schema!({
+        "type": "object",
+        "required": ["key", "operator"],
+        "properties": {
+            "key": { "type": "string", "minLength": 1, "maxLength": LONGEST_KEY, "description": "The label." },
+            "operator": { "type": "string", "enum": ["In", "NotIn", "Exists", "DoesNotExist"],
+                "description": "How the label relates to `values`." },
+            "values": { "type": "array", "maxItems": 100, "nullable": true,
+                "items": { "type": "string", "maxLength": LONGEST_LABEL },
+                "description": "For In and NotIn, at least one." },
+        },
+    });
+    let mut equal = texts(16, LONGEST_LABEL);
+    equal.insert("description".to_owned(), "Labels that the target carries.".into());
+    json_schema!({
+        "type": "object",
+        "nullable": true,
+        "properties": {
+            "matchLabels": nullable(equal),
+            "matchExpressions": { "type": "array", "maxItems": 10, "nullable": true, "items": requirement,
+                "description": "Requirements on labels, which must all hold." },
+        },
+    })
 }
 
 /// Conditions as Kubernetes merges them: one of each type.

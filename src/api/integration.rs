@@ -7,7 +7,9 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::common::{AutoInstall, ComponentSpec, WhenAbsent, conditions, integration_type, phase, result_phase};
+use super::common::{
+    AutoInstall, ComponentSpec, WhenAbsent, conditions, config, integration_type, label_selector, phase, result_phase,
+};
 
 /// One tool to check, and the clusters to check it on.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -48,15 +50,18 @@ pub struct IntegrationSpec {
     /// Clusters by `spec.clusterName` of IntegrationTargets in the same namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 10_000), inner(length(min = 1, max = 253)))]
+    #[x_kube(validation = Rule::new("self.map(name, size(name)).sum() <= 100000")
+        .message("targetClusters may hold 100,000 characters in all: select so many clusters by targetSelector"))]
     pub target_clusters: Option<Vec<String>>,
     /// Clusters by labels of IntegrationTargets in the same namespace (`metadata.labels`, and `spec.labels` where
     /// the former say nothing). Adds to `targetClusters`. An empty selector takes all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "label_selector")]
     pub target_selector: Option<LabelSelector>,
     /// Where the tool is and how it is judged: `namespace`, `minReady`, `required`, `optional`, `ignore` (component
     /// names, comma-separated), and for one component `namespace.NAME`, `name.NAME`, `minReady.NAME`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("maxProperties" = 100))]
+    #[schemars(schema_with = "config")]
     pub config: Option<BTreeMap<String, String>>,
     /// What to check, for `type: custom`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

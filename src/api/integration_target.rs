@@ -7,7 +7,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::common::{KubeconfigSecretRef, component_kind, conditions, phase, result_phase};
+use super::common::{KubeconfigSecretRef, component_kind, conditions, labels, phase, result_phase};
 
 /// One cluster to check.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -39,9 +39,11 @@ pub struct IntegrationTargetSpec {
     pub cluster_name: String,
     /// Kept and shown; changes nothing about where tools are looked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
     pub namespace: Option<String>,
     /// Labels for `targetSelector` of Integrations, beside `metadata.labels`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "labels")]
     pub labels: Option<BTreeMap<String, String>>,
     /// Where the kubeconfig is; default: the Secret `<clusterName>-kubeconfig`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -51,7 +53,7 @@ pub struct IntegrationTargetSpec {
     pub paused: bool,
     /// Leave the cluster alone until then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(extend("format" = "date-time"))]
+    #[schemars(length(max = 64), extend("format" = "date-time"))]
     pub paused_until: Option<String>,
 }
 

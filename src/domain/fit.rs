@@ -15,8 +15,8 @@ use super::verdict::{ComponentState, Observation, Reach, TargetVerdict, ToolVerd
 const MOST_COMPONENTS: usize = 1_000;
 
 /// Bytes of JSON for components, and for tools without them.
-const COMPONENTS_BYTES: usize = 384 * 1024;
-const TOOLS_BYTES: usize = 384 * 1024;
+const COMPONENTS_BYTES: usize = 192 * 1024;
+const TOOLS_BYTES: usize = 192 * 1024;
 
 /// The longest message, in characters. Shorter ones are tried in turn where there are too many tools.
 const LONGEST_MESSAGE: usize = 1_024;

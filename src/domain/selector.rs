@@ -1,6 +1,6 @@
 //! A label selector, with the meaning that Kubernetes gives it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// All requirements must hold. An empty selector takes everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -8,9 +8,9 @@ pub struct Selector(pub Vec<Requirement>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Requirement {
-    In(String, Vec<String>),
+    In(String, BTreeSet<String>),
     /// Also true where the label is absent, as in Kubernetes.
-    NotIn(String, Vec<String>),
+    NotIn(String, BTreeSet<String>),
     Exists(String),
     DoesNotExist(String),
 }
@@ -34,7 +34,7 @@ mod tests {
         pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
     }
 
-    fn values(values: &[&str]) -> Vec<String> {
+    fn values(values: &[&str]) -> BTreeSet<String> {
         values.iter().map(|v| (*v).to_owned()).collect()
     }
 

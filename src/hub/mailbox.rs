@@ -15,6 +15,8 @@ pub enum Urgency {
     /// Nothing can be read of a cluster. When a network goes, that is said of thousands.
     Unreachable,
     CanWait,
+    /// More is known of a cluster, and its phase stays.
+    Detail,
     /// What an Integration's clusters come to. A hundred of them are named in it, so that the hub takes as long for it as
     /// for several of theirs.
     Summary,
@@ -33,8 +35,15 @@ impl Urgency {
 /// Whose turn it is, again and again: the most urgent come first, and thousands of one sort don't keep a few of
 /// another waiting. Where there is none of that sort, it is the next one's turn. (In strict order, 1 % of what others
 /// had to say waited for 2.8 s and more while 550 clusters of 10,000 became unreachable.)
-const TURNS: [Urgency; 5] =
-    [Urgency::Failing, Urgency::CanWait, Urgency::Failing, Urgency::Unreachable, Urgency::Summary];
+const TURNS: [Urgency; 7] = [
+    Urgency::Failing,
+    Urgency::CanWait,
+    Urgency::Failing,
+    Urgency::Unreachable,
+    Urgency::Summary,
+    Urgency::CanWait,
+    Urgency::Detail,
+];
 
 /// Newest-wins by key; urgent ones are handed out first, each sort in the order of its first arrival.
 #[derive(Debug)]
@@ -153,7 +162,7 @@ impl<K: Ord + Clone, V> Mailbox<K, V> {
 
 #[cfg(test)]
 mod tests {
-    use super::Urgency::{CanWait, Failing, Summary, Unreachable};
+    use super::Urgency::{CanWait, Detail, Failing, Summary, Unreachable};
     use super::*;
 
     #[tokio::test]
@@ -176,7 +185,7 @@ mod tests {
 
     #[test]
     fn thousands_of_one_sort_keep_none_of_another_waiting() {
-        for flood in [Failing, Unreachable, CanWait] {
+        for flood in [Failing, Unreachable, CanWait, Detail] {
             let mailbox = Mailbox::default();
             (0..1_000).for_each(|key| mailbox.post(key, (), flood));
             let few = [Failing, Unreachable, CanWait].into_iter().filter(|urgency| *urgency != flood);

@@ -30,6 +30,9 @@ use super::write_schedule::WriteSchedule;
 /// Writes under way at a time: enough for the rate at tens of milliseconds each.
 const IN_FLIGHT: usize = 8;
 
+/// Of these, details: a hub that takes seconds for each leaves room for what breaks.
+const DETAILS: usize = 4;
+
 /// Writes that need not wait for one another where there were fewer than the rate allows.
 const BURST: u32 = 8;
 
@@ -82,6 +85,7 @@ pub async fn write_statuses(
     let mut next = ago(gap * BURST);
     let mut writes = FuturesUnordered::new();
     let mut giving_way = BTreeSet::new();
+    let mut details = 0;
     let mut schedule = WriteSchedule::default();
     let (client, may_write) = (&client, &may_write);
     loop {
@@ -89,7 +93,8 @@ pub async fn write_statuses(
         let paused = |sort| schedule.pause(kind_of(sort)).is_some_and(|until| until > Instant::now());
         let turn = async {
             sleep_until(next).await;
-            queue.take_of(|sort| !giving_way.contains(&sort) && !paused(sort)).await
+            let has_room = |sort| sort != Urgency::Detail || details < DETAILS;
+            queue.take_of(|sort| !giving_way.contains(&sort) && !paused(sort) && has_room(sort)).await
         };
         tokio::select! {
             (id, write) = turn, if writes.len() < IN_FLIGHT => {
@@ -103,6 +108,7 @@ pub async fn write_statuses(
                     continue;
                 };
                 next = next.max(ago(gap * BURST)) + gap;
+                details += usize::from(write.urgency == Urgency::Detail);
                 let gives_way = matches!(write.urgency, Urgency::Unreachable | Urgency::Summary);
                 giving_way.extend(gives_way.then_some(write.urgency));
                 writes.push(async move {
@@ -113,6 +119,7 @@ pub async fn write_statuses(
             }
             Some((end, id, write)) = writes.next() => {
                 giving_way.remove(&write.urgency);
+                details -= usize::from(write.urgency == Urgency::Detail);
                 let Some((outcome, why)) = end else {
                     queue.done(Some((id, write)));
                     continue;
@@ -141,7 +148,7 @@ pub async fn write_statuses(
 fn kind_of(sort: Urgency) -> &'static str {
     match sort {
         Urgency::Summary => "Integration",
-        Urgency::Failing | Urgency::Unreachable | Urgency::CanWait => "IntegrationTarget",
+        Urgency::Failing | Urgency::Unreachable | Urgency::CanWait | Urgency::Detail => "IntegrationTarget",
     }
 }
 

@@ -98,6 +98,7 @@ impl Fleet {
             client: self.client.clone(),
             namespace: NAMESPACE.to_owned(),
             simulator: self.clusters.simulator()?.clone(),
+            selector: "",
             clusters: clusters.into_iter().collect(),
             name: target_name,
             tool: "flux",

@@ -48,6 +48,8 @@ pub struct Watched {
     pub client: Client,
     pub namespace: String,
     pub simulator: Arc<Simulator>,
+    /// Labels of the targets that are looked at; empty: all of the namespace.
+    pub selector: &'static str,
     /// Clusters that no fault touches, in ascending order.
     pub clusters: BTreeSet<u32>,
     /// The name of the target of a cluster.
@@ -125,7 +127,7 @@ async fn look(watched: Arc<Watched>, ledger: Arc<Mutex<Ledger>>) {
     let mut ticks = interval(LOOK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     // From the API server's memory: several a second cost it little.
-    let params = ListParams::default().match_any();
+    let params = ListParams::default().match_any().labels(watched.selector);
     loop {
         ticks.tick().await;
         let Ok(Ok(list)) = timeout(PATIENCE, targets.list(&params)).await else { continue };

@@ -16,6 +16,10 @@ use crate::domain::integrations::{self, TOOLS, Tool};
 use crate::domain::keys::{IntegrationKey, TargetKey};
 use crate::domain::selector::{Requirement, Selector};
 
+/// Labels that are kept of a target, and their bytes. The CRD can't bound `metadata.labels`.
+const MOST_LABELS: usize = 128;
+const LABELS: usize = 32 * 1024;
+
 /// Why a stored object can't be used at all.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum SpecError {
@@ -23,6 +27,8 @@ pub enum SpecError {
     PausedUntil(String),
     #[error("spec.clusterName is empty")]
     ClusterName,
+    #[error("metadata.labels and spec.labels hold more than {MOST_LABELS} labels or {} KiB together", LABELS >> 10)]
+    Labels,
 }
 
 /// An `IntegrationTarget`, checked.
@@ -37,6 +43,9 @@ pub fn target(object: &IntegrationTarget) -> Result<DesiredTarget, SpecError> {
     };
     let mut labels = spec.labels.clone().unwrap_or_default();
     labels.extend(object.labels().clone());
+    if labels.len() > MOST_LABELS || labels.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>() > LABELS {
+        return Err(SpecError::Labels);
+    }
     // ksit's own mark is nothing that a user selects by.
     labels.remove(SLOT_LABEL);
     let secret = spec
@@ -140,10 +149,10 @@ fn interval(text: &str) -> Result<Duration, String> {
 
 fn selector(selector: &LabelSelector) -> Result<Selector, String> {
     let LabelSelector { match_labels, match_expressions } = selector;
-    let equal = match_labels.iter().flatten().map(|(key, value)| Requirement::In(key.clone(), vec![value.clone()]));
+    let equal = match_labels.iter().flatten().map(|(key, value)| Requirement::In(key.clone(), [value.clone()].into()));
     let mut all: Vec<Requirement> = equal.collect();
     for LabelSelectorRequirement { key, operator, values } in match_expressions.iter().flatten() {
-        let values = values.clone().unwrap_or_default();
+        let values = values.iter().flatten().cloned().collect();
         all.push(match operator.as_str() {
             "In" => Requirement::In(key.clone(), values),
             "NotIn" => Requirement::NotIn(key.clone(), values),

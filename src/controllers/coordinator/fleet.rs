@@ -42,8 +42,11 @@ pub(super) struct Fleet {
 
 pub(super) struct Target {
     pub(super) slot: Slot,
+    /// Its metadata: the rest stands beside.
     object: Box<IntegrationTarget>,
     pub(super) desired: Result<DesiredTarget, SpecError>,
+    /// How often it is checked; `None` until that is asked after a change of an Integration.
+    interval: Option<Duration>,
     /// What stands on the hub, or is on its way there.
     pub(super) status: Option<KnownStatus>,
     /// A coordinator of another term has written it in this reign: it is written anew, whatever it says.
@@ -71,7 +74,9 @@ impl Target {
 }
 
 pub(super) struct Tool {
+    /// Its metadata: the rest stands beside.
     pub(super) object: Box<Integration>,
+    /// Without components, which only workers look at.
     pub(super) desired: DesiredIntegration,
     pub(super) status: Option<IntegrationStatus>,
     /// As of a target.
@@ -104,7 +109,7 @@ impl Fleet {
         }
     }
 
-    fn apply_target(&mut self, Sighting { key, object, mut status }: Sighting) {
+    fn apply_target(&mut self, Sighting { key, mut object, mut status }: Sighting) {
         let desired = convert::target(&object);
         let former = self.targets.remove(&key);
         let is_new = former.is_none();
@@ -118,7 +123,7 @@ impl Fleet {
         let foreign = spoilt && self.is_foreign(term);
         let (stale_at, report, observed) = match former {
             Some(former) => (former.stale_at, former.report.filter(|_| spoilt), former.observed),
-            None => (Instant::now() + self.patience(desired.as_ref().ok(), None), None, None),
+            None => (Instant::now() + self.patience_of(self.interval_of(desired.as_ref().ok()), None), None, None),
         };
         let slot = Slot::of(&key);
         if object.labels().get(SLOT_LABEL).map(String::as_str) != Some(slot.to_string().as_str()) {
@@ -129,10 +134,21 @@ impl Fleet {
         } else if observed.is_none() {
             self.desk.unobserved.insert(key.clone());
         }
+        (object.spec, object.metadata.labels) = Default::default();
         let broken = desired.as_ref().err().map(|error| Failure::new(Reason::InvalidObject, error.to_string()));
         self.targets.insert(
             key.clone(),
-            Target { slot, object, desired, status, foreign, report: report.clone(), observed, stale_at },
+            Target {
+                slot,
+                object,
+                desired,
+                interval: None,
+                status,
+                foreign,
+                report: report.clone(),
+                observed,
+                stale_at,
+            },
         );
         if changed {
             self.count(&key);
@@ -168,13 +184,15 @@ impl Fleet {
 
     pub(super) fn on_integration(&mut self, change: Change<Integration>) {
         match change {
-            Change::Applied(object) => {
+            Change::Applied(mut object) => {
                 if object.metadata.finalizers.iter().flatten().any(|name| name == LEGACY_FINALIZER) {
                     self.context.chores.offer(Chore::RemoveFinalizer(object.clone()));
                 }
-                let desired = convert::integration(&object);
+                let mut desired = convert::integration(&object);
+                desired.components = desired.components.map(|_| Vec::new());
                 let key = desired.key.clone();
-                let status = object.status.clone();
+                let status = object.status.take();
+                (object.spec, object.metadata.labels) = Default::default();
                 let former = self.integrations.remove(&key);
                 let spoilt = former.as_ref().is_some_and(|former| former.status != status);
                 let foreign = spoilt && self.is_foreign(status.as_ref().and_then(|status| status.coordinator_term));
@@ -185,6 +203,7 @@ impl Fleet {
                 self.integrations.insert(key.clone(), tool);
                 if wants_others {
                     self.count_anew(&key);
+                    self.forget_intervals(key.namespace());
                 }
                 self.mark(&key);
             }
@@ -200,6 +219,7 @@ impl Fleet {
 
     fn drop_integration(&mut self, key: &IntegrationKey) {
         if let Some(tool) = self.integrations.remove(key) {
+            self.forget_intervals(key.namespace());
             let labels = [key.namespace(), key.name(), tool.desired.type_name.as_str()];
             let metrics = &self.context.metrics;
             let _ = metrics.integration_healthy.remove_label_values(&labels);
@@ -212,8 +232,7 @@ impl Fleet {
 
     pub(super) fn on_report(&mut self, report: TargetReport) {
         let key = report.target.clone();
-        let Some(target) = self.targets.get(&key) else { return };
-        let patience = self.patience(target.desired.as_ref().ok(), Some(report.next));
+        let patience = self.patience(&key, Some(report.next));
         let Some(target) = self.targets.get_mut(&key) else { return };
         target.stale_at = Instant::now() + patience;
         // A worker that has just begun has concluded nothing: what was said before stands until it has.
@@ -225,13 +244,31 @@ impl Fleet {
     }
 
     /// How long a target may go without a report.
-    pub(super) fn patience(&self, target: Option<&DesiredTarget>, next: Option<Duration>) -> Duration {
-        let concerned = self.integrations.values().map(|tool| &tool.desired);
-        let interval = match target {
-            Some(target) => effective_interval(concerned.filter(|tool| tool.concerns(target)), self.context.round),
-            None => self.context.round,
-        };
+    pub(super) fn patience(&mut self, key: &TargetKey, next: Option<Duration>) -> Duration {
+        let known = self.targets.get(key);
+        let interval = known
+            .and_then(|target| target.interval)
+            .unwrap_or_else(|| self.interval_of(known.and_then(|target| target.desired.as_ref().ok())));
+        if let Some(target) = self.targets.get_mut(key) {
+            target.interval = Some(interval);
+        }
+        self.patience_of(interval, next)
+    }
+
+    fn patience_of(&self, interval: Duration, next: Option<Duration>) -> Duration {
         STALE_AFTER * interval.max(next.unwrap_or_default()).max(self.context.round)
+    }
+
+    /// Looks at all Integrations; a heartbeat must not do so for each target.
+    fn interval_of(&self, target: Option<&DesiredTarget>) -> Duration {
+        let Some(target) = target else { return self.context.round };
+        let concerned = self.integrations.values().map(|tool| &tool.desired).filter(|tool| tool.concerns(target));
+        effective_interval(concerned, self.context.round)
+    }
+
+    fn forget_intervals(&mut self, namespace: &str) {
+        let concerned = self.targets.iter_mut().filter(|(key, _)| key.namespace() == namespace);
+        concerned.for_each(|(_, target)| target.interval = None);
     }
 
     /// Says `reach` of the target, whatever was reported.

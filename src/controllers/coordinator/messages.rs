@@ -124,8 +124,8 @@ impl Fleet {
         if self.desk.wanted.is_missing(key, Instant::now()) {
             return;
         }
-        let patience = self.targets.get(key).map(|target| self.patience(target.desired.as_ref().ok(), None));
-        if let (Some(target), Some(patience)) = (self.targets.get_mut(key), patience) {
+        let patience = self.patience(key, None);
+        if let Some(target) = self.targets.get_mut(key) {
             let now = Instant::now();
             target.observed = Some((sender.clone(), now));
             target.stale_at = target.stale_at.max(now + patience);

@@ -25,8 +25,9 @@ pub(super) fn target_write(
         Reach::Connected => worst_reason(verdict),
     };
     let message = status.message.clone().unwrap_or_default();
-    let news = News { phase: verdict.phase(), urgency: Urgency::of(verdict), reason, message };
-    write(object, status, former.and_then(|former| former.phase.as_deref()), news)
+    let (phase, former_phase) = (verdict.phase(), former.and_then(|former| former.phase.as_deref()));
+    let urgency = if former_phase == Some(phase.as_str()) { Urgency::Detail } else { Urgency::of(verdict) };
+    write(object, status, former_phase, News { phase, urgency, reason, message })
 }
 
 fn worst_reason(verdict: &TargetVerdict) -> Reason {

@@ -6,6 +6,7 @@ mod reporter;
 mod round;
 mod secrets;
 mod series;
+mod settle;
 mod shard;
 mod shortage;
 mod target_task;
@@ -20,7 +21,7 @@ use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::api::{Integration, IntegrationTarget, SLOT_LABEL, convert};
 use crate::domain::desired::{DesiredIntegration, DesiredTarget};
@@ -36,6 +37,7 @@ use crate::targets::ClusterManager;
 use crate::targets::kubeconfig::Policy;
 
 use secrets::SecretVersions;
+use settle::Settle;
 
 pub use assignment::{Assignment, QuerySets};
 pub use overdue::Overdue;
@@ -119,6 +121,7 @@ pub async fn run(
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     shard.mark_changed();
     loop {
+        let due = worker.settle.due();
         tokio::select! {
             changed = shard.changed() => {
                 let now = shard.borrow_and_update().clone();
@@ -141,6 +144,7 @@ pub async fn run(
                 Some(change) => worker.on_secret(change),
                 None => return,
             },
+            () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => worker.assign_all(),
             Some(ended) = worker.tasks.join_next() => worker.on_task_end(&ended),
             _ = ticks.tick() => worker.measure(),
         }
@@ -156,6 +160,7 @@ struct Worker {
     query_sets: QuerySets,
     /// Before they have been listed no task starts, or the first round of each would look at nothing.
     knows_integrations: bool,
+    settle: Settle,
     slots: SlotSet,
 }
 
@@ -179,6 +184,7 @@ impl Worker {
             tasks: JoinSet::new(),
             query_sets: QuerySets::new(),
             knows_integrations: false,
+            settle: Settle::default(),
             slots: SlotSet::default(),
         }
     }
@@ -286,10 +292,11 @@ impl Worker {
                 self.integrations.retain(|key, _| keys.contains(&(key.namespace().to_owned(), key.name().to_owned())));
                 self.context.health.has(NEED_INTEGRATIONS);
                 self.knows_integrations = true;
+                self.settle.at_once();
             }
         }
         self.query_sets.clear();
-        self.assign_all();
+        self.settle.changed();
     }
 
     fn on_secret(&mut self, change: Change<SecretMetadata>) {
@@ -302,8 +309,10 @@ impl Worker {
     }
 
     fn assign_all(&mut self) {
+        let started = Instant::now();
         let keys: Vec<TargetKey> = self.targets.keys().cloned().collect();
         keys.iter().for_each(|key| self.assign(key));
+        self.settle.done(started.elapsed());
     }
 
     /// Tells the target's task what concerns it now; starts the task if there is none.

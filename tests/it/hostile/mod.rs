@@ -10,9 +10,11 @@ mod a09_age;
 mod a10_escape;
 mod a11_intruder;
 mod a12_silent;
+mod a13_largest;
 mod a14_slow_hub;
 mod a17_silent_watch;
 mod clusters;
+mod largest;
 mod objects;
 mod own_hub;
 mod starved_leases;
@@ -23,7 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ksit::api::{ShardMap, convert};
-use kube::api::Api;
+use kube::api::{Api, Patch, PatchParams};
 use loadtest::Process;
 use loadtest::installation::Installation;
 use loadtest::simulator::Simulator;
@@ -46,6 +48,9 @@ const WRONG: Duration = Duration::from_secs(5);
 /// For a fleet to start, or a status to be right; the machine is busy.
 const PATIENCE: Duration = Duration::from_secs(90);
 
+/// Label of the fleet's own targets, beside which a test may put others.
+const OURS: &str = "hostile-fleet";
+
 /// Memory that a fault may take of a replica, in MiB.
 const MEMORY: u64 = 16;
 
@@ -63,6 +68,9 @@ impl HostileFleet {
         let simulator = Arc::new(Simulator::start(clusters).await.unwrap());
         for number in 0..clusters {
             world.target(&name(number), &simulator.kubeconfig(number)).await;
+            let labels = json!({ "metadata": { "labels": { OURS: "" } } });
+            let targets = world.api("IntegrationTarget");
+            targets.patch(&name(number), &PatchParams::default(), &Patch::Merge(labels)).await.unwrap();
         }
         world.integration("argocd", json!({ "type": "argocd", "targetSelector": {} })).await;
         let ksit = Path::new(env!("CARGO_BIN_EXE_ksit"));
@@ -83,6 +91,7 @@ impl HostileFleet {
             client: self.world.client.clone(),
             namespace: self.world.namespace.clone(),
             simulator: self.simulator.clone(),
+            selector: OURS,
             clusters: clusters.into_iter().collect(),
             name,
             tool: "argocd",
@@ -94,6 +103,17 @@ impl HostileFleet {
     /// Whether the fleet endures for so long what was just done to it: the rest stays true, no replica ends, and none
     /// takes more memory than [`MEMORY`].
     pub async fn endures(&mut self, fault: &str, truth: &TruthChecker, time: Duration) -> Findings {
+        self.endures_within((WRONG, MEMORY), fault, truth, time).await
+    }
+
+    /// The same with bounds of the fault's own for how long a status may be wrong, and for memory in MiB.
+    pub async fn endures_within(
+        &mut self,
+        (wrong, more): (Duration, u64),
+        fault: &str,
+        truth: &TruthChecker,
+        time: Duration,
+    ) -> Findings {
         let (memory, term) = (self.memory(), self.term().await);
         let findings = truth.during(time).await;
         let took = self.memory();
@@ -105,12 +125,12 @@ impl HostileFleet {
         );
         self.replicas.check().unwrap();
         let logs = || (0..REPLICAS).map(|ordinal| self.replicas.log(ordinal)).collect::<String>();
-        assert!(findings.wrong.lasted <= WRONG, "{fault}: {findings:?}, wrong now: {:?}\n{}", truth.wrong(), logs());
+        assert!(findings.wrong.lasted <= wrong, "{fault}: {findings:?}, wrong now: {:?}\n{}", truth.wrong(), logs());
         assert!(findings.falsely_running.lasted <= INTERVAL * 3, "{fault}: {findings:?}");
         assert!(findings.took.len() >= 10, "{fault}: it was looked: {findings:?}");
         for (ordinal, before) in memory {
             let now = took[&ordinal];
-            assert!(now <= before + MEMORY, "{fault}: ksit-{ordinal} took {before} MiB and takes {now} MiB");
+            assert!(now <= before + more, "{fault}: ksit-{ordinal} took {before} MiB and takes {now} MiB");
         }
         assert_eq!(self.term().await, term, "{fault}: the coordinator stays");
         findings
