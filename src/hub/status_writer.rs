@@ -113,6 +113,7 @@ pub async fn write_statuses(
             }
             Some((end, id, write)) = writes.next() => {
                 giving_way.remove(&write.urgency);
+                schedule.ended(&id);
                 let Some((outcome, why)) = end else {
                     queue.done(Some((id, write)));
                     continue;
