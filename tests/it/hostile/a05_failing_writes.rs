@@ -154,3 +154,30 @@ async fn a5_other_statuses_take_at_most_a_fifth_longer() {
         before = after;
     }
 }
+
+/// Clusters that become unreachable together.
+const UNREACHABLE: u32 = 12;
+
+/// Seconds until the statuses of these clusters say that they can't be reached.
+async fn unreachable(fleet: &FaultyFleet, clusters: std::ops::Range<u32>) -> f64 {
+    let (start, simulator) = (Instant::now(), fleet.fleet.clusters.simulator().unwrap());
+    let before = fleet.untouched("Running").await;
+    clusters.clone().for_each(|number| simulator.inject(number, Some(Fault::HangAtConnect)));
+    while fleet.untouched("Running").await + clusters.len() > before {
+        assert!(start.elapsed() < PATIENCE, "still Running\n{}", logs(&fleet.fleet, REPLICAS));
+        sleep(Duration::from_millis(20)).await;
+    }
+    start.elapsed().as_secs_f64()
+}
+
+#[tokio::test]
+async fn a5_hanging_events_delay_no_unreachable_cluster() {
+    let fleet = FaultyFleet::start().await;
+    let undisturbed = unreachable(&fleet, 1..1 + UNREACHABLE).await;
+    let matched = fleet.hub.matched();
+    fleet.hub.set([Rule::new(Action::Hang).resource("events")]);
+    let hanging = unreachable(&fleet, 30..30 + UNREACHABLE).await;
+    println!("a5: {UNREACHABLE} become unreachable: {undisturbed:.1} s, while Events hang {hanging:.1} s");
+    assert!(fleet.hub.matched() > matched, "no Event met it");
+    assert!(hanging <= undisturbed + WRONG.as_secs_f64(), "{}", logs(&fleet.fleet, REPLICAS));
+}

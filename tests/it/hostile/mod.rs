@@ -17,6 +17,7 @@ mod behind_faulty_hub;
 mod clusters;
 mod objects;
 mod own_hub;
+mod simulated_faults;
 mod starved_leases;
 
 use std::collections::BTreeMap;
