@@ -1,12 +1,16 @@
 //! Leaving the hub time for what is more urgent.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 /// The longest rest: a hub that takes longer has failed rather than been busy.
 const LONGEST_REST: Duration = Duration::from_secs(1);
+
+/// The longest time for which one thing keeps the others waiting: a hub that hangs on Events must not delay statuses.
+const LONGEST_TURN: Duration = Duration::from_secs(1);
 
 /// Does one thing at a time, and after each rests as long as it took. What is written so gives way by itself: the
 /// busier the hub, the less of it.
@@ -23,9 +27,16 @@ impl HalfSpeed {
     /// Waits for its turn, does `work`, and rests.
     pub(super) async fn run<T>(&self, work: impl Future<Output = T>) -> T {
         // Never closed, so always got.
-        let _turn = self.0.acquire().await.ok();
+        let turn = self.0.acquire().await.ok();
         let begun = Instant::now();
-        let done = work.await;
+        let mut work = pin!(work);
+        let (done, _turn) = match timeout(LONGEST_TURN, &mut work).await {
+            Ok(done) => (done, turn),
+            Err(_) => {
+                drop(turn);
+                (work.await, None)
+            }
+        };
         sleep(begun.elapsed().min(LONGEST_REST)).await;
         done
     }
@@ -45,6 +56,18 @@ mod tests {
         };
         assert_eq!(took(30).await, Duration::from_millis(60));
         assert_eq!(took(9_000).await, Duration::from_secs(10));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn hanging_work_delays_the_next_by_one_turn() {
+        let (half_speed, begun) = (HalfSpeed::default(), Instant::now());
+        let next = async {
+            tokio::task::yield_now().await;
+            half_speed.run(async {}).await;
+            begun.elapsed()
+        };
+        let (_, next) = tokio::join!(half_speed.run(sleep(Duration::from_secs(3))), next);
+        assert_eq!((next, begun.elapsed()), (LONGEST_TURN, Duration::from_secs(4)));
     }
 
     #[tokio::test(start_paused = true)]

@@ -84,17 +84,14 @@ pub async fn write_statuses(
     let gap = Duration::from_secs(1) / per_second.max(1);
     let mut next = ago(gap * BURST);
     let mut writes = FuturesUnordered::new();
-    let mut giving_way = BTreeSet::new();
-    let mut details = 0;
+    let mut places = Places::default();
     let mut schedule = WriteSchedule::default();
     let (client, may_write) = (&client, &may_write);
     loop {
         let wake = schedule.next(Instant::now());
-        let paused = |sort| schedule.pause(kind_of(sort)).is_some_and(|until| until > Instant::now());
         let turn = async {
             sleep_until(next).await;
-            let has_room = |sort| sort != Urgency::Detail || details < DETAILS;
-            queue.take_of(|sort| !giving_way.contains(&sort) && !paused(sort) && has_room(sort)).await
+            queue.take_of(|sort| places.has(sort) && !schedule.is_paused(kind_of(sort), Instant::now())).await
         };
         tokio::select! {
             (id, write) = turn, if writes.len() < IN_FLIGHT => {
@@ -108,18 +105,18 @@ pub async fn write_statuses(
                     continue;
                 };
                 next = next.max(ago(gap * BURST)) + gap;
-                details += usize::from(write.urgency == Urgency::Detail);
-                let gives_way = matches!(write.urgency, Urgency::Unreachable | Urgency::Summary);
-                giving_way.extend(gives_way.then_some(write.urgency));
+                places.take(write.urgency);
                 writes.push(async move {
-                    let put = put(client, &write);
-                    let end = if gives_way { in_turn(half_speed, may_write, put).await } else { Some(put.await) };
+                    let end = match gives_way(write.urgency) {
+                        true => in_turn(half_speed, may_write, put(client, &write)).await,
+                        false => Some(put(client, &write).await),
+                    };
                     (end, id, write)
                 });
             }
             Some((end, id, write)) = writes.next() => {
-                giving_way.remove(&write.urgency);
-                details -= usize::from(write.urgency == Urgency::Detail);
+                places.free(write.urgency);
+                schedule.ended(&id);
                 let Some((outcome, why)) = end else {
                     queue.done(Some((id, write)));
                     continue;
@@ -142,6 +139,34 @@ pub async fn write_statuses(
             }
         }
     }
+}
+
+/// Writes of a sort that are under way, where there may not be any number.
+#[derive(Default)]
+struct Places {
+    giving_way: BTreeSet<Urgency>,
+    details: usize,
+}
+
+impl Places {
+    fn has(&self, sort: Urgency) -> bool {
+        !self.giving_way.contains(&sort) && (sort != Urgency::Detail || self.details < DETAILS)
+    }
+
+    fn take(&mut self, sort: Urgency) {
+        self.giving_way.extend(gives_way(sort).then_some(sort));
+        self.details += usize::from(sort == Urgency::Detail);
+    }
+
+    fn free(&mut self, sort: Urgency) {
+        self.giving_way.remove(&sort);
+        self.details -= usize::from(sort == Urgency::Detail);
+    }
+}
+
+/// Written one after the other, at half speed.
+fn gives_way(sort: Urgency) -> bool {
+    matches!(sort, Urgency::Unreachable | Urgency::Summary)
 }
 
 /// The kind of the objects that are written with that urgency.

@@ -3,6 +3,7 @@
 //! ```text
 //! tried   ─> rests for a second          (a cluster that flaps costs the hub one request a second)
 //! failed  ─> backs off alone              (one failing object delays no other)
+//! failed, or several of its namespace did ─> takes one of a few places   (hub that hangs on them delays no other)
 //! many different objects failed in a row ─> all of that kind pause: the hub itself fails
 //! ```
 
@@ -27,6 +28,16 @@ const LONGEST_RETRIED: Duration = Duration::from_secs(8);
 const STREAK: usize = 20;
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// So many different objects of a kind in one namespace that fail in a row make all of them suspect.
+const SUSPECT: usize = 4;
+
+/// Writes of suspect objects under way at a time. Each may take as long as the hub is waited for; the other places are
+/// for objects whose writes succeed.
+const SUSPECTS_IN_FLIGHT: usize = 4;
+
+/// A suspect object that finds no place is looked at again after so long.
+const LOOK_FOR_PLACE: Duration = Duration::from_millis(200);
+
 /// One warning for so long: when something is wrong with the hub, everything fails for the same reason.
 const QUIET: Duration = Duration::from_secs(10);
 
@@ -38,6 +49,10 @@ pub(super) struct WriteSchedule {
     /// Objects that rest, in the order in which they were tried.
     tried: VecDeque<(Instant, ObjectId)>,
     streaks: BTreeMap<String, BTreeSet<ObjectId>>,
+    /// By kind and namespace.
+    streaks_of_namespaces: BTreeMap<(String, String), BTreeSet<ObjectId>>,
+    /// Suspect objects whose writes are under way.
+    probing: BTreeSet<ObjectId>,
     pauses: BTreeMap<String, Instant>,
     warned: Option<Instant>,
     unsaid: usize,
@@ -51,7 +66,10 @@ impl WriteSchedule {
         }
         let rests = self.tried.iter().rfind(|(_, tried)| *tried == id).map(|(at, _)| *at + REST);
         let backs_off = self.held.get(&id).map(|(due, _)| *due);
-        match rests.max(backs_off).filter(|due| *due > now) {
+        let is_suspect = self.is_suspect(&id);
+        let has_no_place = is_suspect && self.probing.len() >= SUSPECTS_IN_FLIGHT;
+        let looks_again = has_no_place.then_some(now + LOOK_FOR_PLACE);
+        match rests.max(backs_off).max(looks_again).filter(|due| *due > now) {
             Some(due) => {
                 self.held.insert(id, (due, write));
                 None
@@ -59,14 +77,26 @@ impl WriteSchedule {
             None => {
                 self.held.remove(&id);
                 self.tried.push_back((now, id.clone()));
+                self.probing.extend(is_suspect.then(|| id.clone()));
                 Some((id, write))
             }
         }
     }
 
+    fn is_suspect(&self, id: &ObjectId) -> bool {
+        let streak = self.streaks_of_namespaces.get(&namespace_of(id));
+        self.failures.contains_key(id) || streak.is_some_and(|streak| streak.len() >= SUSPECT)
+    }
+
+    /// The write that was admitted is under way no more, however it ended.
+    pub(super) fn ended(&mut self, id: &ObjectId) {
+        self.probing.remove(id);
+    }
+
     /// The hub took the write. What failed beside it because the hub did is due again.
     pub(super) fn written(&mut self, id: &ObjectId, now: Instant) {
         self.superseded(id);
+        self.streaks_of_namespaces.remove(&namespace_of(id));
         let streak = self.streaks.remove(&id.0).unwrap_or_default();
         if self.pauses.remove(&id.0).is_some() {
             for failed in streak {
@@ -87,6 +117,7 @@ impl WriteSchedule {
         let failures = self.failures.entry(id.clone()).or_default();
         let pause = FIRST.saturating_mul(2u32.saturating_pow(*failures)).min(longest);
         *failures = failures.saturating_add(1);
+        self.streaks_of_namespaces.entry(namespace_of(&id)).or_default().insert(id.clone());
         let streak = self.streaks.entry(id.0.clone()).or_default();
         streak.insert(id.clone());
         if streak.len() >= STREAK {
@@ -106,9 +137,9 @@ impl WriteSchedule {
         self.warned = Some(now);
     }
 
-    /// When the objects of a kind may be written again, if they pause.
-    pub(super) fn pause(&self, kind: &str) -> Option<Instant> {
-        self.pauses.get(kind).copied()
+    /// Whether objects of a kind may not be written now.
+    pub(super) fn is_paused(&self, kind: &str, now: Instant) -> bool {
+        self.pauses.get(kind).is_some_and(|until| *until > now)
     }
 
     /// When there is something to do again: a held write is due, or a pause ends.
@@ -123,6 +154,10 @@ impl WriteSchedule {
             self.held.iter().filter(|(_, (due, _))| *due <= now).map(|(id, _)| id.clone()).collect();
         due.into_iter().filter_map(|id| self.held.remove(&id).map(|(_, write)| (id, write))).collect()
     }
+}
+
+fn namespace_of((kind, namespace, _): &ObjectId) -> (String, String) {
+    (kind.clone(), namespace.clone())
 }
 
 #[cfg(test)]
@@ -165,7 +200,7 @@ mod tests {
             assert_eq!(schedule.due(due).len(), 1, "the newest alone");
         }
         assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60]);
-        assert_eq!((schedule.next(start), schedule.pause("IntegrationTarget")), (None, None));
+        assert_eq!((schedule.next(start), schedule.is_paused("IntegrationTarget", start)), (None, false));
         schedule.superseded(&id("a"));
         refuse(&mut schedule, "a", start);
         assert_eq!(schedule.next(start), Some(start + FIRST));
@@ -190,14 +225,38 @@ mod tests {
         let name = |number: usize| id(&format!("c{number}"));
         (0..STREAK * 3).for_each(|_| schedule.failed(name(0), write(), false, WHY, start));
         assert_eq!(schedule.next(start), Some(start + LONGEST_RETRIED));
-        assert_eq!(schedule.pause("IntegrationTarget"), None, "one object, however often");
+        assert!(!schedule.is_paused("IntegrationTarget", start), "one object, however often");
         (1..STREAK).for_each(|number| schedule.failed(name(number), write(), false, WHY, start));
-        assert_eq!(schedule.pause("IntegrationTarget"), Some(start + PAUSE));
+        assert!(schedule.is_paused("IntegrationTarget", start));
         assert_eq!(schedule.next(start), Some(start + PAUSE));
-        assert_eq!(schedule.pause("Integration"), None);
+        assert!(!schedule.is_paused("Integration", start));
         schedule.written(&id("other"), start + PAUSE);
-        assert_eq!(schedule.pause("IntegrationTarget"), None);
+        assert!(!schedule.is_paused("IntegrationTarget", start + PAUSE / 2));
         assert_eq!(schedule.due(start + PAUSE).len(), STREAK, "the hub is back: nobody waits out a back-off");
+    }
+
+    #[test]
+    fn failing_namespace_leaves_places_to_others() {
+        let (mut schedule, start) = (WriteSchedule::default(), Instant::now());
+        let of = |namespace: &str, number: usize| {
+            ("IntegrationTarget".to_owned(), namespace.to_owned(), format!("c{number}"))
+        };
+        let admitted = |schedule: &mut WriteSchedule, namespace, numbers: std::ops::Range<usize>| {
+            numbers.filter(|number| schedule.admit(of(namespace, *number), write(), start).is_some()).count()
+        };
+        assert_eq!(admitted(&mut schedule, "team", 0..SUSPECT), SUSPECT);
+        for number in 0..SUSPECT {
+            schedule.ended(&of("team", number));
+            schedule.failed(of("team", number), write(), false, WHY, start);
+        }
+        assert_eq!(admitted(&mut schedule, "team", 10..50), SUSPECTS_IN_FLIGHT, "also those that have not failed");
+        assert_eq!(admitted(&mut schedule, "fleet", 0..50), 50);
+        let retry = start + LOOK_FOR_PLACE;
+        assert_eq!(schedule.next(start), Some(retry));
+        assert_eq!(schedule.due(retry).len(), 40 - SUSPECTS_IN_FLIGHT);
+        schedule.ended(&of("team", 10));
+        schedule.written(&of("team", 10), start);
+        assert_eq!(admitted(&mut schedule, "team", 50..90), 40, "one success clears the namespace");
     }
 
     #[test]

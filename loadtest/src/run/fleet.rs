@@ -36,6 +36,9 @@ pub struct Fleet {
     /// Replicas.
     pub count: u32,
     pub targets: u32,
+    /// The last so many clusters are left to a truth checker: neither [`Fleet::break_first`] nor
+    /// [`Fleet::until_phases`] concerns them.
+    pub untouched: u32,
 }
 
 impl Fleet {
@@ -89,7 +92,7 @@ impl Fleet {
             create(&client, "Integration", kind, spec).await?;
         }
         let replicas = Installation::new(&hub, ksit, NAMESPACE, flags).await?;
-        Ok(Self { replicas, hub, clusters, client, count: 0, targets })
+        Ok(Self { replicas, hub, clusters, client, count: 0, targets, untouched: 0 })
     }
 
     /// Flips these simulated clusters from now on, and times how long their statuses are wrong.
@@ -103,6 +106,12 @@ impl Fleet {
             name: target_name,
             tool: "flux",
         }))
+    }
+
+    /// From now on Flux is broken in the first `count` simulated clusters, and healthy in the others.
+    pub fn break_first(&self, count: u32) -> Result<(), RunError> {
+        self.clusters.simulator()?.break_first_of(self.targets - self.untouched, count);
+        Ok(())
     }
 
     /// Has so many replicas and starts those that don't run, together: when that was. Their Pods were made before.
@@ -157,7 +166,7 @@ pub(super) async fn renew_secret(client: &Client, clusters: &Clusters, number: u
     Ok(())
 }
 
-fn target_name(number: u32) -> String {
+pub(super) fn target_name(number: u32) -> String {
     format!("c{number:05}")
 }
 

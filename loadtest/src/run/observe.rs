@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use kube::ResourceExt;
 use kube::api::ListParams;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::fleet::target_name;
 use super::{Fleet, NAMESPACE, RunError};
 use crate::audit::AuditEvent;
 use crate::division::Division;
@@ -92,13 +94,14 @@ impl Fleet {
         Err(format!("no new process stands for {name} after {} s", SETTLED.as_secs()).into())
     }
 
-    /// Waits until `broken` clusters are Failed and all others Running. The hub may be away at first.
+    /// Waits until `broken` clusters are Failed and all others Running, but for the untouched. The hub may be away at
+    /// first.
     pub async fn until_phases(&self, broken: u32, patience: Duration) -> Result<(), RunError> {
         let start = Instant::now();
         loop {
             let phases = self.phases().await;
             let count = |phase: &str| phases.as_ref().ok().and_then(|phases| phases.get(phase)).copied().unwrap_or(0);
-            if (count("Failed"), count("Running")) == (broken, self.targets - broken) {
+            if (count("Failed"), count("Running")) == (broken, self.targets - self.untouched - broken) {
                 return Ok(());
             }
             if start.elapsed() > patience {
@@ -186,10 +189,12 @@ impl Fleet {
         Ok(weights)
     }
 
-    /// Clusters by phase.
+    /// Clusters by phase, but for the untouched.
     pub async fn phases(&self) -> Result<BTreeMap<String, u32>, RunError> {
         let mut phases = BTreeMap::new();
-        for target in api(&self.client, NAMESPACE, "IntegrationTarget").list(&ListParams::default()).await? {
+        let end = target_name(self.targets - self.untouched);
+        let targets = api(&self.client, NAMESPACE, "IntegrationTarget").list(&ListParams::default()).await?;
+        for target in targets.into_iter().filter(|target| self.untouched == 0 || target.name_any() < end) {
             let phase = target.data["status"]["phase"].as_str().unwrap_or("none").to_owned();
             *phases.entry(phase).or_default() += 1;
         }

@@ -55,12 +55,17 @@ impl Simulator {
 
     /// From now on Flux is broken in the first `count` clusters, and healthy in the others.
     pub fn break_first(&self, count: u32) {
+        self.break_first_of(self.clusters(), count);
+    }
+
+    /// The same within the first `clusters`.
+    pub fn break_first_of(&self, clusters: u32, count: u32) {
         let flux: Vec<ComponentId> = self
             .components()
             .filter(|component| component.tool == "flux" && component.kind == Kind::Deployment)
             .map(|component| component.id)
             .collect();
-        for number in 0..self.clusters() {
+        for number in 0..clusters {
             let health = if number < count { Health::Broken } else { Health::Healthy };
             for id in &flux {
                 self.set(number, *id, health);

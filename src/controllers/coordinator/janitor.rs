@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use futures::{StreamExt, stream};
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use kube::{Client, ResourceExt};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::gate::Gate;
 
 use crate::api::{Integration, IntegrationTarget};
-use crate::hub::{Mailbox, Urgency, label_slot, remove_legacy_finalizer};
+use crate::hub::{Mailbox, PROMPT_TIMEOUT, Urgency, label_slot, remove_legacy_finalizer};
 
 /// Objects to look after, by uid.
 pub type Chores = Mailbox<String, Chore>;
@@ -38,34 +39,113 @@ impl Chores {
     }
 }
 
-/// For ever, while this replica may write.
+/// For ever, while this replica may write. A chore that failed waits without taking one of the places.
 pub async fn do_chores(client: Client, chores: &Chores, gate: &Gate) {
-    let chore = |_| async {
-        let (uid, chore) = chores.take().await;
-        do_one(&client, chores, gate, uid, chore).await;
-    };
-    stream::repeat(()).map(chore).buffer_unordered(AT_A_TIME).collect::<()>().await;
+    let (mut under_way, mut failed) = (FuturesUnordered::new(), FuturesUnordered::new());
+    loop {
+        tokio::select! {
+            (uid, chore) = chores.take(), if under_way.len() < AT_A_TIME => {
+                under_way.push(do_one(&client, gate, uid, chore));
+            }
+            Some(again) = under_way.next() => failed.extend(again.map(|chore| async {
+                sleep(AFTER_A_FAILURE).await;
+                chore
+            })),
+            Some((uid, chore)) = failed.next() => chores.give_back(uid, chore, Urgency::CanWait),
+        }
+    }
 }
 
-async fn do_one(client: &Client, chores: &Chores, gate: &Gate, uid: String, chore: Chore) {
+/// Gives the chore back if it failed.
+async fn do_one(client: &Client, gate: &Gate, uid: String, chore: Chore) -> Option<(String, Chore)> {
     while !gate.is_open() {
         sleep(CLOSED).await;
     }
-    let (what, object, done) = match &chore {
-        Chore::RemoveFinalizer(object) => {
-            let done = remove_legacy_finalizer(client, object).await;
-            ("the former toolkit's finalizer taken off", object.name_any(), done)
-        }
-        Chore::LabelSlot(object) => ("labelled with its slot", object.name_any(), label_slot(client, object).await),
+    let (what, object) = match &chore {
+        Chore::RemoveFinalizer(object) => ("the former toolkit's finalizer taken off", object.name_any()),
+        Chore::LabelSlot(object) => ("labelled with its slot", object.name_any()),
     };
-    match done {
-        Ok(()) => tracing::debug!(object, what),
-        // It changed or went meanwhile: the watch brings it again if there is still something to do.
-        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409 | 422) => {}
-        Err(error) => {
-            tracing::warn!(object, %error, "not {what}; trying again");
-            chores.give_back(uid, chore, Urgency::CanWait);
-            sleep(AFTER_A_FAILURE).await;
+    let write = async {
+        match &chore {
+            Chore::RemoveFinalizer(object) => remove_legacy_finalizer(client, object).await,
+            Chore::LabelSlot(object) => label_slot(client, object).await,
         }
+    };
+    let error = match timeout(PROMPT_TIMEOUT, write).await {
+        Ok(Ok(())) => {
+            tracing::debug!(object, what);
+            return None;
+        }
+        // It changed or went meanwhile: the watch brings it again if there is still something to do.
+        Ok(Err(kube::Error::Api(status))) if matches!(status.code, 404 | 409 | 422) => return None,
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => format!("the hub did not answer within {} s", PROMPT_TIMEOUT.as_secs()),
+    };
+    tracing::warn!(object, error, "not {what}; trying again");
+    Some((uid, chore))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use http::{Request, Response};
+    use kube::client::Body;
+    use tokio::sync::watch;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::domain::claim::Claim;
+    use crate::domain::replica::Term;
+    use crate::hub::Clock;
+
+    fn chore(name: &str) -> Chore {
+        let mut target = IntegrationTarget::new(name, Default::default());
+        target.metadata.namespace = Some("fleet".to_owned());
+        target.metadata.uid = Some(name.to_owned());
+        Chore::LabelSlot(Box::new(target))
+    }
+
+    /// How long a label takes behind so many others that the hub fails, or leaves without an answer.
+    async fn label_behind(others: usize, hangs: bool) -> Duration {
+        let (labelled, mut is_labelled) = watch::channel(false);
+        let hub = tower::service_fn(move |request: Request<Body>| {
+            let labelled = labelled.clone();
+            async move {
+                let is_failing = request.uri().path().contains("failing");
+                if is_failing && hangs {
+                    std::future::pending::<()>().await;
+                }
+                if !is_failing {
+                    labelled.send_replace(true);
+                }
+                let status = if is_failing { 500 } else { 200 };
+                Ok::<_, Infallible>(Response::builder().status(status).body(Body::from(b"{}".to_vec())).unwrap())
+            }
+        });
+        let clock = Clock::start();
+        let claim = Claim::new(Term(1), clock.now(), Duration::from_secs(3_600), Duration::ZERO);
+        let (_claims, leading) = watch::channel(Some(claim));
+        let (chores, gate) = (Chores::default(), Gate::new(leading, clock));
+        (0..others).for_each(|number| chores.offer(chore(&format!("failing-{number}"))));
+        chores.offer(chore("new"));
+        let begun = Instant::now();
+        tokio::select! {
+            () = do_chores(Client::new(hub, "fleet"), &chores, &gate) => unreachable!("it goes on for ever"),
+            labelled = is_labelled.wait_for(|labelled| *labelled) => drop(labelled.unwrap()),
+        }
+        begun.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failing_labels_keep_no_new_target_waiting() {
+        let took = label_behind(300, false).await;
+        assert!(took < Duration::from_secs(1), "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn hanging_label_is_given_up() {
+        let took = label_behind(AT_A_TIME, true).await;
+        assert_eq!(took, PROMPT_TIMEOUT);
     }
 }

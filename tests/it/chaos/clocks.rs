@@ -5,7 +5,10 @@ use std::process::Command;
 
 use loadtest::installation::Tuning;
 
-use super::{kept, leader, owned_by, prepare, tell};
+use super::{LEASE, TAKEN_OVER, check_truth, kept, leader, owned_by, prepare, stayed_true, tell};
+
+/// One that thinks a second to be two waits twice as long for a Lease to end.
+const AFTER_A_DEATH: std::time::Duration = LEASE.saturating_mul(2).saturating_add(TAKEN_OVER);
 
 #[tokio::test]
 async fn clocks_may_say_what_they_like() {
@@ -25,6 +28,7 @@ async fn clocks_may_say_what_they_like() {
     fleet.scale_up(4).await.unwrap();
     owned_by(&fleet, &[0, 1, 2, 3]).await;
     tell(&fleet, 30).await;
+    let truth = check_truth(&fleet).await;
 
     // Each that leads dies in turn, so that others with other clocks judge it.
     for broken in [0, 20, 10] {
@@ -33,6 +37,7 @@ async fn clocks_may_say_what_they_like() {
         let rest: Vec<u32> = (0..4).filter(|ordinal| *ordinal != coordinator).collect();
         owned_by(&fleet, &rest).await;
         tell(&fleet, broken).await;
+        stayed_true("death of a coordinator among wrong clocks", &truth, AFTER_A_DEATH).await;
         fleet.scale_up(4).await.unwrap();
     }
     owned_by(&fleet, &[0, 1, 2, 3]).await;

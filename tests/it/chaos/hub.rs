@@ -6,14 +6,20 @@ use loadtest::division::Division;
 use loadtest::run::Fleet;
 use tokio::time::sleep;
 
-use super::{PATIENCE, kept, owned_by, prepare, tell};
+use super::{PATIENCE, check_truth, kept, owned_by, prepare, stayed_true, tell};
 
 /// Much longer than a Lease.
 const OUTAGE: Duration = Duration::from_secs(60);
 
+/// Shorter than the time for which an API server waits for etcd.
+const FREEZE: Duration = Duration::from_secs(20);
+
+/// From the hub's return until all that changed meanwhile is written, the start of the API server included.
+const CAUGHT_UP: Duration = Duration::from_secs(10);
+
 /// While nobody can be told, checks go on.
 async fn endure(fleet: &Fleet, outage: Duration, broken: u32) {
-    fleet.clusters.simulator().unwrap().break_first(broken);
+    fleet.break_first(broken).unwrap();
     sleep(outage).await;
     let unasked = fleet.clusters.simulator().unwrap().longest_unasked();
     assert!(unasked < Duration::from_secs(20), "checks go on: {unasked:?}");
@@ -36,22 +42,26 @@ async fn an_outage_of_the_hub_moves_nothing_and_loses_nothing() {
     tell(&fleet, 0).await;
     fleet.settle().await.unwrap();
     let before = fleet.division().await.unwrap();
+    let truth = check_truth(&fleet).await;
 
     fleet.hub.stop_api_server();
     endure(&fleet, OUTAGE, 30).await;
     fleet.hub.start_api_server().await.unwrap();
     assert_as_before(&mut fleet, &before, 30).await;
+    stayed_true("the API server is away", &truth, OUTAGE + CAUGHT_UP).await;
 
     fleet.hub.stop_etcd();
     endure(&fleet, OUTAGE, 10).await;
     fleet.hub.start_etcd().await.unwrap();
     assert_as_before(&mut fleet, &before, 10).await;
+    stayed_true("etcd is away", &truth, OUTAGE + CAUGHT_UP).await;
 
     // It hangs: connections stay, nothing is answered.
     fleet.hub.freeze_api_server(true).unwrap();
-    endure(&fleet, Duration::from_secs(20), 20).await;
+    endure(&fleet, FREEZE, 20).await;
     fleet.hub.freeze_api_server(false).unwrap();
     assert_as_before(&mut fleet, &before, 20).await;
+    stayed_true("the API server hangs", &truth, FREEZE + CAUGHT_UP).await;
     fleet.replicas.check().unwrap();
     kept(&fleet);
 }

@@ -64,7 +64,7 @@ async fn a_second_installation_leaves_alone_what_the_first_looks_after_until_tha
     // The first gives up; its Lease stands empty, and in time the second takes over.
     let first = fleet.replicas.take(0).unwrap();
     first.stop(Duration::from_secs(30)).await.unwrap().expect("it ends by itself");
-    fleet.clusters.simulator().unwrap().break_first(5);
+    fleet.break_first(5).unwrap();
     fleet.until_phases(5, PATIENCE + Duration::from_secs(60)).await.unwrap();
     eventually("the second to manage all", async || (managers(&fleet).await == ["other/ksit"]).then_some(())).await;
     second.check().unwrap();

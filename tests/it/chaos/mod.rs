@@ -15,10 +15,14 @@ use ksit::domain::shard_map::PublishedMap;
 use kube::api::Api;
 use loadtest::checker::{Checked, check};
 use loadtest::run::{Fleet, NAMESPACE};
+use loadtest::truth::{Findings, TruthChecker};
 
 use crate::kit::eventually;
 
-const TARGETS: u32 = 60;
+const TARGETS: u32 = 80;
+
+/// The tests themselves break the first 60 clusters; the others are the truth checker's.
+const UNTOUCHED: u32 = 20;
 
 /// A member is deaf after 6 s, and for three seconds after a renewal a coordinator may still send a write: short, and not
 /// so short that a busy machine alone decides.
@@ -27,9 +31,22 @@ const FLAGS: [&str; 4] = ["--interval=2s", "--round-timeout=2s", "--lease-durati
 /// For statuses to be right; the machine is busy.
 const PATIENCE: Duration = Duration::from_secs(90);
 
+/// A Lease, as in [`FLAGS`].
+const LEASE: Duration = Duration::from_secs(8);
+
+/// From the end of a Lease until the next owner or coordinator has read all anew; the machine is busy.
+const TAKEN_OVER: Duration = Duration::from_secs(7);
+
+/// A replica dies or freezes: its clusters, and what it wrote as coordinator, wait for its Lease to end.
+const AFTER_A_DEATH: Duration = LEASE.saturating_add(TAKEN_OVER);
+
+/// Changes of untouched clusters that the truth checker has to see beside each fault.
+const CHANGES: usize = 10;
+
 /// A hub of its own, and simulated clusters. No replica runs yet.
 async fn prepare() -> Fleet {
-    Fleet::prepare(Path::new(env!("CARGO_BIN_EXE_ksit")), TARGETS, &FLAGS).await.unwrap()
+    let fleet = Fleet::prepare(Path::new(env!("CARGO_BIN_EXE_ksit")), TARGETS, &FLAGS).await.unwrap();
+    Fleet { untouched: UNTOUCHED, ..fleet }
 }
 
 /// The map, once exactly these replicas own the fleet and one of them leads.
@@ -50,8 +67,33 @@ fn leader(map: &PublishedMap) -> u32 {
 
 /// `broken` clusters are broken, and everybody who asks the hub is told so.
 async fn tell(fleet: &Fleet, broken: u32) {
-    fleet.clusters.simulator().unwrap().break_first(broken);
+    fleet.break_first(broken).unwrap();
     fleet.until_phases(broken, PATIENCE).await.unwrap();
+}
+
+/// Flips the untouched clusters from now on. Their statuses are right when it returns.
+async fn check_truth(fleet: &Fleet) -> TruthChecker {
+    let truth = fleet.check_truth(TARGETS - UNTOUCHED..TARGETS).unwrap();
+    truth.until_right(PATIENCE).await.unwrap();
+    truth.forget();
+    truth
+}
+
+/// Since the checker was started, or this was asked last, no status of an untouched cluster was wrong for longer.
+async fn stayed_true(fault: &str, truth: &TruthChecker, bound: Duration) {
+    truth.until_right(PATIENCE).await.unwrap();
+    // A fault may be over sooner than a few changes take.
+    eventually("enough changes to be seen", async || (truth.findings().took.len() >= CHANGES).then_some(())).await;
+    let Findings { wrong, falsely_running, took } = truth.findings();
+    println!(
+        "chaos: {fault}: wrong at most {:.1} s, falsely Running {:.1} s, of {}; bound {} s",
+        wrong.lasted.as_secs_f64(),
+        falsely_running.lasted.as_secs_f64(),
+        took.len(),
+        bound.as_secs(),
+    );
+    assert!(wrong.lasted <= bound && falsely_running.lasted <= bound, "{fault}: {wrong:?}, {falsely_running:?}");
+    truth.forget();
 }
 
 /// All that was promised was kept.

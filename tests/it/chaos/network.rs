@@ -10,7 +10,7 @@ use loadtest::run::Fleet;
 use nix::sys::signal::Signal;
 use tokio::time::sleep;
 
-use super::{kept, leader, owned_by, prepare, tell};
+use super::{AFTER_A_DEATH, check_truth, kept, leader, owned_by, prepare, stayed_true, tell};
 use crate::kit::{eventually, until_ended};
 
 /// A fleet of two, each of which finds the hub through a proxy of its own.
@@ -30,15 +30,18 @@ async fn behind_proxies() -> (Fleet, Vec<FaultyProxy>) {
     (fleet, proxies)
 }
 
+/// The coordinator can't renew its Lease, and freezes 3 s later.
+const HELD: Duration = AFTER_A_DEATH.saturating_add(Duration::from_secs(3));
+
 /// The coordinator sends statuses, which the network holds until another one leads and everything is as it was before.
 async fn writes_of_a_former_coordinator_arrive(fleet: &mut Fleet, proxies: &[FaultyProxy]) {
     let map = owned_by(fleet, &[0, 1]).await;
     let (old, new) = (leader(&map), 1 - leader(&map));
     proxies[old as usize].set(Upstream::Waits);
-    fleet.clusters.simulator().unwrap().break_first(60);
+    fleet.break_first(60).unwrap();
     sleep(Duration::from_secs(3)).await;
     fleet.replicas.replica(old).unwrap().signal(Signal::SIGSTOP).unwrap();
-    fleet.clusters.simulator().unwrap().break_first(0);
+    fleet.break_first(0).unwrap();
     let map = owned_by(fleet, &[new]).await;
     assert!(map.map.term.0 > 1);
     tell(fleet, 0).await;
@@ -56,7 +59,9 @@ async fn writes_of_a_former_coordinator_arrive(fleet: &mut Fleet, proxies: &[Fau
 #[tokio::test]
 async fn writes_of_a_former_coordinator_that_arrive_late_are_refused() {
     let (mut fleet, proxies) = behind_proxies().await;
+    let truth = check_truth(&fleet).await;
     writes_of_a_former_coordinator_arrive(&mut fleet, &proxies).await;
+    stayed_true("a coordinator's writes are held", &truth, HELD).await;
     let checked = kept(&fleet);
     assert!(checked.refused > 0, "something arrived: {checked:?}");
 }
@@ -87,6 +92,7 @@ async fn a_coordinator_that_hears_nobody_gives_up_the_lead() {
     fleet.scale_up(3).await.unwrap();
     let map = owned_by(&fleet, &[0, 1, 2]).await;
     tell(&fleet, 30).await;
+    let truth = check_truth(&fleet).await;
     let deaf = leader(&map);
     proxies[deaf as usize].set(Upstream::IsLost);
     let next = eventually("another one to lead", async || {
@@ -97,6 +103,7 @@ async fn a_coordinator_that_hears_nobody_gives_up_the_lead() {
     assert!(next.map.term > map.map.term);
     // The loss goes on, and everybody is heard, the deaf one as a worker too.
     tell(&fleet, 10).await;
+    stayed_true("a coordinator hears nobody", &truth, AFTER_A_DEATH).await;
     fleet.replicas.check().unwrap();
     kept(&fleet);
 }

@@ -8,7 +8,7 @@ use loadtest::run::NAMESPACE;
 use nix::sys::signal::Signal;
 use serde_json::json;
 
-use super::{kept, leader, owned_by, prepare, tell};
+use super::{AFTER_A_DEATH, TAKEN_OVER, check_truth, kept, leader, owned_by, prepare, stayed_true, tell};
 use crate::kit::{eventually, until_ended};
 
 #[tokio::test]
@@ -17,10 +17,11 @@ async fn replicas_die_freeze_and_double() {
     fleet.scale_up(3).await.unwrap();
     let map = owned_by(&fleet, &[0, 1, 2]).await;
     tell(&fleet, 0).await;
+    let truth = check_truth(&fleet).await;
 
     // The coordinator dies in the middle of a wave of writes.
     let coordinator = leader(&map);
-    fleet.clusters.simulator().unwrap().break_first(40);
+    fleet.break_first(40).unwrap();
     tokio::time::sleep(Duration::from_millis(700)).await;
     fleet.replicas.kill(coordinator);
     let rest: Vec<u32> = (0..3).filter(|ordinal| *ordinal != coordinator).collect();
@@ -28,6 +29,7 @@ async fn replicas_die_freeze_and_double() {
     tell(&fleet, 40).await;
     fleet.scale_up(3).await.unwrap();
     owned_by(&fleet, &[0, 1, 2]).await;
+    stayed_true("the coordinator dies", &truth, AFTER_A_DEATH).await;
 
     // A worker stands still for longer than its Lease, and finds itself dead when it wakes.
     let worker = rest.into_iter().find(|ordinal| *ordinal != leader(&map)).unwrap();
@@ -47,6 +49,7 @@ async fn replicas_die_freeze_and_double() {
     until_ended(&mut frozen).await;
     fleet.scale_up(3).await.unwrap();
     owned_by(&fleet, &[0, 1, 2]).await;
+    stayed_true("a worker freezes", &truth, AFTER_A_DEATH).await;
 
     // A second process in the same Pod: it takes the place of the first, which ends.
     let twin = fleet.replicas.start_twin(worker).unwrap();
@@ -54,6 +57,7 @@ async fn replicas_die_freeze_and_double() {
     until_ended(&mut first).await;
     owned_by(&fleet, &[0, 1, 2]).await;
     tell(&fleet, 30).await;
+    stayed_true("a worker doubles", &truth, AFTER_A_DEATH).await;
     drop(twin);
     kept(&fleet);
 }
@@ -64,9 +68,11 @@ async fn one_replica_becomes_ten_becomes_two() {
     fleet.scale_up(1).await.unwrap();
     owned_by(&fleet, &[0]).await;
     tell(&fleet, 0).await;
+    let truth = check_truth(&fleet).await;
     fleet.scale_up(10).await.unwrap();
     owned_by(&fleet, &(0..10).collect::<Vec<_>>()).await;
     tell(&fleet, 20).await;
+    stayed_true("one becomes ten", &truth, TAKEN_OVER).await;
 
     // Eight are asked to leave at the same moment.
     fleet.replicas.want(2).await.unwrap();
@@ -77,6 +83,7 @@ async fn one_replica_becomes_ten_becomes_two() {
     }
     owned_by(&fleet, &[0, 1]).await;
     tell(&fleet, 5).await;
+    stayed_true("ten become two", &truth, TAKEN_OVER).await;
 
     // A rolling restart: nothing moves.
     let before = fleet.division().await.unwrap();
@@ -90,6 +97,7 @@ async fn one_replica_becomes_ten_becomes_two() {
     }
     assert!(before.moved(&fleet.division().await.unwrap()).is_empty());
     tell(&fleet, 0).await;
+    stayed_true("rolling restart", &truth, TAKEN_OVER).await;
     kept(&fleet);
 }
 
@@ -100,12 +108,13 @@ async fn two_coordinators_by_force() {
     let mut fleet = prepare().await;
     fleet.scale_up(2).await.unwrap();
     tell(&fleet, 0).await;
+    let truth = check_truth(&fleet).await;
     let leases: Api<Lease> = Api::namespaced(fleet.client.clone(), NAMESPACE);
     for broken in [60, 0, 40, 20] {
         let map = owned_by(&fleet, &[0, 1]).await;
         let (old, new) = (leader(&map), 1 - leader(&map));
         let process = &map.map.members[format!("ksit-{new}").as_str()];
-        fleet.clusters.simulator().unwrap().break_first(broken);
+        fleet.break_first(broken).unwrap();
         fleet.replicas.replica(old).unwrap().signal(Signal::SIGSTOP).unwrap();
         let forced = json!({ "spec": { "holderIdentity": process.to_string() } });
         leases.patch("ksit-coordinator", &PatchParams::default(), &Patch::Merge(&forced)).await.unwrap();
@@ -116,6 +125,7 @@ async fn two_coordinators_by_force() {
         .await;
         fleet.replicas.replica(old).unwrap().signal(Signal::SIGCONT).unwrap();
         tell(&fleet, broken).await;
+        stayed_true("two coordinators", &truth, AFTER_A_DEATH).await;
     }
     fleet.replicas.check().unwrap();
     kept(&fleet);

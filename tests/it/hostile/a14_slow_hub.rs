@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use loadtest::faulty_hub::FaultyHub;
 use loadtest::installation::Tuning;
-use loadtest::slow_hub::SlowHub;
 
 use super::own_hub::{PATIENCE, logs, map, prepare};
 
@@ -13,7 +13,7 @@ const LASTS: Duration = Duration::from_secs(30);
 /// Every request of every replica takes so long.
 async fn is_led_by_one(delay: Duration) {
     let mut fleet = prepare(12).await;
-    let hub = SlowHub::start(&fleet.hub).await.unwrap();
+    let hub = FaultyHub::start(&fleet.hub).await.unwrap();
     for ordinal in 0..2 {
         fleet.replicas.tune(ordinal, Tuning { hub_url: Some(hub.url()), ..Tuning::default() });
     }

@@ -3,6 +3,7 @@
 //! Each test is named after the finding that it keeps mended. The truth checker flips untouched clusters all the while,
 //! and times how long their statuses are wrong.
 
+mod a05_failing_writes;
 mod a06_restored_hub;
 mod a07_descriptors;
 mod a08_many_namespaces;
@@ -13,10 +14,12 @@ mod a12_silent;
 mod a13_largest;
 mod a14_slow_hub;
 mod a17_silent_watch;
+mod behind_faulty_hub;
 mod clusters;
 mod largest;
 mod objects;
 mod own_hub;
+mod simulated_faults;
 mod starved_leases;
 
 use std::collections::BTreeMap;

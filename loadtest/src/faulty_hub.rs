@@ -1,17 +1,22 @@
-//! An API server that takes its time: a proxy with the API server's own certificate, which gives each answer so long
-//! after its question.
+//! An API server at fault: a proxy with the API server's own certificate, which delays, refuses or swallows the
+//! requests that its rules match, and passes on all others.
 //!
 //! ```text
-//! client ─ TLS, HTTP/2 or HTTP/1.1 ─> SlowHub (waits) ─ TLS, HTTP/2 ─> API server
+//! client ─ TLS, HTTP/2 or HTTP/1.1 ─> FaultyHub (rules) ─ TLS, HTTP/2 ─> API server
 //! ```
+
+mod rule;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use http::header::{CONNECTION, HOST};
+use bytes::Bytes;
+use http::header::{CONNECTION, CONTENT_TYPE, HOST, RETRY_AFTER};
 use http::uri::{Authority, Scheme};
-use http::{Request, Response, Uri};
+use http::{Request, Response, StatusCode, Uri};
+use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{SendRequest, handshake};
 use hyper::server::conn::{http1, http2};
@@ -26,15 +31,25 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
+pub use rule::{Action, Rule};
+
 use crate::ControlPlane;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
+type Body = Either<Incoming, Full<Bytes>>;
+
 /// Ends with its connections when it is dropped.
-pub struct SlowHub {
+pub struct FaultyHub {
     address: SocketAddr,
-    delay: watch::Sender<Duration>,
+    faults: Arc<Faults>,
     _tasks: JoinSet<()>,
+}
+
+/// The rules, and how many requests they matched.
+struct Faults {
+    rules: watch::Sender<Vec<Rule>>,
+    matched: AtomicU64,
 }
 
 #[derive(Clone)]
@@ -42,20 +57,20 @@ struct Server {
     hub: SocketAddr,
     accepts: TlsAcceptor,
     connects: TlsConnector,
-    delay: watch::Receiver<Duration>,
+    faults: Arc<Faults>,
 }
 
-impl SlowHub {
-    /// Passes on to `hub`, at first without a delay.
+impl FaultyHub {
+    /// Passes on to `hub`, at first everything.
     pub async fn start(hub: &ControlPlane) -> Result<Self, Error> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
-        let (delay, seen) = watch::channel(Duration::ZERO);
+        let faults = Arc::new(Faults { rules: watch::Sender::new(Vec::new()), matched: AtomicU64::new(0) });
         let server = Server {
             hub: hub.url().trim_start_matches("https://").parse()?,
             accepts: accepts(hub)?,
             connects: connects(hub)?,
-            delay: seen,
+            faults: faults.clone(),
         };
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
@@ -71,16 +86,64 @@ impl SlowHub {
                 }
             }
         });
-        Ok(Self { address, delay, _tasks: tasks })
+        Ok(Self { address, faults, _tasks: tasks })
     }
 
     pub fn url(&self) -> String {
         format!("https://{}", self.address)
     }
 
-    /// From the next question on, an answer begins so long after it.
+    /// From the next request on, the first of these rules that matches it decides. Requests that hang are answered
+    /// when the rules change.
+    pub fn set(&self, rules: impl IntoIterator<Item = Rule>) {
+        self.faults.rules.send_replace(rules.into_iter().collect());
+    }
+
+    /// No fault any more.
+    pub fn clear(&self) {
+        self.set([]);
+    }
+
+    /// From the next request on, the answer to each begins so long after it.
     pub fn delay(&self, delay: Duration) {
-        self.delay.send_replace(delay);
+        self.set([Rule::new(Action::Delay(delay))]);
+    }
+
+    /// Requests that a rule matched so far.
+    pub fn matched(&self) -> u64 {
+        self.faults.matched.load(Relaxed)
+    }
+}
+
+impl Faults {
+    /// The action that is due on a request; `None` if it is passed on.
+    fn of(&self, request: &Request<Incoming>) -> Option<Action> {
+        let rules = self.rules.borrow();
+        let rule = rules.iter().find(|rule| rule.matches(request.method(), request.uri().path()))?;
+        self.matched.fetch_add(1, Relaxed);
+        Some(rule.action())
+    }
+
+    async fn answer(
+        self: Arc<Self>,
+        hub: SendRequest<Incoming>,
+        request: Request<Incoming>,
+        authority: Authority,
+    ) -> Result<Response<Body>, Error> {
+        let due = Instant::now();
+        match self.of(&request) {
+            None => pass_on(hub, request, authority).await,
+            Some(Action::Delay(delay)) => {
+                let response = pass_on(hub, request, authority).await?;
+                sleep_until(due + delay).await;
+                Ok(response)
+            }
+            Some(Action::Fail(code)) => failure(code),
+            Some(Action::Hang) => {
+                self.rules.subscribe().changed().await?;
+                failure(StatusCode::GATEWAY_TIMEOUT)
+            }
+        }
     }
 }
 
@@ -94,7 +157,7 @@ impl Server {
         let hub = self.connects.connect(ServerName::try_from("localhost")?, hub).await?;
         let (sender, driver) = handshake(TokioExecutor::new(), TokioIo::new(hub)).await?;
         let authority = Authority::try_from(self.hub.to_string())?;
-        let service = service_fn(|request| answer(sender.clone(), request, authority.clone(), *self.delay.borrow()));
+        let service = service_fn(|request| self.faults.clone().answer(sender.clone(), request, authority.clone()));
         let client = TokioIo::new(client);
         let serving = async {
             match is_http2 {
@@ -108,13 +171,11 @@ impl Server {
 }
 
 /// HTTP/2 needs the whole URI, and no headers about the connection.
-async fn answer(
+async fn pass_on(
     mut hub: SendRequest<Incoming>,
     mut request: Request<Incoming>,
     authority: Authority,
-    delay: Duration,
-) -> Result<Response<Incoming>, Error> {
-    let due = Instant::now() + delay;
+) -> Result<Response<Body>, Error> {
     let mut uri = request.uri().clone().into_parts();
     (uri.scheme, uri.authority) = (Some(Scheme::HTTPS), Some(authority));
     *request.uri_mut() = Uri::from_parts(uri)?;
@@ -124,12 +185,22 @@ async fn answer(
     hub.ready().await?;
     let mut response = hub.send_request(request).await?;
     *response.version_mut() = http::Version::HTTP_11;
-    sleep_until(due).await;
-    Ok(response)
+    Ok(response.map(Either::Left))
+}
+
+/// As an API server says it. With 429 it asks for a second's patience.
+fn failure(code: StatusCode) -> Result<Response<Body>, Error> {
+    let status = serde_json::json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+        "message": "a fault of the test", "reason": "Test", "code": code.as_u16() });
+    let mut response = Response::builder().status(code).header(CONTENT_TYPE, "application/json");
+    if code == StatusCode::TOO_MANY_REQUESTS {
+        response = response.header(RETRY_AFTER, "1");
+    }
+    Ok(response.body(Either::Right(Full::from(status.to_string())))?)
 }
 
 fn accepts(hub: &ControlPlane) -> Result<TlsAcceptor, Error> {
-    let identity = hub.pki().server("slow-hub")?;
+    let identity = hub.pki().server("faulty-hub")?;
     let chain = CertificateDer::pem_slice_iter(identity.cert.as_bytes()).collect::<Result<Vec<_>, _>>()?;
     let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes())?;
     let mut config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))

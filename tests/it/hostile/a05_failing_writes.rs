@@ -1,0 +1,183 @@
+//! The hub fails for one object, one kind, one namespace or one verb. Nothing else is later for it.
+
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use loadtest::faulty_hub::{Action, Rule};
+use loadtest::simulator::Fault;
+use tokio::time::{Instant, sleep};
+
+use super::behind_faulty_hub::{FIRST, FIRST_SECRET, FaultyFleet, TARGETS, TEAM};
+use super::own_hub::{PATIENCE, logs, map};
+use super::{REPLICAS, WRONG};
+use crate::kit::eventually;
+
+const LASTS: Duration = Duration::from_secs(8);
+
+/// Each answer to a verb begins so long after its request.
+const LATE: Duration = Duration::from_secs(2);
+
+/// Eight writes at a time are four a second if each takes 2 s. The checker changes up to five clusters a second, so that
+/// a queue grows for [`LASTS`].
+const WRONG_IF_PUTS_ARE_LATE: Duration = Duration::from_secs(8);
+
+/// A hub that can't review tokens lets no new member report. Its clusters are as they were until it can again.
+const NO_REVIEWS: Duration = Duration::from_secs(10);
+
+fn statuses(code: StatusCode) -> Rule {
+    Rule::fail(code).method(Method::PUT).subresource("status")
+}
+
+#[tokio::test]
+async fn a5_failing_object_kind_namespace_or_verb_delays_no_other() {
+    let mut fleet = FaultyFleet::start().await;
+    let truth = fleet.fleet.check_truth(1..TARGETS).unwrap();
+    truth.until_right(PATIENCE).await.unwrap();
+    let stirring = fleet.stir();
+    let internal = StatusCode::INTERNAL_SERVER_ERROR;
+    let team = || statuses(internal).resource("integrationtargets").namespace(TEAM);
+    let hang = || Rule::new(Action::Hang);
+    let late = |method| Rule::new(Action::Delay(LATE)).method(method);
+    fleet.endures("undisturbed", None, &truth, (LASTS, WRONG)).await;
+    for (fault, rule) in [
+        ("PUT of one target's status: 500", statuses(internal).resource("integrationtargets").name(FIRST)),
+        ("PUT of all Integrations' statuses: 500", statuses(internal).resource("integrations")),
+        ("PUT of all Integrations' statuses: 429", statuses(StatusCode::TOO_MANY_REQUESTS).resource("integrations")),
+        ("PUT of one namespace's statuses: 500", team()),
+        ("PUT of one namespace's statuses: 403", statuses(StatusCode::FORBIDDEN).namespace(TEAM)),
+        ("PUT of one namespace's statuses: 429", statuses(StatusCode::TOO_MANY_REQUESTS).namespace(TEAM)),
+        ("PUT of one namespace's statuses: hangs", hang().method(Method::PUT).namespace(TEAM)),
+        ("POST and PATCH of Events: 500", Rule::fail(internal).resource("events")),
+        ("POST and PATCH of Events: hang", hang().resource("events")),
+        ("PATCH of labels: 500", Rule::fail(internal).method(Method::PATCH).resource("integrationtargets")),
+        ("GET: 2 s late", late(Method::GET)),
+    ] {
+        fleet.endures(fault, Some(rule), &truth, (LASTS, WRONG)).await;
+    }
+    // Nothing fails here, and the first target and those of the second namespace would take most of the writes.
+    drop(stirring);
+    fleet.mend_stirred();
+    sleep(LASTS).await;
+    fleet.endures("PUT: 2 s late", Some(late(Method::PUT)), &truth, (LASTS, WRONG_IF_PUTS_ARE_LATE)).await;
+}
+
+#[tokio::test]
+async fn a5_unreadable_secret_delays_no_other() {
+    let mut fleet = FaultyFleet::start().await;
+    let truth = fleet.fleet.check_truth(1..TARGETS).unwrap();
+    truth.until_right(PATIENCE).await.unwrap();
+    // Its Secret is read before each check.
+    fleet.fleet.clusters.simulator().unwrap().inject(0, Some(Fault::Unauthorized));
+    let secret = |action| Rule::new(action).method(Method::GET).resource("secrets").name(FIRST_SECRET);
+    let bounds = (LASTS, WRONG);
+    let failing = secret(Action::Fail(StatusCode::INTERNAL_SERVER_ERROR));
+    fleet.endures("GET of one Secret: 500", Some(failing), &truth, bounds).await;
+    fleet.endures("GET of one Secret: hangs", Some(secret(Action::Hang)), &truth, bounds).await;
+}
+
+/// A new member whose token nobody can review owns clusters, and can't report.
+#[tokio::test]
+async fn a5_unreviewed_token_of_one_member_delays_no_other() {
+    let mut fleet = FaultyFleet::start().await;
+    let coordinator = map(&fleet.fleet).await.unwrap().coordinator.name.ordinal().unwrap();
+    let worker = (0..REPLICAS).find(|ordinal| *ordinal != coordinator).unwrap();
+    let left = fleet.fleet.replicas.take(worker).unwrap();
+    left.stop(PATIENCE).await.unwrap().expect("it ends by itself");
+    eventually("the others to own all", async || {
+        (map(&fleet.fleet).await?.map.members.len() + 1 == REPLICAS as usize).then_some(())
+    })
+    .await;
+    let truth = fleet.fleet.check_truth(0..TARGETS).unwrap();
+    truth.until_right(PATIENCE).await.unwrap();
+    fleet.fleet.replicas.start(worker).await.unwrap();
+    let rule = Rule::fail(StatusCode::INTERNAL_SERVER_ERROR).method(Method::POST).resource("tokenreviews");
+    fleet.endures("POST of TokenReviews: 500", Some(rule), &truth, (NO_REVIEWS, NO_REVIEWS + WRONG)).await;
+    let findings = truth.during(LASTS).await;
+    println!("a5: TokenReviews again: wrong at most {:.1} s", findings.wrong.lasted.as_secs_f64());
+    assert!(findings.wrong.lasted <= NO_REVIEWS, "{findings:?}\n{}", logs(&fleet.fleet, REPLICAS));
+}
+
+/// Waves with each fault, and between two faults. Every other one breaks the clusters, and the next mends them.
+const FAULTY: usize = 6;
+const UNDISTURBED: usize = 4;
+
+/// A fault may delay other statuses by this share, and by this noise of a busy machine.
+const SHARE: f64 = 1.2;
+const NOISE: f64 = 0.5;
+
+/// Seconds until the statuses of all untouched clusters name that they broke, or were mended.
+async fn wave(fleet: &FaultyFleet, broken: bool) -> f64 {
+    let (phase, simulator) = (if broken { "Failed" } else { "Running" }, fleet.fleet.clusters.simulator().unwrap());
+    let start = Instant::now();
+    fleet.team.break_first(if broken { fleet.team.clusters() } else { 0 });
+    simulator.break_first(if broken { TARGETS } else { 0 });
+    while fleet.untouched(phase).await < TARGETS as usize - 1 {
+        assert!(start.elapsed() < PATIENCE, "not {phase}\n{}", logs(&fleet.fleet, REPLICAS));
+        sleep(Duration::from_millis(20)).await;
+    }
+    let took = start.elapsed().as_secs_f64();
+    // A written object rests.
+    sleep(Duration::from_millis(1_500)).await;
+    took
+}
+
+async fn median_of_waves(fleet: &FaultyFleet, waves: usize) -> f64 {
+    let mut took = Vec::new();
+    for number in 0..waves {
+        took.push(wave(fleet, number % 2 == 0).await);
+    }
+    took.sort_by(f64::total_cmp);
+    (took[(waves - 1) / 2] + took[waves / 2]) / 2.0
+}
+
+#[tokio::test]
+async fn a5_other_statuses_take_at_most_a_fifth_longer() {
+    let fleet = FaultyFleet::start().await;
+    let code = StatusCode::INTERNAL_SERVER_ERROR;
+    let mut before = median_of_waves(&fleet, UNDISTURBED).await;
+    for (fault, rule) in [
+        ("one object", statuses(code).resource("integrationtargets").name(FIRST)),
+        ("one kind", statuses(code).resource("integrations")),
+        ("one namespace", statuses(code).namespace(TEAM)),
+        ("one verb, PATCH", Rule::fail(code).method(Method::PATCH)),
+    ] {
+        let matched = fleet.hub.matched();
+        fleet.hub.set([rule]);
+        let faulty = median_of_waves(&fleet, FAULTY).await;
+        fleet.hub.clear();
+        fleet.all_running().await;
+        let after = median_of_waves(&fleet, UNDISTURBED).await;
+        let undisturbed = (before + after) / 2.0;
+        assert!(fleet.hub.matched() > matched, "{fault}: no request met it");
+        println!("a5: {fault} fails: {faulty:.2} s, undisturbed {undisturbed:.2} s, ratio {:.2}", faulty / undisturbed);
+        assert!(faulty <= undisturbed * SHARE + NOISE, "{fault}\n{}", logs(&fleet.fleet, REPLICAS));
+        before = after;
+    }
+}
+
+/// Clusters that become unreachable together.
+const UNREACHABLE: u32 = 12;
+
+/// Seconds until the statuses of these clusters say that they can't be reached.
+async fn unreachable(fleet: &FaultyFleet, clusters: std::ops::Range<u32>) -> f64 {
+    let (start, simulator) = (Instant::now(), fleet.fleet.clusters.simulator().unwrap());
+    let before = fleet.untouched("Running").await;
+    clusters.clone().for_each(|number| simulator.inject(number, Some(Fault::HangAtConnect)));
+    while fleet.untouched("Running").await + clusters.len() > before {
+        assert!(start.elapsed() < PATIENCE, "still Running\n{}", logs(&fleet.fleet, REPLICAS));
+        sleep(Duration::from_millis(20)).await;
+    }
+    start.elapsed().as_secs_f64()
+}
+
+#[tokio::test]
+async fn a5_hanging_events_delay_no_unreachable_cluster() {
+    let fleet = FaultyFleet::start().await;
+    let undisturbed = unreachable(&fleet, 1..1 + UNREACHABLE).await;
+    let matched = fleet.hub.matched();
+    fleet.hub.set([Rule::new(Action::Hang).resource("events")]);
+    let hanging = unreachable(&fleet, 30..30 + UNREACHABLE).await;
+    println!("a5: {UNREACHABLE} become unreachable: {undisturbed:.1} s, while Events hang {hanging:.1} s");
+    assert!(fleet.hub.matched() > matched, "no Event met it");
+    assert!(hanging <= undisturbed + WRONG.as_secs_f64(), "{}", logs(&fleet.fleet, REPLICAS));
+}
