@@ -8,6 +8,7 @@ pub mod coordinator;
 pub mod descriptors;
 mod error;
 mod lease_thread;
+mod memory;
 pub mod operator;
 mod roles;
 pub mod worker;

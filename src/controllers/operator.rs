@@ -24,6 +24,7 @@ use super::coordinator::{CoordinatorConfig, CoordinatorContext, lead};
 use super::descriptors::Descriptors;
 use super::error::OperatorError;
 use super::lease_thread::on_own_thread;
+use super::memory;
 use super::roles::Roles;
 use super::worker::{
     self, CheckBy, ReporterContext, Reports, SECRET_READS, Shard, Shortage, WatchTargets, WorkerContext,
@@ -239,6 +240,7 @@ impl Replica {
             connects: self.config.max_concurrent_connects,
             rounds: self.config.max_concurrent_reconciles,
             connections: self.config.descriptors.for_targets(),
+            retained_bytes: memory::for_large_targets(),
             ..Settings::default()
         });
         Arc::new(WorkerContext {

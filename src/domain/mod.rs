@@ -17,6 +17,7 @@ pub mod escape;
 pub mod evaluate;
 pub mod first_check;
 pub mod fit;
+pub mod growth;
 pub mod integrations;
 mod judge;
 pub mod keys;

@@ -54,6 +54,12 @@ pub struct FirstCheck<'a> {
     _alone: Option<SemaphorePermit<'a>>,
 }
 
+/// The target is marked until this is dropped, as one in its first check is.
+pub struct Marked {
+    checks: Arc<FirstChecks>,
+    target: TargetKey,
+}
+
 /// The target was being read when replicas died; it is left alone for so long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quarantined(pub Duration);
@@ -93,6 +99,13 @@ impl FirstChecks {
         // It ends with the process only.
         let _ = self.written.subscribe().wait_for(|written| *written >= Some(change)).await;
         Ok(check)
+    }
+
+    /// Marks a target that makes this replica keep ever more. Waits for nothing: it is being read already.
+    pub fn mark(self: &Arc<Self>, target: &TargetKey) -> Marked {
+        self.change(|marks| marks.begin(target.clone()));
+        self.dirty.notify_one();
+        Marked { checks: self.clone(), target: target.clone() }
     }
 
     /// Those that other replicas left, and those of the process before this one.
@@ -183,6 +196,13 @@ impl Drop for FirstCheck<'_> {
     }
 }
 
+impl Drop for Marked {
+    fn drop(&mut self) {
+        self.checks.change(|marks| marks.end(&self.target));
+        self.checks.dirty.notify_one();
+    }
+}
+
 #[cfg(test)]
 impl FirstChecks {
     /// Gives leave at once, as if each mark were known to the hub.
@@ -220,6 +240,20 @@ mod tests {
         checks.wrote(0);
         let begun = begins.now_or_never().expect("all is known");
         assert!(matches!(begun, Err(Quarantined(_))));
+    }
+
+    #[test]
+    fn growing_target_is_on_the_lease_as_long_as_it_grows() {
+        let checks = Arc::new(FirstChecks::at_once());
+        let marks = |checks: &FirstChecks| {
+            let mut lease = Lease::default();
+            checks.put_on(&mut lease);
+            lease.annotations().get(ANNOTATION).cloned().unwrap_or_default()
+        };
+        let marked = checks.mark(&TargetKey::new("fleet", "growing"));
+        assert_eq!(marks(&checks), "fleet/growing");
+        drop(marked);
+        assert_eq!(marks(&checks), "");
     }
 
     #[tokio::test(start_paused = true)]

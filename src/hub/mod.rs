@@ -36,7 +36,7 @@ pub use clock::Clock;
 pub use election::{Election, ElectionError, Seat};
 pub use events::{EventSink, Transition, publish_events};
 pub use finalizer::remove_legacy_finalizer;
-pub use first_checks::{FirstCheck, FirstChecks, Quarantined};
+pub use first_checks::{FirstCheck, FirstChecks, Marked, Quarantined};
 pub use foreign_lease::lease_version;
 pub use half_speed::HalfSpeed;
 pub use history::History;

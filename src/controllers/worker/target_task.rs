@@ -21,11 +21,12 @@ use super::{Assignment, Overdue, Saying, WorkerContext};
 use crate::api::convert;
 use crate::domain::backoff::{MAX_BACKOFF, next_round, next_try};
 use crate::domain::fit::fit;
+use crate::domain::growth::Growth;
 use crate::domain::reason::{Failure, Reason};
 use crate::domain::replica::Epoch;
 use crate::domain::report::TargetReport;
 use crate::domain::verdict::{History, Outcome, Phase, Reach, TargetVerdict, ToolVerdict};
-use crate::hub::{Quarantined, Urgency};
+use crate::hub::{Marked, Quarantined, Urgency};
 use crate::observability::ReconcileResult;
 use crate::targets::Change;
 
@@ -64,6 +65,10 @@ struct Task {
     context: Arc<WorkerContext>,
     history: History,
     access: Option<Access>,
+    /// How much is kept of the target; and its mark, while that grows.
+    growth: Growth,
+    grows: Option<Marked>,
+    began: Instant,
     /// A first round has ended, and this process with it has not.
     was_read: bool,
     panics: u32,
@@ -86,6 +91,9 @@ impl Task {
             context,
             history,
             access: None,
+            growth: Growth::new(0, Duration::ZERO),
+            began: due,
+            grows: None,
             was_read: false,
             panics: 0,
             unasked: 0,
@@ -118,6 +126,7 @@ impl Task {
             self.conclude(assignment, outcome, true);
             return false;
         };
+        self.watch_growth(assignment);
         if let Some(access) = self.access.as_mut().filter(|access| access.reflector.is_complete())
             && self.history.failures == 0
             && let Some(verdicts) = access.judge(assignment)
@@ -132,6 +141,18 @@ impl Task {
                 self.tries = Some((tries, at));
                 at <= Instant::now()
             }
+        }
+    }
+
+    fn retained(&self) -> usize {
+        self.access.as_ref().map_or(0, |access| access.reflector.retained())
+    }
+
+    fn watch_growth(&mut self, assignment: &Assignment) {
+        match self.growth.note(self.retained(), self.began.elapsed()) {
+            false => self.grows = None,
+            true if self.grows.is_some() => {}
+            true => self.grows = Some(self.context.first_checks.mark(&assignment.target.key)),
         }
     }
 
@@ -158,7 +179,12 @@ impl Task {
         drop(mark);
         let outcome = match result {
             Ok(RoundResult { outcome, access }) => {
-                (self.was_read, self.access, self.unasked) = (true, access, 0);
+                self.access = access;
+                if !std::mem::replace(&mut self.was_read, true) {
+                    // A large cluster is not one that grows.
+                    self.growth = Growth::new(self.retained(), self.began.elapsed());
+                }
+                self.unasked = 0;
                 outcome
             }
             Err(HubUnavailable { error, access }) => {
