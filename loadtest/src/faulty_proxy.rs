@@ -34,7 +34,7 @@ pub struct FaultyProxy {
     _tasks: JoinSet<()>,
 }
 
-/// What one connection shares with the proxy.
+/// State that one connection shares with the proxy.
 #[derive(Clone)]
 struct Shared {
     server: SocketAddr,
@@ -108,7 +108,7 @@ async fn serve(client: TcpStream, number: usize, shared: Shared) {
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
     let down = answer(from_server, to_client, number, shared.silenced);
-    // What was sent goes on although its sender has ended.
+    // Bytes that were sent go on although their sender has ended.
     let _ = tokio::join!(down, carry(from_client, to_server, shared.upstream));
 }
 

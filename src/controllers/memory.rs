@@ -5,7 +5,7 @@ use std::fs;
 /// At most, also where the container has no limit.
 const MOST: usize = 1 << 30;
 
-/// What the container may take, by cgroup v2.
+/// The memory limit of the container, by cgroup v2.
 const LIMIT: &str = "/sys/fs/cgroup/memory.max";
 
 /// Bytes for what is kept of clusters beyond what an ordinary one takes: half of what the container may take.

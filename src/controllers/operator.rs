@@ -68,7 +68,7 @@ pub struct OperatorConfig {
     pub max_concurrent_connects: usize,
     pub status_writes_per_second: u32,
     pub metrics_address: SocketAddr,
-    /// What this process may open.
+    /// The limit of open files of this process.
     pub descriptors: Descriptors,
     pub drain_deadline: Duration,
     pub policy: Policy,
@@ -174,7 +174,7 @@ impl Replica {
         })
     }
 
-    /// What must never be late, with connections that nothing else uses.
+    /// Requests that must never be late, with connections that nothing else uses.
     fn start_leases(&self, roles: &mut Roles) {
         const NAME: &str = "the Lease thread";
         let (access, deadline) = (self.access.clone(), self.config.timing.renewal_deadline());

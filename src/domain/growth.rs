@@ -9,7 +9,7 @@ use std::time::Duration;
 const GROWS: usize = 2 * 1024 * 1024;
 const WINDOW: Duration = Duration::from_secs(60);
 
-/// What was kept of one target when the window began.
+/// The bytes kept of one target when the window began.
 #[derive(Clone, Copy, Debug)]
 pub struct Growth {
     base: usize,

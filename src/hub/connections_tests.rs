@@ -24,7 +24,7 @@ use super::super::watch::{Change, watch};
 use super::*;
 use crate::api::IntegrationTarget;
 
-/// What an API server allows on a connection.
+/// The number of requests that an API server allows on a connection.
 const STREAMS_OF_THE_HUB: u32 = 100;
 
 /// An API server without a single object, over HTTP/2. Its watches say nothing, ever; everything else is well.

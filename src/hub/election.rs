@@ -327,7 +327,7 @@ impl Candidate<'_> {
             self.election.look().await;
         }
         match &mut self.leading {
-            // What was seen meanwhile may end the lead before the pause does.
+            // A change that was seen meanwhile may end the lead before the pause does.
             Some(leading) => leading.asked = (board.clock().now() + pause).saturating_sub(*renew),
             None => sleep(pause).await,
         }

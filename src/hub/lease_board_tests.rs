@@ -111,7 +111,7 @@ async fn restored_lease_of_a_later_question_is_the_newest() {
     board.read(lease("ksit-0", "7", Some("ksit-0_uid_b")), asked);
     assert_eq!(holder(&board), Some(Holder::Process(Incarnation::new("ksit-0", "uid", "b"))));
     assert!(has_gone_back(&board));
-    // What others have is of the lost past, too.
+    // Other Leases are of the lost past, too.
     board.see(lease("ksit-1", "8", Some("")));
     assert_eq!(board.members("ksit")["ksit-1"].holder, Holder::Nobody);
 }

@@ -53,12 +53,12 @@ impl From<kube::Error> for PromptError {
     }
 }
 
-/// What is wrong with the certificate of the hub, if that is what `error` comes of.
+/// The fault of the hub's certificate, if `error` comes from one.
 fn why_untrusted<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a CertificateError> {
     if let Some(rustls::Error::InvalidCertificate(why)) = error.downcast_ref() {
         return Some(why);
     }
-    // Of what an io::Error wraps it shows only the source.
+    // An io::Error shows only the source of the error that it wraps.
     let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
     let wrapped = wrapped.and_then(|wrapped| why_untrusted(wrapped as &(dyn std::error::Error + 'static)));
     wrapped.or_else(|| error.source().and_then(why_untrusted))

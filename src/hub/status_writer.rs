@@ -30,7 +30,7 @@ use super::write_schedule::WriteSchedule;
 /// Writes under way at a time: enough for the rate at tens of milliseconds each.
 const IN_FLIGHT: usize = 8;
 
-/// Of these, details: a hub that takes seconds for each leaves room for what breaks.
+/// Details among them: a hub that takes seconds for each leaves room for what breaks.
 const DETAILS: usize = 4;
 
 /// Writes that need not wait for one another where there were fewer than the rate allows.

@@ -9,7 +9,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::wire::MAX_ITEMS;
 use crate::domain::snapshot::{Answer, ListKind, Service, Workload};
 
-/// What is kept of one target, in bytes: names, labels and endpoints. That of ten thousand ordinary Deployments.
+/// The most bytes of names, labels and endpoints kept of one target: as many as of ten thousand ordinary Deployments.
 pub(super) const MAX_BYTES: usize = 8 * 1024 * 1024;
 
 /// An entry of a label map beside its texts, and an object beside its name and labels, about.

@@ -115,7 +115,7 @@ mod tests {
             })
         }
 
-        /// So that the runtime can end.
+        /// Lets the runtime end.
         fn answer(&self) {
             *self.answers.lock().unwrap() = true;
             self.woken.notify_all();
@@ -143,7 +143,7 @@ mod tests {
         // Nobody waits any more, and the calls go on: their permits are not free.
         assert!(matches!(resolver.resolve("good", 1, false, soon()).await, Err(LookupError::NotStarted)));
         assert_eq!(server.calls.load(Ordering::SeqCst), LOOKUPS);
-        // What reads files has threads of its own.
+        // Reads of files have threads of their own.
         let file = tempfile::NamedTempFile::new().unwrap();
         let read = tokio::time::timeout(Duration::from_secs(10), tokio::fs::read(file.path())).await;
         assert!(read.is_ok());

@@ -13,7 +13,7 @@ use crate::domain::reason::Reason;
 const SHORT_LIFE: Duration = Duration::from_secs(5);
 const MAX_SHORT_LIVES: u32 = 3;
 
-/// What can't be watched now is tried again after this.
+/// A target that can't be watched is tried again after this.
 pub(super) const TRY_AGAIN: Duration = Duration::from_secs(300);
 
 #[derive(Default)]

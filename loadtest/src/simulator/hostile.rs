@@ -72,7 +72,7 @@ impl Filler {
     }
 }
 
-/// What a watch sends without end after what it would send now, where the fault is one of those.
+/// The rest of a watch that never ends, after the lines that it would send now, where the fault is one of those.
 pub(super) fn endless_watch(
     fleet: &Fleet,
     collection: usize,

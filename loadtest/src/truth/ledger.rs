@@ -24,7 +24,7 @@ impl Worst {
     }
 }
 
-/// What was found.
+/// How long statuses were wrong.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Findings {
     /// The status named another phase than the truth, or none.

@@ -43,7 +43,7 @@ const FRESH: Duration = Duration::from_secs(2);
 /// A hub that is away answers nothing for longer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// What is flipped: targets `PREFIX + number` of a namespace, each the simulated cluster of that number.
+/// The clusters that are flipped, and the targets that stand for them.
 pub struct Watched {
     pub client: Client,
     pub namespace: String,

@@ -176,7 +176,7 @@ pub fn said_of<'a>(
     })
 }
 
-/// What a status means for a tool that it does not list, if nothing of the cluster is known.
+/// The verdict on a tool that the status does not list, if the cluster can't be reached.
 fn unreached(status: &IntegrationTargetStatus) -> Option<(Phase, Reason, Cow<'_, str>)> {
     let reachable = status.condition("Reachable").filter(|condition| condition.status == "False")?;
     Some((Phase::Failed, Reason::parse(&reachable.reason)?, Cow::Borrowed(reachable.message.as_str())))

@@ -11,7 +11,7 @@ use crate::reports::Incoming;
 /// Bytes that are kept of one sender.
 const LARGEST: usize = 1 << 20;
 
-/// What a message takes at least: one from this very process has no size on the wire.
+/// The least that a message counts: one from this very process has no size on the wire.
 const SMALLEST: usize = 512;
 
 #[derive(Default)]

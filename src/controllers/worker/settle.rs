@@ -1,4 +1,4 @@
-//! When all targets are told of Integrations that changed: hundreds may be applied together.
+//! Gathers changes of Integrations before they are handed to all targets: hundreds may be applied together.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ impl Settle {
         self.due = Some(Instant::now());
     }
 
-    /// All targets were told, which took so long.
+    /// All targets have their new assignments, which took so long.
     pub(super) fn done(&mut self, took: Duration) {
         *self = Self { due: None, gap: (took * OF_WORK).clamp(SHORTEST, LONGEST) };
     }

@@ -23,7 +23,7 @@ impl Shortage {
         if let Some(rounds) = self.count(Instant::now()) {
             let Failure { reason, message } = failure;
             tracing::warn!(%reason, message, rounds, "this replica is short of file descriptors or look-ups: \
-                clusters are not asked, and nothing is said of them");
+                clusters are not asked, and their statuses age");
         }
     }
 

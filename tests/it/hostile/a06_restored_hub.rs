@@ -42,7 +42,7 @@ async fn renewals(fleet: &Fleet) -> BTreeMap<String, String> {
     leases.items.iter().map(|lease| (lease.name_any(), lease.resource_version().unwrap())).collect()
 }
 
-/// What all replicas asked in the busiest `WINDOW`, without statuses of objects and Events.
+/// The requests of all replicas in the busiest `WINDOW`, without statuses of objects and Events.
 fn busiest(fleet: &Fleet, mark: u64) -> Vec<String> {
     let account = format!("system:serviceaccount:{NAMESPACE}:ksit");
     let mut asked: Vec<(Timestamp, String)> = Vec::new();

@@ -23,7 +23,7 @@ async fn world(namespace: &str, simulator: &Simulator) -> World {
     world
 }
 
-/// What the hub says of clusters that is not true: all of them are well.
+/// The statuses that are not true: all clusters are healthy.
 async fn blamed(world: &World) -> Vec<String> {
     let all = world.targets().await;
     let is_blamed = |phase: &str| phase == "Failed";
@@ -49,14 +49,14 @@ async fn a7_few_descriptors_blame_no_cluster() {
         (well >= 8).then_some(())
     })
     .await;
-    // Failures of three rounds in a row are told at the third.
+    // Three failed rounds in a row show at the third.
     let end = Instant::now() + Duration::from_secs(15);
     while Instant::now() < end {
         let blamed = blamed(&world).await;
         assert!(blamed.is_empty(), "{} are blamed, such as {:#?}\n{}", blamed.len(), blamed[0], world.log());
         sleep(Duration::from_millis(500)).await;
     }
-    assert!(world.log().contains("file descriptors"), "nothing is said of them:\n{}", world.log());
+    assert!(world.log().contains("file descriptors"), "no word of them:\n{}", world.log());
     let metrics = world.ask_operator("/metrics").await;
     for name in ["process_open_fds ", "process_max_fds 64", "TooManyOpenFiles"] {
         assert!(metrics.contains(name), "{name} is missing in\n{metrics}");

@@ -15,7 +15,7 @@ const CLUSTERS: u32 = 40;
 /// Of each kind.
 const OBJECTS: u32 = 200;
 
-/// What the coordinator may take with them, in MiB.
+/// The memory that the coordinator may take with them, in MiB.
 const MEMORY: u64 = 256;
 
 /// The hub's API server itself takes a fifth of a second for each write of such an object, eight at a time.

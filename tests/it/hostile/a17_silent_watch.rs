@@ -16,7 +16,7 @@ use super::own_hub::{PATIENCE, address, logs, prepare};
 /// kube itself would notice after 290 s.
 const NOTICED: Duration = Duration::from_secs(120);
 
-/// What `look` finds, if it does within `time`.
+/// The first result of `look`, if it has one within `time`.
 async fn eventually_within<T>(time: Duration, look: impl AsyncFn() -> Option<T>) -> Option<T> {
     let end = Instant::now() + time;
     while Instant::now() < end {

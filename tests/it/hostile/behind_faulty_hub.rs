@@ -24,7 +24,7 @@ use super::own_hub::{PATIENCE, logs, map, prepare};
 use super::{INTERVAL, MEMORY, REPLICAS};
 use crate::kit::eventually;
 
-/// Of the fleet's own namespace. The first is for faults of one object; the others are untouched.
+/// Targets in the fleet's own namespace. The first is for faults of one object; the others are untouched.
 pub const TARGETS: u32 = 61;
 
 /// The name of the first target, and of its Secret.

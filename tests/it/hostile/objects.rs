@@ -33,7 +33,7 @@ async fn a2_many_integrations_of_one_cluster_harm_no_other() {
     assert!(serde_json::to_vec(&status).unwrap().len() < 1 << 20);
 }
 
-/// What a person may write into a status: numbers at their ends, texts of any length, and nothing.
+/// Edits that a person may make to a status: numbers at their ends, texts of any length, and nothing.
 fn edits() -> Vec<(&'static str, Value)> {
     let numbers =
         [json!(0), json!(1), json!(5_000_000), json!(9_007_199_254_740_991_i64), json!(i64::MAX), json!(i64::MIN)];
