@@ -2,11 +2,15 @@
 
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::api::{Api, PostParams};
 use loadtest::division::Division;
-use loadtest::run::Fleet;
-use tokio::time::sleep;
+use loadtest::run::{Fleet, NAMESPACE};
+use serde_json::json;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{PATIENCE, check_truth, kept, owned_by, prepare, stayed_true, tell};
+use crate::kit::eventually;
 
 /// Much longer than a Lease.
 const OUTAGE: Duration = Duration::from_secs(60);
@@ -14,7 +18,7 @@ const OUTAGE: Duration = Duration::from_secs(60);
 /// Shorter than the time for which an API server waits for etcd.
 const FREEZE: Duration = Duration::from_secs(20);
 
-/// From the hub's return until all that changed meanwhile is written, the start of the API server included.
+/// From the first write that the hub takes again until all that changed meanwhile is written.
 const CAUGHT_UP: Duration = Duration::from_secs(10);
 
 /// While nobody can be told, checks go on.
@@ -23,6 +27,18 @@ async fn endure(fleet: &Fleet, outage: Duration, broken: u32) {
     sleep(outage).await;
     let unasked = fleet.clusters.simulator().unwrap().longest_unasked();
     assert!(unasked < Duration::from_secs(20), "checks go on: {unasked:?}");
+}
+
+/// Since when the hub has been away, at the moment when it takes writes again.
+async fn until_writable(fleet: &Fleet, since: Instant) -> Duration {
+    let maps: Api<ConfigMap> = Api::namespaced(fleet.client.clone(), NAMESPACE);
+    let map = serde_json::from_value(json!({ "metadata": { "generateName": "writable-" } })).unwrap();
+    eventually("the hub to take writes", async || {
+        timeout(Duration::from_secs(1), maps.create(&PostParams::default(), &map)).await.ok()?.ok()
+    })
+    .await;
+    println!("chaos: the hub was away for {:.1} s", since.elapsed().as_secs_f64());
+    since.elapsed()
 }
 
 /// Everybody is told, and everything is where it was. After that each cluster is known to its owner again: whoever has
@@ -44,24 +60,30 @@ async fn an_outage_of_the_hub_moves_nothing_and_loses_nothing() {
     let before = fleet.division().await.unwrap();
     let truth = check_truth(&fleet).await;
 
+    let since = Instant::now();
     fleet.hub.stop_api_server();
     endure(&fleet, OUTAGE, 30).await;
     fleet.hub.start_api_server().await.unwrap();
+    let away = until_writable(&fleet, since).await;
     assert_as_before(&mut fleet, &before, 30).await;
-    stayed_true("the API server is away", &truth, OUTAGE + CAUGHT_UP).await;
+    stayed_true("the API server is away", &truth, away + CAUGHT_UP).await;
 
+    let since = Instant::now();
     fleet.hub.stop_etcd();
     endure(&fleet, OUTAGE, 10).await;
     fleet.hub.start_etcd().await.unwrap();
+    let away = until_writable(&fleet, since).await;
     assert_as_before(&mut fleet, &before, 10).await;
-    stayed_true("etcd is away", &truth, OUTAGE + CAUGHT_UP).await;
+    stayed_true("etcd is away", &truth, away + CAUGHT_UP).await;
 
     // It hangs: connections stay, nothing is answered.
+    let since = Instant::now();
     fleet.hub.freeze_api_server(true).unwrap();
     endure(&fleet, FREEZE, 20).await;
     fleet.hub.freeze_api_server(false).unwrap();
+    let away = until_writable(&fleet, since).await;
     assert_as_before(&mut fleet, &before, 20).await;
-    stayed_true("the API server hangs", &truth, FREEZE + CAUGHT_UP).await;
+    stayed_true("the API server hangs", &truth, away + CAUGHT_UP).await;
     fleet.replicas.check().unwrap();
     kept(&fleet);
 }
