@@ -13,10 +13,12 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::StreamExt;
 use http::header::{CONNECTION, CONTENT_TYPE, HOST, RETRY_AFTER};
 use http::uri::{Authority, Scheme};
 use http::{Request, Response, StatusCode, Uri};
-use http_body_util::{Either, Full};
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, BodyStream, Full, StreamBody};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{SendRequest, handshake};
 use hyper::server::conn::{http1, http2};
@@ -37,7 +39,10 @@ use crate::ControlPlane;
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
-type Body = Either<Incoming, Full<Bytes>>;
+type Body = BoxBody<Bytes, hyper::Error>;
+
+/// Frames of an answer that are held back at a time.
+const HELD_BACK: usize = 10_000;
 
 /// Ends with its connections when it is dropped.
 pub struct FaultyHub {
@@ -49,6 +54,7 @@ pub struct FaultyHub {
 /// The rules, and how many requests they matched.
 struct Faults {
     rules: watch::Sender<Vec<Rule>>,
+    cuts: watch::Sender<()>,
     matched: AtomicU64,
 }
 
@@ -65,7 +71,11 @@ impl FaultyHub {
     pub async fn start(hub: &ControlPlane) -> Result<Self, Error> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
-        let faults = Arc::new(Faults { rules: watch::Sender::new(Vec::new()), matched: AtomicU64::new(0) });
+        let faults = Arc::new(Faults {
+            rules: watch::Sender::new(Vec::new()),
+            cuts: watch::Sender::new(()),
+            matched: AtomicU64::new(0),
+        });
         let server = Server {
             hub: hub.url().trim_start_matches("https://").parse()?,
             accepts: accepts(hub)?,
@@ -97,6 +107,11 @@ impl FaultyHub {
     /// when the rules change.
     pub fn set(&self, rules: impl IntoIterator<Item = Rule>) {
         self.faults.rules.send_replace(rules.into_iter().collect());
+    }
+
+    /// Ends all connections, and with them the watches that began before a rule was set.
+    pub fn cut(&self) {
+        self.faults.cuts.send_replace(());
     }
 
     /// No fault any more.
@@ -138,6 +153,7 @@ impl Faults {
                 sleep_until(due + delay).await;
                 Ok(response)
             }
+            Some(Action::Lag(lag)) => Ok(pass_on(hub, request, authority).await?.map(|body| lagging(body, lag))),
             Some(Action::Fail(code)) => failure(code),
             Some(Action::Hang) => {
                 self.rules.subscribe().changed().await?;
@@ -165,7 +181,8 @@ impl Server {
                 false => http1::Builder::new().serve_connection(client, service).await,
             }
         };
-        tokio::select! { served = serving => served?, driven = driver => driven? }
+        let mut cuts = self.faults.cuts.subscribe();
+        tokio::select! { served = serving => served?, driven = driver => driven?, _ = cuts.changed() => {} }
         Ok(())
     }
 }
@@ -185,7 +202,16 @@ async fn pass_on(
     hub.ready().await?;
     let mut response = hub.send_request(request).await?;
     *response.version_mut() = http::Version::HTTP_11;
-    Ok(response.map(Either::Left))
+    Ok(response.map(BodyExt::boxed))
+}
+
+/// Each part of the body so long after it came.
+fn lagging(body: Body, lag: Duration) -> Body {
+    let frames = BodyStream::new(body).map(move |frame| async move {
+        sleep_until(Instant::now() + lag).await;
+        frame
+    });
+    BodyExt::boxed(StreamBody::new(frames.buffered(HELD_BACK)))
 }
 
 /// As an API server says it. With 429 it asks for a second's patience.
@@ -196,7 +222,7 @@ fn failure(code: StatusCode) -> Result<Response<Body>, Error> {
     if code == StatusCode::TOO_MANY_REQUESTS {
         response = response.header(RETRY_AFTER, "1");
     }
-    Ok(response.body(Either::Right(Full::from(status.to_string())))?)
+    Ok(response.body(Full::from(status.to_string()).map_err(|never| match never {}).boxed())?)
 }
 
 fn accepts(hub: &ControlPlane) -> Result<TlsAcceptor, Error> {

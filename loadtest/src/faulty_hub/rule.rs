@@ -9,6 +9,8 @@ use http::{Method, StatusCode};
 pub enum Action {
     /// Passed on; the answer begins so long after the request.
     Delay(Duration),
+    /// Passed on; each part of the answer comes so long after the API server sent it, as from a stale watch cache.
+    Lag(Duration),
     /// Not passed on, and answered with this code.
     Fail(StatusCode),
     /// Not passed on, and not answered while the rule is set.

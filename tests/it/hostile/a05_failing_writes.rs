@@ -62,6 +62,25 @@ async fn a5_failing_object_kind_namespace_or_verb_delays_no_other() {
     fleet.endures("PUT: 2 s late", Some(late(Method::PUT)), &truth, (LASTS, WRONG_IF_PUTS_ARE_LATE)).await;
 }
 
+/// An API server whose watch cache is behind: objects, Leases and the map are seen late, and writes meet conflicts.
+#[tokio::test]
+async fn a5_stale_watches_of_the_hub_delay_nothing() {
+    let fleet = FaultyFleet::start().await;
+    let truth = fleet.fleet.check_truth(1..TARGETS).unwrap();
+    truth.until_right(PATIENCE).await.unwrap();
+    fleet.hub.set([Rule::new(Action::Lag(LATE)).method(Method::GET).resource("integrationtargets")]);
+    fleet.hub.cut();
+    sleep(LATE * 2).await;
+    assert!(fleet.hub.matched() >= u64::from(REPLICAS), "all watch anew: {}", fleet.hub.matched());
+    let findings = truth.during(LASTS * 2).await;
+    println!("a5: watches 2 s behind: wrong at most {:.1} s", findings.wrong.lasted.as_secs_f64());
+    assert!(
+        findings.wrong.lasted <= WRONG && findings.took.len() >= 10,
+        "{findings:?}\n{}",
+        logs(&fleet.fleet, REPLICAS)
+    );
+}
+
 #[tokio::test]
 async fn a5_unreadable_secret_delays_no_other() {
     let mut fleet = FaultyFleet::start().await;
