@@ -20,11 +20,13 @@ fn text(output: &Output) -> String {
 
 const NAMESPACE: &str = "a9-age";
 
-async fn oldest() -> u64 {
+/// The age of the oldest observation, once each replica of the map has one.
+async fn oldest() -> Option<u64> {
     let output = ksit(&["shards", "-n", NAMESPACE, "-o", "json"]).await;
     let maps: Value = serde_json::from_slice(&output.stdout).unwrap();
     let replicas = maps[0]["replicas"].as_array().unwrap();
-    replicas.iter().filter_map(|replica| replica["oldestObservationSeconds"].as_u64()).max().unwrap()
+    let ages: Option<Vec<u64>> = replicas.iter().map(|replica| replica["oldestObservationSeconds"].as_u64()).collect();
+    ages?.into_iter().max()
 }
 
 #[tokio::test]
@@ -40,12 +42,14 @@ async fn a9_age_counts_up_while_nobody_leads() {
         .await;
     }
     assert!(text(&ksit(&["fleet", "-n", NAMESPACE]).await).contains("as of "));
+    // The map's status is written once a round, and begins anew when a replica joins.
+    eventually("each replica to have an age", oldest).await;
 
     fleet.replicas.kill(0);
     fleet.replicas.kill(1);
-    let before = oldest().await;
+    let before = oldest().await.unwrap();
     tokio::time::sleep(Duration::from_secs(12)).await;
-    let after = oldest().await;
+    let after = oldest().await.unwrap();
     assert!(after >= before + 12, "the oldest observation was {before} s old, and 12 s later {after} s");
     for command in ["shards", "fleet"] {
         let output = ksit(&[command, "-n", NAMESPACE, "--check"]).await;
