@@ -1,9 +1,14 @@
 //! Verdicts of any size, and what is left of them.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 
 use super::*;
 use crate::domain::component::ComponentKind;
+use crate::domain::keys::TargetKey;
+use crate::domain::replica::{Epoch, ReplicaName};
+use crate::domain::report::TargetReport;
 use crate::domain::verdict::Phase;
 
 fn seen(name: &str, state: ComponentState) -> Observation {
@@ -101,4 +106,21 @@ pub(crate) fn largest_verdict() -> impl Strategy<Value = TargetVerdict> {
         };
         TargetVerdict { reach: Reach::Connected, tools: (0..tools).map(tool).collect() }
     })
+}
+
+/// The report of that verdict, with the longest names that Kubernetes allows.
+pub(crate) fn largest_report((verdict, omitted): (Arc<TargetVerdict>, u32)) -> TargetReport {
+    TargetReport {
+        target: TargetKey::new("n".repeat(63), "t".repeat(253)),
+        verdict,
+        omitted,
+        mode: None,
+        generation: 1,
+        secret_version: None,
+        server: Some("h".repeat(253)),
+        credential_ends: None,
+        reported_by: ReplicaName::new("ksit-1"),
+        epoch: Epoch(1),
+        next: Duration::ZERO,
+    }
 }

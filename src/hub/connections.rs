@@ -24,8 +24,8 @@ use super::access::{Connector, Silence};
 /// further one would wait behind watches, which never end.
 const STREAMS: usize = 90;
 
-/// The bytes that the hub may send ahead on one stream, and on all of a connection: with room for each, one that is not read can't
-/// hold up the others.
+/// The bytes that the hub may send ahead on one stream, and on all of a connection: with room for each, one that is not
+/// read can't hold up the others.
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = STREAM_WINDOW * (STREAMS as u32);
 

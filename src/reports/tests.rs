@@ -20,7 +20,7 @@ use super::*;
 use crate::domain::check_mode::CheckMode;
 use crate::domain::component::ComponentKind;
 use crate::domain::fit::fit;
-use crate::domain::fit::tests::largest_verdict;
+use crate::domain::fit::tests::{largest_report, largest_verdict};
 use crate::domain::keys::{IntegrationKey, TargetKey};
 use crate::domain::reason::{Failure, Reason};
 use crate::domain::replica::{Epoch, Incarnation, PodIdentity, ReplicaName, Term};
@@ -266,20 +266,7 @@ proptest! {
 
     #[test]
     fn report_of_any_verdict_fits_a_message(verdict in largest_verdict()) {
-        let (verdict, omitted) = fit(&Arc::new(verdict));
-        let report = TargetReport {
-            target: TargetKey::new("n".repeat(63), "t".repeat(253)),
-            verdict,
-            omitted,
-            mode: None,
-            generation: 1,
-            secret_version: None,
-            server: Some("h".repeat(253)),
-            credential_ends: None,
-            reported_by: ReplicaName::new("ksit-1"),
-            epoch: Epoch(1),
-            next: Duration::ZERO,
-        };
+        let report = largest_report(fit(&Arc::new(verdict)));
         let sent = codec::encode(FromWorker::Report { sequence: u64::MAX, report: Box::new(report) }).encoded_len();
         prop_assert!(sent <= LARGEST_MESSAGE, "a report of {} bytes", sent);
     }
