@@ -106,7 +106,8 @@ impl Process {
         ProcessError::NotReady { name: self.name.clone(), after, log: self.log_end() }
     }
 
-    fn log_end(&self) -> String {
+    /// The last lines of its log.
+    pub fn log_end(&self) -> String {
         let text = fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(15)..].join("\n")

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that can't go on should say where")]
 
+mod baseline;
 mod chaos;
 mod chart;
 mod check_command;

@@ -12,6 +12,7 @@ use kube::api::{Api, GetParams, ListParams, PostParams, Request};
 use serde::Deserialize;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::clusters::Asked;
 use super::fleet::secret_name;
 use super::{Fleet, Measure, NAMESPACE, RunError};
 use crate::usage::Usage;
@@ -126,15 +127,24 @@ fn complete(log: &Path) -> Option<Complete> {
     text.lines().find(|line| line.starts_with('{')).and_then(|line| serde_json::from_str(line).ok())
 }
 
-/// Runs any operator with the hub's kubeconfig.
+/// Runs any operator with the hub's kubeconfig. Err if it asked no cluster anything: such figures mean nothing.
 pub(super) async fn baseline(fleet: &Fleet, command: &str, duration: Duration) -> Result<Vec<Measure>, RunError> {
     eprintln!("the baseline for {} s: {command}", duration.as_secs());
+    fleet.name_clusters().await?;
     let kubeconfig = fleet.hub.kubeconfig_path().display().to_string();
     let log: PathBuf = fleet.hub.dir().join("baseline.log");
     let args = ["-c".to_owned(), format!("exec {command}")];
+    let before = fleet.clusters.asked()?;
     let mut process = Process::start("baseline", Path::new("sh"), &args, &[("KUBECONFIG", &kubeconfig)], &log, None)?;
     let measures = idle("baseline", &[process.pid()], fleet, duration).await?;
     process.check()?;
+    let requests = |asked: Option<Asked>| asked.map(|asked| asked.requests());
+    if requests(before).is_some() && requests(before) == requests(fleet.clusters.asked()?) {
+        let log = process.log_end();
+        return Err(format!("--baseline: {command}: it asked no cluster anything; the end of its log:\n{log}").into());
+    }
+    drop(process);
+    fleet.select_clusters().await?;
     Ok(measures)
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::runtime::conditions::is_crd_established;
 use kube::runtime::wait::await_condition;
 use kube::{Client, ResourceExt};
@@ -88,11 +88,30 @@ impl Fleet {
             .try_collect::<()>()
             .await?;
         for kind in integrations {
-            let spec = json!({ "type": kind, "targetSelector": { "matchLabels": { "env": "load" } } });
-            create(&client, "Integration", kind, spec).await?;
+            create(&client, "Integration", kind, json!({ "type": kind, "targetSelector": selector() })).await?;
         }
         let replicas = Installation::new(&hub, ksit, NAMESPACE, flags).await?;
         Ok(Self { replicas, hub, clusters, client, count: 0, targets, untouched: 0 })
+    }
+
+    /// Has the Integrations name every cluster, for an operator that doesn't know `targetSelector`.
+    pub async fn name_clusters(&self) -> Result<(), RunError> {
+        let names: Vec<String> = (0..self.targets).map(target_name).collect();
+        self.renew_integrations(json!({ "targetClusters": names, "targetSelector": null })).await
+    }
+
+    /// Has the Integrations select their clusters again, without finalizers of another operator.
+    pub async fn select_clusters(&self) -> Result<(), RunError> {
+        self.renew_integrations(json!({ "targetClusters": null, "targetSelector": selector() })).await
+    }
+
+    async fn renew_integrations(&self, spec: Value) -> Result<(), RunError> {
+        let integrations = api(&self.client, NAMESPACE, "Integration");
+        let patch = Patch::Merge(json!({ "metadata": { "finalizers": null }, "spec": spec }));
+        for integration in integrations.list(&ListParams::default()).await? {
+            integrations.patch(&integration.name_any(), &PatchParams::default(), &patch).await?;
+        }
+        Ok(())
     }
 
     /// Flips these simulated clusters from now on, and times how long their statuses are wrong.
@@ -175,6 +194,11 @@ pub(super) fn secret_name(number: u32) -> String {
 }
 
 /// Server-side apply would take several times as long, and nothing is there yet.
+/// Takes every cluster of the run.
+fn selector() -> Value {
+    json!({ "matchLabels": { "env": "load" } })
+}
+
 async fn create(client: &Client, kind: &str, name: &str, spec: Value) -> Result<(), RunError> {
     api(client, NAMESPACE, kind).create(&PostParams::default(), &object(kind, name, spec)).await?;
     Ok(())

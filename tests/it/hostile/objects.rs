@@ -106,15 +106,19 @@ async fn a4_fence_refuses_everybody_else() {
     let fleet = HostileFleet::start("hostile-fence", 3).await;
     fleet.check_truth(0..3).await;
     let term = fleet.term().await;
+    let write = async |status: &Value| {
+        let patch = Patch::Merge(json!({ "status": status }));
+        fleet.world.api("IntegrationTarget").patch_status("c0", &PatchParams::default(), &patch).await
+    };
+    // An API server knows the ShardMap as the parameter of a new policy after up to 30 s.
+    eventually("the fence to be in force", async || write(&json!({ "message": "too soon" })).await.err().map(drop)).await;
     for status in [
         json!({ "coordinatorTerm": term + 1 }),
         json!({ "coordinatorTerm": i64::MAX >> 10, "managedBy": "other/ksit" }),
         json!({ "message": "all is well" }),
         json!({ "managedBy": null }),
     ] {
-        let patch = Patch::Merge(json!({ "status": status }));
-        let targets = fleet.world.api("IntegrationTarget");
-        let refused = targets.patch_status("c0", &PatchParams::default(), &patch).await.unwrap_err().to_string();
+        let refused = write(&status).await.unwrap_err().to_string();
         assert!(refused.contains("ksit-fence") && refused.contains("ksit alone"), "{status}: {refused}");
     }
 }
