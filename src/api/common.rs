@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::integrations::TOOLS;
 
 /// Every phase that a status can show.
-pub const PHASES: &[&str] = &["Initializing", "Running", "Failed", "Unknown", "Paused"];
+pub const PHASES: &[&str] = &["Initializing", "Running", "Degraded", "Failed", "Unknown", "Paused"];
 
 /// Pattern of a text that shows as it is: no control or formatting characters, no separators of lines. Letters of any
 /// language, spaces and `arn:aws:eks:…:cluster/x` are fine.
@@ -166,6 +166,18 @@ pub(super) fn labels(_: &mut SchemaGenerator) -> Schema {
 
 pub(super) fn config(_: &mut SchemaGenerator) -> Schema {
     nullable(texts(100, 1_024))
+}
+
+pub(super) fn max_unhealthy(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "x-kubernetes-int-or-string": true,
+        "anyOf": [{ "type": "integer" }, { "type": "string" }],
+        "nullable": true,
+        "x-kubernetes-validations": [{
+            "rule": "type(self) == int ? self >= 0 && self <= 1000000 : self.matches('^(100|[0-9]{1,2})%$')",
+            "message": "maxUnhealthy is a number from 0, or a percentage such as 5%",
+        }],
+    })
 }
 
 fn match_labels(_: &mut SchemaGenerator) -> Schema {

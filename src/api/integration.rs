@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::common::{
-    AutoInstall, ComponentSpec, WhenAbsent, conditions, config, integration_type, label_selector, phase, result_phase,
+    AutoInstall, ComponentSpec, WhenAbsent, conditions, config, integration_type, label_selector, max_unhealthy, phase,
+    result_phase,
 };
 
 /// One tool to check, and the clusters to check it on.
@@ -26,6 +28,7 @@ use super::common::{
     printcolumn = r#"{"name":"Type","type":"string","jsonPath":".spec.type"}"#,
     printcolumn = r#"{"name":"Phase","type":"string","jsonPath":".status.phase"}"#,
     printcolumn = r#"{"name":"Healthy","type":"string","jsonPath":".status.healthy","description":"healthy of all clusters that count"}"#,
+    printcolumn = r#"{"name":"Since","type":"date","jsonPath":".status.lastTransitionTime","description":"when the phase last changed"}"#,
     printcolumn = r#"{"name":"Message","type":"string","jsonPath":".status.message"}"#,
     printcolumn = r#"{"name":"Interval","type":"string","jsonPath":".spec.interval","priority":1}"#,
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#,
@@ -77,6 +80,11 @@ pub struct IntegrationSpec {
     /// What a cluster counts as that has nothing of the tool.
     #[serde(default)]
     pub when_absent: WhenAbsent,
+    /// So many clusters may be unhealthy (broken, unreachable or unknown) before the Integration is Failed: a number, or
+    /// a percentage of the clusters that count, rounded down, such as `5%`. Up to that it is Degraded. Default: 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "max_unhealthy")]
+    pub max_unhealthy: Option<IntOrString>,
     /// Accepted for manifests of the Go toolkit; `enabled: true` is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auto_install: Option<AutoInstall>,
@@ -90,7 +98,8 @@ fn yes() -> bool {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct IntegrationStatus {
-    /// Running: healthy on every cluster that counts. Failed: not healthy on at least one, or not usable.
+    /// Running: healthy on every cluster that counts. Degraded: works, and needs attention somewhere; or no more clusters
+    /// are unhealthy than `maxUnhealthy` allows. Failed: more are, or the spec can't be used.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "phase")]
     pub phase: Option<String>,
@@ -101,19 +110,23 @@ pub struct IntegrationStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4_096))]
     pub message: Option<String>,
-    /// `Ready`: the tool is healthy everywhere. `Accepted`: the spec can be used as it is.
+    /// `Ready`: the tool works, that is the phase is Running or Degraded. `Accepted`: the spec can be used as it is.
     #[schemars(schema_with = "conditions")]
     pub conditions: Vec<Condition>,
     /// How many clusters are in which state.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub targets: Option<TargetCounts>,
-    /// At most 100 clusters, failing ones first; of more than 100, none that is healthy or without the tool. All detail
-    /// of a cluster is on its IntegrationTarget.
+    /// At most 100 clusters: first those where the tool is broken, then unreachable ones, then the others, worst first;
+    /// of more than 100, none that is healthy or without the tool. All detail of a cluster is on its IntegrationTarget.
     #[schemars(length(max = 100))]
     pub clusters: Vec<ClusterSummary>,
     /// The generation of the spec that this status speaks of.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
+    /// When the phase last changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "date-time"))]
+    pub last_transition_time: Option<String>,
     /// When the state last changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "date-time"))]
@@ -135,7 +148,12 @@ pub struct IntegrationStatus {
 pub struct TargetCounts {
     pub total: u32,
     pub running: u32,
+    /// The tool works there, and needs attention.
+    pub degraded: u32,
+    /// The tool is broken there.
     pub failed: u32,
+    /// ksit can't read the cluster, which says nothing of the tool.
+    pub unreachable: u32,
     pub unknown: u32,
     pub initializing: u32,
     pub paused: u32,

@@ -22,9 +22,10 @@ use super::common::{KubeconfigSecretRef, component_kind, conditions, labels, pha
     doc = "A cluster that ksit checks with the kubeconfig of a Secret, and the state of every tool on it.",
     selectable = ".status.phase",
     printcolumn = r#"{"name":"Cluster","type":"string","jsonPath":".spec.clusterName"}"#,
-    printcolumn = r#"{"name":"Ready","type":"boolean","jsonPath":".status.ready","description":"ksit can read the cluster"}"#,
+    printcolumn = r#"{"name":"Reachable","type":"boolean","jsonPath":".status.ready","description":"ksit can read the cluster"}"#,
     printcolumn = r#"{"name":"Phase","type":"string","jsonPath":".status.phase"}"#,
     printcolumn = r#"{"name":"Healthy","type":"string","jsonPath":".status.healthy","description":"healthy of all tools checked there"}"#,
+    printcolumn = r#"{"name":"Since","type":"date","jsonPath":".status.lastTransitionTime","description":"when the phase last changed"}"#,
     printcolumn = r#"{"name":"Message","type":"string","jsonPath":".status.message"}"#,
     printcolumn = r#"{"name":"Server","type":"string","jsonPath":".status.server","priority":1}"#,
     printcolumn = r#"{"name":"Replica","type":"string","jsonPath":".status.reportedBy","priority":1}"#,
@@ -61,11 +62,13 @@ pub struct IntegrationTargetSpec {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct IntegrationTargetStatus {
-    /// Running: reachable, and every tool on it is healthy.
+    /// Running: reachable, and every tool on it is healthy. Degraded: every tool works, and one needs attention. Failed:
+    /// unreachable, or a tool is broken.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "phase")]
     pub phase: Option<String>,
-    /// ksit can read the cluster. Says nothing of the tools: see `phase` and `healthy`.
+    /// ksit can read the cluster, as the condition `Reachable`. Says nothing of the tools: see `phase`, and the condition
+    /// `Ready`. The name is the Go toolkit's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ready: Option<bool>,
     /// Healthy tools of all that are checked, such as `4/5`.
@@ -75,7 +78,7 @@ pub struct IntegrationTargetStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4_096))]
     pub message: Option<String>,
-    /// `Ready` and `Reachable`: ksit can read the cluster. `Watched`: the cluster says itself what changes; where it
+    /// `Ready`: the phase is Running or Degraded. `Reachable`: ksit can read the cluster. `Watched`: the cluster says itself what changes; where it
     /// can't, it is asked once an interval, and the message says why. `CredentialExpiring`: only while the credential in
     /// the kubeconfig is about to end; the message says when.
     #[schemars(schema_with = "conditions")]
@@ -89,6 +92,14 @@ pub struct IntegrationTargetStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
     pub server: Option<String>,
+    /// When the phase last changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "date-time"))]
+    pub last_transition_time: Option<String>,
+    /// The last transitions of the cluster and of the tools on it, the newest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    pub history: Vec<TransitionRecord>,
     /// When the state last changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "date-time"))]
@@ -137,6 +148,10 @@ pub struct IntegrationResult {
     pub reason: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// When the phase last changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "date-time"))]
+    pub last_transition_time: Option<String>,
     /// Components that are not healthy, or of which there is more to say.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub components: Vec<ComponentStatus>,
@@ -144,6 +159,24 @@ pub struct IntegrationResult {
     /// `Deployment argocd/argocd-server 2/2`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub healthy_components: Vec<String>,
+}
+
+/// A cluster, or one tool on it, went from one phase to another.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct TransitionRecord {
+    #[schemars(extend("format" = "date-time"))]
+    pub time: String,
+    /// Name of the Integration; absent where the cluster itself became unreachable, say, or reachable again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub integration: Option<String>,
+    #[schemars(schema_with = "result_phase")]
+    pub from: String,
+    #[schemars(schema_with = "result_phase")]
+    pub to: String,
+    #[schemars(length(max = 64))]
+    pub reason: String,
 }
 
 /// One component as it was seen.

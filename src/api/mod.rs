@@ -14,6 +14,7 @@ pub use common::{AutoInstall, ComponentSpec, HelmConfig, KubeconfigSecretRef, PH
 pub use integration::{ClusterSummary, Integration, IntegrationSpec, IntegrationStatus, TargetCounts};
 pub use integration_target::{
     ComponentStatus, IntegrationResult, IntegrationTarget, IntegrationTargetSpec, IntegrationTargetStatus,
+    TransitionRecord,
 };
 pub use shard_map::{Coordinator, Member, ReplicaLoad, ShardMap, ShardMapSpec, ShardMapStatus};
 

@@ -158,7 +158,8 @@ impl From<Vec<Lenient<Integration>>> for Fleet {
         };
         let mut lines: Vec<Line> = integrations.into_iter().map(line).collect();
         lines.sort_by_cached_key(|line| {
-            let bad = line.targets.failed + line.targets.unknown;
+            let TargetCounts { failed, unreachable, unknown, .. } = line.targets;
+            let bad = failed.saturating_add(unreachable).saturating_add(unknown);
             (Phase::parse(&line.phase), std::cmp::Reverse(bad), line.namespace.clone(), line.name.clone())
         });
         Self { lines, installations: BTreeMap::new() }
@@ -205,7 +206,9 @@ impl Shown for Fleet {
             "TYPE",
             "PHASE",
             "HEALTHY",
+            "DEGRADED",
             "FAILED",
+            "UNREACHABLE",
             "UNKNOWN",
             "WAITING",
             "PAUSED",
@@ -219,7 +222,17 @@ impl Shown for Fleet {
 
 impl Line {
     fn cells(&self, wide: bool) -> Vec<String> {
-        let TargetCounts { total, running, failed, unknown, initializing, paused, not_installed } = self.targets;
+        let TargetCounts {
+            total,
+            running,
+            degraded,
+            failed,
+            unreachable,
+            unknown,
+            initializing,
+            paused,
+            not_installed,
+        } = self.targets;
         let mut cells = vec![
             self.namespace.clone(),
             self.name.clone(),
@@ -227,7 +240,10 @@ impl Line {
             self.phase.clone(),
             format!("{running}/{}", total - paused - not_installed),
         ];
-        cells.extend([failed, unknown, initializing, paused, not_installed].map(|count| count.to_string()));
+        cells.extend(
+            [degraded, failed, unreachable, unknown, initializing, paused, not_installed]
+                .map(|count| count.to_string()),
+        );
         if wide {
             cells.push(self.message.clone());
         }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::keys::TargetKey;
 use super::reason::Reason;
+use super::roll_up::{MaxUnhealthy, roll_up};
 use super::selector::Selector;
 use super::verdict::Phase;
 
@@ -33,17 +34,80 @@ pub struct Cluster<'a> {
     pub name: &'a str,
     /// Name of the IntegrationTarget; none where `targetClusters` names a cluster that no target has.
     pub target: Option<&'a str>,
-    pub phase: Phase,
+    pub state: ClusterState,
     pub reason: Reason,
     pub message: Cow<'a, str>,
 }
 
-/// Clusters by phase.
+/// What one cluster counts as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ClusterState {
+    /// The tool is broken.
+    Failed,
+    /// ksit can't read the cluster, which says nothing of the tool.
+    Unreachable,
+    Unknown,
+    Degraded,
+    Initializing,
+    Paused,
+    NotInstalled,
+    Running,
+}
+
+impl ClusterState {
+    /// Worst first.
+    pub const ALL: [Self; 8] = [
+        Self::Failed,
+        Self::Unreachable,
+        Self::Unknown,
+        Self::Degraded,
+        Self::Initializing,
+        Self::Paused,
+        Self::NotInstalled,
+        Self::Running,
+    ];
+
+    pub fn of(phase: Phase, is_unreachable: bool) -> Self {
+        match phase {
+            Phase::Failed if is_unreachable => Self::Unreachable,
+            Phase::Failed => Self::Failed,
+            Phase::Unknown => Self::Unknown,
+            Phase::Degraded => Self::Degraded,
+            Phase::Initializing => Self::Initializing,
+            Phase::Paused => Self::Paused,
+            Phase::NotInstalled => Self::NotInstalled,
+            Phase::Running => Self::Running,
+        }
+    }
+
+    pub fn phase(self) -> Phase {
+        match self {
+            Self::Failed | Self::Unreachable => Phase::Failed,
+            Self::Unknown => Phase::Unknown,
+            Self::Degraded => Phase::Degraded,
+            Self::Initializing => Phase::Initializing,
+            Self::Paused => Phase::Paused,
+            Self::NotInstalled => Phase::NotInstalled,
+            Self::Running => Phase::Running,
+        }
+    }
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unreachable => "Unreachable",
+            state => state.phase().as_str(),
+        }
+    }
+}
+
+/// Clusters by what they count as.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     pub total: u32,
     pub running: u32,
+    pub degraded: u32,
     pub failed: u32,
+    pub unreachable: u32,
     pub unknown: u32,
     pub initializing: u32,
     pub paused: u32,
@@ -51,34 +115,41 @@ pub struct Counts {
 }
 
 impl Counts {
-    pub fn add(&mut self, phase: Phase) {
+    pub fn add(&mut self, state: ClusterState) {
         self.total += 1;
-        *self.of(phase) += 1;
+        *self.of(state) += 1;
     }
 
-    fn take(&mut self, phase: Phase) {
+    fn take(&mut self, state: ClusterState) {
         self.total -= 1;
-        *self.of(phase) -= 1;
+        *self.of(state) -= 1;
     }
 
-    fn of(&mut self, phase: Phase) -> &mut u32 {
-        match phase {
-            Phase::Running => &mut self.running,
-            Phase::Failed => &mut self.failed,
-            Phase::Unknown => &mut self.unknown,
-            Phase::Initializing => &mut self.initializing,
-            Phase::Paused => &mut self.paused,
-            Phase::NotInstalled => &mut self.not_installed,
+    fn of(&mut self, state: ClusterState) -> &mut u32 {
+        match state {
+            ClusterState::Running => &mut self.running,
+            ClusterState::Degraded => &mut self.degraded,
+            ClusterState::Failed => &mut self.failed,
+            ClusterState::Unreachable => &mut self.unreachable,
+            ClusterState::Unknown => &mut self.unknown,
+            ClusterState::Initializing => &mut self.initializing,
+            ClusterState::Paused => &mut self.paused,
+            ClusterState::NotInstalled => &mut self.not_installed,
         }
     }
 
-    pub fn by_phase(mut self) -> [(Phase, u32); Phase::ALL.len()] {
-        Phase::ALL.map(|phase| (phase, *self.of(phase)))
+    pub fn by_state(mut self) -> [(ClusterState, u32); ClusterState::ALL.len()] {
+        ClusterState::ALL.map(|state| (state, *self.of(state)))
     }
 
     /// Clusters in the denominator of "healthy of all".
     pub fn counting(&self) -> u32 {
         self.total - self.paused - self.not_installed
+    }
+
+    /// Broken, or nobody can tell.
+    pub fn unhealthy(&self) -> u32 {
+        self.failed + self.unreachable + self.unknown
     }
 }
 
@@ -107,10 +178,20 @@ impl Summary<'_> {
 pub struct Tally {
     /// Targets that bear a name of [`Selection::cluster_names`].
     bearers: BTreeMap<String, BTreeSet<TargetKey>>,
-    known: BTreeMap<TargetKey, (Phase, Arc<str>)>,
+    known: BTreeMap<TargetKey, Known>,
     /// The same, worst first, then by name of the cluster.
-    ranked: BTreeSet<(Phase, Arc<str>, TargetKey)>,
+    ranked: BTreeSet<(ClusterState, Arc<str>, TargetKey)>,
     counts: Counts,
+    /// Why clusters are unreachable, and how many for that reason.
+    causes: BTreeMap<Reason, u32>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Known {
+    state: ClusterState,
+    /// Why ksit can't read it.
+    cause: Option<Reason>,
+    cluster_name: Arc<str>,
 }
 
 impl Tally {
@@ -119,15 +200,21 @@ impl Tally {
         Self { bearers, ..Self::default() }
     }
 
-    /// The Integration wants the target; `phase` is the tool's there.
-    pub fn put(&mut self, target: &TargetKey, cluster_name: &Arc<str>, phase: Phase) {
-        if self.known.get(target).is_some_and(|(known, name)| *known == phase && name == cluster_name) {
+    /// The Integration wants the target; `phase` is the tool's there, and `unreachable` why ksit can't read the cluster.
+    pub fn put(&mut self, target: &TargetKey, cluster_name: &Arc<str>, phase: Phase, unreachable: Option<Reason>) {
+        let state = ClusterState::of(phase, unreachable.is_some());
+        let cause = unreachable.filter(|_| state == ClusterState::Unreachable);
+        let known = Known { state, cause, cluster_name: cluster_name.clone() };
+        if self.known.get(target) == Some(&known) {
             return;
         }
         self.remove(target);
-        self.known.insert(target.clone(), (phase, cluster_name.clone()));
-        self.ranked.insert((phase, cluster_name.clone(), target.clone()));
-        self.counts.add(phase);
+        self.ranked.insert((state, cluster_name.clone(), target.clone()));
+        self.counts.add(state);
+        if let Some(cause) = cause {
+            *self.causes.entry(cause).or_default() += 1;
+        }
+        self.known.insert(target.clone(), known);
         if let Some(bearers) = self.bearers.get_mut(&**cluster_name) {
             bearers.insert(target.clone());
         }
@@ -135,20 +222,28 @@ impl Tally {
 
     /// The Integration doesn't want the target, or not any more.
     pub fn remove(&mut self, target: &TargetKey) {
-        let Some((phase, cluster_name)) = self.known.remove(target) else { return };
-        self.counts.take(phase);
+        let Some(Known { state, cause, cluster_name }) = self.known.remove(target) else { return };
+        self.counts.take(state);
+        if let Some(cause) = cause {
+            let left = self.causes.remove(&cause).unwrap_or_default() - 1;
+            self.causes.extend((left > 0).then_some((cause, left)));
+        }
         if let Some(bearers) = self.bearers.get_mut(&*cluster_name) {
             bearers.remove(target);
         }
-        self.ranked.remove(&(phase, cluster_name, target.clone()));
+        self.ranked.remove(&(state, cluster_name, target.clone()));
     }
 
     /// Sums it up, and complains of names that no target has or that several have. `said` is what is said of the tool
     /// on a target; it is asked for those that are listed.
-    pub fn summarize<'a>(&'a self, said: impl Fn(&TargetKey) -> (Reason, Cow<'a, str>)) -> Summary<'a> {
+    pub fn summarize<'a>(
+        &'a self,
+        max_unhealthy: MaxUnhealthy,
+        said: impl Fn(&TargetKey) -> (Reason, Cow<'a, str>),
+    ) -> Summary<'a> {
         let faults = self.faults();
         let mut counts = self.counts;
-        faults.iter().for_each(|fault| counts.add(fault.phase));
+        faults.iter().for_each(|fault| counts.add(fault.state));
         if counts.total == 0 {
             return Summary::without_clusters(
                 Phase::Failed,
@@ -158,19 +253,21 @@ impl Tally {
         }
         let is_there = |reason: &Reason| faults.iter().any(|fault| fault.reason == *reason);
         let of_names = [Reason::TargetAmbiguous, Reason::TargetNotFound].into_iter().find(is_there);
-        let worst_reason = of_names.unwrap_or(Reason::TargetsFailing);
         // The first few of thousands of which nothing is to be said: nothing to read, and as much to store.
-        let is_listed =
-            |phase| counts.total as usize <= LISTED_CLUSTERS || !matches!(phase, Phase::Running | Phase::NotInstalled);
-        let known = self.ranked.iter().take_while(|(phase, ..)| is_listed(*phase)).take(LISTED_CLUSTERS);
-        let known = known.map(|(phase, name, target)| {
+        let is_listed = |state| {
+            counts.total as usize <= LISTED_CLUSTERS
+                || !matches!(state, ClusterState::Running | ClusterState::NotInstalled)
+        };
+        let known = self.ranked.iter().take_while(|(state, ..)| is_listed(*state)).take(LISTED_CLUSTERS);
+        let known = known.map(|(state, name, target)| {
             let (reason, message) = said(target);
-            Cluster { name, target: Some(target.name()), phase: *phase, reason, message }
+            Cluster { name, target: Some(target.name()), state: *state, reason, message }
         });
         let mut clusters: Vec<Cluster> = known.chain(faults).collect();
-        clusters.sort_unstable_by(|a, b| (a.phase, a.name, a.target).cmp(&(b.phase, b.name, b.target)));
+        clusters.sort_unstable_by(|a, b| (a.state, a.name, a.target).cmp(&(b.state, b.name, b.target)));
         clusters.truncate(LISTED_CLUSTERS);
-        let (phase, reason, message) = conclude(&counts, worst_reason, clusters.first());
+        let (phase, reason, message) = roll_up(&counts, &self.causes, &clusters, max_unhealthy);
+        let reason = of_names.filter(|_| counts.unhealthy() > 0).unwrap_or(reason);
         Summary { phase, reason, message, counts, clusters }
     }
 
@@ -178,7 +275,7 @@ impl Tally {
         let fault = |name, reason, message: String| Cluster {
             name,
             target: None,
-            phase: Phase::Failed,
+            state: ClusterState::Failed,
             reason,
             message: message.into(),
         };
@@ -206,172 +303,6 @@ impl Tally {
     }
 }
 
-fn conclude(counts: &Counts, worst_reason: Reason, worst: Option<&Cluster>) -> (Phase, Reason, String) {
-    let healthy = format!("{}/{} clusters healthy", counts.running, counts.counting());
-    if let Some(worst) = worst.filter(|worst| worst.phase.is_bad()) {
-        let more = match counts.failed + counts.unknown {
-            1 => String::new(),
-            n => format!(" (and {} more)", n - 1),
-        };
-        return (Phase::Failed, worst_reason, format!("{healthy}; {}: {}{more}", worst.name, worst.message));
-    }
-    if counts.initializing > 0 {
-        let waiting = format!("{healthy}; {} waiting for their first check", counts.initializing);
-        return (Phase::Initializing, Reason::Initializing, waiting);
-    }
-    if counts.total == counts.paused {
-        return (Phase::Paused, Reason::Paused, "every cluster is paused".to_owned());
-    }
-    let mut apart = String::new();
-    if counts.not_installed > 0 {
-        apart.push_str(&format!("; {} without the tool", counts.not_installed));
-    }
-    if counts.paused > 0 {
-        apart.push_str(&format!("; {} paused", counts.paused));
-    }
-    (Phase::Running, Reason::Healthy, format!("{healthy}{apart}"))
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn target(name: &str) -> TargetKey {
-        TargetKey::new("fleet", name)
-    }
-
-    /// Of clusters whose targets have the same names.
-    fn tally(selection: &Selection, clusters: &[(&str, Phase)]) -> Tally {
-        let mut tally = Tally::new(selection);
-        for (name, phase) in clusters {
-            tally.put(&target(name), &(*name).into(), *phase);
-        }
-        tally
-    }
-
-    fn said<'a>(target: &TargetKey) -> (Reason, Cow<'a, str>) {
-        (Reason::ComponentAbsent, format!("{} says", target.name()).into())
-    }
-
-    fn failed(name: &str) -> Cluster<'_> {
-        let (reason, message) = said(&target(name));
-        Cluster { name, target: Some(name), phase: Phase::Failed, reason, message }
-    }
-
-    fn listed<'a>(summary: &'a Summary<'_>) -> Vec<&'a str> {
-        summary.clusters.iter().map(|cluster| cluster.name).collect()
-    }
-
-    fn named(names: &[&str]) -> Selection {
-        Selection { cluster_names: names.iter().map(|n| (*n).to_owned()).collect(), selector: None }
-    }
-
-    static EVERYTHING: Selection = Selection { cluster_names: BTreeSet::new(), selector: Some(Selector(Vec::new())) };
-
-    #[test]
-    fn one_bad_cluster_fails_it_and_is_named() {
-        let tally = tally(&EVERYTHING, &[("a", Phase::Running), ("b", Phase::Failed), ("c", Phase::Running)]);
-        let summary = tally.summarize(said);
-        assert_eq!((summary.phase, summary.reason), (Phase::Failed, Reason::TargetsFailing));
-        assert_eq!(summary.message, "2/3 clusters healthy; b: b says");
-        assert_eq!(summary.clusters[0], failed("b"));
-    }
-
-    #[test]
-    fn unknown_counts_as_not_healthy() {
-        let tally = tally(&EVERYTHING, &[("a", Phase::Running), ("b", Phase::Unknown)]);
-        let summary = tally.summarize(said);
-        assert_eq!((summary.phase, summary.message.as_str()), (Phase::Failed, "1/2 clusters healthy; b: b says"));
-    }
-
-    #[test]
-    fn paused_and_not_installed_count_apart() {
-        let tally = tally(&EVERYTHING, &[("a", Phase::Running), ("b", Phase::Paused), ("c", Phase::NotInstalled)]);
-        let summary = tally.summarize(said);
-        assert_eq!(summary.phase, Phase::Running);
-        assert_eq!(summary.message, "1/1 clusters healthy; 1 without the tool; 1 paused");
-    }
-
-    #[test]
-    fn nothing_matches() {
-        assert_eq!(Tally::default().summarize(said).reason, Reason::NoTargets);
-    }
-
-    #[test]
-    fn a_name_that_no_target_has_or_that_two_have_is_named() {
-        let mut both = tally(&named(&["a", "b"]), &[("a", Phase::Running), ("b", Phase::Running)]);
-        both.put(&target("second"), &"b".into(), Phase::Running);
-        let ambiguous = both.summarize(said);
-        assert_eq!(ambiguous.reason, Reason::TargetAmbiguous);
-        assert!(
-            ambiguous.message.contains("2 IntegrationTargets have clusterName b: b, second"),
-            "{}",
-            ambiguous.message
-        );
-        let one = tally(&named(&["a", "gone"]), &[("a", Phase::Running)]);
-        let missing = one.summarize(said);
-        assert_eq!(missing.reason, Reason::TargetNotFound);
-        assert!(missing.message.contains("clusterName gone"), "{}", missing.message);
-        both.remove(&target("second"));
-        assert_eq!(both.summarize(said).reason, Reason::Healthy);
-    }
-
-    #[test]
-    fn at_most_a_hundred_clusters_are_listed_failing_ones_first_then_by_name() {
-        let names: Vec<String> = (0..300).rev().map(|n| format!("c{n:03}")).collect();
-        let mut clusters: Vec<_> = names.iter().map(|name| (name.as_str(), Phase::Paused)).collect();
-        clusters.push(("zz", Phase::Failed));
-        let tally = tally(&EVERYTHING, &clusters);
-        let summary = tally.summarize(said);
-        let listed = listed(&summary);
-        assert_eq!((listed.len(), &listed[..3], listed[99]), (LISTED_CLUSTERS, &["zz", "c000", "c001"][..], "c098"));
-        assert_eq!((summary.counts.total, summary.counts.paused), (301, 300));
-    }
-
-    #[test]
-    fn clusters_that_are_healthy_or_without_the_tool_are_listed_only_where_all_have_room() {
-        let names: Vec<String> = (0..LISTED_CLUSTERS).map(|n| format!("c{n:03}")).collect();
-        let healthy: Vec<_> = names.iter().map(|name| (name.as_str(), Phase::Running)).collect();
-        let mut tally = tally(&EVERYTHING, &healthy);
-        assert_eq!(tally.summarize(said).clusters.len(), LISTED_CLUSTERS);
-        tally.put(&target("yy"), &"yy".into(), Phase::NotInstalled);
-        tally.put(&target("zz"), &"zz".into(), Phase::Failed);
-        let summary = tally.summarize(said);
-        assert_eq!(summary.clusters, [failed("zz")]);
-        assert_eq!((summary.counts.running, summary.message.as_str()), (100, "100/101 clusters healthy; zz: zz says"));
-    }
-
-    #[test]
-    fn what_is_beyond_the_list_counts_all_the_same() {
-        let names: Vec<String> = (0..300).map(|n| format!("c{n:03}")).collect();
-        let clusters: Vec<_> = names.iter().map(|name| (name.as_str(), Phase::Failed)).collect();
-        let selection = Selection { cluster_names: ["unknown".to_owned()].into(), ..EVERYTHING.clone() };
-        let tally = tally(&selection, &clusters);
-        let summary = tally.summarize(said);
-        assert_eq!(summary.reason, Reason::TargetNotFound);
-        assert_eq!(summary.message, "0/301 clusters healthy; c000: c000 says (and 300 more)");
-    }
-
-    #[test]
-    fn what_it_comes_to_depends_on_what_stands_and_not_on_what_stood() {
-        let phases = |n: usize| Phase::ALL[n % Phase::ALL.len()];
-        let names: Vec<String> = (0..40).map(|n| format!("c{n:02}")).collect();
-        let selection = named(&["c01", "c02", "other"]);
-        let (mut changed, mut fresh) = (Tally::new(&selection), Tally::new(&selection));
-        for (n, name) in names.iter().enumerate().rev() {
-            changed.put(&target(name), &name.as_str().into(), phases(n + 1));
-            changed.put(&target(name), &"other".into(), phases(n * 5));
-        }
-        for (n, name) in names.iter().enumerate() {
-            if n % 7 == 0 {
-                changed.remove(&target(name));
-                continue;
-            }
-            for tally in [&mut changed, &mut fresh] {
-                tally.put(&target(name), &name.as_str().into(), phases(n / 3));
-            }
-        }
-        assert_eq!(changed.summarize(said), fresh.summarize(said));
-        assert_eq!(changed.summarize(said).counts.total, 35, "34 of 40 are left, and one name is missing");
-    }
-}
+#[path = "aggregate_tests.rs"]
+mod tests;

@@ -10,6 +10,7 @@ use super::aggregate::Selection;
 use super::component::Component;
 use super::evaluate::WhenAbsent;
 use super::keys::{IntegrationKey, TargetKey};
+use super::roll_up::MaxUnhealthy;
 
 /// One `Integration`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +22,7 @@ pub struct DesiredIntegration {
     /// What to check, or why the spec can't be used.
     pub components: Result<Vec<Component>, String>,
     pub when_absent: WhenAbsent,
+    pub max_unhealthy: MaxUnhealthy,
     /// None: the operator's default.
     pub interval: Option<Duration>,
     /// A stored object asks for installation, which ksit doesn't do.

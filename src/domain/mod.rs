@@ -33,6 +33,7 @@ pub mod reason;
 pub mod replica;
 pub mod report;
 pub mod ring;
+pub mod roll_up;
 pub mod selector;
 pub mod shard_map;
 pub mod shards;

@@ -133,8 +133,14 @@ reasons! {
     TargetAmbiguous,
     /// No target matches at all.
     NoTargets,
-    /// Some targets are not healthy.
+    /// The tool is broken on some targets.
     TargetsFailing,
+    /// Nothing is known to be broken, but some targets can't be read.
+    TargetsUnreachable,
+    /// The tool works everywhere, and needs attention on some targets.
+    TargetsDegraded,
+    /// Some targets are unhealthy, and no more than `maxUnhealthy` allows.
+    WithinMaxUnhealthy,
     /// The stored object can't be read by this version.
     InvalidObject,
 }

@@ -17,6 +17,8 @@ use crate::domain::reason::{Failure, Reason};
 pub enum Phase {
     Failed,
     Unknown,
+    /// It works, and something needs attention.
+    Degraded,
     Initializing,
     Paused,
     NotInstalled,
@@ -25,13 +27,21 @@ pub enum Phase {
 
 impl Phase {
     /// Worst first.
-    pub const ALL: [Phase; 6] =
-        [Self::Failed, Self::Unknown, Self::Initializing, Self::Paused, Self::NotInstalled, Self::Running];
+    pub const ALL: [Phase; 7] = [
+        Self::Failed,
+        Self::Unknown,
+        Self::Degraded,
+        Self::Initializing,
+        Self::Paused,
+        Self::NotInstalled,
+        Self::Running,
+    ];
 
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Failed => "Failed",
             Self::Unknown => "Unknown",
+            Self::Degraded => "Degraded",
             Self::Initializing => "Initializing",
             Self::Paused => "Paused",
             Self::NotInstalled => "NotInstalled",
@@ -251,6 +261,13 @@ fn unreachable(cause: &Failure) -> Failure {
     Failure::new(Reason::Unreachable, format!("unreachable: {} ({})", cause.message, cause.reason))
 }
 
+/// Why a cluster can't be read: for [`Reason::Unreachable`] the cause that its message ends with.
+pub fn cause_of_failure(reason: Reason, message: &str) -> Reason {
+    let cause = message.strip_suffix(')').and_then(|message| message.rsplit_once(" (")).map(|(_, cause)| cause);
+    let cause = cause.filter(|_| reason == Reason::Unreachable).and_then(Reason::parse);
+    cause.unwrap_or(reason)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -284,6 +301,8 @@ mod tests {
             after.reach,
             Reach::Failed(Failure::new(Reason::Unreachable, "unreachable: api.example:6443 (TimedOut)"))
         );
+        let Reach::Failed(failure) = &after.reach else { unreachable!("as above") };
+        assert_eq!(cause_of_failure(failure.reason, &failure.message), Reason::TimedOut);
         assert_eq!(after.tools[0].1.phase, Phase::Failed);
         assert_eq!(after.tools[0].1.reason, Reason::Unreachable);
     }

@@ -3,17 +3,18 @@
 use std::fmt::Display;
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::ObjectReference;
-use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use kube::{Client, Resource};
 use prometheus::IntCounter;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
 use super::half_speed::HalfSpeed;
 use super::prompt_client::PROMPT_TIMEOUT;
+use crate::api::Integration;
 use crate::domain::escape::escape;
-use crate::domain::reason::Reason;
 
 /// Waiting events at most; more are dropped and counted, since the status itself says what is.
 const WAITING: usize = 1_000;
@@ -24,13 +25,57 @@ const SAID_EVERY: Duration = Duration::from_secs(60);
 /// What the API server takes as a note.
 const LONGEST_NOTE: usize = 1_000;
 
-/// An object went from one state to another.
+/// An object, or one tool on a target, went from one phase to another.
 #[derive(Clone, Debug)]
 pub struct Transition {
     pub object: ObjectReference,
+    /// Name of the Integration, where it is of one tool on a target.
+    pub tool: Option<String>,
+    pub from: String,
+    pub to: String,
+    /// When it had become what it was, where that is known.
+    pub since: Option<Timestamp>,
     pub warning: bool,
-    pub reason: Reason,
+    pub reason: String,
     pub note: String,
+}
+
+impl Transition {
+    /// One line of the log.
+    fn log(&self) {
+        let Self { object, tool, from, to, since, reason, note, .. } = self;
+        let name = format!(
+            "{}/{}",
+            object.namespace.as_deref().unwrap_or_default(),
+            object.name.as_deref().unwrap_or_default()
+        );
+        let is_target = object.kind.as_deref() == Some("IntegrationTarget");
+        let integration = if is_target { tool.clone() } else { Some(name.clone()) };
+        let target = is_target.then_some(name);
+        let after = since.map(|since| format!("{:#}", in_seconds(Timestamp::now().duration_since(since))));
+        let note = escape(note);
+        tracing::info!(target, integration, from, to, reason, after, %note, "phase changed");
+    }
+}
+
+fn in_seconds(time: SignedDuration) -> SignedDuration {
+    SignedDuration::from_secs(time.as_secs())
+}
+
+/// Transitions of one object that are told together: those that were not told yet, and then `newer`. Of one thing there
+/// is one, or none if it is what it was.
+pub(super) fn merge(earlier: Vec<Transition>, newer: Vec<Transition>) -> Vec<Transition> {
+    let mut merged = earlier;
+    for mut transition in newer {
+        if let Some(index) = merged.iter().position(|earlier| earlier.tool == transition.tool) {
+            let earlier = merged.remove(index);
+            (transition.from, transition.since) = (earlier.from, earlier.since);
+        }
+        if transition.from != transition.to {
+            merged.push(transition);
+        }
+    }
+    merged
 }
 
 /// Takes transitions without waiting.
@@ -56,8 +101,9 @@ impl EventSink {
         (Self { transitions: sender, dropped }, queue)
     }
 
-    /// The transition gets no Event if there is no room.
+    /// Logs the transition. It gets no Event if there is no room.
     pub fn offer(&mut self, transition: Transition) {
+        transition.log();
         if self.transitions.try_send(transition).is_err() {
             self.dropped.another(&"too many wait");
         }
@@ -91,19 +137,30 @@ pub async fn publish_events(
     EventQueue { mut transitions, mut dropped }: EventQueue,
 ) {
     let recorder = Recorder::new(client, Reporter { controller: "ksit".into(), instance: Some(instance) });
-    while let Some(Transition { object, warning, reason, note }) = transitions.recv().await {
+    while let Some(Transition { object, tool, warning, reason, note, .. }) = transitions.recv().await {
         let event = Event {
             type_: if warning { EventType::Warning } else { EventType::Normal },
-            reason: reason.as_str().to_owned(),
+            reason,
             note: Some(escape(&note).chars().take(LONGEST_NOTE).collect()),
             action: "Check".to_owned(),
-            secondary: None,
+            // Events of the same objects with the same reason are one with a count.
+            secondary: tool.map(|name| integration(name, object.namespace.clone())),
         };
         match half_speed.run(timeout(PROMPT_TIMEOUT, recorder.publish(&event, &object))).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => dropped.another(&error),
             Err(_) => dropped.another(&"the hub does not answer"),
         }
+    }
+}
+
+fn integration(name: String, namespace: Option<String>) -> ObjectReference {
+    ObjectReference {
+        api_version: Some(Integration::api_version(&()).into_owned()),
+        kind: Some(Integration::kind(&()).into_owned()),
+        name: Some(name),
+        namespace,
+        ..ObjectReference::default()
     }
 }
 
@@ -120,8 +177,34 @@ mod tests {
     use super::*;
 
     fn transition() -> Transition {
-        let object = ObjectReference { namespace: Some("fleet".to_owned()), ..ObjectReference::default() };
-        Transition { object, warning: true, reason: Reason::TimedOut, note: String::new() }
+        change(None, "Running", "Failed")
+    }
+
+    fn change(tool: Option<&str>, from: &str, to: &str) -> Transition {
+        Transition {
+            object: ObjectReference { namespace: Some("fleet".to_owned()), ..ObjectReference::default() },
+            tool: tool.map(str::to_owned),
+            from: from.to_owned(),
+            to: to.to_owned(),
+            since: None,
+            warning: true,
+            reason: "TimedOut".to_owned(),
+            note: String::new(),
+        }
+    }
+
+    #[test]
+    fn transition_that_was_not_told_and_is_taken_back_is_none() {
+        let (broke, mended) = (change(Some("flux"), "Running", "Failed"), change(Some("flux"), "Failed", "Running"));
+        let other = change(Some("argocd"), "Running", "Failed");
+        let told = |transitions: Vec<Transition>| -> Vec<_> {
+            transitions.into_iter().map(|one| (one.tool.unwrap_or_default(), one.from, one.to)).collect()
+        };
+        assert_eq!(told(merge(vec![broke.clone()], vec![mended])), []);
+        let both = told(merge(vec![broke.clone(), other], vec![change(Some("flux"), "Failed", "Degraded")]));
+        let expected = [("argocd", "Running", "Failed"), ("flux", "Running", "Degraded")];
+        assert_eq!(both, expected.map(|(tool, from, to)| (tool.to_owned(), from.to_owned(), to.to_owned())));
+        assert_eq!(told(merge(Vec::new(), vec![broke])).len(), 1);
     }
 
     #[tokio::test]

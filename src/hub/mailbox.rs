@@ -78,18 +78,24 @@ impl<K, V> Default for Mailbox<K, V> {
 impl<K: Ord + Clone, V> Mailbox<K, V> {
     /// Puts `value` in; one that waits under the same key is dropped, and its place in the queue is kept.
     pub fn post(&self, key: K, value: V, urgency: Urgency) {
+        self.post_with(key, urgency, |_| value);
+    }
+
+    /// The same with a value that is made of the one that waits under the key.
+    pub fn post_with(&self, key: K, urgency: Urgency, make: impl FnOnce(Option<V>) -> V) {
         {
             let mut inner = self.lock();
             let arrival = inner.arrivals;
             inner.arrivals += 1;
             let mut place = Place { urgency, arrival };
-            if let Some((former, _)) = inner.letters.remove(&key) {
+            let waiting = inner.letters.remove(&key).map(|(former, value)| {
                 inner.order.remove(&former);
                 inner.superseded += 1;
                 place = Place { urgency: urgency.min(former.urgency), arrival: former.arrival };
-            }
+                value
+            });
             inner.order.insert(place, key.clone());
-            inner.letters.insert(key, (place, value));
+            inner.letters.insert(key, (place, make(waiting)));
         }
         self.filled.notify_one();
     }

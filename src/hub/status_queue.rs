@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::core::ApiResource;
 
-use super::events::Transition;
+use super::events::{Transition, merge};
 use super::mailbox::{Mailbox, Urgency};
 
 /// One status to write.
@@ -17,7 +17,15 @@ pub struct StatusWrite {
     pub status: String,
     pub urgency: Urgency,
     /// Told once the write has been taken.
-    pub transition: Option<Transition>,
+    pub transitions: Vec<Transition>,
+}
+
+impl StatusWrite {
+    /// The same, that tells too what an earlier write of the object would have told.
+    pub(super) fn instead_of(self, earlier: Option<Self>) -> Self {
+        let untold = earlier.map(|earlier| earlier.transitions).unwrap_or_default();
+        Self { transitions: merge(untold, self.transitions), ..self }
+    }
 }
 
 /// Kind, namespace and name of the object that a status is for.
@@ -34,7 +42,7 @@ impl StatusQueue {
     /// Puts a status in; an older one of the same object is dropped.
     pub fn post(&self, id: ObjectId, write: StatusWrite) {
         let urgency = write.urgency;
-        self.waiting.post(id, write, urgency);
+        self.waiting.post_with(id, urgency, |older| write.instead_of(older));
     }
 
     /// Throws away what waits: it was decided in a reign that has ended.
@@ -70,6 +78,9 @@ impl StatusQueue {
 
     pub(super) fn give_back(&self, id: ObjectId, write: StatusWrite) {
         let urgency = write.urgency;
-        self.waiting.give_back(id, write, urgency);
+        self.waiting.post_with(id, urgency, |newer| match newer {
+            Some(newer) => newer.instead_of(Some(write)),
+            None => write,
+        });
     }
 }

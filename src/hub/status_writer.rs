@@ -130,7 +130,7 @@ pub async fn write_statuses(
                     WriteOutcome::Superseded => schedule.superseded(&id),
                     WriteOutcome::Written => {
                         schedule.written(&id, Instant::now());
-                        write.transition.into_iter().for_each(|transition| events.offer(transition));
+                        write.transitions.into_iter().for_each(|transition| events.offer(transition));
                     }
                 }
             }
@@ -239,7 +239,7 @@ mod tests {
         let resource = ApiResource::from_gvk(&kube::core::GroupVersionKind::gvk("ksit.io", "v1", "Thing"));
         let object = ObjectReference { name: Some(name.to_owned()), ..ObjectReference::default() };
         let id = ("Thing".to_owned(), String::new(), name.to_owned());
-        (id, StatusWrite { resource, object, status: "{}".to_owned(), urgency, transition: None })
+        (id, StatusWrite { resource, object, status: "{}".to_owned(), urgency, transitions: Vec::new() })
     }
 
     /// What a writer says to a hub that takes `LATENCY` for each, and after how long, while `others` post to its queue.

@@ -64,8 +64,10 @@ impl WriteSchedule {
         while self.tried.front().is_some_and(|(at, _)| now - *at >= REST) {
             self.tried.pop_front();
         }
+        let held = self.held.remove(&id);
+        let backs_off = held.as_ref().map(|(due, _)| *due);
+        let write = write.instead_of(held.map(|(_, held)| held));
         let rests = self.tried.iter().rfind(|(_, tried)| *tried == id).map(|(at, _)| *at + REST);
-        let backs_off = self.held.get(&id).map(|(due, _)| *due);
         let is_suspect = self.is_suspect(&id);
         let has_no_place = is_suspect && self.probing.len() >= SUSPECTS_IN_FLIGHT;
         let looks_again = has_no_place.then_some(now + LOOK_FOR_PLACE);
@@ -75,7 +77,6 @@ impl WriteSchedule {
                 None
             }
             None => {
-                self.held.remove(&id);
                 self.tried.push_back((now, id.clone()));
                 self.probing.extend(is_suspect.then(|| id.clone()));
                 Some((id, write))
@@ -181,7 +182,7 @@ mod tests {
             object: Default::default(),
             status: "null".to_owned(),
             urgency: Urgency::CanWait,
-            transition: None,
+            transitions: Vec::new(),
         }
     }
 

@@ -17,7 +17,7 @@ async fn specs_that_make_no_sense_are_refused_at_apply() {
     let world = World::new("crd-specs").await;
     let _strict = with_validation().await;
     let deployment = json!({ "kind": "Deployment", "name": "web" });
-    let rows: [(&str, Value, &str); 16] = [
+    let rows: [(&str, Value, &str); 19] = [
         ("Integration", json!({ "type": "argo" }), "spec.type: Unsupported value: \"argo\""),
         ("Integration", json!({}), "spec.type: Required value"),
         ("Integration", json!({ "type": "custom" }), "type custom needs at least one entry in components"),
@@ -39,6 +39,9 @@ async fn specs_that_make_no_sense_are_refused_at_apply() {
         ("Integration", json!({ "type": "flux", "interval": "10ms" }), "interval must be from 1s to 24h"),
         ("Integration", json!({ "type": "flux", "whenAbsent": "Ignore" }), "spec.whenAbsent: Unsupported value"),
         ("Integration", json!({ "type": "flux", "autoInstall": { "enabled": true } }), "ksit only reads clusters"),
+        ("Integration", json!({ "type": "flux", "maxUnhealthy": -1 }), "a percentage such as 5%"),
+        ("Integration", json!({ "type": "flux", "maxUnhealthy": "101%" }), "a percentage such as 5%"),
+        ("Integration", json!({ "type": "flux", "maxUnhealthy": "few" }), "a percentage such as 5%"),
         ("IntegrationTarget", json!({ "clusterName": "" }), "spec.clusterName"),
         ("IntegrationTarget", json!({}), "spec.clusterName: Required value"),
         ("IntegrationTarget", json!({ "clusterName": "c", "pausedUntil": "tomorrow" }), "spec.pausedUntil"),
@@ -58,6 +61,7 @@ async fn what_the_reference_shows_is_taken() {
             "all",
             json!({
                 "type": "custom", "enabled": true, "targetClusters": ["a"], "interval": "1m30s",
+                "maxUnhealthy": "5%",
                 "targetSelector": { "matchExpressions": [{ "key": "env", "operator": "In", "values": ["prod"] }] },
                 "config": { "namespace": "web" }, "whenAbsent": "NotInstalled",
                 "components": [

@@ -19,6 +19,7 @@ mod manifests;
 mod real_installs;
 mod reflector;
 mod replicas;
+mod roll_up;
 mod round_cost;
 mod takeover;
 mod target_command;

@@ -1,15 +1,17 @@
 //! Between the resources and the domain: specs in, statuses out.
 
 mod component;
+mod conditions;
 mod history;
+mod integration_status;
 mod shard_map;
 mod spec;
 mod status;
+mod transitions;
 
 pub use history::history;
+pub use integration_status::{has_same_meaning_integration, integration_status};
 pub use shard_map::{shard_map, shard_map_spec};
 pub use spec::{SpecError, integration, target};
-pub use status::{
-    CREDENTIAL_EXPIRING, Writer, digest, has_same_meaning_integration, integration_status, said_of, stored_digest,
-    target_status,
-};
+pub use status::{CREDENTIAL_EXPIRING, Writer, digest, said_of, stored_digest, target_status, unreachable_cause};
+pub use transitions::{PhaseChange, phase_changes, record};

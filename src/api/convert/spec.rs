@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt;
 
 use crate::api::{ComponentSpec, Integration, IntegrationTarget, KubeconfigSecretRef, SLOT_LABEL, WhenAbsent};
@@ -14,6 +15,7 @@ use crate::domain::desired::{DesiredIntegration, DesiredTarget};
 use crate::domain::evaluate;
 use crate::domain::integrations::{self, TOOLS, Tool};
 use crate::domain::keys::{IntegrationKey, TargetKey};
+use crate::domain::roll_up::MaxUnhealthy;
 use crate::domain::selector::{Requirement, Selector};
 
 /// Labels that are kept of a target, and their bytes. The CRD can't bound `metadata.labels`.
@@ -69,9 +71,11 @@ pub fn integration(object: &Integration) -> DesiredIntegration {
     let spec = &object.spec;
     let interval = spec.interval.as_deref().map(interval).transpose();
     let selector = spec.target_selector.as_ref().map(selector).transpose();
+    let max_unhealthy = spec.max_unhealthy.as_ref().map(max_unhealthy).transpose();
     let components = components(object)
         .and_then(|components| interval.clone().and(Ok(components)))
-        .and_then(|components| selector.clone().and(Ok(components)));
+        .and_then(|components| selector.clone().and(Ok(components)))
+        .and_then(|components| max_unhealthy.clone().and(Ok(components)));
     DesiredIntegration {
         key: IntegrationKey::new(object.namespace().unwrap_or_default(), object.name_any()),
         type_name: spec.type_.clone(),
@@ -85,10 +89,19 @@ pub fn integration(object: &Integration) -> DesiredIntegration {
             WhenAbsent::Failed => evaluate::WhenAbsent::Failed,
             WhenAbsent::NotInstalled => evaluate::WhenAbsent::NotInstalled,
         },
+        max_unhealthy: max_unhealthy.ok().flatten().unwrap_or_default(),
         interval: interval.unwrap_or_default(),
         wants_install: spec.auto_install.as_ref().and_then(|auto| auto.enabled).unwrap_or(false),
         generation: object.metadata.generation.unwrap_or(0),
     }
+}
+
+fn max_unhealthy(value: &IntOrString) -> Result<MaxUnhealthy, String> {
+    let parsed = match value {
+        IntOrString::Int(number) => u32::try_from(*number).ok().map(MaxUnhealthy::Number),
+        IntOrString::String(text) => MaxUnhealthy::parse(text),
+    };
+    parsed.ok_or_else(|| format!("spec.maxUnhealthy: {value:?} is neither a number from 0 nor a percentage such as 5%"))
 }
 
 fn components(object: &Integration) -> Result<Vec<Component>, String> {

@@ -1,28 +1,27 @@
-//! From what was decided to what a user reads.
+//! What a target's status says.
 
 use std::borrow::Cow;
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use serde::Serialize;
 
 use super::component::{in_full, in_words};
-use crate::api::{ClusterSummary, IntegrationResult, IntegrationStatus, IntegrationTargetStatus, TargetCounts};
-use crate::domain::aggregate::{Cluster, Counts, Summary};
+use super::conditions::{Stamp, Truth, cut, timeless, transition_time};
+use crate::api::{IntegrationResult, IntegrationTargetStatus};
 use crate::domain::check_mode::CheckMode;
-use crate::domain::desired::DesiredIntegration;
 use crate::domain::digest::Digest;
 use crate::domain::escape::escape;
 use crate::domain::fit::fit;
 use crate::domain::keys::{IntegrationKey, TargetKey};
 use crate::domain::reason::Reason;
 use crate::domain::report::TargetReport;
-use crate::domain::verdict::{ComponentState, Observation, Phase, Reach, TargetVerdict, ToolVerdict, initializing};
+use crate::domain::verdict::{
+    ComponentState, Observation, Phase, Reach, TargetVerdict, ToolVerdict, cause_of_failure, initializing,
+};
 
 /// The condition that a target has while its credential is about to end.
 pub const CREDENTIAL_EXPIRING: &str = "CredentialExpiring";
-
-/// Messages longer than this are cut: some hold names that a cluster chose.
-const LONGEST_MESSAGE: usize = 1_024;
 
 /// Who writes, and when.
 #[derive(Clone, Debug)]
@@ -57,23 +56,30 @@ pub fn target_status(
     // A worker of an earlier version sends more.
     let (verdict, more) = &fit(verdict);
     let omitted = omitted.saturating_add(*more);
-    let (ready, reason, message) = reach(verdict);
-    let mut conditions =
-        vec![stamp.condition("Ready", ready, reason, &message), stamp.condition("Reachable", ready, reason, &message)];
+    let (reachable, reason, reached) = reach(verdict);
+    let (phase, message) = (verdict.phase(), target_message(verdict, &reached));
+    let mut conditions = vec![
+        stamp.condition("Ready", Truth::of_health(phase), worst_reason(verdict, reason), &message),
+        stamp.condition("Reachable", reachable, reason, &reached),
+    ];
     conditions.extend(mode.as_ref().map(|mode| watched(&stamp, mode)));
     conditions.extend(credential_ends.map(|at| {
         let message = format!("the credential in the kubeconfig ends at {at}: put a new one into its Secret");
         stamp.condition(CREDENTIAL_EXPIRING, Truth::True, Reason::ExpiresSoon, &message)
     }));
+    let known =
+        former.and_then(|former| Some((former.phase.as_ref()?, since(former, former.last_transition_time.as_ref())?)));
     IntegrationTargetStatus {
-        phase: Some(verdict.phase().as_str().to_owned()),
-        ready: Some(ready == Truth::True),
+        phase: Some(phase.as_str().to_owned()),
+        ready: Some(reachable == Truth::True),
         healthy: Some(healthy_tools(verdict)),
-        message: Some(cut(&target_message(verdict, &message))),
+        message: Some(cut(&message)),
         conditions,
-        integrations: results(verdict, type_of),
+        integrations: results(verdict, type_of, former, writer.now),
         components_omitted: (omitted > 0).then_some(omitted),
         server: server.clone(),
+        last_transition_time: Some(transition_time(known, phase, writer.now)),
+        history: former.map(|former| former.history.clone()).unwrap_or_default(),
         last_sync_time: Some(writer.now.to_string()),
         observed_generation: Some(*generation),
         secret_resource_version: secret_version.clone(),
@@ -91,6 +97,15 @@ fn reach(verdict: &TargetVerdict) -> (Truth, Reason, String) {
         Reach::Failed(failure) => (Truth::False, failure.reason, failure.message.clone()),
         Reach::Paused => (Truth::Unknown, Reason::Paused, "paused: the cluster is left alone".to_owned()),
         Reach::Stale => (Truth::Unknown, Reason::Stale, "nobody has reported for three intervals".to_owned()),
+    }
+}
+
+/// Why the cluster is not healthy: `reach` where ksit can't read it, else what its worst tool says.
+fn worst_reason(verdict: &TargetVerdict, reach: Reason) -> Reason {
+    let counting = verdict.tools.iter().map(|(_, tool)| tool).filter(|tool| tool.phase.counts());
+    match counting.min_by_key(|tool| tool.phase).filter(|_| verdict.reach == Reach::Connected) {
+        Some(tool) => tool.reason,
+        None => reach,
     }
 }
 
@@ -120,14 +135,29 @@ fn healthy_tools(verdict: &TargetVerdict) -> String {
     format!("{}/{}", count(|phase| phase == Phase::Running), count(Phase::counts))
 }
 
+/// Since when something in the status is as it is. One of an earlier version says only when anything in it changed.
+fn since<'a>(status: &'a IntegrationTargetStatus, time: Option<&'a String>) -> Option<&'a String> {
+    time.or(status.last_sync_time.as_ref())
+}
+
 /// Worst tools first, and of each what is not healthy.
-fn results(verdict: &TargetVerdict, type_of: impl Fn(&IntegrationKey) -> String) -> Vec<IntegrationResult> {
+fn results(
+    verdict: &TargetVerdict,
+    type_of: impl Fn(&IntegrationKey) -> String,
+    former: Option<&IntegrationTargetStatus>,
+    now: Timestamp,
+) -> Vec<IntegrationResult> {
     let mut tools: Vec<&(IntegrationKey, ToolVerdict)> = verdict.tools.iter().collect();
     tools.sort_by(|(a, x), (b, y)| (x.phase, a).cmp(&(y.phase, b)));
     let result = |(key, tool): &(IntegrationKey, ToolVerdict)| {
         let mut observations: Vec<&Observation> = tool.observations.iter().collect();
         observations.sort_by_key(|seen| seen.state.is_healthy() || seen.state == ComponentState::NotInUse);
+        let known = former.and_then(|former| {
+            let known = former.integrations.iter().find(|known| known.name == key.name())?;
+            Some((&known.phase, since(former, known.last_transition_time.as_ref())?))
+        });
         let mut result = IntegrationResult {
+            last_transition_time: Some(transition_time(known, tool.phase, now)),
             name: key.name().to_owned(),
             type_: type_of(key),
             phase: tool.phase.as_str().to_owned(),
@@ -176,105 +206,16 @@ pub fn said_of<'a>(
     })
 }
 
+/// Why ksit can't read the cluster; none where it can, or where nothing is known.
+pub fn unreachable_cause(status: &IntegrationTargetStatus) -> Option<Reason> {
+    let reachable = status.condition("Reachable").filter(|condition| condition.status == "False")?;
+    Some(cause_of_failure(Reason::parse(&reachable.reason)?, &reachable.message))
+}
+
 /// The verdict on a tool that the status does not list, if the cluster can't be reached.
 fn unreached(status: &IntegrationTargetStatus) -> Option<(Phase, Reason, Cow<'_, str>)> {
     let reachable = status.condition("Reachable").filter(|condition| condition.status == "False")?;
     Some((Phase::Failed, Reason::parse(&reachable.reason)?, Cow::Borrowed(reachable.message.as_str())))
-}
-
-/// The status of an Integration.
-pub fn integration_status(
-    integration: &DesiredIntegration,
-    summary: &Summary,
-    former: Option<&IntegrationStatus>,
-    writer: &Writer,
-) -> IntegrationStatus {
-    let Summary { phase, reason, message, counts, clusters } = summary;
-    let former_conditions = former.map(|former| former.conditions.as_slice()).unwrap_or_default();
-    let stamp = Stamp { generation: integration.generation, now: writer.now, former: former_conditions };
-    let ready = match phase {
-        Phase::Running => Truth::True,
-        Phase::Failed => Truth::False,
-        _ => Truth::Unknown,
-    };
-    let (accepted, why, hint) = acceptance(integration);
-    let Counts { total, running, failed, unknown, initializing, paused, not_installed } = *counts;
-    IntegrationStatus {
-        phase: Some(phase.as_str().to_owned()),
-        healthy: Some(format!("{running}/{}", counts.counting())),
-        message: Some(cut(message)),
-        conditions: vec![
-            stamp.condition("Ready", ready, *reason, message),
-            stamp.condition("Accepted", accepted, why, &hint),
-        ],
-        targets: Some(TargetCounts { total, running, failed, unknown, initializing, paused, not_installed }),
-        clusters: clusters.iter().map(cluster).collect(),
-        observed_generation: Some(integration.generation),
-        last_sync_time: Some(writer.now.to_string()),
-        coordinator_term: Some(writer.term),
-        managed_by: Some(writer.managed_by.clone()),
-    }
-}
-
-fn acceptance(integration: &DesiredIntegration) -> (Truth, Reason, String) {
-    match &integration.components {
-        Err(error) => (Truth::False, Reason::InvalidConfig, error.clone()),
-        Ok(_) if integration.wants_install => (
-            Truth::False,
-            Reason::AutoInstallRefused,
-            "ksit installs nothing: set autoInstall.enabled to false; the tool is checked all the same".to_owned(),
-        ),
-        Ok(_) => (Truth::True, Reason::Healthy, "the spec is used as it is".to_owned()),
-    }
-}
-
-fn cluster(cluster: &Cluster) -> ClusterSummary {
-    let Cluster { name, target, phase, reason, message } = cluster;
-    ClusterSummary {
-        name: escape(name).into_owned(),
-        target: target.map(str::to_owned),
-        phase: phase.as_str().to_owned(),
-        reason: reason.as_str().to_owned(),
-        message: (!message.is_empty() && *phase != Phase::Running).then(|| cut(message)),
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Truth {
-    True,
-    False,
-    Unknown,
-}
-
-struct Stamp<'a> {
-    generation: i64,
-    now: Timestamp,
-    former: &'a [Condition],
-}
-
-impl Stamp<'_> {
-    /// As it is stored: in whole seconds.
-    fn time(&self) -> Time {
-        Time(Timestamp::from_second(self.now.as_second()).unwrap_or(self.now))
-    }
-
-    /// A condition; `lastTransitionTime` moves only with its status.
-    fn condition(&self, type_: &str, truth: Truth, reason: Reason, message: &str) -> Condition {
-        let status = match truth {
-            Truth::True => "True",
-            Truth::False => "False",
-            Truth::Unknown => "Unknown",
-        };
-        let unchanged = self.former.iter().find(|former| former.type_ == type_ && former.status == status);
-        Condition {
-            type_: type_.to_owned(),
-            status: status.to_owned(),
-            reason: reason.as_str().to_owned(),
-            message: cut(message),
-            last_transition_time: unchanged.map_or_else(|| self.time(), |former| former.last_transition_time.clone()),
-            observed_generation: Some(self.generation),
-        }
-    }
 }
 
 /// What a report means, for comparison with [`stored_digest`].
@@ -296,6 +237,8 @@ pub fn stored_digest(target: &TargetKey, status: &IntegrationTargetStatus) -> Di
         components_omitted,
         server,
         observed_generation,
+        last_transition_time: _,
+        history: _,
         last_sync_time: _,
         secret_resource_version: _,
         coordinator_term: _,
@@ -303,38 +246,25 @@ pub fn stored_digest(target: &TargetKey, status: &IntegrationTargetStatus) -> Di
         reported_by: _,
         report_epoch: _,
     } = status;
-    let told = (phase, ready, healthy, message, timeless(conditions), integrations, components_omitted, server);
+    let tools: Vec<_> = integrations.iter().map(meaning_of_tool).collect();
+    let told = (phase, ready, healthy, message, timeless(conditions), tools, components_omitted, server);
     // Texts and numbers, which always are JSON.
     let meaning = serde_json::to_string(&(told, observed_generation)).unwrap_or_default();
     Digest::of(target, [meaning.as_str()])
 }
 
-/// Whether two statuses of an Integration tell a user the same.
-pub fn has_same_meaning_integration(a: &IntegrationStatus, b: &IntegrationStatus) -> bool {
-    let meaning = |status: &IntegrationStatus| IntegrationStatus {
-        conditions: timeless(&status.conditions),
-        last_sync_time: None,
-        coordinator_term: None,
-        managed_by: None,
-        ..status.clone()
-    };
-    meaning(a) == meaning(b)
-}
-
-fn timeless(conditions: &[Condition]) -> Vec<Condition> {
-    conditions
-        .iter()
-        .map(|condition| Condition { last_transition_time: Time(Timestamp::UNIX_EPOCH), ..condition.clone() })
-        .collect()
-}
-
-/// As a status shows it: escaped, for who reads it with `-o jsonpath` or in a dashboard, and not too long.
-fn cut(message: &str) -> String {
-    let message = escape(message);
-    match message.char_indices().nth(LONGEST_MESSAGE) {
-        None => message.into_owned(),
-        Some((end, _)) => format!("{}…", &message[..end]),
-    }
+fn meaning_of_tool(result: &IntegrationResult) -> impl Serialize {
+    let IntegrationResult {
+        name,
+        type_,
+        phase,
+        reason,
+        message,
+        last_transition_time: _,
+        components,
+        healthy_components,
+    } = result;
+    (name, type_, phase, reason, message, components, healthy_components)
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use crate::api::convert::{self, SpecError, Writer};
 use crate::api::{
     Integration, IntegrationStatus, IntegrationTarget, IntegrationTargetStatus, LEGACY_FINALIZER, SLOT_LABEL,
 };
-use crate::domain::aggregate::Tally;
+use crate::domain::aggregate::{ClusterState, Tally};
 use crate::domain::desired::{DesiredIntegration, DesiredTarget, effective_interval};
 use crate::domain::keys::{IntegrationKey, TargetKey};
 use crate::domain::reason::{Failure, Reason};
@@ -223,8 +223,8 @@ impl Fleet {
             let labels = [key.namespace(), key.name(), tool.desired.type_name.as_str()];
             let metrics = &self.context.metrics;
             let _ = metrics.integration_healthy.remove_label_values(&labels);
-            for phase in Phase::ALL {
-                let labels = [labels[0], labels[1], labels[2], phase.as_str()];
+            for state in ClusterState::ALL {
+                let labels = [labels[0], labels[1], labels[2], state.as_str()];
                 let _ = metrics.integration_targets.remove_label_values(&labels);
             }
         }
@@ -324,14 +324,16 @@ impl Fleet {
         let integrations = &self.integrations;
         let type_of =
             |key: &IntegrationKey| integrations.get(key).map(|tool| tool.desired.type_name.clone()).unwrap_or_default();
-        let status = convert::target_status(&report, type_of, target.summary(), &writer);
+        let mut status = convert::target_status(&report, type_of, target.summary(), &writer);
         let meaning = convert::stored_digest(key, &status);
         let is_known = target.status.as_ref().is_some_and(|known| known.meaning == meaning);
         if is_known && !std::mem::take(&mut target.foreign) {
             target.report = None;
             return;
         }
-        let write = target_write(&target.object, target.summary(), &status, &report.verdict);
+        let changes = convert::phase_changes(target.summary(), &status);
+        convert::record(&mut status.history, &changes, writer.now);
+        let write = target_write(&target.object, target.summary(), &status, changes, &report.verdict);
         let changed = changed_tools(key, target.summary(), &status);
         target.status = Some(KnownStatus::new(status, meaning));
         match write {

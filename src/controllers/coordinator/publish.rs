@@ -1,38 +1,27 @@
-//! A status and its Event, made ready for the queue.
+//! A status and its transitions, made ready for the queue.
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::core::ApiResource;
 use kube::{Resource, ResourceExt};
 use serde::Serialize;
 
+use crate::api::convert::PhaseChange;
 use crate::api::{Integration, IntegrationStatus, IntegrationTarget, IntegrationTargetStatus};
 use crate::domain::aggregate::Summary;
-use crate::domain::reason::Reason;
-use crate::domain::verdict::{Phase, Reach, TargetVerdict};
+use crate::domain::verdict::{Phase, TargetVerdict};
 use crate::hub::{ObjectId, StatusWrite, Transition, Urgency};
 
+/// `changes`: from the former status to this one.
 pub(super) fn target_write(
     object: &IntegrationTarget,
     former: Option<&IntegrationTargetStatus>,
     status: &IntegrationTargetStatus,
+    changes: Vec<PhaseChange>,
     verdict: &TargetVerdict,
 ) -> Result<(ObjectId, StatusWrite), serde_json::Error> {
-    let reason = match &verdict.reach {
-        Reach::Failed(failure) => failure.reason,
-        Reach::Stale => Reason::Stale,
-        Reach::Paused => Reason::Paused,
-        Reach::Initializing => Reason::Initializing,
-        Reach::Connected => worst_reason(verdict),
-    };
-    let message = status.message.clone().unwrap_or_default();
-    let (phase, former_phase) = (verdict.phase(), former.and_then(|former| former.phase.as_deref()));
-    let urgency = if former_phase == Some(phase.as_str()) { Urgency::Detail } else { Urgency::of(verdict) };
-    write(object, status, former_phase, News { phase, urgency, reason, message })
-}
-
-fn worst_reason(verdict: &TargetVerdict) -> Reason {
-    let counting = verdict.tools.iter().map(|(_, tool)| tool).filter(|tool| tool.phase.counts());
-    counting.min_by_key(|tool| tool.phase).map_or(Reason::Connected, |tool| tool.reason)
+    let is_phase_new = former.and_then(|former| former.phase.as_deref()) != status.phase.as_deref();
+    let urgency = if is_phase_new { Urgency::of(verdict) } else { Urgency::Detail };
+    write(object, status, urgency, changes)
 }
 
 pub(super) fn integration_write(
@@ -42,34 +31,44 @@ pub(super) fn integration_write(
     summary: &Summary,
 ) -> Result<(ObjectId, StatusWrite), serde_json::Error> {
     let Summary { phase, reason, message, .. } = summary;
-    let news = News { phase: *phase, urgency: Urgency::Summary, reason: *reason, message: message.clone() };
-    write(object, status, former.and_then(|former| former.phase.as_deref()), news)
-}
-
-struct News {
-    phase: Phase,
-    urgency: Urgency,
-    reason: Reason,
-    message: String,
+    let former_phase = former.and_then(|former| former.phase.clone());
+    let is_new = former_phase.as_deref() != Some(phase.as_str()) && *phase != Phase::Initializing;
+    let since = former.and_then(|former| former.last_transition_time.as_ref()?.parse().ok());
+    let change = is_new.then(|| PhaseChange {
+        integration: None,
+        from: former_phase.unwrap_or_else(|| Phase::Initializing.as_str().to_owned()),
+        to: phase.as_str().to_owned(),
+        reason: reason.to_string(),
+        message: message.clone(),
+        since,
+    });
+    write(object, status, Urgency::Summary, change.into_iter().collect())
 }
 
 fn write<K: Resource<DynamicType = ()>>(
     object: &K,
     status: &impl Serialize,
-    former_phase: Option<&str>,
-    news: News,
+    urgency: Urgency,
+    changes: Vec<PhaseChange>,
 ) -> Result<(ObjectId, StatusWrite), serde_json::Error> {
     let resource = ApiResource::erase::<K>(&());
     let reference = ObjectReference { resource_version: object.resource_version(), ..object.object_ref(&()) };
     let id = (resource.kind.clone(), object.namespace().unwrap_or_default(), object.name_any());
-    let changed = former_phase != Some(news.phase.as_str()) && news.phase != Phase::Initializing;
-    let transition = changed.then(|| Transition {
+    let transition = |change: PhaseChange| Transition {
         // An Event is about the object, not about one version of it.
         object: ObjectReference { resource_version: None, ..reference.clone() },
-        warning: news.phase.is_bad(),
-        reason: news.reason,
-        note: news.message,
-    });
+        warning: change.is_warning(),
+        note: match &change.integration {
+            Some(integration) => format!("{integration}: {}", change.message),
+            None => change.message,
+        },
+        tool: change.integration,
+        from: change.from,
+        to: change.to,
+        since: change.since,
+        reason: change.reason,
+    };
+    let transitions = changes.into_iter().map(transition).collect();
     let status = serde_json::to_string(status)?;
-    Ok((id, StatusWrite { resource, object: reference, status, urgency: news.urgency, transition }))
+    Ok((id, StatusWrite { resource, object: reference, status, urgency, transitions }))
 }

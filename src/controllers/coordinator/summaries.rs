@@ -101,7 +101,7 @@ impl Fleet {
         if !integration.enabled {
             return Summary::without_clusters(Phase::Paused, Reason::Paused, "enabled is false");
         }
-        tool.tally.summarize(|target| {
+        tool.tally.summarize(integration.max_unhealthy, |target| {
             let status = self.targets.get(target).and_then(Target::summary);
             let (_, reason, message) = convert::said_of(&integration.key, status);
             (reason, message)
@@ -111,14 +111,17 @@ impl Fleet {
     fn measure(&self, key: &IntegrationKey, type_name: &str, summary: &Summary<'_>) {
         let metrics = &self.context.metrics;
         let labels = [key.namespace(), key.name(), type_name];
-        for (phase, count) in summary.counts.by_phase() {
-            let labels = [labels[0], labels[1], labels[2], phase.as_str()];
+        for (state, count) in summary.counts.by_state() {
+            let labels = [labels[0], labels[1], labels[2], state.as_str()];
             metrics.integration_targets.with_label_values(&labels).set(i64::from(count));
         }
         match summary.phase {
             // Left alone on purpose: neither healthy nor not.
             Phase::Paused => drop(metrics.integration_healthy.remove_label_values(&labels)),
-            phase => metrics.integration_healthy.with_label_values(&labels).set(i64::from(phase == Phase::Running)),
+            phase => metrics
+                .integration_healthy
+                .with_label_values(&labels)
+                .set(i64::from(matches!(phase, Phase::Running | Phase::Degraded))),
         }
     }
 }
@@ -129,8 +132,10 @@ impl Tool {
         match desired.filter(|desired| self.desired.concerns(desired)) {
             None => self.tally.remove(key),
             Some(desired) => {
-                let (phase, ..) = convert::said_of(&self.desired.key, target.and_then(Target::summary));
-                self.tally.put(key, &desired.cluster_name, phase);
+                let status = target.and_then(Target::summary);
+                let (phase, ..) = convert::said_of(&self.desired.key, status);
+                let unreachable = status.and_then(convert::unreachable_cause);
+                self.tally.put(key, &desired.cluster_name, phase, unreachable);
             }
         }
     }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::fleet::Fleet;
 use crate::api::ReplicaLoad;
-use crate::domain::aggregate::Counts;
+use crate::domain::aggregate::{ClusterState, Counts};
 use crate::domain::keys::TargetKey;
 use crate::domain::replica::ReplicaName;
 use crate::domain::verdict::{Phase, Reach};
@@ -36,13 +36,14 @@ impl Fleet {
         let (mut counts, mut expiring, mut unusable) = (Counts::default(), 0, 0);
         for target in self.targets.values() {
             let phase = target.status.as_ref().and_then(|status| status.phase).unwrap_or(Phase::Initializing);
-            counts.add(phase);
+            let is_unreachable = target.summary().is_some_and(|status| status.ready == Some(false));
+            counts.add(ClusterState::of(phase, is_unreachable));
             expiring += usize::from(target.status.as_ref().is_some_and(|status| status.is_expiring));
             unusable += usize::from(target.desired.is_err());
         }
         let metrics = &self.context.metrics;
-        for (phase, count) in counts.by_phase() {
-            metrics.targets.with_label_values(&[phase.as_str()]).set(i64::from(count));
+        for (state, count) in counts.by_state() {
+            metrics.targets.with_label_values(&[state.as_str()]).set(i64::from(count));
         }
         metrics.targets_credential_expiring.set(as_gauge(expiring));
         metrics.invalid_objects.with_label_values(&["IntegrationTarget"]).set(as_gauge(unusable));

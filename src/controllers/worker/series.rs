@@ -28,7 +28,7 @@ impl TargetSeries {
     pub(super) fn concluded(&self, phase: Phase) {
         let healthy = &self.context.metrics.target_healthy;
         match phase {
-            Phase::Running => healthy.with_label_values(&self.labels()).set(1),
+            Phase::Running | Phase::Degraded => healthy.with_label_values(&self.labels()).set(1),
             Phase::Failed | Phase::Unknown => healthy.with_label_values(&self.labels()).set(0),
             // Neither healthy nor not.
             Phase::Paused | Phase::Initializing | Phase::NotInstalled => {

@@ -1,0 +1,83 @@
+//! Conditions, and texts of statuses.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+use crate::domain::escape::escape;
+use crate::domain::reason::Reason;
+use crate::domain::verdict::Phase;
+
+/// Messages longer than this are cut: some hold names that a cluster chose.
+const LONGEST_MESSAGE: usize = 1_024;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Truth {
+    True,
+    False,
+    Unknown,
+}
+
+pub(super) struct Stamp<'a> {
+    pub(super) generation: i64,
+    pub(super) now: Timestamp,
+    pub(super) former: &'a [Condition],
+}
+
+impl Stamp<'_> {
+    /// A condition; `lastTransitionTime` moves only with its status.
+    pub(super) fn condition(&self, type_: &str, truth: Truth, reason: Reason, message: &str) -> Condition {
+        let status = match truth {
+            Truth::True => "True",
+            Truth::False => "False",
+            Truth::Unknown => "Unknown",
+        };
+        let unchanged = self.former.iter().find(|former| former.type_ == type_ && former.status == status);
+        Condition {
+            type_: type_.to_owned(),
+            status: status.to_owned(),
+            reason: reason.as_str().to_owned(),
+            message: cut(message),
+            last_transition_time: unchanged
+                .map_or_else(|| Time(in_seconds(self.now)), |former| former.last_transition_time.clone()),
+            observed_generation: Some(self.generation),
+        }
+    }
+}
+
+impl Truth {
+    /// Of the condition `Ready`, which Flux, Argo CD and `kubectl wait` read as health.
+    pub(super) fn of_health(phase: Phase) -> Self {
+        match phase {
+            Phase::Running | Phase::Degraded => Self::True,
+            Phase::Failed => Self::False,
+            Phase::Unknown | Phase::Initializing | Phase::Paused | Phase::NotInstalled => Self::Unknown,
+        }
+    }
+}
+
+/// When the phase last changed: now, unless `former` has the same phase, whose time stands then.
+pub(super) fn transition_time(former: Option<(&String, &String)>, phase: Phase, now: Timestamp) -> String {
+    let same = former.filter(|(former, _)| *former == phase.as_str());
+    same.map_or_else(|| in_seconds(now).to_string(), |(_, since)| since.clone())
+}
+
+/// As Kubernetes stores times.
+fn in_seconds(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).unwrap_or(time)
+}
+
+pub(super) fn timeless(conditions: &[Condition]) -> Vec<Condition> {
+    conditions
+        .iter()
+        .map(|condition| Condition { last_transition_time: Time(Timestamp::UNIX_EPOCH), ..condition.clone() })
+        .collect()
+}
+
+/// As a status shows it: escaped, for who reads it with `-o jsonpath` or in a dashboard, and not too long.
+pub(super) fn cut(message: &str) -> String {
+    let message = escape(message);
+    match message.char_indices().nth(LONGEST_MESSAGE) {
+        None => message.into_owned(),
+        Some((end, _)) => format!("{}…", &message[..end]),
+    }
+}

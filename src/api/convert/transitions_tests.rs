@@ -1,0 +1,103 @@
+use serde_json::json;
+
+use super::*;
+
+/// `reachable`: status and reason of the condition; `tools`: names and phases.
+fn status(reachable: (&str, &str), tools: &[(&str, &str)], history: &[TransitionRecord]) -> IntegrationTargetStatus {
+    let tools: Vec<_> = tools
+        .iter()
+        .map(|(name, phase)| json!({ "name": name, "phase": phase, "reason": "R", "lastTransitionTime": "2026-11-30T00:00:00Z" }))
+        .collect();
+    let condition = json!({ "type": "Reachable", "status": reachable.0, "reason": reachable.1, "message": "m",
+        "lastTransitionTime": "2026-11-30T00:00:00Z" });
+    let status = json!({ "conditions": [condition], "integrations": tools });
+    IntegrationTargetStatus { history: history.to_vec(), ..serde_json::from_value(status).unwrap() }
+}
+
+const CONNECTED: (&str, &str) = ("True", "Connected");
+const AWAY: (&str, &str) = ("False", "Unreachable");
+
+fn told(former: Option<&IntegrationTargetStatus>, status: &IntegrationTargetStatus) -> Vec<String> {
+    let tell =
+        |change: PhaseChange| format!("{} {}-{}", change.integration.unwrap_or_default(), change.from, change.to);
+    phase_changes(former, status).into_iter().map(tell).collect()
+}
+
+fn entry(tool: Option<&str>, to: &str) -> TransitionRecord {
+    TransitionRecord { integration: tool.map(str::to_owned), to: to.to_owned(), ..TransitionRecord::default() }
+}
+
+#[test]
+fn each_tool_has_its_own_transitions() {
+    let before = status(CONNECTED, &[("argocd", "Failed"), ("flux", "Running"), ("istio", "Running")], &[]);
+    let after = status(CONNECTED, &[("argocd", "Failed"), ("flux", "Degraded"), ("istio", "Running")], &[]);
+    assert_eq!(told(Some(&before), &after), ["flux Running-Degraded"]);
+    let change = phase_changes(Some(&before), &after).remove(0);
+    assert!(change.is_warning() && change.since.is_some(), "{change:?}");
+    assert_eq!(told(Some(&after), &after), [""; 0]);
+}
+
+#[test]
+fn unreachable_cluster_is_one_transition_whatever_tools_it_has() {
+    let up = status(CONNECTED, &[("argocd", "Running"), ("flux", "Running")], &[]);
+    let down = status(AWAY, &[("argocd", "Failed"), ("flux", "Failed")], &[]);
+    assert_eq!(told(Some(&up), &down), [" Running-Failed"]);
+    assert_eq!(told(Some(&down), &up), [" Failed-Running"]);
+    let broken = status(CONNECTED, &[("argocd", "Failed"), ("flux", "Running")], &[]);
+    assert_eq!(told(Some(&down), &broken), [" Failed-Running", "argocd Unknown-Failed"]);
+}
+
+#[test]
+fn tool_that_was_broken_before_an_outage_and_after_it_has_no_transition() {
+    let history = [entry(None, "Failed"), entry(Some("argocd"), "Failed")];
+    let down = status(AWAY, &[("argocd", "Failed")], &history);
+    assert_eq!(told(Some(&down), &status(CONNECTED, &[("argocd", "Failed")], &history)), [" Failed-Running"]);
+    let mended = status(CONNECTED, &[("argocd", "Running")], &history);
+    assert_eq!(told(Some(&down), &mended), [" Failed-Running", "argocd Failed-Running"]);
+}
+
+#[test]
+fn first_observation_tells_what_is_wrong_alone() {
+    let first = status(CONNECTED, &[("argocd", "Running"), ("flux", "Failed"), ("istio", "NotInstalled")], &[]);
+    assert_eq!(told(None, &first), ["flux Initializing-Failed"]);
+    assert_eq!(told(None, &status(AWAY, &[("flux", "Failed")], &[])), [" Initializing-Failed"]);
+    assert_eq!(told(Some(&first), &status(("Unknown", "Paused"), &[], &[])), [" Running-Paused"]);
+    assert_eq!(told(Some(&first), &status(("Unknown", "Stale"), &[], &[])), [" Running-Unknown"]);
+}
+
+#[test]
+fn phase_of_a_newer_version_is_a_warning() {
+    let before = status(CONNECTED, &[("flux", "Running")], &[]);
+    let changes = phase_changes(Some(&before), &status(CONNECTED, &[("flux", "Suspended")], &[]));
+    assert!(changes[0].is_warning(), "{changes:?}");
+}
+
+fn change(from: &str, to: &str) -> PhaseChange {
+    let (integration, message) = (Some("flux".to_owned()), String::new());
+    PhaseChange { integration, from: from.to_owned(), to: to.to_owned(), reason: "R".to_owned(), message, since: None }
+}
+
+#[test]
+fn history_holds_the_newest_twenty() {
+    let (mut history, mut now) = (Vec::new(), Timestamp::UNIX_EPOCH);
+    for n in 0..30 {
+        let (from, to) = (format!("P{n}"), format!("P{}", n + 1));
+        record(&mut history, &[change(&from, &to)], now);
+        now += Duration::from_secs(60);
+    }
+    assert_eq!((history.len(), history[0].to.as_str(), history[19].to.as_str()), (KEPT, "P30", "P11"));
+    assert_eq!(history[0].time, "1970-01-01T00:29:00Z");
+}
+
+#[test]
+fn flapping_tool_fills_the_history_no_faster_than_its_status_is_written() {
+    let (mut history, mut now) = (Vec::new(), Timestamp::UNIX_EPOCH);
+    for n in 0..50 {
+        let (from, to) = if n % 2 == 0 { ("Running", "Failed") } else { ("Failed", "Running") };
+        record(&mut history, &[change(from, to)], now);
+        now += Duration::from_millis(100);
+    }
+    assert!((5..=12).contains(&history.len()), "5 s: {} entries", history.len());
+    let goes_on = history.windows(2).all(|pair| pair[0].from == pair[1].to);
+    assert!(goes_on && history[0].to == "Running", "{history:?}");
+}

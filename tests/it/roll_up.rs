@@ -1,0 +1,147 @@
+//! What statuses say of many tools on many clusters, and since when: health, unreachable clusters apart, transitions.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ksit::api::{IntegrationResult, IntegrationTarget};
+use loadtest::simulator::{ComponentId, Fault, Health, Kind, Simulator};
+use serde_json::json;
+
+use crate::kit::{World, condition, eventually};
+
+/// Simulated clusters `c0`, `c1`, … with Argo CD and Flux.
+async fn world(name: &str, clusters: u32) -> (World, Arc<Simulator>) {
+    let mut world = World::new(name).await;
+    let simulator = Arc::new(Simulator::start(clusters).await.unwrap());
+    for number in 0..clusters {
+        world.target(&format!("c{number}"), &simulator.kubeconfig(number)).await;
+    }
+    for tool in ["argocd", "flux"] {
+        world.integration(tool, json!({ "type": tool, "targetSelector": {} })).await;
+    }
+    world.start_operator(&[]).await;
+    for tool in ["argocd", "flux"] {
+        world.until_phase(tool, "Running").await;
+    }
+    (world, simulator)
+}
+
+fn deployment_of(simulator: &Simulator, tool: &str) -> ComponentId {
+    simulator.components().find(|part| part.tool == tool && part.kind == Kind::Deployment).unwrap().id
+}
+
+fn phase_of(target: &IntegrationTarget) -> Option<&str> {
+    target.status.as_ref()?.phase.as_deref()
+}
+
+fn tool<'a>(target: &'a IntegrationTarget, name: &str) -> &'a IntegrationResult {
+    target.status.as_ref().unwrap().integrations.iter().find(|tool| tool.name == name).unwrap()
+}
+
+#[tokio::test]
+async fn each_transition_has_a_time_a_line_of_the_log_an_event_and_an_entry_of_the_history() {
+    let (mut world, simulator) = world("roll-transitions", 1).await;
+    let before = world.until_target("c0", |target| phase_of(target) == Some("Running")).await;
+    assert!(before.status.as_ref().unwrap().history.is_empty(), "found healthy: {before:?}");
+    assert_eq!(condition(&before, "Ready").unwrap().status, "True");
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+
+    simulator.set(0, deployment_of(&simulator, "argocd"), Health::Broken);
+    let broken = world.until_target("c0", |target| phase_of(target) == Some("Failed")).await;
+    let status = broken.status.as_ref().unwrap();
+    assert_eq!((condition(&broken, "Ready").unwrap().status.as_str(), status.ready), ("False", Some(true)));
+    assert_eq!(condition(&broken, "Reachable").unwrap().status, "True");
+    assert_ne!(tool(&broken, "argocd").last_transition_time, tool(&before, "argocd").last_transition_time);
+    assert_eq!(tool(&broken, "flux").last_transition_time, tool(&before, "flux").last_transition_time);
+    assert_eq!(status.last_transition_time, tool(&broken, "argocd").last_transition_time);
+    let [entry] = &status.history[..] else { panic!("one entry: {:?}", status.history) };
+    let told = (entry.integration.as_deref(), entry.from.as_str(), entry.to.as_str(), entry.reason.as_str());
+    assert_eq!(told, (Some("argocd"), "Running", "Failed", "ComponentNotReady"));
+
+    // While it is broken another tool breaks: the phase of the cluster stays, and it is told all the same.
+    simulator.set(0, deployment_of(&simulator, "flux"), Health::Broken);
+    world.until_target("c0", |target| tool(target, "flux").phase == "Failed").await;
+    let lines = eventually("both to be logged", async || {
+        let log = world.log();
+        let lines: Vec<String> = log
+            .lines()
+            .filter(|line| line.contains("phase changed") && line.contains("/c0"))
+            .map(str::to_owned)
+            .collect();
+        (lines.len() == 2).then_some(lines)
+    })
+    .await;
+    for (line, name) in lines.iter().zip(["argocd", "flux"]) {
+        for words in
+            ["INFO", "target=\"roll-transitions/c0\"", &format!("integration=\"{name}\""), "to=\"Failed\"", "after="]
+        {
+            assert!(line.contains(words), "{words}: {line}");
+        }
+    }
+    let events = eventually("both Events", async || {
+        let events = world.events().await.into_iter();
+        let events: Vec<_> = events.filter(|event| event.reason.as_deref() == Some("ComponentNotReady")).collect();
+        (events.len() >= 2).then_some(events)
+    })
+    .await;
+    let notes: Vec<_> = events.iter().filter_map(|event| event.note.as_deref()).collect();
+    assert!(notes.iter().any(|note| note.starts_with("flux: ")), "{notes:?}");
+
+    // The next coordinator changes no time.
+    drop(world.take_operator());
+    world.start_operator(&[]).await;
+    simulator.set(0, deployment_of(&simulator, "flux"), Health::Healthy);
+    let after = world.until_target("c0", |target| tool(target, "flux").phase == "Running").await;
+    assert_eq!(tool(&after, "argocd").last_transition_time, tool(&broken, "argocd").last_transition_time);
+    assert_eq!(after.status.as_ref().unwrap().last_transition_time, broken.status.unwrap().last_transition_time);
+    assert_eq!(after.status.unwrap().history.len(), 3);
+}
+
+#[tokio::test]
+async fn unreachable_clusters_are_counted_apart_and_hide_no_broken_tool() {
+    let (world, simulator) = world("roll-unreachable", 4).await;
+    for number in [0, 1] {
+        simulator.inject(number, Some(Fault::Unauthorized));
+    }
+    simulator.set(3, deployment_of(&simulator, "argocd"), Health::Broken);
+    let all = |integration: &ksit::api::Integration| {
+        let targets = integration.status.as_ref().and_then(|status| status.targets).unwrap_or_default();
+        (targets.failed, targets.unreachable) == (1, 2)
+    };
+    let argocd = world.until_integration("argocd", all).await;
+    let status = argocd.status.unwrap();
+    let message = status.message.unwrap();
+    assert!(
+        message.starts_with("1 of 4 broken: c3: ") && message.ends_with("; 2 unreachable (Unauthorized)"),
+        "{message}"
+    );
+    let listed: Vec<_> = status.clusters.iter().map(|cluster| cluster.name.as_str()).collect();
+    assert_eq!(listed, ["c3", "c0", "c1", "c2"]);
+    let flux = world.until_phase("flux", "Failed").await.status.unwrap();
+    let reason = flux.conditions.iter().find(|condition| condition.type_ == "Ready").map(|ready| ready.reason.as_str());
+    assert_eq!(reason, Some("TargetsUnreachable"));
+    let metrics = world.ask_operator("/metrics").await;
+    for (state, clusters) in [("Failed", 1), ("Unreachable", 2), ("Running", 1)] {
+        let series = format!(
+            "integration=\"argocd\",namespace=\"roll-unreachable\",phase=\"{state}\",type=\"argocd\"}} {clusters}"
+        );
+        assert!(metrics.contains(&series), "{series}");
+    }
+}
+
+#[tokio::test]
+async fn integration_is_degraded_while_no_more_clusters_are_unhealthy_than_it_allows() {
+    let (world, simulator) = world("roll-allowed", 3).await;
+    world.integration("argocd", json!({ "type": "argocd", "targetSelector": {}, "maxUnhealthy": "40%" })).await;
+    let argocd = deployment_of(&simulator, "argocd");
+    simulator.set(0, argocd, Health::Broken);
+    let status = world.until_phase("argocd", "Degraded").await.status.unwrap();
+    let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready").unwrap();
+    assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("True", "WithinMaxUnhealthy"));
+    assert!(status.message.unwrap().ends_with("; maxUnhealthy is 40%"));
+    assert_eq!(status.healthy.as_deref(), Some("2/3"));
+    simulator.set(1, argocd, Health::Broken);
+    world.until_phase("argocd", "Failed").await;
+    world.integration("argocd", json!({ "type": "argocd", "targetSelector": {}, "maxUnhealthy": 2 })).await;
+    world.until_phase("argocd", "Degraded").await;
+}
