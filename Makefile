@@ -13,6 +13,8 @@ IMAGE_TARGET := $(MACHINE)-unknown-linux-gnu
 IMAGE_FLAGS := -C target-feature=+crt-static \
 	--remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo --remap-path-prefix=$(CURDIR)=/ksit
 
+REVISION = $(shell git describe --always --abbrev=40 --exclude '*' --dirty 2>/dev/null)
+
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -30,9 +32,10 @@ demo: ## Show what ksit does, on real API servers; KEEP=1 leaves it running
 
 .PHONY: image
 image: ## Build the container image target/ksit.oci.tar, without a container engine
-	RUSTFLAGS="$(IMAGE_FLAGS)" $(CARGO) build --locked --release --bin ksit --target $(IMAGE_TARGET)
+	KSIT_REVISION="$(REVISION)" RUSTFLAGS="$(IMAGE_FLAGS)" \
+		$(CARGO) build --locked --release --bin ksit --target $(IMAGE_TARGET)
 	$(CARGO) run --locked --quiet -p loadtest -- image --program target/$(IMAGE_TARGET)/release/ksit \
-		--out target/ksit.oci.tar --revision "$$(git describe --always --abbrev=40 --exclude '*' --dirty 2>/dev/null)"
+		--out target/ksit.oci.tar --revision "$(REVISION)"
 
 .PHONY: tools
 tools: ## Build etcd, the Kubernetes control plane and kwok into the cache, once

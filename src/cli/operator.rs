@@ -18,7 +18,7 @@ use crate::controllers::worker::CheckBy;
 use crate::domain::member::Timing;
 use crate::domain::replica::Incarnation;
 use crate::hub::{HubAccess, Silence};
-use crate::observability::{LogFormat, init_logs};
+use crate::observability::{LogFormat, TargetMetrics, init_logs};
 use crate::targets::kubeconfig::Policy;
 
 /// 128 bits and a little.
@@ -102,9 +102,11 @@ pub struct Args {
     #[arg(long, env = "KSIT_METRICS_BIND_ADDRESS", default_value = ":8080", value_parser = listen_address,
         value_name = "ADDRESS")]
     metrics_bind_address: SocketAddr,
-    /// Metrics of each cluster as well, two series a cluster: ksit_target_healthy and ksit_target_round_seconds.
-    #[arg(long, env = "KSIT_TARGET_METRICS")]
-    target_metrics: bool,
+    /// Metrics of each cluster and of each tool on it, from the coordinator: whether it is healthy, and if not, why and
+    /// since when.
+    #[arg(long, env = "KSIT_TARGET_METRICS", value_enum, default_value_t, num_args = 0..=1,
+        default_missing_value = "on", require_equals = true)]
+    target_metrics: TargetMetrics,
     /// Time to write what waits after SIGTERM. A second signal ends at once.
     #[arg(long, env = "KSIT_DRAIN_TIMEOUT", default_value = "10s", value_parser = duration, value_name = "DURATION")]
     drain_timeout: Duration,

@@ -37,7 +37,7 @@ use crate::hub::{
     Change, Clock, Election, FirstChecks, History, HubAccess, LeaseBoard, MapStore, MemberLeases, PROMPT_TIMEOUT, Seat,
     StatefulSets, StatusQueue, StoredMap, merge, watch, watch_leases, watch_map, watch_secrets,
 };
-use crate::observability::{Health, Metrics, bind, serve};
+use crate::observability::{FleetMetrics, Health, Metrics, TargetMetrics, bind, serve};
 use crate::reports::Incoming;
 use crate::targets::kubeconfig::Policy;
 use crate::targets::{ClusterManager, Limits, Settings};
@@ -63,7 +63,7 @@ pub struct OperatorConfig {
     pub failure_threshold: u32,
     pub check_by: CheckBy,
     /// Each target has series of its own among the metrics.
-    pub target_metrics: bool,
+    pub target_metrics: TargetMetrics,
     pub max_concurrent_reconciles: usize,
     pub max_concurrent_connects: usize,
     pub status_writes_per_second: u32,
@@ -87,7 +87,8 @@ pub async fn run(
     let replica = Replica::new(config, hub).await?;
     let mut roles = Roles::default();
     roles.start("the health endpoints", {
-        let (health, metrics) = (replica.health.clone(), replica.metrics.clone());
+        let health = replica.health.clone();
+        let metrics = (replica.metrics.clone(), replica.fleet_metrics.clone());
         let connections = replica.config.descriptors.for_probes();
         async move { Err(serve(listener, health, metrics, connections).await.into()) }
     });
@@ -113,6 +114,7 @@ struct Replica {
     hub: Client,
     health: Arc<Health>,
     metrics: Metrics,
+    fleet_metrics: Arc<FleetMetrics>,
     statuses: Arc<StatusQueue>,
     board: Arc<LeaseBoard>,
     leases: MemberLeases,
@@ -162,6 +164,7 @@ impl Replica {
             hub,
             health: Arc::default(),
             metrics,
+            fleet_metrics: Arc::default(),
             statuses: Arc::default(),
             board,
             leases,
@@ -275,6 +278,7 @@ impl Replica {
                 installation: self.config.installation.clone(),
                 timing: self.config.timing,
                 status_writes_per_second: self.config.status_writes_per_second,
+                target_metrics: self.config.target_metrics,
                 report_bind_address: self.config.report_bind_address,
                 report_host: self.config.report_host.clone(),
                 report_token_file: self.config.report_token_file.clone(),
@@ -289,6 +293,7 @@ impl Replica {
             door,
             statuses: self.statuses.clone(),
             metrics: self.metrics.clone(),
+            fleet_metrics: self.fleet_metrics.clone(),
             watch_targets: Box::new(move || targets.all(None)),
             watch_integrations: Box::new(move || integrations.all(None)),
         }

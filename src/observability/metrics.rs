@@ -1,11 +1,13 @@
-//! The metrics, each declared once with its help text and labels. Labels are finite: a cluster's name is one of
-//! those of `ksit_target_…` alone, which are there by choice.
+//! The metrics, each declared once with its help text and labels. Labels are finite: those that name a cluster are in
+//! `fleet_metrics`, but for `ksit_target_round_seconds`, which is there by choice.
 
 use std::time::Duration;
 
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::MetricFamily;
 use prometheus::{
-    Encoder, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 
 use super::process;
@@ -60,7 +62,7 @@ metrics! {
     /// Whether an Integration is healthy on every cluster that counts (1) or not (0).
     integration_healthy: IntGaugeVec = gauges("ksit_integration_healthy", &["namespace", "integration", "type"]);
     /// Clusters whose credential is about to end, as their condition CredentialExpiring says.
-    targets_credential_expiring: IntGauge = gauge("ksit_targets_credential_expiring");
+    targets_credential_expiring: FleetGauge = fleet_gauge("ksit_targets_credential_expiring");
     /// Rounds that could not read their cluster, by reason.
     round_failures: IntCounterVec = counters("ksit_round_failures_total", &["reason"]);
     /// Rounds that panicked; the cluster is left alone for a while.
@@ -69,14 +71,14 @@ metrics! {
     connections: IntGauge = gauge("ksit_connections");
     /// Times that a cluster ended watches, which are begun again then.
     watches_ended: IntCounter = counter("ksit_watches_ended_total");
-    /// Whether a cluster is healthy (1) or not (0), as its replica sees it. With --target-metrics.
-    target_healthy: IntGaugeVec = gauges("ksit_target_healthy", &["namespace", "target"]);
-    /// Time that the last round of a cluster took, with its wait for a turn. With --target-metrics.
+    /// Whether series of healthy clusters are left out (1), because there are too many for --target-metrics=auto.
+    target_metrics_limited: FleetGauge = fleet_gauge("ksit_target_metrics_limited");
+    /// Time that the last round of a cluster took, with its wait for a turn. With --target-metrics=on.
     target_round_seconds: GaugeVec = real_gauges("ksit_target_round_seconds", &["namespace", "target"]);
     /// Status writes by outcome (written, superseded, refused, retried).
     status_writes: IntCounterVec = counters("ksit_status_writes_total", &["kind", "outcome"]);
     /// Statuses that wait to be written.
-    status_queue: IntGauge = gauge("ksit_status_queue_depth");
+    status_queue: FleetGauge = fleet_gauge("ksit_status_queue_depth");
     /// Statuses that a newer one of the same object replaced before they were written.
     status_queue_superseded: IntCounter = counter("ksit_status_queue_superseded_total");
     /// Transitions that got no Event: too many waited, or the hub took none. Their statuses were written.
@@ -86,20 +88,20 @@ metrics! {
     /// Term of this replica's reign; 0 while it doesn't lead.
     coordinator_term: IntGauge = gauge("ksit_coordinator_term");
     /// Version of the shard map that this replica published last.
-    shard_map_epoch: IntGauge = gauge("ksit_shard_map_epoch");
+    shard_map_epoch: FleetGauge = fleet_gauge("ksit_shard_map_epoch");
     /// Replicas that live, as the coordinator sees it.
-    members: IntGauge = gauge("ksit_members");
+    members: FleetGauge = fleet_gauge("ksit_members");
     /// Clusters that each replica looks after, as the coordinator sees it; the most by the mean are the imbalance.
     replica_targets: IntGaugeVec = gauges("ksit_replica_targets", &["replica"]);
     /// Age of the oldest observation of any cluster of each replica, as the coordinator sees it.
     replica_oldest_observation: GaugeVec =
         real_gauges("ksit_replica_oldest_observation_seconds", &["replica"]);
     /// Clusters whose slot has no living owner.
-    targets_orphaned: IntGauge = gauge("ksit_targets_orphaned");
+    targets_orphaned: FleetGauge = fleet_gauge("ksit_targets_orphaned");
     /// Clusters that their present owner hasn't looked at in this reign.
-    targets_unobserved: IntGauge = gauge("ksit_targets_unobserved");
+    targets_unobserved: FleetGauge = fleet_gauge("ksit_targets_unobserved");
     /// Age of the oldest observation of any cluster.
-    oldest_observation: Gauge = real_gauge("ksit_oldest_observation_seconds");
+    oldest_observation: FleetGauge = fleet_gauge("ksit_oldest_observation_seconds");
     /// What workers said of a cluster, by whether it was believed (accepted, not_the_owner, before_its_time, overtaken);
     /// not_a_member counts messages that no replica sent.
     observations: IntCounterVec = counters("ksit_observations_total", &["outcome"]);
@@ -113,6 +115,8 @@ metrics! {
     links_ended: IntCounter = counter("ksit_report_links_ended_total");
     /// Claims of a term on the ShardMap that failed, for another cause than a newer version of it.
     term_claims_failed: IntCounter = counter("ksit_term_claims_failed_total");
+    /// 1, with the version and the commit that this program was built from.
+    build_info: IntGaugeVec = gauges("ksit_build_info", &["version", "revision"]);
     /// Number of open file descriptors.
     open_fds: IntGauge = gauge("process_open_fds");
     /// Maximum number of open file descriptors.
@@ -123,6 +127,35 @@ metrics! {
     start_time: IntGauge = gauge("process_start_time_seconds");
     /// Stored objects whose spec can't be used, by kind; their status says why.
     invalid_objects: IntGaugeVec = gauges("ksit_invalid_objects", &["kind"]);
+}
+
+/// A gauge that the coordinator alone has: others show no zero in its place.
+#[derive(Clone, Debug)]
+pub struct FleetGauge(GaugeVec);
+
+impl FleetGauge {
+    pub fn set(&self, value: f64) {
+        self.0.with_label_values::<&str>(&[]).set(value);
+    }
+
+    #[cfg(test)]
+    pub fn get(&self) -> f64 {
+        self.0.with_label_values::<&str>(&[]).get()
+    }
+
+    pub fn set_count(&self, count: impl TryInto<u32>) {
+        self.set(count.try_into().map_or(f64::from(u32::MAX), f64::from));
+    }
+}
+
+impl Collector for FleetGauge {
+    fn desc(&self) -> Vec<&Desc> {
+        self.0.desc()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        self.0.collect()
+    }
 }
 
 /// How a reconciliation ended.
@@ -144,6 +177,26 @@ impl Metrics {
         let errors = self.reconcile_errors.with_label_values(&[controller]);
         if outcome == ReconcileResult::Error {
             errors.inc();
+        }
+    }
+
+    /// This replica leads no more: it shows nothing of the fleet, for its figures are those of a time that has passed.
+    pub fn forget_fleet(&self) {
+        self.coordinator_term.set(0);
+        let gauges = [&self.targets, &self.integration_targets, &self.integration_healthy, &self.invalid_objects];
+        gauges.into_iter().chain([&self.replica_targets]).for_each(IntGaugeVec::reset);
+        self.replica_oldest_observation.reset();
+        for FleetGauge(gauge) in [
+            &self.targets_credential_expiring,
+            &self.target_metrics_limited,
+            &self.status_queue,
+            &self.shard_map_epoch,
+            &self.members,
+            &self.targets_orphaned,
+            &self.targets_unobserved,
+            &self.oldest_observation,
+        ] {
+            gauge.reset();
         }
     }
 
@@ -178,8 +231,8 @@ fn gauge(name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
     IntGauge::new(name, help)
 }
 
-fn real_gauge(name: &str, help: &str) -> Result<Gauge, prometheus::Error> {
-    Gauge::new(name, help)
+fn fleet_gauge(name: &str, help: &str) -> Result<FleetGauge, prometheus::Error> {
+    real_gauges(name, help, &[]).map(FleetGauge)
 }
 
 fn real_gauges(name: &str, help: &str, labels: &[&str]) -> Result<GaugeVec, prometheus::Error> {
@@ -197,6 +250,19 @@ fn histograms(name: &str, help: &str, labels: &[&str]) -> Result<HistogramVec, p
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn replica_that_leads_no_more_shows_nothing_of_the_fleet() {
+        let metrics = Metrics::new().unwrap();
+        let is_shown = |name: &str| metrics.render().unwrap().lines().any(|line| line.starts_with(name));
+        assert!(!is_shown("ksit_members"), "it never led");
+        metrics.members.set_count(3_usize);
+        metrics.targets.with_label_values(&["Running"]).set(7);
+        assert!(is_shown("ksit_members 3") && is_shown("ksit_targets{"));
+        metrics.forget_fleet();
+        assert!(!is_shown("ksit_members") && !is_shown("ksit_targets{"));
+        assert!(is_shown("ksit_coordinator_term 0") && is_shown("ksit_build_info{revision="));
+    }
 
     #[test]
     fn speaks_the_names_of_controller_runtime() {

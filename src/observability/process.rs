@@ -9,6 +9,12 @@ use rustix::process::{Resource, getrlimit};
 
 use super::metrics::{Metrics, as_gauge};
 
+/// The commit, where the build gives it.
+const REVISION: &str = match option_env!("KSIT_REVISION") {
+    Some(revision) => revision,
+    None => "unknown",
+};
+
 /// Just before anything is shown.
 pub(super) fn measure(metrics: &Metrics) {
     let limit = getrlimit(Resource::Nofile).current;
@@ -27,6 +33,7 @@ pub(super) fn measure(metrics: &Metrics) {
 pub(super) fn measure_start(metrics: &Metrics) {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     metrics.start_time.set(as_gauge(since.as_secs()));
+    metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), REVISION]).set(1);
 }
 
 /// The second number of `statm`, which counts pages.

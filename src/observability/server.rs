@@ -1,6 +1,7 @@
 //! `/livez`, `/readyz` and `/metrics`.
 
 use std::convert::Infallible;
+use std::fmt::Display;
 use std::fs::File;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
@@ -20,7 +21,7 @@ use tokio::sync::oneshot;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 
-use super::{Health, Metrics};
+use super::{FleetMetrics, Health, Metrics};
 use crate::domain::places::Places;
 
 /// For the headers of a request; also how long a connection may be idle.
@@ -50,7 +51,12 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
 
 /// Serves for ever, at most so many connections at a time. Strangers may reach this port: what they leave half open goes
 /// for whoever comes next, and the kubelet gets its answer also when this process has no file descriptor left.
-pub async fn serve(listener: TcpListener, health: Arc<Health>, metrics: Metrics, connections: usize) -> ServeError {
+pub async fn serve(
+    listener: TcpListener,
+    health: Arc<Health>,
+    metrics: (Metrics, Arc<FleetMetrics>),
+    connections: usize,
+) -> ServeError {
     let router = Router::new()
         .route("/livez", get(live))
         .route("/healthz", get(live))
@@ -137,10 +143,17 @@ async fn ready(State(health): State<Arc<Health>>) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, format!("not ready, missing: {}\n", missing.join(", "))).into_response()
 }
 
-async fn show(State(metrics): State<Metrics>) -> Response {
+async fn show(State((metrics, fleet)): State<(Metrics, Arc<FleetMetrics>)>) -> Response {
+    let failed = |status: StatusCode, error: &dyn Display| (status, format!("{error}\n")).into_response();
+    let fleet = match fleet.render().await {
+        Ok(text) => text,
+        Err(error) => return failed(StatusCode::SERVICE_UNAVAILABLE, &error),
+    };
     match metrics.render() {
-        Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
+        Ok(text) => {
+            ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text + &fleet).into_response()
+        }
+        Err(error) => failed(StatusCode::INTERNAL_SERVER_ERROR, &error),
     }
 }
 
@@ -156,7 +169,7 @@ mod tests {
         let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let address = listener.local_addr().unwrap();
         let mut task = JoinSet::new();
-        let (health, metrics) = (Arc::default(), Metrics::new().unwrap());
+        let (health, metrics) = (Arc::default(), (Metrics::new().unwrap(), Arc::default()));
         task.spawn(async move { drop(serve(listener, health, metrics, connections).await) });
         (address, task)
     }

@@ -212,8 +212,8 @@ fn unless_conflict<T>(written: kube::Result<T>) -> Option<T> {
 
 #[tokio::test]
 async fn a_replica_that_starts_again_reads_its_share_before_anybody_leads() {
-    const FLAGS: [&str; 3] = ["--target-metrics", "--lease-duration=5s", "--lease-renew-interval=1s"];
-    const HEALTHY: &str = r#"ksit_target_healthy{namespace="early",target="one"} 1"#;
+    const FLAGS: [&str; 2] = ["--lease-duration=5s", "--lease-renew-interval=1s"];
+    const CONNECTED: &str = "ksit_connections 1";
     let mut world = World::new("early").await;
     install_flux("early").await;
     world.target("one", &target().await.kubeconfig()).await;
@@ -234,7 +234,7 @@ async fn a_replica_that_starts_again_reads_its_share_before_anybody_leads() {
     world.start_operator(&FLAGS).await;
     let read = eventually("its cluster to be read", async || {
         renew().await;
-        world.ask_operator("/metrics").await.lines().any(|line| line == HEALTHY).then_some(())
+        world.ask_operator("/metrics").await.lines().any(|line| line == CONNECTED).then_some(())
     });
     read.await;
     assert!(world.ask_operator("/metrics").await.contains("ksit_coordinator_term 0\n"));

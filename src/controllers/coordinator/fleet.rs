@@ -38,6 +38,8 @@ pub(super) struct Fleet {
     pub(super) desk: Desk,
     /// The hub keeps less of a status than is written; that was said.
     cuts: bool,
+    /// Series of healthy clusters are left out.
+    pub(super) is_limited: bool,
 }
 
 pub(super) struct Target {
@@ -93,7 +95,14 @@ pub(super) struct Tool {
 
 impl Fleet {
     pub(super) fn new(context: FleetContext) -> Self {
-        Self { context, targets: BTreeMap::new(), integrations: BTreeMap::new(), desk: Desk::default(), cuts: false }
+        Self {
+            context,
+            targets: BTreeMap::new(),
+            integrations: BTreeMap::new(),
+            desk: Desk::default(),
+            cuts: false,
+            is_limited: false,
+        }
     }
 
     pub(super) fn on_target(&mut self, change: Change<Sighting>) {

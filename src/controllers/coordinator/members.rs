@@ -22,7 +22,7 @@ use crate::domain::membership::{Command, Membership};
 use crate::domain::replica::{Epoch, Incarnation, ReplicaName};
 use crate::domain::shard_map::ShardMap;
 use crate::hub::{LeaseBoard, MapStore, MemberLeases, PromptError, StatefulSets, StoredMap};
-use crate::observability::{Metrics, as_gauge};
+use crate::observability::Metrics;
 
 const AFTER_A_FAILURE: Duration = Duration::from_secs(1);
 
@@ -323,9 +323,9 @@ impl Members {
         let owned: u64 =
             map.shards.iter().filter(|(name, _)| is_there(name)).map(|(_, slots)| weights.of_slots(slots)).sum();
         let orphaned = weights.total().saturating_sub(owned);
-        self.context.metrics.targets_orphaned.set(as_gauge(orphaned));
+        self.context.metrics.targets_orphaned.set_count(orphaned);
         let living = leases.keys().filter(|name| is_there(name)).count();
-        self.context.metrics.members.set(as_gauge(living));
+        self.context.metrics.members.set_count(living);
     }
 }
 

@@ -15,7 +15,6 @@ use crate::domain::report::{FromWorker, ToWorker};
 use crate::domain::shard_map::ShardMap;
 use crate::domain::slot::Slot;
 use crate::domain::weights::Weights;
-use crate::observability::as_gauge;
 use crate::reports::Incoming;
 
 impl Fleet {
@@ -34,7 +33,7 @@ impl Fleet {
         desk.unobserved = unobserved;
         self.show_unobserved();
         // Last: who sees the epoch sees what it leaves unobserved.
-        self.context.metrics.shard_map_epoch.set(map.epoch.0);
+        self.context.metrics.shard_map_epoch.set_count(map.epoch.0);
         let deferred = self.desk.deferred.take();
         deferred.for_each(|incoming| self.on_message(incoming));
     }
@@ -189,7 +188,7 @@ impl Fleet {
     }
 
     fn show_unobserved(&self) {
-        self.context.metrics.targets_unobserved.set(as_gauge(self.desk.unobserved.len()));
+        self.context.metrics.targets_unobserved.set_count(self.desk.unobserved.len());
     }
 }
 

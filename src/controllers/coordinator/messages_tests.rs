@@ -89,7 +89,7 @@ async fn who_sees_a_new_epoch_sees_what_it_leaves_unobserved() {
     fleet.show_unobserved();
     fleet.on_map(&map(2, &owner));
     let metrics = &fleet.context.metrics;
-    assert_eq!((metrics.shard_map_epoch.get(), metrics.targets_unobserved.get()), (2, 1));
+    assert_eq!((metrics.shard_map_epoch.get(), metrics.targets_unobserved.get()), (2.0, 1.0));
 }
 
 /// A report of 400 kB, by an epoch that nobody has published.

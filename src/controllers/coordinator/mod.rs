@@ -22,6 +22,7 @@ mod messages;
 mod neighbours;
 mod publish;
 mod reign;
+mod series;
 mod summaries;
 #[cfg(test)]
 mod test_kit;
@@ -41,7 +42,7 @@ use crate::api::Integration;
 use crate::domain::replica::Term;
 use crate::domain::shard_map::ShardMap;
 use crate::hub::{Change, Clock, StatusQueue};
-use crate::observability::Metrics;
+use crate::observability::{Metrics, Scrape, TargetMetrics};
 use crate::reports::{Incoming, IsMember};
 
 pub use janitor::{Chore, Chores, do_chores};
@@ -62,6 +63,7 @@ struct FleetContext {
     exchange: Arc<Exchange>,
     neighbours: Arc<Neighbours>,
     metrics: Metrics,
+    target_metrics: TargetMetrics,
     clock: Clock,
     began: Instant,
     term: Term,
@@ -79,6 +81,7 @@ struct Sources {
     integrations: BoxStream<'static, Change<Integration>>,
     messages: mpsc::Receiver<Incoming>,
     maps: mpsc::Receiver<ShardMap>,
+    scrapes: mpsc::Receiver<Scrape>,
 }
 
 /// Keeps statuses as reports and specs say, until a watch ends.
@@ -92,6 +95,7 @@ async fn keep_fleet(mut fleet: Fleet, mut sources: Sources) -> Option<Infallible
             change = sources.targets.next() => fleet.on_target(change?),
             change = sources.integrations.next() => fleet.on_integration(change?),
             Some(map) = sources.maps.recv() => fleet.on_map(&map),
+            Some(scrape) = sources.scrapes.recv() => drop(scrape.send(fleet.series())),
             Some(incoming) = sources.messages.recv() => fleet.on_message(incoming),
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => fleet.summarize_due(),
             _ = neighbours.changed() => fleet.on_neighbours(),

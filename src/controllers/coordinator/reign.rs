@@ -28,7 +28,7 @@ use crate::hub::{
     Change, EventSink, HalfSpeed, LeaseBoard, MapStore, MemberLeases, PromptError, Seat, StatefulSets, StatusQueue,
     StoredMap, WriteOutcome, publish_events, write_statuses,
 };
-use crate::observability::Metrics;
+use crate::observability::{FleetMetrics, Metrics, TargetMetrics};
 use crate::reports::{Door, Incoming, IsMember, TermCertificate, serve};
 
 const AFTER_A_FAILURE: Duration = Duration::from_secs(1);
@@ -44,6 +44,7 @@ pub struct CoordinatorConfig {
     pub installation: String,
     pub timing: Timing,
     pub status_writes_per_second: u32,
+    pub target_metrics: TargetMetrics,
     /// Where reports are taken.
     pub report_bind_address: std::net::SocketAddr,
     /// How others reach that: a host; the bound one by default.
@@ -68,6 +69,7 @@ pub struct CoordinatorContext {
     pub door: watch::Sender<Option<mpsc::Sender<Incoming>>>,
     pub statuses: Arc<StatusQueue>,
     pub metrics: Metrics,
+    pub fleet_metrics: Arc<FleetMetrics>,
     pub watch_targets: Box<dyn Fn() -> BoxStream<'static, Change<IntegrationTarget>> + Send + Sync>,
     pub watch_integrations: Box<dyn Fn() -> BoxStream<'static, Change<Integration>> + Send + Sync>,
 }
@@ -130,7 +132,8 @@ impl<'a> Reigning<'a> {
 impl Drop for Reigning<'_> {
     fn drop(&mut self) {
         self.0.door.send_replace(None);
-        self.0.metrics.coordinator_term.set(0);
+        self.0.fleet_metrics.close();
+        self.0.metrics.forget_fleet();
         self.0.seat.reigning.send_replace(false);
     }
 }
@@ -170,6 +173,7 @@ async fn reign(context: &CoordinatorContext, tasks: &mut JoinSet<TaskEnd>) -> Re
         exchange: exchange.clone(),
         neighbours: neighbours.clone(),
         metrics: context.metrics.clone(),
+        target_metrics: context.config.target_metrics,
         clock: context.board.clock(),
         began: Instant::now(),
         term,
@@ -191,7 +195,8 @@ async fn reign(context: &CoordinatorContext, tasks: &mut JoinSet<TaskEnd>) -> Re
     let members = Members::new(members_context(context, gate, exchange), stored);
     let map = context.map.clone();
     tasks.spawn(async move { TaskEnd::Reign(members.run(map, maps).await) });
-    let sources = Sources { targets, integrations, messages: incoming, maps: new_maps };
+    let scrapes = context.fleet_metrics.open();
+    let sources = Sources { targets, integrations, messages: incoming, maps: new_maps, scrapes };
     tasks.spawn(async move {
         keep_fleet(fleet, sources).await;
         TaskEnd::Unexpected("a watch of the hub")

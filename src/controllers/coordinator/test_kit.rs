@@ -15,7 +15,7 @@ use crate::domain::report::TargetReport;
 use crate::domain::slot::Slot;
 use crate::domain::verdict::{Reach, TargetVerdict, ToolVerdict};
 use crate::hub::{Change, Clock};
-use crate::observability::Metrics;
+use crate::observability::{Metrics, TargetMetrics};
 use crate::reports::IsMember;
 
 /// Of the target `fleet/c1`, whose status is known.
@@ -31,6 +31,7 @@ pub(super) fn fleet_with(is_member: IsMember) -> Fleet {
         exchange: Arc::default(),
         neighbours: Arc::default(),
         metrics: Metrics::new().unwrap(),
+        target_metrics: TargetMetrics::Auto,
         clock: Clock::start(),
         began: Instant::now(),
         term: Term(1),
@@ -45,6 +46,31 @@ pub(super) fn fleet_with(is_member: IsMember) -> Fleet {
         "status": { "phase": "Running", "coordinatorTerm": 1, "managedBy": "ksit-system/ksit" },
     });
     fleet.on_target(Sighting::of(Change::Applied(serde_json::from_value(target).unwrap())));
+    fleet
+}
+
+/// So many targets with one tool each, of which some are broken.
+pub(super) fn fleet_of(targets: usize, broken: usize) -> Fleet {
+    let mut fleet = fleet();
+    fleet.on_target(Change::Deleted(("fleet".to_owned(), "c1".to_owned())));
+    let condition = |type_: &str, status: &str| {
+        json!({ "type": type_, "status": status, "reason": "Healthy", "message": "",
+            "lastTransitionTime": "2026-11-30T00:00:00Z" })
+    };
+    for number in 0..targets {
+        let (phase, ready) = if number < broken { ("Failed", "False") } else { ("Running", "True") };
+        let since = "2026-11-30T00:00:00Z";
+        let target = json!({
+            "apiVersion": "ksit.io/v1alpha1", "kind": "IntegrationTarget",
+            "metadata": { "namespace": "fleet", "name": format!("n{number}") },
+            "spec": { "clusterName": format!("n{number}") },
+            "status": { "phase": phase, "lastTransitionTime": since,
+                "conditions": [condition("Ready", ready), condition("Reachable", "True")],
+                "integrations": [{ "name": "flux", "type": "flux", "phase": phase, "reason": "Healthy",
+                    "lastTransitionTime": since }] },
+        });
+        fleet.on_target(Sighting::of(Change::Applied(serde_json::from_value(target).unwrap())));
+    }
     fleet
 }
 

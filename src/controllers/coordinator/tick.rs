@@ -27,13 +27,13 @@ impl Fleet {
         self.measure_freshness();
         let superseded = &self.context.metrics.status_queue_superseded;
         superseded.inc_by(self.context.statuses.superseded() - superseded.get());
-        self.context.metrics.status_queue.set(as_gauge(self.context.statuses.pending()));
+        self.context.metrics.status_queue.set_count(self.context.statuses.pending());
         let unusable = self.integrations.values().filter(|tool| tool.desired.components.is_err()).count();
         self.context.metrics.invalid_objects.with_label_values(&["Integration"]).set(as_gauge(unusable));
     }
 
     fn measure_targets(&self) {
-        let (mut counts, mut expiring, mut unusable) = (Counts::default(), 0, 0);
+        let (mut counts, mut expiring, mut unusable) = (Counts::default(), 0_usize, 0_usize);
         for target in self.targets.values() {
             let phase = target.status.as_ref().and_then(|status| status.phase).unwrap_or(Phase::Initializing);
             let is_unreachable = target.summary().is_some_and(|status| status.ready == Some(false));
@@ -45,7 +45,7 @@ impl Fleet {
         for (state, count) in counts.by_state() {
             metrics.targets.with_label_values(&[state.as_str()]).set(i64::from(count));
         }
-        metrics.targets_credential_expiring.set(as_gauge(expiring));
+        metrics.targets_credential_expiring.set_count(expiring);
         metrics.invalid_objects.with_label_values(&["IntegrationTarget"]).set(as_gauge(unusable));
     }
 

@@ -32,7 +32,7 @@ use crate::domain::report::TargetReport;
 use crate::domain::slot::{Slot, SlotSet};
 use crate::domain::verdict::History;
 use crate::hub::{Change, FirstChecks, Mailbox, SecretMetadata, Urgency};
-use crate::observability::{Health, Metrics, as_gauge};
+use crate::observability::{Health, Metrics, TargetMetrics, as_gauge};
 use crate::targets::ClusterManager;
 use crate::targets::kubeconfig::Policy;
 
@@ -80,7 +80,7 @@ pub struct WorkerSettings {
     pub failure_threshold: u32,
     pub check_by: CheckBy,
     /// Each target has series of its own among the metrics.
-    pub target_metrics: bool,
+    pub target_metrics: TargetMetrics,
 }
 
 /// How targets are looked at.

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use super::WorkerContext;
 use crate::domain::keys::TargetKey;
-use crate::domain::verdict::Phase;
-use crate::observability::Metrics;
+use crate::observability::TargetMetrics;
 
 /// They go when this is dropped: another replica may have the target then.
 pub(super) struct TargetSeries {
@@ -17,24 +16,12 @@ pub(super) struct TargetSeries {
 impl TargetSeries {
     /// None where they are not wanted.
     pub(super) fn of(context: &Arc<WorkerContext>, target: &TargetKey) -> Option<Self> {
-        let wanted = context.settings.target_metrics;
+        let wanted = context.settings.target_metrics == TargetMetrics::On;
         wanted.then(|| Self { context: context.clone(), target: target.clone() })
     }
 
     pub(super) fn round_took(&self, time: Duration) {
         self.context.metrics.target_round_seconds.with_label_values(&self.labels()).set(time.as_secs_f64());
-    }
-
-    pub(super) fn concluded(&self, phase: Phase) {
-        let healthy = &self.context.metrics.target_healthy;
-        match phase {
-            Phase::Running | Phase::Degraded => healthy.with_label_values(&self.labels()).set(1),
-            Phase::Failed | Phase::Unknown => healthy.with_label_values(&self.labels()).set(0),
-            // Neither healthy nor not.
-            Phase::Paused | Phase::Initializing | Phase::NotInstalled => {
-                let _ = healthy.remove_label_values(&self.labels());
-            }
-        }
     }
 
     fn labels(&self) -> [&str; 2] {
@@ -44,9 +31,7 @@ impl TargetSeries {
 
 impl Drop for TargetSeries {
     fn drop(&mut self) {
-        let Metrics { target_healthy, target_round_seconds, .. } = &self.context.metrics;
         // An error says that there was none.
-        let _ = target_healthy.remove_label_values(&self.labels());
-        let _ = target_round_seconds.remove_label_values(&self.labels());
+        let _ = self.context.metrics.target_round_seconds.remove_label_values(&self.labels());
     }
 }

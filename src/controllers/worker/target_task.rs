@@ -327,9 +327,6 @@ impl Task {
 
     /// Says what was seen, if that is news.
     fn report(&mut self, assignment: &Assignment, verdict: Arc<TargetVerdict>) {
-        if let Some(series) = &self.series {
-            series.concluded(verdict.phase());
-        }
         let next = self.due.saturating_duration_since(Instant::now());
         let access = self.access.as_ref();
         let (verdict, omitted) = fit(&verdict);

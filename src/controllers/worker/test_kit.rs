@@ -13,7 +13,7 @@ use crate::domain::desired::DesiredTarget;
 use crate::domain::keys::TargetKey;
 use crate::domain::replica::ReplicaName;
 use crate::hub::{FirstChecks, encoded_secret};
-use crate::observability::Metrics;
+use crate::observability::{Metrics, TargetMetrics};
 use crate::targets::kubeconfig::Policy;
 use crate::targets::{ClusterManager, Limits, Settings};
 
@@ -75,7 +75,7 @@ pub(super) fn context(hub: Client) -> WorkerContext {
             interval: Duration::from_secs(30),
             failure_threshold: 3,
             check_by: CheckBy::Auto,
-            target_metrics: true,
+            target_metrics: TargetMetrics::On,
         },
     }
 }

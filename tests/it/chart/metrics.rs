@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use ksit::observability::{Metrics, ReconcileResult};
+use ksit::observability::{FAMILIES, Family, Metrics, ReconcileResult};
 use loadtest::Tool;
 use serde_json::json;
 
@@ -20,6 +20,12 @@ pub fn exposed() -> BTreeMap<String, BTreeSet<String>> {
     metrics.lease_renew_seconds.with_label_values(&["member"]);
     let shown = metrics.render().unwrap();
     let mut found = BTreeMap::new();
+    for Family { name, labels, .. } in FAMILIES {
+        // Of a cluster's own labels any may be asked for.
+        let own = (*name == "ksit_target_labels").then_some(&"label_env");
+        let labels = labels.iter().chain(&OF_PROMETHEUS).chain(own).map(|label| (*label).to_owned()).collect();
+        found.insert((*name).to_owned(), labels);
+    }
     for (name, labels) in Metrics::LABELS {
         let labels: BTreeSet<String> = labels.iter().chain(&OF_PROMETHEUS).map(|label| (*label).to_owned()).collect();
         if shown.contains(&format!("# TYPE {name} histogram\n")) {
@@ -92,7 +98,14 @@ async fn promtool_finds_nothing_to_say_about_the_metrics() {
     for lease in ["member", "coordinator"] {
         assert!(metrics.contains(&format!("ksit_lease_renew_seconds_count{{lease=\"{lease}\"}}")), "{metrics}");
     }
-    assert!(!metrics.contains("ksit_target_healthy{"), "only by choice: {metrics}");
+    for series in [
+        "ksit_tool_healthy{namespace=\"chart-metrics\",target=\"one\",cluster=\"one\",integration=\"flux\",type=\"flux\"} 1",
+        "ksit_target_reachable{namespace=\"chart-metrics\",target=\"away\",cluster=\"away\"} 0",
+        "cluster=\"away\",phase=\"Failed\",reason=\"KubeconfigInvalid\"} 1",
+    ] {
+        assert!(metrics.contains(series), "{series}: {metrics}");
+    }
+    assert!(!metrics.contains("ksit_target_round_seconds{"), "only by choice: {metrics}");
     let outcome = run_with(Tool::Promtool, &["check", "metrics"], &metrics).await;
     assert!(outcome.is_ok && outcome.stderr.is_empty(), "{outcome:?}");
 }

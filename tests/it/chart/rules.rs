@@ -49,6 +49,8 @@ async fn every_alert_says_what_to_do_and_is_tried() {
         for text in ["summary", "description"] {
             assert!(rule["annotations"][text].as_str().is_some_and(|text| text.len() > 20), "{name}: {text}");
         }
+        let runbook = format!("https://ksit.io/runbook#{}", name.to_lowercase());
+        assert_eq!(rule["annotations"]["runbook_url"], runbook);
         assert!(rule["labels"]["severity"].is_string(), "{name}");
         let is_tried = |case: &str| case.contains(&format!("alertname: {name}")) && case.contains("exp_alerts");
         assert!(tests.split("eval_time:").any(is_tried), "{name} never fires in a test");

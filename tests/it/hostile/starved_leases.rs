@@ -11,6 +11,7 @@ use ksit::controllers::worker::CheckBy;
 use ksit::domain::member::Timing;
 use ksit::domain::replica::Incarnation;
 use ksit::hub::{HubAccess, Silence};
+use ksit::observability::TargetMetrics;
 use ksit::targets::kubeconfig::Policy;
 use kube::api::Api;
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -39,7 +40,7 @@ fn config(namespace: &str) -> OperatorConfig {
         round_deadline: Duration::from_secs(2),
         failure_threshold: 3,
         check_by: CheckBy::Auto,
-        target_metrics: false,
+        target_metrics: TargetMetrics::Off,
         max_concurrent_reconciles: 8,
         max_concurrent_connects: 8,
         status_writes_per_second: 100,

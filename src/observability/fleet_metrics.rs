@@ -1,0 +1,248 @@
+//! Metrics of each cluster, and of each tool on it.
+//!
+//! The coordinator alone has them. It writes them out when they are asked for: kept as gauges, a hundred thousand of them
+//! would take more memory than the fleet itself.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
+
+/// Whether each cluster, and each tool on it, has series of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum TargetMetrics {
+    /// All, up to 10,000 tools on clusters; beyond that those that are not healthy.
+    #[default]
+    Auto,
+    /// All, and the time that the rounds of each cluster take.
+    #[value(alias = "true")]
+    On,
+    /// None.
+    #[value(alias = "false")]
+    Off,
+}
+
+/// One metric.
+#[derive(Debug)]
+pub struct Family {
+    pub name: &'static str,
+    pub help: &'static str,
+    pub labels: &'static [&'static str],
+}
+
+pub const TARGET_REACHABLE: Family = Family {
+    name: "ksit_target_reachable",
+    help: "Whether ksit can read a cluster (1) or not (0).",
+    labels: &["namespace", "target", "cluster"],
+};
+
+pub const TARGET_HEALTHY: Family = Family {
+    name: "ksit_target_healthy",
+    help: "Whether a cluster can be read and all tools on it work (1) or not (0).",
+    labels: &["namespace", "target", "cluster"],
+};
+
+pub const TARGET_SINCE: Family = Family {
+    name: "ksit_target_unhealthy_since_timestamp_seconds",
+    help: "When a cluster that is Degraded, Failed or Unknown became so, with its reason.",
+    labels: &["namespace", "target", "cluster", "phase", "reason"],
+};
+
+pub const TARGET_LABELS: Family = Family {
+    name: "ksit_target_labels",
+    help: "Labels of a cluster, each as label_NAME, to be joined with the others.",
+    labels: &["namespace", "target"],
+};
+
+pub const TARGET_CREDENTIAL_EXPIRING: Family = Family {
+    name: "ksit_target_credential_expiring",
+    help: "1 for a cluster whose credential is about to end, as its condition CredentialExpiring says.",
+    labels: &["namespace", "target", "cluster"],
+};
+
+pub const TOOL_HEALTHY: Family = Family {
+    name: "ksit_tool_healthy",
+    help: "Whether a tool works on a cluster that can be read (1) or not (0).",
+    labels: &["namespace", "target", "cluster", "integration", "type"],
+};
+
+pub const TOOL_SINCE: Family = Family {
+    name: "ksit_tool_unhealthy_since_timestamp_seconds",
+    help: "When a tool that is Degraded, Failed or Unknown on a cluster that can be read became so, with its reason.",
+    labels: &["namespace", "target", "cluster", "integration", "type", "phase", "reason"],
+};
+
+/// Every metric that [`FleetMetrics`] can show.
+pub const FAMILIES: [&Family; 7] = [
+    &TARGET_REACHABLE,
+    &TARGET_HEALTHY,
+    &TARGET_SINCE,
+    &TARGET_LABELS,
+    &TARGET_CREDENTIAL_EXPIRING,
+    &TOOL_HEALTHY,
+    &TOOL_SINCE,
+];
+
+/// Samples in the text format of Prometheus, each family in one piece.
+#[derive(Debug, Default)]
+pub struct Samples(BTreeMap<&'static str, (&'static Family, String)>);
+
+impl Samples {
+    /// `values`: of the family's labels, in their order.
+    pub fn add(&mut self, family: &'static Family, values: &[&str], value: i64) {
+        self.add_labelled(family, values, &BTreeMap::new(), value);
+    }
+
+    /// The same with labels of a cluster. Two whose names differ in characters that a metric's label can't have would be
+    /// one: the first of them counts.
+    pub fn add_labelled(
+        &mut self,
+        family: &'static Family,
+        values: &[&str],
+        labels: &BTreeMap<String, String>,
+        value: i64,
+    ) {
+        let (_, text) = self.0.entry(family.name).or_insert_with(|| (family, String::new()));
+        text.push_str(family.name);
+        let more: BTreeMap<String, &String> =
+            labels.iter().rev().map(|(name, value)| (label_name(name), value)).collect();
+        let own = family.labels.iter().map(|name| (*name).to_owned()).zip(values.iter().copied());
+        let all = own.chain(more.into_iter().map(|(name, value)| (name, value.as_str())));
+        for (index, (name, value)) in all.enumerate() {
+            text.push(if index == 0 { '{' } else { ',' });
+            let _ = write!(text, "{name}=\"");
+            text.extend(value.chars().flat_map(escaped));
+            text.push('"');
+        }
+        let _ = writeln!(text, "}} {value}");
+    }
+
+    pub fn text(self) -> String {
+        let mut all = String::new();
+        for (name, (family, samples)) in self.0 {
+            let _ = write!(all, "# HELP {name} {}\n# TYPE {name} gauge\n{samples}", family.help);
+        }
+        all
+    }
+}
+
+fn label_name(name: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
+    format!("label_{}", name.chars().map(plain).collect::<String>())
+}
+
+/// A character as it stands in the value of a label.
+fn escaped(c: char) -> impl Iterator<Item = char> {
+    let (first, second) = match c {
+        '\\' | '"' => ('\\', Some(c)),
+        '\n' => ('\\', Some('n')),
+        _ => (c, None),
+    };
+    std::iter::once(first).chain(second)
+}
+
+/// The coordinator answers a scrape by its samples.
+pub type Scrape = oneshot::Sender<String>;
+
+/// Scrapes that wait for an answer.
+const SCRAPES: usize = 4;
+
+/// Below the ten seconds that Prometheus waits by default.
+const PATIENCE: Duration = Duration::from_secs(8);
+
+/// The way from `/metrics` to the coordinator, while this replica is it.
+#[derive(Debug)]
+pub struct FleetMetrics(watch::Sender<Option<mpsc::Sender<Scrape>>>);
+
+/// The coordinator doesn't answer. An answer without its series would end alerts that should go on.
+#[derive(Debug, thiserror::Error)]
+#[error("the coordinator did not give its metrics within {} s", PATIENCE.as_secs())]
+pub struct Unanswered;
+
+impl Default for FleetMetrics {
+    fn default() -> Self {
+        Self(watch::Sender::new(None))
+    }
+}
+
+impl FleetMetrics {
+    /// The scrapes to answer from now on.
+    pub fn open(&self) -> mpsc::Receiver<Scrape> {
+        let (sender, receiver) = mpsc::channel(SCRAPES);
+        self.0.send_replace(Some(sender));
+        receiver
+    }
+
+    pub fn close(&self) {
+        self.0.send_replace(None);
+    }
+
+    /// Nothing where this replica doesn't coordinate.
+    pub async fn render(&self) -> Result<String, Unanswered> {
+        let Some(coordinator) = self.0.borrow().clone() else { return Ok(String::new()) };
+        let (scrape, samples) = oneshot::channel();
+        let answer = async {
+            let _ = coordinator.send(scrape).await;
+            samples.await
+        };
+        match timeout(PATIENCE, answer).await {
+            Ok(Ok(samples)) => Ok(samples),
+            // It leads no more.
+            Ok(Err(_)) if self.0.borrow().as_ref().is_none_or(|now| !now.same_channel(&coordinator)) => {
+                Ok(String::new())
+            }
+            Ok(Err(_)) | Err(_) => Err(Unanswered),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_of_a_family_stand_together_and_values_are_escaped() {
+        let mut samples = Samples::default();
+        samples.add(&TARGET_REACHABLE, &["fleet", "a", "x\"\\\n"], 1);
+        samples.add(&TARGET_HEALTHY, &["fleet", "a", "a"], 0);
+        samples.add(&TARGET_REACHABLE, &["fleet", "b", "b"], 0);
+        let text = samples.text();
+        let reachable: Vec<_> = text.lines().skip_while(|line| !line.contains("TYPE ksit_target_reachable")).collect();
+        assert_eq!(
+            reachable,
+            [
+                "# TYPE ksit_target_reachable gauge",
+                r#"ksit_target_reachable{namespace="fleet",target="a",cluster="x\"\\\n"} 1"#,
+                r#"ksit_target_reachable{namespace="fleet",target="b",cluster="b"} 0"#,
+            ]
+        );
+    }
+
+    #[test]
+    fn labels_that_would_be_one_are_one() {
+        let labels = [("a.b", "1"), ("a/b", "2"), ("region", "eu")];
+        let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let mut samples = Samples::default();
+        samples.add_labelled(&TARGET_LABELS, &["fleet", "a"], &labels, 1);
+        let expected = r#"ksit_target_labels{namespace="fleet",target="a",label_a_b="1",label_region="eu"} 1"#;
+        assert_eq!(samples.text().lines().last(), Some(expected));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn coordinator_that_does_not_answer_is_an_error() {
+        let metrics = FleetMetrics::default();
+        assert_eq!(metrics.render().await.unwrap(), "", "nobody leads here");
+        let mut scrapes = metrics.open();
+        let (answer, ()) = tokio::join!(metrics.render(), async {
+            scrapes.recv().await.unwrap().send("a 1\n".to_owned()).unwrap();
+        });
+        assert_eq!(answer.unwrap(), "a 1\n");
+        assert!(metrics.render().await.is_err());
+        drop(scrapes);
+        assert!(metrics.render().await.is_err(), "it should answer, and is gone");
+        metrics.close();
+        assert_eq!(metrics.render().await.unwrap(), "");
+    }
+}
