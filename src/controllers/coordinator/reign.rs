@@ -167,20 +167,8 @@ async fn reign(context: &CoordinatorContext, tasks: &mut JoinSet<TaskEnd>) -> Re
     let is_member = members(context.me.clone(), installation, context.board.clone(), context.map.clone());
     let (messages, incoming) = mpsc::channel(MESSAGES);
     let (maps, new_maps) = mpsc::channel(16);
-    let mut fleet = Fleet::new(FleetContext {
-        statuses: context.statuses.clone(),
-        chores: chores.clone(),
-        exchange: exchange.clone(),
-        neighbours: neighbours.clone(),
-        metrics: context.metrics.clone(),
-        target_metrics: context.config.target_metrics,
-        clock: context.board.clock(),
-        began: Instant::now(),
-        term,
-        installation: format!("{}/{}", context.store.namespace, context.config.installation),
-        is_member: is_member.clone(),
-        round: context.config.timing.round,
-    });
+    let shared = (chores.clone(), exchange.clone(), neighbours.clone());
+    let mut fleet = Fleet::new(fleet_context(context, term, shared, is_member.clone()));
     first_integrations.into_iter().for_each(|change| fleet.on_integration(change));
     first_targets.into_iter().for_each(|change| fleet.on_target(change));
     fleet.on_map(&stored.published.map);
@@ -205,6 +193,28 @@ async fn reign(context: &CoordinatorContext, tasks: &mut JoinSet<TaskEnd>) -> Re
         Some(Ok(TaskEnd::Reign(end))) => Ok(end),
         Some(Ok(TaskEnd::Unexpected(task))) => Err(LeadError::Ended(task)),
         _ => Err(LeadError::Crashed("a task of the coordinator")),
+    }
+}
+
+fn fleet_context(
+    context: &CoordinatorContext,
+    term: Term,
+    (chores, exchange, neighbours): (Arc<Chores>, Arc<Exchange>, Arc<Neighbours>),
+    is_member: IsMember,
+) -> FleetContext {
+    FleetContext {
+        statuses: context.statuses.clone(),
+        chores,
+        exchange,
+        neighbours,
+        metrics: context.metrics.clone(),
+        target_metrics: context.config.target_metrics,
+        clock: context.board.clock(),
+        began: Instant::now(),
+        term,
+        installation: format!("{}/{}", context.store.namespace, context.config.installation),
+        is_member,
+        round: context.config.timing.round,
     }
 }
 
