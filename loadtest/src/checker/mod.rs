@@ -10,15 +10,18 @@
 //! 2. Every version of the map gives every slot to exactly one member.
 //! 3. A status comes from a report of the slot's owner: `reportedBy` owned the slot in the map of `reportEpoch`, and
 //!    that never falls on one object.
+//! 4. Within a term no status is written twice with the same meaning, unless somebody else wrote in between.
 
 mod history;
 mod map;
+mod meaning;
 
 use std::collections::BTreeMap;
 use std::io;
 
 use history::{Write, accepted};
 use map::{Map, MapHistory};
+use meaning::meaning;
 
 use crate::audit::{Audit, AuditEvent};
 
@@ -67,10 +70,13 @@ fn check_events(events: &[AuditEvent]) -> Checked {
     }
     checked.maps = histories.values().map(MapHistory::len).sum();
     let mut objects: BTreeMap<(&str, &str, &str), Vec<&Write>> = BTreeMap::new();
-    for write in writes.iter().filter(|write| write.resource != "shardmaps" && write.is_status && write.pod.is_some()) {
+    for write in writes.iter().filter(|write| write.resource != "shardmaps" && write.is_status) {
         objects.entry((&write.resource, &write.namespace, &write.name)).or_default().push(write);
     }
-    for writes in objects.values() {
+    for writes in objects.values_mut() {
+        check_repeats(writes, &mut checked.violations);
+        // A person writes what a person likes.
+        writes.retain(|write| write.pod.is_some());
         checked.statuses += writes.len();
         let by = |write: &Write| write.object["status"]["managedBy"].as_str().unwrap_or_default().to_owned();
         for writes in writes.chunk_by(|one, next| by(one) == by(next)) {
@@ -126,6 +132,20 @@ fn check_object(writes: &[&Write], maps: &MapHistory, checked: &mut Checked) {
         let mut say = |violation: String| checked.violations.push(format!("{what}: {violation}"));
         if let Some(found) = report_fault(write, maps, &mut epoch) {
             say(found);
+        }
+    }
+}
+
+fn check_repeats(writes: &[&Write], violations: &mut Vec<String>) {
+    let writer = |write: &Write| {
+        let status = &write.object["status"];
+        Some((write.pod.clone()?, status["managedBy"].clone(), status["coordinatorTerm"].clone()))
+    };
+    for (former, write) in writes.iter().zip(&writes[1..]) {
+        let is_same_writer = writer(write).is_some() && writer(former) == writer(write);
+        if is_same_writer && meaning(&former.object["status"]) == meaning(&write.object["status"]) {
+            let Write { resource, name, version, .. } = write;
+            violations.push(format!("{resource}/{name} at {version}: means the same as at {}", former.version));
         }
     }
 }

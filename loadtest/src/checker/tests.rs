@@ -45,10 +45,16 @@ impl Log {
         );
     }
 
-    /// A status of a target in slot 3.
+    /// A status of a target in slot 3, with a message of its own.
     fn status(&mut self, second: f64, writer: &str, term: i64, reporter: &str, epoch: i64) {
-        let status =
+        let message = self.events.len().to_string();
+        self.status_with(second, writer, term, reporter, epoch, json!({ "message": message }));
+    }
+
+    fn status_with(&mut self, second: f64, writer: &str, term: i64, reporter: &str, epoch: i64, mut status: Value) {
+        let own =
             json!({ "managedBy": "a/ksit", "coordinatorTerm": term, "reportedBy": reporter, "reportEpoch": epoch });
+        status.as_object_mut().unwrap().extend(own.as_object().unwrap().clone());
         let metadata = json!({ "name": "c1", "labels": { "ksit.io/slot": "003" } });
         self.write(second, writer, "integrationtargets", "status", json!({ "metadata": metadata, "status": status }));
     }
@@ -142,4 +148,27 @@ fn a_map_that_breaks_its_rules_is_found() {
     assert!(second_map(5, 6, "b", FIRST).contains("claimed by another process"));
     assert!(second_map(5, 6, "a", ["000-1ff", "201-3ff"]).contains("exactly one owner"));
     assert!(second_map(5, 6, "a", ["000-200", "200-3ff"]).contains("exactly one owner"));
+}
+
+#[test]
+fn status_that_is_written_twice_with_the_same_meaning_is_found() {
+    let status = |minute: u32| {
+        let time = format!("2030-01-01T00:{minute:02}:00Z");
+        let condition = json!({ "type": "Ready", "status": "True", "lastTransitionTime": time });
+        json!({ "phase": "Running", "lastSyncTime": time, "conditions": [condition] })
+    };
+    let mut log = Log::default();
+    log.map(1.0, 1, 1, "a", FIRST);
+    log.status_with(2.0, "a", 1, "a", 1, status(1));
+    log.status_with(3.0, "a", 1, "a", 1, json!({ "phase": "Failed" }));
+    log.status_with(4.0, "a", 1, "a", 1, status(2));
+    assert_eq!(log.violations(), Vec::<String>::new());
+    log.status_with(5.0, "a", 1, "a", 1, status(3));
+    assert!(log.violations()[0].ends_with("means the same as at 4"), "{:?}", log.violations());
+    let mut log = Log::default();
+    log.map(1.0, 1, 1, "a", FIRST);
+    log.status_with(2.0, "a", 1, "a", 1, status(1));
+    log.map(3.0, 2, 2, "b", FIRST);
+    log.status_with(4.0, "b", 2, "a", 2, status(2));
+    assert_eq!(log.violations(), Vec::<String>::new(), "another term");
 }
