@@ -8,13 +8,13 @@ use kube::{Api, Client, ResourceExt};
 use serde::Serialize;
 
 use super::CliError;
-use super::hub::{HubArgs, Shown};
+use super::hub::{Hub, HubArgs, Shown};
 use super::shards::Map;
 use super::table::table;
 use crate::api::{Integration, ShardMap, TargetCounts};
 use crate::domain::escape::escape;
 use crate::domain::verdict::Phase;
-use crate::hub::Lenient;
+use crate::hub::{Lenient, cause};
 
 /// Show all Integrations with their clusters counted by state, worst first, and as of when that is so.
 #[derive(Debug, clap::Args)]
@@ -30,16 +30,12 @@ pub struct Args {
     check: bool,
 }
 
-pub async fn run(args: Args) -> Result<ExitCode, CliError> {
-    let client = args.hub.client().await?;
-    let api: Api<Lenient<Integration>> = match (&args.hub.place.namespace, args.all_namespaces) {
-        (_, true) => Api::all(client.clone()),
-        (Some(namespace), false) => Api::namespaced(client.clone(), namespace),
-        (None, false) => Api::default_namespaced(client.clone()),
-    };
-    let look = async || {
-        let mut fleet = Fleet::from(api.list(&Default::default()).await?.items);
-        fleet.date(&client).await;
+pub(super) async fn run(args: Args) -> Result<ExitCode, CliError> {
+    let look = async |hub: Hub| {
+        let api: Api<Lenient<Integration>> = hub.api(args.all_namespaces);
+        let found = api.list(&Default::default()).await.map_err(|error| hub.fault(&error))?;
+        let mut fleet = Fleet::from(found.items);
+        fleet.date(&hub.client).await;
         Ok(fleet)
     };
     let fleet = args.hub.show(look).await?;
@@ -72,7 +68,7 @@ impl Found {
             Ok(Some(map)) => Self::Map(Box::new(Map::read(client, map).await)),
             Ok(None) => Self::Missing("it has no ShardMap: no coordinator writes".to_owned()),
             Err(error) => {
-                Self::Missing(format!("as of a time that can't be told: its ShardMap can't be read: {error}"))
+                Self::Missing(format!("as of a time that can't be told: its ShardMap can't be read: the hub {}", cause(&error)))
             }
         }
     }

@@ -10,7 +10,8 @@ use kube::{Api, Client, ResourceExt};
 use serde::Serialize;
 
 use super::freshness::Freshness;
-use super::hub::{HubArgs, Shown};
+use super::hub::{Hub, HubArgs, Shown};
+use super::output::print;
 use super::table::table;
 use super::{CliError, duration};
 use crate::api::{ReplicaLoad, ShardMap};
@@ -39,24 +40,20 @@ pub struct Args {
 /// Between two looks at whether the shares are settled.
 const POLL: Duration = Duration::from_millis(500);
 
-pub async fn run(args: Args) -> Result<ExitCode, CliError> {
-    let client = args.hub.client().await?;
-    let api: Api<ShardMap> = match (&args.hub.place.namespace, args.all_namespaces) {
-        (_, true) => Api::all(client.clone()),
-        (Some(namespace), false) => Api::namespaced(client.clone(), namespace),
-        (None, false) => Api::default_namespaced(client.clone()),
-    };
-    let read = async || {
+pub(super) async fn run(args: Args) -> Result<ExitCode, CliError> {
+    let read = async |hub: Hub| {
+        let api: Api<ShardMap> = hub.api(args.all_namespaces);
         let mut maps = Vec::new();
-        for map in api.list(&Default::default()).await?.items {
-            maps.push(Map::read(&client, map).await);
+        for map in api.list(&Default::default()).await.map_err(|error| hub.fault(&error))?.items {
+            maps.push(Map::read(&hub.client, map).await);
         }
         Ok::<_, CliError>(maps)
     };
     if let Some(patience) = args.settled_within {
-        settle(patience, &read).await?;
+        let hub = args.hub.place.hub().await?;
+        settle(patience, &async || read(hub.clone()).await).await?;
     }
-    let Maps(maps) = args.hub.show(async || Ok(Maps(read().await?))).await?;
+    let Maps(maps) = args.hub.show(async |hub| Ok(Maps(read(hub).await?))).await?;
     let is_well = !maps.is_empty() && maps.iter().all(|map| map.faults().is_empty());
     Ok(if args.check && !is_well { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
@@ -77,7 +74,7 @@ async fn settle(patience: Duration, read: &impl AsyncFn() -> Result<Vec<Map>, Cl
             return Ok(());
         }
         if Instant::now() > end {
-            print!("{}", Maps(maps).text(true));
+            print(&Maps(maps).text(true))?;
             return Err(format!("the shares were not settled within {} s", patience.as_secs()).into());
         }
         tokio::time::sleep(POLL).await;

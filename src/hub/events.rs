@@ -10,6 +10,7 @@ use prometheus::IntCounter;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
+use super::cause::cause;
 use super::half_speed::HalfSpeed;
 use super::prompt_client::PROMPT_TIMEOUT;
 use crate::domain::escape::escape;
@@ -101,7 +102,7 @@ pub async fn publish_events(
         };
         match half_speed.run(timeout(PROMPT_TIMEOUT, recorder.publish(&event, &object))).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => dropped.another(&error),
+            Ok(Err(error)) => dropped.another(&cause(&error)),
             Err(_) => dropped.another(&"the hub does not answer"),
         }
     }

@@ -20,6 +20,7 @@ use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, ResourceExt};
 use tokio::sync::watch;
 
+use super::cause::cause;
 use super::clock::Clock;
 use super::history::History;
 use super::relist::relisting;
@@ -252,7 +253,7 @@ pub async fn watch_leases(client: Client, namespace: &str, board: &LeaseBoard) {
     let events = relisting(&board.history, begin);
     let mut events = std::pin::pin!(
         events
-            .inspect_err(|error| tracing::warn!(%error, "the hub's Leases can't be watched; trying again"))
+            .inspect_err(|error| tracing::warn!(error = cause(error), "the hub's Leases can't be watched; trying again"))
             .filter_map(|event| std::future::ready(event.ok()))
     );
     let mut shown = std::collections::BTreeSet::new();

@@ -2,8 +2,10 @@
 
 mod access;
 mod backoff;
+mod cause;
 mod clock;
 mod connections;
+mod deadline;
 mod election;
 #[cfg(test)]
 mod election_tests;
@@ -32,7 +34,9 @@ mod watch;
 mod write_schedule;
 
 pub use access::{HubAccess, Silence};
+pub use cause::{cause, is_unknown_path, of_kubeconfig};
 pub use clock::Clock;
+pub use deadline::with_deadline;
 pub use election::{Election, ElectionError, Seat};
 pub use events::{EventSink, Transition, publish_events};
 pub use finalizer::remove_legacy_finalizer;

@@ -19,6 +19,7 @@ use kube::{Api, Client};
 use serde::de::IgnoredAny;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::cause::cause;
 use super::events::EventSink;
 use super::field_manager::post_params;
 use super::half_speed::HalfSpeed;
@@ -208,7 +209,7 @@ async fn put(client: &Client, write: &StatusWrite) -> (WriteOutcome, String) {
             429 | 500.. => (WriteOutcome::Retried, status.message),
             _ => (WriteOutcome::Refused, status.message),
         },
-        Ok(Err(error)) => (WriteOutcome::Retried, format!("the hub can't be reached: {error}")),
+        Ok(Err(error)) => (WriteOutcome::Retried, format!("the hub {}", cause(&error))),
         Err(_) => (WriteOutcome::Retried, format!("the hub did not answer within {} s", PROMPT_TIMEOUT.as_secs())),
     }
 }
