@@ -5,7 +5,9 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
+use kube::client::Body;
 use kube::config::Kubeconfig;
 use kube::{Api, Client, Config, Resource};
 use serde::Serialize;
@@ -115,6 +117,20 @@ impl Hub {
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
     {
         if all_namespaces { Api::all(self.client.clone()) } else { Api::namespaced(self.client.clone(), &self.namespace) }
+    }
+
+    /// The hub's time: that of this machine may be off. Falls back to it.
+    pub(super) async fn now(&self) -> Timestamp {
+        let request = http::Request::get("/version").body(Body::empty());
+        let answer = match request {
+            Ok(request) => self.client.send(request).await.ok(),
+            Err(_) => None,
+        };
+        let date = answer.and_then(|answer| {
+            let date = answer.headers().get(http::header::DATE)?.to_str().ok()?;
+            jiff::fmt::rfc2822::parse(date).ok()
+        });
+        date.map_or_else(Timestamp::now, |date| date.timestamp())
     }
 
     /// Why a request for an object of ksit failed, and what to do.

@@ -274,6 +274,7 @@ impl Replica {
             config: CoordinatorConfig {
                 installation: self.config.installation.clone(),
                 timing: self.config.timing,
+                watched_namespaces: self.config.namespaces.clone(),
                 status_writes_per_second: self.config.status_writes_per_second,
                 report_bind_address: self.config.report_bind_address,
                 report_host: self.config.report_host.clone(),

@@ -100,7 +100,7 @@ fn of_tls(error: &rustls::Error) -> &'static str {
 
 fn of_status(status: &Status) -> String {
     match status.code {
-        _ if status.reason == NO_STATUS => format!("answered {} and not as the Kubernetes API does", status.code),
+        _ if status.reason == NO_STATUS => format!("answered {} with what is not the Kubernetes API's; check its URL", status.code),
         401 => "does not accept the credential".to_owned(),
         _ => format!("answered: {}", status.message.trim()),
     }

@@ -41,7 +41,7 @@ pub use election::{Election, ElectionError, Seat};
 pub use events::{EventSink, Transition, publish_events};
 pub use finalizer::remove_legacy_finalizer;
 pub use first_checks::{FirstCheck, FirstChecks, Marked, Quarantined};
-pub use foreign_lease::lease_version;
+pub use foreign_lease::{ForeignLease, foreign_lease};
 pub use half_speed::HalfSpeed;
 pub use history::History;
 pub use lease_board::{LeaseBoard, watch_leases};

@@ -22,6 +22,7 @@ mod real_installs;
 mod reflector;
 mod replicas;
 mod round_cost;
+mod shared_hub;
 mod takeover;
 mod target_command;
 mod transport_faults;

@@ -137,7 +137,7 @@ async fn credentials_are_in_no_message_of_any_command() {
         password: planted-password\n\tusername: x\n";
     let mistyped = json!({ "apiVersion": "v1", "kind": "Config", "contexts": ["planted-token"], "users": "planted-token" });
     let broken = [
-        (folder.write("tab", tab), "line 11"),
+        (folder.write("tab", tab), "line 10"),
         (folder.write("mistyped", &mistyped.to_string()), "line 1"),
     ];
     for (kubeconfig, words) in broken {

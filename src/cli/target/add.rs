@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::carry_out::{AT_A_TIME, Candidate, Consent, Outcome, Row, carry_out};
 use super::hub_side::{HubSide, Wanted, acceptable, kubeconfig};
-use super::names::{matches, object_name};
+use super::names::{is_label, matches, object_name};
 use super::target_side::{Place, Scope, apply, client, cluster_entry, config, objects, title, token};
 use crate::cli::{CliError, duration, hub, key_value, tool};
 
@@ -66,7 +66,7 @@ pub struct Args {
     #[arg(long, value_name = "URL")]
     server: Option<String>,
     /// A label of the clusters, for targetSelector of Integrations; may be given more than once.
-    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    #[arg(long, value_name = "KEY=VALUE", value_parser = label)]
     label: Vec<(String, String)>,
     /// Tool that ksit may read, and its namespace if that isn't the usual one; may be given more than once. Default:
     /// every tool that ksit knows whose usual namespace is there now; kube-system, which is everywhere, doesn't tell.
@@ -77,6 +77,14 @@ pub struct Args {
     cluster_wide: bool,
     #[command(flatten)]
     consent: Consent,
+}
+
+fn label(text: &str) -> Result<(String, String), String> {
+    let (key, value) = key_value(text)?;
+    if is_label(&key, &value) {
+        return Ok((key, value));
+    }
+    Err("not a label of Kubernetes: letters, digits, '-', '_' and '.', at most 63 of them in key and value".to_owned())
 }
 
 fn place(text: &str) -> Result<Place, String> {
@@ -107,6 +115,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, CliError> {
     let file = place.file()?;
     let hub = HubSide { hub: place.hub().await?, force: args.consent.force };
     let contexts = contexts(&args, &file)?;
+    hub.warn_if_unobserved().await;
     let scope = match (args.cluster_wide, args.types.as_slice()) {
         (true, _) => Scope::ClusterWide,
         (false, []) => Scope::Found,

@@ -8,11 +8,14 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, Patch, PatchParams};
 use kube::ResourceExt;
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
+use super::names::is_label;
 use crate::api::IntegrationTarget;
 use crate::cli::CliError;
 use crate::cli::hub::{Hub, is_absent};
+use crate::cli::output::print_error;
+use crate::cli::shards::{all_maps, unobserved};
 use crate::domain::reason::Failure;
 use crate::targets::kubeconfig::{Policy, vet};
 
@@ -75,6 +78,14 @@ impl HubSide {
         self.apply(wanted, &none, true).await
     }
 
+    /// Says so on stderr if nobody will observe what is made.
+    pub(super) async fn warn_if_unobserved(&self) {
+        let maps = all_maps(&self.hub, self.hub.now().await).await;
+        if let Some(why) = maps.and_then(|maps| unobserved(&self.hub.namespace, &maps)) {
+            print_error(&format!("warning: {why}; give another namespace with -n, or let one watch it\n"));
+        }
+    }
+
     /// Server-side apply of both.
     pub(super) async fn write(&self, wanted: &Wanted, kubeconfig: &SecretString) -> Result<(), CliError> {
         self.apply(wanted, kubeconfig, false).await
@@ -98,10 +109,16 @@ impl HubSide {
             }
         }
         let params = PatchParams { dry_run, force: self.force, ..PatchParams::apply(MANAGER) };
-        let metadata = |name: &str| json!({ "name": name, "labels": { MADE_BY: wanted.made_by }, "annotations": { SERVER: wanted.server } });
+        let metadata = |name: &str, labels: &BTreeMap<String, String>| {
+            // In both places: `kubectl get -l` knows those of the metadata alone.
+            let mut labels: Map<String, Value> =
+                labels.iter().filter(|(key, value)| is_free(key, value)).map(|(k, v)| (k.clone(), json!(v))).collect();
+            labels.insert(MADE_BY.to_owned(), json!(wanted.made_by));
+            json!({ "name": name, "labels": labels, "annotations": { SERVER: wanted.server } })
+        };
         if wanted.secret.is_none() {
             let name = wanted.secret_name();
-            let secret = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": metadata(&name),
+            let secret = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": metadata(&name, &BTreeMap::new()),
                 "data": { KEY: STANDARD.encode(kubeconfig.expose_secret()) } });
             let done = secrets.patch(&name, &params, &Patch::Apply(secret)).await;
             done.map_err(|error| self.fault("Secret", &name, &error))?;
@@ -113,7 +130,7 @@ impl HubSide {
             spec["labels"] = json!(labels);
         }
         let target = json!({ "apiVersion": "ksit.io/v1alpha1", "kind": "IntegrationTarget",
-            "metadata": metadata(&wanted.name), "spec": spec });
+            "metadata": metadata(&wanted.name, &labels), "spec": spec });
         targets.patch(&wanted.name, &params, &Patch::Apply(target)).await.map_err(target_fault)?;
         Ok(())
     }
@@ -149,6 +166,11 @@ impl HubSide {
             _ => Ok(()),
         }
     }
+}
+
+/// A label that is valid, and none of ksit's own.
+fn is_free(key: &str, value: &str) -> bool {
+    is_label(key, value) && !key.starts_with("ksit.io/")
 }
 
 /// A kubeconfig that holds what ksit takes and nothing else; JSON, which is YAML too.

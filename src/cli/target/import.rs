@@ -69,6 +69,7 @@ struct Work {
 
 pub(super) async fn run(args: Args) -> Result<ExitCode, CliError> {
     let hub = HubSide { hub: args.place.hub().await?, force: args.consent.force };
+    hub.warn_if_unobserved().await;
     let (made_by, found) = match args.from {
         From::Argocd => ("argocd", argocd::clusters(&hub.hub, &args.argocd_namespace).await?),
         From::Capi => ("capi", capi::clusters(&hub.hub).await?),

@@ -44,6 +44,8 @@ pub struct MembersContext {
     pub gate: Gate,
     pub exchange: Arc<Exchange>,
     pub timing: Timing,
+    /// Empty: all.
+    pub watched_namespaces: Vec<String>,
     pub metrics: Metrics,
 }
 
@@ -265,6 +267,7 @@ impl Members {
         let status = ShardMapStatus {
             observed_at: Some(Timestamp::now().to_string()),
             round_seconds: u32::try_from(self.context.timing.round.as_secs()).ok(),
+            watched_namespaces: Some(self.context.watched_namespaces.clone()),
             replicas: self.context.exchange.loads.borrow().clone(),
         };
         match self.context.store.write_status(&status, &self.stored).await {
