@@ -21,7 +21,7 @@ pub(super) fn run(args: &Args) -> Result<(), CliError> {
         match &args.out {
             None => {
                 print(&format!("---\n{yaml}"))?;
-            },
+            }
             Some(folder) => {
                 let path = folder.join(format!("ksit.io_{}.yaml", crd.spec.names.plural));
                 fs::write(&path, yaml).map_err(|error| format!("--out: {}: {error}", path.display()))?;

@@ -38,7 +38,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, CliError> {
         let mut fleet = Fleet::from(found.items);
         let now = hub.now().await;
         fleet.date(&hub.client, now).await;
-        fleet.orphan(&hub, now).await;
+        fleet.mark_unobserved(&hub).await;
         Ok(fleet)
     };
     let fleet = args.hub.show(look).await?;
@@ -74,9 +74,10 @@ impl Found {
         match Api::<ShardMap>::namespaced(client.clone(), namespace).get_opt(name).await {
             Ok(Some(map)) => Self::Map(Box::new(Map::read(client, map, now).await)),
             Ok(None) => Self::Missing("it has no ShardMap: no coordinator writes".to_owned()),
-            Err(error) => {
-                Self::Missing(format!("as of a time that can't be told: its ShardMap can't be read: the hub {}", cause(&error)))
-            }
+            Err(error) => Self::Missing(format!(
+                "as of a time that can't be told: its ShardMap can't be read: the hub {}",
+                cause(&error)
+            )),
         }
     }
 
@@ -188,12 +189,12 @@ impl Fleet {
     }
 
     /// Looks up which lines nobody will ever write a status for.
-    async fn orphan(&mut self, hub: &Hub, now: Timestamp) {
+    async fn mark_unobserved(&mut self, hub: &Hub) {
         let unwritten = |line: &&mut Line| line.managed_by.is_none() && !line.is_unreadable;
         if !self.lines.iter_mut().any(|line| unwritten(&line)) {
             return;
         }
-        let Some(maps) = all_maps(hub, now).await else { return };
+        let Some(maps) = all_maps(hub).await else { return };
         for line in self.lines.iter_mut().filter(unwritten) {
             let Some(why) = unobserved(&line.namespace, &maps) else { continue };
             line.phase = Phase::Unknown.as_str().to_owned();

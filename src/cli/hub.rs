@@ -89,7 +89,9 @@ impl Place {
                 (self.config(&file).await.map_err(|error| format!("the hub ({name}): {error}"))?, name)
             }
             // So that it answers in the operator's own Pod too.
-            (Err(_), Ok(pod)) if self.kubeconfig.is_none() && self.context.is_none() => (pod, "the Pod's own".to_owned()),
+            (Err(_), Ok(pod)) if self.kubeconfig.is_none() && self.context.is_none() => {
+                (pod, "the Pod's own".to_owned())
+            }
             (Err(error), _) => return Err(error),
         };
         let server = config.cluster_url.to_string();
@@ -116,7 +118,11 @@ impl Hub {
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
     {
-        if all_namespaces { Api::all(self.client.clone()) } else { Api::namespaced(self.client.clone(), &self.namespace) }
+        if all_namespaces {
+            Api::all(self.client.clone())
+        } else {
+            Api::namespaced(self.client.clone(), &self.namespace)
+        }
     }
 
     /// The hub's time: that of this machine may be off. Falls back to it.
@@ -145,11 +151,6 @@ impl Hub {
         }
         format!("the hub {name} {}", cause(error)).into()
     }
-}
-
-/// Whether an object is not there; not so where its kind is not.
-pub(super) fn is_absent(error: &kube::Error) -> bool {
-    matches!(error, kube::Error::Api(status) if status.code == 404) && !is_unknown_path(error)
 }
 
 impl HubArgs {
@@ -186,7 +187,8 @@ impl HubArgs {
             Output::Wide => escape_lines(&shown.text(true)).into_owned(),
             Output::Json => json(shown)?,
             Output::Yaml => {
-                let yaml = serde_saphyr::to_string(shown).map_err(|error| format!("it can't be shown as YAML: {error}"))?;
+                let yaml =
+                    serde_saphyr::to_string(shown).map_err(|error| format!("it can't be shown as YAML: {error}"))?;
                 // JSON is YAML too, and has an escape for every character.
                 if yaml.contains(|c| c != '\n' && is_invisible(c)) { json(shown)? } else { yaml }
             }

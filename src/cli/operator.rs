@@ -1,6 +1,6 @@
 //! `ksit operator`
 
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -16,9 +16,9 @@ use crate::controllers::operator::{self, OperatorConfig};
 use crate::controllers::worker::CheckBy;
 use crate::domain::member::Timing;
 use crate::domain::replica::Incarnation;
-use crate::hub::{HubAccess, Silence, cause};
+use crate::hub::{HubAccess, Silence, cause, hub_addresses};
 use crate::observability::{LogFormat, init_logs};
-use crate::targets::kubeconfig::Policy;
+use crate::targets::kubeconfig::{HubAddresses, Policy};
 
 /// 128 bits and a little.
 const NONCE_LENGTH: usize = 22;
@@ -131,7 +131,6 @@ pub(super) async fn run(args: Args) -> Result<(), CliError> {
     check_together(&args)?;
     let descriptors = Descriptors::raise();
     let config = hub_config(args.kubeconfig.as_ref()).await?;
-    let hub = hub_addresses(&config);
     let namespace = config.default_namespace.clone();
     let server = config.cluster_url.clone();
     let unanswered = |error: &(dyn std::error::Error + 'static)| format!("the hub {server} {}", cause(error));
@@ -139,7 +138,11 @@ pub(super) async fn run(args: Args) -> Result<(), CliError> {
     let client = access.client().map_err(|error| unanswered(&error))?;
     let version = client.apiserver_version().await.map_err(|error| unanswered(&error))?;
     tracing::info!(version = version.git_version, "connected to the hub");
-    let config = operator_config(args, hub, namespace, descriptors)?;
+    let addresses = hub_addresses(&client, access.server()).await.unwrap_or_default();
+    if addresses.is_empty() {
+        tracing::warn!(%server, "the addresses of the hub are not known yet: a target may point at it");
+    }
+    let config = operator_config(args, addresses.into(), namespace, descriptors)?;
     operator::run(config, access, termination()?).await?;
     Ok(())
 }
@@ -170,7 +173,7 @@ fn incarnation(args: &Args) -> Result<Incarnation, CliError> {
 
 fn operator_config(
     args: Args,
-    hub: Vec<IpAddr>,
+    hub_addresses: HubAddresses,
     namespace: String,
     descriptors: Descriptors,
 ) -> Result<OperatorConfig, CliError> {
@@ -204,7 +207,7 @@ fn operator_config(
         metrics_address: args.metrics_bind_address,
         descriptors,
         drain_deadline: args.drain_timeout,
-        policy: Policy { allow_loopback: args.allow_loopback_targets, hub_addresses: hub },
+        policy: Policy { allow_loopback: args.allow_loopback_targets, hub_addresses },
     })
 }
 
@@ -212,17 +215,12 @@ async fn hub_config(kubeconfig: Option<&PathBuf>) -> Result<Config, CliError> {
     let file = match (own_kubeconfig::read(kubeconfig.map(PathBuf::as_path)), Config::incluster()) {
         (Ok(file), _) => file,
         (Err(_), Ok(pod)) if kubeconfig.is_none() => return Ok(pod),
-        (Err(error), _) if kubeconfig.is_none() => return Err(format!("no hub: {error}, or run in a Pod of the hub").into()),
+        (Err(error), _) if kubeconfig.is_none() => {
+            return Err(format!("no hub: {error}, or run in a Pod of the hub").into());
+        }
         (Err(error), _) => return Err(error),
     };
     Ok(own_kubeconfig::config(&file, None).await?)
-}
-
-/// No target may be the hub itself: with a ServiceAccount's token for a target, that would be a way around RBAC.
-fn hub_addresses(config: &Config) -> Vec<IpAddr> {
-    let host = config.cluster_url.host().unwrap_or_default().trim_matches(['[', ']']);
-    let resolved = (host, 0).to_socket_addrs().map(|found| found.map(|address| address.ip()).collect());
-    resolved.unwrap_or_default()
 }
 
 /// SIGTERM and SIGINT, as they come.

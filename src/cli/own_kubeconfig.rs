@@ -220,7 +220,8 @@ pub(super) fn pem(der: &[u8]) -> String {
 }
 
 fn credential(user: &AuthInfo) -> Result<Credential, Failure> {
-    let chain = given("client-certificate", user.client_certificate_data.as_deref(), user.client_certificate.as_deref());
+    let chain =
+        given("client-certificate", user.client_certificate_data.as_deref(), user.client_certificate.as_deref());
     let key = user.client_key_data.as_ref().map(ExposeSecret::expose_secret);
     let key = given("client-key", key, user.client_key.as_deref());
     if let (Some(chain), Some(key)) = (chain?, key?) {
@@ -228,9 +229,9 @@ fn credential(user: &AuthInfo) -> Result<Credential, Failure> {
         return Ok(Credential::ClientCertificate { chain, key: key.into() });
     }
     let token = user.token.clone();
-    token.map(Credential::Token).ok_or_else(|| {
-        invalid("the user has neither a token nor a client certificate that ksit can use")
-    })
+    token
+        .map(Credential::Token)
+        .ok_or_else(|| invalid("the user has neither a token nor a client certificate that ksit can use"))
 }
 
 /// What stands in the kubeconfig itself, else in the file that it names.

@@ -44,11 +44,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, CliError> {
     let read = async |hub: Hub| {
         let api: Api<ShardMap> = hub.api(args.all_namespaces);
         let found = api.list(&Default::default()).await.map_err(|error| hub.fault(&error))?;
-        let (now, mut maps) = (hub.now().await, Vec::new());
-        for map in found {
-            maps.push(Map::read(&hub.client, map, now).await);
-        }
-        Ok::<_, CliError>(maps)
+        Ok::<_, CliError>(Map::read_all(&hub, found.items).await)
     };
     if let Some(patience) = args.settled_within {
         let hub = args.hub.place.hub().await?;
@@ -131,16 +127,27 @@ impl Map {
         Self { leaderless, ..Self::new(map, now) }
     }
 
-    /// Whether it is known to leave the objects of a namespace alone.
-    pub(super) fn ignores(&self, namespace: &str) -> bool {
-        let namespaces = self.namespaces.as_deref().unwrap_or_default();
-        !namespaces.is_empty() && namespaces.iter().all(|watched| watched != namespace)
+    async fn read_all(hub: &Hub, found: Vec<ShardMap>) -> Vec<Self> {
+        let (now, mut maps) = (hub.now().await, Vec::new());
+        for map in found {
+            maps.push(Self::read(&hub.client, map, now).await);
+        }
+        maps
     }
 
-    /// What it is called, and the namespaces that it watches.
-    pub(super) fn title(&self) -> String {
+    /// Whether it is known to leave the objects of a namespace alone.
+    fn ignores(&self, namespace: &str) -> bool {
         let namespaces = self.namespaces.as_deref().unwrap_or_default();
-        format!("{}/{}, which observes {}", self.namespace, self.installation, namespaces.join(", "))
+        self.leaderless.is_some() || !namespaces.is_empty() && namespaces.iter().all(|watched| watched != namespace)
+    }
+
+    /// What it is called, and what it observes.
+    fn title(&self) -> String {
+        let what = match (&self.leaderless, &self.namespaces) {
+            (Some(why), _) => why.clone(),
+            (None, namespaces) => format!("it observes {}", namespaces.as_deref().unwrap_or_default().join(", ")),
+        };
+        format!("{}/{} ({what})", self.namespace, self.installation)
     }
 
     fn new(map: ShardMap, now: Timestamp) -> Self {
@@ -175,9 +182,9 @@ impl Map {
 }
 
 /// Those of all namespaces; `None` if they may not be listed.
-pub(super) async fn all_maps(hub: &Hub, now: Timestamp) -> Option<Vec<Map>> {
+pub(super) async fn all_maps(hub: &Hub) -> Option<Vec<Map>> {
     let found = hub.api::<ShardMap>(true).list(&Default::default()).await.ok()?;
-    Some(found.into_iter().map(|map| Map::new(map, now)).collect())
+    Some(Map::read_all(hub, found.items).await)
 }
 
 /// Why nobody observes the objects of a namespace, where that is known.

@@ -100,10 +100,18 @@ fn of_tls(error: &rustls::Error) -> &'static str {
 
 fn of_status(status: &Status) -> String {
     match status.code {
-        _ if status.reason == NO_STATUS => format!("answered {} with what is not the Kubernetes API's; check its URL", status.code),
+        _ if status.reason == NO_STATUS => {
+            format!("answered {} with what is not the Kubernetes API's; check its URL", status.code)
+        }
         401 => "does not accept the credential".to_owned(),
         _ => format!("answered: {}", status.message.trim()),
     }
+}
+
+/// Whether an object is not there; not so where its kind is not.
+pub fn is_absent(error: &kube::Error) -> bool {
+    let is_told = matches!(error, kube::Error::Api(status) if status.code == 404 && status.reason != NO_STATUS);
+    is_told && !is_unknown_path(error)
 }
 
 /// Whether an error is that of a path that the API server does not serve, as those of resources that it doesn't know.
@@ -133,7 +141,11 @@ pub fn of_kubeconfig(error: &KubeconfigError) -> String {
     match error {
         KubeconfigError::Parse(error) => match error.location().filter(|place| place.line() > 0) {
             Some(place) => {
-                format!("line {}, column {} is not YAML or not what a kubeconfig has there", place.line(), place.column())
+                format!(
+                    "line {}, column {} is not YAML or not what a kubeconfig has there",
+                    place.line(),
+                    place.column()
+                )
             }
             None => "it is not the YAML of a kubeconfig".to_owned(),
         },

@@ -115,6 +115,13 @@ pub(super) fn sink() -> (EventSink, EventQueue) {
 }
 
 #[cfg(test)]
+impl EventQueue {
+    pub(super) fn waiting(&self) -> usize {
+        self.transitions.len()
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use kube::client::Body;
 
@@ -129,7 +136,7 @@ mod tests {
     async fn what_finds_no_room_is_counted() {
         let (mut sink, queue) = sink();
         (0..WAITING + 3).for_each(|_| sink.offer(transition()));
-        assert_eq!((queue.transitions.len(), sink.dropped.count.get()), (WAITING, 3));
+        assert_eq!((queue.waiting(), sink.dropped.count.get()), (WAITING, 3));
     }
 
     #[tokio::test]

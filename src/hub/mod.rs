@@ -1,6 +1,7 @@
 //! Everything that talks to the hub's API server.
 
 mod access;
+mod addresses;
 mod backoff;
 mod cause;
 mod clock;
@@ -24,6 +25,7 @@ mod member_lease;
 mod prompt_client;
 mod protobuf;
 mod relist;
+mod resource_version;
 mod secrets;
 mod slot_label;
 mod stateful_set;
@@ -34,7 +36,8 @@ mod watch;
 mod write_schedule;
 
 pub use access::{HubAccess, Silence};
-pub use cause::{cause, is_unknown_path, of_kubeconfig};
+pub use addresses::hub_addresses;
+pub use cause::{cause, is_absent, is_unknown_path, of_kubeconfig};
 pub use clock::Clock;
 pub use deadline::with_deadline;
 pub use election::{Election, ElectionError, Seat};
@@ -50,6 +53,7 @@ pub use mailbox::{Mailbox, Urgency};
 pub use map_store::{MapStore, StoredMap, watch_map};
 pub use member_lease::{LeaseLost, MemberLeases};
 pub use prompt_client::{PROMPT_TIMEOUT, PromptClient, PromptError};
+pub use resource_version::order;
 #[cfg(test)]
 pub use secrets::encoded_secret;
 pub use secrets::{KubeconfigSecret, Reading, SecretError, SecretMetadata, read_kubeconfig, watch_secrets};

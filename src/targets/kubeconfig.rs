@@ -15,7 +15,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret, SecretString};
 
-pub use super::address::Policy;
+pub use super::address::{HubAddresses, Policy};
 use super::connection::{Connection, Credential, Server, certificates, invalid};
 use super::tls::Trust;
 use crate::domain::reason::{Failure, Reason};

@@ -55,7 +55,12 @@ impl Office {
         self.fail(COMMANDS.iter(), &[], words).await;
     }
 
-    async fn fail(&self, commands: impl Iterator<Item = &'static &'static [&'static str]>, flags: &[&str], words: &[&str]) {
+    async fn fail(
+        &self,
+        commands: impl Iterator<Item = &'static &'static [&'static str]>,
+        flags: &[&str],
+        words: &[&str],
+    ) {
         for args in commands {
             let output = ksit(args).args(flags).arg("--kubeconfig").arg(self.path()).output().await.unwrap();
             let text = text(&output);

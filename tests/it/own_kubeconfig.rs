@@ -89,7 +89,11 @@ async fn unreadable_ca_is_refused_by_every_command() {
     let named = folder.write("empty.crt", "no certificate\n");
     let data = "certificate-authority-data";
     let rows = [
-        (data, "DATA+OMITTED", "certificate-authority-data holds no certificate in PEM: it is what kubectl config view shows without --raw"),
+        (
+            data,
+            "DATA+OMITTED",
+            "certificate-authority-data holds no certificate in PEM: it is what kubectl config view shows without --raw",
+        ),
         (data, &der, "certificate-authority-data holds no certificate in PEM"),
         (data, &trusted, "certificate-authority-data holds no certificate in PEM"),
         (data, &twice, "certificate-authority-data holds no certificate in PEM"),
@@ -112,7 +116,11 @@ async fn unreadable_ca_is_refused_by_every_command() {
     without.as_object_mut().unwrap().remove(data);
     let kubeconfig = folder.kubeconfig(&without, &[("me", user)]);
     let check = ksit(&kubeconfig, &["check", "--type", "flux"], &envs).await;
-    assert!(check.text.contains("Flux") || check.code == Some(0) || check.code == Some(1), "no CA is the system's: {}", check.text);
+    assert!(
+        check.text.contains("Flux") || check.code == Some(0) || check.code == Some(1),
+        "no CA is the system's: {}",
+        check.text
+    );
 }
 
 /// Neither what stands in the file nor what a plugin was given or printed.
@@ -135,11 +143,9 @@ async fn credentials_are_in_no_message_of_any_command() {
     let tab = "apiVersion: v1\nkind: Config\ncurrent-context: c\nclusters: [{name: c, cluster: {server: 'https://127.0.0.1:1'}}]\n\
         contexts: [{name: c, context: {cluster: c, user: c}}]\nusers:\n- name: c\n  user:\n    token: planted-token\n    \
         password: planted-password\n\tusername: x\n";
-    let mistyped = json!({ "apiVersion": "v1", "kind": "Config", "contexts": ["planted-token"], "users": "planted-token" });
-    let broken = [
-        (folder.write("tab", tab), "line 10"),
-        (folder.write("mistyped", &mistyped.to_string()), "line 1"),
-    ];
+    let mistyped =
+        json!({ "apiVersion": "v1", "kind": "Config", "contexts": ["planted-token"], "users": "planted-token" });
+    let broken = [(folder.write("tab", tab), "line 10"), (folder.write("mistyped", &mistyped.to_string()), "line 1")];
     for (kubeconfig, words) in broken {
         for args in COMMANDS {
             let ran = ksit(&kubeconfig, args, &[]).await;
@@ -181,9 +187,14 @@ async fn plugin_that_gives_nothing_is_named_and_keeps_nobody_waiting() {
     let kubeconfig = folder.kubeconfig(&cluster, &users);
     let args = ["check", "--all-contexts", "--type", "flux", "--set", "namespace=own-plugin", "--timeout", "3s"];
     let ran = ksit(&kubeconfig, &args, &[]).await;
-    let row = |name: &str| ran.text.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{}", ran.text));
+    let row =
+        |name: &str| ran.text.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{}", ran.text));
     assert!(row("waits").contains("gave nothing within 3 s"), "{}", ran.text);
-    assert!(row("gone").contains("no-such-plugin-x") && row("gone").contains("Install it from https://docs"), "{}", ran.text);
+    assert!(
+        row("gone").contains("no-such-plugin-x") && row("gone").contains("Install it from https://docs"),
+        "{}",
+        ran.text
+    );
     assert!(row("good").contains("4/4 components healthy"), "{}", ran.text);
 }
 

@@ -42,7 +42,8 @@ pub(super) async fn run(exec: &ExecConfig, patience: Duration) -> Result<Given, 
     let output = match timeout(patience, asked).await {
         Ok(Ok(output)) => output,
         Ok(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => {
-            let hint: String = exec.install_hint.iter().flat_map(|hint| hint.trim().chars()).take(LONGEST_HINT).collect();
+            let hint: String =
+                exec.install_hint.iter().flat_map(|hint| hint.trim().chars()).take(LONGEST_HINT).collect();
             let separator = if hint.is_empty() { "" } else { ": " };
             return Err(format!("{plugin} is not installed, or not in PATH{separator}{hint}"));
         }

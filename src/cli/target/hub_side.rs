@@ -5,18 +5,19 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::{Api, Patch, PatchParams};
 use kube::ResourceExt;
+use kube::api::{Api, Patch, PatchParams};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 
 use super::names::is_label;
 use crate::api::IntegrationTarget;
 use crate::cli::CliError;
-use crate::cli::hub::{Hub, is_absent};
+use crate::cli::hub::Hub;
 use crate::cli::output::print_error;
 use crate::cli::shards::{all_maps, unobserved};
 use crate::domain::reason::Failure;
+use crate::hub::is_absent;
 use crate::targets::kubeconfig::{Policy, vet};
 
 /// Field manager of server-side apply, here and on the clusters.
@@ -80,7 +81,7 @@ impl HubSide {
 
     /// Says so on stderr if nobody will observe what is made.
     pub(super) async fn warn_if_unobserved(&self) {
-        let maps = all_maps(&self.hub, self.hub.now().await).await;
+        let maps = all_maps(&self.hub).await;
         if let Some(why) = maps.and_then(|maps| unobserved(&self.hub.namespace, &maps)) {
             print_error(&format!("warning: {why}; give another namespace with -n, or let one watch it\n"));
         }

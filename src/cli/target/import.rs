@@ -95,7 +95,12 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, CliError> {
 }
 
 /// Looks at the hub, and writes nothing.
-async fn candidate(found: Found, name: Result<String, CliError>, made_by: &'static str, hub: &HubSide) -> Candidate<Work> {
+async fn candidate(
+    found: Found,
+    name: Result<String, CliError>,
+    made_by: &'static str,
+    hub: &HubSide,
+) -> Candidate<Work> {
     let Found { from, name: text, server, labels, secret, kubeconfig } = found;
     let mut row = Row {
         cluster: text,

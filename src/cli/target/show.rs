@@ -9,9 +9,10 @@ use crate::api::{
     ComponentStatus, IntegrationResult, IntegrationTarget, IntegrationTargetSpec, IntegrationTargetStatus,
 };
 use crate::cli::CliError;
-use crate::cli::hub::{Hub, HubArgs, Shown, is_absent};
+use crate::cli::hub::{Hub, HubArgs, Shown};
 use crate::cli::table::table;
 use crate::domain::escape::escape;
+use crate::hub::is_absent;
 
 pub(super) async fn run(name: &str, hub: &HubArgs) -> Result<(), CliError> {
     hub.show(async |hub: Hub| {

@@ -21,7 +21,7 @@ use crate::domain::member::{Holder, MemberLease, MemberState, Observer, Timing};
 use crate::domain::membership::{Command, Membership};
 use crate::domain::replica::{Epoch, Incarnation, ReplicaName};
 use crate::domain::shard_map::ShardMap;
-use crate::hub::{LeaseBoard, MapStore, MemberLeases, PromptError, StatefulSets, StoredMap};
+use crate::hub::{LeaseBoard, MapStore, MemberLeases, PromptError, StatefulSets, StoredMap, order};
 use crate::observability::{Metrics, as_gauge};
 
 const AFTER_A_FAILURE: Duration = Duration::from_secs(1);
@@ -333,5 +333,5 @@ impl Members {
 }
 
 fn version(stored: &StoredMap) -> u128 {
-    stored.resource_version.parse().unwrap_or_default()
+    order(Some(&stored.resource_version))
 }

@@ -228,7 +228,7 @@ fn every_cluster_field_that_is_refused_says_what_to_do() {
 fn addresses_that_are_not_a_target_are_refused_by_name() {
     let ca = pki().ca;
     let hub: IpAddr = "10.96.0.1".parse().unwrap();
-    let policy = Policy { hub_addresses: vec![hub], ..Policy::default() };
+    let policy = Policy { hub_addresses: vec![hub].into(), ..Policy::default() };
     for (host, shown, what) in [
         ("127.0.0.1:6443", "127.0.0.1", "a loopback address"),
         ("localhost", "localhost", "a loopback address"),

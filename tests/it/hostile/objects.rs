@@ -111,7 +111,8 @@ async fn a4_fence_refuses_everybody_else() {
         fleet.world.api("IntegrationTarget").patch_status("c0", &PatchParams::default(), &patch).await
     };
     // An API server knows the ShardMap as the parameter of a new policy after up to 30 s.
-    eventually("the fence to be in force", async || write(&json!({ "message": "too soon" })).await.err().map(drop)).await;
+    eventually("the fence to be in force", async || write(&json!({ "message": "too soon" })).await.err().map(drop))
+        .await;
     for status in [
         json!({ "coordinatorTerm": term + 1 }),
         json!({ "coordinatorTerm": i64::MAX >> 10, "managedBy": "other/ksit" }),
