@@ -126,13 +126,14 @@ impl From<Integration> for Line {
     fn from(integration: Integration) -> Self {
         let (namespace, name) = (integration.namespace().unwrap_or_default(), integration.name_any());
         let status = integration.status.unwrap_or_default();
+        let message = status.full_message().unwrap_or_default().to_owned();
         Self {
             namespace,
             name,
+            message,
             type_: integration.spec.type_,
             phase: status.phase.unwrap_or_else(|| Phase::Initializing.as_str().to_owned()),
             targets: status.targets.unwrap_or_default(),
-            message: status.message.unwrap_or_default(),
             managed_by: status.managed_by,
             is_unreadable: false,
             observed_at: None,

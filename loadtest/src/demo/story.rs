@@ -100,7 +100,7 @@ async fn as_expected(hub: &Client, failing: &[(&str, &[&str])]) -> Result<bool, 
     let all = api(hub, NAMESPACE, "Integration").list(&Default::default()).await?;
     Ok(all.iter().all(|integration| {
         let status = &integration.data["status"];
-        let (phase, message) = (status["phase"].as_str().unwrap_or(""), status["message"].as_str().unwrap_or(""));
+        let (phase, message) = (status["phase"].as_str().unwrap_or(""), full_message(status));
         match failing.iter().find(|(name, _)| *name == integration.name_any()) {
             None => phase == "Running",
             Some((_, words)) => phase == "Failed" && words.iter().all(|word| message.contains(word)),
@@ -115,6 +115,13 @@ async fn show(hub: &Client) -> Result<(), DemoError> {
         println!("{}", table::get(hub, &path).await?);
     }
     Ok(())
+}
+
+/// Of which `status.message` is cut.
+fn full_message(status: &serde_json::Value) -> &str {
+    let conditions = status["conditions"].as_array().into_iter().flatten();
+    let ready = conditions.into_iter().find(|condition| condition["type"] == "Ready");
+    ready.and_then(|ready| ready["message"].as_str()).unwrap_or("")
 }
 
 #[cfg(test)]

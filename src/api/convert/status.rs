@@ -24,6 +24,9 @@ pub const CREDENTIAL_EXPIRING: &str = "CredentialExpiring";
 /// Messages longer than this are cut: some hold names that a cluster chose.
 const LONGEST_MESSAGE: usize = 1_024;
 
+/// Characters of what `kubectl get` shows.
+const LONGEST_BRIEF: usize = 80;
+
 /// Who writes, and when.
 #[derive(Clone, Debug)]
 pub struct Writer {
@@ -69,7 +72,7 @@ pub fn target_status(
         phase: Some(verdict.phase().as_str().to_owned()),
         ready: Some(ready == Truth::True),
         healthy: Some(healthy_tools(verdict)),
-        message: Some(cut(&target_message(verdict, &message))),
+        message: Some(brief(&target_message(verdict, &message))),
         conditions,
         integrations: results(verdict, type_of),
         components_omitted: (omitted > 0).then_some(omitted),
@@ -202,7 +205,7 @@ pub fn integration_status(
     IntegrationStatus {
         phase: Some(phase.as_str().to_owned()),
         healthy: Some(format!("{running}/{}", counts.counting())),
-        message: Some(cut(message)),
+        message: Some(brief(message)),
         conditions: vec![
             stamp.condition("Ready", ready, *reason, message),
             stamp.condition("Accepted", accepted, why, &hint),
@@ -335,6 +338,17 @@ fn cut(message: &str) -> String {
         None => message.into_owned(),
         Some((end, _)) => format!("{}…", &message[..end]),
     }
+}
+
+/// As a column of `kubectl get` shows it: cut at a word. A condition has all of it.
+fn brief(message: &str) -> String {
+    let message = escape(message);
+    if message.chars().nth(LONGEST_BRIEF).is_none() {
+        return message.into_owned();
+    }
+    let kept: String = message.chars().take(LONGEST_BRIEF - 1).collect();
+    let end = kept.rfind(' ').filter(|end| *end > 0).unwrap_or(kept.len());
+    format!("{}…", kept[..end].trim_end_matches([' ', ',', ';', ':']))
 }
 
 #[cfg(test)]

@@ -275,7 +275,8 @@ async fn cluster_wide_rights_are_all_needed_and_no_more(setting: &mut Setting) {
     let components = [part("Deployment"), part("StatefulSet"), part("DaemonSet"), part("Service"), crd];
     let spec = json!({ "type": "custom", "targetClusters": ["paris"], "components": components });
     setting.world.integration("shop", spec).await;
-    let shop = setting.world.until_phase("shop", "Failed").await.status.unwrap().message.unwrap();
+    let shop = setting.world.until_phase("shop", "Failed").await.status.unwrap();
+    let shop = shop.full_message().unwrap();
     assert!(!shop.contains("may not"), "{shop}");
     drop(setting.world.take_operator());
     eventually("every right to be used", async || {
