@@ -35,6 +35,9 @@
 //! 7. A Lease is renewed on a thread of its own, which does nothing else, over connections of its own.
 //! 8. What the hub answers is compared with what it said before: if resourceVersions fall, everything is listed anew.
 
+// A closed pipe makes the library's macros panic: `cli/output.rs` prints.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod api;
 pub mod cli;
 pub mod controllers;

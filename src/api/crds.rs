@@ -1,7 +1,7 @@
 //! The CustomResourceDefinitions as they are installed.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray,
+    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
 use kube::CustomResourceExt;
 use kube::core::Rule;
@@ -13,7 +13,8 @@ use crate::domain::claim::MOST_AHEAD;
 pub fn all() -> Vec<CustomResourceDefinition> {
     let mut crds = vec![Integration::crd(), IntegrationTarget::crd(), ShardMap::crd()];
     for version in crds.iter_mut().flat_map(|crd| &mut crd.spec.versions) {
-        let root = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut());
+        let mut root = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut());
+        root.iter_mut().for_each(|root| use_known_formats(root));
         if let Some(status) = root.and_then(|root| root.properties.as_mut()?.get_mut("status")) {
             strip_defaults(status);
             // Written whole, by one writer: an account of who wrote each field of it would be a tenth of the bytes, and
@@ -27,10 +28,28 @@ pub fn all() -> Vec<CustomResourceDefinition> {
 /// What reads leniently must not make the API server write: a status holds what was said, and nothing else.
 fn strip_defaults(schema: &mut JSONSchemaProps) {
     schema.default = None;
-    schema.properties.iter_mut().flat_map(|properties| properties.values_mut()).for_each(strip_defaults);
-    if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
-        strip_defaults(items);
+    children(schema).for_each(strip_defaults);
+}
+
+/// Kubernetes knows int32 and int64 alone, and kubectl warns of others at each apply.
+fn use_known_formats(schema: &mut JSONSchemaProps) {
+    if schema.format.as_deref() == Some("uint32") {
+        schema.format = Some("int64".to_owned());
+        schema.maximum = schema.maximum.or(Some(f64::from(u32::MAX)));
     }
+    children(schema).for_each(use_known_formats);
+}
+
+fn children(schema: &mut JSONSchemaProps) -> impl Iterator<Item = &mut JSONSchemaProps> {
+    let items = match &mut schema.items {
+        Some(JSONSchemaPropsOrArray::Schema(items)) => Some(items.as_mut()),
+        _ => None,
+    };
+    let values = match &mut schema.additional_properties {
+        Some(JSONSchemaPropsOrBool::Schema(values)) => Some(values.as_mut()),
+        _ => None,
+    };
+    schema.properties.iter_mut().flat_map(|properties| properties.values_mut()).chain(items).chain(values)
 }
 
 /// One YAML document, as `crds/` holds it.
@@ -71,6 +90,14 @@ mod tests {
         let validations = schema.get("x-kubernetes-validations").and_then(Value::as_array);
         found.extend(validations.into_iter().flatten().filter_map(|rule| Some(rule["rule"].as_str()?.to_owned())));
         children.into_iter().for_each(|child| rules(child, found));
+    }
+
+    #[test]
+    fn formats_are_those_that_kubernetes_knows() {
+        let text = serde_json::to_string(&all()).unwrap();
+        let formats: std::collections::BTreeSet<&str> =
+            text.split("\"format\":\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        assert_eq!(formats.into_iter().collect::<Vec<_>>(), ["date-time", "int64"]);
     }
 
     #[test]

@@ -106,7 +106,7 @@ pub struct IntegrationStatus {
     /// Healthy clusters of all that count, such as `2997/3000`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub healthy: Option<String>,
-    /// One sentence for a person.
+    /// One sentence for a person, of at most 80 characters; the conditions have all of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4_096))]
     pub message: Option<String>,
@@ -139,6 +139,14 @@ pub struct IntegrationStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 317))]
     pub managed_by: Option<String>,
+}
+
+impl IntegrationStatus {
+    /// All of `message`.
+    pub fn full_message(&self) -> Option<&str> {
+        let ready = self.conditions.iter().find(|condition| condition.type_ == "Ready");
+        ready.map(|ready| ready.message.as_str()).or(self.message.as_deref())
+    }
 }
 
 /// Counts of clusters. Paused clusters and those without the tool (`whenAbsent: NotInstalled`) don't count in

@@ -74,7 +74,7 @@ pub struct IntegrationTargetStatus {
     /// Healthy tools of all that are checked, such as `4/5`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub healthy: Option<String>,
-    /// One sentence for a person.
+    /// One sentence for a person, of at most 80 characters; the conditions have all of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4_096))]
     pub message: Option<String>,

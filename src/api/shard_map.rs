@@ -85,6 +85,9 @@ pub struct ShardMapStatus {
     /// The time between two such writes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub round_seconds: Option<u32>,
+    /// Namespaces whose objects the replicas observe; empty: all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub watched_namespaces: Option<Vec<String>>,
     pub replicas: Vec<ReplicaLoad>,
 }
 

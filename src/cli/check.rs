@@ -9,7 +9,8 @@ use futures::{StreamExt, stream};
 use kube::config::Kubeconfig;
 
 use super::check_output::{self, Format, Row};
-use super::own_kubeconfig::{self, connection};
+use super::output::print;
+use super::own_kubeconfig::{self, connection, guarded};
 use super::{COULD_NOT_TELL, CliError, duration, key_value, tool, types};
 use crate::domain::component::Component;
 use crate::domain::evaluate::{WhenAbsent, evaluate};
@@ -63,10 +64,10 @@ pub struct Args {
     timeout: Duration,
 }
 
-pub async fn run(args: Args) -> Result<ExitCode, CliError> {
+pub(super) async fn run(args: Args) -> Result<ExitCode, CliError> {
     if args.list_types {
         let tools = if args.types.is_empty() { TOOLS } else { &args.types };
-        print!("{}", types::list(tools));
+        print(&types::list(tools))?;
         return Ok(ExitCode::SUCCESS);
     }
     let checks = checks(&args)?;
@@ -75,12 +76,12 @@ pub async fn run(args: Args) -> Result<ExitCode, CliError> {
     let limits = Limits::new(Settings { round_timeout: args.timeout, ..Settings::default() });
     let (limits, checks, kubeconfig) = (&Arc::new(limits), &checks, &kubeconfig);
     let rows: Vec<Vec<Row>> = stream::iter(contexts)
-        .map(|context| async move { check_context(context, kubeconfig, checks, limits).await })
+        .map(|context| check_context(context, kubeconfig, checks, limits, args.timeout))
         .buffered(AT_A_TIME)
         .collect()
         .await;
     let rows: Vec<Row> = rows.into_iter().flatten().collect();
-    print!("{}", check_output::render(&rows, args.output)?);
+    print(&check_output::render(&rows, args.output)?)?;
     Ok(match worst(&rows) {
         _ if rows.iter().any(|row| row.unreachable) => ExitCode::from(COULD_NOT_TELL),
         Some(Phase::Failed) => ExitCode::from(1),
@@ -127,11 +128,17 @@ fn contexts(args: &Args, kubeconfig: &Kubeconfig) -> Result<Vec<String>, CliErro
     }
 }
 
-async fn check_context(context: String, kubeconfig: &Kubeconfig, checks: &[Check], limits: &Arc<Limits>) -> Vec<Row> {
+async fn check_context(
+    context: String,
+    kubeconfig: &Kubeconfig,
+    checks: &[Check],
+    limits: &Arc<Limits>,
+    patience: Duration,
+) -> Vec<Row> {
     let row =
         |tool: &Tool, verdict, unreachable| Row { context: context.clone(), tool: tool.name, verdict, unreachable };
     let all = checks.iter().flat_map(|(_, components, _)| components);
-    match read(&context, kubeconfig, all, limits).await {
+    match guarded(read(&context, kubeconfig, all, limits, patience)).await {
         Ok(snapshot) => checks
             .iter()
             .map(|(tool, components, when_absent)| row(tool, evaluate(components, &snapshot, *when_absent), false))
@@ -150,8 +157,9 @@ async fn read(
     kubeconfig: &Kubeconfig,
     components: impl Iterator<Item = &Component>,
     limits: &Arc<Limits>,
+    patience: Duration,
 ) -> Result<Snapshot, Failure> {
-    let connection = connection(context, kubeconfig).await?;
+    let connection = connection(context, kubeconfig, patience).await?;
     let cluster = Cluster::new(connection, limits.clone());
     Reflector::read(&cluster, &first_step(components), false).await
 }

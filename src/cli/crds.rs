@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use super::CliError;
+use super::output::print;
 use crate::api::crds;
 
 /// Print the CustomResourceDefinitions:  ksit crds | kubectl apply --server-side -f -
@@ -14,11 +15,13 @@ pub struct Args {
     out: Option<PathBuf>,
 }
 
-pub fn run(args: &Args) -> Result<(), CliError> {
+pub(super) fn run(args: &Args) -> Result<(), CliError> {
     for crd in crds::all() {
-        let yaml = crds::to_yaml(&crd)?;
+        let yaml = crds::to_yaml(&crd).map_err(|error| format!("{}: {error}", crd.spec.names.kind))?;
         match &args.out {
-            None => print!("---\n{yaml}"),
+            None => {
+                print(&format!("---\n{yaml}"))?;
+            }
             Some(folder) => {
                 let path = folder.join(format!("ksit.io_{}.yaml", crd.spec.names.plural));
                 fs::write(&path, yaml).map_err(|error| format!("--out: {}: {error}", path.display()))?;

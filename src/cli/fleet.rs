@@ -3,18 +3,19 @@
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
+use jiff::Timestamp;
 use kube::api::ObjectMeta;
 use kube::{Api, Client, ResourceExt};
 use serde::Serialize;
 
 use super::CliError;
-use super::hub::{HubArgs, Shown};
-use super::shards::Map;
+use super::hub::{Hub, HubArgs, Shown};
+use super::shards::{Map, all_maps, unobserved};
 use super::table::table;
 use crate::api::{Integration, ShardMap, TargetCounts};
 use crate::domain::escape::escape;
 use crate::domain::verdict::Phase;
-use crate::hub::Lenient;
+use crate::hub::{Lenient, cause};
 
 /// Show all Integrations with their clusters counted by state, worst first, and as of when that is so.
 #[derive(Debug, clap::Args)]
@@ -30,21 +31,20 @@ pub struct Args {
     check: bool,
 }
 
-pub async fn run(args: Args) -> Result<ExitCode, CliError> {
-    let client = args.hub.client().await?;
-    let api: Api<Lenient<Integration>> = match (&args.hub.place.namespace, args.all_namespaces) {
-        (_, true) => Api::all(client.clone()),
-        (Some(namespace), false) => Api::namespaced(client.clone(), namespace),
-        (None, false) => Api::default_namespaced(client.clone()),
-    };
-    let look = async || {
-        let mut fleet = Fleet::from(api.list(&Default::default()).await?.items);
-        fleet.date(&client).await;
+pub(super) async fn run(args: Args) -> Result<ExitCode, CliError> {
+    let look = async |hub: Hub| {
+        let api: Api<Lenient<Integration>> = hub.api(args.all_namespaces);
+        let found = api.list(&Default::default()).await.map_err(|error| hub.fault(&error))?;
+        let mut fleet = Fleet::from(found.items);
+        let now = hub.now().await;
+        fleet.date(&hub.client, now).await;
+        fleet.mark_unobserved(&hub).await;
         Ok(fleet)
     };
     let fleet = args.hub.show(look).await?;
-    let is_well =
-        !fleet.installations.is_empty() && fleet.installations.values().all(|found| found.faults().is_empty());
+    let is_well = !fleet.installations.is_empty()
+        && fleet.unobserved.is_empty()
+        && fleet.installations.values().all(|found| found.faults().is_empty());
     Ok(if args.check && !is_well { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
@@ -55,6 +55,9 @@ struct Fleet {
     /// By `managedBy` of statuses.
     #[serde(skip)]
     installations: BTreeMap<String, Found>,
+    /// Why there are namespaces whose objects nobody observes, one line each.
+    #[serde(skip)]
+    unobserved: Vec<String>,
 }
 
 /// The map of an installation, or why there is none to see.
@@ -64,16 +67,17 @@ enum Found {
 }
 
 impl Found {
-    async fn of(client: &Client, installation: &str) -> Self {
+    async fn of(client: &Client, installation: &str, now: Timestamp) -> Self {
         let Some((namespace, name)) = installation.split_once('/') else {
             return Self::Missing("no coordinator has written yet".to_owned());
         };
         match Api::<ShardMap>::namespaced(client.clone(), namespace).get_opt(name).await {
-            Ok(Some(map)) => Self::Map(Box::new(Map::read(client, map).await)),
+            Ok(Some(map)) => Self::Map(Box::new(Map::read(client, map, now).await)),
             Ok(None) => Self::Missing("it has no ShardMap: no coordinator writes".to_owned()),
-            Err(error) => {
-                Self::Missing(format!("as of a time that can't be told: its ShardMap can't be read: {error}"))
-            }
+            Err(error) => Self::Missing(format!(
+                "as of a time that can't be told: its ShardMap can't be read: the hub {}",
+                cause(&error)
+            )),
         }
     }
 
@@ -114,20 +118,24 @@ struct Line {
     age_seconds: Option<u64>,
     #[serde(skip)]
     managed_by: Option<String>,
+    #[serde(skip)]
+    is_unreadable: bool,
 }
 
 impl From<Integration> for Line {
     fn from(integration: Integration) -> Self {
         let (namespace, name) = (integration.namespace().unwrap_or_default(), integration.name_any());
         let status = integration.status.unwrap_or_default();
+        let message = status.full_message().unwrap_or_default().to_owned();
         Self {
             namespace,
             name,
+            message,
             type_: integration.spec.type_,
             phase: status.phase.unwrap_or_else(|| Phase::Initializing.as_str().to_owned()),
             targets: status.targets.unwrap_or_default(),
-            message: status.message.unwrap_or_default(),
             managed_by: status.managed_by,
+            is_unreadable: false,
             observed_at: None,
             age_seconds: None,
         }
@@ -144,6 +152,7 @@ impl Line {
             targets: TargetCounts::default(),
             message: format!("can't be read and is left alone ({error}); mend it or delete it"),
             managed_by: None,
+            is_unreadable: true,
             observed_at: None,
             age_seconds: None,
         }
@@ -162,22 +171,39 @@ impl From<Vec<Lenient<Integration>>> for Fleet {
             let bad = failed.saturating_add(unreachable).saturating_add(unknown);
             (Phase::parse(&line.phase), std::cmp::Reverse(bad), line.namespace.clone(), line.name.clone())
         });
-        Self { lines, installations: BTreeMap::new() }
+        Self { lines, installations: BTreeMap::new(), unobserved: Vec::new() }
     }
 }
 
 impl Fleet {
     /// Looks up how fresh each line is.
-    async fn date(&mut self, client: &Client) {
+    async fn date(&mut self, client: &Client, now: Timestamp) {
         for line in &mut self.lines {
             let Some(installation) = &line.managed_by else { continue };
             if !self.installations.contains_key(installation) {
-                self.installations.insert(installation.clone(), Found::of(client, installation).await);
+                self.installations.insert(installation.clone(), Found::of(client, installation, now).await);
             }
             let map = self.installations.get(installation).and_then(Found::map);
             let freshness = map.map(Map::freshness);
             line.observed_at = freshness.and_then(|freshness| freshness.observed_at.clone());
             line.age_seconds = freshness.and_then(|freshness| Some(freshness.age?.as_secs()));
+        }
+    }
+
+    /// Looks up which lines nobody will ever write a status for.
+    async fn mark_unobserved(&mut self, hub: &Hub) {
+        let unwritten = |line: &&mut Line| line.managed_by.is_none() && !line.is_unreadable;
+        if !self.lines.iter_mut().any(|line| unwritten(&line)) {
+            return;
+        }
+        let Some(maps) = all_maps(hub).await else { return };
+        for line in self.lines.iter_mut().filter(unwritten) {
+            let Some(why) = unobserved(&line.namespace, &maps) else { continue };
+            line.phase = Phase::Unknown.as_str().to_owned();
+            line.message.clone_from(&why);
+            if !self.unobserved.contains(&why) {
+                self.unobserved.push(why);
+            }
         }
     }
 
@@ -216,7 +242,8 @@ impl Shown for Fleet {
         ];
         let rows: Vec<Vec<String>> = self.lines.iter().map(|line| line.cells(wide)).collect();
         let lines = if wide { table(&[&heads[..], &["MESSAGE"]].concat(), &rows) } else { table(&heads, &rows) };
-        format!("{lines}{}", self.dated())
+        let unobserved: String = self.unobserved.iter().map(|why| format!("{}\n", escape(why))).collect();
+        format!("{lines}{unobserved}{}", self.dated())
     }
 }
 
@@ -238,7 +265,7 @@ impl Line {
             self.name.clone(),
             self.type_.clone(),
             self.phase.clone(),
-            format!("{running}/{}", total - paused - not_installed),
+            format!("{running}/{}", total.saturating_sub(paused).saturating_sub(not_installed)),
         ];
         cells.extend(
             [degraded, failed, unreachable, unknown, initializing, paused, not_installed]
@@ -258,6 +285,15 @@ mod tests {
 
     use super::*;
     use crate::cli::table::assert_harmless;
+
+    /// Somebody has edited a status.
+    #[test]
+    fn counts_that_make_no_sense_are_shown() {
+        let object = json!({ "metadata": { "name": "flux" }, "spec": { "type": "flux" },
+            "status": { "targets": { "total": 1, "paused": 2, "notInstalled": 3, "running": 1 } } });
+        let fleet = Fleet::from(vec![Lenient::Read(Box::new(serde_json::from_value(object).unwrap()))]);
+        assert!(fleet.text(false).contains("1/0"), "{}", fleet.text(false));
+    }
 
     proptest! {
         #[test]

@@ -1,19 +1,30 @@
 //! The hub as a user reaches it, and the ways to print what it holds.
 
 use std::future::Future;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
+use jiff::Timestamp;
+use k8s_openapi::NamespaceResourceScope;
+use kube::client::Body;
+use kube::config::Kubeconfig;
+use kube::{Api, Client, Config, Resource};
 use serde::Serialize;
 
-use super::{CliError, json, own_kubeconfig};
+use super::output::print;
+use super::{CliError, duration, json, own_kubeconfig};
 use crate::domain::escape::{escape_lines, is_invisible};
+use crate::hub::{cause, is_unknown_path, with_deadline};
 
 /// Between two looks with --watch.
 const REFRESH: Duration = Duration::from_secs(2);
+
+/// With --watch a plugin is asked for a new token after this time: the tokens of clouds last longer.
+const CREDENTIAL_LASTS: Duration = Duration::from_secs(5 * 60);
+
+/// A credential plugin may wait for a login.
+pub(super) const PATIENCE_FOR_PLUGIN: Duration = Duration::from_secs(120);
 
 /// Where the hub is.
 #[derive(Debug, clap::Args)]
@@ -27,6 +38,9 @@ pub(super) struct Place {
     /// Namespace; default: that of the context.
     #[arg(short, long, value_name = "NAME")]
     pub(super) namespace: Option<String>,
+    /// Time for the hub to answer each request.
+    #[arg(long, default_value = "10s", value_parser = duration, value_name = "DURATION")]
+    pub(super) request_timeout: Duration,
 }
 
 #[derive(Debug, clap::Args)]
@@ -54,17 +68,42 @@ pub(super) trait Shown: Serialize {
     fn text(&self, wide: bool) -> String;
 }
 
+/// The hub with the user's own rights, and with an end for each request.
+#[derive(Clone)]
+pub(super) struct Hub {
+    pub(super) client: Client,
+    /// The user's, else that of the context.
+    pub(super) namespace: String,
+    /// URL of its API server.
+    pub(super) server: String,
+    /// Its address and context, for messages.
+    name: String,
+}
+
 impl Place {
-    /// The API server with the user's own rights, and the namespace that the context names.
-    pub(super) async fn config(&self) -> Result<Config, CliError> {
-        let options = KubeConfigOptions { context: self.context.clone(), ..KubeConfigOptions::default() };
-        let file = match (self.file(), Config::incluster()) {
-            (Ok(file), _) => file,
+    pub(super) async fn hub(&self) -> Result<Hub, CliError> {
+        let (config, name) = match (self.file(), Config::incluster()) {
+            (Ok(file), _) => {
+                let context = self.context.as_deref().or(file.current_context.as_deref()).unwrap_or_default();
+                let name = format!("context {context}");
+                (self.config(&file).await.map_err(|error| format!("the hub ({name}): {error}"))?, name)
+            }
             // So that it answers in the operator's own Pod too.
-            (Err(_), Ok(pod)) if self.kubeconfig.is_none() && self.context.is_none() => return Ok(pod),
+            (Err(_), Ok(pod)) if self.kubeconfig.is_none() && self.context.is_none() => {
+                (pod, "the Pod's own".to_owned())
+            }
             (Err(error), _) => return Err(error),
         };
-        Ok(Config::from_custom_kubeconfig(file, &options).await?)
+        let server = config.cluster_url.to_string();
+        let name = format!("{} ({name})", server.trim_end_matches('/'));
+        let namespace = self.namespace.as_ref().unwrap_or(&config.default_namespace).clone();
+        let client = Client::try_from(config).map_err(|error| format!("the hub {name} {}", cause(&error)))?;
+        Ok(Hub { client: with_deadline(client, self.request_timeout), namespace, server, name })
+    }
+
+    async fn config(&self, file: &Kubeconfig) -> Result<Config, CliError> {
+        let config = own_kubeconfig::config(file, self.context.as_deref()).await?;
+        Ok(own_kubeconfig::resolve(config, PATIENCE_FOR_PLUGIN).await?)
     }
 
     /// The user's kubeconfig.
@@ -73,28 +112,69 @@ impl Place {
     }
 }
 
-impl HubArgs {
-    pub(super) async fn client(&self) -> Result<Client, CliError> {
-        Ok(Client::try_from(self.place.config().await?)?)
+impl Hub {
+    /// Objects of the hub's namespace, or of all.
+    pub(super) fn api<K>(&self, all_namespaces: bool) -> Api<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
+        if all_namespaces {
+            Api::all(self.client.clone())
+        } else {
+            Api::namespaced(self.client.clone(), &self.namespace)
+        }
     }
 
-    /// Prints what `look` finds, once or with --watch whenever it changes. Gives what it printed last.
-    pub(super) async fn show<S: Shown, F>(&self, mut look: impl FnMut() -> F) -> Result<S, CliError>
+    /// The hub's time: that of this machine may be off. Falls back to it.
+    pub(super) async fn now(&self) -> Timestamp {
+        let request = http::Request::get("/version").body(Body::empty());
+        let answer = match request {
+            Ok(request) => self.client.send(request).await.ok(),
+            Err(_) => None,
+        };
+        let date = answer.and_then(|answer| {
+            let date = answer.headers().get(http::header::DATE)?.to_str().ok()?;
+            jiff::fmt::rfc2822::parse(date).ok()
+        });
+        date.map_or_else(Timestamp::now, |date| date.timestamp())
+    }
+
+    /// Why a request for an object of ksit failed, and what to do.
+    pub(super) fn fault(&self, error: &kube::Error) -> CliError {
+        let name = &self.name;
+        if is_unknown_path(error) {
+            return format!(
+                "ksit's CRDs are not on this cluster, {name}: is it the hub? If so, install them there: \
+                 ksit crds | kubectl apply --server-side -f -"
+            )
+            .into();
+        }
+        format!("the hub {name} {}", cause(error)).into()
+    }
+}
+
+impl HubArgs {
+    /// Prints what `look` finds on the hub, once or with --watch whenever it changes. Gives what it printed last.
+    pub(super) async fn show<S: Shown, F>(&self, mut look: impl FnMut(Hub) -> F) -> Result<S, CliError>
     where
         F: Future<Output = Result<S, CliError>>,
     {
+        let (mut hub, mut made) = (self.place.hub().await?, Instant::now());
         let mut printed = String::new();
         loop {
-            let found = look().await?;
+            if made.elapsed() > CREDENTIAL_LASTS {
+                (hub, made) = (self.place.hub().await?, Instant::now());
+            }
+            let found = look(hub.clone()).await?;
             let text = self.render(&found)?;
+            let mut is_read = true;
             if text != printed {
                 // A terminal shows the newest state alone; a pipe gets one after the other.
                 let clear = if self.watch && std::io::stdout().is_terminal() { "\x1b[2J\x1b[H" } else { "" };
-                write!(std::io::stdout(), "{clear}{text}")?;
-                std::io::stdout().flush()?;
+                is_read = print(&format!("{clear}{text}"))?;
                 printed = text;
             }
-            if !self.watch {
+            if !self.watch || !is_read {
                 return Ok(found);
             }
             tokio::time::sleep(REFRESH).await;
@@ -107,7 +187,8 @@ impl HubArgs {
             Output::Wide => escape_lines(&shown.text(true)).into_owned(),
             Output::Json => json(shown)?,
             Output::Yaml => {
-                let yaml = serde_saphyr::to_string(shown)?;
+                let yaml =
+                    serde_saphyr::to_string(shown).map_err(|error| format!("it can't be shown as YAML: {error}"))?;
                 // JSON is YAML too, and has an escape for every character.
                 if yaml.contains(|c| c != '\n' && is_invisible(c)) { json(shown)? } else { yaml }
             }

@@ -3,10 +3,12 @@
 mod check;
 mod check_output;
 mod crds;
+mod error;
 mod fleet;
 mod freshness;
 mod hub;
 mod operator;
+mod output;
 mod own_kubeconfig;
 pub mod rights;
 mod shards;
@@ -21,8 +23,9 @@ use clap::{Parser, Subcommand};
 use jiff::SignedDuration;
 use serde::Serialize;
 
-use crate::domain::escape::{escape_json, escape_lines};
+use crate::domain::escape::escape_json;
 use crate::domain::integrations::{TOOLS, Tool};
+use error::CliError;
 
 /// ksit tells whether the tools on your Kubernetes clusters (Argo CD, Flux, Prometheus, Istio, …) work.
 ///
@@ -57,14 +60,15 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Crds(args) => crds::run(&args).map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {
-        eprintln!("error: {}", escape_lines(&error.to_string()));
+        output::print_error(&format!("error: {error}\n"));
         ExitCode::from(COULD_NOT_TELL)
     })
 }
 
 /// As JSON, without a character that a terminal would obey.
 fn json(shown: &impl Serialize) -> Result<String, CliError> {
-    Ok(format!("{}\n", escape_json(&serde_json::to_string_pretty(shown)?)))
+    let text = serde_json::to_string_pretty(shown).map_err(|error| format!("it can't be shown as JSON: {error}"))?;
+    Ok(format!("{}\n", escape_json(&text)))
 }
 
 /// As Go has it: `30s`, `1m30s`; at least a second.
@@ -89,9 +93,6 @@ fn key_value(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("write it as key=value")?;
     Ok((key.to_owned(), value.to_owned()))
 }
-
-/// What a command ends with when it fails: a sentence for the user.
-type CliError = Box<dyn std::error::Error + Send + Sync>;
 
 #[cfg(test)]
 mod tests {

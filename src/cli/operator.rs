@@ -1,25 +1,24 @@
 //! `ksit operator`
 
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use futures::{Stream, stream};
 use kube::Config;
-use kube::config::{KubeConfigOptions, Kubeconfig};
 use tokio::signal::unix::{SignalKind, signal};
 
 use rand::distr::{Alphanumeric, SampleString};
 
-use super::{CliError, duration};
+use super::{CliError, duration, own_kubeconfig};
 use crate::controllers::descriptors::Descriptors;
 use crate::controllers::operator::{self, OperatorConfig};
 use crate::controllers::worker::CheckBy;
 use crate::domain::member::Timing;
 use crate::domain::replica::Incarnation;
-use crate::hub::{HubAccess, Silence};
+use crate::hub::{HubAccess, Silence, cause, hub_addresses};
 use crate::observability::{LogFormat, TargetMetrics, init_logs};
-use crate::targets::kubeconfig::Policy;
+use crate::targets::kubeconfig::{HubAddresses, Policy};
 
 /// 128 bits and a little.
 const NONCE_LENGTH: usize = 22;
@@ -129,21 +128,23 @@ enum CheckMode {
     Poll,
 }
 
-pub async fn run(args: Args) -> Result<(), CliError> {
+pub(super) async fn run(args: Args) -> Result<(), CliError> {
     init_logs(args.log_format, &args.log_level)?;
     check_together(&args)?;
     let descriptors = Descriptors::raise();
     let config = hub_config(args.kubeconfig.as_ref()).await?;
-    let hub = hub_addresses(&config);
     let namespace = config.default_namespace.clone();
-    let unanswered = |error: &dyn std::fmt::Display| {
-        format!("the hub does not answer: {error}; check --kubeconfig, and that its API server runs")
-    };
-    let access = HubAccess::to(config, Silence::default()).await.map_err(|error| unanswered(&error))?;
-    let client = access.client().map_err(|error| format!("the hub's client: {error}"))?;
+    let server = config.cluster_url.clone();
+    let unanswered = |error: &(dyn std::error::Error + 'static)| format!("the hub {server} {}", cause(error));
+    let access = HubAccess::to(config, Silence::default()).await.map_err(|error| unanswered(&*error))?;
+    let client = access.client().map_err(|error| unanswered(&error))?;
     let version = client.apiserver_version().await.map_err(|error| unanswered(&error))?;
     tracing::info!(version = version.git_version, "connected to the hub");
-    let config = operator_config(args, hub, namespace, descriptors)?;
+    let addresses = hub_addresses(&client, access.server()).await.unwrap_or_default();
+    if addresses.is_empty() {
+        tracing::warn!(%server, "the addresses of the hub are not known yet: a target may point at it");
+    }
+    let config = operator_config(args, addresses.into(), namespace, descriptors)?;
     operator::run(config, access, termination()?).await?;
     Ok(())
 }
@@ -174,7 +175,7 @@ fn incarnation(args: &Args) -> Result<Incarnation, CliError> {
 
 fn operator_config(
     args: Args,
-    hub: Vec<IpAddr>,
+    hub_addresses: HubAddresses,
     namespace: String,
     descriptors: Descriptors,
 ) -> Result<OperatorConfig, CliError> {
@@ -208,27 +209,20 @@ fn operator_config(
         metrics_address: args.metrics_bind_address,
         descriptors,
         drain_deadline: args.drain_timeout,
-        policy: Policy { allow_loopback: args.allow_loopback_targets, hub_addresses: hub },
+        policy: Policy { allow_loopback: args.allow_loopback_targets, hub_addresses },
     })
 }
 
 async fn hub_config(kubeconfig: Option<&PathBuf>) -> Result<Config, CliError> {
-    let Some(path) = kubeconfig else {
-        return Config::infer()
-            .await
-            .map_err(|error| format!("no hub: {error}; run in a Pod of the hub, or give --kubeconfig").into());
+    let file = match (own_kubeconfig::read(kubeconfig.map(PathBuf::as_path)), Config::incluster()) {
+        (Ok(file), _) => file,
+        (Err(_), Ok(pod)) if kubeconfig.is_none() => return Ok(pod),
+        (Err(error), _) if kubeconfig.is_none() => {
+            return Err(format!("no hub: {error}, or run in a Pod of the hub").into());
+        }
+        (Err(error), _) => return Err(error),
     };
-    let file = Kubeconfig::read_from(path).map_err(|error| format!("--kubeconfig: {}: {error}", path.display()))?;
-    Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
-        .await
-        .map_err(|error| format!("--kubeconfig: {}: {error}", path.display()).into())
-}
-
-/// No target may be the hub itself: with a ServiceAccount's token for a target, that would be a way around RBAC.
-fn hub_addresses(config: &Config) -> Vec<IpAddr> {
-    let host = config.cluster_url.host().unwrap_or_default().trim_matches(['[', ']']);
-    let resolved = (host, 0).to_socket_addrs().map(|found| found.map(|address| address.ip()).collect());
-    resolved.unwrap_or_default()
+    Ok(own_kubeconfig::config(&file, None).await?)
 }
 
 /// SIGTERM and SIGINT, as they come.

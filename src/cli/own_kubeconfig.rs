@@ -1,54 +1,216 @@
-//! A user's own kubeconfig, trusted as kubectl trusts it: kube reads its files and runs its plugins.
+//! A user's own kubeconfig, trusted as kubectl trusts it: its files are read, its plugins run.
+//!
+//! ```text
+//! files ─ read ─> Kubeconfig ─ config ─> Config (CA checked) ─ resolve ─> Config with a token or certificate at hand
+//! ```
+//!
+//! Messages name fields and places. They never repeat the file, nor what a plugin printed: both hold credentials.
 
-use std::path::Path;
+mod plugin;
+
+use std::panic::AssertUnwindSafe;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::{Request, Response};
+use futures::FutureExt;
+use http::{HeaderValue, Request, Response};
 use kube::Config;
 use kube::client::{Body, ConfigExt};
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use secrecy::ExposeSecret;
+use kube::config::{AuthInfo, Cluster, KubeConfigOptions, Kubeconfig};
+use secrecy::{ExposeSecret, SecretString};
 use tower::{Layer, ServiceExt, service_fn};
 
 use super::CliError;
 use crate::domain::reason::{Failure, Reason};
+use crate::hub::{cause, of_kubeconfig};
 use crate::targets::{Connection, Credential, Trusted};
 
 /// What kubectl would use, or this file.
 pub(super) fn read(file: Option<&Path>) -> Result<Kubeconfig, CliError> {
-    let read = match file {
-        Some(path) => Kubeconfig::read_from(path).map_err(|error| format!("--kubeconfig: {}: {error}", path.display())),
-        None => Kubeconfig::read().map_err(|error| format!("{error}; give --kubeconfig")),
+    if let Some(path) = file {
+        let read = Kubeconfig::read_from(path);
+        return read.map_err(|error| format!("--kubeconfig: {}", place(path, &error)).into());
+    }
+    let paths = usual_paths();
+    let mut merged: Option<Kubeconfig> = None;
+    // As with kubectl, a file of the list may be missing.
+    for path in paths.iter().filter(|path| path.exists()) {
+        let read = Kubeconfig::read_from(path).map_err(|error| format!("kubeconfig {}", place(path, &error)))?;
+        let all = merged.unwrap_or_default().merge(read);
+        merged = Some(all.map_err(|error| format!("kubeconfig: {}", of_kubeconfig(&error)))?);
+    }
+    let list = || paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
+    merged.ok_or_else(|| format!("there is no kubeconfig at {}; give --kubeconfig", list()).into())
+}
+
+/// The file, and what is wrong with it.
+fn place(path: &Path, error: &kube::config::KubeconfigError) -> String {
+    match error {
+        kube::config::KubeconfigError::ReadConfig(..) => of_kubeconfig(error),
+        _ => format!("{}: {}", path.display(), of_kubeconfig(error)),
+    }
+}
+
+fn usual_paths() -> Vec<PathBuf> {
+    let listed = std::env::var_os("KUBECONFIG").unwrap_or_default();
+    let listed: Vec<PathBuf> = std::env::split_paths(&listed).filter(|path| !path.as_os_str().is_empty()).collect();
+    match std::env::home_dir() {
+        Some(home) if listed.is_empty() => vec![home.join(".kube").join("config")],
+        _ => listed,
+    }
+}
+
+/// How a context is reached; the current one if none is named. Reads no token file and runs no plugin.
+pub(super) async fn config(kubeconfig: &Kubeconfig, context: Option<&str>) -> Result<Config, Failure> {
+    let mut file = kubeconfig.clone();
+    file.clusters.iter_mut().filter_map(|named| named.cluster.as_mut()).for_each(tidy_cluster);
+    file.auth_infos.iter_mut().filter_map(|named| named.auth_info.as_mut()).for_each(tidy_user);
+    let options = KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
+    let name = context.or(file.current_context.as_deref()).unwrap_or_default().to_owned();
+    let cluster = cluster_of(&file, &name);
+    let config = Config::from_custom_kubeconfig(file, &options).await;
+    let config = config.map_err(|error| invalid(of_kubeconfig(&error)))?;
+    if config.root_cert.as_ref().is_some_and(Vec::is_empty) {
+        return Err(invalid(no_certificate(cluster.as_ref())));
+    }
+    if let Some(token) = &config.auth_info.token {
+        checked(token)?;
+    }
+    Ok(config)
+}
+
+fn cluster_of(file: &Kubeconfig, context: &str) -> Option<Cluster> {
+    let context = file.contexts.iter().find(|named| named.name == context)?.context.as_ref()?;
+    file.clusters.iter().find(|named| named.name == context.cluster)?.cluster.clone()
+}
+
+fn no_certificate(cluster: Option<&Cluster>) -> String {
+    let data = cluster.and_then(|cluster| cluster.certificate_authority_data.as_deref());
+    let (field, hint) = match data {
+        Some("DATA+OMITTED") => (
+            "certificate-authority-data",
+            ": it is what kubectl config view shows without --raw; use kubectl config view --minify --flatten --raw",
+        ),
+        Some(_) => ("certificate-authority-data", ""),
+        None => ("certificate-authority", ""),
     };
-    Ok(read?)
+    format!("{field} holds no certificate in PEM{hint}")
+}
+
+/// As client-go reads it: an empty field says nothing, and base64 may have line breaks.
+fn tidy_cluster(cluster: &mut Cluster) {
+    drop_empty(&mut cluster.certificate_authority);
+    drop_empty(&mut cluster.tls_server_name);
+    drop_empty(&mut cluster.proxy_url);
+    pack(&mut cluster.certificate_authority_data);
+}
+
+fn tidy_user(user: &mut AuthInfo) {
+    for field in [&mut user.client_certificate, &mut user.client_key, &mut user.token_file] {
+        drop_empty(field);
+    }
+    pack(&mut user.client_certificate_data);
+    let mut key = user.client_key_data.as_ref().map(|key| key.expose_secret().to_owned());
+    pack(&mut key);
+    user.client_key_data = key.map(SecretString::from);
+    user.token = user.token.as_ref().and_then(trimmed);
+}
+
+fn drop_empty(field: &mut Option<String>) {
+    *field = field.take().filter(|text| !text.is_empty());
+}
+
+fn pack(field: &mut Option<String>) {
+    *field = field.take().map(|text| text.split_ascii_whitespace().collect()).filter(|text: &String| !text.is_empty());
+}
+
+/// Without the white space around it, which `echo` and editors leave; `None` if nothing remains.
+fn trimmed(token: &SecretString) -> Option<SecretString> {
+    Some(token.expose_secret().trim()).filter(|token| !token.is_empty()).map(SecretString::from)
+}
+
+/// kube panics at a token that can't stand in a header.
+fn checked(token: &SecretString) -> Result<(), Failure> {
+    match HeaderValue::try_from(token.expose_secret()) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(invalid("token holds characters that can't be sent in a header")),
+    }
+}
+
+/// Reads the token file, or runs the plugin for so long at the most: then the credential stands in the `Config` itself.
+pub(super) async fn resolve(mut config: Config, patience: Duration) -> Result<Config, Failure> {
+    let user = &mut config.auth_info;
+    if user.auth_provider.is_some() {
+        let token = guarded(provided(&config)).await?;
+        config.auth_info = AuthInfo { token, auth_provider: None, ..config.auth_info };
+    } else if user.token.is_some() {
+        // It counts before a file and a plugin.
+        (user.token_file, user.exec) = (None, None);
+    } else if let Some(path) = user.token_file.take() {
+        let read = std::fs::read_to_string(&path).map_err(|error| invalid(format!("tokenFile: {path}: {error}")))?;
+        user.token = trimmed(&SecretString::from(read));
+    } else if let Some(exec) = user.exec.take() {
+        let plugin::Given { token, certificate } = plugin::run(&exec, patience).await.map_err(invalid)?;
+        user.token = token.as_ref().and_then(trimmed);
+        if let Some((chain, key)) = certificate {
+            user.client_certificate_data = Some(STANDARD.encode(chain));
+            user.client_key_data = Some(STANDARD.encode(key.expose_secret()).into());
+        }
+    }
+    config.auth_info.token.as_ref().map_or(Ok(()), checked)?;
+    Ok(config)
+}
+
+/// Turns the panic of a library into a failure.
+pub(super) async fn guarded<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let crashed = |_| Err(invalid("a library that reads it crashed; look for unusual characters in the credential"));
+    AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(crashed)
+}
+
+/// The token of an `auth-provider`: lets kube authenticate a request that goes nowhere, and takes it off that.
+async fn provided(config: &Config) -> Result<Option<SecretString>, Failure> {
+    let fault = |error: &(dyn std::error::Error + 'static)| invalid(format!("auth-provider: {}", cause(error)));
+    let Some(layer) = config.auth_layer().map_err(|error| fault(&error))? else { return Ok(None) };
+    let echo = service_fn(|request: Request<Body>| async move {
+        let mut response = Response::new(Body::empty());
+        *response.headers_mut() = request.headers().clone();
+        Ok::<_, tower::BoxError>(response)
+    });
+    let response = layer.layer(echo).oneshot(Request::new(Body::empty())).await.map_err(|error| fault(&*error))?;
+    let header = response.headers().get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    Ok(header.and_then(|value| value.strip_prefix("Bearer ")).map(SecretString::from))
 }
 
 /// How `context` is reached.
-pub(super) async fn connection(context: &str, kubeconfig: &Kubeconfig) -> Result<Connection, Failure> {
-    let options = KubeConfigOptions { context: Some(context.to_owned()), ..KubeConfigOptions::default() };
-    let config = Config::from_custom_kubeconfig(kubeconfig.clone(), &options).await.map_err(invalid)?;
+pub(super) async fn connection(
+    context: &str,
+    kubeconfig: &Kubeconfig,
+    patience: Duration,
+) -> Result<Connection, Failure> {
+    let config = config(kubeconfig, Some(context)).await?;
     if config.proxy_url.is_some() {
-        return Err(invalid("proxy-url is not supported: ksit dials clusters directly"));
+        return Err(invalid(NO_PROXY));
     }
+    let config = resolve(config, patience).await?;
     let ca = roots(&config);
     Connection::trusted(Trusted {
         server: &config.cluster_url.to_string(),
         ca: Some(ca.as_bytes()),
         server_name: config.tls_server_name.as_deref(),
-        credential: credential(&config).await.map_err(invalid)?,
+        credential: credential(&config.auth_info)?,
         insecure: config.accept_invalid_certs,
     })
 }
 
-/// As PEM: what the kubeconfig trusts, else what the system trusts.
+pub(super) const NO_PROXY: &str =
+    "a proxy, by proxy-url or HTTPS_PROXY, is not supported: ksit dials clusters directly";
+
+/// As PEM: what the kubeconfig trusts; what the system trusts only where the kubeconfig names nothing.
 fn roots(config: &Config) -> String {
-    let own = config.root_cert.clone().unwrap_or_default();
-    let all = if own.is_empty() {
-        rustls_native_certs::load_native_certs().certs.iter().map(|der| der.to_vec()).collect()
-    } else {
-        own
-    };
+    let system = || rustls_native_certs::load_native_certs().certs.iter().map(|der| der.to_vec()).collect();
+    let all: Vec<Vec<u8>> = config.root_cert.clone().unwrap_or_else(system);
     all.iter().map(|der| pem(der)).collect()
 }
 
@@ -57,41 +219,28 @@ pub(super) fn pem(der: &[u8]) -> String {
     format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", STANDARD.encode(der))
 }
 
-async fn credential(config: &Config) -> Result<Credential, CliError> {
-    let auth = &config.auth_info;
-    let chain = given(auth.client_certificate_data.as_deref(), auth.client_certificate.as_deref())?;
-    let key = given(auth.client_key_data.as_ref().map(ExposeSecret::expose_secret), auth.client_key.as_deref())?;
-    if let (Some(chain), Some(key)) = (chain, key) {
-        return Ok(Credential::ClientCertificate { chain, key: String::from_utf8(key)?.into() });
+fn credential(user: &AuthInfo) -> Result<Credential, Failure> {
+    let chain =
+        given("client-certificate", user.client_certificate_data.as_deref(), user.client_certificate.as_deref());
+    let key = user.client_key_data.as_ref().map(ExposeSecret::expose_secret);
+    let key = given("client-key", key, user.client_key.as_deref());
+    if let (Some(chain), Some(key)) = (chain?, key?) {
+        let key = String::from_utf8(key).map_err(|_| invalid("client-key-data holds no private key in PEM"))?;
+        return Ok(Credential::ClientCertificate { chain, key: key.into() });
     }
-    let token = bearer_token(config).await?;
-    let token = token.ok_or("the user has neither a token nor a client certificate that ksit can use")?;
-    Ok(Credential::Token(token.into()))
+    let token = user.token.clone();
+    token
+        .map(Credential::Token)
+        .ok_or_else(|| invalid("the user has neither a token nor a client certificate that ksit can use"))
 }
 
 /// What stands in the kubeconfig itself, else in the file that it names.
-fn given(data: Option<&str>, file: Option<&str>) -> Result<Option<Vec<u8>>, CliError> {
-    match (data, file) {
-        (Some(data), _) => Ok(Some(STANDARD.decode(data)?)),
-        (None, Some(path)) => Ok(Some(std::fs::read(path).map_err(|error| format!("{path}: {error}"))?)),
-        (None, None) => Ok(None),
-    }
+fn given(field: &str, data: Option<&str>, file: Option<&str>) -> Result<Option<Vec<u8>>, Failure> {
+    let decoded = |data| STANDARD.decode(data).map_err(|_| invalid(format!("{field}-data is not base64")));
+    let read = |path| std::fs::read(path).map_err(|error| invalid(format!("{field}: {path}: {error}")));
+    data.map(decoded).or_else(|| file.map(read)).transpose()
 }
 
-/// Lets kube authenticate a request that goes nowhere, and takes the token off it: so tokens from files, plugins and
-/// providers all come the same way.
-async fn bearer_token(config: &Config) -> Result<Option<String>, CliError> {
-    let Some(layer) = config.auth_layer()? else { return Ok(None) };
-    let echo = service_fn(|request: Request<Body>| async move {
-        let mut response = Response::new(Body::empty());
-        *response.headers_mut() = request.headers().clone();
-        Ok::<_, tower::BoxError>(response)
-    });
-    let response = layer.layer(echo).oneshot(Request::new(Body::empty())).await?;
-    let header = response.headers().get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    Ok(header.and_then(|value| value.strip_prefix("Bearer ")).map(str::to_owned))
-}
-
-fn invalid(error: impl std::fmt::Display) -> Failure {
-    Failure::new(Reason::KubeconfigInvalid, error.to_string())
+pub(super) fn invalid(what: impl Into<String>) -> Failure {
+    Failure::new(Reason::KubeconfigInvalid, what.into())
 }

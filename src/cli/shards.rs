@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
-use k8s_openapi::api::coordination::v1::Lease;
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use kube::{Api, Client, ResourceExt};
 use serde::Serialize;
 
 use super::freshness::Freshness;
-use super::hub::{HubArgs, Shown};
+use super::hub::{Hub, HubArgs, Shown};
+use super::output::print;
 use super::table::table;
 use super::{CliError, duration};
 use crate::api::{ReplicaLoad, ShardMap};
@@ -39,24 +40,17 @@ pub struct Args {
 /// Between two looks at whether the shares are settled.
 const POLL: Duration = Duration::from_millis(500);
 
-pub async fn run(args: Args) -> Result<ExitCode, CliError> {
-    let client = args.hub.client().await?;
-    let api: Api<ShardMap> = match (&args.hub.place.namespace, args.all_namespaces) {
-        (_, true) => Api::all(client.clone()),
-        (Some(namespace), false) => Api::namespaced(client.clone(), namespace),
-        (None, false) => Api::default_namespaced(client.clone()),
-    };
-    let read = async || {
-        let mut maps = Vec::new();
-        for map in api.list(&Default::default()).await?.items {
-            maps.push(Map::read(&client, map).await);
-        }
-        Ok::<_, CliError>(maps)
+pub(super) async fn run(args: Args) -> Result<ExitCode, CliError> {
+    let read = async |hub: Hub| {
+        let api: Api<ShardMap> = hub.api(args.all_namespaces);
+        let found = api.list(&Default::default()).await.map_err(|error| hub.fault(&error))?;
+        Ok::<_, CliError>(Map::read_all(&hub, found.items).await)
     };
     if let Some(patience) = args.settled_within {
-        settle(patience, &read).await?;
+        let hub = args.hub.place.hub().await?;
+        settle(patience, &async || read(hub.clone()).await).await?;
     }
-    let Maps(maps) = args.hub.show(async || Ok(Maps(read().await?))).await?;
+    let Maps(maps) = args.hub.show(async |hub| Ok(Maps(read(hub).await?))).await?;
     let is_well = !maps.is_empty() && maps.iter().all(|map| map.faults().is_empty());
     Ok(if args.check && !is_well { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
@@ -77,7 +71,7 @@ async fn settle(patience: Duration, read: &impl AsyncFn() -> Result<Vec<Map>, Cl
             return Ok(());
         }
         if Instant::now() > end {
-            print!("{}", Maps(maps).text(true));
+            print(&Maps(maps).text(true))?;
             return Err(format!("the shares were not settled within {} s", patience.as_secs()).into());
         }
         tokio::time::sleep(POLL).await;
@@ -105,9 +99,11 @@ pub(super) struct Map {
     replicas: Vec<Replica>,
     #[serde(skip)]
     freshness: Freshness,
-    /// Nobody holds the coordinator's Lease. False also where it may not be read.
     #[serde(skip)]
-    is_vacant: bool,
+    namespaces: Option<Vec<String>>,
+    /// Why nobody leads, by the coordinator's Lease. None also where that may not be read.
+    #[serde(skip)]
+    leaderless: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -123,13 +119,35 @@ struct Replica {
 }
 
 impl Map {
-    /// With what its Lease says.
-    pub(super) async fn read(client: &Client, map: ShardMap) -> Self {
+    /// With what its Lease says at this time on the hub.
+    pub(super) async fn read(client: &Client, map: ShardMap, now: Timestamp) -> Self {
         let leases: Api<Lease> = Api::namespaced(client.clone(), &map.namespace().unwrap_or_default());
         let lease = leases.get_opt(&format!("{}-coordinator", map.name_any())).await;
-        let holder = |lease: Lease| lease.spec.and_then(|spec| spec.holder_identity).unwrap_or_default();
-        let is_vacant = lease.is_ok_and(|lease| lease.map(holder).unwrap_or_default().is_empty());
-        Self { is_vacant, ..Self::new(map, Timestamp::now()) }
+        let leaderless = lease.ok().and_then(|lease| leaderless(lease.and_then(|lease| lease.spec), now));
+        Self { leaderless, ..Self::new(map, now) }
+    }
+
+    async fn read_all(hub: &Hub, found: Vec<ShardMap>) -> Vec<Self> {
+        let (now, mut maps) = (hub.now().await, Vec::new());
+        for map in found {
+            maps.push(Self::read(&hub.client, map, now).await);
+        }
+        maps
+    }
+
+    /// Whether it is known to leave the objects of a namespace alone.
+    fn ignores(&self, namespace: &str) -> bool {
+        let namespaces = self.namespaces.as_deref().unwrap_or_default();
+        self.leaderless.is_some() || !namespaces.is_empty() && namespaces.iter().all(|watched| watched != namespace)
+    }
+
+    /// What it is called, and what it observes.
+    fn title(&self) -> String {
+        let what = match (&self.leaderless, &self.namespaces) {
+            (Some(why), _) => why.clone(),
+            (None, namespaces) => format!("it observes {}", namespaces.as_deref().unwrap_or_default().join(", ")),
+        };
+        format!("{}/{} ({what})", self.namespace, self.installation)
     }
 
     fn new(map: ShardMap, now: Timestamp) -> Self {
@@ -157,9 +175,43 @@ impl Map {
             observed_at: status.observed_at,
             age_seconds: freshness.age.map(|age| age.as_secs()),
             freshness,
-            is_vacant: false,
+            namespaces: status.watched_namespaces,
+            leaderless: None,
         }
     }
+}
+
+/// Those of all namespaces; `None` if they may not be listed.
+pub(super) async fn all_maps(hub: &Hub) -> Option<Vec<Map>> {
+    let found = hub.api::<ShardMap>(true).list(&Default::default()).await.ok()?;
+    Some(Map::read_all(hub, found.items).await)
+}
+
+/// Why nobody observes the objects of a namespace, where that is known.
+pub(super) fn unobserved(namespace: &str, maps: &[Map]) -> Option<String> {
+    if !maps.iter().all(|map| map.ignores(namespace)) {
+        return None;
+    }
+    let others = match maps {
+        [] => "none has led on this hub yet".to_owned(),
+        maps => format!("there is {}", maps.iter().map(Map::title).collect::<Vec<_>>().join("; ")),
+    };
+    Some(format!("no installation of ksit observes namespace {namespace}: {others}"))
+}
+
+/// Why nobody leads, if so: the Lease is free, or has run out.
+fn leaderless(lease: Option<LeaseSpec>, now: Timestamp) -> Option<String> {
+    let LeaseSpec { holder_identity, renew_time, lease_duration_seconds, .. } = lease.unwrap_or_default();
+    if holder_identity.unwrap_or_default().is_empty() {
+        return Some("nobody leads".to_owned());
+    }
+    let (renewed, lasts) = (renew_time?.0, SignedDuration::from_secs(lease_duration_seconds?.into()));
+    let silent = now.duration_since(renewed);
+    // A whole second more: the hub's time comes without fractions.
+    (silent > lasts + SignedDuration::from_secs(1)).then(|| {
+        let silent = SignedDuration::from_secs(silent.as_secs());
+        format!("nobody leads: the coordinator has not renewed its Lease for {silent:#}")
+    })
 }
 
 impl Shown for Maps {
@@ -181,7 +233,7 @@ impl Map {
         let orphans = self.orphans();
         let faults = [
             self.freshness.is_stale().then(|| self.freshness.words()),
-            self.is_vacant.then(|| "nobody leads".to_owned()),
+            self.leaderless.clone(),
             (orphans > 0).then(|| format!("{orphans} of {} slots have no owner", Slot::COUNT)),
         ];
         faults.into_iter().flatten().collect()
@@ -234,6 +286,23 @@ mod tests {
 
     use super::*;
     use crate::cli::table::assert_harmless;
+
+    #[test]
+    fn nobody_leads_once_the_lease_is_free_or_has_run_out() {
+        let lease = |holder: &str| {
+            serde_json::from_value(json!({ "holderIdentity": holder, "leaseDurationSeconds": 10,
+                "renewTime": "2026-01-01T12:00:00.900000Z" }))
+            .unwrap()
+        };
+        let at = |lease: Option<LeaseSpec>, now: &str| leaderless(lease, now.parse().unwrap());
+        assert_eq!(at(lease("ksit-0"), "2026-01-01T12:00:11Z"), None);
+        assert_eq!(
+            at(lease("ksit-0"), "2026-01-01T12:01:12Z").unwrap(),
+            "nobody leads: the coordinator has not renewed its Lease for 1m 11s"
+        );
+        assert_eq!(at(lease(""), "2026-01-01T12:00:01Z").unwrap(), "nobody leads");
+        assert_eq!(at(None, "2026-01-01T12:00:01Z").unwrap(), "nobody leads");
+    }
 
     proptest! {
         #[test]

@@ -2,14 +2,14 @@
 
 use super::coordinator::LeadError;
 use crate::domain::election::EmptyIdentity;
-use crate::hub::{ElectionError, LeaseLost};
+use crate::hub::{ElectionError, LeaseLost, cause};
 use crate::observability::ServeError;
 
 #[derive(Debug, thiserror::Error)]
 pub enum OperatorError {
     #[error(transparent)]
     Serve(#[from] ServeError),
-    #[error("a client for the hub can't be made: {0}")]
+    #[error("the hub {}", cause(.0))]
     Client(#[from] kube::Error),
     #[error("a thread for Leases can't be started: {0}")]
     Thread(std::io::Error),

@@ -6,7 +6,7 @@
 
 pub mod coordinator;
 pub mod descriptors;
-mod error;
+pub mod error;
 mod lease_thread;
 mod memory;
 pub mod operator;

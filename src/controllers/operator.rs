@@ -35,12 +35,15 @@ use crate::domain::member::Timing;
 use crate::domain::replica::Incarnation;
 use crate::hub::{
     Change, Clock, Election, FirstChecks, History, HubAccess, LeaseBoard, MapStore, MemberLeases, PROMPT_TIMEOUT, Seat,
-    StatefulSets, StatusQueue, StoredMap, merge, watch, watch_leases, watch_map, watch_secrets,
+    StatefulSets, StatusQueue, StoredMap, hub_addresses, merge, watch, watch_leases, watch_map, watch_secrets,
 };
 use crate::observability::{FleetMetrics, Health, Metrics, TargetMetrics, bind, serve};
 use crate::reports::Incoming;
 use crate::targets::kubeconfig::Policy;
 use crate::targets::{ClusterManager, Limits, Settings};
+
+/// Between two look-ups of the hub's addresses.
+const LOOK_UP: Duration = Duration::from_secs(60);
 
 /// Everything that a replica is told, checked.
 #[derive(Clone, Debug)]
@@ -162,7 +165,7 @@ impl Replica {
         let store = MapStore { hub: prompt, namespace: namespace.clone(), name: installation.clone(), owner };
         Ok(Self {
             hub,
-            health: Arc::default(),
+            health: Arc::new(Health::new(config.round_deadline)),
             metrics,
             fleet_metrics: Arc::default(),
             statuses: Arc::default(),
@@ -218,6 +221,7 @@ impl Replica {
         };
         let targets: WatchTargets = Box::new(move |selector| watched.all(selector));
         let worker = self.worker(reports.clone());
+        roles.start("the look-up of the hub", self.look_up_the_hub().map(Ok));
         roles.start("the worker", worker::run(worker, shard_seen.clone(), targets, integrations, secrets).map(Ok));
         let reporter = ReporterContext {
             me: self.config.me.clone(),
@@ -235,6 +239,21 @@ impl Replica {
     fn watched(&self) -> Watched {
         let (hub, history) = (self.hub.clone(), self.board.history().clone());
         Watched { hub, history, namespaces: self.config.namespaces.clone() }
+    }
+
+    /// Follows the addresses of the hub, for ever.
+    fn look_up_the_hub(&self) -> impl Future<Output = ()> + Send + use<> {
+        let (hub, server, known) =
+            (self.hub.clone(), self.access.server().clone(), self.config.policy.hub_addresses.clone());
+        async move {
+            loop {
+                sleep(LOOK_UP).await;
+                match hub_addresses(&hub, &server).await {
+                    Some(addresses) => known.set(addresses),
+                    None => tracing::debug!("the hub's name does not resolve now; its last addresses stay refused"),
+                }
+            }
+        }
     }
 
     fn worker(&self, reports: Arc<Reports>) -> Arc<WorkerContext> {
@@ -277,6 +296,7 @@ impl Replica {
             config: CoordinatorConfig {
                 installation: self.config.installation.clone(),
                 timing: self.config.timing,
+                watched_namespaces: self.config.namespaces.clone(),
                 status_writes_per_second: self.config.status_writes_per_second,
                 target_metrics: self.config.target_metrics,
                 report_bind_address: self.config.report_bind_address,

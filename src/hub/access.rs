@@ -8,6 +8,7 @@
 
 use std::time::Duration;
 
+use http::Uri;
 use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
 use hyper_timeout::TimeoutConnector;
 use hyper_util::client::legacy::connect::{Connection, HttpConnector};
@@ -64,6 +65,11 @@ impl HubAccess {
             tracing::warn!("the hub is not reached by HTTP/2: each watch takes a connection of its own");
         }
         Ok(Self { config, silence, is_http2 })
+    }
+
+    /// URL of its API server.
+    pub fn server(&self) -> &Uri {
+        &self.config.cluster_url
     }
 
     /// A client for everything that is not urgent. All of its watches share a few connections.

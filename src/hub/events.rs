@@ -11,6 +11,7 @@ use prometheus::IntCounter;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
+use super::cause::cause;
 use super::half_speed::HalfSpeed;
 use super::prompt_client::PROMPT_TIMEOUT;
 use crate::api::Integration;
@@ -148,7 +149,7 @@ pub async fn publish_events(
         };
         match half_speed.run(timeout(PROMPT_TIMEOUT, recorder.publish(&event, &object))).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => dropped.another(&error),
+            Ok(Err(error)) => dropped.another(&cause(&error)),
             Err(_) => dropped.another(&"the hub does not answer"),
         }
     }
@@ -171,6 +172,27 @@ pub(super) fn sink() -> (EventSink, EventQueue) {
 }
 
 #[cfg(test)]
+impl EventQueue {
+    pub(super) fn waiting(&self) -> usize {
+        self.transitions.len()
+    }
+}
+
+#[cfg(test)]
+pub(super) fn change(tool: Option<&str>, from: &str, to: &str) -> Transition {
+    Transition {
+        object: ObjectReference { namespace: Some("fleet".to_owned()), ..ObjectReference::default() },
+        tool: tool.map(str::to_owned),
+        from: from.to_owned(),
+        to: to.to_owned(),
+        since: None,
+        warning: true,
+        reason: "TimedOut".to_owned(),
+        note: String::new(),
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use kube::client::Body;
 
@@ -178,19 +200,6 @@ mod tests {
 
     fn transition() -> Transition {
         change(None, "Running", "Failed")
-    }
-
-    fn change(tool: Option<&str>, from: &str, to: &str) -> Transition {
-        Transition {
-            object: ObjectReference { namespace: Some("fleet".to_owned()), ..ObjectReference::default() },
-            tool: tool.map(str::to_owned),
-            from: from.to_owned(),
-            to: to.to_owned(),
-            since: None,
-            warning: true,
-            reason: "TimedOut".to_owned(),
-            note: String::new(),
-        }
     }
 
     #[test]
@@ -211,7 +220,7 @@ mod tests {
     async fn what_finds_no_room_is_counted() {
         let (mut sink, queue) = sink();
         (0..WAITING + 3).for_each(|_| sink.offer(transition()));
-        assert_eq!((queue.transitions.len(), sink.dropped.count.get()), (WAITING, 3));
+        assert_eq!((queue.waiting(), sink.dropped.count.get()), (WAITING, 3));
     }
 
     #[tokio::test]

@@ -1,12 +1,29 @@
-//! The Lease of a stranger, of which only matters whether it changes.
+//! The Lease of a stranger, of which only matters whether it changes, and how long it lasts.
+
+use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{Api, ResourceExt};
 
 use super::prompt_client::{PromptClient, PromptError};
 
-/// Its resourceVersion; `None` if there is none.
-pub async fn lease_version(hub: &PromptClient, namespace: &str, name: &str) -> Result<Option<String>, PromptError> {
+/// One version of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForeignLease {
+    pub resource_version: String,
+    /// For how long it holds without a renewal, by what stands in it.
+    pub duration: Option<Duration>,
+}
+
+/// `None` if there is none.
+pub async fn foreign_lease(
+    hub: &PromptClient,
+    namespace: &str,
+    name: &str,
+) -> Result<Option<ForeignLease>, PromptError> {
     let read = async |client| Api::<Lease>::namespaced(client, namespace).get_opt(name).await;
-    Ok(hub.ask(read).await?.and_then(|lease| lease.resource_version()))
+    Ok(hub.ask(read).await?.and_then(|lease| {
+        let seconds = lease.spec.as_ref().and_then(|spec| u64::try_from(spec.lease_duration_seconds?).ok());
+        Some(ForeignLease { resource_version: lease.resource_version()?, duration: seconds.map(Duration::from_secs) })
+    }))
 }

@@ -20,9 +20,11 @@ use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, ResourceExt};
 use tokio::sync::watch;
 
+use super::cause::cause;
 use super::clock::Clock;
 use super::history::History;
 use super::relist::relisting;
+use super::resource_version::order;
 use crate::domain::election::ElectionLease;
 use crate::domain::member::{Holder, MemberLease};
 use crate::domain::own_writes::OwnWrites;
@@ -252,7 +254,10 @@ pub async fn watch_leases(client: Client, namespace: &str, board: &LeaseBoard) {
     let events = relisting(&board.history, begin);
     let mut events = std::pin::pin!(
         events
-            .inspect_err(|error| tracing::warn!(%error, "the hub's Leases can't be watched; trying again"))
+            .inspect_err(|error| tracing::warn!(
+                error = cause(error),
+                "the hub's Leases can't be watched; trying again"
+            ))
             .filter_map(|event| std::future::ready(event.ok()))
     );
     let mut shown = std::collections::BTreeSet::new();
@@ -272,7 +277,7 @@ pub async fn watch_leases(client: Client, namespace: &str, board: &LeaseBoard) {
 }
 
 fn version(lease: &Lease) -> u128 {
-    lease.metadata.resource_version.as_deref().and_then(|version| version.parse().ok()).unwrap_or_default()
+    order(lease.metadata.resource_version.as_deref())
 }
 
 /// Everything that the election crate reads.

@@ -43,20 +43,34 @@ impl MapStore {
         Ok(found.as_ref().map(StoredMap::from))
     }
 
-    /// Writes the whole map over the version that `over` has, or makes the object where there was none.
+    /// Writes the whole map over the version that `over` has, or makes the object where there was none. The metadata
+    /// that others have put on it stays.
     pub async fn write(&self, published: &PublishedMap, over: Option<&StoredMap>) -> Result<StoredMap, PromptError> {
-        let mut object = ShardMap::new(&self.name, convert::shard_map_spec(published));
-        object.metadata.resource_version = over.map(|stored| stored.resource_version.clone());
-        object.metadata.owner_references = self.owner.clone().map(|owner| vec![owner]);
-        let params = post_params();
+        let map = ShardMap::new(&self.name, convert::shard_map_spec(published));
         let written = self
             .hub
-            .ask(async |client| match over {
-                Some(_) => self.api(client).replace(&self.name, &params, &object).await,
-                None => self.api(client).create(&params, &object).await,
+            .ask(async |client| {
+                let api = self.api(client);
+                match over {
+                    Some(stored) => {
+                        let mut metadata = api.get(&self.name).await?.metadata;
+                        metadata.managed_fields = None;
+                        metadata.resource_version = Some(stored.resource_version.clone());
+                        api.replace(&self.name, &post_params(), &self.owned(ShardMap { metadata, ..map })).await
+                    }
+                    None => api.create(&post_params(), &self.owned(map)).await,
+                }
             })
             .await?;
         Ok(StoredMap::from(&written))
+    }
+
+    fn owned(&self, mut map: ShardMap) -> ShardMap {
+        let owners = map.owner_references_mut();
+        if let Some(owner) = self.owner.as_ref().filter(|owner| !owners.iter().any(|known| known.uid == owner.uid)) {
+            owners.push(owner.clone());
+        }
+        map
     }
 
     /// Says how fresh the fleet is, on the map that has `resource_version`.

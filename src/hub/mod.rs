@@ -1,9 +1,12 @@
 //! Everything that talks to the hub's API server.
 
 mod access;
+mod addresses;
 mod backoff;
+mod cause;
 mod clock;
 mod connections;
+mod deadline;
 mod election;
 #[cfg(test)]
 mod election_tests;
@@ -22,6 +25,7 @@ mod member_lease;
 mod prompt_client;
 mod protobuf;
 mod relist;
+mod resource_version;
 mod secrets;
 mod slot_label;
 mod stateful_set;
@@ -32,12 +36,15 @@ mod watch;
 mod write_schedule;
 
 pub use access::{HubAccess, Silence};
+pub use addresses::hub_addresses;
+pub use cause::{cause, is_absent, is_unknown_path, of_kubeconfig};
 pub use clock::Clock;
+pub use deadline::with_deadline;
 pub use election::{Election, ElectionError, Seat};
 pub use events::{EventSink, Transition, publish_events};
 pub use finalizer::remove_legacy_finalizer;
 pub use first_checks::{FirstCheck, FirstChecks, Marked, Quarantined};
-pub use foreign_lease::lease_version;
+pub use foreign_lease::{ForeignLease, foreign_lease};
 pub use half_speed::HalfSpeed;
 pub use history::History;
 pub use lease_board::{LeaseBoard, watch_leases};
@@ -46,6 +53,7 @@ pub use mailbox::{Mailbox, Urgency};
 pub use map_store::{MapStore, StoredMap, watch_map};
 pub use member_lease::{LeaseLost, MemberLeases};
 pub use prompt_client::{PROMPT_TIMEOUT, PromptClient, PromptError};
+pub use resource_version::order;
 #[cfg(test)]
 pub use secrets::encoded_secret;
 pub use secrets::{KubeconfigSecret, Reading, SecretError, SecretMetadata, read_kubeconfig, watch_secrets};

@@ -11,6 +11,8 @@ use kube::{Client, Config};
 use rustls::CertificateError;
 use tokio::time::timeout;
 
+use super::cause::cause;
+
 /// Time for one request, connecting included.
 pub const PROMPT_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -47,7 +49,7 @@ impl From<kube::Error> for PromptError {
             },
             error => match why_untrusted(&error) {
                 Some(why) => Self::Untrusted(why.to_string()),
-                None => Self::Unavailable(error.to_string()),
+                None => Self::Unavailable(format!("it {}", cause(&error))),
             },
         }
     }

@@ -15,6 +15,7 @@ use kube::core::PartialObjectMeta;
 use kube::runtime::watcher::{Event, watcher};
 use kube::{Api, Client, Resource};
 
+use super::cause::cause;
 use super::history::History;
 use super::protobuf;
 use super::relist::relisting;
@@ -44,6 +45,9 @@ pub enum SecretError {
     Unusable(Failure),
     Hub(String),
 }
+
+/// Keys of a Secret that a message names.
+const MOST_KEYS: usize = 3;
 
 /// How new a Secret has to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +83,7 @@ async fn ask(
     let url = Secret::url_path(&(), Some(namespace));
     let mut request = Request::new(url).get(name, parameters).map_err(of_hub)?;
     request.headers_mut().insert(ACCEPT, HeaderValue::from_static(protobuf::CONTENT_TYPE));
-    let answer = client.send(request.map(Body::from)).await.map_err(of_hub)?;
+    let answer = client.send(request.map(Body::from)).await.map_err(|error| of_hub(format!("it {}", cause(&error))))?;
     let status = answer.status();
     let body = answer.into_body().collect().await.map_err(of_hub)?.to_bytes();
     match status {
@@ -96,6 +100,17 @@ async fn ask(
             let said = protobuf::decode(body).map(|status: protobuf::Status| status.message).unwrap_or_default();
             Err(of_hub(format!("{status} {said}").trim_end()))
         }
+    }
+}
+
+/// Of a Secret that a controller writes, the key may be another one.
+fn other_keys<'a>(keys: impl Iterator<Item = &'a str>) -> String {
+    let mut keys: Vec<&str> = keys.collect();
+    keys.sort_unstable();
+    keys.truncate(MOST_KEYS);
+    match keys.as_slice() {
+        [] => String::new(),
+        keys => format!(", or name its key in kubeconfigSecretRef.key; it has {}", keys.join(", ")),
     }
 }
 
@@ -122,7 +137,11 @@ pub async fn read_kubeconfig(
     let Some((key, bytes)) = wanted.iter().find_map(|key| secret.data.remove_entry(*key)) else {
         return Err(unusable(
             Reason::SecretInvalid,
-            format!("Secret {namespace}/{name} has none of the keys {}: put the kubeconfig there", wanted.join(", ")),
+            format!(
+                "Secret {namespace}/{name} has none of the keys {}: put the kubeconfig there{}",
+                wanted.join(", "),
+                other_keys(secret.data.keys().map(String::as_str))
+            ),
         ));
     };
     if bytes.is_empty() {

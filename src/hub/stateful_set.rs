@@ -1,10 +1,17 @@
 //! The StatefulSet that runs the replicas: how many are wanted, and who owns what they make.
 
+use std::time::Duration;
+
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Api, Resource};
+use tokio::time::sleep;
 
 use super::prompt_client::{PromptClient, PromptError};
+
+/// Of the first read. A replica can do nothing anyway while the hub gives no answer.
+const TRIES: u32 = 10;
+const BETWEEN_TRIES: Duration = Duration::from_secs(1);
 
 /// The one StatefulSet that this replica belongs to, if it belongs to any.
 #[derive(Clone)]
@@ -22,13 +29,67 @@ impl StatefulSets {
         Ok(self.read().await?.map(|set| u32::try_from(replicas(set)).unwrap_or(0)))
     }
 
-    /// For the `ownerReferences` of Leases and of the map.
+    /// For the `ownerReferences` of Leases and of the map, which they get when they are made: a hub that gives no answer
+    /// is asked again.
     pub async fn owner(&self) -> Result<Option<OwnerReference>, PromptError> {
+        for _ in 1..TRIES {
+            match self.read().await {
+                Err(error) if !error.is_answer() => sleep(BETWEEN_TRIES).await,
+                read => return Ok(read?.and_then(|set| set.owner_ref(&()))),
+            }
+        }
         Ok(self.read().await?.and_then(|set| set.owner_ref(&())))
     }
 
     async fn read(&self) -> Result<Option<StatefulSet>, PromptError> {
         let Some(name) = &self.name else { return Ok(None) };
         self.hub.ask(async |client| Api::<StatefulSet>::namespaced(client, &self.namespace).get_opt(name).await).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use http::{Request, Response};
+    use kube::Client;
+    use kube::client::Body;
+    use serde_json::json;
+
+    use super::*;
+    use crate::hub::PROMPT_TIMEOUT;
+
+    /// What a hub gives as owner that fails so often with this code, and how often it was asked.
+    async fn owner(failures: u32, code: u16) -> (Result<Option<OwnerReference>, PromptError>, u32) {
+        let asked = Arc::new(AtomicU32::new(0));
+        let requests = asked.clone();
+        let connect = move || {
+            let requests = requests.clone();
+            let hub = tower::service_fn(move |_: Request<Body>| {
+                let is_failing = requests.fetch_add(1, Ordering::Relaxed) < failures;
+                let set = json!({ "apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": { "name": "ksit", "uid": "u" } });
+                let (code, body) = if is_failing { (code, json!({ "code": code })) } else { (200, set) };
+                let answer = Response::builder().status(code).body(Body::from(body.to_string().into_bytes()));
+                async move { Ok::<_, Infallible>(answer.unwrap()) }
+            });
+            Ok(Client::new(hub, "fleet"))
+        };
+        let hub = PromptClient::connected_by(Arc::new(connect), PROMPT_TIMEOUT).unwrap();
+        let set = StatefulSets { hub, namespace: "fleet".to_owned(), name: Some("ksit".to_owned()) };
+        (set.owner().await, asked.load(Ordering::Relaxed))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn owner_is_read_again_while_the_hub_gives_no_answer() {
+        let (read, asked) = owner(3, 503).await;
+        assert_eq!((read.unwrap().unwrap().uid.as_str(), asked), ("u", 4));
+        let (read, asked) = owner(1_000, 503).await;
+        assert!(read.is_err());
+        assert_eq!(asked, TRIES);
+        let (read, asked) = owner(1_000, 403).await;
+        assert!(matches!(read, Err(PromptError::Refused(_))), "an answer");
+        assert_eq!(asked, 1);
     }
 }

@@ -19,6 +19,7 @@ use kube::{Api, Client};
 use serde::de::IgnoredAny;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::cause::cause;
 use super::events::EventSink;
 use super::field_manager::post_params;
 use super::half_speed::HalfSpeed;
@@ -86,6 +87,8 @@ pub async fn write_statuses(
     let mut writes = FuturesUnordered::new();
     let mut places = Places::default();
     let mut schedule = WriteSchedule::default();
+    // Objects whose last write got no answer: it may have been made all the same.
+    let mut unanswered: BTreeSet<ObjectId> = BTreeSet::new();
     let (client, may_write) = (&client, &may_write);
     loop {
         let wake = schedule.next(Instant::now());
@@ -114,24 +117,27 @@ pub async fn write_statuses(
                     (end, id, write)
                 });
             }
-            Some((end, id, write)) = writes.next() => {
+            Some((end, id, mut write)) = writes.next() => {
                 places.free(write.urgency);
                 schedule.ended(&id);
-                let Some((outcome, why)) = end else {
+                let Some(Ended { outcome, why, has_answer }) = end else {
                     queue.done(Some((id, write)));
                     continue;
                 };
                 done(&id, outcome);
                 queue.done(None);
+                let may_be_made = unanswered.remove(&id);
+                // What it met there may be its own write, whose answer was lost.
+                if outcome == WriteOutcome::Written || outcome == WriteOutcome::Superseded && may_be_made {
+                    std::mem::take(&mut write.transitions).into_iter().for_each(|transition| events.offer(transition));
+                }
                 match outcome {
                     WriteOutcome::Retried | WriteOutcome::Refused => {
+                        unanswered.extend((may_be_made || !has_answer).then(|| id.clone()));
                         schedule.failed(id, write, outcome == WriteOutcome::Refused, &why, Instant::now());
                     }
                     WriteOutcome::Superseded => schedule.superseded(&id),
-                    WriteOutcome::Written => {
-                        schedule.written(&id, Instant::now());
-                        write.transitions.into_iter().for_each(|transition| events.offer(transition));
-                    }
+                    WriteOutcome::Written => schedule.written(&id, Instant::now()),
                 }
             }
             () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {
@@ -188,8 +194,25 @@ async fn in_turn<T>(half_speed: &HalfSpeed, may_write: impl Fn() -> bool, put: i
     half_speed.run(async { if may_write() { Some(put.await) } else { None } }).await
 }
 
-/// How it ended, and for a failure why.
-async fn put(client: &Client, write: &StatusWrite) -> (WriteOutcome, String) {
+/// How a write ended, and for a failure why.
+struct Ended {
+    outcome: WriteOutcome,
+    why: String,
+    /// False: the hub may have made the write all the same.
+    has_answer: bool,
+}
+
+impl Ended {
+    fn with(outcome: WriteOutcome, why: String) -> Self {
+        Self { outcome, why, has_answer: true }
+    }
+
+    fn without_answer(why: String) -> Self {
+        Self { outcome: WriteOutcome::Retried, why, has_answer: false }
+    }
+}
+
+async fn put(client: &Client, write: &StatusWrite) -> Ended {
     let ObjectReference { name, namespace, resource_version, uid, .. } = &write.object;
     let (name, namespace) = (name.as_deref().unwrap_or_default(), namespace.as_deref().unwrap_or_default());
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &write.resource);
@@ -198,18 +221,19 @@ async fn put(client: &Client, write: &StatusWrite) -> (WriteOutcome, String) {
     object.metadata.resource_version = resource_version.clone();
     object.metadata.uid = uid.clone();
     let Ok(status) = serde_json::from_str::<serde_json::Value>(&write.status) else {
-        return (WriteOutcome::Refused, "the status is no JSON".to_owned());
+        return Ended::with(WriteOutcome::Refused, "the status is no JSON".to_owned());
     };
     object.data = serde_json::json!({ "status": status });
     match timeout(PROMPT_TIMEOUT, replace_status(client, api.resource_url(), name, &object)).await {
-        Ok(Ok(_)) => (WriteOutcome::Written, String::new()),
+        Ok(Ok(_)) => Ended::with(WriteOutcome::Written, String::new()),
         Ok(Err(kube::Error::Api(status))) => match status.code {
-            404 | 409 => (WriteOutcome::Superseded, String::new()),
-            429 | 500.. => (WriteOutcome::Retried, status.message),
-            _ => (WriteOutcome::Refused, status.message),
+            404 | 409 => Ended::with(WriteOutcome::Superseded, String::new()),
+            504 => Ended::without_answer(status.message),
+            429 | 500.. => Ended::with(WriteOutcome::Retried, status.message),
+            _ => Ended::with(WriteOutcome::Refused, status.message),
         },
-        Ok(Err(error)) => (WriteOutcome::Retried, format!("the hub can't be reached: {error}")),
-        Err(_) => (WriteOutcome::Retried, format!("the hub did not answer within {} s", PROMPT_TIMEOUT.as_secs())),
+        Ok(Err(error)) => Ended::without_answer(format!("the hub {}", cause(&error))),
+        Err(_) => Ended::without_answer(format!("the hub did not answer within {} s", PROMPT_TIMEOUT.as_secs())),
     }
 }
 
@@ -302,6 +326,34 @@ mod tests {
         let last = said.last().unwrap();
         assert_eq!(said.len(), 20);
         assert!(last.1 >= Duration::from_millis(250) * 10, "four a second: {last:?}");
+    }
+
+    /// The hub made the first write, and its answer was lost; the second meets what the first wrote.
+    #[tokio::test(start_paused = true)]
+    async fn transition_of_a_write_without_an_answer_gets_its_event() {
+        let asked = std::sync::Arc::new(AtomicUsize::new(0));
+        let requests = asked.clone();
+        let hub = tower::service_fn(move |_: http::Request<Body>| {
+            let is_first = requests.fetch_add(1, Ordering::Relaxed) == 0;
+            async move {
+                if is_first {
+                    std::future::pending::<()>().await;
+                }
+                let status =
+                    serde_json::json!({ "kind": "Status", "code": 409, "reason": "Conflict", "status": "Failure" });
+                let answer = http::Response::builder().status(409).body(Body::from(status.to_string().into_bytes()));
+                Ok::<_, std::convert::Infallible>(answer.unwrap())
+            }
+        });
+        let queue = StatusQueue::default();
+        let (id, mut write) = write("lost", Urgency::Failing);
+        write.transitions = vec![super::super::events::change(None, "Running", "Failed")];
+        queue.post(id, write);
+        let (events, transitions) = sink();
+        let half_speed = HalfSpeed::default();
+        let writing = write_statuses(Client::new(hub, "fleet"), &queue, 100, &half_speed, events, || true, |_, _| {});
+        let _ = timeout(PROMPT_TIMEOUT * 5, writing).await;
+        assert_eq!((asked.load(Ordering::Relaxed), transitions.waiting()), (2, 1));
     }
 
     #[tokio::test(start_paused = true)]

@@ -20,6 +20,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use super::cause::cause;
 use super::history::History;
 use super::lenient::Lenient;
 use super::relist::relisting;
@@ -164,7 +165,7 @@ fn explain(error: &watcher::Error) -> (String, &'static str) {
     let (watcher::Error::InitialListFailed(kube::Error::Api(status))
     | watcher::Error::WatchStartFailed(kube::Error::Api(status))) = error
     else {
-        return (error.to_string(), "is the hub's API server running?");
+        return (format!("the hub {}", cause(error)), "is the hub's API server running?");
     };
     let hint = match status.code {
         404 => "the CRDs are missing: ksit crds | kubectl apply --server-side -f -",

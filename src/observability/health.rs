@@ -7,12 +7,19 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// A round has a deadline of seconds; one that has not ended by then hangs in ksit itself.
+/// A round that has not ended by then hangs in ksit itself, unless it may take longer.
 const STUCK: Duration = Duration::from_secs(180);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Health {
     inner: Mutex<Inner>,
+    stuck: Duration,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self::new(Duration::ZERO)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -24,6 +31,11 @@ struct Inner {
 }
 
 impl Health {
+    /// `round` is the time that a round may take: twice that is too long.
+    pub fn new(round: Duration) -> Self {
+        Self { inner: Mutex::default(), stuck: STUCK.max(round.saturating_mul(2)) }
+    }
+
     /// Declares something without which the replica isn't ready.
     pub fn need(&self, what: &'static str) {
         self.lock().needs.entry(what).or_insert(false);
@@ -51,7 +63,7 @@ impl Health {
     /// Rounds are under way and none has ended for longer than any may take.
     pub fn is_stuck(&self, now: Instant) -> bool {
         let inner = self.lock();
-        inner.in_flight > 0 && inner.last_progress.is_some_and(|last| now.duration_since(last) > STUCK)
+        inner.in_flight > 0 && inner.last_progress.is_some_and(|last| now.duration_since(last) > self.stuck)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
@@ -75,6 +87,14 @@ impl Drop for Round<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rounds_that_may_take_long_are_not_stuck() {
+        let health = Health::new(Duration::from_secs(300));
+        let _round = health.round();
+        assert!(!health.is_stuck(Instant::now() + Duration::from_secs(300)), "--round-timeout=300s");
+        assert!(health.is_stuck(Instant::now() + Duration::from_secs(601)));
+    }
 
     #[test]
     fn names_what_is_missing() {

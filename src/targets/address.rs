@@ -4,6 +4,7 @@
 //! the name resolves to, each time a connection is made, so that a name can't be turned later.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 /// What the operator of the hub permits. The default refuses all that can be refused.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -11,8 +12,42 @@ pub struct Policy {
     /// Dial loopback addresses, also where the hub has one: for tests and for a demo on one machine.
     pub allow_loopback: bool,
     /// Addresses of the hub's own API server, which no target may point at.
-    pub hub_addresses: Vec<IpAddr>,
+    pub hub_addresses: HubAddresses,
 }
+
+/// They change while the process runs. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct HubAddresses(Arc<RwLock<Vec<IpAddr>>>);
+
+impl HubAddresses {
+    pub fn set(&self, addresses: Vec<IpAddr>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = addresses;
+    }
+
+    /// `address` in its canonical form.
+    fn contain(&self, address: IpAddr) -> bool {
+        self.read().iter().any(|hub| hub.to_canonical() == address)
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Vec<IpAddr>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl From<Vec<IpAddr>> for HubAddresses {
+    fn from(addresses: Vec<IpAddr>) -> Self {
+        Self(Arc::new(RwLock::new(addresses)))
+    }
+}
+
+/// A connection need not be made anew because they changed.
+impl PartialEq for HubAddresses {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || *self.read() == *other.read()
+    }
+}
+
+impl Eq for HubAddresses {}
 
 /// Services of clouds that answer with credentials, outside the link-local ranges.
 const METADATA: &[IpAddr] = &[
@@ -32,7 +67,7 @@ impl Policy {
         if address.is_loopback() {
             return (!self.allow_loopback).then_some("a loopback address");
         }
-        if self.hub_addresses.iter().any(|hub| hub.to_canonical() == address) {
+        if self.hub_addresses.contain(address) {
             return Some("an address of the hub");
         }
         if METADATA.contains(&address) {
@@ -114,7 +149,7 @@ mod tests {
 
     #[test]
     fn addresses_that_lead_to_the_machine_or_the_cloud_are_refused() {
-        let policy = Policy { hub_addresses: vec!["10.96.0.1".parse().unwrap()], ..Policy::default() };
+        let policy = Policy { hub_addresses: vec!["10.96.0.1".parse().unwrap()].into(), ..Policy::default() };
         for (host, why) in [
             ("127.0.0.1", "a loopback address"),
             ("127.9.8.7", "a loopback address"),
@@ -157,6 +192,16 @@ mod tests {
     }
 
     #[test]
+    fn addresses_of_the_hub_follow_it() {
+        let policy = Policy::default();
+        let used = policy.clone();
+        policy.hub_addresses.set(vec!["10.96.0.1".parse().unwrap()]);
+        assert_eq!(used.host_objection("10.96.0.1"), Some("an address of the hub"));
+        policy.hub_addresses.set(vec!["10.97.0.1".parse().unwrap()]);
+        assert_eq!((used.host_objection("10.96.0.1"), &used == &policy), (None, true));
+    }
+
+    #[test]
     fn ordinary_addresses_are_dialled() {
         let policy = Policy::default();
         for host in
@@ -170,7 +215,7 @@ mod tests {
     fn loopback_is_an_opt_in_that_opens_nothing_else() {
         let policy = Policy {
             allow_loopback: true,
-            hub_addresses: vec!["127.0.0.1".parse().unwrap(), "10.96.0.1".parse().unwrap()],
+            hub_addresses: vec!["127.0.0.1".parse().unwrap(), "10.96.0.1".parse().unwrap()].into(),
         };
         assert_eq!(policy.host_objection("127.0.0.1"), None);
         assert_eq!(policy.host_objection("localhost"), None);

@@ -105,19 +105,19 @@ fn lookup_not_started(host: &str) -> Failure {
     )
 }
 
-/// The first address that answers wins; the others get a little less patience than the kernel has.
+/// The first address that answers wins. The next one is tried when the one before has failed, or after a moment.
 async fn dial(connection: &Connection, addresses: &[SocketAddr]) -> Result<TcpStream, Failure> {
-    let mut attempts: FuturesUnordered<_> = addresses
-        .iter()
-        .zip(0_u32..)
-        .map(|(address, turn)| async move {
-            sleep(STAGGER * turn).await;
-            TcpStream::connect(address).await
-        })
-        .collect();
+    let mut waiting = addresses.iter();
+    let mut attempts = FuturesUnordered::new();
     let (mut last, mut is_short) = (None, false);
-    while let Some(attempt) = attempts.next().await {
-        match attempt {
+    loop {
+        attempts.extend(waiting.next().map(TcpStream::connect));
+        let failed = tokio::select! {
+            Some(attempt) = attempts.next() => attempt,
+            () = sleep(STAGGER), if waiting.len() > 0 => continue,
+            else => break,
+        };
+        match failed {
             Ok(stream) => return Ok(stream),
             Err(error) => {
                 is_short |= is_out_of_descriptors(&error);
@@ -177,6 +177,22 @@ mod tests {
             connect(&unvetted("https://192.0.2.1:1", Policy::default()), &resolver, false, Duration::ZERO).await;
         assert_ne!(refused.unwrap_err().reason, Reason::TooManyLookups);
         drop(answer);
+    }
+
+    /// RFC 8305: the next one begins when the one before has failed.
+    #[tokio::test]
+    async fn addresses_that_refuse_hold_up_no_other() {
+        let open = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let closed = tokio::net::TcpSocket::new_v4().unwrap();
+        closed.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let mut addresses = vec![closed.local_addr().unwrap(); 40];
+        addresses.push(open.local_addr().unwrap());
+        let connection = unvetted("https://127.0.0.1:6443", Policy::default());
+        let begun = Instant::now();
+        dial(&connection, &addresses).await.unwrap();
+        assert!(begun.elapsed() < STAGGER * 20, "{:?}", begun.elapsed());
+        let refused = dial(&connection, &addresses[..40]).await.unwrap_err();
+        assert!(refused.message.contains("refuses connections"), "{refused}");
     }
 
     #[tokio::test]

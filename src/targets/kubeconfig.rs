@@ -15,7 +15,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret, SecretString};
 
-pub use super::address::Policy;
+pub use super::address::{HubAddresses, Policy};
 use super::connection::{Connection, Credential, Server, certificates, invalid};
 use super::tls::Trust;
 use crate::domain::reason::{Failure, Reason};
@@ -40,6 +40,9 @@ pub fn vet(bytes: &[u8], policy: &Policy) -> Result<Connection, Failure> {
         return Err(address_refused(&server.host, what));
     }
     let roots = match text(cluster.certificate_authority_data) {
+        Some(data) if data.expose_secret() == "DATA+OMITTED" => {
+            return Err(invalid("certificate-authority-data", IS_A_VIEW));
+        }
         Some(data) => certificates(&decode(&data, "certificate-authority-data")?, "certificate-authority-data")?,
         None => {
             return Err(invalid(
@@ -52,6 +55,9 @@ pub fn vet(bytes: &[u8], policy: &Policy) -> Result<Connection, Failure> {
     let credential = credential(user)?;
     Connection::build(server, server_name.as_deref(), Trust::Roots(roots), credential, Some(policy.clone()))
 }
+
+const IS_A_VIEW: &str =
+    "is what kubectl config view shows without --raw; use kubectl config view --minify --flatten --raw";
 
 pub(super) fn address_refused(host: &str, what: &str) -> Failure {
     Failure::new(
@@ -68,7 +74,10 @@ fn parse(bytes: &[u8]) -> Result<File, Failure> {
             bytes.len()
         )));
     }
-    let text = std::str::from_utf8(bytes).map_err(|_| bad("the kubeconfig is not UTF-8 text".to_owned()))?;
+    let text = std::str::from_utf8(bytes).map_err(|_| match bytes {
+        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => bad("the kubeconfig is UTF-16 text; save it as UTF-8".to_owned()),
+        _ => bad("the kubeconfig is not UTF-8 text".to_owned()),
+    })?;
     if text.trim().is_empty() {
         return Err(bad("the kubeconfig is empty".to_owned()));
     }
@@ -93,6 +102,9 @@ fn parse(bytes: &[u8]) -> Result<File, Failure> {
     let file: File = read.map_err(|error| match error {
         serde_saphyr::Error::MultipleDocuments { .. } => {
             bad("the kubeconfig holds several YAML documents; keep one".to_owned())
+        }
+        _ if is_base64(text) => {
+            bad("the kubeconfig is base64 once more than it should be: put it in as it is".to_owned())
         }
         // Its message quotes the file, so only the place is taken over.
         error => match error.location().map(|at| at.line()).filter(|line| *line > 0) {
@@ -203,6 +215,7 @@ fn refuse_user(user: &UserEntry) -> Result<(), Failure> {
 
 fn credential(user: UserEntry) -> Result<Credential, Failure> {
     match (text(user.token), text(user.client_certificate_data), text(user.client_key_data)) {
+        (Some(token), None, None) if token.expose_secret() == "REDACTED" => Err(invalid("token", IS_A_VIEW)),
         (Some(token), None, None) => Ok(Credential::Token(token)),
         (None, Some(chain), Some(key)) => Ok(Credential::ClientCertificate {
             chain: decode(&chain, "client-certificate-data")?,
@@ -228,6 +241,12 @@ fn text(value: Option<Hidden>) -> Option<SecretString> {
     let value = value?.0;
     let trimmed = value.expose_secret().trim();
     if trimmed.is_empty() { None } else { Some(SecretString::from(trimmed)) }
+}
+
+/// Whether a file is the base64 of one, which may be a kubeconfig.
+fn is_base64(text: &str) -> bool {
+    let packed: Vec<u8> = text.bytes().filter(|b| !b.is_ascii_whitespace()).collect();
+    STANDARD.decode(packed).is_ok_and(|inner| std::str::from_utf8(&inner).is_ok())
 }
 
 fn decode(data: &SecretString, field: &str) -> Result<Vec<u8>, Failure> {

@@ -1,6 +1,6 @@
 //! What the API server refuses because the CRDs say so.
 
-use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
+use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
 use crate::kit::{World, with_validation};
@@ -139,4 +139,6 @@ async fn the_shard_map_goes_forward_only() {
     let message = refusal(api.replace("map", &PostParams::default(), &stale).await);
     assert!(message.starts_with("409 "), "{message}");
     write(map(6, 12, "b", "200-3ff")).await.unwrap();
+    // `ksit fleet` of other tests would take it for an installation.
+    api.delete("map", &DeleteParams::default()).await.unwrap();
 }

@@ -82,7 +82,7 @@ async fn each_fault_is_told_apart_and_a_healthy_cluster_does_not_feel_them() {
     let forbidden = world.until_target("answers-403", |target| {
         target.status.as_ref().is_some_and(|status| status.phase.as_deref() == Some("Failed"))
     });
-    let message = forbidden.await.status.unwrap().message.unwrap();
+    let message = forbidden.await.status.unwrap().integrations[0].message.clone().unwrap();
     assert!(message.contains("apiGroups [\"apps\"], resources [\"deployments\"]"), "{message}");
 
     let rounds = rounds_of_the_healthy_one(plane).await;

@@ -42,8 +42,8 @@ async fn the_fleet_is_shown_worst_first_and_a_target_with_what_is_broken() {
     let fleet = printed(&["fleet", "-n", namespace]).await;
     let lines: Vec<Vec<&str>> = fleet.lines().map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(lines[0][..5], ["NAMESPACE", "INTEGRATION", "TYPE", "PHASE", "HEALTHY"]);
-    assert_eq!(lines[1][..6], [namespace, "b-flux", "flux", "Failed", "0/1", "1"], "worst first");
-    assert_eq!(lines[2][..6], [namespace, "a-flux", "flux", "Running", "1/1", "0"]);
+    assert_eq!(lines[1][..7], [namespace, "b-flux", "flux", "Failed", "0/1", "0", "1"], "worst first");
+    assert_eq!(lines[2][..7], [namespace, "a-flux", "flux", "Running", "1/1", "0", "0"]);
     let data: Value = serde_json::from_str(&printed(&["fleet", "-n", namespace, "-o", "json"]).await).unwrap();
     assert_eq!((&data[0]["name"], &data[0]["targets"]["failed"]), (&json!("b-flux"), &json!(1)));
     assert!(printed(&["fleet", "-A", "-o", "wide"]).await.contains("helm-controller is scaled to 0"));

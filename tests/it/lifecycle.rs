@@ -28,7 +28,10 @@ async fn a_component_that_breaks_is_named_and_one_event_tells_of_it() {
     workloads.scale("Deployment", "life-break", "helm-controller", 0).await.unwrap();
     let status = world.until_phase("flux", "Failed").await.status.unwrap();
     assert_eq!(status.healthy.as_deref(), Some("0/1"));
-    assert!(status.message.unwrap().contains("one: 3/4 components healthy: Deployment life-break/helm-controller"));
+    let named = "one: 3/4 components healthy: Deployment life-break/helm-controller";
+    assert!(status.full_message().unwrap().contains(named), "{status:?}");
+    let column = status.message.unwrap();
+    assert!(column.chars().count() <= 80 && column.ends_with('…'), "{column}");
     assert_eq!((status.clusters[0].name.as_str(), status.clusters[0].phase.as_str()), ("one", "Failed"));
     assert_eq!(status.observed_generation, Some(1));
 
@@ -151,7 +154,12 @@ async fn what_is_wrong_with_a_secret_is_said() {
     let rows = [
         ("missing", "SecretNotFound", "Secret life-secret/missing-kubeconfig does not exist"),
         ("empty", "SecretInvalid", "key kubeconfig of Secret life-secret/empty-kubeconfig is empty"),
-        ("other-key", "SecretInvalid", "has none of the keys kubeconfig, value, value.yaml"),
+        (
+            "other-key",
+            "SecretInvalid",
+            "has none of the keys kubeconfig, value, value.yaml: put the kubeconfig there, or name its key in \
+            kubeconfigSecretRef.key; it has config",
+        ),
         ("not-yaml", "KubeconfigInvalid", "kubeconfig"),
         ("exec", "KubeconfigRefused", "ksit target add"),
     ];
@@ -225,7 +233,8 @@ async fn a_bad_object_is_one_warning_and_no_dead_watch() {
         world.apply("Integration", "unknown", json!({ "type": "heroku", "targetClusters": ["one"] })).await.unwrap();
     })
     .await;
-    let message = world.until_phase("unknown", "Failed").await.status.unwrap().message.unwrap();
+    let status = world.until_phase("unknown", "Failed").await.status.unwrap();
+    let message = status.full_message().unwrap();
     assert!(message.contains("\"heroku\" is not known"), "{message}");
     eventually("the metric", async || {
         let metrics = world.ask_operator("/metrics").await;

@@ -72,7 +72,7 @@ async fn break_and_mend(world: &World, client: &Client, fixture: &Fixture, compo
     let named = format!("{} {}/{object}", component.kind, component.namespace);
     let is_failed = |integration: &Integration| {
         integration.status.as_ref().is_some_and(|status| {
-            status.phase.as_deref() == Some("Failed") && status.message.as_ref().is_some_and(|m| m.contains(&named))
+            status.phase.as_deref() == Some("Failed") && status.full_message().is_some_and(|m| m.contains(&named))
         })
     };
     let kind = component.kind.as_str();

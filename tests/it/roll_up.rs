@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use ksit::api::{IntegrationResult, IntegrationTarget};
 use loadtest::simulator::{ComponentId, Fault, Health, Kind, Simulator};
 use serde_json::json;
@@ -32,6 +33,10 @@ fn deployment_of(simulator: &Simulator, tool: &str) -> ComponentId {
 
 fn phase_of(target: &IntegrationTarget) -> Option<&str> {
     target.status.as_ref()?.phase.as_deref()
+}
+
+fn ready(conditions: &[Condition]) -> &Condition {
+    conditions.iter().find(|condition| condition.type_ == "Ready").unwrap()
 }
 
 fn tool<'a>(target: &'a IntegrationTarget, name: &str) -> &'a IntegrationResult {
@@ -110,7 +115,8 @@ async fn unreachable_clusters_are_counted_apart_and_hide_no_broken_tool() {
     };
     let argocd = world.until_integration("argocd", all).await;
     let status = argocd.status.unwrap();
-    let message = status.message.unwrap();
+    assert!(status.message.as_ref().unwrap().starts_with("1 of 4 broken: c3: "), "{:?}", status.message);
+    let message = &ready(&status.conditions).message;
     assert!(
         message.starts_with("1 of 4 broken: c3: ") && message.ends_with("; 2 unreachable (Unauthorized)"),
         "{message}"
@@ -118,8 +124,7 @@ async fn unreachable_clusters_are_counted_apart_and_hide_no_broken_tool() {
     let listed: Vec<_> = status.clusters.iter().map(|cluster| cluster.name.as_str()).collect();
     assert_eq!(listed, ["c3", "c0", "c1", "c2"]);
     let flux = world.until_phase("flux", "Failed").await.status.unwrap();
-    let reason = flux.conditions.iter().find(|condition| condition.type_ == "Ready").map(|ready| ready.reason.as_str());
-    assert_eq!(reason, Some("TargetsUnreachable"));
+    assert_eq!(ready(&flux.conditions).reason, "TargetsUnreachable");
     let metrics = world.ask_operator("/metrics").await;
     for (state, clusters) in [("Failed", 1), ("Unreachable", 2), ("Running", 1)] {
         let series = format!(
@@ -136,9 +141,9 @@ async fn integration_is_degraded_while_no_more_clusters_are_unhealthy_than_it_al
     let argocd = deployment_of(&simulator, "argocd");
     simulator.set(0, argocd, Health::Broken);
     let status = world.until_phase("argocd", "Degraded").await.status.unwrap();
-    let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready").unwrap();
+    let ready = ready(&status.conditions);
     assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("True", "WithinMaxUnhealthy"));
-    assert!(status.message.unwrap().ends_with("; maxUnhealthy is 40%"));
+    assert!(ready.message.ends_with("; maxUnhealthy is 40%"), "{}", ready.message);
     assert_eq!(status.healthy.as_deref(), Some("2/3"));
     simulator.set(1, argocd, Health::Broken);
     world.until_phase("argocd", "Failed").await;

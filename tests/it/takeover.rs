@@ -186,7 +186,8 @@ async fn the_go_toolkits_role_on_a_cluster_shows_what_it_lets_see() {
     world.start_operator(&[]).await;
     world.until_phase("flux", "Running").await;
     world.until_phase("web", "Running").await;
-    let message = world.until_phase("db", "Failed").await.status.unwrap().message.unwrap();
+    let status = world.until_phase("db", "Failed").await.status.unwrap();
+    let message = status.full_message().unwrap();
     let rule = "add to a Role in namespace takeover-role: apiGroups [\"apps\"], resources [\"statefulsets\"], verbs \
         [get, list, watch]";
     assert!(message.contains(rule), "{message}");

@@ -42,7 +42,7 @@ async fn what_breaks_between_two_rounds_is_seen_when_it_breaks() {
     let deployments: Api<Deployment> = Api::namespaced(target().await.client().await.unwrap(), "watch-break");
     deployments.delete("helm-controller", &Default::default()).await.unwrap();
     let status = world.until_phase("flux", "Failed").await.status.unwrap();
-    assert!(status.message.unwrap().contains("helm-controller is absent"));
+    assert!(status.full_message().unwrap().contains("helm-controller is absent"));
 }
 
 #[tokio::test]

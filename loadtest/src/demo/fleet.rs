@@ -19,7 +19,7 @@ use crate::resources::{api, object};
 use crate::workloads::Workloads;
 
 /// What a cluster of the demo has: kind, namespace, name.
-const TOOLS: &[(&str, &str, &str)] = &[
+pub(super) const TOOLS: &[(&str, &str, &str)] = &[
     ("Deployment", "argocd", "argocd-server"),
     ("Deployment", "argocd", "argocd-repo-server"),
     ("StatefulSet", "argocd", "argocd-application-controller"),

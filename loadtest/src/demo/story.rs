@@ -47,12 +47,30 @@ pub async fn tell(ksit: PathBuf, keep: bool) -> Result<(), DemoError> {
         println!("\nTry it yourself, then end it with Ctrl-C:");
         println!("  export KUBECONFIG={}", stage.hub.kubeconfig_path().display());
         println!("  kubectl get integrations,integrationtargets -n {NAMESPACE}");
+        println!("  {} fleet -n {NAMESPACE} --watch", stage.ksit.display());
         for target in &stage.targets {
             println!("  # cluster {}: --kubeconfig {}", target.name(), target.kubeconfig_path().display());
+        }
+        println!("  # The clusters have no controllers, so scaling changes nothing there. What does:");
+        for line in breaks(&stage.targets[0].kubeconfig_path().display().to_string()) {
+            println!("  {line}");
         }
         tokio::signal::ctrl_c().await?;
     }
     Ok(())
+}
+
+/// Commands that break something on a cluster, and mend it.
+pub(super) fn breaks(kubeconfig: &str) -> [String; 3] {
+    let server =
+        format!("kubectl --kubeconfig {kubeconfig} -n argocd patch deployment argocd-server --subresource=status");
+    let ready =
+        |replicas: u32| format!(r#"{{"status":{{"readyReplicas":{replicas},"availableReplicas":{replicas}}}}}"#);
+    [
+        format!("{server} --type=merge -p '{}'", ready(0)),
+        format!("{server} --type=merge -p '{}'", ready(1)),
+        format!("kubectl --kubeconfig {kubeconfig} -n istio-system delete deployment istiod"),
+    ]
 }
 
 impl Stage {
@@ -82,7 +100,7 @@ async fn as_expected(hub: &Client, failing: &[(&str, &[&str])]) -> Result<bool, 
     let all = api(hub, NAMESPACE, "Integration").list(&Default::default()).await?;
     Ok(all.iter().all(|integration| {
         let status = &integration.data["status"];
-        let (phase, message) = (status["phase"].as_str().unwrap_or(""), status["message"].as_str().unwrap_or(""));
+        let (phase, message) = (status["phase"].as_str().unwrap_or(""), full_message(status));
         match failing.iter().find(|(name, _)| *name == integration.name_any()) {
             None => phase == "Running",
             Some((_, words)) => phase == "Failed" && words.iter().all(|word| message.contains(word)),
@@ -97,4 +115,30 @@ async fn show(hub: &Client) -> Result<(), DemoError> {
         println!("{}", table::get(hub, &path).await?);
     }
     Ok(())
+}
+
+/// Of which `status.message` is cut.
+fn full_message(status: &serde_json::Value) -> &str {
+    let conditions = status["conditions"].as_array().into_iter().flatten();
+    let ready = conditions.into_iter().find(|condition| condition["type"] == "Ready");
+    ready.and_then(|ready| ready["message"].as_str()).unwrap_or("")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::demo::fleet::TOOLS;
+
+    #[test]
+    fn hints_break_what_the_clusters_have() {
+        for line in breaks("/tmp/kubeconfig") {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let after = |word: &str| words[words.iter().position(|other| *other == word).unwrap() + 1];
+            assert!(TOOLS.contains(&("Deployment", after("-n"), after("deployment"))), "{line}");
+            if let Some((_, patch)) = line.split_once(" -p ") {
+                let patch: serde_json::Value = serde_json::from_str(patch.trim_matches('\'')).unwrap();
+                assert!(patch["status"]["readyReplicas"].is_u64(), "{line}");
+            }
+        }
+    }
 }

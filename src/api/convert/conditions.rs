@@ -10,6 +10,9 @@ use crate::domain::verdict::Phase;
 /// Messages longer than this are cut: some hold names that a cluster chose.
 const LONGEST_MESSAGE: usize = 1_024;
 
+/// Characters of what `kubectl get` shows.
+const LONGEST_BRIEF: usize = 80;
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Truth {
     True,
@@ -80,4 +83,15 @@ pub(super) fn cut(message: &str) -> String {
         None => message.into_owned(),
         Some((end, _)) => format!("{}…", &message[..end]),
     }
+}
+
+/// As a column of `kubectl get` shows it: cut at a word. A condition has all of it.
+pub(super) fn brief(message: &str) -> String {
+    let message = escape(message);
+    if message.chars().nth(LONGEST_BRIEF).is_none() {
+        return message.into_owned();
+    }
+    let kept: String = message.chars().take(LONGEST_BRIEF - 1).collect();
+    let end = kept.rfind(' ').filter(|end| *end > 0).unwrap_or(kept.len());
+    format!("{}…", kept[..end].trim_end_matches([' ', ',', ';', ':']))
 }

@@ -1,6 +1,6 @@
 //! What an Integration's status says.
 
-use super::conditions::{Stamp, Truth, cut, timeless, transition_time};
+use super::conditions::{Stamp, Truth, brief, cut, timeless, transition_time};
 use super::status::Writer;
 use crate::api::{ClusterSummary, IntegrationStatus, TargetCounts};
 use crate::domain::aggregate::{Cluster, Counts, Summary};
@@ -30,7 +30,7 @@ pub fn integration_status(
     IntegrationStatus {
         phase: Some(phase.as_str().to_owned()),
         healthy: Some(format!("{running}/{}", counts.counting())),
-        message: Some(cut(message)),
+        message: Some(brief(message)),
         conditions: vec![
             stamp.condition("Ready", Truth::of_health(*phase), *reason, message),
             stamp.condition("Accepted", accepted, why, &hint),

@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde::Serialize;
 
 use super::component::{in_full, in_words};
-use super::conditions::{Stamp, Truth, cut, timeless, transition_time};
+use super::conditions::{Stamp, Truth, brief, cut, timeless, transition_time};
 use crate::api::{IntegrationResult, IntegrationTargetStatus};
 use crate::domain::check_mode::CheckMode;
 use crate::domain::digest::Digest;
@@ -73,7 +73,7 @@ pub fn target_status(
         phase: Some(phase.as_str().to_owned()),
         ready: Some(reachable == Truth::True),
         healthy: Some(healthy_tools(verdict)),
-        message: Some(cut(&message)),
+        message: Some(brief(&message)),
         conditions,
         integrations: results(verdict, type_of, former, writer.now),
         components_omitted: (omitted > 0).then_some(omitted),

@@ -25,3 +25,14 @@ proptest! {
         prop_assert!(!is_fitted || status.components_omitted.unwrap_or_default() == omitted, "it was cut once");
     }
 }
+
+#[test]
+fn message_column_is_cut_at_a_word() {
+    let whole = "a".repeat(80);
+    assert_eq!(brief(&whole), whole);
+    let long =
+        "0/1 clusters healthy; one: 3/4 components healthy: Deployment flux-system/helm-controller is scaled to 0";
+    assert_eq!(brief(long), "0/1 clusters healthy; one: 3/4 components healthy: Deployment…");
+    assert_eq!(brief(&"ü".repeat(90)), format!("{}…", "ü".repeat(79)));
+    assert_eq!(brief(&format!("{}; and more of it", "b".repeat(77))), format!("{}…", "b".repeat(77)));
+}

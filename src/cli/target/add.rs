@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use futures::{StreamExt, stream};
 use kube::Client;
@@ -10,11 +11,11 @@ use kube::config::Kubeconfig;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
-use super::carry_out::{AT_A_TIME, Candidate, Consent, Outcome, Row, carry_out, said};
-use super::hub_side::{Hub, Wanted, acceptable, kubeconfig};
-use super::names::{matches, object_name};
-use super::target_side::{Place, Scope, apply, cluster_entry, config, objects, title, token};
-use crate::cli::{CliError, hub, key_value, tool};
+use super::carry_out::{AT_A_TIME, Candidate, Consent, Outcome, Row, carry_out};
+use super::hub_side::{HubSide, Wanted, acceptable, kubeconfig};
+use super::names::{is_label, matches, object_name};
+use super::target_side::{Place, Scope, apply, client, cluster_entry, config, objects, title, token};
+use crate::cli::{CliError, duration, hub, key_value, tool};
 
 /// Give ksit an account on clusters of your kubeconfig, and tell the hub of them.
 ///
@@ -55,6 +56,9 @@ pub struct Args {
     /// Namespace on the hub; default: that of the hub's context.
     #[arg(short, long, value_name = "NAME")]
     namespace: Option<String>,
+    /// Time for the hub, and for each cluster, to answer each request.
+    #[arg(long, default_value = "10s", value_parser = duration, value_name = "DURATION")]
+    request_timeout: Duration,
     /// Name of the cluster on the hub; default: made of the context's name. Needs one --context.
     #[arg(long)]
     name: Option<String>,
@@ -62,7 +66,7 @@ pub struct Args {
     #[arg(long, value_name = "URL")]
     server: Option<String>,
     /// A label of the clusters, for targetSelector of Integrations; may be given more than once.
-    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    #[arg(long, value_name = "KEY=VALUE", value_parser = label)]
     label: Vec<(String, String)>,
     /// Tool that ksit may read, and its namespace if that isn't the usual one; may be given more than once. Default:
     /// every tool that ksit knows whose usual namespace is there now; kube-system, which is everywhere, doesn't tell.
@@ -73,6 +77,14 @@ pub struct Args {
     cluster_wide: bool,
     #[command(flatten)]
     consent: Consent,
+}
+
+fn label(text: &str) -> Result<(String, String), String> {
+    let (key, value) = key_value(text)?;
+    if is_label(&key, &value) {
+        return Ok((key, value));
+    }
+    Err("not a label of Kubernetes: letters, digits, '-', '_' and '.', at most 63 of them in key and value".to_owned())
 }
 
 fn place(text: &str) -> Result<Place, String> {
@@ -90,7 +102,7 @@ struct Work {
     wanted: Wanted,
 }
 
-pub async fn run(args: Args) -> Result<ExitCode, CliError> {
+pub(super) async fn run(args: Args) -> Result<ExitCode, CliError> {
     if (args.name.is_some() || args.server.is_some()) && args.context.len() != 1 {
         return Err("--name and --server need one --context, whose they are".into());
     }
@@ -98,10 +110,12 @@ pub async fn run(args: Args) -> Result<ExitCode, CliError> {
         kubeconfig: args.kubeconfig.clone(),
         context: args.hub_context.clone(),
         namespace: args.namespace.clone(),
+        request_timeout: args.request_timeout,
     };
     let file = place.file()?;
-    let hub = Hub::new(place.config().await?, args.namespace.as_deref(), args.consent.force)?;
+    let hub = HubSide { hub: place.hub().await?, force: args.consent.force };
     let contexts = contexts(&args, &file)?;
+    hub.warn_if_unobserved().await;
     let scope = match (args.cluster_wide, args.types.as_slice()) {
         (true, _) => Scope::ClusterWide,
         (false, []) => Scope::Found,
@@ -140,7 +154,7 @@ fn contexts(args: &Args, file: &Kubeconfig) -> Result<Vec<String>, CliError> {
 }
 
 /// Looks at a cluster and at the hub, and writes nothing.
-async fn candidate(context: &str, args: &Args, file: &Kubeconfig, scope: &Scope, hub: &Hub) -> Candidate<Work> {
+async fn candidate(context: &str, args: &Args, file: &Kubeconfig, scope: &Scope, hub: &HubSide) -> Candidate<Work> {
     let mut row = Row {
         cluster: context.to_owned(),
         from: format!("context {context}"),
@@ -152,7 +166,7 @@ async fn candidate(context: &str, args: &Args, file: &Kubeconfig, scope: &Scope,
     match prepared(&mut row, context, args, file, scope, hub).await {
         Ok(Some(work)) => Candidate { row, work: Some(work) },
         Ok(None) => Candidate::stopped(row, Outcome::Skipped, "this is the hub; give --context to add it"),
-        Err(error) => Candidate::stopped(row, Outcome::Failed, said(error.as_ref())),
+        Err(error) => Candidate::stopped(row, Outcome::Failed, error.to_string()),
     }
 }
 
@@ -163,12 +177,12 @@ async fn prepared(
     args: &Args,
     file: &Kubeconfig,
     scope: &Scope,
-    hub: &Hub,
+    hub: &HubSide,
 ) -> Result<Option<Work>, CliError> {
     let config = config(context, file).await?;
     let own_server = config.cluster_url.to_string();
     row.server = args.server.clone().unwrap_or_else(|| own_server.trim_end_matches('/').to_owned());
-    if own_server == hub.server && args.context.is_empty() {
+    if own_server == hub.hub.server && args.context.is_empty() {
         return Ok(None);
     }
     row.cluster = object_name(args.name.as_deref().unwrap_or(context))?;
@@ -177,7 +191,7 @@ async fn prepared(
     let trial = kubeconfig(&row.cluster, &entry, &json!({ "token": "t" }));
     let note = acceptable(trial.expose_secret().as_bytes())?;
     let mut notes: Vec<String> = note.map(|note| format!("{note} with --server")).into_iter().collect();
-    let client = Client::try_from(config)?;
+    let client = client(config, args.request_timeout)?;
     let (objects, left_out) = objects(&client, scope).await?;
     if !args.types.is_empty() && !left_out.is_empty() {
         notes.push(format!("left out, for the namespace is not there: {}", left_out.join(", ")));
@@ -194,7 +208,7 @@ async fn prepared(
         secret: None,
     };
     hub.check(&wanted).await?;
-    row.objects = objects.iter().map(title).chain(wanted.objects(&hub.namespace)).collect();
+    row.objects = objects.iter().map(title).chain(wanted.objects(&hub.hub.namespace)).collect();
     row.message = notes.join("; ");
     Ok(Some(Work { client, objects, entry, wanted }))
 }

@@ -10,9 +10,10 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::hub_side::{Hub, kubeconfig};
+use super::hub_side::kubeconfig;
 use super::import::Found;
 use crate::cli::CliError;
+use crate::cli::hub::Hub;
 
 const LABEL: &str = "argocd.argoproj.io/secret-type";
 
@@ -44,7 +45,8 @@ struct Tls {
 
 pub(super) async fn clusters(hub: &Hub, namespace: &str) -> Result<Vec<Found>, CliError> {
     let api: Api<Secret> = Api::namespaced(hub.client.clone(), namespace);
-    let secrets = api.list(&ListParams::default().labels(&format!("{LABEL}=cluster"))).await?;
+    let secrets = api.list(&ListParams::default().labels(&format!("{LABEL}=cluster"))).await;
+    let secrets = secrets.map_err(|error| hub.fault(&error))?;
     if secrets.items.is_empty() {
         return Err(format!(
             "there is no Secret labelled {LABEL}=cluster in namespace {namespace}: give theirs with --argocd-namespace"

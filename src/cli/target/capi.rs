@@ -6,9 +6,9 @@ use kube::api::{Api, DynamicObject, ListParams};
 use kube::{ResourceExt, discovery};
 use secrecy::SecretString;
 
-use super::hub_side::Hub;
 use super::import::Found;
 use crate::cli::CliError;
+use crate::cli::hub::Hub;
 
 const GROUP: &str = "cluster.x-k8s.io";
 
@@ -20,13 +20,14 @@ pub(super) async fn clusters(hub: &Hub) -> Result<Vec<Found>, CliError> {
     // In whichever version is served.
     let group = match discovery::group(&hub.client, GROUP).await {
         Err(kube::Error::Discovery(_)) => return Err(format!("Cluster API is not on the hub: no group {GROUP}").into()),
-        group => group?,
+        group => group.map_err(|error| hub.fault(&error))?,
     };
     let (resource, _) = group.recommended_kind("Cluster").ok_or("the hub serves no Cluster of Cluster API")?;
+    let fault = |error: kube::Error| hub.fault(&error);
     let api: Api<DynamicObject> = Api::namespaced_with(hub.client.clone(), &hub.namespace, &resource);
     let secrets: Api<Secret> = Api::namespaced(hub.client.clone(), &hub.namespace);
     let mut all = Vec::new();
-    let clusters = api.list(&ListParams::default()).await?.items;
+    let clusters = api.list(&ListParams::default()).await.map_err(fault)?.items;
     if clusters.is_empty() {
         return Err(format!("there is no Cluster in namespace {}: give theirs with -n", hub.namespace).into());
     }
@@ -37,7 +38,7 @@ pub(super) async fn clusters(hub: &Hub) -> Result<Vec<Found>, CliError> {
             (Some(host), Some(port)) => format!("https://{host}:{port}"),
             _ => String::new(),
         };
-        let kubeconfig = match secrets.get_opt(&secret).await? {
+        let kubeconfig = match secrets.get_opt(&secret).await.map_err(fault)? {
             _ if cluster.metadata.deletion_timestamp.is_some() => Err("it is being deleted".into()),
             Some(found) => value(&found),
             None => Err(format!("Secret {secret} is not there yet: import again once the cluster is up").into()),

@@ -1,17 +1,16 @@
 //! What `ksit target add` and `ksit target import` have in common: show the plan, ask, do it for one cluster after the
 //! other whatever becomes of it, and sum up.
 
-use std::error::Error;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use futures::{StreamExt, stream};
-use kube::client::AuthError;
 use serde::Serialize;
 
+use crate::cli::output::{print, print_error};
 use crate::cli::table::table;
 use crate::cli::{CliError, json};
-use crate::domain::escape::{escape, escape_lines};
+use crate::domain::escape::escape;
 
 /// Clusters that are worked on at a time.
 pub(super) const AT_A_TIME: usize = 8;
@@ -83,7 +82,7 @@ pub(super) async fn carry_out<W>(
 ) -> Result<ExitCode, CliError> {
     let is_some_work = candidates.iter().any(|candidate| candidate.work.is_some());
     // What is shown for a decision is not the output that a program reads.
-    eprint!("{}", escape_lines(&plan(&candidates)));
+    print_error(&plan(&candidates));
     let goes_on = !consent.dry_run && is_some_work && (consent.yes || is_agreed()?);
     let work = &work;
     let one = |candidate: Candidate<W>| async move {
@@ -91,13 +90,13 @@ pub(super) async fn carry_out<W>(
         if let Some(todo) = todo.filter(|_| goes_on) {
             (row.result, row.message) = match work(todo).await {
                 Ok(()) => (Outcome::Added, row.message),
-                Err(error) => (Outcome::Failed, said(error.as_ref())),
+                Err(error) => (Outcome::Failed, error.to_string()),
             };
         }
         row
     };
     let rows: Vec<Row> = stream::iter(candidates).map(one).buffered(AT_A_TIME).collect().await;
-    print!("{}", render(&rows, consent.output)?);
+    print(&render(&rows, consent.output)?)?;
     let failed = rows.iter().any(|row| row.result == Outcome::Failed);
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
@@ -119,8 +118,7 @@ fn is_agreed() -> Result<bool, CliError> {
     if !std::io::stdin().is_terminal() {
         return Err("there is nobody to ask, for stdin is no terminal: give --yes, or --dry-run to see the plan".into());
     }
-    eprint!("Make all of this? [y/N] ");
-    std::io::stderr().flush()?;
+    print_error("Make all of this? [y/N] ");
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer)?;
     Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
@@ -148,29 +146,6 @@ fn render(rows: &[Row], format: Format) -> Result<String, CliError> {
         .collect();
     let heads = ["CLUSTER", "FROM", "RESULT", "SERVER", "MESSAGE"];
     Ok(format!("{}\n{}\n", table(&heads, &cells), counts.join(", ")))
-}
-
-/// An error with its causes, and without what a credential plugin printed.
-pub(super) fn said(error: &(dyn Error + 'static)) -> String {
-    let mut parts: Vec<String> = Vec::new();
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(kube::Error::Api(status)) = error.downcast_ref() {
-            parts.push(status.message.trim().to_owned());
-            break;
-        }
-        if let Some(AuthError::AuthExecRun { cmd, status, .. }) = error.downcast_ref() {
-            parts = vec![format!("the credential plugin {cmd} ended with {status}")];
-            break;
-        }
-        let text = error.to_string();
-        // Most messages end with that of their cause.
-        if !parts.last().is_some_and(|last| last.contains(&text)) {
-            parts.push(text);
-        }
-        next = error.source();
-    }
-    parts.join(": ")
 }
 
 #[cfg(test)]

@@ -5,15 +5,19 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt;
 use kube::api::{Api, Patch, PatchParams};
-use kube::{Client, Config, ResourceExt};
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::carry_out::said;
+use super::names::is_label;
 use crate::api::IntegrationTarget;
 use crate::cli::CliError;
+use crate::cli::hub::Hub;
+use crate::cli::output::print_error;
+use crate::cli::shards::{all_maps, unobserved};
 use crate::domain::reason::Failure;
+use crate::hub::is_absent;
 use crate::targets::kubeconfig::{Policy, vet};
 
 /// Field manager of server-side apply, here and on the clusters.
@@ -29,12 +33,10 @@ const SERVER: &str = "ksit.io/server";
 const KEY: &str = "kubeconfig";
 
 /// The namespace on the hub where targets are made.
-pub(super) struct Hub {
-    pub(super) client: Client,
-    pub(super) namespace: String,
-    /// URL of its API server.
-    pub(super) server: String,
-    force: bool,
+pub(super) struct HubSide {
+    pub(super) hub: Hub,
+    /// Take over what others made.
+    pub(super) force: bool,
 }
 
 /// What the hub is to know of a cluster.
@@ -63,25 +65,26 @@ impl Wanted {
     }
 }
 
-impl Hub {
-    /// `namespace` is the user's; the context has one too.
-    pub(super) fn new(config: Config, namespace: Option<&str>, force: bool) -> Result<Self, CliError> {
-        let namespace = namespace.unwrap_or(&config.default_namespace).to_owned();
-        let server = config.cluster_url.to_string();
-        let client = Client::try_from(config).map_err(|error| format!("the hub: {}", said(&error)))?;
-        Ok(Self { client, namespace, server, force })
-    }
-
-    /// Finds out, without writing, whether [`Hub::write`] would be let.
+impl HubSide {
+    /// Finds out, without writing, whether [`HubSide::write`] would be let.
     pub(super) async fn check(&self, wanted: &Wanted) -> Result<(), CliError> {
-        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
+        let secrets: Api<Secret> = self.hub.api(false);
+        let name = wanted.secret_name();
         if wanted.secret.is_none()
-            && let Some(secret) = secrets.get_opt(&wanted.secret_name()).await?
+            && let Some(secret) = secrets.get_opt(&name).await.map_err(|error| self.fault("Secret", &name, &error))?
         {
             self.is_ours(wanted, "Secret", &secret.name_any(), secret.labels(), secret.annotations())?;
         }
         let none = SecretString::from("");
         self.apply(wanted, &none, true).await
+    }
+
+    /// Says so on stderr if nobody will observe what is made.
+    pub(super) async fn warn_if_unobserved(&self) {
+        let maps = all_maps(&self.hub).await;
+        if let Some(why) = maps.and_then(|maps| unobserved(&self.hub.namespace, &maps)) {
+            print_error(&format!("warning: {why}; give another namespace with -n, or let one watch it\n"));
+        }
     }
 
     /// Server-side apply of both.
@@ -90,12 +93,15 @@ impl Hub {
     }
 
     async fn apply(&self, wanted: &Wanted, kubeconfig: &SecretString, dry_run: bool) -> Result<(), CliError> {
-        let targets: Api<IntegrationTarget> = Api::namespaced(self.client.clone(), &self.namespace);
-        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
+        let targets: Api<IntegrationTarget> = self.hub.api(false);
+        let secrets: Api<Secret> = self.hub.api(false);
         let mut labels = wanted.labels.clone();
-        let on = |kind: &str, name: &str| format!("hub: {kind} {}/{name}", self.namespace);
-        let there = targets.get_opt(&wanted.name).await;
-        if let Some(target) = there.map_err(|error| explained(&error, &on("IntegrationTarget", &wanted.name)))? {
+        let target_fault = |error: kube::Error| self.fault("IntegrationTarget", &wanted.name, &error);
+        let there = match targets.get(&wanted.name).await {
+            Err(error) if is_absent(&error) => None,
+            found => Some(found.map_err(target_fault)?),
+        };
+        if let Some(target) = there {
             self.is_ours(wanted, "IntegrationTarget", &wanted.name, target.labels(), target.annotations())?;
             if wanted.keeps_labels {
                 target.spec.labels.into_iter().flatten().for_each(|(key, value)| {
@@ -104,13 +110,19 @@ impl Hub {
             }
         }
         let params = PatchParams { dry_run, force: self.force, ..PatchParams::apply(MANAGER) };
-        let metadata = |name: &str| json!({ "name": name, "labels": { MADE_BY: wanted.made_by }, "annotations": { SERVER: wanted.server } });
+        let metadata = |name: &str, labels: &BTreeMap<String, String>| {
+            // In both places: `kubectl get -l` knows those of the metadata alone.
+            let mut labels: Map<String, Value> =
+                labels.iter().filter(|(key, value)| is_free(key, value)).map(|(k, v)| (k.clone(), json!(v))).collect();
+            labels.insert(MADE_BY.to_owned(), json!(wanted.made_by));
+            json!({ "name": name, "labels": labels, "annotations": { SERVER: wanted.server } })
+        };
         if wanted.secret.is_none() {
             let name = wanted.secret_name();
-            let secret = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": metadata(&name),
+            let secret = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": metadata(&name, &BTreeMap::new()),
                 "data": { KEY: STANDARD.encode(kubeconfig.expose_secret()) } });
             let done = secrets.patch(&name, &params, &Patch::Apply(secret)).await;
-            done.map_err(|error| explained(&error, &on("Secret", &name)))?;
+            done.map_err(|error| self.fault("Secret", &name, &error))?;
         }
         // Said even where it is the default: whoever has made the target may have named another one.
         let (secret, key) = wanted.secret.clone().unwrap_or_else(|| (wanted.secret_name(), KEY.to_owned()));
@@ -119,10 +131,15 @@ impl Hub {
             spec["labels"] = json!(labels);
         }
         let target = json!({ "apiVersion": "ksit.io/v1alpha1", "kind": "IntegrationTarget",
-            "metadata": metadata(&wanted.name), "spec": spec });
-        let done = targets.patch(&wanted.name, &params, &Patch::Apply(target)).await;
-        done.map_err(|error| explained(&error, &on("IntegrationTarget", &wanted.name)))?;
+            "metadata": metadata(&wanted.name, &labels), "spec": spec });
+        targets.patch(&wanted.name, &params, &Patch::Apply(target)).await.map_err(target_fault)?;
         Ok(())
+    }
+
+    fn fault(&self, kind: &str, name: &str, error: &kube::Error) -> CliError {
+        let is_conflict = matches!(error, kube::Error::Api(status) if status.code == 409);
+        let hint = if is_conflict { "; --force takes the field over" } else { "" };
+        format!("hub: {kind} {}/{name}: {}{hint}", self.hub.namespace, self.hub.fault(error)).into()
     }
 
     fn is_ours(
@@ -136,7 +153,7 @@ impl Hub {
         if self.force {
             return Ok(());
         }
-        let what = format!("hub: {kind} {}/{name}", self.namespace);
+        let what = format!("hub: {kind} {}/{name}", self.hub.namespace);
         match labels.get(MADE_BY) {
             Some(by) if by == wanted.made_by => {}
             Some(by) => return Err(format!("{what} was made by {by}: --force takes it over").into()),
@@ -152,17 +169,9 @@ impl Hub {
     }
 }
 
-/// What the API server said, with what to do.
-fn explained(error: &kube::Error, what: &str) -> CliError {
-    let hint = match error {
-        kube::Error::Api(status) if status.code == 409 => "; --force takes the field over",
-        // An unknown path, not an unknown object or namespace.
-        kube::Error::Api(status) if status.code == 404 && status.details.is_none() => {
-            "; install ksit's CustomResourceDefinitions there: ksit crds | kubectl apply --server-side -f -"
-        }
-        _ => "",
-    };
-    format!("{what}: {}{hint}", said(error)).into()
+/// A label that is valid, and none of ksit's own.
+fn is_free(key: &str, value: &str) -> bool {
+    is_label(key, value) && !key.starts_with("ksit.io/")
 }
 
 /// A kubeconfig that holds what ksit takes and nothing else; JSON, which is YAML too.

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use futures::{StreamExt, stream};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::carry_out::{AT_A_TIME, Candidate, Consent, Outcome, Row, carry_out, said};
-use super::hub_side::{Hub, Wanted, acceptable};
+use super::carry_out::{AT_A_TIME, Candidate, Consent, Outcome, Row, carry_out};
+use super::hub_side::{HubSide, Wanted, acceptable};
 use super::names::object_name;
 use super::{argocd, capi};
 use crate::cli::{CliError, hub};
@@ -67,13 +67,13 @@ struct Work {
     kubeconfig: SecretString,
 }
 
-pub async fn run(args: Args) -> Result<ExitCode, CliError> {
-    let hub = Hub::new(args.place.config().await?, args.place.namespace.as_deref(), args.consent.force)?;
+pub(super) async fn run(args: Args) -> Result<ExitCode, CliError> {
+    let hub = HubSide { hub: args.place.hub().await?, force: args.consent.force };
+    hub.warn_if_unobserved().await;
     let (made_by, found) = match args.from {
-        From::Argocd => ("argocd", argocd::clusters(&hub, &args.argocd_namespace).await),
-        From::Capi => ("capi", capi::clusters(&hub).await),
+        From::Argocd => ("argocd", argocd::clusters(&hub.hub, &args.argocd_namespace).await?),
+        From::Capi => ("capi", capi::clusters(&hub.hub).await?),
     };
-    let found = found.map_err(|error| said(error.as_ref()))?;
     let mut taken = BTreeMap::new();
     let named: Vec<(Found, Result<String, CliError>)> = found
         .into_iter()
@@ -95,7 +95,12 @@ pub async fn run(args: Args) -> Result<ExitCode, CliError> {
 }
 
 /// Looks at the hub, and writes nothing.
-async fn candidate(found: Found, name: Result<String, CliError>, made_by: &'static str, hub: &Hub) -> Candidate<Work> {
+async fn candidate(
+    found: Found,
+    name: Result<String, CliError>,
+    made_by: &'static str,
+    hub: &HubSide,
+) -> Candidate<Work> {
     let Found { from, name: text, server, labels, secret, kubeconfig } = found;
     let mut row = Row {
         cluster: text,
@@ -120,8 +125,8 @@ async fn candidate(found: Found, name: Result<String, CliError>, made_by: &'stat
     row.cluster.clone_from(&name);
     let wanted = Wanted { name, server, labels, keeps_labels: false, made_by, secret };
     if let Err(error) = hub.check(&wanted).await {
-        return Candidate::stopped(row, Outcome::Failed, said(error.as_ref()));
+        return Candidate::stopped(row, Outcome::Failed, error.to_string());
     }
-    row.objects = wanted.objects(&hub.namespace);
+    row.objects = wanted.objects(&hub.hub.namespace);
     Candidate { row, work: Some(Work { wanted, kubeconfig }) }
 }

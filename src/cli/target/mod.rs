@@ -42,7 +42,7 @@ enum Command {
     Import(import::Args),
 }
 
-pub async fn run(args: Args) -> Result<ExitCode, CliError> {
+pub(super) async fn run(args: Args) -> Result<ExitCode, CliError> {
     match args.command {
         Some(Command::Add(args)) => add::run(*args).await,
         Some(Command::Import(args)) => import::run(args).await,

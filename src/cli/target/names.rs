@@ -35,9 +35,54 @@ pub(super) fn matches(pattern: &str, text: &str) -> bool {
     }
 }
 
+/// Whether Kubernetes takes this as a label of an object.
+/// <https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#syntax-and-character-set>
+pub(super) fn is_label(key: &str, value: &str) -> bool {
+    let (prefix, name) = key.rsplit_once('/').map_or((None, key), |(prefix, name)| (Some(prefix), name));
+    let is_prefix = |prefix: &str| {
+        let is_part = |part: &str| {
+            let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+            is_framed(part, is_inner) && part.bytes().all(|byte| is_inner(byte) || byte == b'-')
+        };
+        prefix.len() <= 253 && prefix.split('.').all(is_part)
+    };
+    let is_text = |text: &str| {
+        let is_inner = |byte: u8| byte.is_ascii_alphanumeric();
+        text.len() <= 63 && is_framed(text, is_inner) && text.bytes().all(|b| is_inner(b) || b"-_.".contains(&b))
+    };
+    prefix.is_none_or(is_prefix) && is_text(name) && (value.is_empty() || is_text(value))
+}
+
+fn is_framed(text: &str, by: impl Fn(u8) -> bool) -> bool {
+    text.bytes().next().is_some_and(&by) && text.bytes().last().is_some_and(&by)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn labels_are_those_that_kubernetes_takes() {
+        for (key, value) in [("env", "prod"), ("example.com/Tier_1", ""), ("a", "v1.2-3_b"), ("9", &"a".repeat(63))] {
+            assert!(is_label(key, value), "{key}={value}");
+        }
+        let long = "a".repeat(64);
+        for (key, value) in [
+            ("", "prod"),
+            ("env", "prod eu"),
+            ("env", "-prod"),
+            ("env", "prod."),
+            ("env", "zürich"),
+            ("env", long.as_str()),
+            (long.as_str(), "x"),
+            ("Example.com/a", "x"),
+            ("a/b/c", "x"),
+            ("/a", "x"),
+            ("a..b/c", "x"),
+        ] {
+            assert!(!is_label(key, value), "{key}={value}");
+        }
+    }
 
     #[test]
     fn any_name_becomes_one_that_kubernetes_takes() {

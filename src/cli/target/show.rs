@@ -9,20 +9,22 @@ use crate::api::{
     ComponentStatus, IntegrationResult, IntegrationTarget, IntegrationTargetSpec, IntegrationTargetStatus,
 };
 use crate::cli::CliError;
-use crate::cli::hub::{HubArgs, Shown};
+use crate::cli::hub::{Hub, HubArgs, Shown};
 use crate::cli::table::table;
 use crate::domain::escape::escape;
+use crate::hub::is_absent;
 
 pub(super) async fn run(name: &str, hub: &HubArgs) -> Result<(), CliError> {
-    let client = hub.client().await?;
-    let api: Api<IntegrationTarget> = match &hub.place.namespace {
-        Some(namespace) => Api::namespaced(client, namespace),
-        None => Api::default_namespaced(client),
-    };
-    hub.show(async || {
-        let found = api.get_opt(name).await?;
-        let target =
-            found.ok_or_else(|| format!("there is no IntegrationTarget {name}; give its namespace with -n"))?;
+    hub.show(async |hub: Hub| {
+        let api: Api<IntegrationTarget> = hub.api(false);
+        let found = match api.get(name).await {
+            Err(error) if is_absent(&error) => None,
+            found => Some(found.map_err(|error| hub.fault(&error))?),
+        };
+        let namespace = &hub.namespace;
+        let target = found.ok_or_else(|| {
+            format!("there is no IntegrationTarget {name} in namespace {namespace}; give its namespace with -n")
+        })?;
         Ok(Target {
             namespace: target.namespace().unwrap_or_default(),
             name: target.name_any(),

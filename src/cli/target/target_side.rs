@@ -7,22 +7,20 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::api::{Api, ApiResource, DynamicObject, ListParams, Patch, PatchParams};
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::config::Kubeconfig;
 use kube::core::GroupVersionKind;
 use kube::{Client, Config, ResourceExt};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use super::carry_out::said;
 use super::hub_side::MANAGER;
 use crate::cli::CliError;
-use crate::cli::own_kubeconfig::pem;
+use crate::cli::hub::PATIENCE_FOR_PLUGIN;
+use crate::cli::own_kubeconfig::{self, NO_PROXY, pem};
 use crate::cli::rights;
 use crate::domain::integrations::{TOOLS, Tool};
-
-/// For connecting, and for each answer.
-const DEADLINE: Duration = Duration::from_secs(10);
+use crate::hub::{cause, with_deadline};
 
 /// A cluster's controller fills the token in within moments.
 const PATIENCE_FOR_TOKEN: Duration = Duration::from_secs(30);
@@ -47,19 +45,26 @@ pub(super) enum Scope {
 
 /// How a context of the user's kubeconfig is reached. Refuses what could not be handed on safely.
 pub(super) async fn config(context: &str, kubeconfig: &Kubeconfig) -> Result<Config, CliError> {
-    let options = KubeConfigOptions { context: Some(context.to_owned()), ..KubeConfigOptions::default() };
-    let mut config = Config::from_custom_kubeconfig(kubeconfig.clone(), &options).await?;
+    let config = own_kubeconfig::config(kubeconfig, Some(context)).await?;
     if config.accept_invalid_certs {
         return Err("insecure-skip-tls-verify is refused: the new token would go to whoever answers; give \
                     certificate-authority-data instead"
             .into());
     }
     if config.proxy_url.is_some() {
-        return Err("proxy-url is not supported: ksit dials clusters directly".into());
+        return Err(NO_PROXY.into());
     }
-    config.connect_timeout = Some(DEADLINE);
-    config.read_timeout = Some(DEADLINE);
-    Ok(config)
+    Ok(own_kubeconfig::resolve(config, PATIENCE_FOR_PLUGIN).await?)
+}
+
+/// A client with an end for each request.
+pub(super) fn client(config: Config, deadline: Duration) -> Result<Client, CliError> {
+    let client = Client::try_from(config).map_err(|error| fault(&error))?;
+    Ok(with_deadline(client, deadline))
+}
+
+fn fault(error: &kube::Error) -> CliError {
+    format!("the cluster {}", cause(error)).into()
 }
 
 /// The `cluster` entry of the kubeconfig that ksit gets: server, CA and server name of the user's own.
@@ -95,8 +100,8 @@ pub(super) async fn objects(client: &Client, scope: &Scope) -> Result<(Vec<Value
     };
     if !places.is_empty() {
         let api: Api<Namespace> = Api::all(client.clone());
-        let there: BTreeSet<String> =
-            api.list_metadata(&ListParams::default()).await?.items.iter().map(ResourceExt::name_any).collect();
+        let found = api.list_metadata(&ListParams::default()).await.map_err(|error| fault(&error))?;
+        let there: BTreeSet<String> = found.items.iter().map(ResourceExt::name_any).collect();
         for Place { tool, namespace } in places {
             if there.contains(&namespace) {
                 texts.push(rights::of_tool(tool, &namespace));
@@ -105,8 +110,8 @@ pub(super) async fn objects(client: &Client, scope: &Scope) -> Result<(Vec<Value
             }
         }
     }
-    let parsed: Vec<Vec<Value>> =
-        texts.iter().map(|text| serde_saphyr::from_multiple(text)).collect::<Result<_, _>>()?;
+    let parsed = texts.iter().map(|text| serde_saphyr::from_multiple(text)).collect::<Result<Vec<Vec<Value>>, _>>();
+    let parsed = parsed.map_err(|error| format!("the manifests of rights: {error}"))?;
     Ok((parsed.into_iter().flatten().collect(), left_out))
 }
 
@@ -135,7 +140,7 @@ pub(super) async fn apply(client: &Client, objects: &[Value], force: bool) -> Re
         api.patch(name, &params, &Patch::Apply(object)).await.map_err(|error| {
             let is_conflict = matches!(&error, kube::Error::Api(status) if status.code == 409);
             let hint = if is_conflict { "; --force takes the field over" } else { "" };
-            format!("{}: {}{hint}", title(object), said(&error))
+            format!("{}: {}{hint}", title(object), fault(&error))
         })?;
     }
     Ok(())
@@ -146,9 +151,10 @@ pub(super) async fn token(client: &Client) -> Result<SecretString, CliError> {
     let api: Api<Secret> = Api::namespaced(client.clone(), rights::NAMESPACE);
     let start = Instant::now();
     loop {
-        let secret = api.get(rights::TOKEN_SECRET).await?;
+        let secret = api.get(rights::TOKEN_SECRET).await.map_err(|error| fault(&error))?;
         if let Some(token) = secret.data.as_ref().and_then(|data| data.get("token")) {
-            return Ok(String::from_utf8(token.0.clone())?.into());
+            let token = String::from_utf8(token.0.clone()).map_err(|_| "cluster: the account's token is not text")?;
+            return Ok(token.into());
         }
         if start.elapsed() > PATIENCE_FOR_TOKEN {
             return Err(format!(

@@ -10,7 +10,7 @@ use tokio::time::{sleep, timeout};
 use super::gate::Gate;
 
 use crate::api::{Integration, IntegrationTarget};
-use crate::hub::{Mailbox, PROMPT_TIMEOUT, Urgency, label_slot, remove_legacy_finalizer};
+use crate::hub::{Mailbox, PROMPT_TIMEOUT, Urgency, cause, label_slot, remove_legacy_finalizer};
 
 /// Objects to look after, by uid.
 pub type Chores = Mailbox<String, Chore>;
@@ -78,7 +78,7 @@ async fn do_one(client: &Client, gate: &Gate, uid: String, chore: Chore) -> Opti
         }
         // It changed or went meanwhile: the watch brings it again if there is still something to do.
         Ok(Err(kube::Error::Api(status))) if matches!(status.code, 404 | 409 | 422) => return None,
-        Ok(Err(error)) => error.to_string(),
+        Ok(Err(error)) => format!("the hub {}", cause(&error)),
         Err(_) => format!("the hub did not answer within {} s", PROMPT_TIMEOUT.as_secs()),
     };
     tracing::warn!(object, error, "not {what}; trying again");

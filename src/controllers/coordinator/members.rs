@@ -21,7 +21,7 @@ use crate::domain::member::{Holder, MemberLease, MemberState, Observer, Timing};
 use crate::domain::membership::{Command, Membership};
 use crate::domain::replica::{Epoch, Incarnation, ReplicaName};
 use crate::domain::shard_map::ShardMap;
-use crate::hub::{LeaseBoard, MapStore, MemberLeases, PromptError, StatefulSets, StoredMap};
+use crate::hub::{LeaseBoard, MapStore, MemberLeases, PromptError, StatefulSets, StoredMap, order};
 use crate::observability::Metrics;
 
 const AFTER_A_FAILURE: Duration = Duration::from_secs(1);
@@ -44,6 +44,8 @@ pub struct MembersContext {
     pub gate: Gate,
     pub exchange: Arc<Exchange>,
     pub timing: Timing,
+    /// Empty: all.
+    pub watched_namespaces: Vec<String>,
     pub metrics: Metrics,
 }
 
@@ -265,6 +267,7 @@ impl Members {
         let status = ShardMapStatus {
             observed_at: Some(Timestamp::now().to_string()),
             round_seconds: u32::try_from(self.context.timing.round.as_secs()).ok(),
+            watched_namespaces: Some(self.context.watched_namespaces.clone()),
             replicas: self.context.exchange.loads.borrow().clone(),
         };
         match self.context.store.write_status(&status, &self.stored).await {
@@ -330,5 +333,5 @@ impl Members {
 }
 
 fn version(stored: &StoredMap) -> u128 {
-    stored.resource_version.parse().unwrap_or_default()
+    order(Some(&stored.resource_version))
 }

@@ -10,13 +10,26 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-use crate::hub::{PromptClient, PromptError, lease_version};
+use crate::hub::{ForeignLease, PromptClient, PromptError, foreign_lease};
 
 /// Between two looks at the coordinators' Leases of the others.
 const LOOK: Duration = Duration::from_secs(3);
 
-/// A coordinator renews every few seconds, whatever its Lease duration; this is long enough for an election.
-const GONE_AFTER: Duration = Duration::from_secs(60);
+/// Lease durations without a renewal after which no replica of the other is left: a candidate takes the Lease when one
+/// has passed.
+const DURATIONS: u32 = 2;
+
+/// Installations that are looked up. Statuses name them, so there may be any number; further ones are left alone.
+const MOST: usize = 64;
+
+/// Where the Lease doesn't say.
+const USUAL: Duration = Duration::from_secs(60);
+
+/// The most, whatever it says.
+const LONGEST: Duration = Duration::from_secs(600);
+
+/// A vacated Lease lasts 1 s, and is taken within a few.
+const SHORTEST: Duration = Duration::from_secs(10);
 
 /// Their names, as `managedBy` has them.
 pub(super) struct Neighbours {
@@ -25,8 +38,8 @@ pub(super) struct Neighbours {
 }
 
 struct Neighbour {
-    /// resourceVersion of its coordinator's Lease, and since when it has been that.
-    seen: Option<(String, Instant)>,
+    /// Its coordinator's Lease, and since when it has been that.
+    seen: Option<(ForeignLease, Instant)>,
     is_gone: bool,
 }
 
@@ -44,6 +57,9 @@ impl Neighbours {
         }
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let is_new = !known.contains_key(installation);
+        if is_new && known.len() >= MOST {
+            return true;
+        }
         if is_new {
             tracing::warn!(
                 installation,
@@ -68,21 +84,21 @@ impl Neighbours {
                 self.known.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect();
             for name in names {
                 let Some((namespace, lease)) = place_of(&name) else { continue };
-                let version = lease_version(hub, namespace, &lease).await;
-                self.judge(&name, version, Instant::now());
+                let lease = foreign_lease(hub, namespace, &lease).await;
+                self.judge(&name, lease, Instant::now());
             }
         }
     }
 
-    fn judge(&self, name: &str, version: Result<Option<String>, PromptError>, now: Instant) {
+    fn judge(&self, name: &str, lease: Result<Option<ForeignLease>, PromptError>, now: Instant) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(neighbour) = known.get_mut(name) else { return };
-        let is_gone = match version {
+        let is_gone = match lease {
             Ok(None) => true,
-            Ok(Some(version)) => match &neighbour.seen {
-                Some((seen, since)) if *seen == version => now.duration_since(*since) >= GONE_AFTER,
+            Ok(Some(lease)) => match &neighbour.seen {
+                Some((seen, since)) if *seen == lease => now.duration_since(*since) >= silence(&lease),
                 _ => {
-                    neighbour.seen = Some((version, now));
+                    neighbour.seen = Some((lease, now));
                     false
                 }
             },
@@ -95,6 +111,11 @@ impl Neighbours {
             self.changed.send_replace(());
         }
     }
+}
+
+/// How long the Lease may stay as it is before nobody is left who would renew it.
+fn silence(lease: &ForeignLease) -> Duration {
+    lease.duration.map_or(USUAL, |duration| (duration * DURATIONS).clamp(SHORTEST, LONGEST))
 }
 
 /// Namespace and name of its coordinator's Lease. `None` for what no installation writes as its name.
@@ -113,17 +134,36 @@ mod tests {
     fn another_is_gone_when_its_lease_is_deleted_or_silent_for_long() {
         let (neighbours, start) = (Neighbours::default(), Instant::now());
         assert!(neighbours.lives("other/ksit"), "not known yet");
-        let judge = |version: Result<Option<&str>, PromptError>, second: u64| {
-            neighbours.judge("other/ksit", version.map(|v| v.map(str::to_owned)), start + Duration::from_secs(second));
+        let judge = |lease: Result<Option<(&str, Option<u64>)>, PromptError>, second: u64| {
+            let lease = lease.map(|lease| {
+                lease.map(|(version, seconds)| ForeignLease {
+                    resource_version: version.to_owned(),
+                    duration: seconds.map(Duration::from_secs),
+                })
+            });
+            neighbours.judge("other/ksit", lease, start + Duration::from_secs(second));
             neighbours.lives("other/ksit")
         };
-        assert!(judge(Ok(Some("1")), 0));
-        assert!(judge(Ok(Some("1")), 59));
-        assert!(!judge(Ok(Some("1")), 60), "silent");
-        assert!(!judge(Err(PromptError::Conflict), 61), "nothing new");
-        assert!(judge(Ok(Some("2")), 62), "back");
-        assert!(!judge(Ok(None), 63), "deleted");
-        assert!(judge(Err(PromptError::Refused(String::new())), 64), "can't be known");
+        assert!(judge(Ok(Some(("1", Some(10)))), 0));
+        assert!(judge(Ok(Some(("1", Some(10)))), 19), "a candidate may be taking it");
+        assert!(!judge(Ok(Some(("1", Some(10)))), 20), "silent");
+        assert!(!judge(Err(PromptError::Conflict), 21), "nothing new");
+        assert!(judge(Ok(Some(("2", Some(1)))), 22), "back, and vacated");
+        assert!(judge(Ok(Some(("2", Some(1)))), 31));
+        assert!(!judge(Ok(Some(("2", Some(1)))), 32), "nobody has taken it");
+        assert!(judge(Ok(Some(("3", Some(3_600)))), 33), "back");
+        assert!(judge(Ok(Some(("3", Some(3_600)))), 632) && !judge(Ok(Some(("3", Some(3_600)))), 633));
+        assert!(judge(Ok(Some(("4", None))), 700) && judge(Ok(Some(("4", None))), 759), "it doesn't say how long");
+        assert!(!judge(Ok(Some(("4", None))), 760));
+        assert!(!judge(Ok(None), 761), "deleted");
+        assert!(judge(Err(PromptError::Refused(String::new())), 762), "can't be known");
+    }
+
+    #[test]
+    fn installations_that_statuses_name_are_bounded() {
+        let neighbours = Neighbours::default();
+        assert!((0..1_000).all(|number| neighbours.lives(&format!("fleet/ksit-{number}"))));
+        assert_eq!(neighbours.known.lock().unwrap().len(), MOST);
     }
 
     #[test]

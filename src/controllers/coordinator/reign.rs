@@ -43,6 +43,8 @@ const MESSAGES: usize = 256;
 pub struct CoordinatorConfig {
     pub installation: String,
     pub timing: Timing,
+    /// Empty: all.
+    pub watched_namespaces: Vec<String>,
     pub status_writes_per_second: u32,
     pub target_metrics: TargetMetrics,
     /// Where reports are taken.
@@ -227,6 +229,7 @@ fn members_context(context: &CoordinatorContext, gate: Gate, exchange: Arc<Excha
         gate,
         exchange,
         timing: context.config.timing,
+        watched_namespaces: context.config.watched_namespaces.clone(),
         metrics: context.metrics.clone(),
     }
 }

@@ -52,6 +52,24 @@ fn a_plain_kubeconfig_becomes_a_connection() {
 }
 
 #[test]
+fn usual_mistakes_are_named() {
+    let ca = pki().ca;
+    let good = config(&format!("server: 'https://c', certificate-authority-data: {ca}"), "token: t");
+    let twice = STANDARD.encode(&good);
+    let view = "is what kubectl config view shows without --raw";
+    let wide: Vec<u8> = [0xFEFF].into_iter().chain(good.encode_utf16()).flat_map(u16::to_le_bytes).collect();
+    for (file, words) in [
+        (good.replace(&ca, "DATA+OMITTED").into_bytes(), format!("certificate-authority-data {view}")),
+        (good.replace("token: t", "token: REDACTED").into_bytes(), format!("token {view}")),
+        (twice.into_bytes(), "base64 once more than it should be".to_owned()),
+        (wide, "UTF-16 text; save it as UTF-8".to_owned()),
+    ] {
+        let refused = vet(&file, &Policy::default()).unwrap_err().to_string();
+        assert!(refused.contains(&words), "{words}: {refused}");
+    }
+}
+
+#[test]
 fn what_says_nothing_refuses_nothing() {
     let ca = pki().ca;
     let cluster = format!(
@@ -228,7 +246,7 @@ fn every_cluster_field_that_is_refused_says_what_to_do() {
 fn addresses_that_are_not_a_target_are_refused_by_name() {
     let ca = pki().ca;
     let hub: IpAddr = "10.96.0.1".parse().unwrap();
-    let policy = Policy { hub_addresses: vec![hub], ..Policy::default() };
+    let policy = Policy { hub_addresses: vec![hub].into(), ..Policy::default() };
     for (host, shown, what) in [
         ("127.0.0.1:6443", "127.0.0.1", "a loopback address"),
         ("localhost", "localhost", "a loopback address"),

@@ -36,16 +36,20 @@ async fn a_value_that_does_not_exist_is_refused_by_its_name() {
 }
 
 #[tokio::test]
-async fn by_default_no_right_goes_beyond_the_releases_namespace() {
+async fn by_default_only_two_rights_go_beyond_the_releases_namespace() {
     let objects = objects(NAMESPACE, &[]).await;
     for role in of_kind(&objects, "ClusterRole") {
         let only =
             json!([{ "apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"] }]);
         assert_eq!(role["rules"], only, "{role}");
     }
-    for role in of_kind(&objects, "Role") {
-        assert_eq!(role["metadata"]["namespace"], NAMESPACE);
-    }
+    let elsewhere: Vec<_> =
+        of_kind(&objects, "Role").into_iter().filter(|role| role["metadata"]["namespace"] != NAMESPACE).collect();
+    // Where the hub's API server is: no target may be the hub.
+    let only = json!([{ "apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"],
+        "resourceNames": ["kubernetes"], "verbs": ["get"] }]);
+    assert_eq!(elsewhere.iter().map(|role| &role["rules"]).collect::<Vec<_>>(), [&only]);
+    assert_eq!(elsewhere[0]["metadata"]["namespace"], "default");
     let account = of_kind(&objects, "ServiceAccount")[0];
     assert_eq!(account["automountServiceAccountToken"], false);
 }

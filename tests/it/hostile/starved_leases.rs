@@ -47,7 +47,7 @@ fn config(namespace: &str) -> OperatorConfig {
         metrics_address: "127.0.0.1:0".parse().unwrap(),
         drain_deadline: Duration::from_secs(1),
         descriptors: Descriptors::raise(),
-        policy: Policy { allow_loopback: true, hub_addresses: Vec::new() },
+        policy: Policy { allow_loopback: true, hub_addresses: Vec::new().into() },
     }
 }
 

@@ -148,7 +148,7 @@ async fn all_contexts_but_those_that_can_not(setting: &Setting) {
         ("paris", "Added", ""),
         ("paris-again", "Skipped", "the same cluster as context paris"),
         ("eu.berlin", "Failed", "insecure-skip-tls-verify is refused"),
-        ("gone", "Failed", "Connection refused"),
+        ("gone", "Failed", "refuses connections"),
         ("angry", "Failed", "ended with exit status: 1"),
     ] {
         let (found, message) = added.result(&format!("context {context}"));
@@ -172,6 +172,7 @@ async fn the_kubeconfig_holds_the_new_token_and_nothing_of_the_user(setting: &Se
         assert_eq!(*user, json!({ "token": String::from_utf8(token).unwrap() }));
         let target = setting.targets().get(name).await.unwrap();
         assert_eq!(target.spec.cluster_name, name);
+        assert_eq!(target.labels()["env"], "prod", "for kubectl get -l");
         assert_eq!(target.spec.labels.unwrap()["env"], "prod");
     }
 }
@@ -186,8 +187,11 @@ async fn it_is_safe_to_repeat(setting: &Setting) {
     assert_eq!(secret().await, before);
     assert_eq!(target().await.resource_version(), target_before.resource_version());
     setting.add(&["--context", "Eu/berlin", "--yes", "--label", "tier=gold"]).await;
-    let labels = target().await.spec.labels.unwrap();
-    assert_eq!((labels["env"].as_str(), labels["tier"].as_str()), ("prod", "gold"));
+    for labels in [target().await.spec.labels.unwrap(), target().await.metadata.labels.unwrap()] {
+        assert_eq!((labels["env"].as_str(), labels["tier"].as_str()), ("prod", "gold"));
+    }
+    let odd = setting.add(&["--context", "Eu/berlin", "--yes", "--label", "tier=solid gold"]).await;
+    assert!(odd.code == 2 && odd.stderr.contains("not a label of Kubernetes"), "{}", odd.all());
     let more = setting.add(&["--context", "paris", "--yes", "--type", "vault", "--type", "cilium", "-o", "json"]).await;
     assert_eq!(more.code, 0, "{}", more.all());
     assert!(more.result("context paris").1.contains("left out, for the namespace is not there: vault=vault"));
@@ -271,7 +275,8 @@ async fn cluster_wide_rights_are_all_needed_and_no_more(setting: &mut Setting) {
     let components = [part("Deployment"), part("StatefulSet"), part("DaemonSet"), part("Service"), crd];
     let spec = json!({ "type": "custom", "targetClusters": ["paris"], "components": components });
     setting.world.integration("shop", spec).await;
-    let shop = setting.world.until_phase("shop", "Failed").await.status.unwrap().message.unwrap();
+    let shop = setting.world.until_phase("shop", "Failed").await.status.unwrap();
+    let shop = shop.full_message().unwrap();
     assert!(!shop.contains("may not"), "{shop}");
     drop(setting.world.take_operator());
     eventually("every right to be used", async || {

@@ -1,0 +1,59 @@
+//! Where the hub's API server is: no target may be the hub itself. With a ServiceAccount's token for a target, that would
+//! be a way around RBAC.
+
+use std::net::IpAddr;
+
+use http::Uri;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::{Api, Client};
+use tokio::net::lookup_host;
+use tokio::time::timeout;
+
+use super::prompt_client::PROMPT_TIMEOUT;
+
+/// What its name resolves to, which in a Pod is the address of a Service, and the endpoints of that Service as far as
+/// they may be read. `None` if the name does not resolve now.
+pub async fn hub_addresses(client: &Client, server: &Uri) -> Option<Vec<IpAddr>> {
+    let host = server.host().unwrap_or_default().trim_matches(['[', ']']);
+    let found = timeout(PROMPT_TIMEOUT, lookup_host((host, 0))).await.ok()?.ok()?;
+    let mut addresses: Vec<IpAddr> = found.map(|address| address.ip()).collect();
+    let slices: Api<EndpointSlice> = Api::namespaced(client.clone(), "default");
+    match timeout(PROMPT_TIMEOUT, slices.get("kubernetes")).await {
+        Ok(Ok(slice)) => {
+            let endpoints = slice.endpoints.into_iter().flatten().flat_map(|endpoint| endpoint.addresses);
+            addresses.extend(endpoints.filter_map(|address| address.parse::<IpAddr>().ok()));
+        }
+        _ => tracing::debug!("the endpoints of the hub's API server can't be read"),
+    }
+    Some(addresses)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use http::{Request, Response};
+    use kube::client::Body;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    async fn addresses(server: &str, code: u16, slice: Value) -> Option<Vec<String>> {
+        let hub = tower::service_fn(move |_: Request<Body>| {
+            let answer = Response::builder().status(code).body(Body::from(slice.to_string().into_bytes()));
+            async move { Ok::<_, Infallible>(answer.unwrap()) }
+        });
+        let found = hub_addresses(&Client::new(hub, "fleet"), &server.parse().unwrap()).await?;
+        Some(found.iter().map(IpAddr::to_string).collect())
+    }
+
+    #[tokio::test]
+    async fn hub_is_its_name_and_the_endpoints_of_its_api_server() {
+        let slice = json!({ "addressType": "IPv4",
+            "endpoints": [{ "addresses": ["10.0.0.1"] }, { "addresses": ["10.0.0.2", "c1.example"] }] });
+        let found = addresses("https://10.96.0.1:443", 200, slice.clone()).await.unwrap();
+        assert_eq!(found, ["10.96.0.1", "10.0.0.1", "10.0.0.2"]);
+        assert_eq!(addresses("https://[fd00::1]:443", 403, json!({})).await.unwrap(), ["fd00::1"]);
+        assert_eq!(addresses("https://hub.invalid:443", 200, slice).await, None);
+    }
+}

@@ -1,0 +1,176 @@
+//! Why a request to an API server failed, in ksit's own words.
+//!
+//! The texts of kube, of a YAML or JSON parser and of a credential plugin quote what they were given, which may be a
+//! credential, so none of them is shown. An API server's own message is.
+
+use std::error::Error;
+use std::io;
+use std::time::Duration;
+
+use kube::client::AuthError;
+use kube::config::{KubeconfigError, LoadDataError};
+use kube::core::Status;
+use rustls::CertificateError as Bad;
+
+/// No answer came in time.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("did not answer within {} s; check its address and the network, or give it longer with --request-timeout", .0.as_secs())]
+pub struct NoAnswer(pub Duration);
+
+/// kube's reason of an error whose body is no `Status`.
+const NO_STATUS: &str = "Failed to parse error data";
+
+/// What went wrong, as the end of a sentence that begins with the API server.
+pub fn cause(error: &(dyn Error + 'static)) -> String {
+    let mut is_timeout = false;
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(words) = known(error) {
+            return words;
+        }
+        is_timeout |= error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut);
+        // An io::Error shows only the source of the error that it wraps.
+        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        next = wrapped.map(|wrapped| wrapped as &(dyn Error + 'static)).or_else(|| error.source());
+    }
+    if is_timeout { "did not answer in time" } else { "can't be reached; check its address and the network" }.to_owned()
+}
+
+fn known(error: &(dyn Error + 'static)) -> Option<String> {
+    if let Some(error) = error.downcast_ref::<NoAnswer>() {
+        return Some(error.to_string());
+    }
+    if let Some(error) = error.downcast_ref::<AuthError>() {
+        return Some(of_credential(error));
+    }
+    if let Some(error) = error.downcast_ref::<KubeconfigError>() {
+        return Some(of_kubeconfig(error));
+    }
+    if let Some(error) = error.downcast_ref::<rustls::Error>() {
+        return Some(of_tls(error).to_owned());
+    }
+    if let Some(error) = error.downcast_ref::<io::Error>() {
+        return of_network(error.kind()).map(str::to_owned);
+    }
+    match error.downcast_ref::<kube::Error>() {
+        Some(kube::Error::Api(status)) => Some(of_status(status)),
+        Some(kube::Error::SerdeError(_) | kube::Error::FromUtf8(_)) => {
+            Some("gave an answer that is not the Kubernetes API's".to_owned())
+        }
+        Some(kube::Error::ProxyProtocolDisabled { .. } | kube::Error::ProxyProtocolUnsupported { .. }) => {
+            Some("is behind a proxy, by proxy-url or HTTPS_PROXY; ksit dials directly".to_owned())
+        }
+        Some(kube::Error::RustlsTls(_)) => {
+            Some("can't be dialled: its CA, or the client certificate or key in the kubeconfig, is unusable".to_owned())
+        }
+        // Of hyper-util's private error for look-ups that is all there is.
+        _ if error.to_string() == "dns error" => Some("has a name that does not resolve; check its URL".to_owned()),
+        _ => None,
+    }
+}
+
+fn of_network(kind: io::ErrorKind) -> Option<&'static str> {
+    Some(match kind {
+        io::ErrorKind::ConnectionRefused => "refuses connections; check that it runs and the port is right",
+        io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe => {
+            "ended the connection; check that a Kubernetes API server listens there"
+        }
+        _ => return None,
+    })
+}
+
+fn of_tls(error: &rustls::Error) -> &'static str {
+    match error {
+        rustls::Error::InvalidCertificate(Bad::Expired | Bad::ExpiredContext { .. }) => {
+            "shows a certificate that has expired"
+        }
+        rustls::Error::InvalidCertificate(Bad::NotValidYet | Bad::NotValidYetContext { .. }) => {
+            "shows a certificate that is not valid yet; check the clocks"
+        }
+        rustls::Error::InvalidCertificate(Bad::NotValidForName | Bad::NotValidForNameContext { .. }) => {
+            "shows a certificate for another name"
+        }
+        rustls::Error::InvalidCertificate(_) => {
+            "shows a certificate that is not signed by the CA in the kubeconfig, or that can't be verified with it"
+        }
+        rustls::Error::AlertReceived(_) => "broke off the TLS handshake",
+        _ => "does not complete a TLS handshake; check that a Kubernetes API server listens there",
+    }
+}
+
+fn of_status(status: &Status) -> String {
+    match status.code {
+        _ if status.reason == NO_STATUS => {
+            format!("answered {} with what is not the Kubernetes API's; check its URL", status.code)
+        }
+        401 => "does not accept the credential".to_owned(),
+        _ => format!("answered: {}", status.message.trim()),
+    }
+}
+
+/// Whether an object is not there; not so where its kind is not.
+pub fn is_absent(error: &kube::Error) -> bool {
+    let is_told = matches!(error, kube::Error::Api(status) if status.code == 404 && status.reason != NO_STATUS);
+    is_told && !is_unknown_path(error)
+}
+
+/// Whether an error is that of a path that the API server does not serve, as those of resources that it doesn't know.
+pub fn is_unknown_path(error: &kube::Error) -> bool {
+    let kube::Error::Api(status) = error else { return false };
+    let is_plain = status.reason == NO_STATUS && status.message.trim() == "404 page not found";
+    status.code == 404 && (is_plain || status.reason != NO_STATUS && status.details.is_none())
+}
+
+fn of_credential(error: &AuthError) -> String {
+    match error {
+        AuthError::AuthExecRun { status, .. } => format!("can't be asked: the credential plugin ended with {status}"),
+        AuthError::AuthExecStart(error) => format!("can't be asked: the credential plugin does not start: {error}"),
+        AuthError::AuthExecParse(_) | AuthError::ExecPluginFailed => {
+            "can't be asked: the credential plugin printed no ExecCredential".to_owned()
+        }
+        AuthError::ReadTokenFile(error, path) => {
+            format!("can't be asked: tokenFile {}: {error}", path.display())
+        }
+        AuthError::InvalidBearerToken(_) => "can't be asked: the token holds characters that can't be sent".to_owned(),
+        _ => "can't be asked: the kubeconfig's credential can't be used".to_owned(),
+    }
+}
+
+/// What is wrong with a kubeconfig: the field, or the place in the file.
+pub fn of_kubeconfig(error: &KubeconfigError) -> String {
+    match error {
+        KubeconfigError::Parse(error) => match error.location().filter(|place| place.line() > 0) {
+            Some(place) => {
+                format!(
+                    "line {}, column {} is not YAML or not what a kubeconfig has there",
+                    place.line(),
+                    place.column()
+                )
+            }
+            None => "it is not the YAML of a kubeconfig".to_owned(),
+        },
+        KubeconfigError::ReadConfig(error, path) => format!("{}: {error}", path.display()),
+        KubeconfigError::CurrentContextNotSet => "it has no current-context; give --context".to_owned(),
+        KubeconfigError::LoadContext(name) => format!("it has no context {name}"),
+        KubeconfigError::LoadClusterOfContext(name) => format!("it has no cluster {name}, which the context names"),
+        KubeconfigError::FindPath => "there is no home directory to find it in; give --kubeconfig".to_owned(),
+        KubeconfigError::MissingClusterUrl => "the context's cluster has no server".to_owned(),
+        KubeconfigError::ParseClusterUrl(_) => "server is not a URL like https://host:6443".to_owned(),
+        KubeconfigError::ParseProxyUrl(_) => "proxy-url, or HTTPS_PROXY, is not a URL".to_owned(),
+        KubeconfigError::LoadCertificateAuthority(error) => of_data("certificate-authority", error),
+        KubeconfigError::LoadClientCertificate(error) => of_data("client-certificate", error),
+        KubeconfigError::LoadClientKey(error) => of_data("client-key", error),
+        KubeconfigError::ParseCertificates(_) => "its certificate authority holds PEM that can't be read".to_owned(),
+        KubeconfigError::KindMismatch | KubeconfigError::ApiVersionMismatch => {
+            "the files of KUBECONFIG differ in kind or apiVersion".to_owned()
+        }
+    }
+}
+
+fn of_data(field: &str, error: &LoadDataError) -> String {
+    match error {
+        LoadDataError::DecodeBase64(_) => format!("{field}-data is not base64"),
+        LoadDataError::ReadFile(error, path) => format!("{field}: {}: {error}", path.display()),
+        LoadDataError::NoBase64DataOrFile => format!("{field}-data is missing"),
+    }
+}
