@@ -193,6 +193,11 @@ pub(super) async fn connection(
     if config.proxy_url.is_some() {
         return Err(invalid(NO_PROXY));
     }
+    if config.auth_info.impersonate.is_some() || config.auth_info.impersonate_groups.is_some() {
+        return Err(invalid(
+            "as and as-groups are not supported: the cluster would be asked with the user's own rights",
+        ));
+    }
     let config = resolve(config, patience).await?;
     let ca = roots(&config);
     Connection::trusted(Trusted {

@@ -86,9 +86,8 @@ pub async fn write_statuses(
     let mut next = ago(gap * BURST);
     let mut writes = FuturesUnordered::new();
     let mut places = Places::default();
-    let mut schedule = WriteSchedule::default();
     // Objects whose last write got no answer: it may have been made all the same.
-    let mut unanswered: BTreeSet<ObjectId> = BTreeSet::new();
+    let (mut schedule, mut unanswered) = (WriteSchedule::default(), BTreeSet::new());
     let (client, may_write) = (&client, &may_write);
     loop {
         let wake = schedule.next(Instant::now());
@@ -120,21 +119,18 @@ pub async fn write_statuses(
             Some((end, id, mut write)) = writes.next() => {
                 places.free(write.urgency);
                 schedule.ended(&id);
-                let Some(Ended { outcome, why, has_answer }) = end else {
+                let Some(ended) = end else {
                     queue.done(Some((id, write)));
                     continue;
                 };
-                done(&id, outcome);
+                done(&id, ended.outcome);
                 queue.done(None);
-                let may_be_made = unanswered.remove(&id);
-                // What it met there may be its own write, whose answer was lost.
-                if outcome == WriteOutcome::Written || outcome == WriteOutcome::Superseded && may_be_made {
+                if is_made(&id, &ended, &mut unanswered) {
                     std::mem::take(&mut write.transitions).into_iter().for_each(|transition| events.offer(transition));
                 }
-                match outcome {
+                match ended.outcome {
                     WriteOutcome::Retried | WriteOutcome::Refused => {
-                        unanswered.extend((may_be_made || !has_answer).then(|| id.clone()));
-                        schedule.failed(id, write, outcome == WriteOutcome::Refused, &why, Instant::now());
+                        schedule.failed(id, write, ended.outcome == WriteOutcome::Refused, &ended.why, Instant::now());
                     }
                     WriteOutcome::Superseded => schedule.superseded(&id),
                     WriteOutcome::Written => schedule.written(&id, Instant::now()),
@@ -143,6 +139,19 @@ pub async fn write_statuses(
             () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {
                 schedule.due(Instant::now()).into_iter().for_each(|(id, write)| queue.give_back(id, write));
             }
+        }
+    }
+}
+
+/// Whether what the write tells of stands on the hub: what a write met there may be its own, whose answer was lost.
+fn is_made(id: &ObjectId, ended: &Ended, unanswered: &mut BTreeSet<ObjectId>) -> bool {
+    let was_unanswered = unanswered.remove(id);
+    match ended.outcome {
+        WriteOutcome::Written => true,
+        WriteOutcome::Superseded => was_unanswered,
+        WriteOutcome::Retried | WriteOutcome::Refused => {
+            unanswered.extend((was_unanswered || !ended.has_answer).then(|| id.clone()));
+            false
         }
     }
 }

@@ -7,7 +7,10 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{CertificateError, CipherSuite, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{
+    AlertDescription as Alert, CertificateError, CipherSuite, ClientConfig, DigitallySignedStruct, RootCertStore,
+    SignatureScheme,
+};
 
 use crate::domain::reason::{Failure, Reason};
 
@@ -105,6 +108,8 @@ pub(super) fn handshake_failure(host: &str, error: &std::io::Error) -> Failure {
     }
 }
 
+const SPOKEN: &str = "that is 1.3, or 1.2 with ECDHE and AES-GCM or ChaCha20";
+
 pub(super) fn tls_failure(host: &str, error: &rustls::Error) -> Failure {
     use CertificateError as Bad;
     match error {
@@ -117,6 +122,12 @@ pub(super) fn tls_failure(host: &str, error: &rustls::Error) -> Failure {
                     ),
                 )
             }
+            Bad::NotValidForNameContext { presented, .. } if presented.is_empty() => Failure::new(
+                Reason::CertificateNameMismatch,
+                format!(
+                    "the certificate of {host} has no subjectAltName; make one with the name or address that the kubeconfig has"
+                ),
+            ),
             Bad::NotValidForName | Bad::NotValidForNameContext { .. } => Failure::new(
                 Reason::CertificateNameMismatch,
                 format!(
@@ -136,6 +147,10 @@ pub(super) fn tls_failure(host: &str, error: &rustls::Error) -> Failure {
                 ),
             ),
         },
+        rustls::Error::PeerIncompatible(_)
+        | rustls::Error::AlertReceived(
+            Alert::HandshakeFailure | Alert::ProtocolVersion | Alert::InsufficientSecurity,
+        ) => Failure::new(Reason::TlsFailed, format!("{host} offers no TLS that ksit speaks; {SPOKEN}")),
         rustls::Error::AlertReceived(_) => Failure::new(
             Reason::TlsFailed,
             format!(
@@ -187,5 +202,39 @@ impl ServerCertVerifier for TrustAnyone {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure(error: &rustls::Error) -> String {
+        tls_failure("c1:6443", error).to_string()
+    }
+
+    #[test]
+    fn certificate_without_a_name_is_told_from_one_of_another_name() {
+        let said = |names: Vec<String>| {
+            let key = rcgen::KeyPair::generate().unwrap();
+            let shown = rcgen::CertificateParams::new(names).unwrap().self_signed(&key).unwrap();
+            let verifier = verifier(&[shown.der().clone()], PROVIDER.clone()).unwrap();
+            let name = ServerName::try_from("c1").unwrap();
+            let refused = verifier.verify_server_cert(shown.der(), &[], &name, &[], UnixTime::now());
+            failure(&refused.unwrap_err())
+        };
+        assert!(said(Vec::new()).contains("has no subjectAltName"), "{}", said(Vec::new()));
+        let other = said(vec!["c2".to_owned()]);
+        assert!(other.contains("is for another name"), "{other}");
+    }
+
+    #[test]
+    fn tls_that_ksit_does_not_speak_blames_no_client_certificate() {
+        for alert in [Alert::HandshakeFailure, Alert::ProtocolVersion] {
+            let said = failure(&rustls::Error::AlertReceived(alert));
+            assert!(said.contains("1.2 with ECDHE") && !said.contains("client certificate"), "{said}");
+        }
+        let said = failure(&rustls::Error::AlertReceived(Alert::CertificateExpired));
+        assert!(said.contains("client certificate"), "{said}");
     }
 }

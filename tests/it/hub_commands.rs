@@ -72,7 +72,10 @@ async fn an_integration_that_cannot_be_read_hides_no_other() {
     .await;
     let wide = printed(&["fleet", "-n", "hub-unreadable", "-o", "wide"]).await;
     let line = |name: &str| wide.lines().find(|line| line.contains(name)).unwrap_or_else(|| panic!("{wide}"));
-    assert!(line(" good ").contains("Initializing"), "{wide}");
+    // Initializing, or Unknown: whether anybody observes the namespace depends on the other tests' installations.
+    let good: Vec<&str> = line(" good ").split_whitespace().take(3).collect();
+    assert_eq!(good, ["hub-unreadable", "good", "flux"], "{wide}");
+    assert!(!line(" good ").contains("can't be read"), "{wide}");
     assert!(line(" bad ").contains("Unknown") && line(" bad ").contains("expected a boolean"), "{wide}");
 }
 

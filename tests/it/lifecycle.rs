@@ -184,7 +184,7 @@ async fn deletion_ends_everything_of_a_target() {
     world.start_operator(&[]).await;
     world.until_phase("flux", "Failed").await;
     world.delete::<IntegrationTarget>("one").await;
-    let gone = |i: &Integration| i.status.as_ref().unwrap().message.as_ref().unwrap().contains("has clusterName one");
+    let gone = |i: &Integration| i.status.as_ref().unwrap().full_message().unwrap().contains("has clusterName one");
     world.until_integration("flux", gone).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     let mark = plane.audit().mark();

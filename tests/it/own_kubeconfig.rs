@@ -222,6 +222,7 @@ async fn token_with_a_newline_ends_no_check() {
         ("control", json!({ "token": "a\u{1}b" })),
         ("odd-plugin", exec(&folder.plugin("odd", &credential("a\nb")))),
         ("provider", provider),
+        ("other", json!({ "token": token, "as": "system:admin" })),
     ];
     let kubeconfig = folder.kubeconfig(&cluster, &users);
     let args = ["check", "--all-contexts", "--type", "flux", "--set", "namespace=own-newline"];
@@ -235,6 +236,7 @@ async fn token_with_a_newline_ends_no_check() {
         ("control", "KubeconfigInvalid"),
         ("odd-plugin", "KubeconfigInvalid"),
         ("provider", "KubeconfigInvalid"),
+        ("other", "as and as-groups are not supported"),
     ] {
         let row = ran.text.lines().find(|line| line.split_whitespace().next() == Some(name));
         assert!(row.is_some_and(|row| row.contains(words)), "{name}: {words}: {}", ran.text);

@@ -345,7 +345,7 @@ fn neither_size_nor_aliases_nor_bytes_can_hurt() {
         said,
         "KubeconfigInvalid: the kubeconfig has 131073 bytes, more than the 131072 that ksit reads; keep only the one context (kubectl config view --minify --flatten)"
     );
-    let said = vet(b"\xff\xfe", &Policy::default()).unwrap_err().to_string();
+    let said = vet(b"\xff\xfd", &Policy::default()).unwrap_err().to_string();
     assert_eq!(said, "KubeconfigInvalid: the kubeconfig is not UTF-8 text");
 }
 

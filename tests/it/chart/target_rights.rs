@@ -52,7 +52,7 @@ async fn with_the_rights_of_its_file_each_tool_is_read_and_no_rule_is_for_nothin
     world.start_operator(&[]).await;
     for tool in TOOLS {
         let failed = world.until_phase(tool.name, "Failed").await;
-        let message = failed.status.as_ref().unwrap().message.clone().unwrap_or_default();
+        let message = failed.status.as_ref().unwrap().full_message().unwrap_or_default().to_owned();
         assert!(!message.contains("may not"), "{}: {message}", failed.name_any());
     }
     drop(world.take_operator());
