@@ -32,12 +32,19 @@ pub(super) enum Refused {
     Gone,
 }
 
-/// What an answer other than 200 means. `retry_after`: what it asks for.
-pub(super) fn refusal(host: &str, status: StatusCode, retry_after: Option<Duration>) -> Result<Refused, Fault> {
+/// The meaning of an answer other than 200. `is_status`: its body is a Status, so it comes from an API server and not
+/// from something before it, which knows nothing of what is there and who may read it. `retry_after`: what it asks for.
+pub(super) fn refusal(
+    host: &str,
+    status: StatusCode,
+    is_status: bool,
+    retry_after: Option<Duration>,
+) -> Result<Refused, Fault> {
     let failure = match status {
-        StatusCode::NOT_FOUND => return Ok(Refused::NotFound),
-        StatusCode::FORBIDDEN => return Ok(Refused::Forbidden),
-        StatusCode::GONE => return Ok(Refused::Gone),
+        StatusCode::NOT_FOUND if is_status => return Ok(Refused::NotFound),
+        StatusCode::FORBIDDEN if is_status => return Ok(Refused::Forbidden),
+        StatusCode::GONE if is_status => return Ok(Refused::Gone),
+        // Gateways in front of API servers check credentials too.
         StatusCode::UNAUTHORIZED => Failure::new(
             Reason::Unauthorized,
             format!("{host} does not accept the credential (401); put a valid one into the kubeconfig"),
@@ -58,9 +65,16 @@ pub(super) fn refusal(host: &str, status: StatusCode, retry_after: Option<Durati
                 status.as_u16()
             ),
         ),
-        status => Failure::new(
+        status if is_status => Failure::new(
             Reason::InvalidAnswer,
             format!("{host} answered {}; check that it is a Kubernetes API server", status.as_u16()),
+        ),
+        status => Failure::new(
+            Reason::InvalidAnswer,
+            format!(
+                "{host} answered {} with something that is not the Kubernetes API's; check the address and the path of server",
+                status.as_u16()
+            ),
         ),
     };
     Err(failure.into())

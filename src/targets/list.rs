@@ -63,9 +63,15 @@ pub(super) async fn ask(channel: &Channel, query: &Query, limits: &Limits, deadl
     }
 }
 
-/// The cheapest request there is: whether the target answers, and doesn't refuse the credential as such.
+/// The cheapest request there is: whether an API server answers, and doesn't refuse the credential as such.
 pub(super) async fn probe(channel: &Channel, limits: &Limits, deadline: Instant) -> Result<(), Fault> {
-    channel.get("/version", JSON, limits, deadline).await.map(|_| ())
+    match channel.get("/version", JSON, limits, deadline).await? {
+        Ok(mut body) => match decode::is_version_info(&mut body) {
+            true => Ok(()),
+            false => Err(invalid(channel.host()).into()),
+        },
+        Err(_) => Ok(()),
+    }
 }
 
 /// Opens a watch of everything after `version`; without one, of all that there is as of now, and of what comes then

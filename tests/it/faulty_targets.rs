@@ -40,6 +40,8 @@ fn rows() -> Vec<Row> {
         row("answers-429", Fault::Throttle("99999999999999999999"), unreachable, "Throttled"),
         row("answers-401", Fault::Status(401), "Unauthorized", "credential"),
         row("answers-403", Fault::Status(403), "Connected", "answers"),
+        row("front-door-404", Fault::FrontDoor(404), unreachable, "InvalidAnswer"),
+        row("front-door-403", Fault::FrontDoor(403), unreachable, "InvalidAnswer"),
         row("floods", Fault::Flood { content_length: false }, unreachable, "AnswerTooLarge"),
         old(row("floods-http1", Fault::Flood { content_length: true }, unreachable, "AnswerTooLarge")),
         row("invalid-json", Fault::InvalidJson, unreachable, "InvalidAnswer"),

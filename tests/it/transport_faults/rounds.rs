@@ -188,8 +188,14 @@ async fn a_target_of_which_nothing_is_asked_is_still_tried() {
     assert_eq!(server.requests(), 1);
     server.set(Fault::NeverAnswer);
     assert_eq!(Reflector::read(&cluster, &nothing, false).await.unwrap_err().reason, Reason::TimedOut);
-    server.set(Fault::Status(401));
-    assert_eq!(Reflector::read(&cluster, &nothing, false).await.unwrap_err().reason, Reason::Unauthorized);
+    for (fault, reason) in [
+        (Fault::Status(401), Reason::Unauthorized),
+        (Fault::FrontDoor(404), Reason::InvalidAnswer),
+        (Fault::FrontDoor(200), Reason::InvalidAnswer),
+    ] {
+        server.set(fault);
+        assert_eq!(Reflector::read(&cluster, &nothing, false).await.unwrap_err().reason, reason);
+    }
 }
 
 #[tokio::test]
