@@ -4,6 +4,7 @@
 //! connection; dropping it closes the connection, and dropping a request resets its stream.
 
 use std::future::{Future, poll_fn};
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -35,6 +36,9 @@ const HTTP1_BUFFER: usize = 64 * 1024;
 /// kept but whether it is a Status.
 const MAX_REFUSAL: usize = 64 * 1024;
 
+/// A watch that hangs somewhere on the way ends some time: as client-go has it.
+const WATCH_SECONDS: RangeInclusive<u64> = 300..=600;
+
 /// What the target and ksit speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
@@ -55,6 +59,8 @@ pub(super) struct Channel {
     driver: AbortHandle,
     /// Ends the driver with the channel.
     _tasks: JoinSet<()>,
+    /// How long watches are asked to last.
+    watch_time: u64,
     answered: AtomicU64,
     lost: AtomicBool,
     without_streamed_lists: AtomicBool,
@@ -108,7 +114,19 @@ impl Channel {
         };
         let (sender, driver) = timeout_at(deadline, handshake).await.map_err(|_| timed_out(&host))??;
         let (answered, lost, without_streamed_lists) = Default::default();
-        Ok(Self { connection, host, authority, sender, driver, _tasks: tasks, answered, lost, without_streamed_lists })
+        let watch_time = rand::random_range(WATCH_SECONDS);
+        Ok(Self {
+            connection,
+            host,
+            authority,
+            sender,
+            driver,
+            _tasks: tasks,
+            watch_time,
+            answered,
+            lost,
+            without_streamed_lists,
+        })
     }
 
     pub(super) fn protocol(&self) -> Protocol {
@@ -135,6 +153,11 @@ impl Channel {
     /// How many requests were answered on it, whatever the answer.
     pub(super) fn answered(&self) -> u64 {
         self.answered.load(Ordering::Relaxed)
+    }
+
+    /// `timeoutSeconds` of its watches, which end together and are opened again in one round.
+    pub(super) fn watch_time(&self) -> u64 {
+        self.watch_time
     }
 
     /// Whether a watch that begins with a list may be tried.

@@ -84,12 +84,16 @@ pub(super) async fn watch(
     limits: &Limits,
     deadline: Instant,
 ) -> Result<Reply<Http2Body>, Fault> {
-    let path = format!("{}?watch=true&allowWatchBookmarks=true", list_path(kind, namespace));
-    let path = match version {
+    let path = watch_path(kind, namespace, version, channel.watch_time());
+    channel.open_stream(&path, JSON, limits, deadline).await
+}
+
+fn watch_path(kind: ListKind, namespace: &str, version: Option<&str>, seconds: u64) -> String {
+    let path = format!("{}?watch=true&allowWatchBookmarks=true&timeoutSeconds={seconds}", list_path(kind, namespace));
+    match version {
         Some(version) => with_parameter(path, "resourceVersion", version),
         None => path + "&sendInitialEvents=true&resourceVersionMatch=NotOlderThan",
-    };
-    channel.open_stream(&path, JSON, limits, deadline).await
+    }
 }
 
 async fn named(channel: &Channel, path: &str, name: &str, limits: &Limits, deadline: Instant) -> Result<Found, Fault> {
@@ -247,6 +251,10 @@ mod tests {
         assert_eq!(
             with_parameter(format!("{}?limit=1", list_path(ListKind::Service, "a")), "continue", "x/y+z=&&\r\n"),
             "/api/v1/namespaces/a/services?limit=1&continue=x%2Fy%2Bz%3D%26%26%0D%0A"
+        );
+        assert_eq!(
+            watch_path(ListKind::Service, "a", Some("7"), 300),
+            "/api/v1/namespaces/a/services?watch=true&allowWatchBookmarks=true&timeoutSeconds=300&resourceVersion=7"
         );
     }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
+use ksit::domain::check_mode::CheckMode;
 use ksit::domain::keys::TargetKey;
 use ksit::domain::reason::{Failure, Reason};
 use ksit::domain::snapshot::{Answer, ListKind, Query, Snapshot};

@@ -74,6 +74,10 @@ pub enum Fault {
     EndlessPages,
     /// Lists end in that many spaces.
     Large(usize),
+    /// Watches never get a head.
+    HoldWatches,
+    /// This status for watches.
+    RefuseWatches(u16),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -287,6 +291,8 @@ impl Shared {
             Fault::ResetMidBody => Response::new(FaultyBody::reset(counted)),
             Fault::Pages(pages) => self.page(plural, request.uri().query().unwrap_or_default(), pages),
             Fault::EndlessPages if is_list(path) => text(list(plural, "web", Some("more"))),
+            Fault::HoldWatches if is_watch(&request) => pending().await,
+            Fault::RefuseWatches(code) if is_watch(&request) => status(code, refusal()),
             Fault::Large(bytes) if is_list(path) => text(list(plural, "web", None) + &" ".repeat(bytes)),
             _ if is_list(path) => text(list(plural, "web", None)),
             _ if path == "/version" => text(r#"{"major":"1","minor":"36","gitVersion":"v1.36.3"}"#.to_owned()),
@@ -302,6 +308,10 @@ impl Shared {
         let next = (token < pages).then(|| (token + 1).to_string());
         text(list(plural, &format!("web-{token}"), next.as_deref()))
     }
+}
+
+fn is_watch(request: &Request<Incoming>) -> bool {
+    request.uri().query().is_some_and(|query| query.contains("watch=true"))
 }
 
 /// Lists end in a plural; objects asked by name are namespaces and CRDs.
@@ -320,7 +330,7 @@ fn list(plural: &str, name: &str, next: Option<&str>) -> String {
     };
     let next = next.unwrap_or_default();
     format!(
-        r#"{{"kind":"{kind}","metadata":{{"continue":"{next}"}},"items":[{{"metadata":{{"name":"{name}"}},"status":{{"availableReplicas":1}}}}]}}"#
+        r#"{{"kind":"{kind}","metadata":{{"continue":"{next}","resourceVersion":"7"}},"items":[{{"metadata":{{"name":"{name}"}},"status":{{"availableReplicas":1}}}}]}}"#
     )
 }
 
