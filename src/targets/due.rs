@@ -43,17 +43,15 @@ pub(super) fn due(entries: &Entries, round: u64, watched: bool, polled: bool) ->
     if asks.is_empty() { watches } else { asks }
 }
 
-/// The queries whose answers are confirmed in this round: of lists that are watched and of names, the one that was not
-/// asked for longest. With `all`, all lists that are watched.
+/// The queries whose answers are confirmed in this round: the list that is watched and the name that were not asked for
+/// longest. With `all`, all lists that are watched.
 pub(super) fn unconfirmed(entries: &Entries, all: bool) -> Vec<Query> {
-    let may_be_asked = |(query, entry): &&(Query, Entry)| match &entry.known {
-        Known::Objects(followed) => followed.stream().is_some(),
-        Known::Answer(_) => !matches!(query, Query::List { .. }),
-        Known::Nothing => false,
-    };
-    let known = entries.iter().filter(may_be_asked);
-    match all {
-        true => known.filter(|(_, entry)| entry.stream().is_some()).map(|(query, _)| query.clone()).collect(),
-        false => known.min_by_key(|(_, entry)| entry.listed_in).map(|(query, _)| query.clone()).into_iter().collect(),
+    let lists = || entries.iter().filter(|(_, entry)| entry.stream().is_some());
+    if all {
+        return lists().map(|(query, _)| query.clone()).collect();
     }
+    let is_name = |query: &Query| !matches!(query, Query::List { .. });
+    let names = entries.iter().filter(|(query, entry)| is_name(query) && matches!(entry.known, Known::Answer(_)));
+    let age = |(_, entry): &&(Query, Entry)| entry.listed_in;
+    lists().min_by_key(age).into_iter().chain(names.min_by_key(age)).map(|(query, _)| query.clone()).collect()
 }

@@ -96,7 +96,7 @@ async fn stream_list(channel: &Channel, query: &Query, limits: &Limits, deadline
         // Of this list alone.
         Ok(Err(Refused::Forbidden)) => return None,
         // 422 says that it isn't known, and what a proxy makes of it may be anything.
-        Ok(Err(Refused::NotFound | Refused::Gone)) | Err(_) => {}
+        Ok(Err(Refused::NotFound | Refused::NoSuchPath | Refused::Gone)) | Err(_) => {}
     }
     channel.give_up_streamed_lists();
     None
@@ -117,7 +117,7 @@ async fn open_watch(
                 Ok(Ok(body)) => return Ok(Done::Watch(WatchReply::Open(body))),
                 Ok(Err(Refused::Forbidden)) => return Ok(Done::Watch(WatchReply::Forbidden)),
                 Ok(Err(Refused::Gone)) => return Ok(Done::Watch(WatchReply::Gone)),
-                Ok(Err(Refused::NotFound)) => break,
+                Ok(Err(Refused::NotFound | Refused::NoSuchPath)) => break,
                 Err(fault) if !may_pass(fault.failure.reason) || Instant::now() + REFUSED_PAUSE >= patience => break,
                 Err(_) => {
                     list::ask(channel, query, limits, deadline).await?;

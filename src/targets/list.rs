@@ -2,10 +2,11 @@
 
 use std::fmt::Write;
 
+use hyper::StatusCode;
 use tokio::time::Instant;
 
 use super::decode;
-use super::fault::{Fault, Refused};
+use super::fault::{Fault, Refused, not_the_api};
 use super::http::{Channel, Reply};
 use super::http2::Http2Body;
 use super::limits::Limits;
@@ -36,12 +37,13 @@ pub(super) enum Found {
     Answer(Answer),
 }
 
-impl From<Refused> for Found {
-    fn from(refused: Refused) -> Self {
-        match refused {
-            Refused::Forbidden => Self::Answer(Answer::Forbidden),
-            Refused::NotFound | Refused::Gone => Self::Answer(Answer::NotFound),
-        }
+/// The answer that a refusal is.
+fn answer(refused: Refused, host: &str) -> Result<Found, Fault> {
+    match refused {
+        Refused::Forbidden => Ok(Found::Answer(Answer::Forbidden)),
+        Refused::NotFound => Ok(Found::Answer(Answer::NotFound)),
+        Refused::NoSuchPath => Err(not_the_api(host, StatusCode::NOT_FOUND).into()),
+        Refused::Gone => Err(invalid(host).into()),
     }
 }
 
@@ -70,7 +72,7 @@ pub(super) async fn probe(channel: &Channel, limits: &Limits, deadline: Instant)
             true => Ok(()),
             false => Err(invalid(channel.host()).into()),
         },
-        Err(_) => Ok(()),
+        Err(refused) => answer(refused, channel.host()).map(|_| ()),
     }
 }
 
@@ -102,8 +104,7 @@ async fn named(channel: &Channel, path: &str, name: &str, limits: &Limits, deadl
             true => Ok(Found::Answer(Answer::Present)),
             false => Err(invalid(channel.host()).into()),
         },
-        Err(Refused::Gone) => Err(invalid(channel.host()).into()),
-        Err(refused) => Ok(refused.into()),
+        Err(refused) => answer(refused, channel.host()),
     }
 }
 
@@ -138,8 +139,12 @@ async fn list(
                 (objects, token, bytes, restarted) = (Objects::new(kind), None, 0, true);
                 continue;
             }
-            Err(Refused::Gone) => return Err(invalid(channel.host()).into()),
-            Err(refused) => return Ok(refused.into()),
+            // API servers before 1.21 know no such group.
+            Err(Refused::NoSuchPath) if kind == ListKind::EndpointSlice => {
+                probe(channel, limits, deadline).await?;
+                return Ok(Found::Answer(Answer::NotFound));
+            }
+            Err(refused) => return answer(refused, channel.host()),
         };
         if end.continue_token.as_ref().is_some_and(|token| token.len() > MAX_TOKEN) {
             return Err(invalid(channel.host()).into());

@@ -246,6 +246,14 @@ async fn what_is_forbidden_or_absent_is_the_answer_to_one_query() {
 }
 
 #[tokio::test]
+async fn endpoint_slices_of_an_old_api_server_are_absent() {
+    let server = FaultyApiServer::start(Fault::NoSlices).await;
+    let snapshot = assert_healthy(&cluster(&server)).await;
+    assert_eq!(snapshot[&list(ListKind::EndpointSlice, "argocd")], Answer::NotFound);
+    assert!(matches!(snapshot[&list(ListKind::Endpoints, "argocd")], Answer::Endpoints(_)), "{snapshot:?}");
+}
+
+#[tokio::test]
 async fn a_refusal_with_an_endless_body_is_read_no_further() {
     for http in [Http::One, Http::Two] {
         let server = FaultyApiServer::with(Fault::RefuseWithFlood, http, Certificate::Good).await;

@@ -1,8 +1,8 @@
 //! Confirms in every round that the target answers and that its watches bring all that happens.
 //!
-//! One query is asked anew, in rotation over the lists that are watched and the names; while watches are on trial, all
-//! lists. What a watch has lost is found within as many intervals as there are queries, whatever has lost it. A watch
-//! from which nothing comes at all, not even a bookmark, is found after `watch_silence` too.
+//! One of the lists that are watched is asked anew, in rotation, and one of the names, which can't be watched; while
+//! watches are on trial, all lists are. So what a watch has lost is found within as many intervals as there are watches,
+//! whatever has lost it. A watch from which nothing comes at all, not even a bookmark, is found after `watch_silence` too.
 
 use std::future::poll_fn;
 use std::pin::pin;

@@ -50,6 +50,8 @@ pub enum Fault {
     Status(u16),
     /// A status with a text that holds [`PLANTED_ANSWER`], as a gateway sends it that knows no such place.
     FrontDoor(u16),
+    /// What API servers before 1.21 answer to lists of EndpointSlices, which is what Go's HTTP server does.
+    NoSlices,
     /// 403 for these plurals, the others are fine.
     ForbidOnly(&'static str),
     /// 429 with this `Retry-After`.
@@ -270,6 +272,9 @@ impl Shared {
                 response
             }
             Fault::FrontDoor(code) => status(code, FaultyBody::text(format!("default backend {PLANTED_ANSWER}"))),
+            Fault::NoSlices if plural == "endpointslices" => {
+                status(404, FaultyBody::text("404 page not found\n".to_owned()))
+            }
             Fault::ForbidOnly(refused) if plural == refused => status(403, refusal()),
             Fault::Throttle(wait) => {
                 let mut response = status(429, refusal());

@@ -34,6 +34,7 @@ impl Watched {
 
 #[tokio::test]
 async fn quiet_watch_gap_is_found_within_one_turn() {
+    let watches = queries().iter().filter(|query| matches!(query, Query::List { .. })).count();
     for name in ["argocd-server", "argocd-application-controller"] {
         let mut watched = Watched::new().await;
         watched.simulator.inject(0, Some(Fault::QuietWatches));
@@ -41,7 +42,7 @@ async fn quiet_watch_gap_is_found_within_one_turn() {
         let component = watched.simulator.component(kind, "argocd", name).unwrap();
         let before = watched.reflector.snapshot();
         assert!(watched.simulator.set(0, component, Health::Broken));
-        for _ in queries() {
+        for _ in 0..watches {
             watched.refresh().await.unwrap();
         }
         assert_ne!(watched.reflector.snapshot(), before, "{name}");
