@@ -295,7 +295,7 @@ impl Followed {
         let Some(comparison) = &mut stream.comparison else { return Compared::Alike };
         let compared = match comparison.is_settled(&self.objects) {
             Some(false) => Compared::Missing,
-            None if comparison.lacks(&self.objects, listed.clone(), version) => return Compared::Behind,
+            None if comparison.lacks(&self.objects, listed, version) => return Compared::Behind,
             _ => Compared::Alike,
         };
         stream.comparison = None;

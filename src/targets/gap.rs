@@ -35,20 +35,21 @@ impl Comparison {
     }
 
     /// The first list has come: whether `known` lacks anything of it.
-    pub(super) fn lacks(&mut self, known: &Objects, listed: Objects, version: Option<&str>) -> bool {
-        self.listed = Some((listed, version.and_then(number)));
-        self.still_lacks(known)
+    pub(super) fn lacks(&mut self, known: &Objects, listed: &Objects, version: Option<&str>) -> bool {
+        let version = version.and_then(number);
+        let lacks = self.is_missing_from(known, listed, version);
+        self.listed = lacks.then(|| (listed.clone(), version));
+        lacks
     }
 
-    /// Whether `known` lacks anything of the first list now. `None`: that has not come yet.
+    /// Whether `known` lacks nothing of the first list any more. `None`: it lacked nothing, or has not come yet.
     pub(super) fn is_settled(&self, known: &Objects) -> Option<bool> {
-        self.listed.is_some().then(|| !self.still_lacks(known))
+        self.listed.as_ref().map(|(listed, version)| !self.is_missing_from(known, listed, *version))
     }
 
-    fn still_lacks(&self, known: &Objects) -> bool {
-        let Some((listed, version)) = &self.listed else { return false };
+    fn is_missing_from(&self, known: &Objects, listed: &Objects, version: Option<u128>) -> bool {
         let is_newer = |brought: &Option<u128>| match (brought, version) {
-            (Some(brought), Some(listed)) => brought > listed,
+            (Some(brought), Some(listed)) => *brought > listed,
             // Versions that are no numbers can't be compared.
             _ => true,
         };
@@ -83,9 +84,9 @@ mod tests {
     fn gap_is_an_object_that_differs_and_was_not_brought() {
         let known = objects(&[("a", 1), ("b", 1)]);
         for listed in [&[("a", 1), ("b", 0)][..], &[("a", 1)], &[("a", 1), ("b", 1), ("c", 1)]] {
-            assert!(Comparison::default().lacks(&known, objects(listed), Some("7")), "{listed:?}");
+            assert!(Comparison::default().lacks(&known, &objects(listed), Some("7")), "{listed:?}");
         }
-        assert!(!Comparison::default().lacks(&known, known.clone(), Some("7")), "whatever the version");
+        assert!(!Comparison::default().lacks(&known, &known, Some("7")), "whatever the version");
     }
 
     #[test]
@@ -97,7 +98,7 @@ mod tests {
             let mut comparison = Comparison::default();
             comparison.note(name_hash("a"), Some(brought));
             comparison.note(name_hash("b"), Some("9"));
-            assert_eq!(comparison.lacks(&known, listed.clone(), Some("7")), lacks, "{brought}");
+            assert_eq!(comparison.lacks(&known, &listed, Some("7")), lacks, "{brought}");
         }
     }
 
@@ -105,7 +106,7 @@ mod tests {
     fn gap_is_none_once_the_watch_has_caught_up() {
         let mut comparison = Comparison::default();
         assert_eq!(comparison.is_settled(&objects(&[])), None);
-        assert!(comparison.lacks(&objects(&[("a", 1), ("b", 1)]), objects(&[("a", 0), ("b", 0)]), Some("7")));
+        assert!(comparison.lacks(&objects(&[("a", 1), ("b", 1)]), &objects(&[("a", 0), ("b", 0)]), Some("7")));
         comparison.note(name_hash("a"), Some("6"));
         assert_eq!(comparison.is_settled(&objects(&[("a", 0), ("b", 1)])), Some(false), "half of it");
         comparison.note(name_hash("b"), Some("7"));

@@ -36,7 +36,7 @@ pub struct Settings {
     pub requests: usize,
     /// Connects and handshakes in flight in the process.
     pub connects: usize,
-    /// Rounds in flight in the process that have a connection and more to ask than whether the target still answers.
+    /// Rounds in flight in the process that have a connection and more to ask than whether all is still as it is known.
     pub rounds: usize,
     /// The most bytes of one answer that are read.
     pub body_bytes: usize,

@@ -130,6 +130,7 @@ impl Objects {
     /// names. Both are of one kind.
     pub(super) fn differing(&self, other: &Self) -> Vec<u64> {
         match (&self.kept, &other.kept) {
+            (some, others) if some == others => Vec::new(),
             (Kept::Workloads(some), Kept::Workloads(others)) => {
                 differing(some, others, |one, other| one.name.cmp(&other.name), |one| name_hash(&one.name))
             }

@@ -122,6 +122,26 @@ fn around<'a>(text: &'a str, word: &'a str) -> &'a str {
     text.get(from..to).unwrap_or(word)
 }
 
+/// An outage at a gateway is none of the cluster's tools.
+#[tokio::test]
+async fn front_door_that_answers_404_is_no_cluster_without_the_tool() {
+    let mut world = World::new("faults-front-door").await;
+    let server = FaultyApiServer::start(Fault::FrontDoor(404)).await;
+    world.target("one", &server.kubeconfig()).await;
+    let spec = json!({ "type": "flux", "targetClusters": ["one"], "whenAbsent": "NotInstalled" });
+    world.integration("flux", spec).await;
+    world.start_operator(&[]).await;
+    let target = world.until_target("one", |target| target.status.as_ref().is_some_and(|s| s.phase.is_some())).await;
+    assert_ne!(condition(&target, "Reachable").unwrap().status, "True", "{:?}", target.status);
+    let target = world.until_reach("one", "Unreachable").await;
+    let said = &condition(&target, "Reachable").unwrap().message;
+    assert!(said.contains("answered 404 with something that is not the Kubernetes API's"), "{said}");
+    let status = world.until_phase("flux", "Failed").await.status.unwrap();
+    assert!(!status.message.unwrap().contains("without the tool"));
+    server.set(Fault::None);
+    world.until_reach("one", "Connected").await;
+}
+
 #[tokio::test]
 async fn a_401_is_mended_by_a_new_secret() {
     let mut world = World::new("faults-401").await;

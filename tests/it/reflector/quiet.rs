@@ -3,7 +3,7 @@
 use super::*;
 
 /// Longer than bookmarks of the simulator are apart.
-const SILENCE: Duration = Duration::from_secs(5);
+const SILENCE: Duration = Duration::from_secs(8);
 
 /// Of a server that sends bookmarks often.
 async fn watched(settings: Settings) -> Watched {
