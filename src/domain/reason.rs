@@ -109,7 +109,7 @@ reasons! {
     NoHttp2,
     /// The target's RBAC grants no watch of something.
     WatchForbidden,
-    /// Watches of the target are cut or held back.
+    /// Watches of the target are cut, held back, or lose what they should bring.
     WatchBroken,
 
     // ---- the credential

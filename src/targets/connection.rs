@@ -43,6 +43,8 @@ pub(super) struct Server {
     /// A name or an address, without brackets.
     pub host: String,
     pub port: u16,
+    /// Host and port as the URL has them: without a port where it has none. Proxies route by it.
+    pub authority: String,
     /// What stands before `/api`, without a slash at its end; empty for most.
     pub path: String,
 }
@@ -129,7 +131,7 @@ impl Connection {
 
     /// `host:port` for messages; an IPv6 address stands in brackets.
     pub fn host_display(&self) -> String {
-        self.0.server.authority()
+        self.0.server.display()
     }
 
     /// How long the credential is good, if it says so.
@@ -238,10 +240,12 @@ impl Server {
         if uri.path().split('/').any(|part| part == "." || part == "..") {
             return Err(unreadable());
         }
-        Ok(Self { host, port, path: uri.path().trim_end_matches('/').to_owned() })
+        let bracketed = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+        let authority = if rest.is_empty() { bracketed } else { format!("{bracketed}:{port}") };
+        Ok(Self { host, port, authority, path: uri.path().trim_end_matches('/').to_owned() })
     }
 
-    pub(super) fn authority(&self) -> String {
+    fn display(&self) -> String {
         if self.host.contains(':') {
             format!("[{}]:{}", self.host, self.port)
         } else {
@@ -275,4 +279,23 @@ fn bearer(token: &SecretString) -> Result<HeaderValue, Failure> {
         .map_err(|_| invalid("token", "holds characters that can't be sent in a header"))?;
     value.set_sensitive(true);
     Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn authority_is_the_urls_own() {
+        for (url, authority, display) in [
+            ("https://c1.example.com", "c1.example.com", "c1.example.com:443"),
+            ("https://C1.example.com:443/k8s/", "c1.example.com:443", "c1.example.com:443"),
+            ("https://10.0.0.1:6443", "10.0.0.1:6443", "10.0.0.1:6443"),
+            ("https://[fd00:0::1]", "[fd00::1]", "[fd00::1]:443"),
+            ("https://[fd00::1]:6443", "[fd00::1]:6443", "[fd00::1]:6443"),
+        ] {
+            let server = Server::parse(url).unwrap();
+            assert_eq!((server.authority.as_str(), server.display().as_str()), (authority, display), "{url}");
+        }
+    }
 }

@@ -99,9 +99,24 @@ fn is_error(line: &[u8]) -> bool {
     line.starts_with(START)
 }
 
-/// Whether the body is an object of that name: full, or its metadata only.
+/// Whether the body is an object of that name: of one of these kinds, full or its metadata only.
 pub(super) fn is_object_named(body: &mut Vec<u8>, name: &str) -> bool {
-    parse::<wire::Object>(body).is_ok_and(|object| object.metadata.and_then(|meta| meta.name).as_deref() == Some(name))
+    const KINDS: [&str; 3] = ["PartialObjectMetadata", "CustomResourceDefinition", "Namespace"];
+    parse::<wire::Object>(body).is_ok_and(|object| {
+        object.kind.is_some_and(|kind| KINDS.contains(&&*kind))
+            && object.metadata.and_then(|meta| meta.name).as_deref() == Some(name)
+    })
+}
+
+/// Whether the body is a Status, with which an API server says why it refuses.
+pub(super) fn is_status(body: &mut Vec<u8>) -> bool {
+    parse::<wire::TypeMeta>(body)
+        .is_ok_and(|meta| (meta.api_version.as_deref(), meta.kind.as_deref()) == (Some("v1"), Some("Status")))
+}
+
+/// Whether the body is an API server's answer to `/version`.
+pub(super) fn is_version_info(body: &mut Vec<u8>) -> bool {
+    parse::<wire::Version>(body).is_ok()
 }
 
 fn each<'a, T: Deserialize<'a>>(
@@ -110,7 +125,7 @@ fn each<'a, T: Deserialize<'a>>(
     read: impl Fn(T) -> Result<Object, BadPage>,
 ) -> Result<PageEnd, BadPage> {
     let page: Page<'a, T> = parse(body)?;
-    if !page.kind.is_some_and(|kind| kind.ends_with("List")) {
+    if page.kind.as_deref() != Some(list_kind(into.kind())) {
         return Err(BadPage::Invalid);
     }
     for item in whole(page.items)? {
@@ -121,6 +136,17 @@ fn each<'a, T: Deserialize<'a>>(
         continue_token: meta.continue_token.filter(|token| !token.is_empty()),
         version: meta.resource_version,
     })
+}
+
+fn list_kind(kind: ListKind) -> &'static str {
+    match kind {
+        ListKind::Deployment => "DeploymentList",
+        ListKind::StatefulSet => "StatefulSetList",
+        ListKind::DaemonSet => "DaemonSetList",
+        ListKind::Service => "ServiceList",
+        ListKind::EndpointSlice => "EndpointSliceList",
+        ListKind::Endpoints => "EndpointsList",
+    }
 }
 
 fn parse<'a, T: Deserialize<'a>>(json: &'a mut Vec<u8>) -> Result<T, BadPage> {

@@ -8,11 +8,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::decode::{self, Event};
+use super::gap::Comparison;
 use super::http2::Http2Body;
 use super::limits::Limits;
 use super::lines::Lines;
 use super::list::{Found, is_version};
-use super::objects::{BadPage, Objects};
+use super::objects::{BadPage, Objects, name_hash};
 use super::text::Text;
 use crate::domain::snapshot::{Answer, Extent, ListKind, Query};
 
@@ -125,9 +126,45 @@ pub(super) struct Stream {
     body: Http2Body,
     lines: Lines,
     opened: Instant,
+    /// When its last bytes came.
+    heard: Instant,
+    /// A line has come beyond the list that it began with.
+    spoke: bool,
+    /// With a list that is under way.
+    comparison: Option<Box<Comparison>>,
+}
+
+/// A watch beside a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Compared {
+    Alike,
+    /// What it lacks may be under way.
+    Behind,
+    /// It has lost something.
+    Missing,
+}
+
+impl Stream {
+    /// Whether nothing has come for so long.
+    pub(super) fn is_silent(&self, time: Duration) -> bool {
+        self.heard.elapsed() >= time
+    }
+
+    /// Whether it has brought anything of its own.
+    pub(super) fn has_spoken(&self) -> bool {
+        self.spoke
+    }
 }
 
 impl Entry {
+    /// Its watch, if that is open.
+    pub(super) fn stream(&self) -> Option<&Stream> {
+        match &self.known {
+            Known::Objects(followed) => followed.stream(),
+            _ => None,
+        }
+    }
+
     /// Whether the answer is another one now.
     pub(super) fn take(&mut self, found: Found) -> bool {
         let known = match found {
@@ -226,7 +263,49 @@ impl Followed {
     }
 
     pub(super) fn open(&mut self, body: Http2Body) {
-        self.watch = Watch::Open(Box::new(Stream { body, lines: Lines::default(), opened: Instant::now() }));
+        let now = Instant::now();
+        self.watch = Watch::Open(Box::new(Stream {
+            body,
+            lines: Lines::default(),
+            opened: now,
+            heard: now,
+            spoke: false,
+            comparison: None,
+        }));
+    }
+
+    pub(super) fn stream(&self) -> Option<&Stream> {
+        match &self.watch {
+            Watch::Open(stream) => Some(stream),
+            _ => None,
+        }
+    }
+
+    /// From now on it is noted what the watch brings, for a list that is asked for.
+    pub(super) fn begin_comparison(&mut self) {
+        if let Watch::Open(stream) = &mut self.watch {
+            stream.comparison = Some(Box::default());
+        }
+    }
+
+    /// A list has come that was asked for since. Where the watch lacks some of the first one it has to be asked for again,
+    /// and what the watch lacks of the first one then is missing.
+    pub(super) fn compare(&mut self, listed: &Objects, version: Option<&str>) -> Compared {
+        let Watch::Open(stream) = &mut self.watch else { return Compared::Alike };
+        let Some(comparison) = &mut stream.comparison else { return Compared::Alike };
+        let compared = match comparison.is_settled(&self.objects) {
+            Some(false) => Compared::Missing,
+            None if comparison.lacks(&self.objects, listed, version) => return Compared::Behind,
+            _ => Compared::Alike,
+        };
+        stream.comparison = None;
+        compared
+    }
+
+    /// Whether the watch lacks something of a list that has come.
+    pub(super) fn is_behind(&self) -> bool {
+        let comparison = self.stream().and_then(|stream| stream.comparison.as_ref());
+        comparison.is_some_and(|comparison| comparison.is_settled(&self.objects) == Some(false))
     }
 
     pub(super) fn close(&mut self) {
@@ -246,24 +325,27 @@ impl Followed {
     pub(super) fn read(&mut self, context: &mut Context<'_>, limits: &Limits) -> bool {
         let mut changed = false;
         while let Watch::Open(stream) = &mut self.watch {
-            let data = match stream.body.poll_data(context) {
+            let Stream { body, lines, opened, heard, spoke, comparison } = &mut **stream;
+            let data = match body.poll_data(context) {
                 Poll::Pending => break,
                 Poll::Ready(Some(Ok(data))) => data,
                 Poll::Ready(Some(Err(_)) | None) => {
-                    self.watch = Watch::Ended(End { lived: stream.opened.elapsed(), bad: None });
+                    self.watch = Watch::Ended(End { lived: opened.elapsed(), bad: None });
                     break;
                 }
             };
+            *heard = Instant::now();
             let (objects, version) = (&mut self.objects, &mut self.version);
-            let taken = stream.lines.take(&data, limits, |line| {
-                changed |= apply(objects, version, line, limits)?;
+            let taken = lines.take(&data, limits, |line| {
+                *spoke |= version.is_some();
+                changed |= apply(objects, version, comparison.as_deref_mut(), line, limits)?;
                 Ok(())
             });
             if let Err(bad) = taken {
                 // What can't be followed is listed anew, which then says what is wrong.
                 self.version = None;
                 let bad = (bad != BadPage::Ended).then_some(bad);
-                self.watch = Watch::Ended(End { lived: stream.opened.elapsed(), bad });
+                self.watch = Watch::Ended(End { lived: opened.elapsed(), bad });
             }
         }
         changed
@@ -274,11 +356,19 @@ impl Followed {
 fn apply(
     objects: &mut Objects,
     version: &mut Option<String>,
+    comparison: Option<&mut Comparison>,
     mut line: Vec<u8>,
     limits: &Limits,
 ) -> Result<bool, BadPage> {
     let (event, newer) = decode::event(objects.kind(), &mut line, limits.pools())?;
     let is_end = matches!(event, Event::EndOfList);
+    if let Some(comparison) = comparison {
+        match &event {
+            Event::Put(object) => comparison.note(object.name_hash(), newer.as_deref()),
+            Event::Removed { name } => comparison.note(name_hash(name), newer.as_deref()),
+            Event::Bookmark | Event::EndOfList => {}
+        }
+    }
     let changed = match event {
         Event::Put(object) => objects.put(object)?,
         Event::Removed { name } => objects.remove(&name),

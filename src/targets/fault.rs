@@ -27,17 +27,26 @@ impl From<Failure> for Fault {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refused {
     NotFound,
+    /// 404 without a Status: by an API server that has no such API group, or by something else.
+    NoSuchPath,
     Forbidden,
     /// 410: a continue token or a resourceVersion that is too old.
     Gone,
 }
 
-/// What an answer other than 200 means. `retry_after`: what it asks for.
-pub(super) fn refusal(host: &str, status: StatusCode, retry_after: Option<Duration>) -> Result<Refused, Fault> {
+/// The meaning of an answer other than 200. `is_status`: its body is a Status, so it comes from an API server and not
+/// from something before it, which knows nothing of what is there and who may read it. `retry_after`: what it asks for.
+pub(super) fn refusal(
+    host: &str,
+    status: StatusCode,
+    is_status: bool,
+    retry_after: Option<Duration>,
+) -> Result<Refused, Fault> {
     let failure = match status {
-        StatusCode::NOT_FOUND => return Ok(Refused::NotFound),
-        StatusCode::FORBIDDEN => return Ok(Refused::Forbidden),
-        StatusCode::GONE => return Ok(Refused::Gone),
+        StatusCode::NOT_FOUND => return Ok(if is_status { Refused::NotFound } else { Refused::NoSuchPath }),
+        StatusCode::FORBIDDEN if is_status => return Ok(Refused::Forbidden),
+        StatusCode::GONE if is_status => return Ok(Refused::Gone),
+        // Gateways in front of API servers check credentials too.
         StatusCode::UNAUTHORIZED => Failure::new(
             Reason::Unauthorized,
             format!("{host} does not accept the credential (401); put a valid one into the kubeconfig"),
@@ -58,12 +67,24 @@ pub(super) fn refusal(host: &str, status: StatusCode, retry_after: Option<Durati
                 status.as_u16()
             ),
         ),
-        status => Failure::new(
+        status if is_status => Failure::new(
             Reason::InvalidAnswer,
             format!("{host} answered {}; check that it is a Kubernetes API server", status.as_u16()),
         ),
+        status => not_the_api(host, status),
     };
     Err(failure.into())
+}
+
+/// An error of a gateway, say, that stands where an API server should.
+pub(super) fn not_the_api(host: &str, status: StatusCode) -> Failure {
+    Failure::new(
+        Reason::InvalidAnswer,
+        format!(
+            "{host} answered {} with something that is not the Kubernetes API's; check the address and the path of server",
+            status.as_u16()
+        ),
+    )
 }
 
 /// Whether this process, or the machine, has no file descriptor left.
@@ -154,7 +175,8 @@ pub(super) fn why_polled(reason: Reason, host: &str) -> String {
         ),
         Reason::PollChosen => "ksit runs with --check-mode=poll: it is asked once an interval".to_owned(),
         _ => format!(
-            "watches of {host} are cut or held back: it is asked once an interval; look at proxies between (buffering, idle time-outs)"
+            "watches of {host} are cut, held back or lose changes: it is asked once an interval; look at proxies between \
+             (buffering, idle time-outs)"
         ),
     }
 }

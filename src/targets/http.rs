@@ -4,6 +4,7 @@
 //! connection; dropping it closes the connection, and dropping a request resets its stream.
 
 use std::future::{Future, poll_fn};
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -23,6 +24,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::body::Body;
 use super::connection::Connection;
+use super::decode;
 use super::fault::{Fault, Refused, http1_failure, http2_failure, lost, refusal, timed_out, too_large};
 use super::http2::{Http2, Http2Body};
 use super::limits::{Limits, Share};
@@ -30,8 +32,12 @@ use super::retry_after;
 use crate::domain::reason::{Failure, Reason};
 
 const HTTP1_BUFFER: usize = 64 * 1024;
-/// The body of an answer that is not 200 is read up to here, so that the connection can be used again, and forgotten.
+/// The body of an answer that is not 200 is read up to here, so that the connection can be used again. Nothing of it is
+/// kept but whether it is a Status.
 const MAX_REFUSAL: usize = 64 * 1024;
+
+/// A watch that hangs somewhere on the way ends some time: as client-go has it.
+const WATCH_SECONDS: RangeInclusive<u64> = 300..=600;
 
 /// What the target and ksit speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,11 +52,15 @@ pub(super) type Reply<T> = Result<T, Refused>;
 /// An open connection.
 pub(super) struct Channel {
     connection: Connection,
+    /// For messages.
+    host: String,
     authority: Authority,
     sender: Sender,
     driver: AbortHandle,
     /// Ends the driver with the channel.
     _tasks: JoinSet<()>,
+    /// How long watches are asked to last.
+    watch_time: u64,
     answered: AtomicU64,
     lost: AtomicBool,
     without_streamed_lists: AtomicBool,
@@ -77,7 +87,7 @@ impl Channel {
         deadline: Instant,
     ) -> Result<Self, Failure> {
         let host = connection.host_display();
-        let authority = Authority::try_from(host.as_str()).map_err(|_| no_request(&host))?;
+        let authority = Authority::try_from(connection.server().authority.as_str()).map_err(|_| no_request(&host))?;
         let mut tasks = JoinSet::new();
         let handshake = async {
             if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
@@ -104,7 +114,19 @@ impl Channel {
         };
         let (sender, driver) = timeout_at(deadline, handshake).await.map_err(|_| timed_out(&host))??;
         let (answered, lost, without_streamed_lists) = Default::default();
-        Ok(Self { connection, authority, sender, driver, _tasks: tasks, answered, lost, without_streamed_lists })
+        let watch_time = rand::random_range(WATCH_SECONDS);
+        Ok(Self {
+            connection,
+            host,
+            authority,
+            sender,
+            driver,
+            _tasks: tasks,
+            watch_time,
+            answered,
+            lost,
+            without_streamed_lists,
+        })
     }
 
     pub(super) fn protocol(&self) -> Protocol {
@@ -133,6 +155,11 @@ impl Channel {
         self.answered.load(Ordering::Relaxed)
     }
 
+    /// `timeoutSeconds` of its watches, which end together and are opened again in one round.
+    pub(super) fn watch_time(&self) -> u64 {
+        self.watch_time
+    }
+
     /// Whether a watch that begins with a list may be tried.
     pub(super) fn may_stream_lists(&self) -> bool {
         !self.without_streamed_lists.load(Ordering::Relaxed)
@@ -144,7 +171,7 @@ impl Channel {
     }
 
     pub(super) fn host(&self) -> &str {
-        self.authority.as_str()
+        &self.host
     }
 
     /// GETs a path (with its query) and reads the body as far as `limits` allow, headers and body within `deadline`.
@@ -248,7 +275,7 @@ impl Channel {
             .header(ACCEPT, HeaderValue::from_static(accept))
             .header(USER_AGENT, HeaderValue::from_static(concat!("ksit/", env!("CARGO_PKG_VERSION"))));
         if let Sender::Http1(_) = self.sender {
-            request = request.header(HOST, self.host());
+            request = request.header(HOST, self.authority.as_str());
         }
         if let Some(authorization) = self.connection.authorization() {
             request = request.header(AUTHORIZATION, authorization);
@@ -275,12 +302,12 @@ impl Channel {
         let wait = (status == StatusCode::TOO_MANY_REQUESTS)
             .then(|| retry_after::parse(response.headers().get(RETRY_AFTER)))
             .flatten();
-        // Its content is the target's: it is read only to get rid of it.
-        let rest = self.body(response, MAX_REFUSAL, limits, &mut Share::default()).await;
-        if rest.is_err() && self.protocol() == Protocol::Http1 {
+        let body = self.body(response, MAX_REFUSAL, limits, &mut Share::default()).await;
+        if body.is_err() && self.protocol() == Protocol::Http1 {
             self.lost.store(true, Ordering::Relaxed);
         }
-        refusal(self.host(), status, wait)
+        let is_status = body.is_ok_and(|body| body.is_some_and(|mut body| decode::is_status(&mut body)));
+        refusal(self.host(), status, is_status, wait)
     }
 
     /// `None` if there is no room for it: nothing of it is held then, and not what waited to be read either. HTTP/1.1

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::entry::Followed;
 use super::fault::{Fault, Refused};
@@ -19,8 +19,13 @@ const WATCH_PATIENCE: Duration = Duration::from_secs(5);
 /// For a list that comes as a stream; then there is time left to ask for it, and to open a watch.
 const LIST_PATIENCE: Duration = Duration::from_secs(3);
 
+/// Until a watch that was refused is tried again: an API server that has just started has lists before it has watches.
+const REFUSED_PAUSE: Duration = Duration::from_secs(1);
+
 pub(super) enum Job {
     Ask(Query),
+    /// Of a list that is watched: to be compared with what the watch brings.
+    Confirm(Query),
     /// A list and its watch in one, where the target has it.
     Follow(Query),
     /// Of a list that was made; from this resourceVersion on.
@@ -29,8 +34,11 @@ pub(super) enum Job {
 
 pub(super) enum Done {
     Found(Found),
+    Listed(Found),
     Followed(Followed),
     Watch(WatchReply),
+    /// It lists and doesn't watch.
+    Unwatched(Found),
 }
 
 pub(super) enum WatchReply {
@@ -38,7 +46,6 @@ pub(super) enum WatchReply {
     Forbidden,
     /// The resourceVersion is too old.
     Gone,
-    Broken,
 }
 
 impl Job {
@@ -53,72 +60,81 @@ impl Job {
                 let found = list::ask(channel, &query, limits, deadline).await;
                 (query, found.map(Done::Found))
             }
+            Self::Confirm(query) => {
+                let found = list::ask(channel, &query, limits, deadline).await;
+                (query, found.map(Done::Listed))
+            }
             Self::Follow(query) => {
                 let done = match stream_list(channel, &query, limits, deadline).await {
-                    Ok(Some(followed)) => Ok(Done::Followed(followed)),
-                    Ok(None) => list::ask(channel, &query, limits, deadline).await.map(Done::Found),
-                    Err(fault) => Err(fault),
+                    Some(followed) => Ok(Done::Followed(followed)),
+                    None => list::ask(channel, &query, limits, deadline).await.map(Done::Found),
                 };
                 (query, done)
             }
             Self::Watch(query, version) => {
-                let reply = open_watch(channel, &query, &version, limits, deadline).await;
-                (query, reply.map(Done::Watch))
+                let done = open_watch(channel, &query, &version, limits, deadline).await;
+                (query, done)
             }
         }
     }
 }
 
 /// `None`: it has to be asked for, and that answer says what is wrong if anything is.
-async fn stream_list(
-    channel: &Channel,
-    query: &Query,
-    limits: &Limits,
-    deadline: Instant,
-) -> Result<Option<Followed>, Fault> {
-    let Query::List { kind, namespace } = query else { return Ok(None) };
+async fn stream_list(channel: &Channel, query: &Query, limits: &Limits, deadline: Instant) -> Option<Followed> {
+    let Query::List { kind, namespace } = query else { return None };
     if !channel.may_stream_lists() || !list::has_possible_name(query) {
-        return Ok(None);
+        return None;
     }
-    let patience = deadline.min(Instant::now() + LIST_PATIENCE);
+    let patience = patience(LIST_PATIENCE, deadline);
     match list::watch(channel, *kind, namespace, None, limits, patience).await {
         Ok(Ok(body)) => {
             let mut followed = Followed::streamed(*kind, body);
             if timeout_at(patience, followed.listed(limits)).await == Ok(true) {
-                return Ok(Some(followed));
+                return Some(followed);
             }
         }
         // Of this list alone.
-        Ok(Err(Refused::Forbidden)) => return Ok(None),
-        Ok(Err(Refused::NotFound | Refused::Gone)) => {}
+        Ok(Err(Refused::Forbidden)) => return None,
         // 422 says that it isn't known, and what a proxy makes of it may be anything.
-        Err(fault) => match fault.failure.reason {
-            Reason::TimedOut | Reason::InvalidAnswer | Reason::ServerError => {}
-            _ => return Err(fault),
-        },
+        Ok(Err(Refused::NotFound | Refused::NoSuchPath | Refused::Gone)) | Err(_) => {}
     }
     channel.give_up_streamed_lists();
-    Ok(None)
+    None
 }
 
+/// Whatever becomes of the watch, the target is at fault only if it doesn't list either.
 async fn open_watch(
     channel: &Channel,
     query: &Query,
     version: &str,
     limits: &Limits,
     deadline: Instant,
-) -> Result<WatchReply, Fault> {
-    let Query::List { kind, namespace } = query else { return Ok(WatchReply::Broken) };
-    let patience = deadline.min(Instant::now() + WATCH_PATIENCE);
-    match list::watch(channel, *kind, namespace, Some(version), limits, patience).await {
-        Ok(Ok(body)) => Ok(WatchReply::Open(body)),
-        Ok(Err(Refused::Forbidden)) => Ok(WatchReply::Forbidden),
-        Ok(Err(Refused::Gone)) => Ok(WatchReply::Gone),
-        Ok(Err(Refused::NotFound)) => Ok(WatchReply::Broken),
-        Err(fault) => match fault.failure.reason {
-            // It lists and doesn't watch.
-            Reason::TimedOut | Reason::InvalidAnswer if Instant::now() < deadline => Ok(WatchReply::Broken),
-            _ => Err(fault),
-        },
+) -> Result<Done, Fault> {
+    if let Query::List { kind, namespace } = query {
+        let patience = patience(WATCH_PATIENCE, deadline);
+        loop {
+            match list::watch(channel, *kind, namespace, Some(version), limits, patience).await {
+                Ok(Ok(body)) => return Ok(Done::Watch(WatchReply::Open(body))),
+                Ok(Err(Refused::Forbidden)) => return Ok(Done::Watch(WatchReply::Forbidden)),
+                Ok(Err(Refused::Gone)) => return Ok(Done::Watch(WatchReply::Gone)),
+                Ok(Err(Refused::NotFound | Refused::NoSuchPath)) => break,
+                Err(fault) if !may_pass(fault.failure.reason) || Instant::now() + REFUSED_PAUSE >= patience => break,
+                Err(_) => {
+                    list::ask(channel, query, limits, deadline).await?;
+                    sleep(REFUSED_PAUSE).await;
+                }
+            }
+        }
     }
+    list::ask(channel, query, limits, deadline).await.map(Done::Unwatched)
+}
+
+fn may_pass(reason: Reason) -> bool {
+    matches!(reason, Reason::ServerError | Reason::Throttled)
+}
+
+/// At most so long, and time is left for what has to be asked in its place.
+fn patience(most: Duration, deadline: Instant) -> Instant {
+    let now = Instant::now();
+    now + most.min(deadline.saturating_duration_since(now) / 2)
 }

@@ -36,7 +36,7 @@ pub struct Settings {
     pub requests: usize,
     /// Connects and handshakes in flight in the process.
     pub connects: usize,
-    /// Rounds in flight in the process that have a connection and more to ask than whether the target still answers.
+    /// Rounds in flight in the process that have a connection and more to ask than whether all is still as it is known.
     pub rounds: usize,
     /// The most bytes of one answer that are read.
     pub body_bytes: usize,
@@ -44,6 +44,10 @@ pub struct Settings {
     pub bodies_bytes: usize,
     /// The most bytes that the process keeps of targets, beyond what it keeps of an ordinary one.
     pub retained_bytes: usize,
+    /// A watch is broken that brings nothing for so long while requests are answered: API servers send a bookmark a minute.
+    pub watch_silence: Duration,
+    /// A target that can't be watched is tried again after this.
+    pub watch_again: Duration,
     /// Connections that may be open in the process: file descriptors must be left for the hub, reports and probes.
     pub connections: usize,
 }
@@ -59,6 +63,8 @@ impl Default for Settings {
             body_bytes: 4 * 1024 * 1024,
             bodies_bytes: 8 * 1024 * 1024,
             retained_bytes: 1024 * 1024 * 1024,
+            watch_silence: Duration::from_secs(240),
+            watch_again: Duration::from_secs(300),
             connections: Semaphore::MAX_PERMITS,
         }
     }

@@ -2,10 +2,11 @@
 
 use std::fmt::Write;
 
+use hyper::StatusCode;
 use tokio::time::Instant;
 
 use super::decode;
-use super::fault::{Fault, Refused};
+use super::fault::{Fault, Refused, not_the_api};
 use super::http::{Channel, Reply};
 use super::http2::Http2Body;
 use super::limits::Limits;
@@ -36,12 +37,13 @@ pub(super) enum Found {
     Answer(Answer),
 }
 
-impl From<Refused> for Found {
-    fn from(refused: Refused) -> Self {
-        match refused {
-            Refused::Forbidden => Self::Answer(Answer::Forbidden),
-            Refused::NotFound | Refused::Gone => Self::Answer(Answer::NotFound),
-        }
+/// The answer that a refusal is.
+fn answer(refused: Refused, host: &str) -> Result<Found, Fault> {
+    match refused {
+        Refused::Forbidden => Ok(Found::Answer(Answer::Forbidden)),
+        Refused::NotFound => Ok(Found::Answer(Answer::NotFound)),
+        Refused::NoSuchPath => Err(not_the_api(host, StatusCode::NOT_FOUND).into()),
+        Refused::Gone => Err(invalid(host).into()),
     }
 }
 
@@ -63,9 +65,15 @@ pub(super) async fn ask(channel: &Channel, query: &Query, limits: &Limits, deadl
     }
 }
 
-/// The cheapest request there is: whether the target answers, and doesn't refuse the credential as such.
+/// The cheapest request there is: whether an API server answers, and doesn't refuse the credential as such.
 pub(super) async fn probe(channel: &Channel, limits: &Limits, deadline: Instant) -> Result<(), Fault> {
-    channel.get("/version", JSON, limits, deadline).await.map(|_| ())
+    match channel.get("/version", JSON, limits, deadline).await? {
+        Ok(mut body) => match decode::is_version_info(&mut body) {
+            true => Ok(()),
+            false => Err(invalid(channel.host()).into()),
+        },
+        Err(refused) => answer(refused, channel.host()).map(|_| ()),
+    }
 }
 
 /// Opens a watch of everything after `version`; without one, of all that there is as of now, and of what comes then
@@ -78,12 +86,16 @@ pub(super) async fn watch(
     limits: &Limits,
     deadline: Instant,
 ) -> Result<Reply<Http2Body>, Fault> {
-    let path = format!("{}?watch=true&allowWatchBookmarks=true", list_path(kind, namespace));
-    let path = match version {
+    let path = watch_path(kind, namespace, version, channel.watch_time());
+    channel.open_stream(&path, JSON, limits, deadline).await
+}
+
+fn watch_path(kind: ListKind, namespace: &str, version: Option<&str>, seconds: u64) -> String {
+    let path = format!("{}?watch=true&allowWatchBookmarks=true&timeoutSeconds={seconds}", list_path(kind, namespace));
+    match version {
         Some(version) => with_parameter(path, "resourceVersion", version),
         None => path + "&sendInitialEvents=true&resourceVersionMatch=NotOlderThan",
-    };
-    channel.open_stream(&path, JSON, limits, deadline).await
+    }
 }
 
 async fn named(channel: &Channel, path: &str, name: &str, limits: &Limits, deadline: Instant) -> Result<Found, Fault> {
@@ -92,8 +104,7 @@ async fn named(channel: &Channel, path: &str, name: &str, limits: &Limits, deadl
             true => Ok(Found::Answer(Answer::Present)),
             false => Err(invalid(channel.host()).into()),
         },
-        Err(Refused::Gone) => Err(invalid(channel.host()).into()),
-        Err(refused) => Ok(refused.into()),
+        Err(refused) => answer(refused, channel.host()),
     }
 }
 
@@ -128,8 +139,12 @@ async fn list(
                 (objects, token, bytes, restarted) = (Objects::new(kind), None, 0, true);
                 continue;
             }
-            Err(Refused::Gone) => return Err(invalid(channel.host()).into()),
-            Err(refused) => return Ok(refused.into()),
+            // API servers before 1.21 know no such group.
+            Err(Refused::NoSuchPath) if kind == ListKind::EndpointSlice => {
+                probe(channel, limits, deadline).await?;
+                return Ok(Found::Answer(Answer::NotFound));
+            }
+            Err(refused) => return answer(refused, channel.host()),
         };
         if end.continue_token.as_ref().is_some_and(|token| token.len() > MAX_TOKEN) {
             return Err(invalid(channel.host()).into());
@@ -241,6 +256,10 @@ mod tests {
         assert_eq!(
             with_parameter(format!("{}?limit=1", list_path(ListKind::Service, "a")), "continue", "x/y+z=&&\r\n"),
             "/api/v1/namespaces/a/services?limit=1&continue=x%2Fy%2Bz%3D%26%26%0D%0A"
+        );
+        assert_eq!(
+            watch_path(ListKind::Service, "a", Some("7"), 300),
+            "/api/v1/namespaces/a/services?watch=true&allowWatchBookmarks=true&timeoutSeconds=300&resourceVersion=7"
         );
     }
 }

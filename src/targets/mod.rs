@@ -19,6 +19,7 @@ mod decode;
 mod due;
 mod entry;
 mod fault;
+mod gap;
 mod http;
 mod http2;
 mod job;

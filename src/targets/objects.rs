@@ -60,6 +60,16 @@ enum Kept {
     Slices(Vec<Slice>),
 }
 
+impl Object {
+    pub(super) fn name_hash(&self) -> u64 {
+        match self {
+            Self::Workload(workload) => name_hash(&workload.name),
+            Self::Service(service) => name_hash(&service.name),
+            Self::Slice(slice) => slice.name,
+        }
+    }
+}
+
 impl Objects {
     pub(super) fn new(kind: ListKind) -> Self {
         let kept = match kind {
@@ -116,6 +126,24 @@ impl Objects {
         former.is_some()
     }
 
+    /// The objects that the other ones have not, or not like this, and those that only they have: the hashes of their
+    /// names. Both are of one kind.
+    pub(super) fn differing(&self, other: &Self) -> Vec<u64> {
+        match (&self.kept, &other.kept) {
+            (some, others) if some == others => Vec::new(),
+            (Kept::Workloads(some), Kept::Workloads(others)) => {
+                differing(some, others, |one, other| one.name.cmp(&other.name), |one| name_hash(&one.name))
+            }
+            (Kept::Services(some), Kept::Services(others)) => {
+                differing(some, others, |one, other| one.name.cmp(&other.name), |one| name_hash(&one.name))
+            }
+            (Kept::Slices(some), Kept::Slices(others)) => {
+                differing(some, others, |one, other| one.name.cmp(&other.name), |one| one.name)
+            }
+            _ => Vec::new(),
+        }
+    }
+
     pub(super) fn answer(&self) -> Answer {
         match &self.kept {
             Kept::Workloads(kept) => Answer::Workloads(kept.clone()),
@@ -146,7 +174,7 @@ impl Objects {
     }
 }
 
-/// Stands for the name of a slice, of which each cluster has its own.
+/// Stands for a name: of a slice, of which each cluster has its own, or of what has changed.
 pub(super) fn name_hash(name: &str) -> u64 {
     xxh3_64(name.as_bytes())
 }
@@ -161,6 +189,18 @@ fn put<T: PartialEq>(kept: &mut Vec<T>, new: T, order: impl Fn(&T, &T) -> Orderi
             Some(None)
         }
     }
+}
+
+fn differing<T: PartialEq>(
+    some: &[T],
+    others: &[T],
+    order: impl Fn(&T, &T) -> Ordering,
+    hash: impl Fn(&T) -> u64,
+) -> Vec<u64> {
+    let place = |sorted: &[T], one: &T| sorted.binary_search_by(|other| order(other, one)).ok();
+    let changed = some.iter().filter(|one| place(others, one).is_none_or(|place| others[place] != **one));
+    let added = others.iter().filter(|one| place(some, one).is_none());
+    changed.chain(added).map(hash).collect()
 }
 
 fn take<T>(kept: &mut Vec<T>, order: impl Fn(&T) -> Ordering) -> Option<T> {

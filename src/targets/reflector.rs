@@ -2,34 +2,34 @@
 //!
 //! ```text
 //! refresh ── LIST what isn't known ──> entries ── WATCH from there ──> changed() when something changes
-//!    └────── while all is followed: one cheap request, whether the target still answers
+//!    └────── LIST one of what is watched: does the target answer, and has its watch lost nothing?
 //! ```
 //!
 //! Where the target has it, LIST and WATCH are one request: a watch that begins with all that there is.
 //!
 //! What can't be watched is listed again with every refresh: where the target speaks HTTP/1.1, where its RBAC grants no
-//! watch, and where something between cuts watches as soon as they are open.
+//! watch, and where something between holds watches back, cuts them as soon as they are open, or loses what they bring.
+
+mod confirm;
+mod work;
 
 use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
-use futures::FutureExt;
-use futures::stream::{self, StreamExt};
 use tokio::time::Instant;
 
 use super::bell::Bell;
 use super::cluster::Cluster;
-use super::due::{due, oldest_name};
+use super::due::due;
 use super::entry::{End, Entries, Entry, Followed, Known, Watch};
-use super::fault::{Fault, too_much, watch_forbidden, why_polled};
+use super::fault::{Fault, watch_forbidden, why_polled};
 use super::http::Channel;
-use super::job::{Done, Job, WatchReply};
+use super::job::Job;
 use super::limits::{Limits, Retained, Turn};
-use super::list::{self, Found};
 use super::objects::MAX_BYTES;
-use super::watchable::{TRY_AGAIN, Watchable};
+use super::watchable::Watchable;
 use crate::domain::check_mode::CheckMode;
 use crate::domain::queries::second_step;
 use crate::domain::reason::{Failure, Reason};
@@ -54,6 +54,8 @@ pub struct Reflector {
     /// Room for what is kept of the target.
     retained: Retained,
     watchable: Watchable,
+    /// All that can be watched was, once.
+    was_watched: bool,
 }
 
 /// What woke [`Reflector::changed`].
@@ -98,7 +100,7 @@ impl Reflector {
 
     /// Whether everything is known that was asked for, and kept up to date.
     pub fn is_following(&self) -> bool {
-        self.watchable.is_watched()
+        self.watchable.why_not().is_none()
             && self.entries.iter().all(|(query, entry)| match &entry.known {
                 Known::Objects(followed) => matches!(followed.watch, Watch::Open(_)),
                 Known::Answer(_) => !matches!(query, Query::List { .. }),
@@ -106,10 +108,10 @@ impl Reflector {
             })
     }
 
-    /// How the target is looked at. `host` is for the message.
-    pub fn mode(&self, host: &str) -> CheckMode {
+    /// How the target is looked at; `None` before it was watched for the first time. `host` is for the message.
+    pub fn mode(&self, host: &str) -> Option<CheckMode> {
         if let Some(reason) = self.watchable.why_not() {
-            return CheckMode::Poll(Failure::new(reason, why_polled(reason, host)));
+            return Some(CheckMode::Poll(Failure::new(reason, why_polled(reason, host))));
         }
         let forbidden = self.entries.iter().find_map(|(query, entry)| match (query, &entry.known) {
             (Query::List { kind, namespace }, Known::Objects(followed)) => {
@@ -118,8 +120,8 @@ impl Reflector {
             _ => None,
         });
         match forbidden {
-            Some((kind, namespace)) => CheckMode::Poll(watch_forbidden(kind, namespace)),
-            None => CheckMode::Watch,
+            Some((kind, namespace)) => Some(CheckMode::Poll(watch_forbidden(kind, namespace))),
+            None => self.was_watched.then_some(CheckMode::Watch),
         }
     }
 
@@ -129,8 +131,8 @@ impl Reflector {
         self.followed().for_each(Followed::close);
     }
 
-    /// Asks what isn't known or isn't watched, and forgets what isn't asked for any more. While all of it is watched,
-    /// one cheap request tells whether the target still answers. 403 and 404 are answers to a query; everything else
+    /// Asks what isn't known or isn't watched, and forgets what isn't asked for any more. Of what is watched, one list tells
+    /// whether the target still answers and its watch has lost nothing. 403 and 404 are answers to a query; everything else
     /// that goes wrong ends the round.
     ///
     /// It waits for its turn to connect where it has to, and then, unless all is watched, for its turn to ask; what is
@@ -149,6 +151,9 @@ impl Reflector {
         self.watchable.refresh(Instant::now());
         self.want(queries);
         let result = self.run(cluster, failing).await;
+        if result.is_ok() {
+            self.confirmed();
+        }
         cluster.conclude(result.as_ref().err());
         result.map_err(|fault| fault.failure)
     }
@@ -163,7 +168,7 @@ impl Reflector {
         let ends: Vec<End> = self.entries.iter_mut().filter_map(Entry::take_end).collect();
         if !ends.is_empty() {
             if let Some(reason) = self.watchable.ended(&ends) {
-                self.stop_watching(reason);
+                self.stop_watching(reason, limits);
             }
             return Poll::Ready(Change::Ended);
         }
@@ -180,7 +185,7 @@ impl Reflector {
         let changed = self.followed().fold(false, |any, followed| followed.read(&mut context, limits) | any);
         self.version += u64::from(changed);
         if changed && !self.is_kept(limits) {
-            self.stop_watching(Reason::AnswerTooLarge);
+            self.stop_watching(Reason::AnswerTooLarge, limits);
         }
         changed
     }
@@ -201,8 +206,8 @@ impl Reflector {
         self.entries.bytes()
     }
 
-    fn stop_watching(&mut self, reason: Reason) {
-        self.watchable.stop(reason, Instant::now());
+    fn stop_watching(&mut self, reason: Reason, limits: &Limits) {
+        self.watchable.stop(reason, Instant::now() + limits.settings().watch_again);
         self.followed().for_each(Followed::close);
     }
 
@@ -275,21 +280,17 @@ impl Reflector {
         self.watchable.speak(channel.protocol());
     }
 
-    /// Asks until nothing is due. What failed last, or has nothing due, has to answer a cheap request first: that a
-    /// watch opens is no sign of life.
+    /// Asks until nothing is due.
     async fn ask_due(
         &mut self,
         channel: &Channel,
         failing: bool,
         limits: &Limits,
-        deadline: Instant,
+        mut deadline: Instant,
     ) -> Result<(), Fault> {
         let begun = self.entries.iter().any(|(_, entry)| entry.asked_in == self.rounds);
-        if !begun && (failing || self.due().is_empty()) {
-            match oldest_name(&self.entries) {
-                Some(query) => self.work(channel, vec![Job::Ask(query)], limits, deadline).await?,
-                None => self.reading_on(limits, Box::pin(list::probe(channel, limits, deadline))).await?,
-            }
+        if !begun {
+            self.confirm(channel, failing, limits, &mut deadline).await?;
         }
         loop {
             self.want_more();
@@ -302,86 +303,6 @@ impl Reflector {
     }
 
     fn due(&self) -> Vec<Job> {
-        due(&self.entries, self.rounds, self.watchable.is_watched())
-    }
-
-    /// Reads the watches on meanwhile, so that none of them holds up what is asked on the same connection.
-    async fn reading_on<T>(&mut self, limits: &Limits, mut asked: impl Future<Output = T> + Unpin) -> T {
-        poll_fn(|context| {
-            let polled = asked.poll_unpin(context);
-            if polled.is_pending() {
-                self.read_watches(context, limits);
-            }
-            polled
-        })
-        .await
-    }
-
-    async fn work(
-        &mut self,
-        channel: &Channel,
-        jobs: Vec<Job>,
-        limits: &Limits,
-        deadline: Instant,
-    ) -> Result<(), Fault> {
-        let mut done = stream::iter(jobs)
-            .map(|job| job.run(channel, limits, deadline))
-            .buffer_unordered(limits.settings().requests.max(1));
-        let (mut lost, mut broken) = (None, false);
-        while let Some((query, done)) = self.reading_on(limits, done.next()).await {
-            match done {
-                Ok(done) => broken |= self.take(&query, done),
-                // The target may still finish what it has begun.
-                Err(fault) if fault.failure.reason == Reason::ConnectionLost => lost = Some(fault),
-                Err(fault) => return Err(fault),
-            }
-        }
-        if broken {
-            self.stop_watching(Reason::WatchBroken);
-        }
-        if !self.is_kept(limits) {
-            return Err(too_much(channel.host()).into());
-        }
-        lost.map_or(Ok(()), Err)
-    }
-
-    /// True if there is no watch to be had.
-    fn take(&mut self, query: &Query, done: Done) -> bool {
-        let polled = !self.watchable.is_watched();
-        let entry = self.entries.at(query);
-        entry.asked_in = self.rounds;
-        match done {
-            Done::Found(found) => {
-                // A list of no version is none of an API server that has watches.
-                let has_no_version = matches!(found, Found::Objects(_, None));
-                self.version += u64::from(entry.take(found));
-                entry.listed_in = self.rounds;
-                let Known::Objects(followed) = &entry.known else { return false };
-                !polled && has_no_version && matches!(followed.watch, Watch::Closed)
-            }
-            Done::Followed(followed) => {
-                self.version += u64::from(entry.follow(followed));
-                entry.listed_in = self.rounds;
-                self.bell.ring();
-                false
-            }
-            Done::Watch(reply) => {
-                let Known::Objects(followed) = &mut entry.known else { return false };
-                match reply {
-                    WatchReply::Open(body) => {
-                        followed.open(body);
-                        self.bell.ring();
-                    }
-                    // Too old a moment after the list: nobody could follow that.
-                    WatchReply::Gone if entry.listed_in == self.rounds => return true,
-                    WatchReply::Gone => followed.forget_version(),
-                    WatchReply::Forbidden => {
-                        followed.watch = Watch::Forbidden { until: Instant::now() + TRY_AGAIN };
-                    }
-                    WatchReply::Broken => return true,
-                }
-                false
-            }
-        }
+        due(&self.entries, self.rounds, self.watchable.is_watched(), self.watchable.why_not().is_some())
     }
 }

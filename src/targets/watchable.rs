@@ -1,4 +1,11 @@
-//! Whether a target can be watched at all, and since when not.
+//! Whether a target can be watched at all, and why not.
+//!
+//! ```text
+//! watched ── stop ──> polled ── watch_again later ──> on trial ── all watches spoke ──> watched
+//!                       ^── stop ─────────────────────────┘
+//! ```
+//!
+//! On trial, watches are open and everything is asked every round all the same.
 
 use std::time::Duration;
 
@@ -13,31 +20,42 @@ use crate::domain::reason::Reason;
 const SHORT_LIFE: Duration = Duration::from_secs(5);
 const MAX_SHORT_LIVES: u32 = 3;
 
-/// A target that can't be watched is tried again after this.
-pub(super) const TRY_AGAIN: Duration = Duration::from_secs(300);
-
 #[derive(Default)]
 pub(super) struct Watchable {
     short_lives: u32,
     not: Option<Unwatchable>,
 }
 
-/// Why nothing of the target is watched.
+/// Why the target is polled.
 #[derive(Clone, Copy)]
 struct Unwatchable {
     reason: Reason,
-    /// `None`: as long as the target is what it is.
-    until: Option<Instant>,
+    again: Again,
+}
+
+/// When watches are opened again.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Again {
+    /// As long as the target is what it is.
+    Never,
+    At(Instant),
+    /// They are, and have to prove themselves.
+    OnTrial,
 }
 
 impl Watchable {
     /// As the operator wants it.
     pub(super) fn never() -> Self {
-        Self { short_lives: 0, not: Some(Unwatchable { reason: Reason::PollChosen, until: None }) }
+        Self { short_lives: 0, not: Some(Unwatchable { reason: Reason::PollChosen, again: Again::Never }) }
     }
 
+    /// Whether watches may be opened.
     pub(super) fn is_watched(&self) -> bool {
-        self.not.is_none()
+        self.not.is_none() || self.is_on_trial()
+    }
+
+    pub(super) fn is_on_trial(&self) -> bool {
+        self.not.is_some_and(|not| not.again == Again::OnTrial)
     }
 
     /// Why it is polled, if it is.
@@ -47,19 +65,30 @@ impl Watchable {
 
     /// Lets it be tried again when it is time.
     pub(super) fn refresh(&mut self, now: Instant) {
-        if self.not.is_some_and(|not| not.until.is_some_and(|until| until <= now)) {
-            self.not = None;
+        if let Some(Unwatchable { again: again @ Again::At(_), .. }) = &mut self.not
+            && matches!(again, Again::At(at) if *at <= now)
+        {
+            *again = Again::OnTrial;
         }
     }
 
-    pub(super) fn stop(&mut self, reason: Reason, now: Instant) {
-        *self = Self { short_lives: 0, not: Some(Unwatchable { reason, until: Some(now + TRY_AGAIN) }) };
+    pub(super) fn stop(&mut self, reason: Reason, again: Instant) {
+        *self = Self { short_lives: 0, not: Some(Unwatchable { reason, again: Again::At(again) }) };
+    }
+
+    /// Every watch has brought something since it was opened.
+    pub(super) fn prove(&mut self) {
+        if self.is_on_trial() {
+            self.not = None;
+        }
     }
 
     /// Watches are streams of HTTP/2.
     pub(super) fn speak(&mut self, protocol: Protocol) {
         match (protocol, self.why_not()) {
-            (Protocol::Http1, None) => self.not = Some(Unwatchable { reason: Reason::NoHttp2, until: None }),
+            (Protocol::Http1, _) if self.is_watched() => {
+                self.not = Some(Unwatchable { reason: Reason::NoHttp2, again: Again::Never });
+            }
             (Protocol::Http2, Some(Reason::NoHttp2)) => self.not = None,
             _ => {}
         }
@@ -106,15 +135,24 @@ mod tests {
     }
 
     #[test]
-    fn stopped_watches_are_tried_again() {
-        let (mut watchable, now) = (Watchable::default(), Instant::now());
+    fn stopped_watches_are_tried_again_and_have_to_prove_themselves() {
+        let (mut watchable, now, later) = (Watchable::default(), Instant::now(), Duration::from_secs(300));
+        watchable.stop(Reason::WatchBroken, now + later);
+        watchable.refresh(now + later / 2);
+        watchable.prove();
+        assert_eq!((watchable.is_watched(), watchable.why_not()), (false, Some(Reason::WatchBroken)));
+        watchable.refresh(now + later);
+        assert!(watchable.is_watched() && watchable.is_on_trial());
+        assert_eq!(watchable.why_not(), Some(Reason::WatchBroken), "it is polled as well");
+        watchable.prove();
+        assert_eq!((watchable.is_watched(), watchable.is_on_trial(), watchable.why_not()), (true, false, None));
+
         watchable.stop(Reason::WatchBroken, now);
-        watchable.refresh(now + TRY_AGAIN / 2);
-        assert_eq!(watchable.why_not(), Some(Reason::WatchBroken));
-        watchable.refresh(now + TRY_AGAIN);
-        assert!(watchable.is_watched());
+        watchable.refresh(now);
+        watchable.speak(Protocol::Http1);
+        assert_eq!((watchable.is_watched(), watchable.why_not()), (false, Some(Reason::NoHttp2)));
         let mut never = Watchable::never();
-        never.refresh(now + TRY_AGAIN * 9);
+        never.refresh(now + later * 9);
         assert_eq!(never.why_not(), Some(Reason::PollChosen));
     }
 }

@@ -35,6 +35,23 @@ pub(super) struct ListMeta {
     pub resource_version: Option<String>,
 }
 
+/// What every answer of the Kubernetes API begins with.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct TypeMeta<'a> {
+    #[serde(borrow)]
+    pub api_version: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub kind: Option<Text<'a>>,
+}
+
+/// The answer to `/version`.
+#[derive(Deserialize)]
+pub(super) struct Version<'a> {
+    #[serde(rename = "gitVersion", borrow)]
+    pub _git_version: Text<'a>,
+}
+
 /// One line of a WATCH: of a bookmark, an object of which hardly a field is set.
 #[derive(Deserialize)]
 #[serde(bound = "T: Deserialize<'de>")]
@@ -87,9 +104,11 @@ macro_rules! items {
 
 items!(Workload, Service, EndpointSlice, Endpoints);
 
-/// Any object, for its metadata.
+/// Any object, for its kind and metadata.
 #[derive(Deserialize)]
 pub(super) struct Object<'a> {
+    #[serde(borrow)]
+    pub kind: Option<Text<'a>>,
     #[serde(borrow)]
     pub metadata: Option<Meta<'a>>,
 }

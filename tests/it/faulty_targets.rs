@@ -40,6 +40,8 @@ fn rows() -> Vec<Row> {
         row("answers-429", Fault::Throttle("99999999999999999999"), unreachable, "Throttled"),
         row("answers-401", Fault::Status(401), "Unauthorized", "credential"),
         row("answers-403", Fault::Status(403), "Connected", "answers"),
+        row("front-door-404", Fault::FrontDoor(404), unreachable, "InvalidAnswer"),
+        row("front-door-403", Fault::FrontDoor(403), unreachable, "InvalidAnswer"),
         row("floods", Fault::Flood { content_length: false }, unreachable, "AnswerTooLarge"),
         old(row("floods-http1", Fault::Flood { content_length: true }, unreachable, "AnswerTooLarge")),
         row("invalid-json", Fault::InvalidJson, unreachable, "InvalidAnswer"),
@@ -118,6 +120,26 @@ fn around<'a>(text: &'a str, word: &'a str) -> &'a str {
     let at = text.find(word).unwrap_or(0);
     let (from, to) = (at.saturating_sub(150), (at + 150).min(text.len()));
     text.get(from..to).unwrap_or(word)
+}
+
+/// An outage at a gateway is none of the cluster's tools.
+#[tokio::test]
+async fn front_door_that_answers_404_is_no_cluster_without_the_tool() {
+    let mut world = World::new("faults-front-door").await;
+    let server = FaultyApiServer::start(Fault::FrontDoor(404)).await;
+    world.target("one", &server.kubeconfig()).await;
+    let spec = json!({ "type": "flux", "targetClusters": ["one"], "whenAbsent": "NotInstalled" });
+    world.integration("flux", spec).await;
+    world.start_operator(&[]).await;
+    let target = world.until_target("one", |target| target.status.as_ref().is_some_and(|s| s.phase.is_some())).await;
+    assert_ne!(condition(&target, "Reachable").unwrap().status, "True", "{:?}", target.status);
+    let target = world.until_reach("one", "Unreachable").await;
+    let said = &condition(&target, "Reachable").unwrap().message;
+    assert!(said.contains("answered 404 with something that is not the Kubernetes API's"), "{said}");
+    let status = world.until_phase("flux", "Failed").await.status.unwrap();
+    assert!(!status.message.unwrap().contains("without the tool"));
+    server.set(Fault::None);
+    world.until_reach("one", "Connected").await;
 }
 
 #[tokio::test]

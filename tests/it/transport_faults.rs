@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
+use ksit::domain::check_mode::CheckMode;
 use ksit::domain::keys::TargetKey;
 use ksit::domain::reason::{Failure, Reason};
 use ksit::domain::snapshot::{Answer, ListKind, Query, Snapshot};
@@ -91,6 +92,7 @@ async fn a_healthy_target_takes_one_connection_for_all_rounds() {
         assert_healthy(&cluster).await;
         assert_eq!(cluster.protocol(), Some(protocol));
         assert_eq!((server.connections(), server.requests()), (1, 14), "{http:?}");
+        assert_eq!(server.asked_host(), Some(server.address().to_string()), "{http:?}");
     }
 }
 
@@ -109,6 +111,14 @@ async fn every_fault_has_its_reason() {
         (Fault::Status(418), InvalidAnswer),
         (Fault::Status(410), InvalidAnswer),
         (Fault::Status(204), InvalidAnswer),
+        (Fault::FrontDoor(404), InvalidAnswer),
+        (Fault::FrontDoor(403), InvalidAnswer),
+        (Fault::FrontDoor(410), InvalidAnswer),
+        (Fault::FrontDoor(400), InvalidAnswer),
+        (Fault::FrontDoor(200), InvalidAnswer),
+        (Fault::FrontDoor(401), Unauthorized),
+        (Fault::FrontDoor(503), ServerError),
+        (Fault::RefuseWithFlood, InvalidAnswer),
         (Fault::Throttle("1"), Throttled),
         (Fault::InvalidJson, InvalidAnswer),
         (Fault::Flood { content_length: false }, AnswerTooLarge),
@@ -132,6 +142,10 @@ async fn messages_name_the_host_and_what_to_do() {
         (Fault::Throttle("99999999999999999999"), "HOST is throttling (429) and asks to wait 300 s"),
         (Fault::Throttle("-3"), "HOST is throttling (429)"),
         (Fault::Status(307), "HOST redirects (307), which ksit does not follow; give the API server's own address"),
+        (
+            Fault::FrontDoor(404),
+            "HOST answered 404 with something that is not the Kubernetes API's; check the address and the path of server",
+        ),
         (
             Fault::InvalidJson,
             "HOST sent an answer that is not the Kubernetes API's; check that server is an API server",
@@ -232,11 +246,18 @@ async fn what_is_forbidden_or_absent_is_the_answer_to_one_query() {
 }
 
 #[tokio::test]
-async fn a_refusal_with_an_endless_body_is_still_a_refusal() {
+async fn endpoint_slices_of_an_old_api_server_are_absent() {
+    let server = FaultyApiServer::start(Fault::NoSlices).await;
+    let snapshot = assert_healthy(&cluster(&server)).await;
+    assert_eq!(snapshot[&list(ListKind::EndpointSlice, "argocd")], Answer::NotFound);
+    assert!(matches!(snapshot[&list(ListKind::Endpoints, "argocd")], Answer::Endpoints(_)), "{snapshot:?}");
+}
+
+#[tokio::test]
+async fn a_refusal_with_an_endless_body_is_read_no_further() {
     for http in [Http::One, Http::Two] {
         let server = FaultyApiServer::with(Fault::RefuseWithFlood, http, Certificate::Good).await;
-        let snapshot = assert_healthy(&cluster(&server)).await;
-        assert!(snapshot.values().all(|answer| *answer == Answer::Forbidden), "{http:?} {snapshot:?}");
+        assert_eq!(failure(&server).await.reason, Reason::InvalidAnswer, "{http:?}");
         // Over HTTP/1.1 each takes its connection along, with what the kernel has buffered of it.
         assert!(server.bytes_sent() < FLOOD_BYTES / 4, "{} bytes over {http:?}", server.bytes_sent());
     }

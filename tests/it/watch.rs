@@ -6,7 +6,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use ksit::api::IntegrationTarget;
 use kube::Api;
 use loadtest::ControlPlane;
-use loadtest::simulator::{Fault, Simulator};
+use loadtest::simulator::{Fault, Health, Kind, Simulator};
 use loadtest::workloads::Workloads;
 use serde_json::json;
 
@@ -112,16 +112,62 @@ async fn an_idle_target_is_asked_one_thing_an_interval() {
         asked.retain(|event| event.user.username == "watch-idle");
         asked
     };
-    let start = plane.audit().mark();
     world.start_operator(&["--interval=2s"]).await;
     world.until_phase("flux", "Running").await;
     world.until_target("one", is_watched).await;
+    let begun = plane.audit().begun_by("watch-idle").unwrap();
+    let watches: Vec<&str> =
+        begun.iter().filter(|event| event.verb == "watch").map(|event| event.request_uri.as_str()).collect();
+    assert!(!watches.is_empty() && watches.iter().all(|uri| uri.contains("&timeoutSeconds=")), "{watches:?}");
     let mark = plane.audit().mark();
     tokio::time::sleep(Duration::from_secs(10)).await;
-    let lists = asked_since(start).into_iter().filter(|event| event.verb == "list").count();
-    assert_eq!(lists, 0, "watches begin with them");
     let asked = asked_since(mark);
     assert!((4..=8).contains(&asked.len()), "{} requests in five intervals: {asked:?}", asked.len());
+    assert!(asked.iter().all(|event| event.verb == "list"), "what is watched is confirmed: {asked:?}");
+}
+
+/// Of Flux one list is watched, so a break is found in the next round.
+#[tokio::test]
+async fn quiet_watch_is_broken_and_what_it_lost_is_said() {
+    let mut world = World::new("watch-quiet").await;
+    let simulator = Simulator::start(2).await.unwrap();
+    for (number, name) in [(0, "quiet"), (1, "other")] {
+        world.target(name, &simulator.kubeconfig(number)).await;
+    }
+    world.integration("flux", json!({ "type": "flux", "targetSelector": {} })).await;
+    world.start_operator(&["--interval=2s"]).await;
+    world.until_phase("flux", "Running").await;
+    for name in ["quiet", "other"] {
+        world.until_target(name, is_watched).await;
+    }
+    simulator.inject(0, Some(Fault::QuietWatches));
+    let broken = simulator.component(Kind::Deployment, "flux-system", "helm-controller").unwrap();
+    assert!(simulator.set(0, broken, Health::Broken));
+    world.until_phase("flux", "Failed").await;
+    let target = world.until_target("quiet", |target| !is_watched(target)).await;
+    let watched = condition(&target, "Watched").unwrap();
+    assert_eq!((watched.status.as_str(), watched.reason.as_str()), ("False", "WatchBroken"));
+    assert!(watched.message.contains("proxies"), "{}", watched.message);
+    assert_eq!(condition(&target, "Reachable").unwrap().status, "True");
+    assert!(simulator.set(0, broken, Health::Healthy));
+    world.until_phase("flux", "Running").await;
+    world.until_target("other", is_watched).await;
+}
+
+#[tokio::test]
+async fn watched_is_not_said_of_a_target_that_can_not_be_reached() {
+    let mut world = World::new("watch-never").await;
+    let simulator = Simulator::start(1).await.unwrap();
+    simulator.inject(0, Some(Fault::ServerError));
+    world.target("one", &simulator.kubeconfig(0)).await;
+    world.start_operator(&[]).await;
+    let target = world.until_reach("one", "Unreachable").await;
+    assert!(condition(&target, "Watched").is_none(), "{:?}", target.status);
+    simulator.inject(0, None);
+    world.until_target("one", is_watched).await;
+    simulator.inject(0, Some(Fault::ServerError));
+    let target = world.until_reach("one", "Unreachable").await;
+    assert!(condition(&target, "Watched").is_none(), "{:?}", target.status);
 }
 
 /// Each of them takes 5 s of somebody's time: a queue of three minutes.

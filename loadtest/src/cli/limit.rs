@@ -10,8 +10,8 @@ use crate::usage::{self, Usage};
 
 /// The floor: hold the connections and watches that ksit would hold, with bare hyper and rustls, until Ctrl-C.
 ///
-/// For each target: one HTTP/2 connection, the lists and watches and CRDs of all five integrations, and one request
-/// an interval. Everything that comes is read and thrown away. Run it beside ksit against the same targets: what it
+/// For each target: one HTTP/2 connection, the lists and watches and CRDs of all five integrations, and one list and one
+/// CRD an interval. Everything that comes is read and thrown away. Run it beside ksit against the same targets: what it
 /// takes in memory and CPU, and its time until all is watched, is what the transport itself costs.
 ///
 /// Prints one line of JSON when all targets are watched, and its progress on the error output. With --part, several

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! addresses ─> one task a target: connect (128 at a time) ─> 8 CRDs ─> 15 watches that begin with a list, read and
-//!                                                                      thrown away; /version once an interval
+//!                                                                      thrown away; a list and a CRD once an interval
 //! ```
 
 mod progress;

@@ -34,6 +34,7 @@ struct Target {
     sender: Sender,
     authorization: String,
     authority: String,
+    watch_seconds: u64,
 }
 
 /// An open watch and the version from which the next one begins.
@@ -65,6 +66,7 @@ async fn one_connection(
         sender,
         authorization: format!("Bearer {}", address.token),
         authority: format!("{}:{}", address.host, address.port),
+        watch_seconds: rand::rng().random_range(300..=600),
     };
     let work = target.work(was_watched);
     tokio::select! {
@@ -83,6 +85,7 @@ impl Target {
         if !std::mem::replace(was_watched, true) {
             self.shared.progress.watched.fetch_add(1, Relaxed);
         }
+        let mut turn = 0;
         loop {
             let pause = self.shared.settings.interval.mul_f64(rand::rng().random_range(0.9..1.1));
             let mut pause = std::pin::pin!(sleep(pause));
@@ -95,7 +98,9 @@ impl Target {
                 let Watching { path, version, .. } = watches.swap_remove(ended);
                 watches.push(self.watch(path, &version).await?);
             }
-            self.read("/version", "application/json").await?;
+            self.read(&self.shared.listed[turn % self.shared.listed.len()], "application/json").await?;
+            self.read(&self.shared.named[turn % self.shared.named.len()], METADATA).await?;
+            turn += 1;
         }
     }
 
@@ -128,7 +133,8 @@ impl Target {
 
     async fn open(&self, path: usize, from: &str) -> Result<Watching, LimitError> {
         let listed = &self.shared.listed[path];
-        let query = format!("{listed}?watch=true&allowWatchBookmarks=true&{from}");
+        let seconds = self.watch_seconds;
+        let query = format!("{listed}?watch=true&allowWatchBookmarks=true&timeoutSeconds={seconds}&{from}");
         let response = self.ask(&query, "application/json").await?;
         if !response.status().is_success() {
             return Err(format!("{listed}: {}", response.status()).into());

@@ -15,6 +15,8 @@ pub enum Fault {
     HangBeforeHeaders,
     /// Answers stop in the middle of the body. Open watches go silent.
     HangInBody,
+    /// Watches open and everything that they send is lost, events for good; they end when it is time. All else is answered.
+    QuietWatches,
     /// Open connections are reset, and new ones at their first request.
     Reset,
     /// Bodies come in small pieces. Open watches end, and have to begin with a list.
@@ -67,7 +69,7 @@ impl Fault {
             Self::HangAtConnect | Self::HangInTls | Self::WrongCertificate => Onset::Close,
             Self::Reset => Onset::Reset,
             Self::Blackhole => Onset::Silence,
-            Self::HangBeforeHeaders | Self::HangInBody | Self::ConnectionLimit => Onset::Nothing,
+            Self::HangBeforeHeaders | Self::HangInBody | Self::QuietWatches | Self::ConnectionLimit => Onset::Nothing,
             Self::SlowBody | Self::GiantBody | Self::OversizedName | Self::ControlCharacters => Onset::ForgetWatches,
             Self::TooManyRequests
             | Self::ServerError

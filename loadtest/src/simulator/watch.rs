@@ -11,6 +11,7 @@ use super::asked::Asked;
 use super::body::status;
 use super::catalogue::{Health, Kind, Object};
 use super::cluster::Cluster;
+use super::fault::Fault;
 use super::fleet::Fleet;
 
 /// A server sends a last bookmark before it ends a watch, so that the next one begins there.
@@ -33,6 +34,16 @@ pub(super) struct Lines {
     pub(super) end: bool,
 }
 
+impl Lines {
+    /// What of it reaches the client.
+    fn let_through(self, cluster: &Cluster) -> Self {
+        match cluster.state().fault {
+            Some(Fault::QuietWatches) => Self { text: Bytes::new(), ..self },
+            _ => self,
+        }
+    }
+}
+
 impl Watch {
     /// The watch and its first lines.
     pub(super) fn begin(fleet: &Fleet, cluster: &Cluster, collection: usize, asked: &Asked) -> (Self, Lines) {
@@ -53,7 +64,7 @@ impl Watch {
         if asked.bookmarks {
             watch.plan_bookmark(fleet);
         }
-        let first = watch.first_lines(fleet, cluster, asked);
+        let first = watch.first_lines(fleet, cluster, asked).let_through(cluster);
         (watch, first)
     }
 
@@ -66,7 +77,7 @@ impl Watch {
                 return self.gone();
             }
             drop(state);
-            return self.catch_up(fleet, cluster).unwrap_or(Lines { text: Bytes::new(), end: false });
+            return self.news(fleet, cluster).unwrap_or(Lines { text: Bytes::new(), end: false });
         }
         let mut text = String::new();
         for place in self.objects.clone() {
@@ -88,6 +99,10 @@ impl Watch {
 
     /// What has happened since the last look. `None`: nothing.
     pub(super) fn catch_up(&mut self, fleet: &Fleet, cluster: &Cluster) -> Option<Lines> {
+        self.news(fleet, cluster).map(|lines| lines.let_through(cluster))
+    }
+
+    fn news(&mut self, fleet: &Fleet, cluster: &Cluster) -> Option<Lines> {
         let state = cluster.state();
         if state.fault.is_some_and(|fault| fault.silences_watches()) {
             return None;
@@ -119,6 +134,10 @@ impl Watch {
 
     /// What is due. A watch that ends has sent everything.
     pub(super) fn on_time(&mut self, fleet: &Fleet, cluster: &Cluster, now: Instant) -> Option<Lines> {
+        self.timely(fleet, cluster, now).map(|lines| lines.let_through(cluster))
+    }
+
+    fn timely(&mut self, fleet: &Fleet, cluster: &Cluster, now: Instant) -> Option<Lines> {
         let is_silent = cluster.state().fault.is_some_and(|fault| fault.silences_watches());
         if is_silent {
             // It neither speaks nor ends while the server hangs.
@@ -132,7 +151,7 @@ impl Watch {
         self.bookmark.filter(|due| now >= *due)?;
         let mut text = String::new();
         // Also what came in the same moment: a bookmark says that everything before was sent.
-        let caught_up = self.catch_up(fleet, cluster);
+        let caught_up = self.news(fleet, cluster);
         if let Some(lines) = caught_up {
             if lines.end {
                 return Some(lines);

@@ -54,7 +54,7 @@ impl Access {
         Some(verdicts.collect())
     }
 
-    pub(super) fn mode(&self) -> CheckMode {
+    pub(super) fn mode(&self) -> Option<CheckMode> {
         self.reflector.mode(&self.cluster.connection().host_display())
     }
 

@@ -329,12 +329,14 @@ impl Task {
     fn report(&mut self, assignment: &Assignment, verdict: Arc<TargetVerdict>) {
         let next = self.due.saturating_duration_since(Instant::now());
         let access = self.access.as_ref();
+        // Nobody watches what can't be reached.
+        let is_connected = verdict.reach == Reach::Connected;
         let (verdict, omitted) = fit(&verdict);
         let report = TargetReport {
             target: assignment.target.key.clone(),
             verdict,
             omitted,
-            mode: access.map(Access::mode),
+            mode: access.filter(|_| is_connected).and_then(Access::mode),
             generation: assignment.target.generation,
             secret_version: access.map(|access| access.secret_version.clone()),
             server: access.map(|access| access.cluster.connection().host_display()),

@@ -11,7 +11,7 @@ fn read_page(kind: ListKind, body: &[u8]) -> Result<(Answer, PageEnd), BadPage> 
 }
 
 fn page(kind: ListKind, items: serde_json::Value) -> Answer {
-    let body = json!({"kind": "SomeList", "apiVersion": "v1", "metadata": {}, "items": items});
+    let body = json!({"kind": list_kind(kind), "apiVersion": "v1", "metadata": {}, "items": items});
     read_page(kind, body.to_string().as_bytes()).unwrap().0
 }
 
@@ -100,8 +100,9 @@ fn hostile_counts_are_clamped() {
         ("2.5", 2),
         ("null", 1),
     ] {
-        let body =
-            format!(r#"{{"kind":"L-List","items":[{{"metadata":{{"name":"a"}},"spec":{{"replicas":{given}}}}}]}}"#);
+        let body = format!(
+            r#"{{"kind":"DeploymentList","items":[{{"metadata":{{"name":"a"}},"spec":{{"replicas":{given}}}}}]}}"#
+        );
         let Ok((Answer::Workloads(found), _)) = read_page(ListKind::Deployment, body.as_bytes()) else {
             panic!("{body}")
         };
@@ -119,6 +120,8 @@ fn what_is_not_the_kubernetes_api_is_not_taken_for_an_empty_list() {
         "<html>",
         r#"{"kind":"Status","status":"Success"}"#,
         r#"{"items":[]}"#,
+        r#"{"kind":"List","items":[]}"#,
+        r#"{"kind":"ServiceList","items":[]}"#,
         r#"{"kind":"DeploymentList","items":{}}"#,
         r#"{"kind":"DeploymentList","items":"x"}"#,
         r#"{"kind":"DeploymentList","items":[null]}"#,
@@ -132,6 +135,26 @@ fn what_is_not_the_kubernetes_api_is_not_taken_for_an_empty_list() {
     let null = br#"{"kind":"DeploymentList","items":null,"metadata":null}"#;
     let nothing = (Answer::Workloads(vec![]), PageEnd::default());
     assert_eq!(read_page(ListKind::Deployment, null), Ok(nothing), "how Go writes an empty list");
+}
+
+#[test]
+fn answers_of_other_services_are_told_from_the_kubernetes_apis() {
+    let status = |body: &str| is_status(&mut body.as_bytes().to_vec());
+    assert!(status(r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","code":404}"#));
+    for other in [
+        "",
+        "default backend - 404",
+        "<html>",
+        r#"{"kind":"Status"}"#,
+        r#"{"apiVersion":"v1"}"#,
+        r#"{"kind":"Status","apiVersion":"v2"}"#,
+        r#"{"type":"error","status":"403","code":"Forbidden"}"#,
+    ] {
+        assert!(!status(other), "{other}");
+    }
+    let version = |body: &str| is_version_info(&mut body.as_bytes().to_vec());
+    assert!(version(r#"{"major":"1","minor":"36","gitVersion":"v1.36.3"}"#));
+    assert!(!version("ok") && !version("{}") && !version(r#"{"version":"1"}"#));
 }
 
 #[test]
@@ -191,10 +214,14 @@ fn endpoints_count_ready_addresses_only() {
 }
 
 #[test]
-fn an_object_is_known_by_its_name() {
+fn an_object_is_known_by_its_kind_and_name() {
     let is_named = |body: &str| is_object_named(&mut body.as_bytes().to_vec(), "a.b");
     assert!(is_named(r#"{"kind":"PartialObjectMetadata","metadata":{"name":"a.b"}}"#));
-    assert!(is_named(r#"{"metadata":{"managedFields":[{"manager":"helm"}],"name":"a.b"},"spec":{}}"#));
+    let whole = r#"{"kind":"Namespace","metadata":{"managedFields":[{"manager":"helm"}],"name":"a.b"},"spec":{}}"#;
+    assert!(is_named(whole));
+    assert!(is_named(&whole.replace("Namespace", "CustomResourceDefinition")));
+    assert!(!is_named(&whole.replace("Namespace", "Page")));
+    assert!(!is_named(r#"{"metadata":{"name":"a.b"}}"#));
     assert!(!is_named(r#"{"kind":"PartialObjectMetadata","metadata":{"name":"x"}}"#));
     assert!(!is_named("{}"));
     assert!(!is_named("a.b"));
@@ -254,7 +281,7 @@ fn names_and_labels_that_kubernetes_refuses_are_refused() {
         json!({ "name": "a", "labels": { "app": "\n" } }),
     ];
     for (kind, metadata) in metadata.iter().flat_map(|metadata| KINDS.map(|kind| (kind, metadata))) {
-        let body = json!({ "kind": "List", "items": [{ "metadata": metadata }] }).to_string();
+        let body = json!({ "kind": list_kind(kind), "items": [{ "metadata": metadata }] }).to_string();
         assert_eq!(read_page(kind, body.as_bytes()).unwrap_err(), BadPage::Name, "{kind:?}: {body:.200}");
         let added = json!({ "type": "ADDED", "object": { "metadata": metadata } });
         assert_eq!(line(kind, added), Err(BadPage::Name), "{kind:?}: {metadata}");

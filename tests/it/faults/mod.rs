@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_LENGTH, LOCATION, RETRY_AFTER};
+use hyper::header::{CONTENT_LENGTH, HOST, LOCATION, RETRY_AFTER};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
@@ -48,6 +48,10 @@ pub enum Fault {
     NeverAnswer,
     /// A status with an empty object that holds [`PLANTED_ANSWER`].
     Status(u16),
+    /// A status with a text that holds [`PLANTED_ANSWER`], as a gateway sends it that knows no such place.
+    FrontDoor(u16),
+    /// What API servers before 1.21 answer to lists of EndpointSlices, which is what Go's HTTP server does.
+    NoSlices,
     /// 403 for these plurals, the others are fine.
     ForbidOnly(&'static str),
     /// 429 with this `Retry-After`.
@@ -72,6 +76,10 @@ pub enum Fault {
     EndlessPages,
     /// Lists end in that many spaces.
     Large(usize),
+    /// Watches never get a head.
+    HoldWatches,
+    /// This status for watches.
+    RefuseWatches(u16),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +93,8 @@ pub enum Http {
 struct Counters {
     connections: AtomicUsize,
     requests: AtomicUsize,
+    /// `Host` or `:authority` of the last one.
+    asked_host: Mutex<Option<String>>,
     /// Bytes of bodies that were handed to the network.
     bytes: Arc<AtomicUsize>,
     gone: AtomicUsize,
@@ -186,6 +196,10 @@ impl FaultyApiServer {
         self.shared.counters.requests.load(Ordering::Relaxed)
     }
 
+    pub fn asked_host(&self) -> Option<String> {
+        self.shared.counters.asked_host.lock().unwrap().clone()
+    }
+
     pub fn bytes_sent(&self) -> usize {
         self.shared.counters.bytes.load(Ordering::Relaxed)
     }
@@ -244,6 +258,9 @@ impl Shared {
 
     async fn answer(&self, request: Request<Incoming>) -> Response<FaultyBody> {
         self.counters.requests.fetch_add(1, Ordering::Relaxed);
+        let authority = request.uri().authority().map(|authority| authority.to_string());
+        let header = request.headers().get(HOST).map(|host| host.to_str().unwrap().to_owned());
+        *self.counters.asked_host.lock().unwrap() = authority.or(header);
         let path = request.uri().path();
         let plural = path.rsplit('/').next().unwrap_or_default();
         let counted = self.counters.bytes.clone();
@@ -253,6 +270,10 @@ impl Shared {
                 let mut response = status(code, refusal());
                 response.headers_mut().insert(LOCATION, "https://127.0.0.1:1/".parse().unwrap());
                 response
+            }
+            Fault::FrontDoor(code) => status(code, FaultyBody::text(format!("default backend {PLANTED_ANSWER}"))),
+            Fault::NoSlices if plural == "endpointslices" => {
+                status(404, FaultyBody::text("404 page not found\n".to_owned()))
             }
             Fault::ForbidOnly(refused) if plural == refused => status(403, refusal()),
             Fault::Throttle(wait) => {
@@ -273,22 +294,29 @@ impl Shared {
             }
             Fault::Drip => Response::new(FaultyBody::drip(counted)),
             Fault::ResetMidBody => Response::new(FaultyBody::reset(counted)),
-            Fault::Pages(pages) => self.page(request.uri().query().unwrap_or_default(), pages),
-            Fault::EndlessPages if is_list(path) => text(list("web", Some("more"))),
-            Fault::Large(bytes) if is_list(path) => text(list("web", None) + &" ".repeat(bytes)),
-            _ if is_list(path) => text(list("web", None)),
+            Fault::Pages(pages) => self.page(plural, request.uri().query().unwrap_or_default(), pages),
+            Fault::EndlessPages if is_list(path) => text(list(plural, "web", Some("more"))),
+            Fault::HoldWatches if is_watch(&request) => pending().await,
+            Fault::RefuseWatches(code) if is_watch(&request) => status(code, refusal()),
+            Fault::Large(bytes) if is_list(path) => text(list(plural, "web", None) + &" ".repeat(bytes)),
+            _ if is_list(path) => text(list(plural, "web", None)),
+            _ if path == "/version" => text(r#"{"major":"1","minor":"36","gitVersion":"v1.36.3"}"#.to_owned()),
             _ => text(format!(r#"{{"kind":"PartialObjectMetadata","metadata":{{"name":"{plural}"}}}}"#)),
         }
     }
 
-    fn page(&self, query: &str, pages: usize) -> Response<FaultyBody> {
+    fn page(&self, plural: &str, query: &str, pages: usize) -> Response<FaultyBody> {
         let token = query.split("continue=").nth(1).and_then(|token| token.parse().ok()).unwrap_or(1);
         if token == pages && self.counters.gone.fetch_add(1, Ordering::Relaxed) == 0 {
             return status(410, refusal());
         }
         let next = (token < pages).then(|| (token + 1).to_string());
-        text(list(&format!("web-{token}"), next.as_deref()))
+        text(list(plural, &format!("web-{token}"), next.as_deref()))
     }
+}
+
+fn is_watch(request: &Request<Incoming>) -> bool {
+    request.uri().query().is_some_and(|query| query.contains("watch=true"))
 }
 
 /// Lists end in a plural; objects asked by name are namespaces and CRDs.
@@ -296,10 +324,18 @@ fn is_list(path: &str) -> bool {
     path.split('/').count() > 5 && !path.contains("customresourcedefinitions")
 }
 
-fn list(name: &str, next: Option<&str>) -> String {
+fn list(plural: &str, name: &str, next: Option<&str>) -> String {
+    let kind = match plural {
+        "deployments" => "DeploymentList",
+        "statefulsets" => "StatefulSetList",
+        "daemonsets" => "DaemonSetList",
+        "services" => "ServiceList",
+        "endpointslices" => "EndpointSliceList",
+        _ => "EndpointsList",
+    };
     let next = next.unwrap_or_default();
     format!(
-        r#"{{"kind":"WhateverList","metadata":{{"continue":"{next}"}},"items":[{{"metadata":{{"name":"{name}"}},"status":{{"availableReplicas":1}}}}]}}"#
+        r#"{{"kind":"{kind}","metadata":{{"continue":"{next}","resourceVersion":"7"}},"items":[{{"metadata":{{"name":"{name}"}},"status":{{"availableReplicas":1}}}}]}}"#
     )
 }
 
@@ -314,5 +350,5 @@ fn status(code: u16, body: FaultyBody) -> Response<FaultyBody> {
 }
 
 fn refusal() -> FaultyBody {
-    FaultyBody::text(format!(r#"{{"kind":"Status","message":"{PLANTED_ANSWER}"}}"#))
+    FaultyBody::text(format!(r#"{{"kind":"Status","apiVersion":"v1","message":"{PLANTED_ANSWER}"}}"#))
 }

@@ -188,8 +188,14 @@ async fn a_target_of_which_nothing_is_asked_is_still_tried() {
     assert_eq!(server.requests(), 1);
     server.set(Fault::NeverAnswer);
     assert_eq!(Reflector::read(&cluster, &nothing, false).await.unwrap_err().reason, Reason::TimedOut);
-    server.set(Fault::Status(401));
-    assert_eq!(Reflector::read(&cluster, &nothing, false).await.unwrap_err().reason, Reason::Unauthorized);
+    for (fault, reason) in [
+        (Fault::Status(401), Reason::Unauthorized),
+        (Fault::FrontDoor(404), Reason::InvalidAnswer),
+        (Fault::FrontDoor(200), Reason::InvalidAnswer),
+    ] {
+        server.set(fault);
+        assert_eq!(Reflector::read(&cluster, &nothing, false).await.unwrap_err().reason, reason);
+    }
 }
 
 #[tokio::test]
@@ -204,4 +210,32 @@ async fn the_users_own_kubeconfig_may_point_anywhere() {
     assert_eq!(trusted(None, false).unwrap_err().reason, Reason::KubeconfigInvalid);
     let said = trusted(Some(PLANTED_ANSWER.as_bytes()), false).unwrap_err();
     assert_eq!(said.to_string(), "KubeconfigInvalid: certificate-authority-data holds no certificate in PEM");
+}
+
+#[tokio::test]
+async fn watch_that_does_not_open_is_polled() {
+    for fault in [Fault::HoldWatches, Fault::RefuseWatches(500), Fault::RefuseWatches(429), Fault::RefuseWatches(404)] {
+        let server = FaultyApiServer::start(fault).await;
+        let cluster = cluster(&server);
+        let mut reflector = Reflector::default();
+        for _ in 0..2 {
+            reflector
+                .refresh(&cluster, &queries(), false)
+                .await
+                .unwrap_or_else(|failure| panic!("{fault:?}: {failure}"));
+            assert!(queries().iter().all(|query| reflector.snapshot().contains_key(query)), "{fault:?}");
+            let Some(CheckMode::Poll(why)) = reflector.mode("c1") else { panic!("{fault:?}: it is polled") };
+            assert_eq!(why.reason, Reason::WatchBroken, "{fault:?}");
+        }
+        assert_eq!(server.connections(), 1, "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn watch_is_said_of_no_target_that_never_answered() {
+    let server = FaultyApiServer::start(Fault::Status(503)).await;
+    let cluster = cluster(&server);
+    let mut reflector = Reflector::default();
+    reflector.refresh(&cluster, &queries(), false).await.unwrap_err();
+    assert_eq!(reflector.mode("c1"), None);
 }

@@ -44,6 +44,28 @@ async fn hangs_of_requests_leave_watches_silent_until_it_is_over() {
 }
 
 #[tokio::test]
+async fn quiet_watches_lose_what_they_send_and_all_else_is_answered() {
+    let (simulator, mut client, mut events) = open().await;
+    simulator.inject(0, Some(Fault::QuietWatches));
+    simulator.break_first(1);
+    assert!(timeout(WHILE, events.line()).await.is_err(), "an open watch");
+    let mut opened = client.watch(FLUX, "sendInitialEvents=true&allowWatchBookmarks=true").await;
+    assert!(timeout(WHILE, opened.line()).await.is_err(), "a watch that is opened meanwhile");
+    let listed = client.get(FLUX).await.json();
+    assert!(listed["items"].as_array().unwrap().iter().any(|item| item["status"]["availableReplicas"] != 1));
+    simulator.inject(0, None);
+    assert!(timeout(WHILE, events.line()).await.is_err(), "what was lost does not come later");
+    let broken = simulator.component(Kind::Deployment, "flux-system", "helm-controller").unwrap();
+    assert!(simulator.set(0, broken, Health::Healthy));
+    for events in [&mut events, &mut opened] {
+        assert_eq!(events.next_as().await.0, "MODIFIED", "later events come");
+    }
+    simulator.inject(0, Some(Fault::QuietWatches));
+    simulator.end_watches(0);
+    assert!(events.next().await.is_none(), "it ends all the same");
+}
+
+#[tokio::test]
 async fn a_reset_is_one() {
     let (simulator, mut client, mut events) = open().await;
     simulator.inject(0, Some(Fault::Reset));
