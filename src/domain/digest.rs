@@ -18,13 +18,7 @@ impl Digest {
 
     /// `fields` are everything that gives a report its meaning, in a fixed order; so no time of day.
     pub fn of<'a>(target: &TargetKey, fields: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut bytes = Vec::new();
-        for field in fields {
-            // With their lengths, so that no text can pass for two fields.
-            bytes.extend((field.len() as u64).to_le_bytes());
-            bytes.extend(field.as_bytes());
-        }
-        Self { target: Self::name(target), meaning: xxh3_128(&bytes) }
+        Self { target: Self::name(target), meaning: meaning(fields) }
     }
 
     /// What stands for the name of a target.
@@ -45,6 +39,17 @@ impl Digest {
         let target = u64::from_le_bytes(target.try_into().ok()?);
         Some(Self { target, meaning: u128::from_le_bytes(meaning.try_into().ok()?) })
     }
+}
+
+/// What stands for these fields, in this order.
+pub fn meaning<'a>(fields: impl IntoIterator<Item = &'a str>) -> u128 {
+    let mut bytes = Vec::new();
+    for field in fields {
+        // With their lengths, so that no text can pass for two fields.
+        bytes.extend((field.len() as u64).to_le_bytes());
+        bytes.extend(field.as_bytes());
+    }
+    xxh3_128(&bytes)
 }
 
 #[cfg(test)]

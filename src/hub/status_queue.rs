@@ -16,15 +16,25 @@ pub struct StatusWrite {
     /// As JSON: thousands may wait, and a tree of values is four times as large.
     pub status: String,
     pub urgency: Urgency,
+    /// What the status means.
+    pub meaning: u128,
+    /// What the status meant that was decided on before; none where that is to be written over in any case.
+    pub former_meaning: Option<u128>,
     /// Told once the write has been taken.
     pub transitions: Vec<Transition>,
 }
 
 impl StatusWrite {
-    /// The same, that tells too what an earlier write of the object would have told.
+    /// The same, instead of an earlier write of the object that was not made, and telling what that would have told.
     pub(super) fn instead_of(self, earlier: Option<Self>) -> Self {
-        let untold = earlier.map(|earlier| earlier.transitions).unwrap_or_default();
-        Self { transitions: merge(untold, self.transitions), ..self }
+        let Some(earlier) = earlier else { return self };
+        let former_meaning = self.former_meaning.and(earlier.former_meaning);
+        Self { transitions: merge(earlier.transitions, self.transitions), former_meaning, ..self }
+    }
+
+    /// It takes back what an earlier write would have changed: there is nothing to write.
+    pub(super) fn changes_nothing(&self) -> bool {
+        self.former_meaning == Some(self.meaning)
     }
 }
 

@@ -272,7 +272,8 @@ mod tests {
         let resource = ApiResource::from_gvk(&kube::core::GroupVersionKind::gvk("ksit.io", "v1", "Thing"));
         let object = ObjectReference { name: Some(name.to_owned()), ..ObjectReference::default() };
         let id = ("Thing".to_owned(), String::new(), name.to_owned());
-        (id, StatusWrite { resource, object, status: "{}".to_owned(), urgency, transitions: Vec::new() })
+        let (status, meaning) = ("{}".to_owned(), 0);
+        (id, StatusWrite { resource, object, status, urgency, meaning, former_meaning: None, transitions: Vec::new() })
     }
 
     /// What a writer says to a hub that takes `LATENCY` for each, and after how long, while `others` post to its queue.

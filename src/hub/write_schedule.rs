@@ -59,7 +59,7 @@ pub(super) struct WriteSchedule {
 }
 
 impl WriteSchedule {
-    /// Gives the write back if it may be made now, else holds it until it may.
+    /// Gives the write back if it may be made now, else holds it until it may. One that changes nothing is dropped.
     pub(super) fn admit(&mut self, id: ObjectId, write: StatusWrite, now: Instant) -> Option<(ObjectId, StatusWrite)> {
         while self.tried.front().is_some_and(|(at, _)| now - *at >= REST) {
             self.tried.pop_front();
@@ -67,6 +67,9 @@ impl WriteSchedule {
         let held = self.held.remove(&id);
         let backs_off = held.as_ref().map(|(due, _)| *due);
         let write = write.instead_of(held.map(|(_, held)| held));
+        if write.changes_nothing() {
+            return None;
+        }
         let rests = self.tried.iter().rfind(|(_, tried)| *tried == id).map(|(at, _)| *at + REST);
         let is_suspect = self.is_suspect(&id);
         let has_no_place = is_suspect && self.probing.len() >= SUSPECTS_IN_FLIGHT;
@@ -113,7 +116,9 @@ impl WriteSchedule {
     }
 
     /// The hub refused the write, or could not take it.
-    pub(super) fn failed(&mut self, id: ObjectId, write: StatusWrite, refused: bool, why: &str, now: Instant) {
+    pub(super) fn failed(&mut self, id: ObjectId, mut write: StatusWrite, refused: bool, why: &str, now: Instant) {
+        // It may have been made all the same.
+        write.former_meaning = write.former_meaning.filter(|_| refused);
         let longest = if refused { LONGEST_REFUSED } else { LONGEST_RETRIED };
         let failures = self.failures.entry(id.clone()).or_default();
         let pause = FIRST.saturating_mul(2u32.saturating_pow(*failures)).min(longest);
@@ -182,8 +187,29 @@ mod tests {
             object: Default::default(),
             status: "null".to_owned(),
             urgency: Urgency::CanWait,
+            meaning: 0,
+            former_meaning: None,
             transitions: Vec::new(),
         }
+    }
+
+    #[test]
+    fn write_that_takes_back_one_that_was_not_made_is_none() {
+        let (mut schedule, start) = (WriteSchedule::default(), Instant::now());
+        let change = |former: u128, meaning| StatusWrite { meaning, former_meaning: Some(former), ..write() };
+        assert!(schedule.admit(id("a"), change(0, 1), start).is_some());
+        assert!(schedule.admit(id("a"), change(1, 2), start).is_none(), "it rests");
+        assert!(schedule.admit(id("a"), change(2, 1), start).is_none());
+        assert_eq!(schedule.next(start), None, "what stands there is what is to be written");
+        assert!(schedule.admit(id("a"), change(1, 2), start).is_none(), "it rests");
+        assert_eq!(schedule.due(start + REST).len(), 1);
+        let lost = |schedule: &mut WriteSchedule, refused| {
+            schedule.failed(id("b"), change(1, 2), refused, WHY, start);
+            schedule.admit(id("b"), change(2, 1), start);
+            !schedule.due(start + LONGEST_REFUSED).is_empty()
+        };
+        assert!(lost(&mut schedule, false), "nobody knows whether it was made");
+        assert!(!lost(&mut schedule, true));
     }
 
     #[test]

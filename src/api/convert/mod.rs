@@ -10,7 +10,7 @@ mod status;
 mod transitions;
 
 pub use history::history;
-pub use integration_status::{has_same_meaning_integration, integration_status};
+pub use integration_status::{integration_meaning, integration_status};
 pub use shard_map::{shard_map, shard_map_spec};
 pub use spec::{SpecError, integration, target};
 pub use status::{CREDENTIAL_EXPIRING, Writer, digest, said_of, stored_digest, target_status, unreachable_cause};

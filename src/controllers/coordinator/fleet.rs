@@ -336,13 +336,22 @@ impl Fleet {
         let mut status = convert::target_status(&report, type_of, target.summary(), &writer);
         let meaning = convert::stored_digest(key, &status);
         let is_known = target.status.as_ref().is_some_and(|known| known.meaning == meaning);
-        if is_known && !std::mem::take(&mut target.foreign) {
+        let is_foreign = std::mem::take(&mut target.foreign);
+        if is_known && !is_foreign {
             target.report = None;
             return;
         }
+        let former = target.status.as_ref().filter(|_| !is_foreign).map(|known| known.meaning.meaning);
         let changes = convert::phase_changes(target.summary(), &status);
         convert::record(&mut status.history, &changes, writer.now);
-        let write = target_write(&target.object, target.summary(), &status, changes, &report.verdict);
+        let write = target_write(
+            &target.object,
+            target.summary(),
+            &status,
+            changes,
+            (former, meaning.meaning),
+            &report.verdict,
+        );
         let changed = changed_tools(key, target.summary(), &status);
         target.status = Some(KnownStatus::new(status, meaning));
         match write {

@@ -11,23 +11,28 @@ use crate::domain::aggregate::Summary;
 use crate::domain::verdict::{Phase, TargetVerdict};
 use crate::hub::{ObjectId, StatusWrite, Transition, Urgency};
 
+/// What a status meant before, unless that is to be written over in any case; and what it means.
+pub(super) type Meanings = (Option<u128>, u128);
+
 /// `changes`: from the former status to this one.
 pub(super) fn target_write(
     object: &IntegrationTarget,
     former: Option<&IntegrationTargetStatus>,
     status: &IntegrationTargetStatus,
     changes: Vec<PhaseChange>,
+    meanings: Meanings,
     verdict: &TargetVerdict,
 ) -> Result<(ObjectId, StatusWrite), serde_json::Error> {
     let is_phase_new = former.and_then(|former| former.phase.as_deref()) != status.phase.as_deref();
     let urgency = if is_phase_new { Urgency::of(verdict) } else { Urgency::Detail };
-    write(object, status, urgency, changes)
+    write(object, status, urgency, meanings, changes)
 }
 
 pub(super) fn integration_write(
     object: &Integration,
     former: Option<&IntegrationStatus>,
     status: &IntegrationStatus,
+    meanings: Meanings,
     summary: &Summary,
 ) -> Result<(ObjectId, StatusWrite), serde_json::Error> {
     let Summary { phase, reason, message, .. } = summary;
@@ -42,13 +47,14 @@ pub(super) fn integration_write(
         message: message.clone(),
         since,
     });
-    write(object, status, Urgency::Summary, change.into_iter().collect())
+    write(object, status, Urgency::Summary, meanings, change.into_iter().collect())
 }
 
 fn write<K: Resource<DynamicType = ()>>(
     object: &K,
     status: &impl Serialize,
     urgency: Urgency,
+    (former_meaning, meaning): Meanings,
     changes: Vec<PhaseChange>,
 ) -> Result<(ObjectId, StatusWrite), serde_json::Error> {
     let resource = ApiResource::erase::<K>(&());
@@ -70,5 +76,5 @@ fn write<K: Resource<DynamicType = ()>>(
     };
     let transitions = changes.into_iter().map(transition).collect();
     let status = serde_json::to_string(status)?;
-    Ok((id, StatusWrite { resource, object: reference, status, urgency, transitions }))
+    Ok((id, StatusWrite { resource, object: reference, status, urgency, meaning, former_meaning, transitions }))
 }

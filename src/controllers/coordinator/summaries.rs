@@ -77,8 +77,11 @@ impl Fleet {
             None
         } else {
             let status = convert::integration_status(&tool.desired, &summary, former, &writer);
-            let is_known = former.is_some_and(|former| convert::has_same_meaning_integration(former, &status));
-            (!is_known || tool.foreign).then(|| (integration_write(&tool.object, former, &status, &summary), status))
+            let meaning = convert::integration_meaning(&status);
+            let former_meaning = former.map(convert::integration_meaning).filter(|_| !tool.foreign);
+            let meanings = (former_meaning, meaning);
+            (former_meaning != Some(meaning))
+                .then(|| (integration_write(&tool.object, former, &status, meanings, &summary), status))
         };
         let Some(tool) = self.integrations.get_mut(key) else { return };
         (tool.changed, tool.last) = (false, Some(now));
