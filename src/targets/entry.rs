@@ -138,7 +138,7 @@ pub(super) struct Stream {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Compared {
     Alike,
-    /// What it lacks may be under way.
+    /// It lacks something that may be under way.
     Behind,
     /// It has lost something.
     Missing,

@@ -24,7 +24,7 @@ const REFUSED_PAUSE: Duration = Duration::from_secs(1);
 
 pub(super) enum Job {
     Ask(Query),
-    /// Of a list that is watched: to be compared with what the watch brings.
+    /// The same for a list that is watched, to be compared with what the watch brings.
     Confirm(Query),
     /// A list and its watch in one, where the target has it.
     Follow(Query),

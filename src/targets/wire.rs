@@ -35,7 +35,7 @@ pub(super) struct ListMeta {
     pub resource_version: Option<String>,
 }
 
-/// What every answer of the Kubernetes API begins with.
+/// The beginning of every answer of the Kubernetes API.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct TypeMeta<'a> {

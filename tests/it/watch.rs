@@ -126,7 +126,7 @@ async fn an_idle_target_is_asked_one_thing_an_interval() {
     assert!(asked.iter().all(|event| event.verb == "list"), "what is watched is confirmed: {asked:?}");
 }
 
-/// Of Flux one list is watched, so a break is found in the next round.
+/// Flux takes one list, so a break is found in the next round.
 #[tokio::test]
 async fn quiet_watch_is_broken_and_what_it_lost_is_said() {
     let mut world = World::new("watch-quiet").await;

@@ -35,7 +35,7 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// What of it reaches the client.
+    /// The part that reaches the client.
     fn let_through(self, cluster: &Cluster) -> Self {
         match cluster.state().fault {
             Some(Fault::QuietWatches) => Self { text: Bytes::new(), ..self },

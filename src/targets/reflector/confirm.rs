@@ -22,11 +22,11 @@ use crate::targets::job::Job;
 use crate::targets::limits::Limits;
 use crate::targets::list;
 
-/// What a list has may be under way to its watch for so long. API servers hand it on within milliseconds.
+/// A change may be under way to a watch for so long. API servers hand it on within milliseconds.
 const GRACE: Duration = Duration::from_secs(3);
 
 impl Reflector {
-    /// What failed last, or has nothing due, has to answer something: that a watch opens is no sign of life.
+    /// A target that failed last, or has nothing due, has to answer something: an open watch is no sign of life.
     pub(super) async fn confirm(
         &mut self,
         channel: &Channel,

@@ -50,7 +50,7 @@ pub enum Fault {
     Status(u16),
     /// A status with a text that holds [`PLANTED_ANSWER`], as a gateway sends it that knows no such place.
     FrontDoor(u16),
-    /// What API servers before 1.21 answer to lists of EndpointSlices, which is what Go's HTTP server does.
+    /// Lists of EndpointSlices get the 404 of Go's HTTP server, as from API servers before 1.21.
     NoSlices,
     /// 403 for these plurals, the others are fine.
     ForbidOnly(&'static str),

@@ -5,7 +5,7 @@ use super::*;
 /// Longer than bookmarks of the simulator are apart.
 const SILENCE: Duration = Duration::from_secs(8);
 
-/// Of a server that sends bookmarks often.
+/// Watches a server that sends bookmarks often.
 async fn watched(settings: Settings) -> Watched {
     let often = loadtest::simulator::Settings { bookmarks: Duration::from_millis(500), ..Default::default() };
     let limits = Limits::new(Settings { round_timeout: ROUND, connect_timeout: ROUND, ..settings });
@@ -95,7 +95,7 @@ async fn quiet_watch_is_polled_until_it_speaks_again() {
     watched.until_ready(Some(1)).await;
 }
 
-/// What is under way, or ahead of the list, was not lost.
+/// A change that is under way, or that a watch has brought after the list was made, is not lost.
 #[tokio::test]
 async fn busy_watch_is_never_taken_for_a_quiet_one() {
     let mut watched = Watched::new().await;
