@@ -15,7 +15,7 @@ use serde::Serialize;
 use super::output::print;
 use super::{CliError, duration, json, own_kubeconfig};
 use crate::domain::escape::{escape_lines, is_invisible};
-use crate::hub::{cause, is_unknown_path, with_deadline};
+use crate::hub::{cause, is_late, is_unknown_path, with_deadline};
 
 /// Between two looks with --watch.
 const REFRESH: Duration = Duration::from_secs(2);
@@ -149,8 +149,13 @@ impl Hub {
             )
             .into();
         }
-        format!("the hub {name} {}", cause(error)).into()
+        format!("the hub {name} {}{}", cause(error), hint(error)).into()
     }
+}
+
+/// What helps against an answer that takes too long.
+pub(super) fn hint(error: &kube::Error) -> &'static str {
+    if is_late(error) { "; check its address and the network, or give it longer with --request-timeout" } else { "" }
 }
 
 impl HubArgs {
