@@ -20,7 +20,7 @@ pub struct NoAnswer(pub Duration);
 /// kube's reason of an error whose body is no `Status`.
 const NO_STATUS: &str = "Failed to parse error data";
 
-/// What went wrong, as the end of a sentence that begins with the API server.
+/// The cause in words, as the end of a sentence that begins with the API server.
 pub fn cause(error: &(dyn Error + 'static)) -> String {
     if let Some(words) = chain(error).find_map(known) {
         return words;
@@ -75,7 +75,7 @@ fn known(error: &(dyn Error + 'static)) -> Option<String> {
         Some(kube::Error::RustlsTls(_)) => {
             Some("can't be dialled: its CA, or the client certificate or key in the kubeconfig, is unusable".to_owned())
         }
-        // Of hyper-util's private error for look-ups that is all there is.
+        // hyper-util's error for look-ups is private: its text is all that tells it apart.
         _ if error.to_string() == "dns error" => Some("has a name that does not resolve; check its URL".to_owned()),
         _ => None,
     }
@@ -148,7 +148,7 @@ fn of_credential(error: &AuthError) -> String {
     }
 }
 
-/// What is wrong with a kubeconfig: the field, or the place in the file.
+/// The fault of a kubeconfig: the field, or the place in the file.
 pub fn of_kubeconfig(error: &KubeconfigError) -> String {
     match error {
         KubeconfigError::Parse(error) => match error.location().filter(|place| place.line() > 0) {
