@@ -1,4 +1,4 @@
-//! What a command ends with when it fails.
+//! The error of a command.
 
 use std::{fmt, io};
 

@@ -15,7 +15,7 @@ use serde::Serialize;
 use super::output::print;
 use super::{CliError, duration, json, own_kubeconfig};
 use crate::domain::escape::{escape_lines, is_invisible};
-use crate::hub::{cause, is_unknown_path, with_deadline};
+use crate::hub::{cause, is_late, is_unknown_path, with_deadline};
 
 /// Between two looks with --watch.
 const REFRESH: Duration = Duration::from_secs(2);
@@ -149,8 +149,13 @@ impl Hub {
             )
             .into();
         }
-        format!("the hub {name} {}", cause(error)).into()
+        format!("the hub {name} {}{}", cause(error), hint(error)).into()
     }
+}
+
+/// The remedy for an answer that takes too long.
+pub(super) fn hint(error: &kube::Error) -> &'static str {
+    if is_late(error) { "; check its address and the network, or give it longer with --request-timeout" } else { "" }
 }
 
 impl HubArgs {
@@ -193,5 +198,30 @@ impl HubArgs {
                 if yaml.contains(|c| c != '\n' && is_invisible(c)) { json(shown)? } else { yaml }
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use http::{Request, Response};
+
+    use super::*;
+
+    fn hub(date: &'static str) -> Hub {
+        let answer = move |_: Request<Body>| async move {
+            Ok::<_, Infallible>(Response::builder().header("date", date).body(Body::empty()).unwrap())
+        };
+        let client = Client::new(tower::service_fn(answer), "fleet");
+        Hub { client, namespace: "fleet".to_owned(), server: "https://hub/".to_owned(), name: "hub".to_owned() }
+    }
+
+    /// A laptop's clock may be an hour off, and a Lease lasts seconds.
+    #[tokio::test]
+    async fn time_is_that_of_the_hub() {
+        assert_eq!(hub("Thu, 01 Jan 2026 12:00:00 GMT").now().await.to_string(), "2026-01-01T12:00:00Z");
+        let own = hub("yesterday").now().await;
+        assert!(Timestamp::now().duration_since(own).abs() < jiff::SignedDuration::from_mins(1), "{own}");
     }
 }

@@ -141,7 +141,7 @@ impl Map {
         self.leaderless.is_some() || !namespaces.is_empty() && namespaces.iter().all(|watched| watched != namespace)
     }
 
-    /// What it is called, and what it observes.
+    /// Its name, and the namespaces that it observes.
     fn title(&self) -> String {
         let what = match (&self.leaderless, &self.namespaces) {
             (Some(why), _) => why.clone(),

@@ -11,8 +11,8 @@ use tokio::time::timeout;
 
 use super::prompt_client::PROMPT_TIMEOUT;
 
-/// What its name resolves to, which in a Pod is the address of a Service, and the endpoints of that Service as far as
-/// they may be read. `None` if the name does not resolve now.
+/// The addresses of its name, which in a Pod is that of a Service, and the endpoints of that Service as far as they may
+/// be read. `None` if the name does not resolve now.
 pub async fn hub_addresses(client: &Client, server: &Uri) -> Option<Vec<IpAddr>> {
     let host = server.host().unwrap_or_default().trim_matches(['[', ']']);
     let found = timeout(PROMPT_TIMEOUT, lookup_host((host, 0))).await.ok()?.ok()?;

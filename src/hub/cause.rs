@@ -14,26 +14,38 @@ use rustls::CertificateError as Bad;
 
 /// No answer came in time.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("did not answer within {} s; check its address and the network, or give it longer with --request-timeout", .0.as_secs())]
+#[error("did not answer within {} s", .0.as_secs_f32())]
 pub struct NoAnswer(pub Duration);
 
 /// kube's reason of an error whose body is no `Status`.
 const NO_STATUS: &str = "Failed to parse error data";
 
-/// What went wrong, as the end of a sentence that begins with the API server.
+/// The cause in words, as the end of a sentence that begins with the API server.
 pub fn cause(error: &(dyn Error + 'static)) -> String {
-    let mut is_timeout = false;
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(words) = known(error) {
-            return words;
-        }
-        is_timeout |= error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut);
-        // An io::Error shows only the source of the error that it wraps.
-        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        next = wrapped.map(|wrapped| wrapped as &(dyn Error + 'static)).or_else(|| error.source());
+    if let Some(words) = chain(error).find_map(known) {
+        return words;
     }
-    if is_timeout { "did not answer in time" } else { "can't be reached; check its address and the network" }.to_owned()
+    let is_late = |error: &io::Error| error.kind() == io::ErrorKind::TimedOut;
+    match chain(error).any(|error| error.downcast_ref().is_some_and(is_late)) {
+        true => "did not answer in time".to_owned(),
+        false => "can't be reached; check its address and the network".to_owned(),
+    }
+}
+
+/// Whether it took longer than it may.
+pub fn is_late(error: &(dyn Error + 'static)) -> bool {
+    chain(error).any(|error| error.is::<NoAnswer>())
+}
+
+/// The error, what it comes from, and so on.
+fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| below(*error))
+}
+
+fn below<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    // An io::Error shows only the source of the error that it wraps.
+    let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    wrapped.map(|wrapped| wrapped as &(dyn Error + 'static)).or_else(|| error.source())
 }
 
 fn known(error: &(dyn Error + 'static)) -> Option<String> {
@@ -63,7 +75,7 @@ fn known(error: &(dyn Error + 'static)) -> Option<String> {
         Some(kube::Error::RustlsTls(_)) => {
             Some("can't be dialled: its CA, or the client certificate or key in the kubeconfig, is unusable".to_owned())
         }
-        // Of hyper-util's private error for look-ups that is all there is.
+        // hyper-util's error for look-ups is private: its text is all that tells it apart.
         _ if error.to_string() == "dns error" => Some("has a name that does not resolve; check its URL".to_owned()),
         _ => None,
     }
@@ -136,7 +148,7 @@ fn of_credential(error: &AuthError) -> String {
     }
 }
 
-/// What is wrong with a kubeconfig: the field, or the place in the file.
+/// The fault of a kubeconfig: the field, or the place in the file.
 pub fn of_kubeconfig(error: &KubeconfigError) -> String {
     match error {
         KubeconfigError::Parse(error) => match error.location().filter(|place| place.line() > 0) {
@@ -172,5 +184,61 @@ fn of_data(field: &str, error: &LoadDataError) -> String {
         LoadDataError::DecodeBase64(_) => format!("{field}-data is not base64"),
         LoadDataError::ReadFile(error, path) => format!("{field}: {}: {error}", path.display()),
         LoadDataError::NoBase64DataOrFile => format!("{field}-data is missing"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::{ExitStatus, Output};
+
+    use kube::config::Kubeconfig;
+
+    use super::*;
+
+    fn service(error: impl Error + Send + Sync + 'static) -> kube::Error {
+        kube::Error::Service(Box::new(error))
+    }
+
+    #[test]
+    fn errors_that_quote_what_they_were_given_are_not_shown() {
+        let out =
+            Output { status: ExitStatus::from_raw(256), stdout: b"planted".to_vec(), stderr: b"planted".to_vec() };
+        let plugin = AuthError::AuthExecRun { cmd: "x --planted".to_owned(), status: out.status, out };
+        let answer = serde_json::from_str::<u32>(r#""planted""#).unwrap_err();
+        let file = Kubeconfig::from_yaml("users: planted\n").unwrap_err();
+        let page = Status::failure("<html>planted</html>", NO_STATUS).with_code(403);
+        for (error, words) in [
+            (service(plugin), "the credential plugin ended with exit status: 1"),
+            (kube::Error::SerdeError(answer), "an answer that is not the Kubernetes API's"),
+            (kube::Error::InferKubeconfig(file), "line 1"),
+            (kube::Error::Api(Box::new(page)), "answered 403 with what is not the Kubernetes API's"),
+        ] {
+            let said = cause(&error);
+            assert!(said.contains(words) && !said.contains("planted"), "{said}");
+        }
+    }
+
+    #[test]
+    fn causes_are_found_below_what_wraps_them() {
+        let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
+        assert!(cause(&service(io::Error::other(refused))).starts_with("refuses connections"));
+        let certificate = rustls::Error::InvalidCertificate(Bad::UnknownIssuer);
+        assert!(cause(&service(io::Error::other(certificate))).contains("not signed by the CA"));
+        let late = service(NoAnswer(Duration::from_secs(2)));
+        assert_eq!((cause(&late).as_str(), is_late(&late)), ("did not answer within 2 s", true));
+        assert_eq!(cause(&service(io::Error::from(io::ErrorKind::TimedOut))), "did not answer in time");
+    }
+
+    #[test]
+    fn kinds_that_are_not_there_are_told_from_objects() {
+        let error = |text: &str| match serde_json::from_str(text) {
+            Ok(status) => kube::Error::Api(Box::new(status)),
+            Err(_) => kube::Error::Api(Box::new(Status::failure(text, NO_STATUS).with_code(404))),
+        };
+        let object = error(r#"{"code": 404, "reason": "NotFound", "details": {"name": "x"}}"#);
+        let (kind, page) = (error("404 page not found\n"), error("<html>"));
+        let both = |error: &kube::Error| (is_absent(error), is_unknown_path(error));
+        assert_eq!([both(&object), both(&kind), both(&page)], [(true, false), (false, true), (false, false)]);
     }
 }

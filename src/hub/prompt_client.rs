@@ -11,7 +11,7 @@ use kube::{Client, Config};
 use rustls::CertificateError;
 use tokio::time::timeout;
 
-use super::cause::cause;
+use super::cause::{NoAnswer, cause};
 
 /// Time for one request, connecting included.
 pub const PROMPT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -119,7 +119,10 @@ impl PromptClient {
             async move {
                 match timeout(this.deadline, client.send(request)).await {
                     Ok(answer) => answer.map_err(BoxError::from),
-                    Err(_) => Err(BoxError::from(this.late(this.deadline).to_string())),
+                    Err(_) => {
+                        this.reconnect();
+                        Err(BoxError::from(NoAnswer(this.deadline)))
+                    }
                 }
             }
         });
@@ -149,7 +152,7 @@ impl PromptClient {
     fn reconnect(&self) {
         match (self.connect)() {
             Ok(client) => *self.client.lock().unwrap_or_else(PoisonError::into_inner) = client,
-            Err(error) => tracing::warn!(%error, "no new connection to the hub; the old one is kept"),
+            Err(error) => tracing::warn!(error = cause(&error), "no new connection to the hub; the old one is kept"),
         }
     }
 }

@@ -103,7 +103,7 @@ async fn ask(
     }
 }
 
-/// Of a Secret that a controller writes, the key may be another one.
+/// Keys that the Secret has instead: a controller that writes it may use another one.
 fn other_keys<'a>(keys: impl Iterator<Item = &'a str>) -> String {
     let mut keys: Vec<&str> = keys.collect();
     keys.sort_unstable();

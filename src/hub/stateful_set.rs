@@ -9,7 +9,7 @@ use tokio::time::sleep;
 
 use super::prompt_client::{PromptClient, PromptError};
 
-/// Of the first read. A replica can do nothing anyway while the hub gives no answer.
+/// Tries of the first read. A replica can do nothing anyway while the hub gives no answer.
 const TRIES: u32 = 10;
 const BETWEEN_TRIES: Duration = Duration::from_secs(1);
 
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
     use crate::hub::PROMPT_TIMEOUT;
 
-    /// What a hub gives as owner that fails so often with this code, and how often it was asked.
+    /// The owner that a hub gives after so many failures with this code, and how often it was asked.
     async fn owner(failures: u32, code: u16) -> (Result<Option<OwnerReference>, PromptError>, u32) {
         let asked = Arc::new(AtomicU32::new(0));
         let requests = asked.clone();

@@ -1,4 +1,4 @@
-//! What others have on the hub: metadata on ksit's objects, namespaces that nobody observes, installations that are gone.
+//! Traces of others on the hub: metadata on ksit's objects, namespaces that nobody observes, installations that are gone.
 
 use ksit::api::ShardMap;
 use kube::ResourceExt;

@@ -117,7 +117,7 @@ async fn show(hub: &Client) -> Result<(), DemoError> {
     Ok(())
 }
 
-/// Of which `status.message` is cut.
+/// The message of the condition `Ready`; `status.message` is cut.
 fn full_message(status: &serde_json::Value) -> &str {
     let conditions = status["conditions"].as_array().into_iter().flatten();
     let ready = conditions.into_iter().find(|condition| condition["type"] == "Ready");

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-/// What it gave.
+/// The credential that a plugin gave.
 pub(super) struct Given {
     pub(super) token: Option<SecretString>,
     /// PEM, both.

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep};
 
 use super::hub_side::MANAGER;
 use crate::cli::CliError;
-use crate::cli::hub::PATIENCE_FOR_PLUGIN;
+use crate::cli::hub::{PATIENCE_FOR_PLUGIN, hint};
 use crate::cli::own_kubeconfig::{self, NO_PROXY, pem};
 use crate::cli::rights;
 use crate::domain::integrations::{TOOLS, Tool};
@@ -64,7 +64,7 @@ pub(super) fn client(config: Config, deadline: Duration) -> Result<Client, CliEr
 }
 
 fn fault(error: &kube::Error) -> CliError {
-    format!("the cluster {}", cause(error)).into()
+    format!("the cluster {}{}", cause(error), hint(error)).into()
 }
 
 /// The `cluster` entry of the kubeconfig that ksit gets: server, CA and server name of the user's own.

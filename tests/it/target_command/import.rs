@@ -5,7 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use ksit::api::IntegrationTarget;
-use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
+use kube::ResourceExt;
+use kube::api::{Api, ApiResource, DynamicObject, ListParams, Patch, PatchParams};
 use kube::core::GroupVersionKind;
 use kube::runtime::conditions::is_crd_established;
 use kube::runtime::wait::await_condition;
@@ -26,7 +27,11 @@ async fn import(args: &[&str]) -> Ran {
 
 async fn labels(world: &World, name: &str) -> Value {
     let api: Api<IntegrationTarget> = Api::namespaced(world.client.clone(), &world.namespace);
-    json!(api.get(name).await.unwrap().spec.labels)
+    let labels = api.get(name).await.unwrap().spec.labels.unwrap_or_default();
+    let selector: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let found = api.list(&ListParams::default().labels(&selector.join(","))).await.unwrap();
+    assert!(found.iter().any(|target| target.name_any() == name), "kubectl get -l {selector:?} doesn't show {name}");
+    json!(labels)
 }
 
 /// A cluster Secret of Argo CD.
