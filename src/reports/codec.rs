@@ -12,7 +12,7 @@ use crate::domain::digest::Digest;
 use crate::domain::keys::{IntegrationKey, TargetKey};
 use crate::domain::reason::{Failure, Reason};
 use crate::domain::replica::{Epoch, ReplicaName};
-use crate::domain::report::{FromWorker, TargetReport, ToWorker};
+use crate::domain::report::{FromWorker, Heartbeat, TargetReport, ToWorker};
 use crate::domain::verdict::{ComponentState, Observation, Phase, Reach, TargetVerdict, ToolVerdict};
 
 /// Why a message is not understood. Names a field, never its content.
@@ -28,9 +28,12 @@ pub(super) fn encode(message: FromWorker) -> wire::WorkerMessage {
             epoch: epoch.0,
             digests: digests.into_iter().flat_map(Digest::to_bytes).collect(),
         }),
-        FromWorker::Report { sequence, report } => Message::Report(encode_report(sequence, *report)),
-        FromWorker::Heartbeat { epoch, targets, late } => {
-            Message::Heartbeat(wire::Heartbeat { epoch: epoch.0, targets, late })
+        FromWorker::Report { sequence, meaning, report } => Message::Report(wire::Report {
+            meaning: meaning.map(|meaning| meaning.to_le_bytes().to_vec()).unwrap_or_default(),
+            ..encode_report(sequence, *report)
+        }),
+        FromWorker::Heartbeat(Heartbeat { epoch, targets, late, set }) => {
+            Message::Heartbeat(wire::Heartbeat { epoch: epoch.0, targets, late, set })
         }
     };
     wire::WorkerMessage { message: Some(message) }
@@ -44,11 +47,13 @@ pub(super) fn decode(message: wire::WorkerMessage, sender: &ReplicaName) -> Resu
             let digests = digests.chunks(Digest::LENGTH).map(Digest::from_bytes).collect::<Option<_>>();
             FromWorker::Digests { sequence, epoch: Epoch(epoch), digests: digests.ok_or(Unreadable("digests"))? }
         }
-        Message::Report(report) => {
-            FromWorker::Report { sequence: report.sequence, report: Box::new(decode_report(report, sender)?) }
-        }
-        Message::Heartbeat(wire::Heartbeat { epoch, targets, late }) => {
-            FromWorker::Heartbeat { epoch: Epoch(epoch), targets, late }
+        Message::Report(report) => FromWorker::Report {
+            sequence: report.sequence,
+            meaning: report.meaning.as_slice().try_into().ok().map(u128::from_le_bytes),
+            report: Box::new(decode_report(report, sender)?),
+        },
+        Message::Heartbeat(wire::Heartbeat { epoch, targets, late, set }) => {
+            FromWorker::Heartbeat(Heartbeat { epoch: Epoch(epoch), targets, late, set })
         }
     })
 }
@@ -58,6 +63,7 @@ pub(super) fn encode_answer(message: ToWorker) -> wire::CoordinatorMessage {
     let message = match message {
         ToWorker::Want { targets } => Message::Want(wire::Want { targets }),
         ToWorker::Taken { sequence } => Message::Taken(wire::Taken { sequence }),
+        ToWorker::Confirm => Message::Confirm(wire::Confirm {}),
     };
     wire::CoordinatorMessage { message: Some(message) }
 }
@@ -67,6 +73,7 @@ pub(super) fn decode_answer(message: wire::CoordinatorMessage) -> Result<ToWorke
     Ok(match message.message.ok_or(Unreadable("the kind"))? {
         Message::Want(wire::Want { targets }) => ToWorker::Want { targets },
         Message::Taken(wire::Taken { sequence }) => ToWorker::Taken { sequence },
+        Message::Confirm(wire::Confirm {}) => ToWorker::Confirm,
     })
 }
 
@@ -113,6 +120,7 @@ fn encode_report(sequence: u64, report: TargetReport) -> wire::Report {
         mode_message,
         credential_ends: credential_ends.map(Timestamp::as_second),
         omitted,
+        meaning: Vec::new(),
     }
 }
 

@@ -24,7 +24,7 @@ use crate::domain::fit::tests::{largest_report, largest_verdict};
 use crate::domain::keys::{IntegrationKey, TargetKey};
 use crate::domain::reason::{Failure, Reason};
 use crate::domain::replica::{Epoch, Incarnation, PodIdentity, ReplicaName, Term};
-use crate::domain::report::{FromWorker, TargetReport, ToWorker};
+use crate::domain::report::{FromWorker, Heartbeat, TargetReport, ToWorker};
 use crate::domain::verdict::{ComponentState, Observation, Phase, Reach, TargetVerdict, ToolVerdict};
 
 const PATIENT: Duration = Duration::from_secs(30);
@@ -73,7 +73,7 @@ async fn link(service: &Service, token: &str) -> Result<Link, ConnectError> {
 }
 
 fn beat(epoch: i64) -> FromWorker {
-    FromWorker::Heartbeat { epoch: Epoch(epoch), targets: 7, late: vec![1, u64::MAX] }
+    FromWorker::Heartbeat(Heartbeat { epoch: Epoch(epoch), targets: 7, late: vec![1, u64::MAX], set: Some(u64::MAX) })
 }
 
 #[tokio::test]
@@ -84,9 +84,10 @@ async fn a_conversation_goes_both_ways_under_the_proven_name() {
     let heard = timeout(PATIENT, service.incoming.recv()).await.unwrap().unwrap();
     assert_eq!(heard.message, beat(3));
     assert_eq!(*heard.sender, Incarnation::new("ksit-1", "uid", "nonce"));
-    let answer = ToWorker::Want { targets: vec![5, 6] };
-    heard.replies.send(answer.clone()).await.unwrap();
-    assert_eq!(timeout(PATIENT, link.from_coordinator.recv()).await.unwrap(), Some(answer));
+    for answer in [ToWorker::Want { targets: vec![5, 6] }, ToWorker::Taken { sequence: 7 }, ToWorker::Confirm] {
+        heard.replies.send(answer.clone()).await.unwrap();
+        assert_eq!(timeout(PATIENT, link.from_coordinator.recv()).await.unwrap(), Some(answer));
+    }
 }
 
 #[tokio::test]
@@ -129,7 +130,10 @@ async fn an_oversized_message_ends_its_own_link_alone() {
     let mut service = service().await;
     let (bad, good) = (link(&service, "good").await.unwrap(), link(&service, "good").await.unwrap());
     let late = vec![7; LARGEST_MESSAGE];
-    bad.to_coordinator.send(FromWorker::Heartbeat { epoch: Epoch(1), targets: 0, late }).await.unwrap();
+    bad.to_coordinator
+        .send(FromWorker::Heartbeat(Heartbeat { epoch: Epoch(1), targets: 0, late, set: None }))
+        .await
+        .unwrap();
     good.to_coordinator.send(beat(2)).await.unwrap();
     let heard = timeout(PATIENT, service.incoming.recv()).await.unwrap().unwrap();
     assert_eq!(heard.message, beat(2));
@@ -255,8 +259,8 @@ fn report() -> impl Strategy<Value = TargetReport> {
 
 proptest! {
     #[test]
-    fn a_report_arrives_as_it_was_sent(report in report(), sequence: u64) {
-        let sent = FromWorker::Report { sequence, report: Box::new(report) };
+    fn a_report_arrives_as_it_was_sent(report in report(), sequence: u64, meaning: Option<u128>) {
+        let sent = FromWorker::Report { sequence, meaning, report: Box::new(report) };
         prop_assert_eq!(codec::decode(codec::encode(sent.clone()), &ReplicaName::new("ksit-1")), Ok(sent));
     }
 }
@@ -267,7 +271,7 @@ proptest! {
     #[test]
     fn report_of_any_verdict_fits_a_message(verdict in largest_verdict()) {
         let report = largest_report(fit(&Arc::new(verdict)));
-        let sent = codec::encode(FromWorker::Report { sequence: u64::MAX, report: Box::new(report) }).encoded_len();
+        let sent = codec::encode(FromWorker::Report { sequence: u64::MAX, meaning: Some(u128::MAX), report: Box::new(report) }).encoded_len();
         prop_assert!(sent <= LARGEST_MESSAGE, "a report of {} bytes", sent);
     }
 }
