@@ -172,6 +172,8 @@ pub struct History {
     /// Rounds in a row that failed for a transient cause.
     pub failures: u32,
     last: Option<Arc<TargetVerdict>>,
+    /// The last transient cause, and how many rounds in a row it was the same.
+    cause: Option<(Failure, u32)>,
 }
 
 impl History {
@@ -179,7 +181,7 @@ impl History {
     pub fn after(last: TargetVerdict, threshold: u32) -> Self {
         let given_up = |failure: &Failure| matches!(failure.reason, Reason::Unreachable | Reason::Quarantined);
         let failures = if matches!(&last.reach, Reach::Failed(failure) if given_up(failure)) { threshold } else { 0 };
-        Self { failures, last: Some(Arc::new(last)) }
+        Self { failures, last: Some(Arc::new(last)), cause: None }
     }
 
     /// The verdict after one more round: the very same as before if it says the same. `tools` are the integrations that
@@ -199,12 +201,35 @@ impl History {
             Outcome::Failed(failure) if failure.reason.is_of_replica() => self.kept(tools),
             Outcome::Failed(failure) => {
                 self.failures = self.failures.saturating_add(1);
-                if self.failures >= threshold { failed(tools, unreachable(&failure)) } else { self.kept(tools) }
+                let lasts = self.lasts(&failure);
+                if self.failures < threshold {
+                    self.kept(tools)
+                } else {
+                    // One fault may show in several ways in turn: that is no news.
+                    let shown = self.unreachable().filter(|_| lasts < threshold);
+                    failed(tools, shown.cloned().unwrap_or_else(|| unreachable(&failure)))
+                }
             }
         };
         match &self.last {
             Some(last) if **last == verdict => last.clone(),
             _ => self.last.insert(Arc::new(verdict)).clone(),
+        }
+    }
+
+    /// For how many rounds in a row it is this cause.
+    fn lasts(&mut self, cause: &Failure) -> u32 {
+        let former = self.cause.take().filter(|(former, _)| former == cause);
+        let rounds = former.map_or(1, |(_, rounds)| rounds.saturating_add(1));
+        self.cause = Some((cause.clone(), rounds));
+        rounds
+    }
+
+    /// The verdict of the last round, if that was that the target is unreachable.
+    fn unreachable(&self) -> Option<&Failure> {
+        match &self.last.as_ref()?.reach {
+            Reach::Failed(failure) if failure.reason == Reason::Unreachable => Some(failure),
+            _ => None,
         }
     }
 
@@ -307,6 +332,28 @@ mod tests {
         let mut history = History::default();
         let verdicts: Vec<_> = (0..9).map(|_| history.conclude(&[flux()], fault(Reason::ConnectFailed), 3)).collect();
         assert!(verdicts[2..].windows(2).all(|pair| Arc::ptr_eq(&pair[0], &pair[1])));
+    }
+
+    #[test]
+    fn causes_that_alternate_mean_nothing_new_and_a_lasting_one_is_shown() {
+        let mut history = History::default();
+        let causes = [Reason::TimedOut, Reason::ConnectFailed, Reason::ServerError];
+        let first = (0..3).map(|_| history.conclude(&[flux()], fault(Reason::TimedOut), 3)).last().unwrap();
+        for cause in causes.into_iter().cycle().take(20) {
+            assert!(Arc::ptr_eq(&history.conclude(&[flux()], fault(cause), 3), &first));
+        }
+        let after = (0..3).map(|_| history.conclude(&[flux()], fault(Reason::ConnectFailed), 3)).last().unwrap();
+        let Reach::Failed(failure) = &after.reach else { panic!("{after:?}") };
+        assert_eq!(failure.message, "unreachable: api.example:6443 (ConnectFailed)");
+        assert_eq!(after.tools[0].1.message, failure.message);
+    }
+
+    #[test]
+    fn tool_that_comes_while_the_causes_alternate_is_unreachable_too() {
+        let mut history = History::default();
+        (0..3).for_each(|_| drop(history.conclude(&[], fault(Reason::TimedOut), 3)));
+        let verdict = history.conclude(&[flux()], fault(Reason::ConnectFailed), 3);
+        assert_eq!((verdict.tools.len(), verdict.tools[0].1.reason), (1, Reason::Unreachable));
     }
 
     #[test]

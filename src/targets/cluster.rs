@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::connect::connect;
 use super::connection::Connection;
-use super::fault::{Fault, no_descriptor};
+use super::fault::{Fault, no_descriptor, throttled};
 use super::http::{Channel, Protocol};
 use super::limits::Limits;
 use crate::domain::reason::{Failure, Reason};
@@ -68,7 +68,7 @@ impl Cluster {
         // Never closed, so always got.
         let round = self.round.acquire().await.ok();
         match self.retry_at() {
-            Some(at) => Err(self.still_throttled(at - Instant::now())),
+            Some(_) => Err(throttled(&self.connection.host_display())),
             None => Ok(round),
         }
     }
@@ -107,17 +107,6 @@ impl Cluster {
         state.protocol = Some(channel.protocol());
         state.channel = Some(channel.clone());
         Ok(channel)
-    }
-
-    fn still_throttled(&self, left: Duration) -> Failure {
-        Failure::new(
-            Reason::Throttled,
-            format!(
-                "{} is throttling (429) and asks to wait {} s more",
-                self.connection.host_display(),
-                left.as_secs().saturating_add(1)
-            ),
-        )
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
