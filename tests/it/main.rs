@@ -19,6 +19,7 @@ mod real_installs;
 mod reflector;
 mod replicas;
 mod round_cost;
+mod status_writes;
 mod takeover;
 mod target_command;
 mod transport_faults;
