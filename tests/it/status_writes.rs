@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use futures::StreamExt;
+use ksit::api::IntegrationTarget;
 use kube::ResourceExt;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{Config, watcher};
@@ -12,15 +13,16 @@ use loadtest::simulator::{Fault, Simulator};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use crate::kit::{World, without_validation};
+use crate::kit::{World, eventually, without_validation};
 
 const INTERVAL: Duration = Duration::from_secs(2);
 
 /// Twenty rounds of what answers; of what doesn't, as many as its back-off leaves.
 const WATCHED: Duration = INTERVAL.saturating_mul(20);
 
-/// For all verdicts to be said: `failureThreshold` rounds of two seconds each, and the queue of those that hang.
-const SETTLED: Duration = Duration::from_secs(45);
+/// Nothing was written for so long: verdicts have settled. What is written without end never does.
+const QUIET: Duration = INTERVAL.saturating_mul(5);
+const LOOKS: usize = 9;
 
 /// Statuses of each object that were written in that time.
 async fn writes(world: &World, time: Duration) -> BTreeMap<String, Vec<Value>> {
@@ -44,6 +46,20 @@ async fn writes(world: &World, time: Duration) -> BTreeMap<String, Vec<Value>> {
     // The first is what it began with.
     seen.values_mut().for_each(|statuses| drop(statuses.remove(0)));
     seen
+}
+
+/// Waits until each target has a verdict and, if that ever is, until no status is written any more.
+async fn settled(world: &World) {
+    let is_judged = |target: &IntegrationTarget| {
+        let phase = target.status.as_ref().and_then(|status| status.phase.as_deref());
+        phase.is_some_and(|phase| phase != "Initializing")
+    };
+    eventually("a verdict on each target", async || world.targets().await.iter().all(is_judged).then_some(())).await;
+    for _ in 0..LOOKS {
+        if writes(world, QUIET).await.values().all(Vec::is_empty) {
+            return;
+        }
+    }
 }
 
 /// Objects that nobody can use, and those whose credential is at fault.
@@ -100,7 +116,7 @@ async fn status_is_written_once_whatever_is_wrong() {
         .until_target("c0", |target| target.status.as_ref().is_some_and(|s| s.phase.as_deref() == Some("Running")))
         .await;
     inject(1);
-    tokio::time::sleep(SETTLED).await;
+    settled(&world).await;
     let written = writes(&world, WATCHED).await;
     let name = |object: &String| {
         let number: Option<usize> = object.rsplit(" c").next().and_then(|number| number.parse().ok());
