@@ -1,7 +1,6 @@
 //! The one owner of everything that ksit has of a target: its connection, and what is known of its habits.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;

@@ -2,11 +2,11 @@
 
 use tokio::task::JoinSet;
 
+use super::super::test_kit;
 use super::*;
-use crate::domain::replica::{Epoch, ReplicaName};
+use crate::domain::replica::Epoch;
 use crate::domain::shard_map::PublishedMap;
 use crate::domain::slot::SlotSet;
-use crate::domain::verdict::{Reach, TargetVerdict};
 
 fn map(coordinator: &Incarnation, address: &str) -> Option<StoredMap> {
     let contact = Contact { address: address.to_owned(), certificate_sha256: "00".repeat(32) };
@@ -35,8 +35,7 @@ fn world() -> (ReporterContext, World) {
 }
 
 fn conclude(reports: &Reports, name: &str) -> Digest {
-    let report = Box::new(report_of(name));
-    let digest = Digest::of(&report.target, [name]);
+    let (report, digest) = test_kit::report(&TargetKey::new("fleet", name));
     let said = Saying::Concluded { report: report.clone(), digest, overdue: Arc::default() };
     reports.post(report.target.clone(), said, crate::hub::Urgency::CanWait);
     digest
@@ -121,22 +120,6 @@ async fn report_that_ends_links_is_left_out_and_the_rest_arrives() {
     let healthy = ["a", "b", "c"].map(|name| Digest::name(&TargetKey::new("fleet", name)));
     assert_eq!(taken, healthy.into());
     assert_eq!(metrics.reports_skipped.get(), 1);
-}
-
-fn report_of(name: &str) -> TargetReport {
-    TargetReport {
-        target: TargetKey::new("fleet", name),
-        verdict: Arc::new(TargetVerdict { reach: Reach::Connected, tools: Vec::new() }),
-        omitted: 0,
-        mode: None,
-        generation: 1,
-        secret_version: None,
-        server: None,
-        credential_ends: None,
-        reported_by: ReplicaName::new("ksit-0"),
-        epoch: Epoch(1),
-        next: Duration::ZERO,
-    }
 }
 
 /// Its node lost power: nothing refuses the connection, and nothing answers.
