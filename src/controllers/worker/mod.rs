@@ -3,6 +3,7 @@
 mod assignment;
 mod overdue;
 mod panics;
+mod pause;
 mod reporter;
 mod round;
 mod secrets;

@@ -14,9 +14,11 @@ use futures::FutureExt;
 use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::sync::watch::error::RecvError;
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 
 use super::panics::Panics;
+use super::pause::{paused, until};
 use super::round::{self, Access, HubUnavailable, RoundResult};
 use super::series::TargetSeries;
 use super::{Assignment, Overdue, Saying, WorkerContext};
@@ -106,7 +108,13 @@ impl Task {
                         }
                         Err(_) => return,
                     },
-                    change = self.watched() => if self.on_change(&assignment, change) { break },
+                    change = self.watched() => {
+                        if self.on_change(&assignment, change) {
+                            break;
+                        }
+                        // A cluster whose watches always have something keeps no thread from others.
+                        yield_now().await;
+                    }
                     () = sleep_until(next) => break,
                 }
             }
@@ -379,18 +387,6 @@ impl Task {
         let key = report.target.clone();
         self.context.reports.post(key, Saying::Concluded { report, digest, overdue: self.overdue.clone() }, urgency);
     }
-}
-
-fn paused(assignment: &Assignment) -> TargetVerdict {
-    let tool = || ToolVerdict::without_observations(Phase::Paused, Reason::Paused, "the cluster is paused");
-    TargetVerdict { reach: Reach::Paused, tools: assignment.keys().into_iter().map(|key| (key, tool())).collect() }
-}
-
-/// Time from `now` to the end of the pause; as long as any back-off if it has none.
-fn until(end: Option<Timestamp>, now: Timestamp) -> Duration {
-    end.and_then(|end| Duration::try_from(end.duration_since(now)).ok())
-        .unwrap_or(MAX_BACKOFF)
-        .max(Duration::from_millis(10))
 }
 
 #[cfg(test)]
