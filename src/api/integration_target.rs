@@ -7,7 +7,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::common::{KubeconfigSecretRef, component_kind, conditions, labels, phase, result_phase};
+use super::common::{KubeconfigSecretRef, conditions, labels, word};
 
 /// One cluster to check.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -63,7 +63,7 @@ pub struct IntegrationTargetSpec {
 pub struct IntegrationTargetStatus {
     /// Running: reachable, and every tool on it is healthy.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "phase")]
+    #[schemars(schema_with = "word")]
     pub phase: Option<String>,
     /// ksit can read the cluster. Says nothing of the tools: see `phase` and `healthy`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -132,7 +132,7 @@ pub struct IntegrationResult {
     pub name: String,
     #[serde(rename = "type")]
     pub type_: String,
-    #[schemars(schema_with = "result_phase")]
+    #[schemars(schema_with = "word")]
     pub phase: String,
     pub reason: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -150,7 +150,7 @@ pub struct IntegrationResult {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ComponentStatus {
-    #[schemars(schema_with = "component_kind")]
+    #[schemars(schema_with = "word")]
     pub kind: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,

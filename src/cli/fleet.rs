@@ -159,7 +159,7 @@ impl From<Vec<Lenient<Integration>>> for Fleet {
         let mut lines: Vec<Line> = integrations.into_iter().map(line).collect();
         lines.sort_by_cached_key(|line| {
             let bad = line.targets.failed + line.targets.unknown;
-            (Phase::parse(&line.phase), std::cmp::Reverse(bad), line.namespace.clone(), line.name.clone())
+            (Phase::read(&line.phase), std::cmp::Reverse(bad), line.namespace.clone(), line.name.clone())
         });
         Self { lines, installations: BTreeMap::new() }
     }

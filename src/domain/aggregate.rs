@@ -65,7 +65,8 @@ impl Counts {
         match phase {
             Phase::Running => &mut self.running,
             Phase::Failed => &mut self.failed,
-            Phase::Unknown => &mut self.unknown,
+            // Not known here to be well.
+            Phase::Unknown | Phase::Other(_) => &mut self.unknown,
             Phase::Initializing => &mut self.initializing,
             Phase::Paused => &mut self.paused,
             Phase::NotInstalled => &mut self.not_installed,

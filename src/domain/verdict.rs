@@ -8,15 +8,18 @@
 
 use std::sync::Arc;
 
-use crate::domain::component::ComponentKind;
+use crate::domain::component::SeenKind;
 use crate::domain::keys::IntegrationKey;
 use crate::domain::reason::{Failure, Reason};
+use crate::domain::word::Word;
 
 /// The state that a status shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Phase {
     Failed,
     Unknown,
+    /// One of another version.
+    Other(Word),
     Initializing,
     Paused,
     NotInstalled,
@@ -24,7 +27,7 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// Worst first.
+    /// Those of this version, worst first.
     pub const ALL: [Phase; 6] =
         [Self::Failed, Self::Unknown, Self::Initializing, Self::Paused, Self::NotInstalled, Self::Running];
 
@@ -36,16 +39,19 @@ impl Phase {
             Self::Paused => "Paused",
             Self::NotInstalled => "NotInstalled",
             Self::Running => "Running",
+            Self::Other(word) => word.as_str(),
         }
     }
 
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|phase| phase.as_str() == text)
+    /// As a report or a status has it: that of another version too. `None` for what is no name.
+    pub fn read(text: &str) -> Option<Self> {
+        let known = Self::ALL.into_iter().find(|phase| phase.as_str() == text);
+        known.or_else(|| Word::of(text).map(Self::Other))
     }
 
     /// To be told of: something is broken, or nobody can tell.
     pub fn is_bad(self) -> bool {
-        matches!(self, Self::Failed | Self::Unknown)
+        matches!(self, Self::Failed | Self::Unknown | Self::Other(_))
     }
 
     /// Counts towards "healthy of all".
@@ -57,7 +63,7 @@ impl Phase {
 /// What was seen of one component.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observation {
-    pub kind: ComponentKind,
+    pub kind: SeenKind,
     pub namespace: String,
     /// Name of the object; of the component where none was found.
     pub name: String,
@@ -80,6 +86,8 @@ pub enum ComponentState {
     NotInUse,
     /// Forbidden to look at.
     NotSeen,
+    /// One of another version.
+    Other(Word),
 }
 
 impl ComponentState {
@@ -94,11 +102,14 @@ impl ComponentState {
             Self::Absent => "Absent",
             Self::NotInUse => "NotInUse",
             Self::NotSeen => "NotSeen",
+            Self::Other(word) => word.as_str(),
         }
     }
 
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.as_str() == text)
+    /// As a report or a status has it: that of another version too. `None` for what is no name.
+    pub fn read(text: &str) -> Option<Self> {
+        let known = Self::ALL.into_iter().find(|state| state.as_str() == text);
+        known.or_else(|| Word::of(text).map(Self::Other))
     }
 
     pub fn is_healthy(self) -> bool {

@@ -1,4 +1,5 @@
-//! From words to bytes and back. What comes in is checked: a message that can't be read is refused, the link is not.
+//! From words to bytes and back. What comes in is checked: a message that can't be read is refused, the link is not. A
+//! name that this version doesn't have is no such thing: it is carried through.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use jiff::Timestamp;
 
 use super::wire::{self, coordinator_message, worker_message};
 use crate::domain::check_mode::CheckMode;
-use crate::domain::component::ComponentKind;
+use crate::domain::component::SeenKind;
 use crate::domain::digest::Digest;
 use crate::domain::keys::{IntegrationKey, TargetKey};
 use crate::domain::reason::{Failure, Reason};
@@ -125,7 +126,7 @@ fn encode_report(sequence: u64, report: TargetReport) -> wire::Report {
 }
 
 fn decode_report(report: wire::Report, sender: &ReplicaName) -> Result<TargetReport, Unreadable> {
-    let reach = match Reason::parse(&report.reach).ok_or(Unreadable("reach"))? {
+    let reach = match Reason::read(&report.reach).ok_or(Unreadable("reach"))? {
         Reason::Initializing => Reach::Initializing,
         Reason::Connected => Reach::Connected,
         Reason::Paused => Reach::Paused,
@@ -134,7 +135,7 @@ fn decode_report(report: wire::Report, sender: &ReplicaName) -> Result<TargetRep
     };
     let mode = match report.mode.as_str() {
         "" => None,
-        mode => Some(match Reason::parse(mode).ok_or(Unreadable("mode"))? {
+        mode => Some(match Reason::read(mode).ok_or(Unreadable("mode"))? {
             Reason::Watching => CheckMode::Watch,
             reason => CheckMode::Poll(Failure::new(reason, report.mode_message)),
         }),
@@ -169,8 +170,8 @@ fn encode_tool((key, tool): (IntegrationKey, ToolVerdict)) -> wire::Tool {
 
 fn decode_tool(namespace: &str, tool: wire::Tool) -> Result<(IntegrationKey, ToolVerdict), Unreadable> {
     let verdict = ToolVerdict {
-        phase: Phase::parse(&tool.phase).ok_or(Unreadable("tools.phase"))?,
-        reason: Reason::parse(&tool.reason).ok_or(Unreadable("tools.reason"))?,
+        phase: Phase::read(&tool.phase).ok_or(Unreadable("tools.phase"))?,
+        reason: Reason::read(&tool.reason).ok_or(Unreadable("tools.reason"))?,
         message: tool.message,
         observations: tool.components.into_iter().map(decode_component).collect::<Result<_, _>>()?,
     };
@@ -185,8 +186,8 @@ fn encode_component(seen: Observation) -> wire::Component {
 
 fn decode_component(component: wire::Component) -> Result<Observation, Unreadable> {
     let wire::Component { kind, namespace, name, state, ready, desired, message } = component;
-    let kind = ComponentKind::parse(&kind);
-    let state = ComponentState::parse(&state);
+    let kind = SeenKind::read(&kind);
+    let state = ComponentState::read(&state);
     Ok(Observation {
         kind: kind.ok_or(Unreadable("components.kind"))?,
         state: state.ok_or(Unreadable("components.state"))?,

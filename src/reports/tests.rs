@@ -18,7 +18,7 @@ use tokio_rustls::TlsConnector;
 
 use super::*;
 use crate::domain::check_mode::CheckMode;
-use crate::domain::component::ComponentKind;
+use crate::domain::component::{ComponentKind, SeenKind};
 use crate::domain::fit::fit;
 use crate::domain::fit::tests::{largest_report, largest_verdict};
 use crate::domain::keys::{IntegrationKey, TargetKey};
@@ -193,8 +193,10 @@ async fn a_token_is_reviewed_once() {
 }
 
 fn observation() -> impl Strategy<Value = Observation> {
-    let kind = prop::sample::select(ComponentKind::ALL.to_vec());
-    let state = prop::sample::select(ComponentState::ALL.to_vec());
+    let kinds = ComponentKind::ALL.map(SeenKind::Known).into_iter().chain(SeenKind::read("Widget"));
+    let kind = prop::sample::select(kinds.collect::<Vec<_>>());
+    let states = ComponentState::ALL.into_iter().chain(ComponentState::read("Sleeping"));
+    let state = prop::sample::select(states.collect::<Vec<_>>());
     (kind, state, ".*", ".*", any::<Option<u32>>(), any::<Option<u32>>(), prop::option::of(".*")).prop_map(
         |(kind, state, namespace, name, ready, desired, message)| Observation {
             kind,
@@ -215,6 +217,7 @@ fn reach() -> impl Strategy<Value = Reach> {
         Just(Reach::Paused),
         Just(Reach::Stale),
         ".*".prop_map(|message| Reach::Failed(Failure::new(Reason::Unreachable, message))),
+        ".*".prop_map(|message| Reach::Failed(Failure::new(Reason::read("NotKnownYet").unwrap(), message))),
     ]
 }
 
@@ -226,11 +229,16 @@ fn mode() -> impl Strategy<Value = CheckMode> {
     ]
 }
 
+/// Those of this version, and one of another.
+fn reasons() -> Vec<Reason> {
+    Reason::ALL.iter().copied().chain(Reason::read("NotKnownYet")).collect()
+}
+
 fn report() -> impl Strategy<Value = TargetReport> {
     let tool = (
         "[a-z]{1,9}",
-        prop::sample::select(Phase::ALL.to_vec()),
-        prop::sample::select(Reason::ALL.to_vec()),
+        prop::sample::select(Phase::ALL.into_iter().chain(Phase::read("Degraded")).collect::<Vec<_>>()),
+        prop::sample::select(reasons()),
         ".*",
         prop::collection::vec(observation(), 0..4),
     );
@@ -277,11 +285,13 @@ proptest! {
 }
 
 #[test]
-fn what_a_newer_version_says_is_refused_by_field() {
-    let report = wire::Report { reach: "NotKnownYet".to_owned(), ..wire::Report::default() };
-    let message = wire::WorkerMessage { message: Some(wire::worker_message::Message::Report(report)) };
-    let error = codec::decode(message, &ReplicaName::new("ksit-1")).unwrap_err();
-    assert!(error.to_string().starts_with("reach of a message"), "{error}");
+fn what_no_version_says_is_refused_by_field() {
+    for reach in ["", "not a name", "Line\nbreak", &"A".repeat(65)] {
+        let report = wire::Report { reach: reach.to_owned(), ..wire::Report::default() };
+        let message = wire::WorkerMessage { message: Some(wire::worker_message::Message::Report(report)) };
+        let error = codec::decode(message, &ReplicaName::new("ksit-1")).unwrap_err();
+        assert!(error.to_string().starts_with("reach of a message"), "{error}");
+    }
     let empty = wire::WorkerMessage { message: None };
     assert!(codec::decode(empty, &ReplicaName::new("ksit-1")).is_err());
     let cut = wire::Digests { sequence: 1, epoch: 1, digests: vec![0; 25] };

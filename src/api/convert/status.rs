@@ -168,7 +168,7 @@ pub fn said_of<'a>(
     let known = status.and_then(|status| status.integrations.iter().find(|result| result.name == integration.name()));
     let known = known.and_then(|result| {
         let message = Cow::Borrowed(result.message.as_deref().unwrap_or_default());
-        Some((Phase::parse(&result.phase)?, Reason::parse(&result.reason)?, message))
+        Some((Phase::read(&result.phase)?, Reason::read(&result.reason)?, message))
     });
     known.or_else(|| unreached(status?)).unwrap_or_else(|| {
         let tool = initializing();
@@ -179,7 +179,7 @@ pub fn said_of<'a>(
 /// The verdict on a tool that the status does not list, if the cluster can't be reached.
 fn unreached(status: &IntegrationTargetStatus) -> Option<(Phase, Reason, Cow<'_, str>)> {
     let reachable = status.condition("Reachable").filter(|condition| condition.status == "False")?;
-    Some((Phase::Failed, Reason::parse(&reachable.reason)?, Cow::Borrowed(reachable.message.as_str())))
+    Some((Phase::Failed, Reason::read(&reachable.reason)?, Cow::Borrowed(reachable.message.as_str())))
 }
 
 /// The status of an Integration.

@@ -29,7 +29,7 @@ impl TargetSeries {
         let healthy = &self.context.metrics.target_healthy;
         match phase {
             Phase::Running => healthy.with_label_values(&self.labels()).set(1),
-            Phase::Failed | Phase::Unknown => healthy.with_label_values(&self.labels()).set(0),
+            Phase::Failed | Phase::Unknown | Phase::Other(_) => healthy.with_label_values(&self.labels()).set(0),
             // Neither healthy nor not.
             Phase::Paused | Phase::Initializing | Phase::NotInstalled => {
                 let _ = healthy.remove_label_values(&self.labels());

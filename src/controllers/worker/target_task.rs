@@ -29,7 +29,7 @@ use crate::domain::growth::Growth;
 use crate::domain::reason::{Failure, Reason};
 use crate::domain::replica::Epoch;
 use crate::domain::report::TargetReport;
-use crate::domain::verdict::{History, Outcome, Phase, Reach, TargetVerdict, ToolVerdict};
+use crate::domain::verdict::{History, Outcome, TargetVerdict};
 use crate::hub::{Marked, Quarantined, Urgency};
 use crate::observability::ReconcileResult;
 use crate::targets::Change;

@@ -3,6 +3,8 @@
 use super::*;
 use crate::controllers::worker::panics::QUARANTINE_AFTER;
 use crate::controllers::worker::test_kit::{Hub, assignment, context, hub, hub_of};
+use crate::domain::backoff::MAX_BACKOFF;
+use crate::domain::verdict::Reach;
 
 /// Why the target is not healthy, by what was reported of it last.
 fn said(context: &WorkerContext) -> Option<Reason> {
