@@ -74,6 +74,8 @@ pub struct Heartbeat {
     pub late: Vec<u64>,
     /// The digests of all of them, as [`Digest::of_set`]; none from a worker of an earlier version.
     pub set: Option<u64>,
+    /// The digests that [`ToWorker::Confirm`] asks for came just before.
+    pub confirms: bool,
 }
 
 /// What the coordinator answers.

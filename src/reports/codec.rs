@@ -33,8 +33,8 @@ pub(super) fn encode(message: FromWorker) -> wire::WorkerMessage {
             meaning: meaning.map(|meaning| meaning.to_le_bytes().to_vec()).unwrap_or_default(),
             ..encode_report(sequence, *report)
         }),
-        FromWorker::Heartbeat(Heartbeat { epoch, targets, late, set }) => {
-            Message::Heartbeat(wire::Heartbeat { epoch: epoch.0, targets, late, set })
+        FromWorker::Heartbeat(Heartbeat { epoch, targets, late, set, confirms }) => {
+            Message::Heartbeat(wire::Heartbeat { epoch: epoch.0, targets, late, set, confirms })
         }
     };
     wire::WorkerMessage { message: Some(message) }
@@ -53,8 +53,8 @@ pub(super) fn decode(message: wire::WorkerMessage, sender: &ReplicaName) -> Resu
             meaning: report.meaning.as_slice().try_into().ok().map(u128::from_le_bytes),
             report: Box::new(decode_report(report, sender)?),
         },
-        Message::Heartbeat(wire::Heartbeat { epoch, targets, late, set }) => {
-            FromWorker::Heartbeat(Heartbeat { epoch: Epoch(epoch), targets, late, set })
+        Message::Heartbeat(wire::Heartbeat { epoch, targets, late, set, confirms }) => {
+            FromWorker::Heartbeat(Heartbeat { epoch: Epoch(epoch), targets, late, set, confirms })
         }
     })
 }

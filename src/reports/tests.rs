@@ -73,7 +73,13 @@ async fn link(service: &Service, token: &str) -> Result<Link, ConnectError> {
 }
 
 fn beat(epoch: i64) -> FromWorker {
-    FromWorker::Heartbeat(Heartbeat { epoch: Epoch(epoch), targets: 7, late: vec![1, u64::MAX], set: Some(u64::MAX) })
+    FromWorker::Heartbeat(Heartbeat {
+        epoch: Epoch(epoch),
+        targets: 7,
+        late: vec![1, u64::MAX],
+        set: Some(u64::MAX),
+        confirms: true,
+    })
 }
 
 #[tokio::test]
@@ -131,7 +137,7 @@ async fn an_oversized_message_ends_its_own_link_alone() {
     let (bad, good) = (link(&service, "good").await.unwrap(), link(&service, "good").await.unwrap());
     let late = vec![7; LARGEST_MESSAGE];
     bad.to_coordinator
-        .send(FromWorker::Heartbeat(Heartbeat { epoch: Epoch(1), targets: 0, late, set: None }))
+        .send(FromWorker::Heartbeat(Heartbeat { epoch: Epoch(1), targets: 0, late, set: None, confirms: false }))
         .await
         .unwrap();
     good.to_coordinator.send(beat(2)).await.unwrap();

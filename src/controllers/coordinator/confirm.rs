@@ -23,7 +23,7 @@ use crate::domain::report::{Heartbeat, ToWorker};
 impl Fleet {
     /// `sender` told of a target.
     pub(super) fn note(&mut self, sender: &Arc<Incarnation>, key: &TargetKey, meaning: Option<u128>) {
-        let Some(target) = self.targets.get_mut(key) else { return };
+        let Some(target) = self.targets.get_mut(key).filter(|target| target.desired.is_ok()) else { return };
         if target.told.as_ref().is_none_or(|told| told.by != *sender) {
             self.desk.first_look(sender);
         }
@@ -39,17 +39,18 @@ impl Fleet {
     ) {
         let mut theirs = self.told_by(sender);
         if let Some(set) = heartbeat.set {
-            let answered = self.desk.take_answer(&sender.name);
-            if let Some(asked) = answered {
+            let asked = self.desk.asked.get(&sender.name).copied();
+            if let Some(asked) = asked.filter(|_| heartbeat.confirms) {
                 theirs = self.keep_confirmed(theirs, asked);
             }
             let agrees = theirs.len() == heartbeat.targets as usize && self.set_of(&theirs) == Some(set);
             if !agrees {
                 // Not after the heartbeat that belongs to an answer: once a round is enough.
-                if self.desk.asks(&sender.name, self.context.round / 2) {
-                    let _ = replies.try_send(ToWorker::Confirm);
+                let is_due = asked.is_none_or(|asked| asked.elapsed() >= self.context.round / 2);
+                if is_due && replies.try_send(ToWorker::Confirm).is_ok() {
+                    self.desk.asked.insert(sender.name.clone(), Instant::now());
                 }
-                if answered.is_none() {
+                if !heartbeat.confirms {
                     return;
                 }
             }

@@ -59,7 +59,7 @@ impl World {
                 self.asked += 1;
                 if self.answers {
                     self.digests(self.has.clone());
-                    self.beat();
+                    self.beat(true);
                 }
             }
         }
@@ -80,16 +80,16 @@ impl World {
         self.say(FromWorker::Digests { sequence: self.sequence, epoch: Epoch(1), digests });
     }
 
-    fn beat(&mut self) {
+    fn beat(&mut self, confirms: bool) {
         let set = self.says_set.then(|| Digest::of_set(self.has.iter().copied()));
         let targets = u32::try_from(self.has.len()).unwrap();
-        self.say(FromWorker::Heartbeat(Heartbeat { epoch: Epoch(1), targets, late: Vec::new(), set }));
+        self.say(FromWorker::Heartbeat(Heartbeat { epoch: Epoch(1), targets, late: Vec::new(), set, confirms }));
     }
 
     async fn rounds(&mut self, rounds: u32) {
         for _ in 0..rounds {
             tokio::time::advance(self.fleet.context.round).await;
-            self.beat();
+            self.beat(false);
             self.fleet.on_tick();
         }
     }
@@ -132,6 +132,33 @@ async fn target_that_its_worker_has_by_another_meaning_is_not_renewed() {
     assert_eq!(world.phases(), [UNKNOWN, UNKNOWN], "the worker confirms nothing");
 }
 
+/// Its answer is on the way for longer than a round.
+#[tokio::test(start_paused = true)]
+async fn heartbeat_before_the_answer_is_no_answer() {
+    let mut world = World::new();
+    world.answers = false;
+    let all = world.has.clone();
+    world.lose(&other());
+    world.rounds(1).await;
+    world.has = all;
+    world.rounds(1).await;
+    assert!(world.fleet.desk.unobserved.is_empty(), "nothing is taken for lost");
+    world.rounds(9).await;
+    assert_eq!(world.phases(), [RUNNING, RUNNING]);
+}
+
+/// Nobody looks at it any more, and that is said already.
+#[tokio::test(start_paused = true)]
+async fn target_that_can_not_be_used_is_missed_by_nobody() {
+    let mut world = World::new();
+    let unusable = test_kit::target(&json!({ "clusterName": "" }), &test_kit::slot_label(), &json!(null));
+    world.fleet.on_target(unusable);
+    world.lose(&key());
+    world.rounds(4).await;
+    assert_eq!((world.phases()[0], world.asked), (Some(Phase::Failed), 0));
+    assert!(world.fleet.desk.unobserved.is_empty());
+}
+
 /// A target that the worker has and the hub doesn't; and reports all the time.
 #[tokio::test(start_paused = true)]
 async fn lasting_mismatch_leaves_confirmed_targets_fresh_and_is_asked_for_once_a_round() {
@@ -141,7 +168,7 @@ async fn lasting_mismatch_leaves_confirmed_targets_fresh_and_is_asked_for_once_a
         world.rounds(1).await;
         world.report(key(), round);
         tokio::time::advance(std::time::Duration::from_millis(10)).await;
-        world.beat();
+        world.beat(false);
     }
     assert_eq!(world.phases(), [RUNNING, RUNNING]);
     assert!((10..=20).contains(&world.asked), "asked {} times", world.asked);

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -28,7 +27,7 @@ pub(super) struct Desk {
     pub(super) deferred: Deferred,
     heard: BTreeMap<ReplicaName, Heard>,
     /// When each worker was asked last to confirm what it has.
-    asked: BTreeMap<ReplicaName, Asked>,
+    pub(super) asked: BTreeMap<ReplicaName, Instant>,
     /// When the map was last learned.
     pub(super) learned: Option<Instant>,
 }
@@ -40,11 +39,6 @@ struct Heard {
     epoch: (Epoch, Instant),
     /// When it last told of a target of which it had told nothing before.
     first_look: Instant,
-}
-
-struct Asked {
-    at: Instant,
-    is_answered: bool,
 }
 
 impl Desk {
@@ -73,22 +67,6 @@ impl Desk {
         let heard = self.heard.get(&owner.name).filter(|heard| *heard.process == *owner)?;
         let (newest, since) = heard.epoch;
         (newest >= epoch).then(|| since.max(heard.first_look))
-    }
-
-    /// Whether `worker` is to be asked now to confirm what it has: not more often than once in `pause`.
-    pub(super) fn asks(&mut self, worker: &ReplicaName, pause: Duration) -> bool {
-        let now = Instant::now();
-        let is_due = self.asked.get(worker).is_none_or(|asked| now - asked.at >= pause);
-        if is_due {
-            self.asked.insert(worker.clone(), Asked { at: now, is_answered: false });
-        }
-        is_due
-    }
-
-    /// When `worker` was asked for what has been answered by now; once.
-    pub(super) fn take_answer(&mut self, worker: &ReplicaName) -> Option<Instant> {
-        let asked = self.asked.get_mut(worker)?;
-        (!std::mem::replace(&mut asked.is_answered, true)).then_some(asked.at)
     }
 
     pub(super) fn name(&mut self, key: &TargetKey) {

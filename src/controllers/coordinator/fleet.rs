@@ -131,11 +131,7 @@ impl Fleet {
         let changed = spoilt || former.as_ref().is_none_or(|former| former.desired != desired);
         let term = status.as_ref().and_then(|status| status.summary.coordinator_term);
         let foreign = spoilt && self.is_foreign(term);
-        let slot = Slot::of(&key);
-        let is_labelled = object.labels().get(SLOT_LABEL).map(String::as_str) == Some(slot.to_string().as_str());
-        if !is_labelled {
-            self.context.chores.offer(Chore::LabelSlot(object.clone()));
-        }
+        let is_labelled = self.sees_label(&object, Slot::of(&key));
         let now = Instant::now();
         // Nobody looks at one that can't be used.
         let counts_anew = former.as_ref().is_none_or(|former| former.desired.is_err());
@@ -150,17 +146,17 @@ impl Fleet {
             stale_at = now + self.patience_of(self.interval_of(desired.as_ref().ok()), None);
         }
         let labelled = is_labelled.then(|| labelled.unwrap_or(now));
+        let told = told.filter(|_| desired.is_ok());
         if desired.is_err() {
             self.desk.unobserved.remove(&key);
         } else if told.is_none() {
             self.desk.unobserved.insert(key.clone());
         }
         (object.spec, object.metadata.labels) = Default::default();
-        let broken = desired.as_ref().err().map(|error| Failure::new(Reason::InvalidObject, error.to_string()));
         self.targets.insert(
             key.clone(),
             Target {
-                slot,
+                slot: Slot::of(&key),
                 object,
                 desired,
                 interval: None,
@@ -182,14 +178,30 @@ impl Fleet {
             self.desk.name(&key);
             self.ask_owners([key.clone()]);
         }
+        self.answer(&key, report, spoilt);
+    }
+
+    /// Writes the target's status if that isn't what it should be. `spoilt`: somebody else has written it.
+    fn answer(&mut self, key: &TargetKey, report: Option<TargetReport>, spoilt: bool) {
+        let Some(Target { desired, stale, .. }) = self.targets.get(key) else { return };
+        let broken = desired.as_ref().err().map(|error| Failure::new(Reason::InvalidObject, error.to_string()));
         match (broken, report) {
-            (Some(failure), _) => self.overrule(&key, &Reach::Failed(failure)),
+            (Some(failure), _) => self.overrule(key, &Reach::Failed(failure)),
             (None, Some(report)) => self.publish_target(report),
-            (None, None) if spoilt && stale => self.overrule(&key, &Reach::Stale),
-            // Somebody else wrote it, and only its owner knows what is true.
+            (None, None) if spoilt && *stale => self.overrule(key, &Reach::Stale),
+            // Only its owner knows what is true.
             (None, None) if spoilt => self.ask_owners([key.clone()]),
             (None, None) => {}
         }
+    }
+
+    /// Whether the target has the right label; it is to have it otherwise.
+    fn sees_label(&self, object: &IntegrationTarget, slot: Slot) -> bool {
+        let is_labelled = object.labels().get(SLOT_LABEL).map(String::as_str) == Some(slot.to_string().as_str());
+        if !is_labelled {
+            self.context.chores.offer(Chore::LabelSlot(Box::new(object.clone())));
+        }
+        is_labelled
     }
 
     /// Written again it would be cut again, without end.

@@ -93,7 +93,7 @@ impl Fleet {
             if !self.takes(sender, &key, epoch, sequence) {
                 continue;
             }
-            let Some(target) = self.targets.get(&key) else { continue };
+            let Some(target) = self.targets.get(&key).filter(|target| target.desired.is_ok()) else { continue };
             let is_shown = target.status.as_ref().is_some_and(|status| status.meaning == *digest);
             let is_told = target.told.as_ref().is_some_and(|told| told.meaning == Some(digest.meaning));
             if is_shown {

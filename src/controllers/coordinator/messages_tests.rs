@@ -17,7 +17,7 @@ fn fleet(replica: &Incarnation) -> Fleet {
 }
 
 fn beat(targets: u32, set: Option<u64>) -> FromWorker {
-    FromWorker::Heartbeat(Heartbeat { epoch: Epoch(1), targets, late: Vec::new(), set })
+    FromWorker::Heartbeat(Heartbeat { epoch: Epoch(1), targets, late: Vec::new(), set, confirms: false })
 }
 
 fn map(epoch: i64, owner: &Incarnation) -> ShardMap {

@@ -46,7 +46,13 @@ fn map(epoch: i64, owner: &Incarnation, others: &[&Incarnation]) -> ShardMap {
 }
 
 fn beat(fleet: &mut Fleet, sender: &Incarnation, epoch: i64) {
-    let message = FromWorker::Heartbeat(Heartbeat { epoch: Epoch(epoch), targets: 0, late: Vec::new(), set: None });
+    let message = FromWorker::Heartbeat(Heartbeat {
+        epoch: Epoch(epoch),
+        targets: 0,
+        late: Vec::new(),
+        set: None,
+        confirms: false,
+    });
     let (sender, replies) = (Arc::new(sender.clone()), mpsc::channel(16).0);
     fleet.on_message(Incoming { sender, message, bytes: 0, replies });
 }

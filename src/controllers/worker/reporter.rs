@@ -54,6 +54,7 @@ pub async fn report(context: ReporterContext) {
         newest: BTreeMap::new(),
         names: BTreeMap::new(),
         news: BTreeSet::new(),
+        held: BTreeSet::new(),
         unsent: Unsent::default(),
         sequence: 0,
         context,
@@ -83,6 +84,8 @@ struct Reporter {
     names: BTreeMap<u64, TargetKey>,
     /// Those of which there is something to tell.
     news: BTreeSet<u64>,
+    /// Those of them that nobody has told of on this link, and that are overdue.
+    held: BTreeSet<u64>,
     unsent: Unsent,
     sequence: u64,
 }
@@ -181,7 +184,10 @@ impl Reporter {
                     self.tell_news(&link).await
                 }
                 answer = link.from_coordinator.recv() => match answer {
-                    Some(ToWorker::Want { targets }) => self.tell_wanted(&link, &targets).await,
+                    Some(ToWorker::Want { mut targets }) => {
+                        targets.retain(|target| !self.held.contains(target));
+                        self.tell_wanted(&link, &targets).await
+                    }
                     Some(ToWorker::Confirm) => self.confirm(&link).await,
                     Some(ToWorker::Taken { sequence }) => {
                         self.unsent.acknowledged(sequence);
@@ -234,6 +240,7 @@ impl Reporter {
             self.unsent.forget(former.digest.target);
             self.names.remove(&former.digest.target);
             self.news.remove(&former.digest.target);
+            self.held.remove(&former.digest.target);
         }
     }
 
@@ -244,6 +251,7 @@ impl Reporter {
         lost.iter().for_each(|key| self.forget(key));
         self.newest.values_mut().for_each(|newest| newest.told = None);
         self.news = self.names.keys().copied().collect();
+        self.held.clear();
         self.tell_news(link).await
     }
 
@@ -253,6 +261,11 @@ impl Reporter {
         for target in std::mem::take(&mut self.news) {
             let Some(newest) = self.names.get(&target).and_then(|key| self.newest.get_mut(key)) else { continue };
             match newest.told {
+                // What was true when it was looked at last would pass for what is true now.
+                None if newest.overdue.is_past() => {
+                    self.held.insert(target);
+                    continue;
+                }
                 None => first.push(newest.digest),
                 Some(_) => changed.push(target),
             }
@@ -291,10 +304,16 @@ impl Reporter {
     async fn confirm(&mut self, link: &Link) -> Result<(), Hung> {
         let digests: Vec<Digest> = self.told().map(|newest| newest.digest).collect();
         self.tell_digests(link, &digests).await?;
-        self.beat(link).await
+        self.send_heartbeat(link, true).await
     }
 
     async fn beat(&mut self, link: &Link) -> Result<(), Hung> {
+        self.news.append(&mut self.held);
+        self.tell_news(link).await?;
+        self.send_heartbeat(link, false).await
+    }
+
+    async fn send_heartbeat(&self, link: &Link, confirms: bool) -> Result<(), Hung> {
         let late = self.told().filter(|newest| newest.overdue.is_past()).map(|newest| newest.digest.target);
         // Ten thousand take half a millisecond.
         let heartbeat = Heartbeat {
@@ -302,6 +321,7 @@ impl Reporter {
             targets: u32::try_from(self.told().count()).unwrap_or(u32::MAX),
             late: late.collect(),
             set: Some(Digest::of_set(self.told().map(|newest| newest.digest))),
+            confirms,
         };
         send(link, FromWorker::Heartbeat(heartbeat)).await
     }

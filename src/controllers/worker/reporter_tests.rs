@@ -36,7 +36,9 @@ fn world() -> (ReporterContext, World) {
 
 fn conclude(reports: &Reports, name: &str) -> Digest {
     let (report, digest) = test_kit::report(&TargetKey::new("fleet", name));
-    let said = Saying::Concluded { report: report.clone(), digest, overdue: Arc::default() };
+    let overdue: Arc<Overdue> = Arc::default();
+    overdue.set(Duration::from_secs(3_600));
+    let said = Saying::Concluded { report: report.clone(), digest, overdue };
     reports.post(report.target.clone(), said, crate::hub::Urgency::CanWait);
     digest
 }
@@ -51,7 +53,7 @@ async fn until_heartbeat(incoming: &mut mpsc::Receiver<Incoming>) -> (Vec<Digest
                 all.extend(digests);
             }
             FromWorker::Heartbeat(heartbeat) => return (all, sizes, heartbeat),
-            FromWorker::Report { .. } => {}
+            FromWorker::Report { report, .. } => panic!("nobody asked for {report:?}"),
         }
     }
 }
@@ -81,6 +83,34 @@ async fn worker_confirms_thousands_of_targets_in_pages() {
     let left = (0..4_500).filter(is_kept).count();
     let (digests, _, heartbeat) = until_heartbeat(&mut incoming).await;
     assert_eq!((digests.len(), heartbeat.targets as usize, heartbeat.epoch), (left, left, Epoch(2)));
+}
+
+/// Its round hangs: what was seen before must not become fresh by a new link, or a new coordinator.
+#[tokio::test(start_paused = true)]
+async fn target_that_is_overdue_is_not_told_of_before_it_was_looked_at() {
+    let (context, world) = world();
+    let (report_of_it, digest) = test_kit::report(&TargetKey::new("fleet", "late"));
+    let overdue: Arc<Overdue> = Arc::default();
+    let said = Saying::Concluded { report: report_of_it.clone(), digest, overdue: overdue.clone() };
+    world.reports.post(report_of_it.target.clone(), said, crate::hub::Urgency::CanWait);
+    conclude(&world.reports, "well");
+    std::thread::sleep(Duration::from_millis(5));
+    let (to_me, mut incoming) = mpsc::channel(64);
+    world.open_door.send_replace(Some(to_me));
+    let mut task = JoinSet::new();
+    task.spawn(report(context));
+    let replies = incoming.recv().await.unwrap().replies;
+    let mut told = 0;
+    for _ in 0..4 {
+        replies.send(ToWorker::Want { targets: vec![digest.target] }).await.unwrap();
+        let (digests, _, heartbeat) = until_heartbeat(&mut incoming).await;
+        assert!(!digests.contains(&digest));
+        told = heartbeat.targets;
+    }
+    assert_eq!(told, 1, "the other one");
+    overdue.set(Duration::from_secs(3_600));
+    let (digests, _, heartbeat) = until_heartbeat(&mut incoming).await;
+    assert_eq!((digests, heartbeat.targets), (vec![digest], 2));
 }
 
 /// A coordinator that ends a link at the report of "poison", as one of another version may.

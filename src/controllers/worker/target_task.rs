@@ -261,8 +261,8 @@ impl Task {
         let message = "two replicas ended while they read it for the first time; it is tried again within an hour";
         tracing::error!(target = %assignment.target.key, ?time, message);
         let failure = Failure::new(Reason::Quarantined, message);
-        self.conclude(assignment, Outcome::Failed(failure), false);
         self.wait(time);
+        self.conclude(assignment, Outcome::Failed(failure), false);
     }
 
     /// What is said after one more outcome, which is that of a round or of something that came in between.
