@@ -6,12 +6,15 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::super::TICK;
+use super::super::known::Sighting;
 use super::super::test_kit::{self, echo, empty_fleet, fleet, key, slot_label, target, writes};
 use super::*;
+use crate::domain::keys::TargetKey;
 use crate::domain::replica::{Epoch, Incarnation, Term};
-use crate::domain::report::{FromWorker, Heartbeat};
+use crate::domain::report::{FromWorker, Heartbeat, TargetReport};
 use crate::domain::shard_map::ShardMap;
 use crate::domain::shards::Shards;
+use crate::hub::Change;
 use crate::reports::Incoming;
 
 fn phase(fleet: &Fleet) -> Option<Phase> {
@@ -151,4 +154,29 @@ async fn target_is_not_unknown_before_its_owner_could_look() {
     assert_eq!(run(&mut fleet, 2, &spec).await, 0, "its owner has three rounds");
     fleet.on_target(target(&spec, &slot_label(), &Value::Null));
     assert_eq!((run(&mut fleet, 9, &spec).await, phase(&fleet)), (1, Some(Phase::Unknown)));
+}
+
+/// Thousands are read for the first time one after the other.
+#[tokio::test(start_paused = true)]
+async fn target_is_not_unknown_while_its_owner_reads_others_for_the_first_time() {
+    let owner = Incarnation::new("ksit-0", "uid", "nonce");
+    let mut fleet = empty_fleet(Arc::new(|_| true));
+    fleet.on_map(&map(1, &owner, &[]));
+    let spec = json!({ "clusterName": "c1" });
+    fleet.on_target(target(&spec, &slot_label(), &Value::Null));
+    for number in 2..12 {
+        let name = format!("c{number}");
+        let object = json!({ "apiVersion": "ksit.io/v1alpha1", "kind": "IntegrationTarget",
+            "metadata": { "namespace": "fleet", "name": name }, "spec": { "clusterName": name } });
+        fleet.on_target(Sighting::of(Change::Applied(serde_json::from_value(object).unwrap())));
+        let report =
+            Box::new(TargetReport { target: TargetKey::new("fleet", name.as_str()), ..test_kit::report(Vec::new()) });
+        let message = FromWorker::Report { sequence: number, meaning: None, report };
+        let (sender, replies) = (Arc::new(owner.clone()), mpsc::channel(16).0);
+        fleet.on_message(Incoming { sender, message, bytes: 0, replies });
+        run(&mut fleet, 2, &spec).await;
+        assert_eq!(phase(&fleet), None, "after {number}");
+    }
+    run(&mut fleet, 4, &spec).await;
+    assert_eq!(phase(&fleet), Some(Phase::Unknown));
 }
