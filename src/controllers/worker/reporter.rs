@@ -315,7 +315,7 @@ impl Reporter {
 
     async fn send_heartbeat(&self, link: &Link, confirms: bool) -> Result<(), Hung> {
         let late = self.told().filter(|newest| newest.overdue.is_past()).map(|newest| newest.digest.target);
-        // Ten thousand take half a millisecond.
+        // A pass over ten thousand costs less than one report does.
         let heartbeat = Heartbeat {
             epoch: self.context.shard.borrow().epoch,
             targets: u32::try_from(self.told().count()).unwrap_or(u32::MAX),
