@@ -46,7 +46,7 @@ pub fn compare(targets: &[TargetKey], map: &ShardMap) -> (Duration, usize) {
 /// The status of a target on which all is well.
 fn healthy() -> IntegrationTargetStatus {
     let observation = |number: usize| Observation {
-        kind: ComponentKind::Deployment,
+        kind: ComponentKind::Deployment.into(),
         namespace: "tools-system".to_owned(),
         name: format!("component-{number}"),
         state: ComponentState::Healthy,

@@ -8,9 +8,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::integrations::TOOLS;
 
-/// Every phase that a status can show.
-pub const PHASES: &[&str] = &["Initializing", "Running", "Degraded", "Failed", "Unknown", "Paused"];
-
 /// Pattern of a text that shows as it is: no control or formatting characters, no separators of lines. Letters of any
 /// language, spaces and `arn:aws:eks:…:cluster/x` are fine.
 pub(super) const VISIBLE: &str = r"^[^\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+$";
@@ -135,12 +132,9 @@ pub(super) fn integration_type(_: &mut SchemaGenerator) -> Schema {
     one_of(TOOLS.iter().map(|tool| tool.name).chain(["custom"]))
 }
 
-pub(super) fn phase(_: &mut SchemaGenerator) -> Schema {
-    one_of(PHASES.iter().copied())
-}
-
-pub(super) fn result_phase(_: &mut SchemaGenerator) -> Schema {
-    one_of(PHASES.iter().copied().chain(["NotInstalled"]))
+/// A name that ksit itself writes: another version may have more of them than this one.
+pub(super) fn word(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "maxLength": 64, "pattern": "^[A-Z][A-Za-z0-9]*$" })
 }
 
 /// The longest key of a label: a prefix of 253, and a name of 63.

@@ -9,8 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::common::{
-    AutoInstall, ComponentSpec, WhenAbsent, conditions, config, integration_type, label_selector, max_unhealthy, phase,
-    result_phase,
+    AutoInstall, ComponentSpec, WhenAbsent, conditions, config, integration_type, label_selector, max_unhealthy, word,
 };
 
 /// One tool to check, and the clusters to check it on.
@@ -101,7 +100,7 @@ pub struct IntegrationStatus {
     /// Running: healthy on every cluster that counts. Degraded: works, and needs attention somewhere; or no more clusters
     /// are unhealthy than `maxUnhealthy` allows. Failed: more are, or the spec can't be used.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "phase")]
+    #[schemars(schema_with = "word")]
     pub phase: Option<String>,
     /// Healthy clusters of all that count, such as `2997/3000`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -177,7 +176,7 @@ pub struct ClusterSummary {
     /// Name of the IntegrationTarget; absent where no target has the name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
-    #[schemars(schema_with = "result_phase")]
+    #[schemars(schema_with = "word")]
     pub phase: String,
     pub reason: String,
     #[serde(skip_serializing_if = "Option::is_none")]

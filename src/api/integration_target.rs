@@ -7,7 +7,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::common::{KubeconfigSecretRef, component_kind, conditions, labels, phase, result_phase};
+use super::common::{KubeconfigSecretRef, conditions, labels, word};
 
 /// One cluster to check.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -65,7 +65,7 @@ pub struct IntegrationTargetStatus {
     /// Running: reachable, and every tool on it is healthy. Degraded: every tool works, and one needs attention. Failed:
     /// unreachable, or a tool is broken.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "phase")]
+    #[schemars(schema_with = "word")]
     pub phase: Option<String>,
     /// ksit can read the cluster, as the condition `Reachable`. Says nothing of the tools: see `phase`, and the condition
     /// `Ready`. The name is the Go toolkit's.
@@ -143,7 +143,7 @@ pub struct IntegrationResult {
     pub name: String,
     #[serde(rename = "type")]
     pub type_: String,
-    #[schemars(schema_with = "result_phase")]
+    #[schemars(schema_with = "word")]
     pub phase: String,
     pub reason: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -171,9 +171,9 @@ pub struct TransitionRecord {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub integration: Option<String>,
-    #[schemars(schema_with = "result_phase")]
+    #[schemars(schema_with = "word")]
     pub from: String,
-    #[schemars(schema_with = "result_phase")]
+    #[schemars(schema_with = "word")]
     pub to: String,
     #[schemars(length(max = 64))]
     pub reason: String,
@@ -183,7 +183,7 @@ pub struct TransitionRecord {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ComponentStatus {
-    #[schemars(schema_with = "component_kind")]
+    #[schemars(schema_with = "word")]
     pub kind: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,

@@ -10,7 +10,7 @@ mod integration;
 mod integration_target;
 mod shard_map;
 
-pub use common::{AutoInstall, ComponentSpec, HelmConfig, KubeconfigSecretRef, PHASES, WhenAbsent};
+pub use common::{AutoInstall, ComponentSpec, HelmConfig, KubeconfigSecretRef, WhenAbsent};
 pub use integration::{ClusterSummary, Integration, IntegrationSpec, IntegrationStatus, TargetCounts};
 pub use integration_target::{
     ComponentStatus, IntegrationResult, IntegrationTarget, IntegrationTargetSpec, IntegrationTargetStatus,

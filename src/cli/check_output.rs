@@ -81,7 +81,7 @@ mod tests {
         #[test]
         fn check_shows_any_cluster_harmlessly(context: String, name: String, message: String) {
             let seen = Observation {
-                kind: ComponentKind::Deployment,
+                kind: ComponentKind::Deployment.into(),
                 namespace: name.clone(),
                 name,
                 state: ComponentState::NotReady,

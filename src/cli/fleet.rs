@@ -169,7 +169,7 @@ impl From<Vec<Lenient<Integration>>> for Fleet {
         lines.sort_by_cached_key(|line| {
             let TargetCounts { failed, unreachable, unknown, .. } = line.targets;
             let bad = failed.saturating_add(unreachable).saturating_add(unknown);
-            (Phase::parse(&line.phase), std::cmp::Reverse(bad), line.namespace.clone(), line.name.clone())
+            (Phase::read(&line.phase), std::cmp::Reverse(bad), line.namespace.clone(), line.name.clone())
         });
         Self { lines, installations: BTreeMap::new(), unobserved: Vec::new() }
     }

@@ -35,6 +35,8 @@ pub struct Cluster<'a> {
     /// Name of the IntegrationTarget; none where `targetClusters` names a cluster that no target has.
     pub target: Option<&'a str>,
     pub state: ClusterState,
+    /// The tool's; one of another version counts as Unknown.
+    pub phase: Phase,
     pub reason: Reason,
     pub message: Cow<'a, str>,
 }
@@ -71,7 +73,8 @@ impl ClusterState {
         match phase {
             Phase::Failed if is_unreachable => Self::Unreachable,
             Phase::Failed => Self::Failed,
-            Phase::Unknown => Self::Unknown,
+            // A phase of another version is not known here to be well.
+            Phase::Unknown | Phase::Other(_) => Self::Unknown,
             Phase::Degraded => Self::Degraded,
             Phase::Initializing => Self::Initializing,
             Phase::Paused => Self::Paused,
@@ -80,22 +83,16 @@ impl ClusterState {
         }
     }
 
-    pub fn phase(self) -> Phase {
-        match self {
-            Self::Failed | Self::Unreachable => Phase::Failed,
-            Self::Unknown => Phase::Unknown,
-            Self::Degraded => Phase::Degraded,
-            Self::Initializing => Phase::Initializing,
-            Self::Paused => Phase::Paused,
-            Self::NotInstalled => Phase::NotInstalled,
-            Self::Running => Phase::Running,
-        }
-    }
-
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Failed => "Failed",
             Self::Unreachable => "Unreachable",
-            state => state.phase().as_str(),
+            Self::Unknown => "Unknown",
+            Self::Degraded => "Degraded",
+            Self::Initializing => "Initializing",
+            Self::Paused => "Paused",
+            Self::NotInstalled => "NotInstalled",
+            Self::Running => "Running",
         }
     }
 }
@@ -239,7 +236,7 @@ impl Tally {
     pub fn summarize<'a>(
         &'a self,
         max_unhealthy: MaxUnhealthy,
-        said: impl Fn(&TargetKey) -> (Reason, Cow<'a, str>),
+        said: impl Fn(&TargetKey) -> (Phase, Reason, Cow<'a, str>),
     ) -> Summary<'a> {
         let faults = self.faults();
         let mut counts = self.counts;
@@ -260,8 +257,8 @@ impl Tally {
         };
         let known = self.ranked.iter().take_while(|(state, ..)| is_listed(*state)).take(LISTED_CLUSTERS);
         let known = known.map(|(state, name, target)| {
-            let (reason, message) = said(target);
-            Cluster { name, target: Some(target.name()), state: *state, reason, message }
+            let (phase, reason, message) = said(target);
+            Cluster { name, target: Some(target.name()), state: *state, phase, reason, message }
         });
         let mut clusters: Vec<Cluster> = known.chain(faults).collect();
         clusters.sort_unstable_by(|a, b| (a.state, a.name, a.target).cmp(&(b.state, b.name, b.target)));
@@ -276,6 +273,7 @@ impl Tally {
             name,
             target: None,
             state: ClusterState::Failed,
+            phase: Phase::Failed,
             reason,
             message: message.into(),
         };

@@ -15,13 +15,13 @@ fn tally(selection: &Selection, clusters: &[(&str, Phase)]) -> Tally {
     tally
 }
 
-fn said<'a>(target: &TargetKey) -> (Reason, Cow<'a, str>) {
-    (Reason::ComponentAbsent, format!("{} says", target.name()).into())
+fn said<'a>(target: &TargetKey) -> (Phase, Reason, Cow<'a, str>) {
+    (Phase::Failed, Reason::ComponentAbsent, format!("{} says", target.name()).into())
 }
 
 fn failed(name: &str) -> Cluster<'_> {
-    let (reason, message) = said(&target(name));
-    Cluster { name, target: Some(name), state: ClusterState::Failed, reason, message }
+    let (phase, reason, message) = said(&target(name));
+    Cluster { name, target: Some(name), state: ClusterState::Failed, phase, reason, message }
 }
 
 fn listed<'a>(summary: &'a Summary<'_>) -> Vec<&'a str> {

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use super::word::Word;
+
 /// What a component is on the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ComponentKind {
@@ -30,6 +32,40 @@ impl ComponentKind {
 
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+}
+
+/// The kind of what was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SeenKind {
+    Known(ComponentKind),
+    /// One of another version.
+    Other(Word),
+}
+
+impl SeenKind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Known(kind) => kind.as_str(),
+            Self::Other(word) => word.as_str(),
+        }
+    }
+
+    /// As a report or a status has it. `None` for what is no name.
+    pub fn read(text: &str) -> Option<Self> {
+        ComponentKind::parse(text).map(Self::Known).or_else(|| Word::of(text).map(Self::Other))
+    }
+}
+
+impl From<ComponentKind> for SeenKind {
+    fn from(kind: ComponentKind) -> Self {
+        Self::Known(kind)
+    }
+}
+
+impl fmt::Display for SeenKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 

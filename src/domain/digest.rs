@@ -33,6 +33,11 @@ impl Digest {
         bytes
     }
 
+    /// Stands for a set of digests, in whatever order they come.
+    pub fn of_set(digests: impl IntoIterator<Item = Self>) -> u64 {
+        digests.into_iter().map(|digest| xxh3_64(&digest.to_bytes())).fold(0, u64::wrapping_add)
+    }
+
     /// `None` for anything but [`Self::LENGTH`] bytes.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (target, meaning) = bytes.split_at_checked(8)?;
@@ -74,6 +79,17 @@ mod tests {
         assert_eq!(Digest::from_bytes(&digest.to_bytes()), Some(digest));
         assert_eq!(Digest::from_bytes(&digest.to_bytes()[1..]), None);
         assert_eq!(Digest::from_bytes(&[0; 25]), None);
+    }
+
+    #[test]
+    fn set_is_told_from_others_whatever_its_order() {
+        let row = |target, meaning| Digest { target, meaning };
+        let set = Digest::of_set([row(1, 10), row(2, 20)]);
+        assert_eq!(set, Digest::of_set([row(2, 20), row(1, 10)]));
+        for other in [vec![], vec![row(1, 10)], vec![row(1, 20), row(2, 10)], vec![row(1, 10), row(2, 20), row(3, 30)]]
+        {
+            assert_ne!(set, Digest::of_set(other.clone()), "{other:?}");
+        }
     }
 
     /// Worker and coordinator may be of two versions during a roll.

@@ -46,7 +46,7 @@ fn nothing_is_there(findings: &[Finding]) -> bool {
     // CRDs outlive the tool that brought them: Helm leaves them behind.
     let objects = findings.iter().flat_map(|finding| &finding.observations);
     // A component that may not be looked at might be there: 403 is never "not installed".
-    objects.filter(|seen| seen.kind != ComponentKind::Crd).all(|seen| seen.state == ComponentState::Absent)
+    objects.filter(|seen| seen.kind != ComponentKind::Crd.into()).all(|seen| seen.state == ComponentState::Absent)
 }
 
 fn is_in_use(finding: &Finding) -> bool {

@@ -105,7 +105,7 @@ fn nothing_is_said_of_an_optional_component_that_is_absent() {
         seen.into_iter().map(|seen| (seen.kind, seen.state)).collect::<Vec<_>>()
     };
     let absent = [deployments(vec![workload(1, 1)]), list(ListKind::Service, Answer::Services(vec![]))];
-    assert_eq!(states(absent), [(ComponentKind::Deployment, ComponentState::Healthy)]);
+    assert_eq!(states(absent), [(ComponentKind::Deployment.into(), ComponentState::Healthy)]);
     let idle = verdict(&[optional(server())], [deployments(vec![workload(0, 0)])]);
     assert_eq!(idle.observations[0].state, ComponentState::NotInUse);
 }

@@ -13,7 +13,7 @@ use crate::domain::verdict::Phase;
 
 fn seen(name: &str, state: ComponentState) -> Observation {
     Observation {
-        kind: ComponentKind::Deployment,
+        kind: ComponentKind::Deployment.into(),
         namespace: "cd".to_owned(),
         name: name.to_owned(),
         state,
@@ -90,7 +90,7 @@ pub(crate) fn largest_verdict() -> impl Strategy<Value = TargetVerdict> {
     let sizes = (1..1_500_usize, 0..120_usize, length, text, 0..5_000_usize, prop::bool::ANY);
     sizes.prop_map(|(tools, components, length, text, message, healthy)| {
         let seen = |number: usize| Observation {
-            kind: ComponentKind::Crd,
+            kind: ComponentKind::Crd.into(),
             namespace: "n".repeat(63),
             name: format!("{number:0>length$}"),
             state: if healthy { ComponentState::Healthy } else { ComponentState::Absent },

@@ -165,7 +165,7 @@ fn place(component: &Component, name: &str) -> String {
 
 fn seen(component: &Component, name: &str, state: ComponentState) -> Observation {
     Observation {
-        kind: component.kind,
+        kind: component.kind.into(),
         namespace: component.namespace.clone(),
         name: name.to_owned(),
         state,

@@ -42,3 +42,4 @@ pub mod snapshot;
 pub mod unsent;
 pub mod verdict;
 pub mod weights;
+pub mod word;

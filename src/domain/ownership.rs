@@ -91,6 +91,11 @@ impl Ownership {
         self.owners.get(&slot).map(|owner| &owner.process)
     }
 
+    /// The first map that gave the slot to its owner, of those that were learned.
+    pub fn since(&self, slot: Slot) -> Option<Epoch> {
+        self.owners.get(&slot).map(|owner| owner.since)
+    }
+
     /// Forgets a target that is gone.
     pub fn forget(&mut self, target: &TargetKey) {
         self.newest.remove(target);

@@ -2,25 +2,35 @@
 
 use std::fmt;
 
+use super::word::Word;
+
 macro_rules! reasons {
     ($($(#[$doc:meta])* $name:ident,)+) => {
         /// A reason as it stands in a condition (`CamelCase`, as the Kubernetes API conventions ask).
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Reason {
             $($(#[$doc])* $name,)+
+            /// One of another version.
+            Other(Word),
         }
 
         impl Reason {
-            /// Every reason there is, for tables and for the labels of metrics.
+            /// Every reason that this version has, for tables and for the labels of metrics.
             pub const ALL: &'static [Reason] = &[$(Reason::$name,)+];
 
             pub fn parse(text: &str) -> Option<Self> {
                 Self::ALL.iter().copied().find(|reason| reason.as_str() == text)
             }
 
+            /// As a report or a status has it: that of another version too. `None` for what is no name.
+            pub fn read(text: &str) -> Option<Self> {
+                Self::parse(text).or_else(|| Word::of(text).map(Self::Other))
+            }
+
             pub fn as_str(self) -> &'static str {
                 match self {
                     $(Reason::$name => stringify!($name),)+
+                    Reason::Other(word) => word.as_str(),
                 }
             }
         }

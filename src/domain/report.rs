@@ -49,12 +49,33 @@ impl TargetReport {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FromWorker {
     /// What targets mean that are reported for the first time on this link; the coordinator wants what differs.
-    Digests { sequence: u64, epoch: Epoch, digests: Vec<Digest> },
-    /// Something changed, or it was wanted.
-    Report { sequence: u64, report: Box<TargetReport> },
-    /// Once a round. `late` are targets (as in [`Digest::target`]) whose last round is overdue; all others that were
-    /// reported on this link were looked at since.
-    Heartbeat { epoch: Epoch, targets: u32, late: Vec<u64> },
+    Digests {
+        sequence: u64,
+        epoch: Epoch,
+        digests: Vec<Digest>,
+    },
+    /// Something changed, or it was wanted. `meaning` is that of its [`Digest`]; none from a worker of an earlier
+    /// version.
+    Report {
+        sequence: u64,
+        meaning: Option<u128>,
+        report: Box<TargetReport>,
+    },
+    Heartbeat(Heartbeat),
+}
+
+/// Once a round, and after an answer to [`ToWorker::Confirm`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heartbeat {
+    pub epoch: Epoch,
+    /// How many targets were told of on this link, as a digest or in full, and are still this worker's.
+    pub targets: u32,
+    /// Those of them (as in [`Digest::target`]) whose last round is overdue: all others were looked at since.
+    pub late: Vec<u64>,
+    /// The digests of all of them, as [`Digest::of_set`]; none from a worker of an earlier version.
+    pub set: Option<u64>,
+    /// The digests that [`ToWorker::Confirm`] asks for came just before.
+    pub confirms: bool,
 }
 
 /// What the coordinator answers.
@@ -64,4 +85,7 @@ pub enum ToWorker {
     Want { targets: Vec<u64> },
     /// Everything up to this number was taken, or refused for good.
     Taken { sequence: u64 },
+    /// Send the digests of everything that a heartbeat counts, and then a heartbeat. Only a worker is asked whose
+    /// heartbeats have a `set`.
+    Confirm,
 }

@@ -9,7 +9,8 @@ fn counts(states: &[(ClusterState, u32)]) -> Counts {
 }
 
 fn cluster(name: &str, state: ClusterState) -> Cluster<'_> {
-    Cluster { name, target: Some(name), state, reason: Reason::ComponentAbsent, message: "istiod is absent".into() }
+    let (phase, reason) = (Phase::Failed, Reason::ComponentAbsent);
+    Cluster { name, target: Some(name), state, phase, reason, message: "istiod is absent".into() }
 }
 
 fn of(states: &[(ClusterState, u32)], max_unhealthy: MaxUnhealthy) -> (Phase, Reason, String) {

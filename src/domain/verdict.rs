@@ -8,15 +8,18 @@
 
 use std::sync::Arc;
 
-use crate::domain::component::ComponentKind;
+use crate::domain::component::SeenKind;
 use crate::domain::keys::IntegrationKey;
 use crate::domain::reason::{Failure, Reason};
+use crate::domain::word::Word;
 
 /// The state that a status shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Phase {
     Failed,
     Unknown,
+    /// One of another version.
+    Other(Word),
     /// It works, and something needs attention.
     Degraded,
     Initializing,
@@ -26,7 +29,7 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// Worst first.
+    /// Those of this version, worst first.
     pub const ALL: [Phase; 7] = [
         Self::Failed,
         Self::Unknown,
@@ -46,16 +49,19 @@ impl Phase {
             Self::Paused => "Paused",
             Self::NotInstalled => "NotInstalled",
             Self::Running => "Running",
+            Self::Other(word) => word.as_str(),
         }
     }
 
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|phase| phase.as_str() == text)
+    /// As a report or a status has it: that of another version too. `None` for what is no name.
+    pub fn read(text: &str) -> Option<Self> {
+        let known = Self::ALL.into_iter().find(|phase| phase.as_str() == text);
+        known.or_else(|| Word::of(text).map(Self::Other))
     }
 
     /// To be told of: something is broken, or nobody can tell.
     pub fn is_bad(self) -> bool {
-        matches!(self, Self::Failed | Self::Unknown)
+        matches!(self, Self::Failed | Self::Unknown | Self::Other(_))
     }
 
     /// Counts towards "healthy of all".
@@ -67,7 +73,7 @@ impl Phase {
 /// What was seen of one component.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observation {
-    pub kind: ComponentKind,
+    pub kind: SeenKind,
     pub namespace: String,
     /// Name of the object; of the component where none was found.
     pub name: String,
@@ -90,6 +96,8 @@ pub enum ComponentState {
     NotInUse,
     /// Forbidden to look at.
     NotSeen,
+    /// One of another version.
+    Other(Word),
 }
 
 impl ComponentState {
@@ -104,11 +112,14 @@ impl ComponentState {
             Self::Absent => "Absent",
             Self::NotInUse => "NotInUse",
             Self::NotSeen => "NotSeen",
+            Self::Other(word) => word.as_str(),
         }
     }
 
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.as_str() == text)
+    /// As a report or a status has it: that of another version too. `None` for what is no name.
+    pub fn read(text: &str) -> Option<Self> {
+        let known = Self::ALL.into_iter().find(|state| state.as_str() == text);
+        known.or_else(|| Word::of(text).map(Self::Other))
     }
 
     pub fn is_healthy(self) -> bool {
@@ -182,6 +193,8 @@ pub struct History {
     /// Rounds in a row that failed for a transient cause.
     pub failures: u32,
     last: Option<Arc<TargetVerdict>>,
+    /// The last transient cause, and how many rounds in a row it was the same.
+    cause: Option<(Failure, u32)>,
 }
 
 impl History {
@@ -189,7 +202,7 @@ impl History {
     pub fn after(last: TargetVerdict, threshold: u32) -> Self {
         let given_up = |failure: &Failure| matches!(failure.reason, Reason::Unreachable | Reason::Quarantined);
         let failures = if matches!(&last.reach, Reach::Failed(failure) if given_up(failure)) { threshold } else { 0 };
-        Self { failures, last: Some(Arc::new(last)) }
+        Self { failures, last: Some(Arc::new(last)), cause: None }
     }
 
     /// The verdict after one more round: the very same as before if it says the same. `tools` are the integrations that
@@ -209,12 +222,35 @@ impl History {
             Outcome::Failed(failure) if failure.reason.is_of_replica() => self.kept(tools),
             Outcome::Failed(failure) => {
                 self.failures = self.failures.saturating_add(1);
-                if self.failures >= threshold { failed(tools, unreachable(&failure)) } else { self.kept(tools) }
+                let lasts = self.lasts(&failure);
+                if self.failures < threshold {
+                    self.kept(tools)
+                } else {
+                    // One fault may show in several ways in turn: that is no news.
+                    let shown = self.unreachable().filter(|_| lasts < threshold);
+                    failed(tools, shown.cloned().unwrap_or_else(|| unreachable(&failure)))
+                }
             }
         };
         match &self.last {
             Some(last) if **last == verdict => last.clone(),
             _ => self.last.insert(Arc::new(verdict)).clone(),
+        }
+    }
+
+    /// For how many rounds in a row it is this cause.
+    fn lasts(&mut self, cause: &Failure) -> u32 {
+        let former = self.cause.take().filter(|(former, _)| former == cause);
+        let rounds = former.map_or(1, |(_, rounds)| rounds.saturating_add(1));
+        self.cause = Some((cause.clone(), rounds));
+        rounds
+    }
+
+    /// The verdict of the last round, if that was that the target is unreachable.
+    fn unreachable(&self) -> Option<&Failure> {
+        match &self.last.as_ref()?.reach {
+            Reach::Failed(failure) if failure.reason == Reason::Unreachable => Some(failure),
+            _ => None,
         }
     }
 
@@ -269,108 +305,5 @@ pub fn cause_of_failure(reason: Reason, message: &str) -> Reason {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn flux() -> IntegrationKey {
-        IntegrationKey::new("fleet", "flux")
-    }
-
-    fn running() -> ToolVerdict {
-        ToolVerdict::without_observations(Phase::Running, Reason::Healthy, "4/4 components healthy")
-    }
-
-    fn read() -> Outcome {
-        Outcome::Read(vec![(flux(), running())])
-    }
-
-    fn fault(reason: Reason) -> Outcome {
-        Outcome::Failed(Failure::new(reason, "api.example:6443"))
-    }
-
-    #[test]
-    fn a_transient_fault_is_kept_back_until_the_threshold() {
-        let mut history = History::default();
-        let before = history.conclude(&[flux()], read(), 3);
-        assert_eq!(before.phase(), Phase::Running);
-        for _ in 0..2 {
-            assert_eq!(history.conclude(&[flux()], fault(Reason::TimedOut), 3), before);
-        }
-        let after = history.conclude(&[flux()], fault(Reason::TimedOut), 3);
-        assert_eq!(
-            after.reach,
-            Reach::Failed(Failure::new(Reason::Unreachable, "unreachable: api.example:6443 (TimedOut)"))
-        );
-        let Reach::Failed(failure) = &after.reach else { unreachable!("as above") };
-        assert_eq!(cause_of_failure(failure.reason, &failure.message), Reason::TimedOut);
-        assert_eq!(after.tools[0].1.phase, Phase::Failed);
-        assert_eq!(after.tools[0].1.reason, Reason::Unreachable);
-    }
-
-    #[test]
-    fn a_shortage_of_the_replica_blames_no_cluster() {
-        let mut history = History::default();
-        let before = history.conclude(&[flux()], read(), 3);
-        for reason in [Reason::TooManyOpenFiles, Reason::TooManyLookups] {
-            assert!((0..9).all(|_| Arc::ptr_eq(&history.conclude(&[flux()], fault(reason), 3), &before)));
-        }
-        assert_eq!(history.failures, 0);
-        assert_eq!(
-            History::default().conclude(&[flux()], fault(Reason::TooManyOpenFiles), 1).phase(),
-            Phase::Initializing
-        );
-    }
-
-    #[test]
-    fn a_longer_outage_means_nothing_new() {
-        let mut history = History::default();
-        let verdicts: Vec<_> = (0..9).map(|_| history.conclude(&[flux()], fault(Reason::ConnectFailed), 3)).collect();
-        assert!(verdicts[2..].windows(2).all(|pair| Arc::ptr_eq(&pair[0], &pair[1])));
-    }
-
-    #[test]
-    fn one_good_round_forgets_the_failures() {
-        let mut history = History::default();
-        for _ in 0..5 {
-            history.conclude(&[flux()], fault(Reason::TimedOut), 3);
-        }
-        assert_eq!(history.conclude(&[flux()], read(), 3).phase(), Phase::Running);
-        assert_eq!(history.conclude(&[flux()], fault(Reason::TimedOut), 3).phase(), Phase::Running);
-    }
-
-    #[test]
-    fn a_permanent_fault_is_said_at_once() {
-        let mut history = History::default();
-        history.conclude(&[flux()], read(), 3);
-        let verdict = history.conclude(&[flux()], fault(Reason::Unauthorized), 3);
-        assert_eq!(verdict.phase(), Phase::Failed);
-        assert_eq!(verdict.tools[0].1.reason, Reason::Unauthorized);
-    }
-
-    #[test]
-    fn before_the_first_answer_it_is_initializing() {
-        let verdict = History::default().conclude(&[flux()], fault(Reason::TimedOut), 3);
-        assert_eq!(verdict.phase(), Phase::Initializing);
-        assert_eq!(verdict.tools, [(flux(), initializing())]);
-    }
-
-    #[test]
-    fn a_tool_that_came_during_an_outage_waits_for_its_first_check() {
-        let mut history = History::default();
-        history.conclude(&[], Outcome::Read(vec![]), 3);
-        let verdict = history.conclude(&[flux()], fault(Reason::TimedOut), 3);
-        assert_eq!(verdict.tools, [(flux(), initializing())]);
-    }
-
-    #[test]
-    fn the_worst_tool_gives_the_phase_and_paused_ones_do_not_count() {
-        let tool = |phase| (flux(), ToolVerdict { phase, ..running() });
-        let verdict = |phases: &[Phase]| TargetVerdict {
-            reach: Reach::Connected,
-            tools: phases.iter().copied().map(tool).collect(),
-        };
-        assert_eq!(verdict(&[]).phase(), Phase::Running);
-        assert_eq!(verdict(&[Phase::Running, Phase::Failed, Phase::Initializing]).phase(), Phase::Failed);
-        assert_eq!(verdict(&[Phase::Paused, Phase::NotInstalled, Phase::Running]).phase(), Phase::Running);
-    }
-}
+#[path = "verdict_tests.rs"]
+mod tests;

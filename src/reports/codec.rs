@@ -1,4 +1,5 @@
-//! From words to bytes and back. What comes in is checked: a message that can't be read is refused, the link is not.
+//! From words to bytes and back. What comes in is checked: a message that can't be read is refused, the link is not. A
+//! name that this version doesn't have is no such thing: it is carried through.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,12 +8,12 @@ use jiff::Timestamp;
 
 use super::wire::{self, coordinator_message, worker_message};
 use crate::domain::check_mode::CheckMode;
-use crate::domain::component::ComponentKind;
+use crate::domain::component::SeenKind;
 use crate::domain::digest::Digest;
 use crate::domain::keys::{IntegrationKey, TargetKey};
 use crate::domain::reason::{Failure, Reason};
 use crate::domain::replica::{Epoch, ReplicaName};
-use crate::domain::report::{FromWorker, TargetReport, ToWorker};
+use crate::domain::report::{FromWorker, Heartbeat, TargetReport, ToWorker};
 use crate::domain::verdict::{ComponentState, Observation, Phase, Reach, TargetVerdict, ToolVerdict};
 
 /// Why a message is not understood. Names a field, never its content.
@@ -28,9 +29,12 @@ pub(super) fn encode(message: FromWorker) -> wire::WorkerMessage {
             epoch: epoch.0,
             digests: digests.into_iter().flat_map(Digest::to_bytes).collect(),
         }),
-        FromWorker::Report { sequence, report } => Message::Report(encode_report(sequence, *report)),
-        FromWorker::Heartbeat { epoch, targets, late } => {
-            Message::Heartbeat(wire::Heartbeat { epoch: epoch.0, targets, late })
+        FromWorker::Report { sequence, meaning, report } => Message::Report(wire::Report {
+            meaning: meaning.map(|meaning| meaning.to_le_bytes().to_vec()).unwrap_or_default(),
+            ..encode_report(sequence, *report)
+        }),
+        FromWorker::Heartbeat(Heartbeat { epoch, targets, late, set, confirms }) => {
+            Message::Heartbeat(wire::Heartbeat { epoch: epoch.0, targets, late, set, confirms })
         }
     };
     wire::WorkerMessage { message: Some(message) }
@@ -44,11 +48,13 @@ pub(super) fn decode(message: wire::WorkerMessage, sender: &ReplicaName) -> Resu
             let digests = digests.chunks(Digest::LENGTH).map(Digest::from_bytes).collect::<Option<_>>();
             FromWorker::Digests { sequence, epoch: Epoch(epoch), digests: digests.ok_or(Unreadable("digests"))? }
         }
-        Message::Report(report) => {
-            FromWorker::Report { sequence: report.sequence, report: Box::new(decode_report(report, sender)?) }
-        }
-        Message::Heartbeat(wire::Heartbeat { epoch, targets, late }) => {
-            FromWorker::Heartbeat { epoch: Epoch(epoch), targets, late }
+        Message::Report(report) => FromWorker::Report {
+            sequence: report.sequence,
+            meaning: report.meaning.as_slice().try_into().ok().map(u128::from_le_bytes),
+            report: Box::new(decode_report(report, sender)?),
+        },
+        Message::Heartbeat(wire::Heartbeat { epoch, targets, late, set, confirms }) => {
+            FromWorker::Heartbeat(Heartbeat { epoch: Epoch(epoch), targets, late, set, confirms })
         }
     })
 }
@@ -58,6 +64,7 @@ pub(super) fn encode_answer(message: ToWorker) -> wire::CoordinatorMessage {
     let message = match message {
         ToWorker::Want { targets } => Message::Want(wire::Want { targets }),
         ToWorker::Taken { sequence } => Message::Taken(wire::Taken { sequence }),
+        ToWorker::Confirm => Message::Confirm(wire::Confirm {}),
     };
     wire::CoordinatorMessage { message: Some(message) }
 }
@@ -67,6 +74,7 @@ pub(super) fn decode_answer(message: wire::CoordinatorMessage) -> Result<ToWorke
     Ok(match message.message.ok_or(Unreadable("the kind"))? {
         Message::Want(wire::Want { targets }) => ToWorker::Want { targets },
         Message::Taken(wire::Taken { sequence }) => ToWorker::Taken { sequence },
+        Message::Confirm(wire::Confirm {}) => ToWorker::Confirm,
     })
 }
 
@@ -113,11 +121,12 @@ fn encode_report(sequence: u64, report: TargetReport) -> wire::Report {
         mode_message,
         credential_ends: credential_ends.map(Timestamp::as_second),
         omitted,
+        meaning: Vec::new(),
     }
 }
 
 fn decode_report(report: wire::Report, sender: &ReplicaName) -> Result<TargetReport, Unreadable> {
-    let reach = match Reason::parse(&report.reach).ok_or(Unreadable("reach"))? {
+    let reach = match Reason::read(&report.reach).ok_or(Unreadable("reach"))? {
         Reason::Initializing => Reach::Initializing,
         Reason::Connected => Reach::Connected,
         Reason::Paused => Reach::Paused,
@@ -126,7 +135,7 @@ fn decode_report(report: wire::Report, sender: &ReplicaName) -> Result<TargetRep
     };
     let mode = match report.mode.as_str() {
         "" => None,
-        mode => Some(match Reason::parse(mode).ok_or(Unreadable("mode"))? {
+        mode => Some(match Reason::read(mode).ok_or(Unreadable("mode"))? {
             Reason::Watching => CheckMode::Watch,
             reason => CheckMode::Poll(Failure::new(reason, report.mode_message)),
         }),
@@ -161,8 +170,8 @@ fn encode_tool((key, tool): (IntegrationKey, ToolVerdict)) -> wire::Tool {
 
 fn decode_tool(namespace: &str, tool: wire::Tool) -> Result<(IntegrationKey, ToolVerdict), Unreadable> {
     let verdict = ToolVerdict {
-        phase: Phase::parse(&tool.phase).ok_or(Unreadable("tools.phase"))?,
-        reason: Reason::parse(&tool.reason).ok_or(Unreadable("tools.reason"))?,
+        phase: Phase::read(&tool.phase).ok_or(Unreadable("tools.phase"))?,
+        reason: Reason::read(&tool.reason).ok_or(Unreadable("tools.reason"))?,
         message: tool.message,
         observations: tool.components.into_iter().map(decode_component).collect::<Result<_, _>>()?,
     };
@@ -177,8 +186,8 @@ fn encode_component(seen: Observation) -> wire::Component {
 
 fn decode_component(component: wire::Component) -> Result<Observation, Unreadable> {
     let wire::Component { kind, namespace, name, state, ready, desired, message } = component;
-    let kind = ComponentKind::parse(&kind);
-    let state = ComponentState::parse(&state);
+    let kind = SeenKind::read(&kind);
+    let state = ComponentState::read(&state);
     Ok(Observation {
         kind: kind.ok_or(Unreadable("components.kind"))?,
         state: state.ok_or(Unreadable("components.state"))?,

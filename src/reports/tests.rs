@@ -18,13 +18,13 @@ use tokio_rustls::TlsConnector;
 
 use super::*;
 use crate::domain::check_mode::CheckMode;
-use crate::domain::component::ComponentKind;
+use crate::domain::component::{ComponentKind, SeenKind};
 use crate::domain::fit::fit;
 use crate::domain::fit::tests::{largest_report, largest_verdict};
 use crate::domain::keys::{IntegrationKey, TargetKey};
 use crate::domain::reason::{Failure, Reason};
 use crate::domain::replica::{Epoch, Incarnation, PodIdentity, ReplicaName, Term};
-use crate::domain::report::{FromWorker, TargetReport, ToWorker};
+use crate::domain::report::{FromWorker, Heartbeat, TargetReport, ToWorker};
 use crate::domain::verdict::{ComponentState, Observation, Phase, Reach, TargetVerdict, ToolVerdict};
 
 const PATIENT: Duration = Duration::from_secs(30);
@@ -73,7 +73,13 @@ async fn link(service: &Service, token: &str) -> Result<Link, ConnectError> {
 }
 
 fn beat(epoch: i64) -> FromWorker {
-    FromWorker::Heartbeat { epoch: Epoch(epoch), targets: 7, late: vec![1, u64::MAX] }
+    FromWorker::Heartbeat(Heartbeat {
+        epoch: Epoch(epoch),
+        targets: 7,
+        late: vec![1, u64::MAX],
+        set: Some(u64::MAX),
+        confirms: true,
+    })
 }
 
 #[tokio::test]
@@ -84,9 +90,10 @@ async fn a_conversation_goes_both_ways_under_the_proven_name() {
     let heard = timeout(PATIENT, service.incoming.recv()).await.unwrap().unwrap();
     assert_eq!(heard.message, beat(3));
     assert_eq!(*heard.sender, Incarnation::new("ksit-1", "uid", "nonce"));
-    let answer = ToWorker::Want { targets: vec![5, 6] };
-    heard.replies.send(answer.clone()).await.unwrap();
-    assert_eq!(timeout(PATIENT, link.from_coordinator.recv()).await.unwrap(), Some(answer));
+    for answer in [ToWorker::Want { targets: vec![5, 6] }, ToWorker::Taken { sequence: 7 }, ToWorker::Confirm] {
+        heard.replies.send(answer.clone()).await.unwrap();
+        assert_eq!(timeout(PATIENT, link.from_coordinator.recv()).await.unwrap(), Some(answer));
+    }
 }
 
 #[tokio::test]
@@ -129,7 +136,10 @@ async fn an_oversized_message_ends_its_own_link_alone() {
     let mut service = service().await;
     let (bad, good) = (link(&service, "good").await.unwrap(), link(&service, "good").await.unwrap());
     let late = vec![7; LARGEST_MESSAGE];
-    bad.to_coordinator.send(FromWorker::Heartbeat { epoch: Epoch(1), targets: 0, late }).await.unwrap();
+    bad.to_coordinator
+        .send(FromWorker::Heartbeat(Heartbeat { epoch: Epoch(1), targets: 0, late, set: None, confirms: false }))
+        .await
+        .unwrap();
     good.to_coordinator.send(beat(2)).await.unwrap();
     let heard = timeout(PATIENT, service.incoming.recv()).await.unwrap().unwrap();
     assert_eq!(heard.message, beat(2));
@@ -189,8 +199,10 @@ async fn a_token_is_reviewed_once() {
 }
 
 fn observation() -> impl Strategy<Value = Observation> {
-    let kind = prop::sample::select(ComponentKind::ALL.to_vec());
-    let state = prop::sample::select(ComponentState::ALL.to_vec());
+    let kinds = ComponentKind::ALL.map(SeenKind::Known).into_iter().chain(SeenKind::read("Widget"));
+    let kind = prop::sample::select(kinds.collect::<Vec<_>>());
+    let states = ComponentState::ALL.into_iter().chain(ComponentState::read("Sleeping"));
+    let state = prop::sample::select(states.collect::<Vec<_>>());
     (kind, state, ".*", ".*", any::<Option<u32>>(), any::<Option<u32>>(), prop::option::of(".*")).prop_map(
         |(kind, state, namespace, name, ready, desired, message)| Observation {
             kind,
@@ -211,6 +223,7 @@ fn reach() -> impl Strategy<Value = Reach> {
         Just(Reach::Paused),
         Just(Reach::Stale),
         ".*".prop_map(|message| Reach::Failed(Failure::new(Reason::Unreachable, message))),
+        ".*".prop_map(|message| Reach::Failed(Failure::new(Reason::read("NotKnownYet").unwrap(), message))),
     ]
 }
 
@@ -222,11 +235,16 @@ fn mode() -> impl Strategy<Value = CheckMode> {
     ]
 }
 
+/// Those of this version, and one of another.
+fn reasons() -> Vec<Reason> {
+    Reason::ALL.iter().copied().chain(Reason::read("NotKnownYet")).collect()
+}
+
 fn report() -> impl Strategy<Value = TargetReport> {
     let tool = (
         "[a-z]{1,9}",
-        prop::sample::select(Phase::ALL.to_vec()),
-        prop::sample::select(Reason::ALL.to_vec()),
+        prop::sample::select(Phase::ALL.into_iter().chain(Phase::read("Suspended")).collect::<Vec<_>>()),
+        prop::sample::select(reasons()),
         ".*",
         prop::collection::vec(observation(), 0..4),
     );
@@ -255,8 +273,8 @@ fn report() -> impl Strategy<Value = TargetReport> {
 
 proptest! {
     #[test]
-    fn a_report_arrives_as_it_was_sent(report in report(), sequence: u64) {
-        let sent = FromWorker::Report { sequence, report: Box::new(report) };
+    fn a_report_arrives_as_it_was_sent(report in report(), sequence: u64, meaning: Option<u128>) {
+        let sent = FromWorker::Report { sequence, meaning, report: Box::new(report) };
         prop_assert_eq!(codec::decode(codec::encode(sent.clone()), &ReplicaName::new("ksit-1")), Ok(sent));
     }
 }
@@ -267,17 +285,19 @@ proptest! {
     #[test]
     fn report_of_any_verdict_fits_a_message(verdict in largest_verdict()) {
         let report = largest_report(fit(&Arc::new(verdict)));
-        let sent = codec::encode(FromWorker::Report { sequence: u64::MAX, report: Box::new(report) }).encoded_len();
+        let sent = codec::encode(FromWorker::Report { sequence: u64::MAX, meaning: Some(u128::MAX), report: Box::new(report) }).encoded_len();
         prop_assert!(sent <= LARGEST_MESSAGE, "a report of {} bytes", sent);
     }
 }
 
 #[test]
-fn what_a_newer_version_says_is_refused_by_field() {
-    let report = wire::Report { reach: "NotKnownYet".to_owned(), ..wire::Report::default() };
-    let message = wire::WorkerMessage { message: Some(wire::worker_message::Message::Report(report)) };
-    let error = codec::decode(message, &ReplicaName::new("ksit-1")).unwrap_err();
-    assert!(error.to_string().starts_with("reach of a message"), "{error}");
+fn what_no_version_says_is_refused_by_field() {
+    for reach in ["", "not a name", "Line\nbreak", &"A".repeat(65)] {
+        let report = wire::Report { reach: reach.to_owned(), ..wire::Report::default() };
+        let message = wire::WorkerMessage { message: Some(wire::worker_message::Message::Report(report)) };
+        let error = codec::decode(message, &ReplicaName::new("ksit-1")).unwrap_err();
+        assert!(error.to_string().starts_with("reach of a message"), "{error}");
+    }
     let empty = wire::WorkerMessage { message: None };
     assert!(codec::decode(empty, &ReplicaName::new("ksit-1")).is_err());
     let cut = wire::Digests { sequence: 1, epoch: 1, digests: vec![0; 25] };

@@ -1,14 +1,13 @@
 //! The one owner of everything that ksit has of a target: its connection, and what is known of its habits.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use super::connect::connect;
 use super::connection::Connection;
-use super::fault::{Fault, no_descriptor};
+use super::fault::{Fault, no_descriptor, throttled};
 use super::http::{Channel, Protocol};
 use super::limits::Limits;
 use crate::domain::reason::{Failure, Reason};
@@ -68,7 +67,7 @@ impl Cluster {
         // Never closed, so always got.
         let round = self.round.acquire().await.ok();
         match self.retry_at() {
-            Some(at) => Err(self.still_throttled(at - Instant::now())),
+            Some(_) => Err(throttled(&self.connection.host_display())),
             None => Ok(round),
         }
     }
@@ -107,17 +106,6 @@ impl Cluster {
         state.protocol = Some(channel.protocol());
         state.channel = Some(channel.clone());
         Ok(channel)
-    }
-
-    fn still_throttled(&self, left: Duration) -> Failure {
-        Failure::new(
-            Reason::Throttled,
-            format!(
-                "{} is throttling (429) and asks to wait {} s more",
-                self.connection.host_display(),
-                left.as_secs().saturating_add(1)
-            ),
-        )
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

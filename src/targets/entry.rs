@@ -17,6 +17,10 @@ use super::objects::{BadPage, Objects, name_hash};
 use super::text::Text;
 use crate::domain::snapshot::{Answer, Extent, ListKind, Query};
 
+/// Bytes of one watch that are taken in before other tasks have their turn: about a millisecond of work. The connection
+/// brings more meanwhile, on another thread, so that a cluster could keep this one for as long as it likes.
+const A_POLL: usize = 32 * 1024;
+
 /// One query.
 #[derive(Default)]
 pub(super) struct Entry {
@@ -321,9 +325,9 @@ impl Followed {
         Some(end)
     }
 
-    /// Takes in what has come: whether that changes anything.
+    /// Takes in what has come, or a good part of it: whether that changes anything.
     pub(super) fn read(&mut self, context: &mut Context<'_>, limits: &Limits) -> bool {
-        let mut changed = false;
+        let (mut changed, mut budget) = (false, A_POLL);
         while let Watch::Open(stream) = &mut self.watch {
             let Stream { body, lines, opened, heard, spoke, comparison } = &mut **stream;
             let data = match body.poll_data(context) {
@@ -341,11 +345,16 @@ impl Followed {
                 changed |= apply(objects, version, comparison.as_deref_mut(), line, limits)?;
                 Ok(())
             });
+            budget = budget.saturating_sub(data.len());
             if let Err(bad) = taken {
                 // What can't be followed is listed anew, which then says what is wrong.
                 self.version = None;
                 let bad = (bad != BadPage::Ended).then_some(bad);
                 self.watch = Watch::Ended(End { lived: opened.elapsed(), bad });
+            }
+            if budget == 0 {
+                context.waker().wake_by_ref();
+                break;
             }
         }
         changed
@@ -380,3 +389,7 @@ fn apply(
     }
     Ok(changed)
 }
+
+#[cfg(test)]
+#[path = "entry_tests.rs"]
+mod tests;

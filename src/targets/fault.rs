@@ -52,9 +52,7 @@ pub(super) fn refusal(
             format!("{host} does not accept the credential (401); put a valid one into the kubeconfig"),
         ),
         StatusCode::TOO_MANY_REQUESTS => {
-            let wait = retry_after.map(|wait| format!(" and asks to wait {} s", wait.as_secs()));
-            let message = format!("{host} is throttling (429){}", wait.unwrap_or_default());
-            return Err(Fault { failure: Failure::new(Reason::Throttled, message), retry_after });
+            return Err(Fault { failure: throttled(host), retry_after });
         }
         status if status.is_server_error() => Failure::new(
             Reason::ServerError,
@@ -99,6 +97,14 @@ pub(super) fn no_descriptor(host: &str) -> Failure {
     Failure::new(
         Reason::TooManyOpenFiles,
         format!("{host} was not dialled: this replica has no file descriptor left; raise its limit or add replicas"),
+    )
+}
+
+/// The same while it asks to be left alone, and so without the time.
+pub(super) fn throttled(host: &str) -> Failure {
+    Failure::new(
+        Reason::Throttled,
+        format!("{host} is throttling (429); look at API Priority and Fairness of the target, and at proxies between"),
     )
 }
 

@@ -76,6 +76,27 @@ async fn what_the_reference_shows_is_taken() {
     world.apply("IntegrationTarget", "a", target).await.unwrap();
 }
 
+/// Old and new replicas run side by side during a roll, and the CRDs are of one of them.
+#[tokio::test]
+async fn status_of_another_version_is_stored_as_it_is() {
+    let world = World::new("crd-words").await;
+    let _strict = with_validation().await;
+    world.apply("IntegrationTarget", "x", json!({ "clusterName": "c" })).await.unwrap();
+    let tool = json!({ "name": "flux", "type": "flux", "phase": "Suspended", "reason": "VersionSkew",
+        "components": [{ "kind": "Webhook", "name": "w", "state": "Sleeping" }] });
+    let status = json!({ "phase": "Suspended", "coordinatorTerm": 1, "integrations": [tool] });
+    let api = world.api("IntegrationTarget");
+    let write = async |status: &Value| {
+        api.patch_status("x", &PatchParams::default(), &Patch::Merge(json!({ "status": status }))).await
+    };
+    let stored = write(&status).await.unwrap().data["status"].clone();
+    assert_eq!((&stored["phase"], &stored["integrations"]), (&status["phase"], &status["integrations"]));
+    for phase in ["", "not a name", "\u{1b}[2J"] {
+        let message = refusal(write(&json!({ "phase": phase })).await);
+        assert!(message.contains("status.phase"), "{phase:?}: {message}");
+    }
+}
+
 /// Whoever led before must not overwrite what the present coordinator has said, whatever way it tries.
 #[tokio::test]
 async fn a_status_of_a_former_coordinator_is_refused() {

@@ -24,6 +24,7 @@ mod replicas;
 mod roll_up;
 mod round_cost;
 mod shared_hub;
+mod status_writes;
 mod takeover;
 mod target_command;
 mod transport_faults;

@@ -4,7 +4,7 @@
 //! encodes anew for everybody who lists targets; in a few words it is one.
 
 use crate::api::{ComponentStatus, IntegrationResult};
-use crate::domain::component::ComponentKind;
+use crate::domain::component::SeenKind;
 use crate::domain::verdict::{ComponentState, Observation};
 
 /// What was seen of each component; `None` for what can't be read.
@@ -36,7 +36,7 @@ pub(super) fn in_words(seen: &Observation) -> Option<String> {
 
 fn from_words(words: &str) -> Option<Observation> {
     let mut words = words.split(' ');
-    let kind = ComponentKind::parse(words.next()?)?;
+    let kind = SeenKind::read(words.next()?)?;
     let place = words.next()?;
     let counts = words.next();
     let (ready, desired) = match counts.map(|counts| counts.split_once('/').unwrap_or((counts, ""))) {
@@ -72,10 +72,10 @@ pub(super) fn in_full(seen: &Observation, message: impl Fn(&str) -> String) -> C
 
 fn from_full(seen: &ComponentStatus) -> Option<Observation> {
     Some(Observation {
-        kind: ComponentKind::parse(&seen.kind)?,
+        kind: SeenKind::read(&seen.kind)?,
         namespace: seen.namespace.clone().unwrap_or_default(),
         name: seen.name.clone(),
-        state: ComponentState::parse(&seen.state)?,
+        state: ComponentState::read(&seen.state)?,
         ready: seen.ready,
         desired: seen.desired,
         message: seen.message.clone(),
@@ -85,10 +85,11 @@ fn from_full(seen: &ComponentStatus) -> Option<Observation> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::component::ComponentKind;
 
-    fn seen(kind: ComponentKind, namespace: &str, name: &str, counts: (Option<u32>, Option<u32>)) -> Observation {
+    fn seen(kind: impl Into<SeenKind>, namespace: &str, name: &str, counts: (Option<u32>, Option<u32>)) -> Observation {
         Observation {
-            kind,
+            kind: kind.into(),
             namespace: namespace.to_owned(),
             name: name.to_owned(),
             state: ComponentState::Healthy,
@@ -104,6 +105,7 @@ mod tests {
             (seen(ComponentKind::Deployment, "cd", "server", (Some(2), Some(2))), "Deployment cd/server 2/2"),
             (seen(ComponentKind::Service, "cd", "server", (Some(2), None)), "Service cd/server 2"),
             (seen(ComponentKind::Crd, "", "apps.io", (None, None)), "CustomResourceDefinition apps.io"),
+            (seen(SeenKind::read("Widget").unwrap(), "cd", "w", (None, None)), "Widget cd/w"),
         ] {
             assert_eq!(in_words(&observation).as_deref(), Some(words));
             assert_eq!(from_words(words), Some(observation));
@@ -129,7 +131,7 @@ mod tests {
     #[test]
     fn words_that_no_ksit_wrote_are_nothing() {
         for words in
-            ["", "Deployment", "Pod a/b 1/1", "Deployment a/b x/1", "Deployment a/b 1/x", "Deployment a/b 1/1 more"]
+            ["", "Deployment", "pod a/b 1/1", "Deployment a/b x/1", "Deployment a/b 1/x", "Deployment a/b 1/1 more"]
         {
             assert_eq!(from_words(words), None, "{words}");
         }

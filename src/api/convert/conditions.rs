@@ -53,7 +53,9 @@ impl Truth {
         match phase {
             Phase::Running | Phase::Degraded => Self::True,
             Phase::Failed => Self::False,
-            Phase::Unknown | Phase::Initializing | Phase::Paused | Phase::NotInstalled => Self::Unknown,
+            Phase::Unknown | Phase::Other(_) | Phase::Initializing | Phase::Paused | Phase::NotInstalled => {
+                Self::Unknown
+            }
         }
     }
 }

@@ -15,7 +15,7 @@ pub fn history(target: &TargetKey, status: Option<&IntegrationTargetStatus>, thr
 
 fn verdict(target: &TargetKey, status: &IntegrationTargetStatus) -> Option<TargetVerdict> {
     let reachable = status.condition("Reachable")?;
-    let reach = match (reachable.status.as_str(), Reason::parse(&reachable.reason)?) {
+    let reach = match (reachable.status.as_str(), Reason::read(&reachable.reason)?) {
         ("True", Reason::Connected) => Reach::Connected,
         ("False", reason) => Reach::Failed(Failure::new(reason, reachable.message.clone())),
         _ => return None,
@@ -28,8 +28,8 @@ fn verdict(target: &TargetKey, status: &IntegrationTargetStatus) -> Option<Targe
 
 fn tool_verdict(result: &IntegrationResult) -> Option<ToolVerdict> {
     Some(ToolVerdict {
-        phase: Phase::parse(&result.phase)?,
-        reason: Reason::parse(&result.reason)?,
+        phase: Phase::read(&result.phase)?,
+        reason: Reason::read(&result.reason)?,
         message: result.message.clone().unwrap_or_default(),
         observations: observations(result).collect::<Option<_>>()?,
     })

@@ -69,14 +69,13 @@ fn acceptance(integration: &DesiredIntegration) -> (Truth, Reason, String) {
 }
 
 fn cluster(cluster: &Cluster) -> ClusterSummary {
-    let Cluster { name, target, state, reason, message } = cluster;
-    let phase = state.phase();
+    let Cluster { name, target, state: _, phase, reason, message } = cluster;
     ClusterSummary {
         name: escape(name).into_owned(),
         target: target.map(str::to_owned),
         phase: phase.as_str().to_owned(),
         reason: reason.as_str().to_owned(),
-        message: (!message.is_empty() && phase != Phase::Running).then(|| cut(message)),
+        message: (!message.is_empty() && *phase != Phase::Running).then(|| cut(message)),
     }
 }
 

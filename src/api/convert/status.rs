@@ -198,7 +198,7 @@ pub fn said_of<'a>(
     let known = status.and_then(|status| status.integrations.iter().find(|result| result.name == integration.name()));
     let known = known.and_then(|result| {
         let message = Cow::Borrowed(result.message.as_deref().unwrap_or_default());
-        Some((Phase::parse(&result.phase)?, Reason::parse(&result.reason)?, message))
+        Some((Phase::read(&result.phase)?, Reason::read(&result.reason)?, message))
     });
     known.or_else(|| unreached(status?)).unwrap_or_else(|| {
         let tool = initializing();
@@ -209,13 +209,13 @@ pub fn said_of<'a>(
 /// Why ksit can't read the cluster; none where it can, or where nothing is known.
 pub fn unreachable_cause(status: &IntegrationTargetStatus) -> Option<Reason> {
     let reachable = status.condition("Reachable").filter(|condition| condition.status == "False")?;
-    Some(cause_of_failure(Reason::parse(&reachable.reason)?, &reachable.message))
+    Some(cause_of_failure(Reason::read(&reachable.reason)?, &reachable.message))
 }
 
 /// The verdict on a tool that the status does not list, if the cluster can't be reached.
 fn unreached(status: &IntegrationTargetStatus) -> Option<(Phase, Reason, Cow<'_, str>)> {
     let reachable = status.condition("Reachable").filter(|condition| condition.status == "False")?;
-    Some((Phase::Failed, Reason::parse(&reachable.reason)?, Cow::Borrowed(reachable.message.as_str())))
+    Some((Phase::Failed, Reason::read(&reachable.reason)?, Cow::Borrowed(reachable.message.as_str())))
 }
 
 /// What a report means, for comparison with [`stored_digest`].

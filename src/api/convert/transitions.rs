@@ -48,7 +48,7 @@ impl PhaseChange {
 
 /// A phase that only a newer version knows is nothing to be silent about.
 fn is_warning(phase: &str) -> bool {
-    Phase::parse(phase).is_none_or(|phase| phase.is_bad() || phase == Phase::Degraded)
+    Phase::read(phase).is_none_or(|phase| phase.is_bad() || phase == Phase::Degraded)
 }
 
 /// From `former` to `status`, which has the history of the former one.

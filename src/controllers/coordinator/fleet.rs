@@ -18,17 +18,14 @@ use crate::api::{
     Integration, IntegrationStatus, IntegrationTarget, IntegrationTargetStatus, LEGACY_FINALIZER, SLOT_LABEL,
 };
 use crate::domain::aggregate::{ClusterState, Tally};
-use crate::domain::desired::{DesiredIntegration, DesiredTarget, effective_interval};
+use crate::domain::desired::{DesiredIntegration, DesiredTarget};
 use crate::domain::keys::{IntegrationKey, TargetKey};
 use crate::domain::reason::{Failure, Reason};
-use crate::domain::replica::{Epoch, Incarnation, ReplicaName};
+use crate::domain::replica::Incarnation;
 use crate::domain::report::TargetReport;
 use crate::domain::slot::Slot;
-use crate::domain::verdict::{Phase, Reach, TargetVerdict, ToolVerdict};
+use crate::domain::verdict::Reach;
 use crate::hub::Change;
-
-/// A target is stale when nobody has reported for this many of its intervals.
-const STALE_AFTER: u32 = 3;
 
 pub(super) struct Fleet {
     pub(super) context: FleetContext,
@@ -45,20 +42,33 @@ pub(super) struct Fleet {
 pub(super) struct Target {
     pub(super) slot: Slot,
     /// Its metadata: the rest stands beside.
-    object: Box<IntegrationTarget>,
+    pub(super) object: Box<IntegrationTarget>,
     pub(super) desired: Result<DesiredTarget, SpecError>,
     /// How often it is checked; `None` until that is asked after a change of an Integration.
-    interval: Option<Duration>,
+    pub(super) interval: Option<Duration>,
     /// What stands on the hub, or is on its way there.
     pub(super) status: Option<KnownStatus>,
     /// A coordinator of another term has written it in this reign: it is written anew, whatever it says.
     foreign: bool,
     /// The newest, until the hub says so.
-    report: Option<TargetReport>,
-    /// Whose observation was accepted last in this reign, and when.
-    pub(super) observed: Option<(Arc<Incarnation>, Instant)>,
-    /// When a report is overdue; from the first sight on.
+    pub(super) report: Option<TargetReport>,
+    /// What was told of it last in this reign.
+    pub(super) told: Option<Told>,
+    /// When it was looked at last, as its owner said.
+    pub(super) observed: Option<Instant>,
+    /// When that is too long ago.
     pub(super) stale_at: Instant,
+    /// That was said.
+    pub(super) stale: bool,
+    /// Since when it has the label by which its owner sees it.
+    pub(super) labelled: Option<Instant>,
+}
+
+pub(super) struct Told {
+    pub(super) by: Arc<Incarnation>,
+    /// Of the [`Digest`](crate::domain::digest::Digest), unless the worker is of a version that doesn't say.
+    pub(super) meaning: Option<u128>,
+    pub(super) at: Instant,
 }
 
 impl Target {
@@ -130,33 +140,43 @@ impl Fleet {
         let changed = spoilt || former.as_ref().is_none_or(|former| former.desired != desired);
         let term = status.as_ref().and_then(|status| status.summary.coordinator_term);
         let foreign = spoilt && self.is_foreign(term);
-        let (stale_at, report, observed) = match former {
-            Some(former) => (former.stale_at, former.report.filter(|_| spoilt), former.observed),
-            None => (Instant::now() + self.patience_of(self.interval_of(desired.as_ref().ok()), None), None, None),
+        let is_labelled = self.sees_label(&object, Slot::of(&key));
+        let now = Instant::now();
+        // Nobody looks at one that can't be used.
+        let counts_anew = former.as_ref().is_none_or(|former| former.desired.is_err());
+        let (report, told, observed, mut stale_at, stale, labelled) = match former {
+            Some(former) => {
+                let Target { report, told, observed, stale_at, stale, labelled, .. } = former;
+                (report.filter(|_| spoilt), told, observed, stale_at, stale, labelled)
+            }
+            None => (None, None, None, now, false, None),
         };
-        let slot = Slot::of(&key);
-        if object.labels().get(SLOT_LABEL).map(String::as_str) != Some(slot.to_string().as_str()) {
-            self.context.chores.offer(Chore::LabelSlot(object.clone()));
+        if counts_anew {
+            stale_at = now + self.patience_of(self.interval_of(desired.as_ref().ok()), None);
         }
+        let labelled = is_labelled.then(|| labelled.unwrap_or(now));
+        let told = told.filter(|_| desired.is_ok());
         if desired.is_err() {
             self.desk.unobserved.remove(&key);
-        } else if observed.is_none() {
+        } else if told.is_none() {
             self.desk.unobserved.insert(key.clone());
         }
         (object.spec, object.metadata.labels) = Default::default();
-        let broken = desired.as_ref().err().map(|error| Failure::new(Reason::InvalidObject, error.to_string()));
         self.targets.insert(
             key.clone(),
             Target {
-                slot,
+                slot: Slot::of(&key),
                 object,
                 desired,
                 interval: None,
                 status,
                 foreign,
                 report: report.clone(),
+                told,
                 observed,
                 stale_at,
+                stale,
+                labelled,
             },
         );
         if changed {
@@ -167,13 +187,30 @@ impl Fleet {
             self.desk.name(&key);
             self.ask_owners([key.clone()]);
         }
+        self.answer(&key, report, spoilt);
+    }
+
+    /// Writes the target's status if that isn't what it should be. `spoilt`: somebody else has written it.
+    fn answer(&mut self, key: &TargetKey, report: Option<TargetReport>, spoilt: bool) {
+        let Some(Target { desired, stale, .. }) = self.targets.get(key) else { return };
+        let broken = desired.as_ref().err().map(|error| Failure::new(Reason::InvalidObject, error.to_string()));
         match (broken, report) {
-            (Some(failure), _) => self.overrule(&key, &Reach::Failed(failure)),
+            (Some(failure), _) => self.overrule(key, &Reach::Failed(failure)),
             (None, Some(report)) => self.publish_target(report),
-            // Somebody else wrote it, and only its owner knows what is true.
+            (None, None) if spoilt && *stale => self.overrule(key, &Reach::Stale),
+            // Only its owner knows what is true.
             (None, None) if spoilt => self.ask_owners([key.clone()]),
             (None, None) => {}
         }
+    }
+
+    /// Whether the target has the right label; it is to have it otherwise.
+    fn sees_label(&self, object: &IntegrationTarget, slot: Slot) -> bool {
+        let is_labelled = object.labels().get(SLOT_LABEL).map(String::as_str) == Some(slot.to_string().as_str());
+        if !is_labelled {
+            self.context.chores.offer(Chore::LabelSlot(Box::new(object.clone())));
+        }
+        is_labelled
     }
 
     /// Written again it would be cut again, without end.
@@ -243,87 +280,20 @@ impl Fleet {
         let key = report.target.clone();
         let patience = self.patience(&key, Some(report.next));
         let Some(target) = self.targets.get_mut(&key) else { return };
+        if target.desired.is_err() {
+            return;
+        }
         target.stale_at = Instant::now() + patience;
         // A worker that has just begun has concluded nothing: what was said before stands until it has.
         if report.verdict.reach == Reach::Initializing && target.summary().is_some_and(|s| s.phase.is_some()) {
             return;
         }
-        target.report = Some(report.clone());
+        (target.report, target.stale) = (Some(report.clone()), false);
         self.publish_target(report);
-    }
-
-    /// How long a target may go without a report.
-    pub(super) fn patience(&mut self, key: &TargetKey, next: Option<Duration>) -> Duration {
-        let known = self.targets.get(key);
-        let interval = known
-            .and_then(|target| target.interval)
-            .unwrap_or_else(|| self.interval_of(known.and_then(|target| target.desired.as_ref().ok())));
-        if let Some(target) = self.targets.get_mut(key) {
-            target.interval = Some(interval);
-        }
-        self.patience_of(interval, next)
-    }
-
-    fn patience_of(&self, interval: Duration, next: Option<Duration>) -> Duration {
-        STALE_AFTER * interval.max(next.unwrap_or_default()).max(self.context.round)
-    }
-
-    /// Looks at all Integrations; a heartbeat must not do so for each target.
-    fn interval_of(&self, target: Option<&DesiredTarget>) -> Duration {
-        let Some(target) = target else { return self.context.round };
-        let concerned = self.integrations.values().map(|tool| &tool.desired).filter(|tool| tool.concerns(target));
-        effective_interval(concerned, self.context.round)
-    }
-
-    fn forget_intervals(&mut self, namespace: &str) {
-        let concerned = self.targets.iter_mut().filter(|(key, _)| key.namespace() == namespace);
-        concerned.for_each(|(_, target)| target.interval = None);
-    }
-
-    /// Says `reach` of the target, whatever was reported.
-    pub(super) fn overrule(&mut self, key: &TargetKey, reach: &Reach) {
-        let verdict = Arc::new(self.verdict_for_all(key, reach));
-        let Some(target) = self.targets.get_mut(key) else { return };
-        target.report = None;
-        let former = target.summary();
-        let report = TargetReport {
-            target: key.clone(),
-            verdict,
-            omitted: 0,
-            mode: None,
-            generation: target.object.metadata.generation.unwrap_or(0),
-            secret_version: former.and_then(|status| status.secret_resource_version.clone()),
-            server: former.and_then(|status| status.server.clone()),
-            credential_ends: None,
-            reported_by: ReplicaName::new(former.and_then(|status| status.reported_by.clone()).unwrap_or_default()),
-            epoch: Epoch(former.and_then(|status| status.report_epoch).unwrap_or(0)).min(self.desk.epoch),
-            next: Duration::ZERO,
-        };
-        self.publish_target(report);
-    }
-
-    /// The same for every tool on the target, for what concerns the target as a whole.
-    fn verdict_for_all(&self, key: &TargetKey, reach: &Reach) -> TargetVerdict {
-        let Some(Target { desired: Ok(target), .. }) = self.targets.get(key) else {
-            return TargetVerdict { reach: reach.clone(), tools: Vec::new() };
-        };
-        let tool = match reach {
-            Reach::Failed(failure) => {
-                ToolVerdict::without_observations(Phase::Failed, failure.reason, failure.message.clone())
-            }
-            _ => ToolVerdict::without_observations(
-                Phase::Unknown,
-                Reason::Stale,
-                "nobody has reported for three intervals",
-            ),
-        };
-        let concerned = self.integrations.values().filter(|integration| integration.desired.concerns(target));
-        let tools = concerned.map(|integration| (integration.desired.key.clone(), tool.clone())).collect();
-        TargetVerdict { reach: reach.clone(), tools }
     }
 
     /// Queues the target's status if it means something new.
-    fn publish_target(&mut self, report: TargetReport) {
+    pub(super) fn publish_target(&mut self, report: TargetReport) {
         let (key, writer) = (&report.target, self.writer());
         let managed_by = self.targets.get(key).and_then(|target| target.summary()?.managed_by.as_deref());
         if self.is_left_alone(managed_by) {

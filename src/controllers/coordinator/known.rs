@@ -25,7 +25,7 @@ impl KnownStatus {
         for tool in &mut status.integrations {
             (tool.components, tool.healthy_components) = Default::default();
         }
-        let phase = status.phase.as_deref().and_then(Phase::parse);
+        let phase = status.phase.as_deref().and_then(Phase::read);
         let is_expiring = status.condition(CREDENTIAL_EXPIRING).is_some();
         Self { summary: status, meaning, phase, is_expiring }
     }
@@ -87,7 +87,7 @@ mod tests {
     async fn a_status_of_which_the_hub_keeps_less_is_not_written_without_end() {
         let mut fleet = fleet();
         let seen = Observation {
-            kind: ComponentKind::Crd,
+            kind: ComponentKind::Crd.into(),
             namespace: String::new(),
             name: "apps.io".to_owned(),
             state: ComponentState::Healthy,

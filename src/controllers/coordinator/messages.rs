@@ -1,6 +1,6 @@
 //! What workers say: taken from the owner of the slot, refused from anybody else.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -11,7 +11,7 @@ use crate::domain::digest::Digest;
 use crate::domain::keys::TargetKey;
 use crate::domain::ownership::{Refusal, Stamp};
 use crate::domain::replica::{Epoch, Incarnation, ReplicaName};
-use crate::domain::report::{FromWorker, ToWorker};
+use crate::domain::report::{FromWorker, Heartbeat, ToWorker};
 use crate::domain::shard_map::ShardMap;
 use crate::domain::slot::Slot;
 use crate::domain::weights::Weights;
@@ -25,8 +25,8 @@ impl Fleet {
         (desk.epoch, desk.learned) = (map.epoch, Some(Instant::now()));
         desk.workers.retain(|name, _| map.members.contains_key(name));
         let is_unobserved = |target: &Target| {
-            let observed = target.observed.as_ref().map(|(sender, _)| sender.as_ref());
-            observed.is_none() || desk.ownership.owner(target.slot) != observed
+            let told = target.told.as_ref().map(|told| told.by.as_ref());
+            told.is_none() || desk.ownership.owner(target.slot) != told
         };
         let sound = self.targets.iter().filter(|(_, target)| target.desired.is_ok());
         let unobserved = sound.filter(|(_, target)| is_unobserved(target)).map(|(key, _)| key.clone()).collect();
@@ -44,7 +44,7 @@ impl Fleet {
             return self.context.metrics.observations.with_label_values(&["not_a_member"]).inc();
         }
         let epoch = match &incoming.message {
-            FromWorker::Digests { epoch, .. } | FromWorker::Heartbeat { epoch, .. } => *epoch,
+            FromWorker::Digests { epoch, .. } | FromWorker::Heartbeat(Heartbeat { epoch, .. }) => *epoch,
             FromWorker::Report { report, .. } => report.epoch,
         };
         if epoch > self.desk.epoch {
@@ -58,6 +58,7 @@ impl Fleet {
         self.context.metrics.report_bytes.inc_by(bytes as u64);
         self.context.exchange.hear(&sender, self.context.clock.now());
         self.desk.workers.insert(sender.name.clone(), replies.clone());
+        self.desk.hear(&sender, epoch);
         match message {
             FromWorker::Digests { sequence, digests, .. } => {
                 let targets = self.differing(&sender, epoch, sequence, &digests);
@@ -66,21 +67,23 @@ impl Fleet {
                 }
                 let _ = replies.try_send(ToWorker::Taken { sequence });
             }
-            FromWorker::Report { sequence, mut report } => {
+            FromWorker::Report { sequence, meaning, mut report } => {
                 if self.takes(&sender, &report.target, epoch, sequence) {
                     report.reported_by = sender.name.clone();
                     self.desk.wanted.answered(&report.target);
-                    self.observe(&sender, &report.target);
+                    self.note(&sender, &report.target, meaning);
+                    self.renew(&report.target);
                     self.on_report(*report);
                 }
                 let _ = replies.try_send(ToWorker::Taken { sequence });
             }
-            FromWorker::Heartbeat { late, .. } => self.on_heartbeat(&sender, &late),
+            FromWorker::Heartbeat(heartbeat) => self.on_heartbeat(&sender, &heartbeat, &replies),
         }
         self.show_unobserved();
     }
 
-    /// Of what the sender observed, that which the hub says otherwise.
+    /// Takes digests in, and gives those whose reports are wanted. A digest says nothing of when the target was looked
+    /// at: the heartbeat behind it does, or the report.
     fn differing(&mut self, sender: &Arc<Incarnation>, epoch: Epoch, sequence: u64, digests: &[Digest]) -> Vec<u64> {
         let mut wanted = Vec::new();
         for digest in digests {
@@ -89,15 +92,16 @@ impl Fleet {
             if !self.takes(sender, &key, epoch, sequence) {
                 continue;
             }
-            let Some(target) = self.targets.get_mut(&key) else { continue };
-            let is_known = target.status.as_ref().is_some_and(|status| status.meaning == *digest);
-            if is_known {
+            let Some(target) = self.targets.get(&key).filter(|target| target.desired.is_ok()) else { continue };
+            let is_shown = target.status.as_ref().is_some_and(|status| status.meaning == *digest);
+            let is_told = target.told.as_ref().is_some_and(|told| told.meaning == Some(digest.meaning));
+            if is_shown {
                 self.desk.wanted.answered(&key);
-            } else {
+            } else if !is_told || target.stale || self.desk.wanted.contains(&key) {
                 wanted.push(digest.target);
                 self.desk.wanted.ask(key.clone(), Instant::now());
             }
-            self.observe(sender, &key);
+            self.note(sender, &key, Some(digest.meaning));
         }
         wanted
     }
@@ -116,39 +120,6 @@ impl Fleet {
             tracing::debug!(%refusal, replica = %sender.name, target = %key, %epoch, "not believed");
         }
         accepted.is_ok()
-    }
-
-    /// The target was looked at, unless the report that says what was seen does not arrive.
-    fn observe(&mut self, sender: &Arc<Incarnation>, key: &TargetKey) {
-        if self.desk.wanted.is_missing(key, Instant::now()) {
-            return;
-        }
-        let patience = self.patience(key, None);
-        if let Some(target) = self.targets.get_mut(key) {
-            let now = Instant::now();
-            target.observed = Some((sender.clone(), now));
-            target.stale_at = target.stale_at.max(now + patience);
-            self.desk.unobserved.remove(key);
-        }
-    }
-
-    fn on_heartbeat(&mut self, sender: &Arc<Incarnation>, late: &[u64]) {
-        let late: BTreeSet<&TargetKey> = late.iter().filter_map(|target| self.desk.names.get(target)).collect();
-        let is_theirs = |target: &Target| {
-            target.observed.as_ref().is_some_and(|(by, _)| by == sender)
-                && self.desk.ownership.owner(target.slot) == Some(sender.as_ref())
-        };
-        let now = Instant::now();
-        let (mut seen, mut stale) = (Vec::new(), Vec::new());
-        for (key, target) in self.targets.iter().filter(|(key, target)| !late.contains(key) && is_theirs(target)) {
-            seen.push(key.clone());
-            // What was said before it was stale may be true again, and then its worker has no news of it.
-            if target.stale_at <= now {
-                stale.push(key.clone());
-            }
-        }
-        seen.iter().for_each(|key| self.observe(sender, key));
-        self.ask_owners(stale);
     }
 
     /// Asks whoever owns the targets what is true of them.

@@ -16,6 +16,10 @@ fn fleet(replica: &Incarnation) -> Fleet {
     fleet
 }
 
+fn beat(targets: u32, set: Option<u64>) -> FromWorker {
+    FromWorker::Heartbeat(Heartbeat { epoch: Epoch(1), targets, late: Vec::new(), set, confirms: false })
+}
+
 fn map(epoch: i64, owner: &Incarnation) -> ShardMap {
     ShardMap {
         term: Term(1),
@@ -56,7 +60,7 @@ async fn heartbeat_renews_no_target_whose_report_is_missing() {
     let say = |fleet: &mut Fleet, message| {
         fleet.on_message(Incoming { sender: replica.clone(), message, bytes: 0, replies: replies.clone() });
     };
-    let beat = || FromWorker::Heartbeat { epoch: Epoch(1), targets: 1, late: Vec::new() };
+    let beat = || beat(1, None);
     let news =
         |sequence| FromWorker::Digests { sequence, epoch: Epoch(1), digests: vec![Digest::of(&key(), ["news"])] };
     let phase = |fleet: &Fleet| fleet.targets[&key()].status.as_ref().unwrap().phase;
@@ -72,7 +76,7 @@ async fn heartbeat_renews_no_target_whose_report_is_missing() {
 
     // It arrives.
     let report = test_kit::report(Vec::new());
-    say(&mut fleet, FromWorker::Report { sequence: 8, report: Box::new(report) });
+    say(&mut fleet, FromWorker::Report { sequence: 8, meaning: None, report: Box::new(report) });
     for _ in 0..8 {
         tokio::time::advance(fleet.context.round).await;
         say(&mut fleet, beat());
@@ -96,7 +100,7 @@ async fn who_sees_a_new_epoch_sees_what_it_leaves_unobserved() {
 fn early(sender: &Arc<Incarnation>, target: &str, replies: &mpsc::Sender<ToWorker>) -> Incoming {
     let target = TargetKey::new("fleet", target);
     let report = Box::new(TargetReport { target, epoch: Epoch(9_000_000), ..test_kit::report(Vec::new()) });
-    let message = FromWorker::Report { sequence: 1, report };
+    let message = FromWorker::Report { sequence: 1, meaning: None, report };
     Incoming { sender: sender.clone(), message, bytes: 400_000, replies: replies.clone() }
 }
 
@@ -109,7 +113,7 @@ async fn messages_of_strangers_are_not_kept() {
     // Another Pod of the same name is a stranger too.
     for stranger in ["intruder", "ksit-0"].map(|name| Arc::new(Incarnation::new(name, "other", "x"))) {
         fleet.on_message(early(&stranger, "c1", &replies));
-        let heartbeat = FromWorker::Heartbeat { epoch: Epoch(1), targets: 0, late: Vec::new() };
+        let heartbeat = beat(0, None);
         fleet.on_message(Incoming { sender: stranger.clone(), message: heartbeat, bytes: 9, replies: replies.clone() });
         assert_eq!(fleet.context.exchange.heard(&stranger), None);
     }

@@ -10,10 +10,12 @@
 //! knows from the hub all that its predecessor knew.
 
 mod callers;
+mod confirm;
 mod deferred;
 mod desk;
 mod exchange;
 mod fleet;
+mod freshness;
 mod gate;
 mod janitor;
 mod known;

@@ -104,9 +104,9 @@ impl Series {
 
 /// None: neither healthy nor not. A phase that only a newer version knows is not healthy.
 fn is_healthy(phase: &str) -> Option<bool> {
-    match Phase::parse(phase) {
+    match Phase::read(phase) {
         Some(Phase::Running | Phase::Degraded) => Some(true),
-        Some(Phase::Failed | Phase::Unknown) | None => Some(false),
+        Some(Phase::Failed | Phase::Unknown | Phase::Other(_)) | None => Some(false),
         Some(Phase::Paused | Phase::Initializing | Phase::NotInstalled) => None,
     }
 }

@@ -106,8 +106,7 @@ impl Fleet {
         }
         tool.tally.summarize(integration.max_unhealthy, |target| {
             let status = self.targets.get(target).and_then(Target::summary);
-            let (_, reason, message) = convert::said_of(&integration.key, status);
-            (reason, message)
+            convert::said_of(&integration.key, status)
         })
     }
 
@@ -225,6 +224,25 @@ mod tests {
         fleet.summarize_due();
         fleet.on_integration(wants("argo", &["c1"]));
         assert!(wait(&fleet) > SUMMARY_GAP * 3, "a hundred are named: {:?}", wait(&fleet));
+    }
+
+    /// A worker of another version says what this one has no name for.
+    #[tokio::test]
+    async fn unknown_names_of_a_report_are_written_as_they_are() {
+        let mut fleet = fleet();
+        fleet.on_integration(wants("argo", &["c1"]));
+        let newer = Phase::read("Suspended").unwrap();
+        let skew = Reason::read("VersionSkew").unwrap();
+        let verdict = ToolVerdict::without_observations(newer, skew, "istiod is a version behind");
+        fleet.on_report(report(vec![(tool("argo"), verdict)]));
+        let status = fleet.targets[&key()].summary().unwrap();
+        assert_eq!(status.phase.as_deref(), Some("Suspended"));
+        let said = &status.integrations[0];
+        assert_eq!((said.phase.as_str(), said.reason.as_str()), ("Suspended", "VersionSkew"));
+        let summary = fleet.summary(&fleet.integrations[&tool("argo")]);
+        assert_eq!((summary.phase, summary.counts.unknown, summary.counts.total), (Phase::Failed, 1, 1));
+        let cluster = &summary.clusters[0];
+        assert_eq!((cluster.phase, cluster.reason, &*cluster.message), (newer, skew, "istiod is a version behind"));
     }
 
     #[tokio::test(start_paused = true)]

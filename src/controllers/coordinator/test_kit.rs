@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::FleetContext;
@@ -25,7 +25,14 @@ pub(super) fn fleet() -> Fleet {
 
 /// As above, where only some may report.
 pub(super) fn fleet_with(is_member: IsMember) -> Fleet {
-    let mut fleet = Fleet::new(FleetContext {
+    let mut fleet = empty_fleet(is_member);
+    let status = json!({ "phase": "Running", "coordinatorTerm": 1, "managedBy": "ksit-system/ksit" });
+    fleet.on_target(target(&json!({ "clusterName": "c1" }), &slot_label(), &status));
+    fleet
+}
+
+pub(super) fn empty_fleet(is_member: IsMember) -> Fleet {
+    Fleet::new(FleetContext {
         statuses: Arc::default(),
         chores: Arc::default(),
         exchange: Arc::default(),
@@ -38,15 +45,35 @@ pub(super) fn fleet_with(is_member: IsMember) -> Fleet {
         installation: "ksit-system/ksit".to_owned(),
         is_member,
         round: Duration::from_secs(30),
-    });
-    let target = json!({
+    })
+}
+
+/// The target `fleet/c1` as a user writes it, with what ksit has written beside.
+pub(super) fn target(spec: &Value, labels: &Value, status: &Value) -> Change<Sighting> {
+    let object = json!({
         "apiVersion": "ksit.io/v1alpha1", "kind": "IntegrationTarget",
-        "metadata": { "namespace": "fleet", "name": "c1", "labels": { "ksit.io/slot": Slot::of(&key()).to_string() } },
-        "spec": { "clusterName": "c1" },
-        "status": { "phase": "Running", "coordinatorTerm": 1, "managedBy": "ksit-system/ksit" },
+        "metadata": { "namespace": "fleet", "name": "c1", "labels": labels }, "spec": spec, "status": status,
     });
-    fleet.on_target(Sighting::of(Change::Applied(serde_json::from_value(target).unwrap())));
-    fleet
+    Sighting::of(Change::Applied(serde_json::from_value(object).unwrap()))
+}
+
+pub(super) fn slot_label() -> Value {
+    json!({ "ksit.io/slot": Slot::of(&key()).to_string() })
+}
+
+/// Writes of statuses that the fleet has queued since the last time.
+pub(super) fn writes(fleet: &Fleet) -> u64 {
+    let statuses = &fleet.context.statuses;
+    let writes =
+        statuses.pending() as u64 + statuses.superseded() - fleet.context.metrics.status_queue_superseded.get();
+    statuses.clear();
+    writes
+}
+
+/// The hub shows the target with its present status.
+pub(super) fn echo(fleet: &mut Fleet, spec: &Value) {
+    let status = json!(fleet.targets[&key()].summary());
+    fleet.on_target(target(spec, &slot_label(), &status));
 }
 
 /// So many targets with one tool each, of which some are broken.

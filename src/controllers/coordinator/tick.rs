@@ -8,19 +8,13 @@ use tokio::time::Instant;
 use super::fleet::Fleet;
 use crate::api::ReplicaLoad;
 use crate::domain::aggregate::{ClusterState, Counts};
-use crate::domain::keys::TargetKey;
 use crate::domain::replica::ReplicaName;
-use crate::domain::verdict::{Phase, Reach};
+use crate::domain::verdict::Phase;
 use crate::observability::as_gauge;
 
 impl Fleet {
     pub(super) fn on_tick(&mut self) {
-        let now = Instant::now();
-        let stale: Vec<TargetKey> =
-            self.targets.iter().filter(|(_, target)| target.stale_at <= now).map(|(key, _)| key.clone()).collect();
-        for key in stale {
-            self.overrule(&key, &Reach::Stale);
-        }
+        self.overrule_stale();
         self.ask_again();
         self.weigh();
         self.measure_targets();
@@ -58,7 +52,7 @@ impl Fleet {
         let now = Instant::now();
         let mut oldest = Duration::ZERO;
         for target in self.targets.values().filter(|target| target.desired.is_ok()) {
-            let since = target.observed.as_ref().map_or(self.context.began, |(_, at)| *at);
+            let since = target.observed.unwrap_or(self.context.began);
             let age = now - since;
             oldest = oldest.max(age);
             if let Some(owner) = self.desk.ownership.owner(target.slot) {
@@ -83,3 +77,7 @@ impl Fleet {
         self.context.exchange.loads.send_replace(loads.into_iter().map(load).collect());
     }
 }
+
+#[cfg(test)]
+#[path = "tick_tests.rs"]
+mod tests;

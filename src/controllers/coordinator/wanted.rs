@@ -10,17 +10,13 @@ use crate::domain::keys::TargetKey;
 /// A report that was asked for and didn't come is asked for again.
 pub(super) const ASK_AGAIN: Duration = Duration::from_secs(10);
 
+/// With when they were asked for last.
 #[derive(Default)]
-pub(super) struct Wanted(BTreeMap<TargetKey, Asked>);
-
-struct Asked {
-    first: Instant,
-    last: Instant,
-}
+pub(super) struct Wanted(BTreeMap<TargetKey, Instant>);
 
 impl Wanted {
     pub(super) fn ask(&mut self, key: TargetKey, now: Instant) {
-        self.0.entry(key).or_insert(Asked { first: now, last: now }).last = now;
+        self.0.insert(key, now);
     }
 
     /// It came, or is wanted no more.
@@ -32,13 +28,8 @@ impl Wanted {
         self.0.contains_key(key)
     }
 
-    /// Whether it should have come by now: a heartbeat says nothing of the target until it has.
-    pub(super) fn is_missing(&self, key: &TargetKey, now: Instant) -> bool {
-        self.0.get(key).is_some_and(|asked| now - asked.first > ASK_AGAIN)
-    }
-
     /// Those to ask for again.
     pub(super) fn overdue(&self, now: Instant) -> impl Iterator<Item = &TargetKey> {
-        self.0.iter().filter(move |(_, asked)| now - asked.last > ASK_AGAIN).map(|(key, _)| key)
+        self.0.iter().filter(move |(_, asked)| now - **asked > ASK_AGAIN).map(|(key, _)| key)
     }
 }

@@ -2,6 +2,8 @@
 
 mod assignment;
 mod overdue;
+mod panics;
+mod pause;
 mod reporter;
 mod round;
 mod secrets;
@@ -13,14 +15,14 @@ mod target_task;
 #[cfg(test)]
 mod test_kit;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use tokio::sync::{Semaphore, watch};
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::{self, AbortHandle, JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::api::{Integration, IntegrationTarget, SLOT_LABEL, convert};
@@ -145,7 +147,7 @@ pub async fn run(
                 None => return,
             },
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => worker.assign_all(),
-            Some(ended) = worker.tasks.join_next() => worker.on_task_end(&ended),
+            Some(ended) = worker.tasks.join_next_with_id() => worker.on_task_end(&ended),
             _ = ticks.tick() => worker.measure(),
         }
     }
@@ -157,6 +159,10 @@ struct Worker {
     integrations: BTreeMap<IntegrationKey, Arc<DesiredIntegration>>,
     secrets: SecretVersions,
     tasks: JoinSet<()>,
+    /// The target of each.
+    tasks_of: HashMap<task::Id, TargetKey>,
+    /// Targets whose task was told to end and has not ended yet.
+    ending: BTreeSet<TargetKey>,
     query_sets: QuerySets,
     /// Before they have been listed no task starts, or the first round of each would look at nothing.
     knows_integrations: bool,
@@ -182,6 +188,8 @@ impl Worker {
             integrations: BTreeMap::new(),
             secrets: SecretVersions::default(),
             tasks: JoinSet::new(),
+            tasks_of: HashMap::new(),
+            ending: BTreeSet::new(),
             query_sets: QuerySets::new(),
             knows_integrations: false,
             settle: Settle::default(),
@@ -269,9 +277,18 @@ impl Worker {
     }
 
     fn drop_target(&mut self, key: &TargetKey) {
-        if let Some(Owned { task: Some((_, task)), .. }) = self.targets.remove(key) {
-            task.abort();
+        match self.targets.remove(key) {
+            // One that is in the middle of something may speak once more.
+            Some(Owned { task: Some((_, task)), .. }) => {
+                task.abort();
+                self.ending.insert(key.clone());
+            }
+            _ if self.ending.contains(key) => {}
+            _ => self.forget(key),
         }
+    }
+
+    fn forget(&self, key: &TargetKey) {
         self.context.clusters.forget(key);
         self.context.reports.post(key.clone(), Saying::Gone, Urgency::CanWait);
     }
@@ -317,7 +334,7 @@ impl Worker {
 
     /// Tells the target's task what concerns it now; starts the task if there is none.
     fn assign(&mut self, key: &TargetKey) {
-        if !self.knows_integrations {
+        if !self.knows_integrations || self.ending.contains(key) {
             return;
         }
         let interval = self.context.settings.interval;
@@ -336,61 +353,27 @@ impl Worker {
             None => {
                 let (sender, receiver) = watch::channel(assignment);
                 let task = self.tasks.spawn(target_task::run(self.context.clone(), receiver, owned.history.clone()));
+                self.tasks_of.insert(task.id(), key.clone());
                 owned.task = Some((sender, task));
             }
         }
     }
 
-    /// A task ends when it is aborted. A panic outside of a round is a bug: it is said, and the target starts anew
-    /// with the next change of its spec.
-    fn on_task_end(&mut self, ended: &Result<(), tokio::task::JoinError>) {
-        if let Err(error) = ended
-            && error.is_panic()
-        {
-            self.context.metrics.round_panics.inc();
-            tracing::error!("the task of a target ended in a panic; starting it anew");
-            for owned in self.targets.values_mut() {
-                if owned.task.as_ref().is_some_and(|(_, task)| task.is_finished()) {
-                    owned.task = None;
-                }
-            }
-            self.assign_all();
+    /// A task ends when its target is dropped. One that ends by itself is a bug: it begins anew with the next change.
+    fn on_task_end(&mut self, ended: &Result<(task::Id, ()), JoinError>) {
+        let id = ended.as_ref().map_or_else(JoinError::id, |(id, ())| *id);
+        let Some(key) = self.tasks_of.remove(&id) else { return };
+        if self.ending.remove(&key) {
+            self.forget(&key);
+            return self.assign(&key);
+        }
+        tracing::error!(target = %key, ?ended, "the task of a target ended by itself");
+        if let Some(owned) = self.targets.get_mut(&key) {
+            owned.task = None;
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::test_kit::{Hub, context, hub};
-    use super::*;
-    use crate::domain::replica::Epoch;
-
-    #[tokio::test]
-    async fn a_replica_is_ready_when_it_has_read_the_share_that_the_map_gives_it() {
-        let (_state, hub) = hub(Hub::Answers);
-        let shard = |slots: &str, epoch| Shard { slots: slots.parse().unwrap(), epoch: Epoch(epoch) };
-        for (shares, lacks) in [
-            (vec![shard("", 0)], vec![NEED_SHARD, NEED_TARGETS]),
-            (vec![shard("000-0ff", 0)], vec![NEED_SHARD, NEED_TARGETS]),
-            (vec![shard("", 0), shard("000-0ff", 7)], vec![NEED_TARGETS]),
-            (vec![shard("", 0), shard("", 7)], vec![]),
-        ] {
-            let mut worker = Worker::new(Arc::new(context(hub.clone())));
-            for share in &shares {
-                worker.takes(share.clone());
-            }
-            let mut missing = worker.context.health.missing();
-            missing.retain(|need| *need != NEED_INTEGRATIONS);
-            assert_eq!(missing, lacks, "{shares:?}");
-        }
-    }
-
-    #[tokio::test]
-    async fn targets_are_listed_once_by_who_gets_what_it_had_before() {
-        let (_state, hub) = hub(Hub::Answers);
-        let mut worker = Worker::new(Arc::new(context(hub)));
-        let share = |epoch| Shard { slots: "000-0ff".parse().unwrap(), epoch: Epoch(epoch) };
-        assert!(worker.takes(share(0)));
-        assert!(!worker.takes(share(7)));
-    }
-}
+#[path = "worker_tests.rs"]
+mod tests;

@@ -19,7 +19,7 @@ use super::{Overdue, Reports, Saying, Shard};
 use crate::domain::digest::Digest;
 use crate::domain::keys::TargetKey;
 use crate::domain::replica::Incarnation;
-use crate::domain::report::{FromWorker, TargetReport, ToWorker};
+use crate::domain::report::{FromWorker, Heartbeat, TargetReport, ToWorker};
 use crate::domain::shard_map::Contact;
 use crate::domain::slot::Slot;
 use crate::domain::unsent::Unsent;
@@ -54,6 +54,7 @@ pub async fn report(context: ReporterContext) {
         newest: BTreeMap::new(),
         names: BTreeMap::new(),
         news: BTreeSet::new(),
+        held: BTreeSet::new(),
         unsent: Unsent::default(),
         sequence: 0,
         context,
@@ -83,6 +84,8 @@ struct Reporter {
     names: BTreeMap<u64, TargetKey>,
     /// Those of which there is something to tell.
     news: BTreeSet<u64>,
+    /// Those of them that nobody has told of on this link, and that are overdue.
+    held: BTreeSet<u64>,
     unsent: Unsent,
     sequence: u64,
 }
@@ -181,7 +184,11 @@ impl Reporter {
                     self.tell_news(&link).await
                 }
                 answer = link.from_coordinator.recv() => match answer {
-                    Some(ToWorker::Want { targets }) => self.tell_wanted(&link, &targets).await,
+                    Some(ToWorker::Want { mut targets }) => {
+                        targets.retain(|target| !self.held.contains(target));
+                        self.tell_wanted(&link, &targets).await
+                    }
+                    Some(ToWorker::Confirm) => self.confirm(&link).await,
                     Some(ToWorker::Taken { sequence }) => {
                         self.unsent.acknowledged(sequence);
                         Ok(())
@@ -191,7 +198,10 @@ impl Reporter {
                 _ = beats.tick() => self.beat(&link).await,
                 // What was told by an older map may have been refused: a version in between gave a slot away and back,
                 // or this very process claimed a new term before it saw the map of its claim.
-                _ = shard.changed() => self.tell_all(&link).await,
+                _ = shard.changed() => match self.tell_all(&link).await {
+                    Ok(()) => self.beat(&link).await,
+                    ended => ended,
+                },
                 () = self.until_another_than(peer) => return TalkEnd::AnotherLeads,
             };
             if told.is_err() {
@@ -212,7 +222,7 @@ impl Reporter {
     fn learn(&mut self, (key, saying): (TargetKey, Saying)) {
         let is_ours = self.context.shard.borrow().slots.contains(Slot::of(&key));
         match saying {
-            // A task may speak once more after it was told to end.
+            // A task may speak once more after its slot was lost.
             Saying::Concluded { report, digest, overdue } if is_ours => {
                 let told = self.newest.remove(&key).and_then(|former| former.told);
                 if told != Some(digest) {
@@ -221,20 +231,27 @@ impl Reporter {
                 self.names.insert(digest.target, key.clone());
                 self.newest.insert(key, Newest { report, digest, told, overdue });
             }
-            _ => {
-                if let Some(former) = self.newest.remove(&key) {
-                    self.unsent.forget(former.digest.target);
-                    self.names.remove(&former.digest.target);
-                    self.news.remove(&former.digest.target);
-                }
-            }
+            _ => self.forget(&key),
         }
     }
 
-    /// Everything anew.
+    fn forget(&mut self, key: &TargetKey) {
+        if let Some(former) = self.newest.remove(key) {
+            self.unsent.forget(former.digest.target);
+            self.names.remove(&former.digest.target);
+            self.news.remove(&former.digest.target);
+            self.held.remove(&former.digest.target);
+        }
+    }
+
+    /// Everything anew that is this worker's by the present map.
     async fn tell_all(&mut self, link: &Link) -> Result<(), Hung> {
+        let slots = self.context.shard.borrow().slots.clone();
+        let lost: Vec<TargetKey> = self.newest.keys().filter(|key| !slots.contains(Slot::of(key))).cloned().collect();
+        lost.iter().for_each(|key| self.forget(key));
         self.newest.values_mut().for_each(|newest| newest.told = None);
         self.news = self.names.keys().copied().collect();
+        self.held.clear();
         self.tell_news(link).await
     }
 
@@ -244,17 +261,27 @@ impl Reporter {
         for target in std::mem::take(&mut self.news) {
             let Some(newest) = self.names.get(&target).and_then(|key| self.newest.get_mut(key)) else { continue };
             match newest.told {
+                // What was true when it was looked at last would pass for what is true now.
+                None if newest.overdue.is_past() => {
+                    self.held.insert(target);
+                    continue;
+                }
                 None => first.push(newest.digest),
                 Some(_) => changed.push(target),
             }
             newest.told = Some(newest.digest);
         }
-        for digests in first.chunks(DIGESTS) {
+        self.tell_digests(link, &first).await?;
+        self.tell_wanted(link, &changed).await
+    }
+
+    async fn tell_digests(&mut self, link: &Link, digests: &[Digest]) -> Result<(), Hung> {
+        for digests in digests.chunks(DIGESTS) {
             self.sequence += 1;
             let epoch = self.context.shard.borrow().epoch;
             send(link, FromWorker::Digests { sequence: self.sequence, epoch, digests: digests.to_vec() }).await?;
         }
-        self.tell_wanted(link, &changed).await
+        Ok(())
     }
 
     async fn tell_wanted(&mut self, link: &Link, targets: &[u64]) -> Result<(), Hung> {
@@ -267,17 +294,41 @@ impl Reporter {
             self.unsent.sent(self.sequence, newest.digest);
             let epoch = self.context.shard.borrow().epoch;
             let report = Box::new(TargetReport { epoch, ..TargetReport::clone(&newest.report) });
-            send(link, FromWorker::Report { sequence: self.sequence, report }).await?;
+            let (sequence, meaning) = (self.sequence, Some(newest.digest.meaning));
+            send(link, FromWorker::Report { sequence, meaning, report }).await?;
         }
         Ok(())
     }
 
+    /// Everything that was told on this link, as digests, and a heartbeat.
+    async fn confirm(&mut self, link: &Link) -> Result<(), Hung> {
+        let digests: Vec<Digest> = self.told().map(|newest| newest.digest).collect();
+        self.tell_digests(link, &digests).await?;
+        self.send_heartbeat(link, true).await
+    }
+
     async fn beat(&mut self, link: &Link) -> Result<(), Hung> {
-        let late = self.newest.values().filter(|newest| newest.overdue.is_past());
-        let late = late.map(|newest| newest.digest.target).collect();
-        let targets = u32::try_from(self.newest.len()).unwrap_or(u32::MAX);
-        let epoch = self.context.shard.borrow().epoch;
-        send(link, FromWorker::Heartbeat { epoch, targets, late }).await
+        self.news.append(&mut self.held);
+        self.tell_news(link).await?;
+        self.send_heartbeat(link, false).await
+    }
+
+    async fn send_heartbeat(&self, link: &Link, confirms: bool) -> Result<(), Hung> {
+        let late = self.told().filter(|newest| newest.overdue.is_past()).map(|newest| newest.digest.target);
+        // A pass over ten thousand costs less than one report does.
+        let heartbeat = Heartbeat {
+            epoch: self.context.shard.borrow().epoch,
+            targets: u32::try_from(self.told().count()).unwrap_or(u32::MAX),
+            late: late.collect(),
+            set: Some(Digest::of_set(self.told().map(|newest| newest.digest))),
+            confirms,
+        };
+        send(link, FromWorker::Heartbeat(heartbeat)).await
+    }
+
+    /// What the coordinator was told on this link.
+    fn told(&self) -> impl Iterator<Item = &Newest> {
+        self.newest.values().filter(|newest| newest.told == Some(newest.digest))
     }
 }
 

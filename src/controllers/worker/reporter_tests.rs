@@ -2,10 +2,11 @@
 
 use tokio::task::JoinSet;
 
+use super::super::test_kit;
 use super::*;
-use crate::domain::replica::{Epoch, ReplicaName};
+use crate::domain::replica::Epoch;
 use crate::domain::shard_map::PublishedMap;
-use crate::domain::verdict::{Reach, TargetVerdict};
+use crate::domain::slot::SlotSet;
 
 fn map(coordinator: &Incarnation, address: &str) -> Option<StoredMap> {
     let contact = Contact { address: address.to_owned(), certificate_sha256: "00".repeat(32) };
@@ -13,30 +14,112 @@ fn map(coordinator: &Incarnation, address: &str) -> Option<StoredMap> {
     Some(StoredMap { published, resource_version: "1".to_owned() })
 }
 
+/// What is around a reporter that owns everything, on a replica that leads when its door is open.
+struct World {
+    reports: Arc<Reports>,
+    metrics: Metrics,
+    open_door: watch::Sender<Option<mpsc::Sender<Incoming>>>,
+    shard: watch::Sender<Shard>,
+    _map: watch::Sender<Option<StoredMap>>,
+}
+
+fn world() -> (ReporterContext, World) {
+    let me = Incarnation::new("ksit-0", "uid", "a");
+    let (maps, map) = watch::channel(map(&me, "127.0.0.1:1"));
+    let (open_door, door) = watch::channel(None);
+    let (shards, shard) = watch::channel(Shard { slots: "000-3ff".parse().unwrap(), epoch: Epoch(1) });
+    let (reports, metrics): (Arc<Reports>, _) = (Arc::default(), Metrics::new().unwrap());
+    let world = World { reports: reports.clone(), metrics: metrics.clone(), open_door, shard: shards, _map: maps };
+    let (token_file, round) = (None, Duration::from_secs(30));
+    (ReporterContext { me, reports, shard, map, door, token_file, round, metrics }, world)
+}
+
+fn conclude(reports: &Reports, name: &str) -> Digest {
+    let (report, digest) = test_kit::report(&TargetKey::new("fleet", name));
+    let overdue: Arc<Overdue> = Arc::default();
+    overdue.set(Duration::from_secs(3_600));
+    let said = Saying::Concluded { report: report.clone(), digest, overdue };
+    reports.post(report.target.clone(), said, crate::hub::Urgency::CanWait);
+    digest
+}
+
+/// The digests that come before the next heartbeat, in messages of so many; and that heartbeat.
+async fn until_heartbeat(incoming: &mut mpsc::Receiver<Incoming>) -> (Vec<Digest>, Vec<usize>, Heartbeat) {
+    let (mut all, mut sizes) = (Vec::new(), Vec::new());
+    loop {
+        match incoming.recv().await.unwrap().message {
+            FromWorker::Digests { digests, .. } => {
+                sizes.push(digests.len());
+                all.extend(digests);
+            }
+            FromWorker::Heartbeat(heartbeat) => return (all, sizes, heartbeat),
+            FromWorker::Report { report, .. } => panic!("nobody asked for {report:?}"),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn worker_confirms_thousands_of_targets_in_pages() {
+    let (context, world) = world();
+    let mut told: Vec<Digest> = (0..4_500).map(|number| conclude(&world.reports, &format!("c{number}"))).collect();
+    told.sort();
+    let (to_me, mut incoming) = mpsc::channel(64);
+    let mut task = JoinSet::new();
+    world.open_door.send_replace(Some(to_me));
+    task.spawn(report(context));
+    let first = incoming.recv().await.unwrap();
+    let mut links = vec![first.replies];
+    while until_heartbeat(&mut incoming).await.2.targets < 4_500 {}
+    links.remove(0).send(ToWorker::Confirm).await.unwrap();
+    let (mut digests, pages, heartbeat) = until_heartbeat(&mut incoming).await;
+    digests.sort();
+    assert_eq!((digests == told, pages), (true, vec![2_000, 2_000, 500]));
+    assert_eq!((heartbeat.targets, heartbeat.set), (4_500, Some(Digest::of_set(told.iter().copied()))));
+
+    // Half of its slots go to another replica.
+    let kept: SlotSet = "000-1ff".parse().unwrap();
+    world.shard.send_replace(Shard { slots: kept.clone(), epoch: Epoch(2) });
+    let is_kept = |number: &u32| kept.contains(Slot::of(&TargetKey::new("fleet", format!("c{number}").as_str())));
+    let left = (0..4_500).filter(is_kept).count();
+    let (digests, _, heartbeat) = until_heartbeat(&mut incoming).await;
+    assert_eq!((digests.len(), heartbeat.targets as usize, heartbeat.epoch), (left, left, Epoch(2)));
+}
+
+/// Its round hangs: what was seen before must not become fresh by a new link, or a new coordinator.
+#[tokio::test(start_paused = true)]
+async fn target_that_is_overdue_is_not_told_of_before_it_was_looked_at() {
+    let (context, world) = world();
+    let (report_of_it, digest) = test_kit::report(&TargetKey::new("fleet", "late"));
+    let overdue: Arc<Overdue> = Arc::default();
+    let said = Saying::Concluded { report: report_of_it.clone(), digest, overdue: overdue.clone() };
+    world.reports.post(report_of_it.target.clone(), said, crate::hub::Urgency::CanWait);
+    conclude(&world.reports, "well");
+    std::thread::sleep(Duration::from_millis(5));
+    let (to_me, mut incoming) = mpsc::channel(64);
+    world.open_door.send_replace(Some(to_me));
+    let mut task = JoinSet::new();
+    task.spawn(report(context));
+    let replies = incoming.recv().await.unwrap().replies;
+    let mut told = 0;
+    for _ in 0..4 {
+        replies.send(ToWorker::Want { targets: vec![digest.target] }).await.unwrap();
+        let (digests, _, heartbeat) = until_heartbeat(&mut incoming).await;
+        assert!(!digests.contains(&digest));
+        told = heartbeat.targets;
+    }
+    assert_eq!(told, 1, "the other one");
+    overdue.set(Duration::from_secs(3_600));
+    let (digests, _, heartbeat) = until_heartbeat(&mut incoming).await;
+    assert_eq!((digests, heartbeat.targets), (vec![digest], 2));
+}
+
 /// A coordinator that ends a link at the report of "poison", as one of another version may.
 #[tokio::test(start_paused = true)]
 async fn report_that_ends_links_is_left_out_and_the_rest_arrives() {
-    let me = Incarnation::new("ksit-0", "uid", "a");
-    let (_maps, seen) = watch::channel(map(&me, "127.0.0.1:1"));
-    let (open_door, door) = watch::channel(None);
-    let (_shard, shard) = watch::channel(Shard { slots: "000-3ff".parse().unwrap(), epoch: Epoch(1) });
-    let reports: Arc<Reports> = Arc::default();
-    let metrics = Metrics::new().unwrap();
-    let context = ReporterContext {
-        me,
-        reports: reports.clone(),
-        shard,
-        map: seen,
-        door,
-        token_file: None,
-        round: Duration::from_secs(30),
-        metrics: metrics.clone(),
-    };
+    let (context, world) = world();
+    let World { reports, metrics, open_door, .. } = &world;
     for name in ["a", "poison", "b", "c"] {
-        let report = Box::new(report_of(name));
-        let digest = Digest::of(&report.target, [name]);
-        let said = Saying::Concluded { report: report.clone(), digest, overdue: Arc::default() };
-        reports.post(report.target.clone(), said, crate::hub::Urgency::CanWait);
+        conclude(reports, name);
     }
     let mut task = JoinSet::new();
     task.spawn(report(context));
@@ -53,11 +136,11 @@ async fn report_that_ends_links_is_left_out_and_the_rest_arrives() {
                     ToWorker::Want { targets: names.filter(|name| !taken.contains(name)).collect() }
                 }
                 FromWorker::Report { report, .. } if report.target.name() == "poison" => break,
-                FromWorker::Report { sequence, report } => {
+                FromWorker::Report { sequence, report, .. } => {
                     taken.insert(Digest::name(&report.target));
                     ToWorker::Taken { sequence }
                 }
-                FromWorker::Heartbeat { .. } => continue,
+                FromWorker::Heartbeat(_) => continue,
             };
             replies.send(answer).await.unwrap();
         }
@@ -67,22 +150,6 @@ async fn report_that_ends_links_is_left_out_and_the_rest_arrives() {
     let healthy = ["a", "b", "c"].map(|name| Digest::name(&TargetKey::new("fleet", name)));
     assert_eq!(taken, healthy.into());
     assert_eq!(metrics.reports_skipped.get(), 1);
-}
-
-fn report_of(name: &str) -> TargetReport {
-    TargetReport {
-        target: TargetKey::new("fleet", name),
-        verdict: Arc::new(TargetVerdict { reach: Reach::Connected, tools: Vec::new() }),
-        omitted: 0,
-        mode: None,
-        generation: 1,
-        secret_version: None,
-        server: None,
-        credential_ends: None,
-        reported_by: ReplicaName::new("ksit-0"),
-        epoch: Epoch(1),
-        next: Duration::ZERO,
-    }
 }
 
 /// Its node lost power: nothing refuses the connection, and nothing answers.
@@ -110,6 +177,6 @@ async fn a_coordinator_that_answers_nothing_is_not_waited_for_when_another_leads
     task.spawn(report(context));
     sleep(Duration::from_secs(1)).await;
     maps.send_replace(map(&me, "127.0.0.1:1"));
-    assert!(matches!(incoming.recv().await.unwrap().message, FromWorker::Heartbeat { .. }));
+    assert!(matches!(incoming.recv().await.unwrap().message, FromWorker::Heartbeat(_)));
     assert_eq!(begun.elapsed().as_secs(), 1);
 }

@@ -13,8 +13,12 @@ use std::time::Duration;
 use futures::FutureExt;
 use jiff::Timestamp;
 use tokio::sync::watch;
+use tokio::sync::watch::error::RecvError;
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 
+use super::panics::Panics;
+use super::pause::{paused, until};
 use super::round::{self, Access, HubUnavailable, RoundResult};
 use super::series::TargetSeries;
 use super::{Assignment, Overdue, Saying, WorkerContext};
@@ -25,38 +29,21 @@ use crate::domain::growth::Growth;
 use crate::domain::reason::{Failure, Reason};
 use crate::domain::replica::Epoch;
 use crate::domain::report::TargetReport;
-use crate::domain::verdict::{History, Outcome, Phase, Reach, TargetVerdict, ToolVerdict};
+use crate::domain::verdict::{History, Outcome, Reach, TargetVerdict};
 use crate::hub::{Marked, Quarantined, Urgency};
 use crate::observability::ReconcileResult;
 use crate::targets::Change;
 
 const CONTROLLER: &str = "integrationtarget";
 
-/// Panics in a row after which a target is left alone for longer.
-const QUARANTINE_AFTER: u32 = 3;
-
 /// Runs until it is aborted, or until the worker drops its side of `assignments`. `history` is what the status says of
 /// earlier rounds, by whomever.
 pub(super) async fn run(context: Arc<WorkerContext>, mut assignments: watch::Receiver<Assignment>, history: History) {
     let series = TargetSeries::of(&context, &assignments.borrow().target.key);
     let mut task = Task::new(context, history, series);
-    loop {
-        let assignment = assignments.borrow_and_update().clone();
-        // Large, and gone most of the time.
-        Box::pin(task.step(&assignment)).await;
-        loop {
-            let next = task.next_step();
-            tokio::select! {
-                changed = assignments.changed() => match changed {
-                    Ok(()) => {
-                        task.due = Instant::now();
-                        break;
-                    }
-                    Err(_) => return,
-                },
-                change = task.watched() => if task.on_change(&assignment, change) { break },
-                () = sleep_until(next) => break,
-            }
+    while AssertUnwindSafe(task.follow(&mut assignments)).catch_unwind().await.is_err() {
+        if task.recover(&mut assignments).await.is_err() {
+            return;
         }
     }
 }
@@ -71,7 +58,7 @@ struct Task {
     began: Instant,
     /// A first round has ended, and this process with it has not.
     was_read: bool,
-    panics: u32,
+    panics: Panics,
     /// How often in a row the hub could not be asked for the kubeconfig.
     unasked: u32,
     /// The last report.
@@ -95,13 +82,59 @@ impl Task {
             began: due,
             grows: None,
             was_read: false,
-            panics: 0,
+            panics: Panics::default(),
             unasked: 0,
             said: None,
             overdue,
             series,
             due,
             tries: None,
+        }
+    }
+
+    /// Ends when the worker drops its side.
+    async fn follow(&mut self, assignments: &mut watch::Receiver<Assignment>) {
+        loop {
+            let assignment = assignments.borrow_and_update().clone();
+            // Large, and gone most of the time.
+            Box::pin(self.step(&assignment)).await;
+            loop {
+                let next = self.next_step();
+                tokio::select! {
+                    changed = assignments.changed() => match changed {
+                        Ok(()) => {
+                            self.due = Instant::now();
+                            break;
+                        }
+                        Err(_) => return,
+                    },
+                    change = self.watched() => {
+                        if self.on_change(&assignment, change) {
+                            break;
+                        }
+                        // A cluster whose watches always have something keeps no thread from others.
+                        yield_now().await;
+                    }
+                    () = sleep_until(next) => break,
+                }
+            }
+        }
+    }
+
+    /// After a panic outside of a round: says so, and waits as after any other.
+    async fn recover(&mut self, assignments: &mut watch::Receiver<Assignment>) -> Result<(), RecvError> {
+        let assignment = assignments.borrow_and_update().clone();
+        let failure = Outcome::Failed(self.on_panic(&assignment));
+        self.tries = None;
+        self.wait(self.pause(assignment.interval.min(MAX_BACKOFF)));
+        // It may be the report that panics.
+        let concluded = std::panic::catch_unwind(AssertUnwindSafe(|| self.conclude(&assignment, failure, false)));
+        if concluded.is_err() {
+            tracing::error!(target = %assignment.target.key, "its verdict can't be reported");
+        }
+        tokio::select! {
+            () = sleep_until(self.due) => Ok(()),
+            changed = assignments.changed() => changed,
         }
     }
 
@@ -158,6 +191,7 @@ impl Task {
 
     /// One round and its report.
     async fn step(&mut self, assignment: &Assignment) {
+        self.panics.round_begins();
         let now = Timestamp::now();
         if assignment.target.is_paused(now) {
             self.access = None;
@@ -227,8 +261,8 @@ impl Task {
         let message = "two replicas ended while they read it for the first time; it is tried again within an hour";
         tracing::error!(target = %assignment.target.key, ?time, message);
         let failure = Failure::new(Reason::Quarantined, message);
-        self.conclude(assignment, Outcome::Failed(failure), false);
         self.wait(time);
+        self.conclude(assignment, Outcome::Failed(failure), false);
     }
 
     /// What is said after one more outcome, which is that of a round or of something that came in between.
@@ -242,10 +276,13 @@ impl Task {
 
     /// Sets when the next round is due.
     fn schedule(&mut self, assignment: &Assignment) {
+        self.wait(self.pause(assignment.interval));
+    }
+
+    fn pause(&self, interval: Duration) -> Duration {
         let threshold = self.context.settings.failure_threshold;
-        let failures = self.history.failures.max(if self.panics > 0 { threshold + self.panics } else { 0 });
-        let wait = next_round(assignment.interval, failures, threshold, rand::random());
-        self.wait(wait);
+        let failures = self.history.failures.max(self.panics.as_failures(threshold));
+        next_round(interval, failures, threshold, rand::random())
     }
 
     /// There was no round yet. Of thousands of targets whose first round is due the hub may fail one: that one isn't to
@@ -286,28 +323,19 @@ impl Task {
             AssertUnwindSafe(round::run(&context, assignment, access, failing)).catch_unwind().await
         };
         match round {
-            Ok(result) => {
-                self.panics = 0;
-                result
-            }
+            Ok(result) => result,
             Err(_) => Ok(RoundResult::failed(self.on_panic(assignment), None)),
         }
     }
 
     fn on_panic(&mut self, assignment: &Assignment) -> Failure {
-        self.panics += 1;
+        let failure = self.panics.add();
         self.access = None;
         self.context.metrics.round_panics.inc();
         self.context.clusters.forget(&assignment.target.key);
-        tracing::error!(target = %assignment.target.key, panics = self.panics, "reading a cluster ended in a panic");
-        match self.panics {
-            ..QUARANTINE_AFTER => {
-                Failure::new(Reason::InvalidAnswer, "reading its answers crashed; this is a bug in ksit")
-            }
-            _ => {
-                Failure::new(Reason::Quarantined, "reading its answers crashed repeatedly; it is tried more rarely now")
-            }
-        }
+        let panics = self.panics.in_a_row();
+        tracing::error!(target = %assignment.target.key, panics, "reading a cluster ended in a panic");
+        failure
     }
 
     fn count(&self, outcome: Option<&Outcome>, took: Duration) {
@@ -358,18 +386,6 @@ impl Task {
         let key = report.target.clone();
         self.context.reports.post(key, Saying::Concluded { report, digest, overdue: self.overdue.clone() }, urgency);
     }
-}
-
-fn paused(assignment: &Assignment) -> TargetVerdict {
-    let tool = || ToolVerdict::without_observations(Phase::Paused, Reason::Paused, "the cluster is paused");
-    TargetVerdict { reach: Reach::Paused, tools: assignment.keys().into_iter().map(|key| (key, tool())).collect() }
-}
-
-/// Time from `now` to the end of the pause; as long as any back-off if it has none.
-fn until(end: Option<Timestamp>, now: Timestamp) -> Duration {
-    end.and_then(|end| Duration::try_from(end.duration_since(now)).ok())
-        .unwrap_or(MAX_BACKOFF)
-        .max(Duration::from_millis(10))
 }
 
 #[cfg(test)]

@@ -1,7 +1,10 @@
 //! A target at which the code itself fails.
 
 use super::*;
+use crate::controllers::worker::panics::QUARANTINE_AFTER;
 use crate::controllers::worker::test_kit::{Hub, assignment, context, hub, hub_of};
+use crate::domain::backoff::MAX_BACKOFF;
+use crate::domain::verdict::Reach;
 
 /// Why the target is not healthy, by what was reported of it last.
 fn said(context: &WorkerContext) -> Option<Reason> {
@@ -32,8 +35,32 @@ async fn a_panic_ends_a_round_and_nothing_else_and_several_are_said() {
         task.due = Instant::now();
         task.step(&assignment()).await;
     }
-    assert_eq!(task.panics, 0);
+    assert_eq!(task.panics.in_a_row(), 0);
     assert_eq!(said(&context), Some(Reason::Unreachable), "nobody listens there, which is an answer");
+}
+
+/// An interval that no clock can add: everything after a round panics.
+#[tokio::test(start_paused = true)]
+async fn panic_outside_of_a_round_backs_off_and_keeps_the_history() {
+    let (_state, hub) = hub(Hub::Answers);
+    let context = Arc::new(context(hub));
+    let known = TargetVerdict { reach: Reach::Connected, tools: Vec::new() };
+    let (_assignments, receiver) = watch::channel(Assignment { interval: Duration::MAX, ..assignment() });
+    let begun = Instant::now();
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(run(context.clone(), receiver, History::after(known, 3)));
+    let mut said = Vec::new();
+    while context.metrics.round_panics.get() < u64::from(QUARANTINE_AFTER) {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        if let Some((_, Saying::Concluded { report, .. })) = context.reports.try_take() {
+            said.push(report.verdict.reach.clone());
+        }
+    }
+    assert!(begun.elapsed() > MAX_BACKOFF, "{:?}", begun.elapsed());
+    let Some((Reach::Failed(failure), before)) = said.split_last() else { panic!("{said:?}") };
+    assert_eq!(failure.reason, Reason::Quarantined);
+    assert_eq!(before.first(), Some(&Reach::Connected), "the first ones may be of a passing cause");
+    assert!(tasks.try_join_next().is_none(), "it goes on");
 }
 
 /// A target that has just been cut off, and whose next round is due then.

@@ -10,8 +10,11 @@ use tokio::sync::{Semaphore, watch};
 
 use super::{Assignment, CheckBy, WorkerContext, WorkerSettings};
 use crate::domain::desired::DesiredTarget;
+use crate::domain::digest::Digest;
 use crate::domain::keys::TargetKey;
-use crate::domain::replica::ReplicaName;
+use crate::domain::replica::{Epoch, ReplicaName};
+use crate::domain::report::TargetReport;
+use crate::domain::verdict::{Reach, TargetVerdict};
 use crate::hub::{FirstChecks, encoded_secret};
 use crate::observability::{Metrics, TargetMetrics};
 use crate::targets::kubeconfig::Policy;
@@ -78,6 +81,24 @@ pub(super) fn context(hub: Client) -> WorkerContext {
             target_metrics: TargetMetrics::On,
         },
     }
+}
+
+/// A cluster that answers.
+pub(super) fn report(target: &TargetKey) -> (Box<TargetReport>, Digest) {
+    let report = TargetReport {
+        target: target.clone(),
+        verdict: Arc::new(TargetVerdict { reach: Reach::Connected, tools: Vec::new() }),
+        omitted: 0,
+        mode: None,
+        generation: 1,
+        secret_version: None,
+        server: None,
+        credential_ends: None,
+        reported_by: ReplicaName::new("ksit-0"),
+        epoch: Epoch(1),
+        next: Duration::ZERO,
+    };
+    (Box::new(report), Digest::of(target, [target.name()]))
 }
 
 pub(super) fn assignment() -> Assignment {

@@ -55,7 +55,8 @@ async fn intrude(world: &World, contact: &Contact, account: &str) -> Option<Conn
         Err(refused) => return Some(refused),
     };
     for sequence in 1..=MESSAGES {
-        let sent = link.to_coordinator.send(FromWorker::Report { sequence, report: Box::new(report(&me)) });
+        let sent =
+            link.to_coordinator.send(FromWorker::Report { sequence, meaning: None, report: Box::new(report(&me)) });
         if !matches!(tokio::time::timeout(Duration::from_secs(10), sent).await, Ok(Ok(()))) {
             return None;
         }

@@ -17,6 +17,7 @@ mod a17_silent_watch;
 mod behind_faulty_hub;
 mod clusters;
 mod largest;
+mod lost_label;
 mod objects;
 mod own_hub;
 mod simulated_faults;

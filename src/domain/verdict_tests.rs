@@ -1,0 +1,120 @@
+//! What is concluded of rounds, one after the other.
+
+use super::*;
+
+fn flux() -> IntegrationKey {
+    IntegrationKey::new("fleet", "flux")
+}
+
+fn running() -> ToolVerdict {
+    ToolVerdict::without_observations(Phase::Running, Reason::Healthy, "4/4 components healthy")
+}
+
+fn read() -> Outcome {
+    Outcome::Read(vec![(flux(), running())])
+}
+
+fn fault(reason: Reason) -> Outcome {
+    Outcome::Failed(Failure::new(reason, "api.example:6443"))
+}
+
+#[test]
+fn a_transient_fault_is_kept_back_until_the_threshold() {
+    let mut history = History::default();
+    let before = history.conclude(&[flux()], read(), 3);
+    assert_eq!(before.phase(), Phase::Running);
+    for _ in 0..2 {
+        assert_eq!(history.conclude(&[flux()], fault(Reason::TimedOut), 3), before);
+    }
+    let after = history.conclude(&[flux()], fault(Reason::TimedOut), 3);
+    assert_eq!(
+        after.reach,
+        Reach::Failed(Failure::new(Reason::Unreachable, "unreachable: api.example:6443 (TimedOut)"))
+    );
+    assert_eq!(after.tools[0].1.phase, Phase::Failed);
+    assert_eq!(after.tools[0].1.reason, Reason::Unreachable);
+}
+
+#[test]
+fn a_shortage_of_the_replica_blames_no_cluster() {
+    let mut history = History::default();
+    let before = history.conclude(&[flux()], read(), 3);
+    for reason in [Reason::TooManyOpenFiles, Reason::TooManyLookups] {
+        assert!((0..9).all(|_| Arc::ptr_eq(&history.conclude(&[flux()], fault(reason), 3), &before)));
+    }
+    assert_eq!(history.failures, 0);
+    assert_eq!(History::default().conclude(&[flux()], fault(Reason::TooManyOpenFiles), 1).phase(), Phase::Initializing);
+}
+
+#[test]
+fn a_longer_outage_means_nothing_new() {
+    let mut history = History::default();
+    let verdicts: Vec<_> = (0..9).map(|_| history.conclude(&[flux()], fault(Reason::ConnectFailed), 3)).collect();
+    assert!(verdicts[2..].windows(2).all(|pair| Arc::ptr_eq(&pair[0], &pair[1])));
+}
+
+#[test]
+fn causes_that_alternate_mean_nothing_new_and_a_lasting_one_is_shown() {
+    let mut history = History::default();
+    let causes = [Reason::TimedOut, Reason::ConnectFailed, Reason::ServerError];
+    let first = (0..3).map(|_| history.conclude(&[flux()], fault(Reason::TimedOut), 3)).last().unwrap();
+    for cause in causes.into_iter().cycle().take(20) {
+        assert!(Arc::ptr_eq(&history.conclude(&[flux()], fault(cause), 3), &first));
+    }
+    let after = (0..3).map(|_| history.conclude(&[flux()], fault(Reason::ConnectFailed), 3)).last().unwrap();
+    let Reach::Failed(failure) = &after.reach else { panic!("{after:?}") };
+    assert_eq!(failure.message, "unreachable: api.example:6443 (ConnectFailed)");
+    assert_eq!(after.tools[0].1.message, failure.message);
+}
+
+#[test]
+fn tool_that_comes_while_the_causes_alternate_is_unreachable_too() {
+    let mut history = History::default();
+    (0..3).for_each(|_| drop(history.conclude(&[], fault(Reason::TimedOut), 3)));
+    let verdict = history.conclude(&[flux()], fault(Reason::ConnectFailed), 3);
+    assert_eq!((verdict.tools.len(), verdict.tools[0].1.reason), (1, Reason::Unreachable));
+}
+
+#[test]
+fn one_good_round_forgets_the_failures() {
+    let mut history = History::default();
+    for _ in 0..5 {
+        history.conclude(&[flux()], fault(Reason::TimedOut), 3);
+    }
+    assert_eq!(history.conclude(&[flux()], read(), 3).phase(), Phase::Running);
+    assert_eq!(history.conclude(&[flux()], fault(Reason::TimedOut), 3).phase(), Phase::Running);
+}
+
+#[test]
+fn a_permanent_fault_is_said_at_once() {
+    let mut history = History::default();
+    history.conclude(&[flux()], read(), 3);
+    let verdict = history.conclude(&[flux()], fault(Reason::Unauthorized), 3);
+    assert_eq!(verdict.phase(), Phase::Failed);
+    assert_eq!(verdict.tools[0].1.reason, Reason::Unauthorized);
+}
+
+#[test]
+fn before_the_first_answer_it_is_initializing() {
+    let verdict = History::default().conclude(&[flux()], fault(Reason::TimedOut), 3);
+    assert_eq!(verdict.phase(), Phase::Initializing);
+    assert_eq!(verdict.tools, [(flux(), initializing())]);
+}
+
+#[test]
+fn a_tool_that_came_during_an_outage_waits_for_its_first_check() {
+    let mut history = History::default();
+    history.conclude(&[], Outcome::Read(vec![]), 3);
+    let verdict = history.conclude(&[flux()], fault(Reason::TimedOut), 3);
+    assert_eq!(verdict.tools, [(flux(), initializing())]);
+}
+
+#[test]
+fn the_worst_tool_gives_the_phase_and_paused_ones_do_not_count() {
+    let tool = |phase| (flux(), ToolVerdict { phase, ..running() });
+    let verdict =
+        |phases: &[Phase]| TargetVerdict { reach: Reach::Connected, tools: phases.iter().copied().map(tool).collect() };
+    assert_eq!(verdict(&[]).phase(), Phase::Running);
+    assert_eq!(verdict(&[Phase::Running, Phase::Failed, Phase::Initializing]).phase(), Phase::Failed);
+    assert_eq!(verdict(&[Phase::Paused, Phase::NotInstalled, Phase::Running]).phase(), Phase::Running);
+}

@@ -1,0 +1,130 @@
+//! A status is written when its meaning changes: whatever is wrong, once it is said nothing is written any more.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use futures::StreamExt;
+use ksit::api::IntegrationTarget;
+use kube::ResourceExt;
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{Config, watcher};
+use loadtest::simulator::{Fault, Simulator};
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use crate::kit::{World, eventually, without_validation};
+
+const INTERVAL: Duration = Duration::from_secs(2);
+
+/// Twenty rounds of what answers; of what doesn't, as many as its back-off leaves.
+const WATCHED: Duration = INTERVAL.saturating_mul(20);
+
+/// Nothing was written for so long: verdicts have settled. What is written without end never does.
+const QUIET: Duration = INTERVAL.saturating_mul(5);
+const LOOKS: usize = 9;
+
+/// Statuses of each object that were written in that time.
+async fn writes(world: &World, time: Duration) -> BTreeMap<String, Vec<Value>> {
+    let of_kind = |kind: &'static str| {
+        let events = watcher(world.api(kind), Config::default()).default_backoff().applied_objects();
+        events.map(move |object| (kind, object.unwrap())).boxed()
+    };
+    let mut events = futures::stream::select(of_kind("IntegrationTarget"), of_kind("Integration"));
+    let mut seen: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    let follow = async {
+        while let Some((kind, object)) = events.next().await {
+            let statuses = seen.entry(format!("{kind} {}", object.name_any())).or_default();
+            let status = object.data["status"].clone();
+            // Labels are no writes of a status.
+            if statuses.last() != Some(&status) {
+                statuses.push(status);
+            }
+        }
+    };
+    assert!(timeout(time, follow).await.is_err(), "the watches go on");
+    // The first is what it began with.
+    seen.values_mut().for_each(|statuses| drop(statuses.remove(0)));
+    seen
+}
+
+/// Waits until each target has a verdict and, if that ever is, until no status is written any more.
+async fn settled(world: &World) {
+    let is_judged = |target: &IntegrationTarget| {
+        let phase = target.status.as_ref().and_then(|status| status.phase.as_deref());
+        phase.is_some_and(|phase| phase != "Initializing")
+    };
+    eventually("a verdict on each target", async || world.targets().await.iter().all(is_judged).then_some(())).await;
+    for _ in 0..LOOKS {
+        if writes(world, QUIET).await.values().all(Vec::is_empty) {
+            return;
+        }
+    }
+}
+
+/// Objects that nobody can use, and those whose credential is at fault.
+async fn apply_unusable(world: &World, kubeconfig: &str) {
+    let until = json!({ "clusterName": "paused-until-nonsense", "pausedUntil": "2030-01-01T00:00:00+99:99" });
+    world.apply("IntegrationTarget", "paused-until-nonsense", until).await.unwrap();
+    let paused = json!({ "clusterName": "paused", "paused": true });
+    world.apply("IntegrationTarget", "paused", paused).await.unwrap();
+    world.apply("IntegrationTarget", "no-secret", json!({ "clusterName": "no-secret" })).await.unwrap();
+    for (name, text) in [
+        ("no-kubeconfig", "what is this".to_owned()),
+        ("refused", kubeconfig.replace("https://", "http://")),
+        ("other-token", kubeconfig.replace("\"token\":\"", "\"token\":\"x")),
+        ("nowhere", kubeconfig.replace("127.1.0.1", "127.77.77.77")),
+    ] {
+        world.target(name, &text).await;
+    }
+    world.secret("no-key-kubeconfig", json!({ "other": "x" })).await;
+    world.apply("IntegrationTarget", "no-key", json!({ "clusterName": "no-key" })).await.unwrap();
+    for (name, spec) in [
+        ("no-targets", json!({ "type": "argocd", "targetSelector": { "matchLabels": { "a": "b" } } })),
+        ("unknown-target", json!({ "type": "argocd", "targetClusters": ["c0", "not-there"] })),
+        ("disabled", json!({ "type": "argocd", "enabled": false, "targetClusters": ["c0"] })),
+    ] {
+        world.integration(name, spec).await;
+    }
+    // As an older CRD may have let it in.
+    without_validation(async || {
+        world.apply("IntegrationTarget", "no-name", json!({ "clusterName": "" })).await.unwrap();
+        world.apply("Integration", "no-type", json!({ "type": "heroku", "targetClusters": ["c0"] })).await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn status_is_written_once_whatever_is_wrong() {
+    let mut world = World::new("status-writes").await;
+    let faults = Fault::value_variants();
+    let simulator = Simulator::start(u32::try_from(faults.len()).unwrap() + 1).await.unwrap();
+    for number in 0..simulator.clusters() {
+        world.target(&format!("c{number}"), &simulator.kubeconfig(number)).await;
+    }
+    world.integration("argocd", json!({ "type": "argocd", "targetSelector": {} })).await;
+    apply_unusable(&world, &simulator.kubeconfig(0)).await;
+    // Half of them fail from the beginning, and half once they have been read.
+    let inject = |wanted: usize| {
+        for (number, fault) in (1..).zip(faults).filter(|(number, _)| number % 2 == wanted) {
+            simulator.inject(u32::try_from(number).unwrap(), Some(*fault));
+        }
+    };
+    inject(0);
+    world.start_operator(&["--interval=2s"]).await;
+    world
+        .until_target("c0", |target| target.status.as_ref().is_some_and(|s| s.phase.as_deref() == Some("Running")))
+        .await;
+    inject(1);
+    settled(&world).await;
+    let written = writes(&world, WATCHED).await;
+    let name = |object: &String| {
+        let number: Option<usize> = object.rsplit(" c").next().and_then(|number| number.parse().ok());
+        let fault = number.and_then(|number| faults.get(number.checked_sub(1)?));
+        fault.map_or_else(|| object.clone(), |fault| format!("{object} ({fault:?})"))
+    };
+    let rewritten: BTreeMap<String, &Vec<Value>> =
+        written.iter().filter(|(_, statuses)| statuses.len() > 1).map(|(object, all)| (name(object), all)).collect();
+    assert!(rewritten.is_empty(), "{}", serde_json::to_string_pretty(&rewritten).unwrap());
+    assert!(written.len() > faults.len() + 10, "all were watched: {:?}", written.keys());
+}
