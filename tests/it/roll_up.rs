@@ -1,12 +1,18 @@
 //! What statuses say of many tools on many clusters, and since when: health, unreachable clusters apart, transitions.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::StreamExt;
+use futures::stream::select;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use ksit::api::{IntegrationResult, IntegrationTarget};
+use kube::ResourceExt;
+use kube::api::{Api, DynamicObject, ListParams, PostParams, WatchEvent, WatchParams};
 use loadtest::simulator::{ComponentId, Fault, Health, Kind, Simulator};
-use serde_json::json;
+use serde_json::{Value, json};
+use tokio::time::{Instant, timeout_at};
 
 use crate::kit::{World, condition, eventually};
 
@@ -149,4 +155,70 @@ async fn integration_is_degraded_while_no_more_clusters_are_unhealthy_than_it_al
     world.until_phase("argocd", "Failed").await;
     world.integration("argocd", json!({ "type": "argocd", "targetSelector": {}, "maxUnhealthy": 2 })).await;
     world.until_phase("argocd", "Degraded").await;
+}
+
+/// As version 0.1.0 of 2026 wrote it: without times of transitions, and with `Ready` for a cluster that answers.
+fn of_the_release_before(status: &mut Value) {
+    let fields = status.as_object_mut().unwrap();
+    for new in ["lastTransitionTime", "history"] {
+        fields.remove(new);
+    }
+    for tool in fields.get_mut("integrations").and_then(Value::as_array_mut).into_iter().flatten() {
+        tool.as_object_mut().unwrap().remove("lastTransitionTime");
+    }
+    if let Some(targets) = fields.get_mut("targets").and_then(Value::as_object_mut) {
+        let unreachable = targets.remove("unreachable").and_then(|count| count.as_u64()).unwrap_or_default();
+        targets.remove("degraded");
+        targets["failed"] = json!(targets["failed"].as_u64().unwrap() + unreachable);
+    }
+    let conditions = fields["conditions"].as_array_mut().unwrap();
+    if let Some(reachable) = conditions.iter().find(|condition| condition["type"] == "Reachable").cloned() {
+        let ready = conditions.iter_mut().find(|condition| condition["type"] == "Ready").unwrap();
+        *ready = json!({ "type": "Ready", "status": reachable["status"], "reason": reachable["reason"],
+            "message": reachable["message"], "lastTransitionTime": reachable["lastTransitionTime"] });
+    }
+}
+
+#[tokio::test]
+async fn status_of_the_release_before_is_written_once_at_most() {
+    let (mut world, simulator) = world("roll-upgrade", 3).await;
+    simulator.set(0, deployment_of(&simulator, "argocd"), Health::Broken);
+    simulator.inject(1, Some(Fault::Unauthorized));
+    world.until_target("c0", |target| phase_of(target) == Some("Failed")).await;
+    world.until_reach("c1", "Unauthorized").await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    drop(world.take_operator());
+    let mut versions = BTreeMap::new();
+    for kind in ["IntegrationTarget", "Integration"] {
+        let api = world.api(kind);
+        for mut object in api.list(&ListParams::default()).await.unwrap() {
+            of_the_release_before(&mut object.data["status"]);
+            let stored = api.replace_status(&object.name_any(), &PostParams::default(), &object).await.unwrap();
+            assert!(stored.data["status"].get("lastTransitionTime").is_none(), "{}", stored.data);
+            versions.insert(kind, stored.resource_version().unwrap());
+        }
+    }
+    world.start_operator(&[]).await;
+    let mut writes: BTreeMap<(&str, String), usize> = BTreeMap::new();
+    let end = Instant::now() + Duration::from_secs(12);
+    let [targets, integrations] = ["IntegrationTarget", "Integration"].map(|kind| world.api(kind));
+    let watch = async |api: &Api<DynamicObject>, kind| {
+        api.watch(&WatchParams::default(), &versions[kind]).await.unwrap().boxed()
+    };
+    let mut changes = select(
+        watch(&targets, "IntegrationTarget").await.map(|event| ("IntegrationTarget", event)),
+        watch(&integrations, "Integration").await.map(|event| ("Integration", event)),
+    );
+    while let Ok(Some((kind, event))) = timeout_at(end, changes.next()).await {
+        if let WatchEvent::Modified(object) = event.unwrap() {
+            *writes.entry((kind, object.name_any())).or_default() += 1;
+        }
+    }
+    assert!(writes.values().all(|writes| *writes == 1), "{writes:?}");
+    assert_eq!(writes.len(), 5, "all say something else than before: {writes:?}");
+    let broken = world.until_target("c0", |target| phase_of(target) == Some("Failed")).await;
+    assert_eq!(condition(&broken, "Ready").unwrap().status, "False");
+    let since = tool(&broken, "argocd").last_transition_time.clone().unwrap();
+    let now = jiff::Timestamp::now();
+    assert!(now.duration_since(since.parse().unwrap()).as_secs() >= 12, "it was broken before: {since}");
 }

@@ -11,13 +11,13 @@ use crate::run::{self, Mode, Plan, Provider, Scenario, Script, Settings};
 /// cleans up.
 ///
 /// Scenarios that come with the program: survey (most of the others in one run), cold-start, changes, detection,
-/// idle-watch, hang, blackout, all-break, kill, rotation, poison, poll and churn are scripts (look at
+/// idle-watch, hang, settle, blackout, all-break, kill, rotation, poison, poll and churn are scripts (look at
 /// loadtest/scenarios/ to write one of your own); failover, rebalance, outage and idle are built in. The report says
 /// how long it took until statuses showed what had happened, what the replicas took of the machine and asked of clusters
 /// and hub, and whether the scenario's limits were kept. The exit code is 1 if one was missed.
 ///
 /// Real targets (--provider local, kind) have the same tools, and break by what their objects say. Scenarios with
-/// faults or delays of the network (survey, detection, hang, blackout, rotation, poison, churn), outage and --limit need
+/// faults or delays of the network (survey, detection, hang, settle, blackout, rotation, poison, churn), outage and --limit need
 /// simulated ones.
 ///
 /// To size an installation: run survey with as many --targets as your fleet has, with --limit, and read memory and CPU

@@ -8,13 +8,14 @@ use super::RunError;
 use crate::simulator::Fault;
 
 /// Scenarios that come with the program.
-const EMBEDDED: [(&str, &str); 13] = [
+const EMBEDDED: [(&str, &str); 14] = [
     ("survey", include_str!("../../scenarios/survey.yaml")),
     ("cold-start", include_str!("../../scenarios/cold-start.yaml")),
     ("changes", include_str!("../../scenarios/changes.yaml")),
     ("detection", include_str!("../../scenarios/detection.yaml")),
     ("idle-watch", include_str!("../../scenarios/idle-watch.yaml")),
     ("hang", include_str!("../../scenarios/hang.yaml")),
+    ("settle", include_str!("../../scenarios/settle.yaml")),
     ("blackout", include_str!("../../scenarios/blackout.yaml")),
     ("all-break", include_str!("../../scenarios/all-break.yaml")),
     ("kill", include_str!("../../scenarios/kill.yaml")),
