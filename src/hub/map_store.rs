@@ -3,7 +3,7 @@
 use futures::stream::BoxStream;
 use futures::{StreamExt, future, stream};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use kube::api::Patch;
+use kube::api::{ObjectMeta, Patch};
 use kube::{Api, Client, ResourceExt};
 use serde_json::json;
 
@@ -14,16 +14,23 @@ use super::watch::{Change, watch_one};
 use crate::api::{ShardMap, ShardMapStatus, convert};
 use crate::domain::shard_map::PublishedMap;
 
-/// A map with the version that a write has to carry.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A map with its metadata: the version that a write has to carry, and what others have put there.
+#[derive(Clone, Debug, PartialEq)]
 pub struct StoredMap {
     pub published: PublishedMap,
-    pub resource_version: String,
+    pub metadata: ObjectMeta,
+}
+
+impl StoredMap {
+    pub fn resource_version(&self) -> &str {
+        self.metadata.resource_version.as_deref().unwrap_or_default()
+    }
 }
 
 impl From<&ShardMap> for StoredMap {
     fn from(object: &ShardMap) -> Self {
-        Self { published: convert::shard_map(object), resource_version: object.resource_version().unwrap_or_default() }
+        let metadata = ObjectMeta { managed_fields: None, ..object.metadata.clone() };
+        Self { published: convert::shard_map(object), metadata }
     }
 }
 
@@ -46,37 +53,29 @@ impl MapStore {
     /// Writes the whole map over the version that `over` has, or makes the object where there was none. The metadata
     /// that others have put on it stays.
     pub async fn write(&self, published: &PublishedMap, over: Option<&StoredMap>) -> Result<StoredMap, PromptError> {
-        let map = ShardMap::new(&self.name, convert::shard_map_spec(published));
+        let mut map = ShardMap::new(&self.name, convert::shard_map_spec(published));
+        if let Some(stored) = over {
+            map.metadata = stored.metadata.clone();
+        }
+        let owners = map.owner_references_mut();
+        if let Some(owner) = self.owner.as_ref().filter(|owner| !owners.iter().any(|known| known.uid == owner.uid)) {
+            owners.push(owner.clone());
+        }
+        let params = post_params();
         let written = self
             .hub
-            .ask(async |client| {
-                let api = self.api(client);
-                match over {
-                    Some(stored) => {
-                        let mut metadata = api.get(&self.name).await?.metadata;
-                        metadata.managed_fields = None;
-                        metadata.resource_version = Some(stored.resource_version.clone());
-                        api.replace(&self.name, &post_params(), &self.owned(ShardMap { metadata, ..map })).await
-                    }
-                    None => api.create(&post_params(), &self.owned(map)).await,
-                }
+            .ask(async |client| match over {
+                Some(_) => self.api(client).replace(&self.name, &params, &map).await,
+                None => self.api(client).create(&params, &map).await,
             })
             .await?;
         Ok(StoredMap::from(&written))
     }
 
-    fn owned(&self, mut map: ShardMap) -> ShardMap {
-        let owners = map.owner_references_mut();
-        if let Some(owner) = self.owner.as_ref().filter(|owner| !owners.iter().any(|known| known.uid == owner.uid)) {
-            owners.push(owner.clone());
-        }
-        map
-    }
-
     /// Says how fresh the fleet is, on the map that has `resource_version`.
     pub async fn write_status(&self, status: &ShardMapStatus, over: &StoredMap) -> Result<StoredMap, PromptError> {
         let patch = Patch::Merge(json!({
-            "metadata": { "resourceVersion": over.resource_version },
+            "metadata": { "resourceVersion": over.resource_version() },
             "status": status,
         }));
         let params = patch_params();

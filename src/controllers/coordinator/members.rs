@@ -247,7 +247,7 @@ impl Members {
             self.spoilt = Some(read.published.map.epoch.max(ours.map.epoch));
         }
         self.deleted = false;
-        self.stored.resource_version = read.resource_version;
+        self.stored.metadata = read.metadata;
         Ok(())
     }
 
@@ -271,7 +271,7 @@ impl Members {
             replicas: self.context.exchange.loads.borrow().clone(),
         };
         match self.context.store.write_status(&status, &self.stored).await {
-            Ok(stored) => self.stored.resource_version = stored.resource_version,
+            Ok(stored) => self.stored.metadata = stored.metadata,
             Err(PromptError::Conflict) => {
                 if let Ok(read) = self.context.store.read().await {
                     return self.accept(read);
@@ -333,5 +333,5 @@ impl Members {
 }
 
 fn version(stored: &StoredMap) -> u128 {
-    order(Some(&stored.resource_version))
+    order(stored.metadata.resource_version.as_deref())
 }

@@ -11,7 +11,7 @@ use crate::domain::slot::SlotSet;
 fn map(coordinator: &Incarnation, address: &str) -> Option<StoredMap> {
     let contact = Contact { address: address.to_owned(), certificate_sha256: "00".repeat(32) };
     let published = PublishedMap { map: Default::default(), coordinator: coordinator.clone(), contact: Some(contact) };
-    Some(StoredMap { published, resource_version: "1".to_owned() })
+    Some(StoredMap { published, metadata: Default::default() })
 }
 
 /// What is around a reporter that owns everything, on a replica that leads when its door is open.

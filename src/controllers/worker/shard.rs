@@ -78,7 +78,7 @@ mod tests {
             shards: Shards::new(rows),
         };
         let published = PublishedMap { map, coordinator: other, contact: None };
-        StoredMap { published, resource_version: epoch.to_string() }
+        StoredMap { published, metadata: Default::default() }
     }
 
     async fn shard_after(maps: &[StoredMap], me: &Incarnation) -> Shard {

@@ -36,6 +36,7 @@ fn largest(schema: &Value, path: &str, fixed: &[(&str, Value)]) -> Result<Value,
             }
             None => fields(schema, path, fixed),
         },
+        None if schema["x-kubernetes-int-or-string"] == true => Ok(json!("100%")),
         other => Err(format!("{path} is of type {other:?}")),
     }
 }
