@@ -14,7 +14,7 @@ fn map(coordinator: &Incarnation, address: &str) -> Option<StoredMap> {
     Some(StoredMap { published, resource_version: "1".to_owned() })
 }
 
-/// What is around a reporter that owns everything, on a replica that leads when its door is open.
+/// The surroundings of a reporter that owns everything, on a replica that leads when its door is open.
 struct World {
     reports: Arc<Reports>,
     metrics: Metrics,
