@@ -72,8 +72,15 @@ impl Fleet {
         let is_told = |target: &Target| target.told.as_ref().is_some_and(|told| told.at >= asked);
         let (confirmed, lost): (Vec<_>, Vec<_>) =
             theirs.into_iter().partition(|key| self.targets.get(key).is_some_and(is_told));
+        if let Some(first) = lost.first() {
+            tracing::warn!(
+                targets = lost.len(),
+                %first,
+                "targets are not confirmed by their replica: it has not observed them in time, or their label \
+                 ksit.io/slot is wrong"
+            );
+        }
         for key in lost {
-            tracing::warn!(target = %key, "its replica does not look at it: look at its label ksit.io/slot");
             if let Some(target) = self.targets.get_mut(&key) {
                 target.told = None;
             }
