@@ -25,8 +25,8 @@ pub struct Args {
     /// All namespaces.
     #[arg(short = 'A', long, conflicts_with = "namespace")]
     all_namespaces: bool,
-    /// Exit with 1 if no coordinator has written here, or none for three rounds, if nobody leads, or if slots have no
-    /// owner.
+    /// Exit with 1 if no coordinator has written here, or none for three rounds, if nobody leads, if slots have no owner,
+    /// or if no installation observes a namespace.
     #[arg(long, conflicts_with = "watch")]
     check: bool,
 }

@@ -140,7 +140,7 @@ pub(super) async fn run(args: Args) -> Result<(), CliError> {
     let client = access.client().map_err(|error| unanswered(&error))?;
     let version = client.apiserver_version().await.map_err(|error| unanswered(&error))?;
     tracing::info!(version = version.git_version, "connected to the hub");
-    let addresses = hub_addresses(&client, access.server()).await.unwrap_or_default();
+    let addresses = hub_addresses(&client, access.server()).await.unwrap_or_else(|some| some);
     if addresses.is_empty() {
         tracing::warn!(%server, "the addresses of the hub are not known yet: a target may point at it");
     }

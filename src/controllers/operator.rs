@@ -249,8 +249,11 @@ impl Replica {
             loop {
                 sleep(LOOK_UP).await;
                 match hub_addresses(&hub, &server).await {
-                    Some(addresses) => known.set(addresses),
-                    None => tracing::debug!("the hub's name does not resolve now; its last addresses stay refused"),
+                    Ok(addresses) => known.set(addresses),
+                    Err(some) => {
+                        tracing::debug!("the hub's addresses can't all be found now; its last ones stay refused");
+                        known.add(some);
+                    }
                 }
             }
         }

@@ -41,7 +41,7 @@ pub struct Cluster<'a> {
     pub message: Cow<'a, str>,
 }
 
-/// What one cluster counts as.
+/// The state that one cluster counts as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ClusterState {
     /// The tool is broken.

@@ -6,7 +6,7 @@ fn target(name: &str) -> TargetKey {
 
 const NONE: MaxUnhealthy = MaxUnhealthy::Number(0);
 
-/// Of clusters whose targets have the same names.
+/// A tally of clusters whose targets have the same names.
 fn tally(selection: &Selection, clusters: &[(&str, Phase)]) -> Tally {
     let mut tally = Tally::new(selection);
     for (name, phase) in clusters {

@@ -46,7 +46,7 @@ impl Digest {
     }
 }
 
-/// What stands for these fields, in this order.
+/// Stands for these fields, in this order.
 pub fn meaning<'a>(fields: impl IntoIterator<Item = &'a str>) -> u128 {
     let mut bytes = Vec::new();
     for field in fields {

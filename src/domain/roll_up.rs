@@ -20,7 +20,7 @@ const NAMED_CAUSES: usize = 3;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MaxUnhealthy {
     Number(u32),
-    /// Of the clusters that count, rounded down.
+    /// A share of the clusters that count, rounded down.
     Percent(u32),
 }
 

@@ -1,4 +1,4 @@
-//! What is concluded of rounds, one after the other.
+//! Verdicts after rounds, one after the other.
 
 use super::*;
 

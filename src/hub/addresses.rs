@@ -11,21 +11,25 @@ use tokio::time::timeout;
 
 use super::prompt_client::PROMPT_TIMEOUT;
 
-/// The addresses of its name, which in a Pod is that of a Service, and the endpoints of that Service as far as they may
-/// be read. `None` if the name does not resolve now.
-pub async fn hub_addresses(client: &Client, server: &Uri) -> Option<Vec<IpAddr>> {
+/// The addresses of its name, which in a Pod is that of a Service, and the endpoints of that Service where they may be
+/// read.
+///
+/// # Errors
+/// Those that are known all the same, if the name does not resolve now or the endpoints can't be read now.
+pub async fn hub_addresses(client: &Client, server: &Uri) -> Result<Vec<IpAddr>, Vec<IpAddr>> {
     let host = server.host().unwrap_or_default().trim_matches(['[', ']']);
-    let found = timeout(PROMPT_TIMEOUT, lookup_host((host, 0))).await.ok()?.ok()?;
+    let Ok(Ok(found)) = timeout(PROMPT_TIMEOUT, lookup_host((host, 0))).await else { return Err(Vec::new()) };
     let mut addresses: Vec<IpAddr> = found.map(|address| address.ip()).collect();
     let slices: Api<EndpointSlice> = Api::namespaced(client.clone(), "default");
     match timeout(PROMPT_TIMEOUT, slices.get("kubernetes")).await {
         Ok(Ok(slice)) => {
             let endpoints = slice.endpoints.into_iter().flatten().flat_map(|endpoint| endpoint.addresses);
             addresses.extend(endpoints.filter_map(|address| address.parse::<IpAddr>().ok()));
+            Ok(addresses)
         }
-        _ => tracing::debug!("the endpoints of the hub's API server can't be read"),
+        Ok(Err(kube::Error::Api(status))) if matches!(status.code, 403 | 404) => Ok(addresses),
+        _ => Err(addresses),
     }
-    Some(addresses)
 }
 
 #[cfg(test)]
@@ -38,13 +42,14 @@ mod tests {
 
     use super::*;
 
-    async fn addresses(server: &str, code: u16, slice: Value) -> Option<Vec<String>> {
+    async fn addresses(server: &str, code: u16, slice: Value) -> Result<Vec<String>, Vec<String>> {
         let hub = tower::service_fn(move |_: Request<Body>| {
             let answer = Response::builder().status(code).body(Body::from(slice.to_string().into_bytes()));
             async move { Ok::<_, Infallible>(answer.unwrap()) }
         });
-        let found = hub_addresses(&Client::new(hub, "fleet"), &server.parse().unwrap()).await?;
-        Some(found.iter().map(IpAddr::to_string).collect())
+        let found = hub_addresses(&Client::new(hub, "fleet"), &server.parse().unwrap()).await;
+        let text = |found: Vec<IpAddr>| found.iter().map(IpAddr::to_string).collect();
+        found.map(text).map_err(text)
     }
 
     #[tokio::test]
@@ -53,7 +58,9 @@ mod tests {
             "endpoints": [{ "addresses": ["10.0.0.1"] }, { "addresses": ["10.0.0.2", "c1.example"] }] });
         let found = addresses("https://10.96.0.1:443", 200, slice.clone()).await.unwrap();
         assert_eq!(found, ["10.96.0.1", "10.0.0.1", "10.0.0.2"]);
-        assert_eq!(addresses("https://[fd00::1]:443", 403, json!({})).await.unwrap(), ["fd00::1"]);
-        assert_eq!(addresses("https://hub.invalid:443", 200, slice).await, None);
+        assert_eq!(addresses("https://[fd00::1]:443", 403, json!({ "code": 403 })).await.unwrap(), ["fd00::1"]);
+        let passing = addresses("https://10.96.0.1:443", 503, json!({ "code": 503 })).await;
+        assert_eq!(passing, Err(vec!["10.96.0.1".to_owned()]), "the endpoints are not gone");
+        assert_eq!(addresses("https://hub.invalid:443", 200, slice).await, Err(Vec::new()));
     }
 }

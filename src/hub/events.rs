@@ -63,8 +63,8 @@ fn in_seconds(time: SignedDuration) -> SignedDuration {
     SignedDuration::from_secs(time.as_secs())
 }
 
-/// Transitions of one object that are told together: those that were not told yet, and then `newer`. Of one thing there
-/// is one, or none if it is what it was.
+/// Transitions of one object that are told together: those that were not told yet, and then `newer`. Each
+/// thing has one, or none if it is what it was.
 pub(super) fn merge(earlier: Vec<Transition>, newer: Vec<Transition>) -> Vec<Transition> {
     let mut merged = earlier;
     for mut transition in newer {

@@ -16,9 +16,9 @@ pub struct StatusWrite {
     /// As JSON: thousands may wait, and a tree of values is four times as large.
     pub status: String,
     pub urgency: Urgency,
-    /// What the status means.
+    /// The meaning of the status.
     pub meaning: u128,
-    /// What the status meant that was decided on before; none where that is to be written over in any case.
+    /// The meaning of the status that it was decided from; none where that is to be written over in any case.
     pub former_meaning: Option<u128>,
     /// Told once the write has been taken.
     pub transitions: Vec<Transition>,
@@ -28,7 +28,9 @@ impl StatusWrite {
     /// The same, instead of an earlier write of the object that was not made, and telling what that would have told.
     pub(super) fn instead_of(self, earlier: Option<Self>) -> Self {
         let Some(earlier) = earlier else { return self };
-        let former_meaning = self.former_meaning.and(earlier.former_meaning);
+        // One that was decided from another status than the earlier one knows better what stands on the hub.
+        let follows = self.former_meaning == Some(earlier.meaning);
+        let former_meaning = if follows { earlier.former_meaning } else { self.former_meaning };
         Self { transitions: merge(earlier.transitions, self.transitions), former_meaning, ..self }
     }
 

@@ -130,6 +130,11 @@ impl WriteSchedule {
             self.pauses.insert(id.0.clone(), now + PAUSE);
         }
         self.warn(&id, why, now);
+        // A newer one may have come while it was under way.
+        let write = match self.held.remove(&id) {
+            Some((_, newer)) => newer.instead_of(Some(write)),
+            None => write,
+        };
         self.held.insert(id, (now + pause, write));
     }
 
@@ -210,6 +215,31 @@ mod tests {
         };
         assert!(lost(&mut schedule, false), "nobody knows whether it was made");
         assert!(!lost(&mut schedule, true));
+    }
+
+    /// A newer status came while the older one was under way.
+    #[test]
+    fn write_that_fails_replaces_no_newer_one() {
+        let (mut schedule, start) = (WriteSchedule::default(), Instant::now());
+        let change = |former: u128, meaning| StatusWrite { meaning, former_meaning: Some(former), ..write() };
+        assert!(schedule.admit(id("a"), change(0, 1), start).is_some());
+        assert!(schedule.admit(id("a"), change(1, 2), start).is_none(), "it rests");
+        schedule.failed(id("a"), change(0, 1), true, WHY, start);
+        let due = schedule.due(start + LONGEST_REFUSED);
+        assert_eq!(
+            due.iter().map(|(_, write)| (write.former_meaning, write.meaning)).collect::<Vec<_>>(),
+            [(Some(0), 2)]
+        );
+    }
+
+    /// The older write was decided from another status than the newer one: somebody wrote in between.
+    #[test]
+    fn write_over_another_status_is_made() {
+        let (mut schedule, start) = (WriteSchedule::default(), Instant::now());
+        let change = |former: u128, meaning| StatusWrite { meaning, former_meaning: Some(former), ..write() };
+        schedule.failed(id("a"), change(0, 1), true, WHY, start);
+        assert!(schedule.admit(id("a"), change(7, 0), start).is_none(), "it backs off");
+        assert_eq!(schedule.due(start + LONGEST_REFUSED).len(), 1, "7 stands there, and 0 is meant");
     }
 
     #[test]

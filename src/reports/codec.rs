@@ -1,4 +1,4 @@
-//! From words to bytes and back. What comes in is checked: a message that can't be read is refused, the link is not. A
+//! From words to bytes and back. Messages that come in are checked: a message that can't be read is refused, the link is not. A
 //! name that this version doesn't have is no such thing: it is carried through.
 
 use std::sync::Arc;

@@ -24,6 +24,16 @@ impl HubAddresses {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = addresses;
     }
 
+    /// Beside those that are known.
+    pub fn add(&self, addresses: Vec<IpAddr>) {
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        for address in addresses {
+            if !known.contains(&address) {
+                known.push(address);
+            }
+        }
+    }
+
     /// `address` in its canonical form.
     fn contain(&self, address: IpAddr) -> bool {
         self.read().iter().any(|hub| hub.to_canonical() == address)
@@ -199,6 +209,8 @@ mod tests {
         assert_eq!(used.host_objection("10.96.0.1"), Some("an address of the hub"));
         policy.hub_addresses.set(vec!["10.97.0.1".parse().unwrap()]);
         assert_eq!(used.host_objection("10.96.0.1"), None);
+        policy.hub_addresses.add(vec!["10.96.0.1".parse().unwrap(), "10.97.0.1".parse().unwrap()]);
+        assert!(["10.96.0.1", "10.97.0.1"].iter().all(|host| used.host_objection(host).is_some()));
         assert_eq!(used, policy);
     }
 

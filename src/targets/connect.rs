@@ -194,7 +194,7 @@ mod tests {
         assert!(refused.message.contains("refuses connections"), "{refused}");
     }
 
-    /// What is left of a round differs from one to the next.
+    /// The time that is left of a round differs from one to the next.
     #[tokio::test]
     async fn message_of_a_connection_that_hangs_is_the_same_whatever_time_it_had() {
         let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -8,13 +8,16 @@
 //! The list is a consistent read (no `resourceVersion`: from the watch cache it could be as old as a watch that stands
 //! still), so the watch has to bring everything of it sooner or later. Versions alone prove nothing: a watch of objects
 //! that do not change hears of newer ones only by bookmarks. An object that both have alike needs no proof. One that
-//! differs is missing, unless the watch has brought it in a version after V. What is under way comes within the grace;
+//! differs is missing, unless the watch has brought it in a version after V. Changes that are under way come within the grace;
 //! and when the second list is answered, all that the target had sent before it on the same connection was read.
 
 use std::collections::HashMap;
 
 use super::objects::Objects;
-use super::wire::MAX_ITEMS;
+
+/// Objects that are noted during one comparison. No cluster changes as many of one kind in one namespace in that time;
+/// beyond it nothing can be said of the watch until the next comparison.
+const MOST: usize = 2_000;
 
 /// The comparison of one list with its watch, from when the list is asked for.
 #[derive(Default)]
@@ -28,8 +31,7 @@ pub(super) struct Comparison {
 impl Comparison {
     /// The watch has brought that object, or that it is gone.
     pub(super) fn note(&mut self, name: u64, version: Option<&str>) {
-        // No cluster changes so many within a round; then nothing can be said.
-        if self.brought.len() < MAX_ITEMS {
+        if self.brought.len() < MOST {
             self.brought.insert(name, version.and_then(number));
         }
     }
@@ -53,7 +55,7 @@ impl Comparison {
             // Versions that are no numbers can't be compared.
             _ => true,
         };
-        self.brought.len() < MAX_ITEMS
+        self.brought.len() < MOST
             && known.differing(listed).iter().any(|name| !self.brought.get(name).is_some_and(is_newer))
     }
 }
@@ -100,6 +102,14 @@ mod tests {
             comparison.note(name_hash("b"), Some("9"));
             assert_eq!(comparison.lacks(&known, &listed, Some("7")), lacks, "{brought}");
         }
+    }
+
+    #[test]
+    fn flood_of_changes_is_noted_up_to_a_bound() {
+        let mut comparison = Comparison::default();
+        (0..30_000).for_each(|name| comparison.note(name, Some("6")));
+        assert_eq!(comparison.brought.len(), MOST);
+        assert!(!comparison.lacks(&objects(&[]), &objects(&[("a", 1)]), Some("7")), "nothing can be said");
     }
 
     #[test]

@@ -102,7 +102,7 @@ async fn stream_list(channel: &Channel, query: &Query, limits: &Limits, deadline
     None
 }
 
-/// Whatever becomes of the watch, the target is at fault only if it doesn't list either.
+/// A target whose watch does not open is at fault only if it doesn't list either.
 async fn open_watch(
     channel: &Channel,
     query: &Query,

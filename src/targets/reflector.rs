@@ -131,8 +131,8 @@ impl Reflector {
         self.followed().for_each(Followed::close);
     }
 
-    /// Asks what isn't known or isn't watched, and forgets what isn't asked for any more. Of what is watched, one list tells
-    /// whether the target still answers and its watch has lost nothing. 403 and 404 are answers to a query; everything else
+    /// Asks what isn't known or isn't watched, and forgets what isn't asked for any more. One list of what is
+    /// watched tells whether the target still answers and its watch has lost nothing. 403 and 404 are answers to a query; everything else
     /// that goes wrong ends the round.
     ///
     /// It waits for its turn to connect where it has to, and then, unless all is watched, for its turn to ask; what is

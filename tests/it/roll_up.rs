@@ -1,4 +1,4 @@
-//! What statuses say of many tools on many clusters, and since when: health, unreachable clusters apart, transitions.
+//! Statuses of many tools on many clusters: health, unreachable clusters apart, transitions.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

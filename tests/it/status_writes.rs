@@ -20,7 +20,7 @@ const INTERVAL: Duration = Duration::from_secs(2);
 /// Twenty rounds of what answers; of what doesn't, as many as its back-off leaves.
 const WATCHED: Duration = INTERVAL.saturating_mul(20);
 
-/// Nothing was written for so long: verdicts have settled. What is written without end never does.
+/// Nothing was written for so long: verdicts have settled. A status that is written without end never does.
 const QUIET: Duration = INTERVAL.saturating_mul(5);
 const LOOKS: usize = 9;
 

@@ -1,4 +1,4 @@
-//! What a status tells a user: all but times, and who wrote it from what.
+//! The meaning of a status for a user: all of it but times, and who wrote it from which report.
 
 use serde_json::Value;
 

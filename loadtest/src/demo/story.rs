@@ -51,7 +51,7 @@ pub async fn tell(ksit: PathBuf, keep: bool) -> Result<(), DemoError> {
         for target in &stage.targets {
             println!("  # cluster {}: --kubeconfig {}", target.name(), target.kubeconfig_path().display());
         }
-        println!("  # The clusters have no controllers, so scaling changes nothing there. What does:");
+        println!("  # The clusters have no controllers, so scaling changes nothing there. These commands do:");
         for line in breaks(&stage.targets[0].kubeconfig_path().display().to_string()) {
             println!("  {line}");
         }

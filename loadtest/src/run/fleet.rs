@@ -193,12 +193,12 @@ pub(super) fn secret_name(number: u32) -> String {
     format!("{}-kubeconfig", target_name(number))
 }
 
-/// Server-side apply would take several times as long, and nothing is there yet.
 /// Takes every cluster of the run.
 fn selector() -> Value {
     json!({ "matchLabels": { "env": "load" } })
 }
 
+/// Server-side apply would take several times as long, and nothing is there yet.
 async fn create(client: &Client, kind: &str, name: &str, spec: Value) -> Result<(), RunError> {
     api(client, NAMESPACE, kind).create(&PostParams::default(), &object(kind, name, spec)).await?;
     Ok(())

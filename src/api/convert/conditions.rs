@@ -48,7 +48,7 @@ impl Stamp<'_> {
 }
 
 impl Truth {
-    /// Of the condition `Ready`, which Flux, Argo CD and `kubectl wait` read as health.
+    /// The status of the condition `Ready`, which Flux, Argo CD and `kubectl wait` read as health.
     pub(super) fn of_health(phase: Phase) -> Self {
         match phase {
             Phase::Running | Phase::Degraded => Self::True,

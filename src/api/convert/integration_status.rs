@@ -1,4 +1,4 @@
-//! What an Integration's status says.
+//! Makes the status of an Integration.
 
 use super::conditions::{Stamp, Truth, brief, cut, timeless, transition_time};
 use super::status::Writer;
@@ -79,7 +79,7 @@ fn cluster(cluster: &Cluster) -> ClusterSummary {
     }
 }
 
-/// What an Integration's status tells a user, in a few bytes: all but times, and who wrote it.
+/// The meaning of an Integration's status for a user, in a few bytes: all of it but times, and who wrote it.
 pub fn integration_meaning(status: &IntegrationStatus) -> u128 {
     let meaning = IntegrationStatus {
         conditions: timeless(&status.conditions),

@@ -97,11 +97,11 @@ pub fn integration(object: &Integration) -> DesiredIntegration {
 }
 
 fn max_unhealthy(value: &IntOrString) -> Result<MaxUnhealthy, String> {
-    let parsed = match value {
-        IntOrString::Int(number) => u32::try_from(*number).ok().map(MaxUnhealthy::Number),
-        IntOrString::String(text) => MaxUnhealthy::parse(text),
+    let (parsed, text) = match value {
+        IntOrString::Int(number) => (u32::try_from(*number).ok().map(MaxUnhealthy::Number), number.to_string()),
+        IntOrString::String(text) => (MaxUnhealthy::parse(text), format!("{text:?}")),
     };
-    parsed.ok_or_else(|| format!("spec.maxUnhealthy: {value:?} is neither a number from 0 nor a percentage such as 5%"))
+    parsed.ok_or_else(|| format!("spec.maxUnhealthy: {text} is neither a number from 0 nor a percentage such as 5%"))
 }
 
 fn components(object: &Integration) -> Result<Vec<Component>, String> {
@@ -204,6 +204,12 @@ mod tests {
             complaint(json!({"type": "argocd", "interval": "1 fortnight"})),
             "spec.interval: \"1 fortnight\" is not a duration from 1s to 24h"
         );
+        for (value, text) in [(json!(-1), "-1"), (json!("101%"), "\"101%\"")] {
+            assert_eq!(
+                complaint(json!({"type": "argocd", "maxUnhealthy": value})),
+                format!("spec.maxUnhealthy: {text} is neither a number from 0 nor a percentage such as 5%")
+            );
+        }
         assert_eq!(
             complaint(json!({"type": "custom", "components": [{"kind": "Deployment", "name": "web"}]})),
             "spec.components[0].namespace: missing, as is config.namespace"

@@ -1,4 +1,4 @@
-//! What a target's status says.
+//! Makes the status of a target, and reads it back.
 
 use std::borrow::Cow;
 

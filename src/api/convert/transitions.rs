@@ -130,11 +130,13 @@ pub fn record(history: &mut Vec<TransitionRecord>, changes: &[PhaseChange], now:
     history.truncate(KEPT);
 }
 
-/// Whether the newest entry is the opposite, and waits to be written because another one was just before.
+/// Whether the newest entry is the opposite, and waits to be written because another status was written just before.
 fn takes_back_unwritten(history: &[TransitionRecord], change: &PhaseChange, now: Timestamp) -> bool {
-    let [newest, before, ..] = history else { return false };
+    let Some(newest) = history.first() else { return false };
     let is_opposite = newest.integration == change.integration && newest.from == change.to && newest.to == change.from;
-    let written = before.time.parse::<Timestamp>().ok();
+    // Entries of one time are those of one status.
+    let before = history.iter().find(|entry| entry.time != newest.time);
+    let written = before.and_then(|before| before.time.parse::<Timestamp>().ok());
     is_opposite && written.is_some_and(|written| now.duration_since(written).unsigned_abs() < UNWRITTEN)
 }
 

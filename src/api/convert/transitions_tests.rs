@@ -89,6 +89,19 @@ fn history_holds_the_newest_twenty() {
     assert_eq!(history[0].time, "1970-01-01T00:29:00Z");
 }
 
+/// Both changes of one status are written at once, so neither waits for the other.
+#[test]
+fn transition_that_was_written_with_another_stays_in_the_history() {
+    let (mut history, now) = (Vec::new(), Timestamp::UNIX_EPOCH);
+    let of_argocd = PhaseChange { integration: Some("argocd".to_owned()), ..change("Running", "Failed") };
+    record(&mut history, &[of_argocd, change("Running", "Failed")], now);
+    record(&mut history, &[change("Failed", "Running")], now + Duration::from_millis(500));
+    assert_eq!(history.len(), 3, "{history:?}");
+    // This one waits for its turn.
+    record(&mut history, &[change("Running", "Failed")], now + Duration::from_millis(600));
+    assert_eq!(history.len(), 2, "{history:?}");
+}
+
 #[test]
 fn flapping_tool_fills_the_history_no_faster_than_its_status_is_written() {
     let (mut history, mut now) = (Vec::new(), Timestamp::UNIX_EPOCH);

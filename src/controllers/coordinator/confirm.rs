@@ -67,13 +67,20 @@ impl Fleet {
         self.targets.iter().filter(|(_, target)| is_theirs(target)).map(|(key, _)| key.clone()).collect()
     }
 
-    /// Of `theirs`, those that were told since their worker was asked. It doesn't have the others any more.
+    /// Those of `theirs` that were told since their worker was asked. It doesn't have the others any more.
     fn keep_confirmed(&mut self, theirs: Vec<TargetKey>, asked: Instant) -> Vec<TargetKey> {
         let is_told = |target: &Target| target.told.as_ref().is_some_and(|told| told.at >= asked);
         let (confirmed, lost): (Vec<_>, Vec<_>) =
             theirs.into_iter().partition(|key| self.targets.get(key).is_some_and(is_told));
+        if let Some(first) = lost.first() {
+            tracing::warn!(
+                targets = lost.len(),
+                %first,
+                "targets are not confirmed by their replica: it has not observed them in time, or their label \
+                 ksit.io/slot is wrong"
+            );
+        }
         for key in lost {
-            tracing::warn!(target = %key, "its replica does not look at it: look at its label ksit.io/slot");
             if let Some(target) = self.targets.get_mut(&key) {
                 target.told = None;
             }
@@ -97,7 +104,7 @@ impl Fleet {
         let is_clear = |key: &TargetKey| !late.contains(key) && !self.desk.wanted.contains(key);
         let confirmed: Vec<TargetKey> = targets.into_iter().filter(is_clear).collect();
         confirmed.iter().for_each(|key| self.renew(key));
-        // What was said before it was stale may be true again, and then its worker has no news of it.
+        // Its former verdict may be true again, and then its worker has no news of it.
         let is_stale = |key: &TargetKey| self.targets.get(key).is_some_and(|target| target.stale);
         let stale: Vec<TargetKey> = confirmed.into_iter().filter(is_stale).collect();
         self.ask_owners(stale);

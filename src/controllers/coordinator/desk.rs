@@ -32,7 +32,7 @@ pub(super) struct Desk {
     pub(super) learned: Option<Instant>,
 }
 
-/// What a worker's messages say of its progress.
+/// The progress of a worker, by its messages.
 struct Heard {
     process: Arc<Incarnation>,
     /// The newest map that it works by, and when that was first heard.

@@ -52,7 +52,7 @@ pub(super) struct Target {
     foreign: bool,
     /// The newest, until the hub says so.
     pub(super) report: Option<TargetReport>,
-    /// What was told of it last in this reign.
+    /// The last message about it in this reign.
     pub(super) told: Option<Told>,
     /// When it was looked at last, as its owner said.
     pub(super) observed: Option<Instant>,
@@ -66,7 +66,7 @@ pub(super) struct Target {
 
 pub(super) struct Told {
     pub(super) by: Arc<Incarnation>,
-    /// Of the [`Digest`](crate::domain::digest::Digest), unless the worker is of a version that doesn't say.
+    /// That of the [`Digest`](crate::domain::digest::Digest); none from a worker of an earlier version.
     pub(super) meaning: Option<u128>,
     pub(super) at: Instant,
 }

@@ -11,7 +11,7 @@ use crate::domain::aggregate::Summary;
 use crate::domain::verdict::{Phase, TargetVerdict};
 use crate::hub::{ObjectId, StatusWrite, Transition, Urgency};
 
-/// What a status meant before, unless that is to be written over in any case; and what it means.
+/// The meaning of the former status, unless that is to be written over in any case; and that of the new one.
 pub(super) type Meanings = (Option<u128>, u128);
 
 /// `changes`: from the former status to this one.

@@ -9,7 +9,7 @@ use crate::domain::backoff::MAX_BACKOFF;
 use crate::domain::reason::Reason;
 use crate::domain::verdict::{Phase, Reach, TargetVerdict, ToolVerdict};
 
-/// What is said of the target and of all tools there.
+/// The verdict on the target and on all tools there.
 pub(super) fn paused(assignment: &Assignment) -> TargetVerdict {
     let tool = || ToolVerdict::without_observations(Phase::Paused, Reason::Paused, "the cluster is paused");
     TargetVerdict { reach: Reach::Paused, tools: assignment.keys().into_iter().map(|key| (key, tool())).collect() }

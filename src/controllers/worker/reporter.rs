@@ -261,7 +261,7 @@ impl Reporter {
         for target in std::mem::take(&mut self.news) {
             let Some(newest) = self.names.get(&target).and_then(|key| self.newest.get_mut(key)) else { continue };
             match newest.told {
-                // What was true when it was looked at last would pass for what is true now.
+                // Its last verdict would pass for what is true now.
                 None if newest.overdue.is_past() => {
                     self.held.insert(target);
                     continue;
@@ -326,7 +326,7 @@ impl Reporter {
         send(link, FromWorker::Heartbeat(heartbeat)).await
     }
 
-    /// What the coordinator was told on this link.
+    /// Targets of which the coordinator has the newest on this link.
     fn told(&self) -> impl Iterator<Item = &Newest> {
         self.newest.values().filter(|newest| newest.told == Some(newest.digest))
     }

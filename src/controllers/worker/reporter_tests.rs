@@ -14,7 +14,7 @@ fn map(coordinator: &Incarnation, address: &str) -> Option<StoredMap> {
     Some(StoredMap { published, metadata: Default::default() })
 }
 
-/// What is around a reporter that owns everything, on a replica that leads when its door is open.
+/// The surroundings of a reporter that owns everything, on a replica that leads when its door is open.
 struct World {
     reports: Arc<Reports>,
     metrics: Metrics,

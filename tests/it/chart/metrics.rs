@@ -21,7 +21,7 @@ pub fn exposed() -> BTreeMap<String, BTreeSet<String>> {
     let shown = metrics.render().unwrap();
     let mut found = BTreeMap::new();
     for Family { name, labels, .. } in FAMILIES {
-        // Of a cluster's own labels any may be asked for.
+        // Any of a cluster's own labels may be asked for.
         let own = (*name == "ksit_target_labels").then_some(&"label_env");
         let labels = labels.iter().chain(&OF_PROMETHEUS).chain(own).map(|label| (*label).to_owned()).collect();
         found.insert((*name).to_owned(), labels);
