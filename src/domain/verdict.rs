@@ -64,6 +64,15 @@ impl Phase {
         matches!(self, Self::Failed | Self::Unknown | Self::Other(_))
     }
 
+    /// None: neither healthy nor not. A phase that another version alone knows is not healthy.
+    pub fn is_healthy(self) -> Option<bool> {
+        match self {
+            Self::Running | Self::Degraded => Some(true),
+            Self::Failed | Self::Unknown | Self::Other(_) => Some(false),
+            Self::Paused | Self::Initializing | Self::NotInstalled => None,
+        }
+    }
+
     /// Counts towards "healthy of all".
     pub fn counts(self) -> bool {
         !matches!(self, Self::Paused | Self::NotInstalled)

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::timeout;
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
+use tokio::time::{Instant, timeout};
 
 /// Whether each cluster, and each tool on it, has series of its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -152,9 +152,22 @@ const SCRAPES: usize = 4;
 /// Below the ten seconds that Prometheus waits by default.
 const PATIENCE: Duration = Duration::from_secs(8);
 
+/// Anybody who reaches the port may scrape, however often: the coordinator answers once in so much time.
+const KEPT: Duration = Duration::from_secs(1);
+
 /// The way from `/metrics` to the coordinator, while this replica is it.
 #[derive(Debug)]
-pub struct FleetMetrics(watch::Sender<Option<mpsc::Sender<Scrape>>>);
+pub struct FleetMetrics {
+    coordinator: watch::Sender<Option<mpsc::Sender<Scrape>>>,
+    last: Mutex<Option<Answer>>,
+}
+
+#[derive(Debug)]
+struct Answer {
+    at: Instant,
+    by: mpsc::Sender<Scrape>,
+    samples: String,
+}
 
 /// The coordinator doesn't answer. An answer without its series would end alerts that should go on.
 #[derive(Debug, thiserror::Error)]
@@ -163,7 +176,7 @@ pub struct Unanswered;
 
 impl Default for FleetMetrics {
     fn default() -> Self {
-        Self(watch::Sender::new(None))
+        Self { coordinator: watch::Sender::new(None), last: Mutex::default() }
     }
 }
 
@@ -171,29 +184,44 @@ impl FleetMetrics {
     /// The scrapes to answer from now on.
     pub fn open(&self) -> mpsc::Receiver<Scrape> {
         let (sender, receiver) = mpsc::channel(SCRAPES);
-        self.0.send_replace(Some(sender));
+        self.coordinator.send_replace(Some(sender));
         receiver
     }
 
     pub fn close(&self) {
-        self.0.send_replace(None);
+        self.coordinator.send_replace(None);
     }
 
     /// Nothing where this replica doesn't coordinate.
     pub async fn render(&self) -> Result<String, Unanswered> {
-        let Some(coordinator) = self.0.borrow().clone() else { return Ok(String::new()) };
-        let (scrape, samples) = oneshot::channel();
-        let answer = async {
-            let _ = coordinator.send(scrape).await;
-            samples.await
+        timeout(PATIENCE, self.answer()).await.unwrap_or(Err(Unanswered))
+    }
+
+    async fn answer(&self) -> Result<String, Unanswered> {
+        // Several scrapes wait for one answer.
+        let mut last = self.last.lock().await;
+        let Some(coordinator) = self.coordinator.borrow().clone() else {
+            *last = None;
+            return Ok(String::new());
         };
-        match timeout(PATIENCE, answer).await {
-            Ok(Ok(samples)) => Ok(samples),
+        if let Some(Answer { at, by, samples }) = &*last
+            && at.elapsed() < KEPT
+            && by.same_channel(&coordinator)
+        {
+            return Ok(samples.clone());
+        }
+        let (scrape, samples) = oneshot::channel();
+        let _ = coordinator.send(scrape).await;
+        match samples.await {
+            Ok(samples) => {
+                *last = Some(Answer { at: Instant::now(), by: coordinator, samples: samples.clone() });
+                Ok(samples)
+            }
             // It leads no more.
-            Ok(Err(_)) if self.0.borrow().as_ref().is_none_or(|now| !now.same_channel(&coordinator)) => {
+            Err(_) if self.coordinator.borrow().as_ref().is_none_or(|now| !now.same_channel(&coordinator)) => {
                 Ok(String::new())
             }
-            Ok(Err(_)) | Err(_) => Err(Unanswered),
+            Err(_) => Err(Unanswered),
         }
     }
 }
@@ -239,6 +267,8 @@ mod tests {
             scrapes.recv().await.unwrap().send("a 1\n".to_owned()).unwrap();
         });
         assert_eq!(answer.unwrap(), "a 1\n");
+        assert_eq!(metrics.render().await.unwrap(), "a 1\n", "it is not asked again");
+        tokio::time::advance(KEPT).await;
         assert!(metrics.render().await.is_err());
         drop(scrapes);
         assert!(metrics.render().await.is_err(), "it should answer, and is gone");

@@ -29,6 +29,8 @@ pub(super) struct Entry {
     pub asked_in: u64,
     /// The last round in which all of it was asked, not only what changed.
     pub listed_in: u64,
+    /// The last round in which the version that its watch goes on from came from a list.
+    pub versioned_in: u64,
 }
 
 /// The entries of one target, in the order of their queries: a few dozen, which a map would give room for hundreds.

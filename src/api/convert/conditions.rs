@@ -50,12 +50,10 @@ impl Stamp<'_> {
 impl Truth {
     /// The status of the condition `Ready`, which Flux, Argo CD and `kubectl wait` read as health.
     pub(super) fn of_health(phase: Phase) -> Self {
-        match phase {
-            Phase::Running | Phase::Degraded => Self::True,
-            Phase::Failed => Self::False,
-            Phase::Unknown | Phase::Other(_) | Phase::Initializing | Phase::Paused | Phase::NotInstalled => {
-                Self::Unknown
-            }
+        match phase.is_healthy() {
+            Some(true) => Self::True,
+            Some(false) if phase == Phase::Failed => Self::False,
+            _ => Self::Unknown,
         }
     }
 }

@@ -102,13 +102,9 @@ impl Series {
     }
 }
 
-/// None: neither healthy nor not. A phase that only a newer version knows is not healthy.
+/// A text that is no name of a phase is not healthy either.
 fn is_healthy(phase: &str) -> Option<bool> {
-    match Phase::read(phase) {
-        Some(Phase::Running | Phase::Degraded) => Some(true),
-        Some(Phase::Failed | Phase::Unknown | Phase::Other(_)) | None => Some(false),
-        Some(Phase::Paused | Phase::Initializing | Phase::NotInstalled) => None,
-    }
+    Phase::read(phase).map_or(Some(false), Phase::is_healthy)
 }
 
 /// When it became what it is, unless that is Running; in seconds since 1970.

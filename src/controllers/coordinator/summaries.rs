@@ -117,13 +117,11 @@ impl Fleet {
             let labels = [labels[0], labels[1], labels[2], state.as_str()];
             metrics.integration_targets.with_label_values(&labels).set(i64::from(count));
         }
-        match summary.phase {
-            // Left alone on purpose: neither healthy nor not.
-            Phase::Paused => drop(metrics.integration_healthy.remove_label_values(&labels)),
-            phase => metrics
-                .integration_healthy
-                .with_label_values(&labels)
-                .set(i64::from(matches!(phase, Phase::Running | Phase::Degraded))),
+        match summary.phase.is_healthy() {
+            None => drop(metrics.integration_healthy.remove_label_values(&labels)),
+            Some(is_healthy) => {
+                metrics.integration_healthy.with_label_values(&labels).set(i64::from(is_healthy));
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::fleet::Fleet;
-use crate::api::ReplicaLoad;
+use crate::api::{ReplicaLoad, convert};
 use crate::domain::aggregate::{ClusterState, Counts};
 use crate::domain::replica::ReplicaName;
 use crate::domain::verdict::Phase;
@@ -30,8 +30,9 @@ impl Fleet {
         let (mut counts, mut expiring, mut unusable) = (Counts::default(), 0_usize, 0_usize);
         for target in self.targets.values() {
             let phase = target.status.as_ref().and_then(|status| status.phase).unwrap_or(Phase::Initializing);
-            let is_unreachable = target.summary().is_some_and(|status| status.ready == Some(false));
-            counts.add(ClusterState::of(phase, is_unreachable));
+            // An unusable spec is no cluster that can't be reached.
+            let cause = target.summary().filter(|_| target.desired.is_ok()).and_then(convert::unreachable_cause);
+            counts.add(ClusterState::of(phase, cause.is_some()));
             expiring += usize::from(target.status.as_ref().is_some_and(|status| status.is_expiring));
             unusable += usize::from(target.desired.is_err());
         }

@@ -131,6 +131,8 @@ impl Task {
         let concluded = std::panic::catch_unwind(AssertUnwindSafe(|| self.conclude(&assignment, failure, false)));
         if concluded.is_err() {
             tracing::error!(target = %assignment.target.key, "its verdict can't be reported");
+            // Heartbeats must not confirm the last one.
+            self.overdue.set(Duration::ZERO);
         }
         tokio::select! {
             () = sleep_until(self.due) => Ok(()),

@@ -73,6 +73,7 @@ impl Reflector {
                 let is_missing = followed.compare(&listed, version.as_deref()) == Compared::Missing;
                 if is_missing {
                     self.version += u64::from(entry.take(Found::Objects(listed, version)));
+                    entry.versioned_in = self.rounds;
                 }
                 is_missing
             }
@@ -85,13 +86,13 @@ impl Reflector {
                 // A list of no version is none of an API server that has watches.
                 let has_no_version = matches!(found, Found::Objects(_, None));
                 self.version += u64::from(entry.take(found));
-                entry.listed_in = self.rounds;
+                (entry.listed_in, entry.versioned_in) = (self.rounds, self.rounds);
                 let Known::Objects(followed) = &entry.known else { return false };
                 !polled && has_no_version && matches!(followed.watch, Watch::Closed)
             }
             Done::Followed(followed) => {
                 self.version += u64::from(entry.follow(followed));
-                entry.listed_in = self.rounds;
+                (entry.listed_in, entry.versioned_in) = (self.rounds, self.rounds);
                 self.bell.ring();
                 false
             }
@@ -103,7 +104,7 @@ impl Reflector {
                         self.bell.ring();
                     }
                     // Too old a moment after the list: nobody could follow that.
-                    WatchReply::Gone if entry.listed_in == self.rounds => return true,
+                    WatchReply::Gone if entry.versioned_in == self.rounds => return true,
                     WatchReply::Gone => followed.forget_version(),
                     WatchReply::Forbidden => {
                         followed.watch = Watch::Forbidden { until: Instant::now() + limits.settings().watch_again };
