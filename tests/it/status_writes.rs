@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use futures::StreamExt;
+use futures::future::ready;
 use ksit::api::IntegrationTarget;
 use kube::ResourceExt;
 use kube::runtime::WatchStreamExt;
@@ -28,7 +29,8 @@ const LOOKS: usize = 9;
 async fn writes(world: &World, time: Duration) -> BTreeMap<String, Vec<Value>> {
     let of_kind = |kind: &'static str| {
         let events = watcher(world.api(kind), Config::default()).default_backoff().applied_objects();
-        events.map(move |object| (kind, object.unwrap())).boxed()
+        // After an error, such as a version that is too old, it begins anew by itself.
+        events.filter_map(move |object| ready(object.ok().map(|object| (kind, object)))).boxed()
     };
     let mut events = futures::stream::select(of_kind("IntegrationTarget"), of_kind("Integration"));
     let mut seen: BTreeMap<String, Vec<Value>> = BTreeMap::new();

@@ -193,3 +193,25 @@ async fn worker_of_an_earlier_version_is_believed_as_before() {
     world.rounds(9).await;
     assert_eq!((world.phases(), world.asked), ([RUNNING, RUNNING], 0));
 }
+
+/// A former coordinator's write is seen while the owner has no link; the owner has no news of the target afterwards.
+#[tokio::test(start_paused = true)]
+async fn status_that_was_written_over_while_nobody_could_be_asked_is_asked_for() {
+    let mut world = World::new();
+    world.fleet.desk.workers.clear();
+    let object = json!({
+        "apiVersion": "ksit.io/v1alpha1", "kind": "IntegrationTarget",
+        "metadata": { "namespace": "fleet", "name": "c1" }, "spec": { "clusterName": "c1" },
+        "status": { "phase": "Unknown", "coordinatorTerm": 0, "managedBy": "ksit-system/ksit" },
+    });
+    world.fleet.targets.get_mut(&key()).unwrap().report = None;
+    world.fleet.on_target(Sighting::of(Change::Applied(serde_json::from_value(object).unwrap())));
+    let (replies, mut answers) = mpsc::channel(16);
+    let (sender, digests) = (world.worker.clone(), world.has.clone());
+    world.sequence += 1;
+    let message = FromWorker::Digests { sequence: world.sequence, epoch: Epoch(1), digests };
+    world.fleet.on_message(Incoming { sender, message, bytes: 0, replies });
+    assert_eq!(answers.try_recv(), Ok(ToWorker::Want { targets: vec![Digest::name(&key())] }));
+    world.report(key(), 1);
+    assert_eq!(world.fleet.targets[&key()].summary().unwrap().phase.as_deref(), Some("Running"));
+}

@@ -122,17 +122,19 @@ impl Fleet {
         accepted.is_ok()
     }
 
-    /// Asks whoever owns the targets what is true of them.
+    /// Asks whoever owns the targets what is true of them; an owner that can't be asked now, later.
     pub(super) fn ask_owners(&mut self, targets: impl IntoIterator<Item = TargetKey>) {
         let mut by_owner: BTreeMap<ReplicaName, Vec<TargetKey>> = BTreeMap::new();
-        for key in targets {
+        let is_sound = |key: &TargetKey| self.targets.get(key).is_some_and(|target| target.desired.is_ok());
+        for key in targets.into_iter().filter(is_sound) {
             if let Some(owner) = self.desk.ownership.owner(Slot::of(&key)) {
                 by_owner.entry(owner.name.clone()).or_default().push(key);
             }
         }
         for (owner, keys) in by_owner {
-            let Some(worker) = self.desk.workers.get(&owner) else { continue };
-            let _ = worker.try_send(ToWorker::Want { targets: keys.iter().map(Digest::name).collect() });
+            if let Some(worker) = self.desk.workers.get(&owner) {
+                let _ = worker.try_send(ToWorker::Want { targets: keys.iter().map(Digest::name).collect() });
+            }
             let now = Instant::now();
             keys.into_iter().for_each(|key| self.desk.wanted.ask(key, now));
         }
