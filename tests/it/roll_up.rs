@@ -69,7 +69,7 @@ async fn each_transition_has_a_time_a_line_of_the_log_an_event_and_an_entry_of_t
     let told = (entry.integration.as_deref(), entry.from.as_str(), entry.to.as_str(), entry.reason.as_str());
     assert_eq!(told, (Some("argocd"), "Running", "Failed", "ComponentNotReady"));
 
-    // While it is broken another tool breaks: the phase of the cluster stays, and it is told all the same.
+    // While it is broken another tool breaks: the phase of the cluster stays, and that has a transition too.
     simulator.set(0, deployment_of(&simulator, "flux"), Health::Broken);
     world.until_target("c0", |target| tool(target, "flux").phase == "Failed").await;
     let lines = eventually("both to be logged", async || {

@@ -1,4 +1,4 @@
-//! A status is written when its meaning changes: whatever is wrong, once it is said nothing is written any more.
+//! A status is written when its meaning changes: whatever is wrong, nothing is written once the status names it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
