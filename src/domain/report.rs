@@ -68,7 +68,7 @@ pub enum FromWorker {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Heartbeat {
     pub epoch: Epoch,
-    /// How many targets were told of on this link, as a digest or in full, and are still this worker's.
+    /// Number of targets that this link has carried, as a digest or in full, and that are still this worker's.
     pub targets: u32,
     /// Those of them (as in [`Digest::target`]) whose last round is overdue: all others were looked at since.
     pub late: Vec<u64>,

@@ -61,7 +61,7 @@ impl Phase {
 
     /// To be told of: something is broken, or nobody can tell.
     pub fn is_bad(self) -> bool {
-        matches!(self, Self::Failed | Self::Unknown | Self::Other(_))
+        self.is_healthy() == Some(false)
     }
 
     /// None: neither healthy nor not. A phase that another version alone knows is not healthy.
@@ -178,14 +178,13 @@ impl TargetVerdict {
             Reach::Failed(_) => Phase::Failed,
             Reach::Paused => Phase::Paused,
             Reach::Stale => Phase::Unknown,
-            Reach::Connected => self
-                .tools
-                .iter()
-                .map(|(_, tool)| tool.phase)
-                .filter(|phase| phase.counts())
-                .min()
-                .unwrap_or(Phase::Running),
+            Reach::Connected => self.worst_tool().map_or(Phase::Running, |(_, tool)| tool.phase),
         }
+    }
+
+    /// Of the tools that count, the first with the worst phase.
+    pub fn worst_tool(&self) -> Option<&(IntegrationKey, ToolVerdict)> {
+        self.tools.iter().filter(|(_, tool)| tool.phase.counts()).min_by_key(|(_, tool)| tool.phase)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Kubernetes Events: one for each transition, never one for each round.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use super::cause::cause;
 use super::half_speed::HalfSpeed;
 use super::prompt_client::PROMPT_TIMEOUT;
 use crate::api::Integration;
+use crate::api::convert::PhaseChange;
 use crate::domain::escape::escape;
 
 /// Waiting events at most; more are dropped and counted, since the status itself says what is.
@@ -30,21 +32,14 @@ const LONGEST_NOTE: usize = 1_000;
 #[derive(Clone, Debug)]
 pub struct Transition {
     pub object: ObjectReference,
-    /// Name of the Integration, where it is of one tool on a target.
-    pub tool: Option<String>,
-    pub from: String,
-    pub to: String,
-    /// When it had become what it was, where that is known.
-    pub since: Option<Timestamp>,
-    pub warning: bool,
-    pub reason: String,
-    pub note: String,
+    pub change: PhaseChange,
 }
 
 impl Transition {
     /// One line of the log.
     fn log(&self) {
-        let Self { object, tool, from, to, since, reason, note, .. } = self;
+        let Self { object, change } = self;
+        let PhaseChange { integration: tool, from, to, reason, since, .. } = change;
         let name = format!(
             "{}/{}",
             object.namespace.as_deref().unwrap_or_default(),
@@ -54,8 +49,17 @@ impl Transition {
         let integration = if is_target { tool.clone() } else { Some(name.clone()) };
         let target = is_target.then_some(name);
         let after = since.map(|since| format!("{:#}", in_seconds(Timestamp::now().duration_since(since))));
-        let note = escape(note);
+        let note = self.note();
+        let note = escape(&note);
         tracing::info!(target, integration, from, to, reason, after, %note, "phase changed");
+    }
+
+    fn note(&self) -> Cow<'_, str> {
+        let PhaseChange { integration, message, .. } = &self.change;
+        match integration {
+            Some(integration) => format!("{integration}: {message}").into(),
+            None => message.into(),
+        }
     }
 }
 
@@ -63,16 +67,17 @@ fn in_seconds(time: SignedDuration) -> SignedDuration {
     SignedDuration::from_secs(time.as_secs())
 }
 
-/// Transitions of one object that are told together: those that were not told yet, and then `newer`. Each
-/// thing has one, or none if it is what it was.
+/// The transitions of one object that are still to be published: the earlier ones, which were not, and then `newer`. A
+/// tool has one, from its first phase to its last, or none if both are the same.
 pub(super) fn merge(earlier: Vec<Transition>, newer: Vec<Transition>) -> Vec<Transition> {
     let mut merged = earlier;
     for mut transition in newer {
-        if let Some(index) = merged.iter().position(|earlier| earlier.tool == transition.tool) {
-            let earlier = merged.remove(index);
-            (transition.from, transition.since) = (earlier.from, earlier.since);
+        let change = &mut transition.change;
+        if let Some(index) = merged.iter().position(|earlier| earlier.change.integration == change.integration) {
+            let earlier = merged.remove(index).change;
+            (change.from, change.since) = (earlier.from, earlier.since);
         }
-        if transition.from != transition.to {
+        if change.from != change.to {
             merged.push(transition);
         }
     }
@@ -138,16 +143,17 @@ pub async fn publish_events(
     EventQueue { mut transitions, mut dropped }: EventQueue,
 ) {
     let recorder = Recorder::new(client, Reporter { controller: "ksit".into(), instance: Some(instance) });
-    while let Some(Transition { object, tool, warning, reason, note, .. }) = transitions.recv().await {
+    while let Some(transition) = transitions.recv().await {
+        let Transition { object, change } = &transition;
         let event = Event {
-            type_: if warning { EventType::Warning } else { EventType::Normal },
-            reason,
-            note: Some(escape(&note).chars().take(LONGEST_NOTE).collect()),
+            type_: if change.is_warning() { EventType::Warning } else { EventType::Normal },
+            reason: change.reason.clone(),
+            note: Some(escape(&transition.note()).chars().take(LONGEST_NOTE).collect()),
             action: "Check".to_owned(),
             // Events of the same objects with the same reason are one with a count.
-            secondary: tool.map(|name| integration(name, object.namespace.clone())),
+            secondary: change.integration.clone().map(|name| integration(name, object.namespace.clone())),
         };
-        match half_speed.run(timeout(PROMPT_TIMEOUT, recorder.publish(&event, &object))).await {
+        match half_speed.run(timeout(PROMPT_TIMEOUT, recorder.publish(&event, object))).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => dropped.another(&cause(&error)),
             Err(_) => dropped.another(&"the hub does not answer"),
@@ -182,13 +188,14 @@ impl EventQueue {
 pub(super) fn change(tool: Option<&str>, from: &str, to: &str) -> Transition {
     Transition {
         object: ObjectReference { namespace: Some("fleet".to_owned()), ..ObjectReference::default() },
-        tool: tool.map(str::to_owned),
-        from: from.to_owned(),
-        to: to.to_owned(),
-        since: None,
-        warning: true,
-        reason: "TimedOut".to_owned(),
-        note: String::new(),
+        change: PhaseChange {
+            integration: tool.map(str::to_owned),
+            from: from.to_owned(),
+            to: to.to_owned(),
+            reason: "TimedOut".to_owned(),
+            message: String::new(),
+            since: None,
+        },
     }
 }
 
@@ -207,7 +214,8 @@ mod tests {
         let (broke, mended) = (change(Some("flux"), "Running", "Failed"), change(Some("flux"), "Failed", "Running"));
         let other = change(Some("argocd"), "Running", "Failed");
         let told = |transitions: Vec<Transition>| -> Vec<_> {
-            transitions.into_iter().map(|one| (one.tool.unwrap_or_default(), one.from, one.to)).collect()
+            let changes = transitions.into_iter().map(|one| one.change);
+            changes.map(|one| (one.integration.unwrap_or_default(), one.from, one.to)).collect()
         };
         assert_eq!(told(merge(vec![broke.clone()], vec![mended])), []);
         let both = told(merge(vec![broke.clone(), other], vec![change(Some("flux"), "Failed", "Degraded")]));

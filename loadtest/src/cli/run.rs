@@ -17,8 +17,8 @@ use crate::run::{self, Mode, Plan, Provider, Scenario, Script, Settings};
 /// and hub, and whether the scenario's limits were kept. The exit code is 1 if one was missed.
 ///
 /// Real targets (--provider local, kind) have the same tools, and break by what their objects say. Scenarios with
-/// faults or delays of the network (survey, detection, hang, settle, blackout, rotation, poison, churn), outage and --limit need
-/// simulated ones.
+/// faults or delays of the network (survey, detection, hang, settle, blackout, rotation, poison, churn), outage and
+/// --limit need simulated ones.
 ///
 /// To size an installation: run survey with as many --targets as your fleet has, with --limit, and read memory and CPU
 /// per target from the report.

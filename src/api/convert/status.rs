@@ -102,11 +102,8 @@ fn reach(verdict: &TargetVerdict) -> (Truth, Reason, String) {
 
 /// Why the cluster is not healthy: `reach` where ksit can't read it, else what its worst tool says.
 fn worst_reason(verdict: &TargetVerdict, reach: Reason) -> Reason {
-    let counting = verdict.tools.iter().map(|(_, tool)| tool).filter(|tool| tool.phase.counts());
-    match counting.min_by_key(|tool| tool.phase).filter(|_| verdict.reach == Reach::Connected) {
-        Some(tool) => tool.reason,
-        None => reach,
-    }
+    let worst = verdict.worst_tool().filter(|_| verdict.reach == Reach::Connected);
+    worst.map_or(reach, |(_, tool)| tool.reason)
 }
 
 fn watched(stamp: &Stamp<'_>, mode: &CheckMode) -> Condition {
@@ -122,8 +119,7 @@ fn target_message(verdict: &TargetVerdict, reach: &str) -> String {
     if verdict.reach != Reach::Connected {
         return reach.to_owned();
     }
-    let worst = verdict.tools.iter().filter(|(_, tool)| tool.phase.counts()).min_by_key(|(_, tool)| tool.phase);
-    match worst {
+    match verdict.worst_tool() {
         None => "the cluster answers; no Integration concerns it".to_owned(),
         Some((_, tool)) if tool.phase == Phase::Running => "all tools healthy".to_owned(),
         Some((key, tool)) => format!("{}: {}", key.name(), tool.message),
@@ -208,8 +204,7 @@ pub fn said_of<'a>(
 
 /// Why ksit can't read the cluster; none where it can, or where nothing is known.
 pub fn unreachable_cause(status: &IntegrationTargetStatus) -> Option<Reason> {
-    let reachable = status.condition("Reachable").filter(|condition| condition.status == "False")?;
-    Some(cause_of_failure(Reason::read(&reachable.reason)?, &reachable.message))
+    unreached(status).map(|(_, reason, message)| cause_of_failure(reason, &message))
 }
 
 /// The verdict on a tool that the status does not list, if the cluster can't be reached.

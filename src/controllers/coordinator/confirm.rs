@@ -67,7 +67,7 @@ impl Fleet {
         self.targets.iter().filter(|(_, target)| is_theirs(target)).map(|(key, _)| key.clone()).collect()
     }
 
-    /// Those of `theirs` that were told since their worker was asked. It doesn't have the others any more.
+    /// The targets of `theirs` whose digest came after the request to confirm. Their worker has lost the others.
     fn keep_confirmed(&mut self, theirs: Vec<TargetKey>, asked: Instant) -> Vec<TargetKey> {
         let is_told = |target: &Target| target.told.as_ref().is_some_and(|told| told.at >= asked);
         let (confirmed, lost): (Vec<_>, Vec<_>) =

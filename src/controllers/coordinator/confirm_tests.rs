@@ -147,7 +147,7 @@ async fn heartbeat_before_the_answer_is_no_answer() {
     assert_eq!(world.phases(), [RUNNING, RUNNING]);
 }
 
-/// Nobody looks at it any more, and that is said already.
+/// No replica observes it, and its status names the cause already.
 #[tokio::test(start_paused = true)]
 async fn target_that_can_not_be_used_is_missed_by_nobody() {
     let mut world = World::new();
@@ -199,13 +199,10 @@ async fn worker_of_an_earlier_version_is_believed_as_before() {
 async fn status_that_was_written_over_while_nobody_could_be_asked_is_asked_for() {
     let mut world = World::new();
     world.fleet.desk.workers.clear();
-    let object = json!({
-        "apiVersion": "ksit.io/v1alpha1", "kind": "IntegrationTarget",
-        "metadata": { "namespace": "fleet", "name": "c1" }, "spec": { "clusterName": "c1" },
-        "status": { "phase": "Unknown", "coordinatorTerm": 0, "managedBy": "ksit-system/ksit" },
-    });
+    let unknown = json!({ "phase": "Unknown", "coordinatorTerm": 0, "managedBy": "ksit-system/ksit" });
+    let written_over = test_kit::target(&json!({ "clusterName": "c1" }), &test_kit::slot_label(), &unknown);
     world.fleet.targets.get_mut(&key()).unwrap().report = None;
-    world.fleet.on_target(Sighting::of(Change::Applied(serde_json::from_value(object).unwrap())));
+    world.fleet.on_target(written_over);
     let (replies, mut answers) = mpsc::channel(16);
     let (sender, digests) = (world.worker.clone(), world.has.clone());
     world.sequence += 1;

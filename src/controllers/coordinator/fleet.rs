@@ -58,7 +58,7 @@ pub(super) struct Target {
     pub(super) observed: Option<Instant>,
     /// When that is too long ago.
     pub(super) stale_at: Instant,
-    /// That was said.
+    /// Its status shows it as stale.
     pub(super) stale: bool,
     /// Since when it has the label by which its owner sees it.
     pub(super) labelled: Option<Instant>,

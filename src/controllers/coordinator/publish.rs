@@ -63,16 +63,7 @@ fn write<K: Resource<DynamicType = ()>>(
     let transition = |change: PhaseChange| Transition {
         // An Event is about the object, not about one version of it.
         object: ObjectReference { resource_version: None, ..reference.clone() },
-        warning: change.is_warning(),
-        note: match &change.integration {
-            Some(integration) => format!("{integration}: {}", change.message),
-            None => change.message,
-        },
-        tool: change.integration,
-        from: change.from,
-        to: change.to,
-        since: change.since,
-        reason: change.reason,
+        change,
     };
     let transitions = changes.into_iter().map(transition).collect();
     let status = serde_json::to_string(status)?;

@@ -161,7 +161,7 @@ struct Worker {
     tasks: JoinSet<()>,
     /// The target of each.
     tasks_of: HashMap<task::Id, TargetKey>,
-    /// Targets whose task was told to end and has not ended yet.
+    /// Targets whose task was aborted and has not ended yet.
     ending: BTreeSet<TargetKey>,
     query_sets: QuerySets,
     /// Before they have been listed no task starts, or the first round of each would look at nothing.

@@ -300,7 +300,7 @@ impl Reporter {
         Ok(())
     }
 
-    /// Everything that was told on this link, as digests, and a heartbeat.
+    /// Sends the digests of all that this link has carried, and a heartbeat.
     async fn confirm(&mut self, link: &Link) -> Result<(), Hung> {
         let digests: Vec<Digest> = self.told().map(|newest| newest.digest).collect();
         self.tell_digests(link, &digests).await?;

@@ -30,7 +30,7 @@ fn applied(name: &str) -> Change<IntegrationTarget> {
     Change::Applied(serde_json::from_value(object).unwrap())
 }
 
-/// It was in the middle of something when it was told to end.
+/// The task is aborted while a step is under way.
 #[tokio::test]
 async fn last_words_of_a_target_that_is_gone_are_not_heard() {
     let (_state, hub) = hub(Hub::IsAway);
