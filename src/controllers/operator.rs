@@ -34,8 +34,9 @@ use crate::domain::election::Identity;
 use crate::domain::member::Timing;
 use crate::domain::replica::Incarnation;
 use crate::hub::{
-    Change, Clock, Election, FirstChecks, History, HubAccess, LeaseBoard, MapStore, MemberLeases, PROMPT_TIMEOUT, Seat,
-    StatefulSets, StatusQueue, StoredMap, hub_addresses, merge, watch, watch_leases, watch_map, watch_secrets,
+    Change, Clock, Election, FirstChecks, History, HubAccess, Leadership, LeaseBoard, MapStore, MemberLeases,
+    PROMPT_TIMEOUT, StatefulSets, StatusQueue, StoredMap, hub_addresses, merge, watch, watch_leases, watch_map,
+    watch_secrets,
 };
 use crate::observability::{FleetMetrics, Health, Metrics, TargetMetrics, bind, serve};
 use crate::reports::Incoming;
@@ -123,7 +124,7 @@ struct Replica {
     leases: MemberLeases,
     store: MapStore,
     stateful_set: StatefulSets,
-    seat: Arc<Seat>,
+    leadership: Arc<Leadership>,
     election: Election,
 }
 
@@ -173,7 +174,7 @@ impl Replica {
             leases,
             store,
             stateful_set,
-            seat: Arc::default(),
+            leadership: Arc::default(),
             election,
             access,
             config,
@@ -185,7 +186,8 @@ impl Replica {
         const NAME: &str = "the Lease thread";
         let (access, deadline) = (self.access.clone(), self.config.timing.renewal_deadline());
         let (leases, election) = (self.leases.clone(), self.election.clone());
-        let (board, seat, namespace) = (self.board.clone(), self.seat.clone(), self.config.namespace.clone());
+        let (board, leadership, namespace) =
+            (self.board.clone(), self.leadership.clone(), self.config.namespace.clone());
         let keep = move || async move {
             let clients = access.client().and_then(|client| Ok((client, access.prompt(deadline)?)));
             let (client, prompt) = match clients {
@@ -197,7 +199,7 @@ impl Replica {
             tokio::select! {
                 () = watch_leases(client, &namespace, &board) => OperatorError::Ended("the watch of Leases"),
                 lost = leases.keep(&board) => lost.into(),
-                error = election.run(&seat) => error.into(),
+                error = election.run(&leadership) => error.into(),
             }
         };
         roles.start(NAME, on_own_thread(NAME, keep));
@@ -206,12 +208,12 @@ impl Replica {
     fn start(&self, roles: &mut Roles) {
         let (map, map_seen) = watch::channel(None);
         let (shard, shard_seen) = watch::channel(Shard::default());
-        let (door, door_seen) = watch::channel(None);
+        let (loopback, loopback_seen) = watch::channel(None);
         let reports: Arc<Reports> = Arc::default();
         self.start_leases(roles);
         let stored = watch_map(self.hub.clone(), self.board.history(), &self.store);
         roles.start("the watch of the ShardMap", follow_map(stored, self.config.me.clone(), map, shard).map(Ok));
-        let coordinator = self.coordinator(map_seen.clone(), door);
+        let coordinator = self.coordinator(map_seen.clone(), loopback);
         roles.start("the coordinator", async move { Err(lead(coordinator).await.into()) });
         let watched = self.watched();
         let integrations = watched.all(None);
@@ -228,7 +230,7 @@ impl Replica {
             reports,
             shard: shard_seen,
             map: map_seen,
-            door: door_seen,
+            loopback: loopback_seen,
             token_file: self.config.report_token_file.clone(),
             round: self.config.timing.round,
             metrics: self.metrics.clone(),
@@ -291,7 +293,7 @@ impl Replica {
     fn coordinator(
         &self,
         map: watch::Receiver<Option<StoredMap>>,
-        door: watch::Sender<Option<mpsc::Sender<Incoming>>>,
+        loopback: watch::Sender<Option<mpsc::Sender<Incoming>>>,
     ) -> CoordinatorContext {
         let (targets, integrations) = (self.watched(), self.watched());
         CoordinatorContext {
@@ -307,13 +309,13 @@ impl Replica {
                 report_token_file: self.config.report_token_file.clone(),
             },
             hub: self.hub.clone(),
-            seat: self.seat.clone(),
+            leadership: self.leadership.clone(),
             board: self.board.clone(),
             leases: self.leases.clone(),
             store: self.store.clone(),
             stateful_set: self.stateful_set.clone(),
             map,
-            door,
+            loopback,
             statuses: self.statuses.clone(),
             metrics: self.metrics.clone(),
             fleet_metrics: self.fleet_metrics.clone(),

@@ -91,7 +91,7 @@ pub struct Observer {
     /// See [`OwnWrites`](crate::domain::own_writes::OwnWrites).
     pub writes_since: Option<Duration>,
     /// Heartbeats come to a coordinator, so no member was deaf before the reign began.
-    pub reign_since: Duration,
+    pub term_since: Duration,
 }
 
 impl Observer {
@@ -133,7 +133,7 @@ impl Observer {
     }
 
     fn deaf_at(&self, lease: &MemberLease) -> Duration {
-        let heard = lease.heard.unwrap_or_default().max(lease.held_since).max(self.reign_since);
+        let heard = lease.heard.unwrap_or_default().max(lease.held_since).max(self.term_since);
         heard.saturating_add(self.timing.round * DEAF_AFTER_ROUNDS)
     }
 }
@@ -166,7 +166,7 @@ mod tests {
     }
 
     fn observer(writes_since: Option<u64>) -> Observer {
-        Observer { timing: Timing::default(), writes_since: writes_since.map(at), reign_since: at(0) }
+        Observer { timing: Timing::default(), writes_since: writes_since.map(at), term_since: at(0) }
     }
 
     #[test]
@@ -195,7 +195,7 @@ mod tests {
         let renewed = lease(189, Some(100));
         assert_eq!(observer(Some(0)).state(&renewed, at(189)), MemberState::Live);
         assert_eq!(observer(Some(0)).state(&renewed, at(190)), MemberState::Deaf);
-        let new_reign = Observer { reign_since: at(150), ..observer(Some(0)) };
+        let new_reign = Observer { term_since: at(150), ..observer(Some(0)) };
         assert_eq!(new_reign.state(&renewed, at(190)), MemberState::Live);
     }
 

@@ -116,7 +116,7 @@ impl Membership<'_> {
         let until = if self.last.is_empty() {
             let present: BTreeSet<u32> = self.owners(now).keys().filter_map(ReplicaName::ordinal).collect();
             let complete = (0..self.wanted.unwrap_or_default()).all(|ordinal| present.contains(&ordinal));
-            (!complete).then(|| self.observer.reign_since.saturating_add(timing.lease))
+            (!complete).then(|| self.observer.term_since.saturating_add(timing.lease))
         } else {
             self.changed.map(|changed| changed.saturating_add(timing.damping))
         };

@@ -61,7 +61,7 @@ impl World {
 
     fn decide(&self, now: Duration) -> Decision {
         let observer =
-            Observer { timing: Timing::default(), writes_since: self.writes_since, reign_since: Duration::ZERO };
+            Observer { timing: Timing::default(), writes_since: self.writes_since, term_since: Duration::ZERO };
         let Self { me, leases, last, wanted, changed, .. } = self;
         Membership { me, observer, leases, last, wanted: *wanted, changed: *changed }.decide(now)
     }

@@ -41,12 +41,12 @@ pub struct Stamp<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Refusal {
     #[error("the sender doesn't own the slot of the target")]
-    NotTheOwner,
+    NotOwner,
     #[error("the report is from before the sender was given the slot")]
-    BeforeItsTime,
+    StaleEpoch,
     /// Acknowledged all the same: the sender need not send it again.
     #[error("a newer report of the sender came before")]
-    Overtaken,
+    Superseded,
 }
 
 impl Ownership {
@@ -70,11 +70,11 @@ impl Ownership {
     /// Accepts a report and remembers it as the newest of its target.
     pub fn accept(&mut self, stamp: &Stamp<'_>) -> Result<(), Refusal> {
         let owner = self.owners.get(&Slot::of(stamp.target)).filter(|owner| owner.process == *stamp.sender);
-        if stamp.epoch < owner.ok_or(Refusal::NotTheOwner)?.since {
-            return Err(Refusal::BeforeItsTime);
+        if stamp.epoch < owner.ok_or(Refusal::NotOwner)?.since {
+            return Err(Refusal::StaleEpoch);
         }
         match self.newest.get_mut(stamp.target) {
-            Some((_, sequence)) if *sequence >= stamp.sequence => Err(Refusal::Overtaken),
+            Some((_, sequence)) if *sequence >= stamp.sequence => Err(Refusal::Superseded),
             Some((_, sequence)) => {
                 *sequence = stamp.sequence;
                 Ok(())
@@ -145,12 +145,12 @@ mod tests {
     fn only_the_owner_is_believed_and_only_since_it_is_the_owner() {
         let (a, b) = (process("a", "1"), process("b", "1"));
         let mut world = World::new();
-        assert_eq!(world.accept(&a, 1, 1), Err(Refusal::NotTheOwner), "no map yet");
+        assert_eq!(world.accept(&a, 1, 1), Err(Refusal::NotOwner), "no map yet");
         world.ownership.learn(&map(1, &a, &b));
         assert_eq!(world.accept(&a, 1, 1), Ok(()));
         world.ownership.learn(&map(2, &b, &a));
-        assert_eq!(world.accept(&a, 2, 2), Err(Refusal::NotTheOwner));
-        assert_eq!(world.accept(&b, 1, 1), Err(Refusal::BeforeItsTime));
+        assert_eq!(world.accept(&a, 2, 2), Err(Refusal::NotOwner));
+        assert_eq!(world.accept(&b, 1, 1), Err(Refusal::StaleEpoch));
         assert_eq!(world.accept(&b, 2, 2), Ok(()));
     }
 
@@ -159,7 +159,7 @@ mod tests {
         let (a, b) = (process("a", "1"), process("b", "1"));
         let mut world = World::new();
         [map(1, &a, &b), map(2, &b, &a), map(3, &a, &b)].iter().for_each(|map| world.ownership.learn(map));
-        assert_eq!(world.accept(&a, 1, 9), Err(Refusal::BeforeItsTime));
+        assert_eq!(world.accept(&a, 1, 9), Err(Refusal::StaleEpoch));
         assert_eq!(world.accept(&a, 3, 10), Ok(()));
     }
 
@@ -178,9 +178,9 @@ mod tests {
         let mut world = World::new();
         world.ownership.learn(&map(1, &old, &b));
         assert_eq!(world.accept(&old, 1, 77), Ok(()));
-        assert_eq!(world.accept(&new, 1, 1), Err(Refusal::NotTheOwner));
+        assert_eq!(world.accept(&new, 1, 1), Err(Refusal::NotOwner));
         world.ownership.learn(&map(2, &new, &b));
-        assert_eq!(world.accept(&old, 2, 78), Err(Refusal::NotTheOwner));
+        assert_eq!(world.accept(&old, 2, 78), Err(Refusal::NotOwner));
         assert_eq!(world.accept(&new, 2, 1), Ok(()), "it counts from the start");
     }
 
@@ -190,7 +190,7 @@ mod tests {
         let mut world = World::new();
         world.ownership.learn(&map(1, &a, &b));
         assert_eq!(world.accept(&a, 1, 5), Ok(()));
-        assert_eq!([4, 5].map(|sequence| world.accept(&a, 1, sequence)), [Err(Refusal::Overtaken); 2]);
+        assert_eq!([4, 5].map(|sequence| world.accept(&a, 1, sequence)), [Err(Refusal::Superseded); 2]);
         assert_eq!(world.accept(&a, 1, 6), Ok(()));
     }
 
@@ -201,6 +201,6 @@ mod tests {
         edited.members.remove(&ReplicaName::new("a"));
         let mut world = World::new();
         world.ownership.learn(&edited);
-        assert_eq!(world.accept(&a, 1, 1), Err(Refusal::NotTheOwner));
+        assert_eq!(world.accept(&a, 1, 1), Err(Refusal::NotOwner));
     }
 }

@@ -67,31 +67,31 @@ pub struct Election {
 }
 
 /// What ties the election to the role that it elects.
-pub struct Seat {
+pub struct Leadership {
     /// The hold on the Lease while this replica leads; the term in it is not claimed yet and 0.
-    pub leading: watch::Sender<Option<Claim>>,
+    pub claim: watch::Sender<Option<Claim>>,
     /// Whether the role is running.
-    pub reigning: watch::Sender<bool>,
+    pub role_running: watch::Sender<bool>,
     /// The role wants to give up the lead.
-    pub resigns: Notify,
+    pub resign: Notify,
 }
 
-impl Default for Seat {
+impl Default for Leadership {
     fn default() -> Self {
-        Self { leading: watch::Sender::new(None), reigning: watch::Sender::new(false), resigns: Notify::new() }
+        Self { claim: watch::Sender::new(None), role_running: watch::Sender::new(false), resign: Notify::new() }
     }
 }
 
 impl Election {
     /// For ever, unless the role goes on without the lead.
-    pub async fn run(&self, seat: &Seat) -> ElectionError {
+    pub async fn run(&self, leadership: &Leadership) -> ElectionError {
         let mut candidate = Candidate { election: self, leading: None, vacated: None };
         let mut changes = self.board.changes();
         loop {
             tokio::select! {
-                step = candidate.step(seat, &mut changes) => if let Err(error) = step { return error },
-                () = seat.resigns.notified() => {
-                    if let Err(error) = candidate.step_down(seat).await {
+                step = candidate.step(leadership, &mut changes) => if let Err(error) = step { return error },
+                () = leadership.resign.notified() => {
+                    if let Err(error) = candidate.step_down(leadership).await {
                         return error;
                     }
                     // Somebody who is better placed shall lead.
@@ -188,7 +188,7 @@ struct Candidate<'a> {
 }
 
 impl Candidate<'_> {
-    async fn step(&mut self, seat: &Seat, changes: &mut watch::Receiver<()>) -> Result<(), ElectionError> {
+    async fn step(&mut self, leadership: &Leadership, changes: &mut watch::Receiver<()>) -> Result<(), ElectionError> {
         let Election { board, identity, ttl, renew, lease_name, .. } = self.election;
         changes.mark_unchanged();
         if !board.is_listed() {
@@ -208,11 +208,11 @@ impl Candidate<'_> {
             Action::Wait(until) => {
                 tokio::select! { () = sleep_until(board.clock().at(until)) => {}, _ = changes.changed() => {} }
             }
-            Action::StepDown => return self.step_down(seat).await,
+            Action::StepDown => return self.step_down(leadership).await,
             Action::Vacate { resource_version } => self.vacate(&resource_version).await,
-            Action::AskCrate if lease.is_none() => self.make(seat).await,
+            Action::AskCrate if lease.is_none() => self.make(leadership).await,
             Action::AskCrate if lease.as_ref().is_some_and(|lease| identity.acquired(lease.holder.as_deref())) => {
-                self.renew(seat).await;
+                self.renew(leadership).await;
             }
             Action::AskCrate => {
                 let free = lease.as_ref().is_some_and(|lease| lease.vacated);
@@ -222,7 +222,7 @@ impl Candidate<'_> {
                     sleep(COURTESY.mul_f64(rand::random())).await;
                     return Ok(());
                 }
-                self.ask(seat).await;
+                self.ask(leadership).await;
             }
         }
         Ok(())
@@ -248,12 +248,12 @@ impl Candidate<'_> {
     }
 
     /// Whoever makes the Lease asks for it first.
-    async fn make(&mut self, seat: &Seat) {
+    async fn make(&mut self, leadership: &Leadership) {
         let Election { board, lease_name, .. } = self.election;
         match self.election.make().await {
             Ok(()) => {
                 self.vacated = board.election_lease(lease_name).map(|lease| lease.resource_version);
-                self.ask(seat).await;
+                self.ask(leadership).await;
             }
             Err(error) => {
                 self.election.look().await;
@@ -267,7 +267,7 @@ impl Candidate<'_> {
         }
     }
 
-    async fn ask(&mut self, seat: &Seat) {
+    async fn ask(&mut self, leadership: &Leadership) {
         let Election { hub, board, identity, ttl, lease_name, namespace, .. } = self.election;
         let requested = board.clock().now();
         let params = || LeaseLockParams {
@@ -283,7 +283,7 @@ impl Candidate<'_> {
                 let holder = lease.spec.as_ref().and_then(|spec| spec.holder_identity.clone());
                 board.read(lease, requested);
                 if identity.acquired(holder.as_deref()) {
-                    self.acquired(seat, requested);
+                    self.acquired(leadership, requested);
                 } else {
                     sleep(jittered(AFTER_A_CONFLICT)).await;
                 }
@@ -292,18 +292,18 @@ impl Candidate<'_> {
         }
     }
 
-    async fn renew(&mut self, seat: &Seat) {
+    async fn renew(&mut self, leadership: &Leadership) {
         let Election { board, lease_name, .. } = self.election;
         let Some(lease) = board.lease(lease_name) else { return };
         let requested = board.clock().now();
         match self.election.renewed(lease).await {
-            Ok(_) => self.acquired(seat, requested),
+            Ok(_) => self.acquired(leadership, requested),
             Err(error) => self.failed(error).await,
         }
     }
 
     /// The Lease is ours, by a request that was sent at `requested`.
-    fn acquired(&mut self, seat: &Seat, requested: Duration) {
+    fn acquired(&mut self, leadership: &Leadership, requested: Duration) {
         let Election { board, ttl, renew_seconds, .. } = self.election;
         renew_seconds.observe((board.clock().now() - requested).as_secs_f64());
         let claim = match self.leading {
@@ -311,7 +311,7 @@ impl Candidate<'_> {
             None => Claim::new(Term(0), requested, *ttl, SAFETY_MARGIN),
         };
         self.leading = Some(Leading { claim, asked: requested });
-        seat.leading.send_replace(Some(claim));
+        leadership.claim.send_replace(Some(claim));
     }
 
     async fn failed(&mut self, error: PromptError) {
@@ -334,11 +334,11 @@ impl Candidate<'_> {
     }
 
     /// Tells the role, waits until it has ended, and gives the Lease back if it is still ours.
-    async fn step_down(&mut self, seat: &Seat) -> Result<(), ElectionError> {
+    async fn step_down(&mut self, leadership: &Leadership) -> Result<(), ElectionError> {
         let valid_until = self.leading.take().map(|leading| leading.claim.valid_until());
-        seat.leading.send_replace(None);
-        let mut reigning = seat.reigning.subscribe();
-        if timeout(WRITERS_END, reigning.wait_for(|reigning| !reigning)).await.is_err() {
+        leadership.claim.send_replace(None);
+        let mut role_running = leadership.role_running.subscribe();
+        if timeout(WRITERS_END, role_running.wait_for(|role_running| !role_running)).await.is_err() {
             return Err(ElectionError::WritersGoOn);
         }
         // Past its validity it may be somebody else's, and the hub may be away: then it runs out by itself.

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
 use super::cause::cause;
-use super::half_speed::HalfSpeed;
+use super::duty_cycle::DutyCycle;
 use super::prompt_client::PROMPT_TIMEOUT;
 use crate::api::Integration;
 use crate::api::convert::PhaseChange;
@@ -139,7 +139,7 @@ impl Dropped {
 pub async fn publish_events(
     client: Client,
     instance: String,
-    half_speed: &HalfSpeed,
+    duty_cycle: &DutyCycle,
     EventQueue { mut transitions, mut dropped }: EventQueue,
 ) {
     let recorder = Recorder::new(client, Reporter { controller: "ksit".into(), instance: Some(instance) });
@@ -153,7 +153,7 @@ pub async fn publish_events(
             // Events of the same objects with the same reason are one with a count.
             secondary: change.integration.clone().map(|name| integration(name, object.namespace.clone())),
         };
-        match half_speed.run(timeout(PROMPT_TIMEOUT, recorder.publish(&event, object))).await {
+        match duty_cycle.run(timeout(PROMPT_TIMEOUT, recorder.publish(&event, object))).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => dropped.another(&cause(&error)),
             Err(_) => dropped.another(&"the hub does not answer"),
@@ -240,7 +240,7 @@ mod tests {
         let dropped = sink.dropped.count.clone();
         (0..2).for_each(|_| sink.offer(transition()));
         drop(sink);
-        publish_events(Client::new(away, "fleet"), "ksit-0".to_owned(), &HalfSpeed::default(), queue).await;
+        publish_events(Client::new(away, "fleet"), "ksit-0".to_owned(), &DutyCycle::default(), queue).await;
         assert_eq!(dropped.get(), 2);
     }
 
@@ -249,13 +249,13 @@ mod tests {
         let silent = tower::service_fn(|_: http::Request<Body>| {
             std::future::pending::<Result<http::Response<Body>, std::convert::Infallible>>()
         });
-        let half_speed = HalfSpeed::default();
+        let duty_cycle = DutyCycle::default();
         let (mut sink, queue) = sink();
         sink.offer(transition());
-        let publishing = publish_events(Client::new(silent, "fleet"), "ksit-0".to_owned(), &half_speed, queue);
+        let publishing = publish_events(Client::new(silent, "fleet"), "ksit-0".to_owned(), &duty_cycle, queue);
         let next = async {
             tokio::task::yield_now().await;
-            half_speed.run(async {}).await;
+            duty_cycle.run(async {}).await;
         };
         tokio::select! {
             () = publishing => unreachable!("the sink is open"),

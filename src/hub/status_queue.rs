@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::core::ApiResource;
 
+use super::coalescing_queue::{CoalescingQueue, Priority};
 use super::events::{Transition, merge};
-use super::mailbox::{Mailbox, Urgency};
 
 /// One status to write.
 #[derive(Clone, Debug)]
@@ -15,7 +15,7 @@ pub struct StatusWrite {
     pub object: ObjectReference,
     /// As JSON: thousands may wait, and a tree of values is four times as large.
     pub status: String,
-    pub urgency: Urgency,
+    pub priority: Priority,
     /// The meaning of the status.
     pub meaning: u128,
     /// The meaning of the status that it was decided from; none where that is to be written over in any case.
@@ -46,15 +46,15 @@ pub type ObjectId = (String, String, String);
 /// Statuses that wait to be written, and those that are being written.
 #[derive(Debug, Default)]
 pub struct StatusQueue {
-    waiting: Mailbox<ObjectId, StatusWrite>,
+    waiting: CoalescingQueue<ObjectId, StatusWrite>,
     in_flight: AtomicUsize,
 }
 
 impl StatusQueue {
     /// Puts a status in; an older one of the same object is dropped.
-    pub fn post(&self, id: ObjectId, write: StatusWrite) {
-        let urgency = write.urgency;
-        self.waiting.post_with(id, urgency, |older| write.instead_of(older));
+    pub fn enqueue(&self, id: ObjectId, write: StatusWrite) {
+        let priority = write.priority;
+        self.waiting.enqueue_with(id, priority, |older| write.instead_of(older));
     }
 
     /// Throws away what waits: it was decided in a reign that has ended.
@@ -73,24 +73,24 @@ impl StatusQueue {
         self.waiting.superseded()
     }
 
-    /// The next one of these sorts, which counts as being written from now on.
-    pub(super) async fn take_of(&self, sorts: impl Fn(Urgency) -> bool) -> (ObjectId, StatusWrite) {
-        let next = self.waiting.take_of(sorts).await;
+    /// The next one of these priorities, which counts as being written from now on.
+    pub(super) async fn dequeue_where(&self, priorities: impl Fn(Priority) -> bool) -> (ObjectId, StatusWrite) {
+        let next = self.waiting.dequeue_where(priorities).await;
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         next
     }
 
-    /// Ends what [`StatusQueue::take_of`] began; what comes back waits again, unless something newer does.
+    /// Ends what [`StatusQueue::dequeue_where`] began; what comes back waits again, unless something newer does.
     pub(super) fn done(&self, again: Option<(ObjectId, StatusWrite)>) {
         if let Some((id, write)) = again {
-            self.give_back(id, write);
+            self.requeue(id, write);
         }
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 
-    pub(super) fn give_back(&self, id: ObjectId, write: StatusWrite) {
-        let urgency = write.urgency;
-        self.waiting.post_with(id, urgency, |newer| match newer {
+    pub(super) fn requeue(&self, id: ObjectId, write: StatusWrite) {
+        let priority = write.priority;
+        self.waiting.enqueue_with(id, priority, |newer| match newer {
             Some(newer) => newer.instead_of(Some(write)),
             None => write,
         });

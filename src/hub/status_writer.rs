@@ -20,10 +20,10 @@ use serde::de::IgnoredAny;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::cause::cause;
+use super::coalescing_queue::Priority;
+use super::duty_cycle::DutyCycle;
 use super::events::EventSink;
 use super::field_manager::post_params;
-use super::half_speed::HalfSpeed;
-use super::mailbox::Urgency;
 use super::prompt_client::PROMPT_TIMEOUT;
 use super::status_queue::{ObjectId, StatusQueue, StatusWrite};
 use super::write_schedule::WriteSchedule;
@@ -77,7 +77,7 @@ pub async fn write_statuses(
     client: Client,
     queue: &StatusQueue,
     per_second: u32,
-    half_speed: &HalfSpeed,
+    duty_cycle: &DutyCycle,
     mut events: EventSink,
     may_write: impl Fn() -> bool,
     done: impl Fn(&ObjectId, WriteOutcome),
@@ -93,7 +93,7 @@ pub async fn write_statuses(
         let wake = schedule.next(Instant::now());
         let turn = async {
             sleep_until(next).await;
-            queue.take_of(|sort| places.has(sort) && !schedule.is_paused(kind_of(sort), Instant::now())).await
+            queue.dequeue_where(|sort| places.has(sort) && !schedule.is_paused(kind_of(sort), Instant::now())).await
         };
         tokio::select! {
             (id, write) = turn, if writes.len() < IN_FLIGHT => {
@@ -107,17 +107,17 @@ pub async fn write_statuses(
                     continue;
                 };
                 next = next.max(ago(gap * BURST)) + gap;
-                places.take(write.urgency);
+                places.take(write.priority);
                 writes.push(async move {
-                    let end = match gives_way(write.urgency) {
-                        true => in_turn(half_speed, may_write, put(client, &write)).await,
+                    let end = match gives_way(write.priority) {
+                        true => in_turn(duty_cycle, may_write, put(client, &write)).await,
                         false => Some(put(client, &write).await),
                     };
                     (end, id, write)
                 });
             }
             Some((end, id, mut write)) = writes.next() => {
-                places.free(write.urgency);
+                places.free(write.priority);
                 schedule.ended(&id);
                 let Some(ended) = end else {
                     queue.done(Some((id, write)));
@@ -137,7 +137,7 @@ pub async fn write_statuses(
                 }
             }
             () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {
-                schedule.due(Instant::now()).into_iter().for_each(|(id, write)| queue.give_back(id, write));
+                schedule.due(Instant::now()).into_iter().for_each(|(id, write)| queue.requeue(id, write));
             }
         }
     }
@@ -159,36 +159,36 @@ fn is_made(id: &ObjectId, ended: &Ended, unanswered: &mut BTreeSet<ObjectId>) ->
 /// Writes of a sort that are under way, where there may not be any number.
 #[derive(Default)]
 struct Places {
-    giving_way: BTreeSet<Urgency>,
+    giving_way: BTreeSet<Priority>,
     details: usize,
 }
 
 impl Places {
-    fn has(&self, sort: Urgency) -> bool {
-        !self.giving_way.contains(&sort) && (sort != Urgency::Detail || self.details < DETAILS)
+    fn has(&self, sort: Priority) -> bool {
+        !self.giving_way.contains(&sort) && (sort != Priority::Detail || self.details < DETAILS)
     }
 
-    fn take(&mut self, sort: Urgency) {
+    fn take(&mut self, sort: Priority) {
         self.giving_way.extend(gives_way(sort).then_some(sort));
-        self.details += usize::from(sort == Urgency::Detail);
+        self.details += usize::from(sort == Priority::Detail);
     }
 
-    fn free(&mut self, sort: Urgency) {
+    fn free(&mut self, sort: Priority) {
         self.giving_way.remove(&sort);
-        self.details -= usize::from(sort == Urgency::Detail);
+        self.details -= usize::from(sort == Priority::Detail);
     }
 }
 
 /// Written one after the other, at half speed.
-fn gives_way(sort: Urgency) -> bool {
-    matches!(sort, Urgency::Unreachable | Urgency::Summary)
+fn gives_way(sort: Priority) -> bool {
+    matches!(sort, Priority::Unreachable | Priority::Summary)
 }
 
-/// The kind of the objects that are written with that urgency.
-fn kind_of(sort: Urgency) -> &'static str {
+/// The kind of the objects that are written with that priority.
+fn kind_of(sort: Priority) -> &'static str {
     match sort {
-        Urgency::Summary => "Integration",
-        Urgency::Failing | Urgency::Unreachable | Urgency::CanWait | Urgency::Detail => "IntegrationTarget",
+        Priority::Summary => "Integration",
+        Priority::Failing | Priority::Unreachable | Priority::CanWait | Priority::Detail => "IntegrationTarget",
     }
 }
 
@@ -199,8 +199,8 @@ fn ago(time: Duration) -> Instant {
 }
 
 /// The write when its turn has come; `None` if nothing may be written by then.
-async fn in_turn<T>(half_speed: &HalfSpeed, may_write: impl Fn() -> bool, put: impl Future<Output = T>) -> Option<T> {
-    half_speed.run(async { if may_write() { Some(put.await) } else { None } }).await
+async fn in_turn<T>(duty_cycle: &DutyCycle, may_write: impl Fn() -> bool, put: impl Future<Output = T>) -> Option<T> {
+    duty_cycle.run(async { if may_write() { Some(put.await) } else { None } }).await
 }
 
 /// How a write ended, and for a failure why.
@@ -268,12 +268,12 @@ mod tests {
 
     const LATENCY: Duration = Duration::from_millis(500);
 
-    fn write(name: &str, urgency: Urgency) -> (ObjectId, StatusWrite) {
+    fn write(name: &str, priority: Priority) -> (ObjectId, StatusWrite) {
         let resource = ApiResource::from_gvk(&kube::core::GroupVersionKind::gvk("ksit.io", "v1", "Thing"));
         let object = ObjectReference { name: Some(name.to_owned()), ..ObjectReference::default() };
         let id = ("Thing".to_owned(), String::new(), name.to_owned());
         let (status, meaning) = ("{}".to_owned(), 0);
-        (id, StatusWrite { resource, object, status, urgency, meaning, former_meaning: None, transitions: Vec::new() })
+        (id, StatusWrite { resource, object, status, priority, meaning, former_meaning: None, transitions: Vec::new() })
     }
 
     /// What a writer says to a hub that takes `LATENCY` for each, and after how long, while `others` post to its queue.
@@ -290,33 +290,33 @@ mod tests {
             assert_eq!(outcome, WriteOutcome::Written);
             said.borrow_mut().push((id.2.clone(), begun.elapsed()));
         };
-        let (hub, half_speed) = (Client::new(slow_hub, "fleet"), HalfSpeed::default());
-        let writing = write_statuses(hub, queue, per_second, &half_speed, events, || true, heard);
+        let (hub, duty_cycle) = (Client::new(slow_hub, "fleet"), DutyCycle::default());
+        let writing = write_statuses(hub, queue, per_second, &duty_cycle, events, || true, heard);
         let _ = timeout(LATENCY * 20, async { tokio::join!(writing, others) }).await;
         said.into_inner()
     }
 
-    fn post(queue: &StatusQueue, name: &str, urgency: Urgency) {
-        let (id, write) = write(name, urgency);
-        queue.post(id, write);
+    fn enqueue(queue: &StatusQueue, name: &str, priority: Priority) {
+        let (id, write) = write(name, priority);
+        queue.enqueue(id, write);
     }
 
     #[tokio::test(start_paused = true)]
     async fn that_clusters_cannot_be_reached_leaves_room_for_the_rest() {
-        leaves_room(Urgency::Unreachable).await;
+        leaves_room(Priority::Unreachable).await;
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_integrations_come_to_leaves_room_for_clusters() {
-        leaves_room(Urgency::Summary).await;
+        leaves_room(Priority::Summary).await;
     }
 
-    async fn leaves_room(urgency: Urgency) {
+    async fn leaves_room(priority: Priority) {
         let queue = StatusQueue::default();
-        (0..10).for_each(|number| post(&queue, &format!("many-{number}"), urgency));
+        (0..10).for_each(|number| enqueue(&queue, &format!("many-{number}"), priority));
         let breaking = async {
             sleep(LATENCY / 2).await;
-            post(&queue, "broken", Urgency::Failing);
+            enqueue(&queue, "broken", Priority::Failing);
         };
         let said = said(&queue, 1_000, breaking).await;
         assert_eq!(said.len(), 11, "those that wait come all the same: {said:?}");
@@ -329,7 +329,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_few_go_together_and_many_keep_to_the_rate() {
         let queue = StatusQueue::default();
-        (0..20).for_each(|number| post(&queue, &format!("broken-{number}"), Urgency::Failing));
+        (0..20).for_each(|number| enqueue(&queue, &format!("broken-{number}"), Priority::Failing));
         let said = said(&queue, 4, std::future::ready(())).await;
         let together = said.iter().filter(|(_, after)| *after < LATENCY * 2).count();
         assert!((8..=10).contains(&together), "{said:?}");
@@ -356,12 +356,12 @@ mod tests {
             }
         });
         let queue = StatusQueue::default();
-        let (id, mut write) = write("lost", Urgency::Failing);
+        let (id, mut write) = write("lost", Priority::Failing);
         write.transitions = vec![super::super::events::change(None, "Running", "Failed")];
-        queue.post(id, write);
+        queue.enqueue(id, write);
         let (events, transitions) = sink();
-        let half_speed = HalfSpeed::default();
-        let writing = write_statuses(Client::new(hub, "fleet"), &queue, 100, &half_speed, events, || true, |_, _| {});
+        let duty_cycle = DutyCycle::default();
+        let writing = write_statuses(Client::new(hub, "fleet"), &queue, 100, &duty_cycle, events, || true, |_, _| {});
         let _ = timeout(PROMPT_TIMEOUT * 5, writing).await;
         assert_eq!((asked.load(Ordering::Relaxed), transitions.waiting()), (2, 1));
     }
@@ -374,13 +374,13 @@ mod tests {
             requests.fetch_add(1, Ordering::Relaxed);
             std::future::pending::<Result<http::Response<Body>, std::convert::Infallible>>()
         });
-        let (queue, half_speed) = (StatusQueue::default(), HalfSpeed::default());
-        post(&queue, "gone", Urgency::Unreachable);
+        let (queue, duty_cycle) = (StatusQueue::default(), DutyCycle::default());
+        enqueue(&queue, "gone", Priority::Unreachable);
         let (events, _transitions) = sink();
         let hub = Client::new(hub, "fleet");
         let writing =
-            write_statuses(hub, &queue, 100, &half_speed, events, || may_write.load(Ordering::Relaxed), |_, _| {});
-        let an_event = half_speed.run(async { sleep(LATENCY).await });
+            write_statuses(hub, &queue, 100, &duty_cycle, events, || may_write.load(Ordering::Relaxed), |_, _| {});
+        let an_event = duty_cycle.run(async { sleep(LATENCY).await });
         let closing = async {
             sleep(LATENCY / 2).await;
             may_write.store(false, Ordering::Relaxed);

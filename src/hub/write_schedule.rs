@@ -174,7 +174,7 @@ fn namespace_of((kind, namespace, _): &ObjectId) -> (String, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hub::Urgency;
+    use crate::hub::Priority;
 
     const WHY: &str = "no";
 
@@ -191,7 +191,7 @@ mod tests {
             resource: kube::core::ApiResource::erase::<crate::api::IntegrationTarget>(&()),
             object: Default::default(),
             status: "null".to_owned(),
-            urgency: Urgency::CanWait,
+            priority: Priority::CanWait,
             meaning: 0,
             former_meaning: None,
             transitions: Vec::new(),

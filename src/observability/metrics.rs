@@ -102,7 +102,7 @@ metrics! {
     targets_unobserved: FleetGauge = fleet_gauge("ksit_targets_unobserved");
     /// Age of the oldest observation of any cluster.
     oldest_observation: FleetGauge = fleet_gauge("ksit_oldest_observation_seconds");
-    /// What workers said of a cluster, by whether it was believed (accepted, not_the_owner, before_its_time, overtaken);
+    /// What workers said of a cluster, by whether it was believed (accepted, not_owner, stale_epoch, superseded);
     /// not_a_member counts messages that no replica sent.
     observations: IntCounterVec = counters("ksit_observations_total", &["outcome"]);
     /// Bytes of the messages that came from workers in other replicas.

@@ -22,7 +22,7 @@ mod tests;
 pub use auth::{AUDIENCE, AuthError, Authenticator, IsMember};
 pub use client::{ConnectError, connect, read_token};
 pub use link::{Incoming, Link, local};
-pub use server::{Door, ServeError, serve};
+pub use server::{Admission, ServeError, serve};
 pub use tls::TermCertificate;
 
 /// As `reports.proto` has it.

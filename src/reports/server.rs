@@ -41,7 +41,7 @@ const WAIT_FOR_LEASE: Duration = Duration::from_secs(2);
 const LOOK_FOR_LEASE: Duration = Duration::from_millis(50);
 
 /// Admission of callers.
-pub struct Door {
+pub struct Admission {
     /// By its token.
     pub auth: Authenticator,
     /// By its Lease, or by the map.
@@ -60,11 +60,11 @@ pub enum ServeError {
 pub async fn serve(
     listener: TcpListener,
     certificate: TermCertificate,
-    door: Door,
+    admission: Admission,
     incoming: mpsc::Sender<Incoming>,
 ) -> Result<(), ServeError> {
     let tls = Arc::new(certificate.server_config()?);
-    let service = ReportsServer::new(Desk { door, incoming }).max_decoding_message_size(LARGEST_MESSAGE);
+    let service = ReportsServer::new(ReportService { admission, incoming }).max_decoding_message_size(LARGEST_MESSAGE);
     Server::builder()
         .http2_keepalive_interval(Some(PATIENCE))
         .http2_keepalive_timeout(Some(PATIENCE))
@@ -75,15 +75,15 @@ pub async fn serve(
     Ok(())
 }
 
-struct Desk {
-    door: Door,
+struct ReportService {
+    admission: Admission,
     incoming: mpsc::Sender<Incoming>,
 }
 
 type Answers = Pin<Box<dyn Stream<Item = Result<CoordinatorMessage, Status>> + Send>>;
 
 #[tonic::async_trait]
-impl Reports for Desk {
+impl Reports for ReportService {
     type ConnectStream = Answers;
 
     async fn connect(&self, request: Request<Streaming<WorkerMessage>>) -> Result<Response<Answers>, Status> {
@@ -94,7 +94,7 @@ impl Reports for Desk {
         tracing::info!(replica = %sender.name, "a worker reports");
         let (replies, answers) = mpsc::channel(WAITING);
         let mut carrier = JoinSet::new();
-        let member = Member { process: sender, is_member: self.door.is_member.clone() };
+        let member = Member { process: sender, is_member: self.admission.is_member.clone() };
         carrier.spawn(carry(request.into_inner(), member, self.incoming.clone(), replies));
         // Each ends the other: the carrier lives as long as the answers are read, and they are read as long as it lives.
         let answers = ReceiverStream::new(answers).map(codec::encode_answer).map(Ok);
@@ -103,19 +103,19 @@ impl Reports for Desk {
     }
 }
 
-impl Desk {
+impl ReportService {
     async fn sender(&self, metadata: &MetadataMap) -> Result<Incarnation, Status> {
         let text = |name: &str| metadata.get(name).and_then(|value| value.to_str().ok());
         let token = text("authorization").and_then(|text| text.strip_prefix("Bearer "));
         let token = token.ok_or_else(|| Status::unauthenticated("a token is missing"))?;
         let nonce = text(NONCE).filter(|nonce| nonce.len() <= 64).unwrap_or_default();
-        let sender = match self.door.auth.pod(SecretString::from(token)).await {
+        let sender = match self.admission.auth.pod(SecretString::from(token)).await {
             Ok(pod) => Incarnation::new(pod.name, pod.uid, nonce),
             Err(AuthError::Refused(why)) => return Err(Status::unauthenticated(why)),
             Err(AuthError::Unavailable(why)) => return Err(Status::unavailable(why)),
         };
         let lease_seen = async {
-            while !(self.door.is_member)(&sender) {
+            while !(self.admission.is_member)(&sender) {
                 sleep(LOOK_FOR_LEASE).await;
             }
         };

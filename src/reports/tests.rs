@@ -52,14 +52,14 @@ async fn service() -> Service {
 }
 
 async fn service_for(is_member: IsMember) -> Service {
-    let door = Door { auth: authenticator(), is_member };
+    let admission = Admission { auth: authenticator(), is_member };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let certificate = TermCertificate::generate(Term(1)).unwrap();
     let sha256 = certificate.sha256().to_owned();
     let (messages, incoming) = tokio::sync::mpsc::channel(4);
     let mut task = JoinSet::new();
-    task.spawn(async move { drop(serve(listener, certificate, door, messages).await) });
+    task.spawn(async move { drop(serve(listener, certificate, admission, messages).await) });
     Service { address, sha256, incoming, _task: task }
 }
 

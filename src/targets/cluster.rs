@@ -101,7 +101,7 @@ impl Cluster {
             let stream = connect(&self.connection, self.limits.resolver(), failing, patience).await?;
             Channel::open(self.connection.clone(), stream, place, latest).await
         };
-        let channel = Arc::new(turn.spend(open).await?);
+        let channel = Arc::new(turn.run(open).await?);
         let mut state = self.state();
         state.protocol = Some(channel.protocol());
         state.channel = Some(channel.clone());

@@ -12,7 +12,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::objects::{BadPage, Object, Objects, Slice, name_hash};
 use super::pool::Pools;
 use super::seen::{SeenService, SeenWorkload};
-use super::skim::skim;
+use super::strip_unused::skim;
 use super::text::{Labels, Text};
 use super::wire::{self, Count, Items, Page, TargetRef};
 use crate::domain::object_names::{is_label_key, is_label_value, is_object_name};

@@ -27,7 +27,7 @@ use super::connection::Connection;
 use super::decode;
 use super::fault::{Fault, Refused, http1_failure, http2_failure, lost, refusal, timed_out, too_large};
 use super::http2::{Http2, Http2Body};
-use super::limits::{Limits, Share};
+use super::limits::{Limits, MemoryPermit};
 use super::retry_after;
 use crate::domain::reason::{Failure, Reason};
 
@@ -183,7 +183,7 @@ impl Channel {
         deadline: Instant,
     ) -> Result<Reply<Vec<u8>>, Fault> {
         let exchange = async {
-            let mut share = Share::default();
+            let mut share = MemoryPermit::default();
             loop {
                 match self.exchange(path, accept, limits, &mut share).await? {
                     Some(reply) => return Ok(reply),
@@ -235,7 +235,7 @@ impl Channel {
         path: &str,
         accept: &'static str,
         limits: &Limits,
-        share: &mut Share,
+        share: &mut MemoryPermit,
     ) -> Result<Option<Reply<Vec<u8>>>, Fault> {
         match &self.sender {
             Sender::Http2(sender) => {
@@ -287,7 +287,7 @@ impl Channel {
         &self,
         response: Response<Content>,
         limits: &Limits,
-        share: &mut Share,
+        share: &mut MemoryPermit,
     ) -> Result<Option<Reply<Vec<u8>>>, Fault> {
         let reply = match response.status() {
             StatusCode::OK => self.body(response, limits.settings().body_bytes, limits, share).await?.map(Ok),
@@ -302,7 +302,7 @@ impl Channel {
         let wait = (status == StatusCode::TOO_MANY_REQUESTS)
             .then(|| retry_after::parse(response.headers().get(RETRY_AFTER)))
             .flatten();
-        let body = self.body(response, MAX_REFUSAL, limits, &mut Share::default()).await;
+        let body = self.body(response, MAX_REFUSAL, limits, &mut MemoryPermit::default()).await;
         if body.is_err() && self.protocol() == Protocol::Http1 {
             self.lost.store(true, Ordering::Relaxed);
         }
@@ -317,7 +317,7 @@ impl Channel {
         response: Response<Content>,
         cap: usize,
         limits: &Limits,
-        share: &mut Share,
+        share: &mut MemoryPermit,
     ) -> Result<Option<Vec<u8>>, Failure> {
         if promised(response.headers()) > cap as u64 {
             return Err(too_large(self.host(), cap));

@@ -74,8 +74,8 @@ impl Default for Settings {
 #[derive(Debug)]
 pub struct Limits {
     settings: Settings,
-    connects: Turns,
-    rounds: Turns,
+    connects: Limiter,
+    rounds: Limiter,
     /// Chunks of answers.
     bodies: Arc<Semaphore>,
     /// Chunks of lines.
@@ -89,28 +89,28 @@ pub struct Limits {
     resolver: Resolver,
 }
 
-/// Turns at something. Targets that fail get a part of them, so that those that hang can't keep the healthy ones
+/// Limiter at something. Targets that fail get a part of them, so that those that hang can't keep the healthy ones
 /// waiting; and each of them only for so long, so that they don't keep each other waiting: what hangs takes a socket, and
 /// no work.
 #[derive(Debug)]
-struct Turns {
+struct Limiter {
     all: Semaphore,
     failing: Semaphore,
 }
 
 /// Leave to do one thing; by default one that needs no turn.
 #[derive(Default)]
-pub(super) struct Turn<'a> {
+pub(super) struct Permit<'a> {
     failing: Option<SemaphorePermit<'a>>,
     _one: Option<SemaphorePermit<'a>>,
 }
 
-impl Turn<'_> {
+impl Permit<'_> {
     /// Does it. The turn of a target that fails may end before.
-    pub(super) async fn spend<T>(self, it: impl Future<Output = T>) -> T {
+    pub(super) async fn run<T>(self, it: impl Future<Output = T>) -> T {
         let mut it = pin!(it);
         if self.failing.is_some() {
-            if let Ok(done) = timeout(Turns::FAILING_TURN, &mut it).await {
+            if let Ok(done) = timeout(Limiter::FAILING_PERMIT, &mut it).await {
                 return done;
             }
             drop(self);
@@ -119,9 +119,9 @@ impl Turn<'_> {
     }
 }
 
-impl Turns {
+impl Limiter {
     const FAILING_PERCENT: usize = 30;
-    const FAILING_TURN: Duration = Duration::from_secs(1);
+    const FAILING_PERMIT: Duration = Duration::from_secs(1);
 
     fn new(number: usize) -> Self {
         let all = number.clamp(1, Semaphore::MAX_PERMITS);
@@ -130,11 +130,11 @@ impl Turns {
     }
 
     /// Waits for a turn, which takes nothing of the time until `deadline`.
-    async fn take(&self, failing: bool, deadline: &mut Instant) -> Turn<'_> {
+    async fn take(&self, failing: bool, deadline: &mut Instant) -> Permit<'_> {
         let asked = Instant::now();
         // Neither is ever closed, so a permit is always got.
         let failing = if failing { self.failing.acquire().await.ok() } else { None };
-        let turn = Turn { failing, _one: self.all.acquire().await.ok() };
+        let turn = Permit { failing, _one: self.all.acquire().await.ok() };
         *deadline += asked.elapsed();
         turn
     }
@@ -144,8 +144,8 @@ impl Limits {
     pub fn new(settings: Settings) -> Self {
         let bodies = settings.bodies_bytes.saturating_sub(settings.body_bytes) / CHUNK;
         Self {
-            connects: Turns::new(settings.connects),
-            rounds: Turns::new(settings.rounds),
+            connects: Limiter::new(settings.connects),
+            rounds: Limiter::new(settings.rounds),
             bodies: Arc::new(Semaphore::new(bodies)),
             lines: Arc::new(Semaphore::new(LINES / LINE_CHUNK)),
             retained: Arc::new(Semaphore::new(settings.retained_bytes / RETAINED_CHUNK)),
@@ -176,12 +176,12 @@ impl Limits {
     }
 
     /// Leave to connect. The wait is bounded by the queue, as each turn is by `connect_timeout` or less.
-    pub(super) async fn connect(&self, failing: bool, deadline: &mut Instant) -> Turn<'_> {
+    pub(super) async fn connect(&self, failing: bool, deadline: &mut Instant) -> Permit<'_> {
         self.connects.take(failing, deadline).await
     }
 
     /// Leave to ask a target that there is a connection to. As above, each turn is bounded by `round_timeout`.
-    pub(super) async fn round(&self, failing: bool, deadline: &mut Instant) -> Turn<'_> {
+    pub(super) async fn round(&self, failing: bool, deadline: &mut Instant) -> Permit<'_> {
         self.rounds.take(failing, deadline).await
     }
 }
@@ -189,12 +189,12 @@ impl Limits {
 /// The part of the memory for answers that one answer takes, until dropped. What fits into one chunk needs none: small
 /// answers never wait for large ones.
 #[derive(Debug, Default)]
-pub(super) struct Share {
+pub(super) struct MemoryPermit {
     chunks: Option<OwnedSemaphorePermit>,
     last_resort: Option<OwnedSemaphorePermit>,
 }
 
-impl Share {
+impl MemoryPermit {
     /// Waits until there is room for an answer of so many bytes.
     pub(super) async fn grow(&mut self, limits: &Limits, bytes: usize) {
         let more = self.missing(bytes);
@@ -233,9 +233,9 @@ impl Share {
 
 /// The part of the memory for lines that one of them takes, until dropped. What fits into one chunk needs none.
 #[derive(Debug, Default)]
-pub(super) struct LineShare(Option<OwnedSemaphorePermit>);
+pub(super) struct LinePermit(Option<OwnedSemaphorePermit>);
 
-impl LineShare {
+impl LinePermit {
     /// False if there is no room now for a line of so many bytes.
     pub(super) fn try_grow(&mut self, limits: &Limits, bytes: usize) -> bool {
         let missing = (bytes.saturating_sub(1) / LINE_CHUNK).saturating_sub(held(&self.0));
@@ -245,9 +245,9 @@ impl LineShare {
 
 /// Room for what is kept of one target, until dropped. An ordinary one needs none.
 #[derive(Debug, Default)]
-pub(super) struct Retained(Option<OwnedSemaphorePermit>);
+pub(super) struct RetainedPermit(Option<OwnedSemaphorePermit>);
 
-impl Retained {
+impl RetainedPermit {
     /// Holds room for so many bytes, no more and no less. False if there is not so much; then it holds what it held.
     pub(super) fn try_hold(&mut self, limits: &Limits, bytes: usize) -> bool {
         let (wanted, held) = (bytes.saturating_sub(RETAINED_FREE).div_ceil(RETAINED_CHUNK), held(&self.0));
@@ -294,7 +294,7 @@ mod tests {
 
     #[test]
     fn failing_targets_leave_most_turns_to_the_others() {
-        let turns = Turns::new(10);
+        let turns = Limiter::new(10);
         let take = |failing| turns.take(failing, &mut Instant::now()).now_or_never();
         let failing: Vec<_> = (0..3).map(|_| take(true).unwrap()).collect();
         assert!(take(true).is_none(), "30 % are taken");
@@ -307,11 +307,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_failing_target_that_hangs_gives_its_turn_back_and_goes_on() {
-        let turns = Turns::new(2);
+        let turns = Limiter::new(2);
         let begun = Instant::now();
         let hang = async |failing| {
             let turn = turns.take(failing, &mut Instant::now()).await;
-            turn.spend(tokio::time::sleep(Duration::from_secs(5))).await;
+            turn.run(tokio::time::sleep(Duration::from_secs(5))).await;
             begun.elapsed().as_secs()
         };
         let both = tokio::join!(hang(true), hang(true));
@@ -324,8 +324,8 @@ mod tests {
     fn large_answers_share_what_there_is_and_small_ones_need_none() {
         let settings = Settings { body_bytes: 4 * CHUNK, bodies_bytes: 9 * CHUNK, ..Settings::default() };
         let limits = Limits::new(settings);
-        let [mut first, mut second, mut third] = [(); 3].map(|()| Share::default());
-        let grows = |share: &mut Share, chunks| share.grow(&limits, chunks * CHUNK).now_or_never().is_some();
+        let [mut first, mut second, mut third] = [(); 3].map(|()| MemoryPermit::default());
+        let grows = |share: &mut MemoryPermit, chunks| share.grow(&limits, chunks * CHUNK).now_or_never().is_some();
         assert!(grows(&mut first, 3) && grows(&mut second, 2), "there are five, and a last resort");
         assert!(grows(&mut second, 4), "one may go on");
         assert!(!grows(&mut first, 4) && !grows(&mut third, 1), "the others wait");
@@ -338,14 +338,14 @@ mod tests {
     async fn what_finds_no_room_gives_back_all_and_waits_for_twice_as_much() {
         let settings = Settings { body_bytes: 8 * CHUNK, bodies_bytes: 16 * CHUNK, ..Settings::default() };
         let limits = Limits::new(settings);
-        let [mut first, mut second, mut third] = [(); 3].map(|()| Share::default());
+        let [mut first, mut second, mut third] = [(); 3].map(|()| MemoryPermit::default());
         assert!(first.try_grow(&limits, 5 * CHUNK) && second.try_grow(&limits, 3 * CHUNK), "there are eight");
         assert!(!second.try_grow(&limits, 4 * CHUNK));
         first.grow(&limits, 6 * CHUNK).await;
         assert!(second.start_over(&limits).now_or_never().is_none(), "the last resort is taken");
         assert!(third.try_grow(&limits, 3 * CHUNK), "what it held is there for others");
         drop((first, third));
-        second = Share::default();
+        second = MemoryPermit::default();
         assert!(second.try_grow(&limits, 3 * CHUNK) && second.start_over(&limits).now_or_never().is_some());
         assert_eq!(held(&second.chunks), 8, "no answer is larger");
     }
@@ -353,7 +353,7 @@ mod tests {
     #[test]
     fn ordinary_targets_need_no_room_and_large_ones_share_it() {
         let limits = Limits::new(Settings { retained_bytes: 10 * RETAINED_CHUNK, ..Settings::default() });
-        let [mut first, mut second, mut third] = [(); 3].map(|()| Retained::default());
+        let [mut first, mut second, mut third] = [(); 3].map(|()| RetainedPermit::default());
         let bytes = |chunks: usize| RETAINED_FREE + chunks * RETAINED_CHUNK;
         assert!(first.try_hold(&limits, bytes(7)) && second.try_hold(&limits, bytes(3)));
         assert!(!second.try_hold(&limits, bytes(3) + 1), "all of it is held");
@@ -366,13 +366,13 @@ mod tests {
     #[test]
     fn long_lines_share_what_there_is_and_short_ones_need_none() {
         let limits = Limits::default();
-        let [mut first, mut second, mut third] = [(); 3].map(|()| LineShare::default());
+        let [mut first, mut second, mut third] = [(); 3].map(|()| LinePermit::default());
         assert!(first.try_grow(&limits, LINES / 4) && first.try_grow(&limits, LINES / 2));
         assert!(second.try_grow(&limits, LINES / 2));
         assert!(third.try_grow(&limits, 2 * LINE_CHUNK) && !third.try_grow(&limits, 8 * LINE_CHUNK));
         drop(first);
         assert!(third.try_grow(&limits, 8 * LINE_CHUNK));
-        let short = (0..LINES / LINE_CHUNK + 1).map(|_| LineShare::default());
+        let short = (0..LINES / LINE_CHUNK + 1).map(|_| LinePermit::default());
         assert!(short.into_iter().all(|mut share| share.try_grow(&limits, LINE_CHUNK)));
     }
 }

@@ -3,7 +3,7 @@
 use memchr::memchr;
 
 use super::body::Body;
-use super::limits::{Limits, LineShare};
+use super::limits::{Limits, LinePermit};
 use super::objects::BadPage;
 
 /// The most bytes of one line. An object has 1.5 MiB in etcd, and some more as JSON.
@@ -13,7 +13,7 @@ const LONGEST: usize = 4 * 1024 * 1024;
 #[derive(Debug, Default)]
 pub(super) struct Lines {
     begun: Body,
-    share: LineShare,
+    share: LinePermit,
 }
 
 impl Lines {

@@ -10,7 +10,6 @@
 //! message. Faults are values of [`Failure`](crate::domain::reason::Failure).
 
 mod address;
-mod bell;
 mod body;
 mod cluster;
 mod connect;
@@ -34,10 +33,11 @@ mod reflector;
 mod resolve;
 mod retry_after;
 mod seen;
-mod skim;
+mod strip_unused;
 mod text;
 mod tls;
 mod validity;
+mod wake_flag;
 mod watchable;
 mod wire;
 

@@ -20,15 +20,15 @@ use std::task::{Context, Poll};
 
 use tokio::time::Instant;
 
-use super::bell::Bell;
 use super::cluster::Cluster;
 use super::due::due;
 use super::entry::{End, Entries, Entry, Followed, Known, Watch};
 use super::fault::{Fault, watch_forbidden, why_polled};
 use super::http::Channel;
 use super::job::Job;
-use super::limits::{Limits, Retained, Turn};
+use super::limits::{Limits, Permit, RetainedPermit};
 use super::objects::MAX_BYTES;
+use super::wake_flag::WakeFlag;
 use super::watchable::Watchable;
 use crate::domain::check_mode::CheckMode;
 use crate::domain::queries::second_step;
@@ -45,14 +45,14 @@ pub struct Reflector {
     /// The connection that the watches are streams of.
     channel: Weak<Channel>,
     /// Rings when a watch has something.
-    bell: Bell,
+    wake: WakeFlag,
     rounds: u64,
     /// Grows whenever the snapshot is another one.
     version: u64,
     /// How many queries were wanted last, and the version whose answers raised the rest of the entries.
     wanted: (usize, u64),
     /// Room for what is kept of the target.
-    retained: Retained,
+    retained: RetainedPermit,
     watchable: Watchable,
     /// All that can be watched was, once.
     was_watched: bool,
@@ -177,10 +177,10 @@ impl Reflector {
 
     /// Takes in what has come: whether that changes anything.
     fn read_watches(&mut self, context: &Context<'_>, limits: &Limits) -> bool {
-        if !self.bell.has_rung(context) {
+        if !self.wake.was_woken(context) {
             return false;
         }
-        let waker = self.bell.waker();
+        let waker = self.wake.waker();
         let mut context = Context::from_waker(&waker);
         let changed = self.followed().fold(false, |any, followed| followed.read(&mut context, limits) | any);
         self.version += u64::from(changed);
@@ -251,10 +251,10 @@ impl Reflector {
             self.adopt(&channel);
             let turn = match failing || !self.is_following() {
                 true => cluster.limits().round(failing, &mut deadline).await,
-                false => Turn::default(),
+                false => Permit::default(),
             };
             let before = channel.answered();
-            match turn.spend(self.ask_due(&channel, failing, cluster.limits(), deadline)).await {
+            match turn.run(self.ask_due(&channel, failing, cluster.limits(), deadline)).await {
                 Ok(()) => return Ok(()),
                 Err(fault) if fault.failure.reason == Reason::ConnectionLost => {
                     cluster.close();

@@ -80,7 +80,7 @@ impl Replica {
             Broken::SilenceInOutage => Some(Duration::ZERO),
             _ => self.writes_since(now),
         };
-        let observer = Observer { timing: TIMING, writes_since, reign_since: reign.since };
+        let observer = Observer { timing: TIMING, writes_since, term_since: reign.since };
         let me = self.me.name.clone();
         let wanted = Some(net.wanted);
         let membership = Membership { me: &me, observer, leases: &leases, last: &last, wanted, changed: reign.changed };

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::super::known::Sighting;
+use super::super::cached_status::TargetObject;
 use super::super::test_kit::{self, key};
 use super::*;
 use crate::domain::replica::{Epoch, Term};
@@ -37,7 +37,7 @@ impl World {
             "apiVersion": "ksit.io/v1alpha1", "kind": "IntegrationTarget",
             "metadata": { "namespace": "fleet", "name": "c2" }, "spec": { "clusterName": "c2" },
         });
-        fleet.on_target(Sighting::of(Change::Applied(serde_json::from_value(object).unwrap())));
+        fleet.on_target(TargetObject::of(Change::Applied(serde_json::from_value(object).unwrap())));
         fleet.on_map(&ShardMap {
             term: Term(1),
             epoch: Epoch(1),

@@ -8,11 +8,11 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use tokio::time::Instant;
 
-use super::desk::Desk;
-use super::known::{KnownStatus, Sighting};
+use super::cached_status::{CachedStatus, TargetObject};
 use super::publish::target_write;
 use super::summaries::changed_tools;
-use super::{Chore, FleetContext};
+use super::worker_sessions::Desk;
+use super::{FleetContext, RepairTask};
 use crate::api::convert::{self, SpecError, Writer};
 use crate::api::{
     Integration, IntegrationStatus, IntegrationTarget, IntegrationTargetStatus, LEGACY_FINALIZER, SLOT_LABEL,
@@ -47,7 +47,7 @@ pub(super) struct Target {
     /// How often it is checked; `None` until that is asked after a change of an Integration.
     pub(super) interval: Option<Duration>,
     /// What stands on the hub, or is on its way there.
-    pub(super) status: Option<KnownStatus>,
+    pub(super) status: Option<CachedStatus>,
     /// A coordinator of another term has written it in this reign: it is written anew, whatever it says.
     foreign: bool,
     /// The newest, until the hub says so.
@@ -78,8 +78,8 @@ impl Target {
     }
 
     /// Whether that is the status which is on its way to the hub, whatever the hub has kept of it.
-    fn is_written_as(&self, stored: Option<&KnownStatus>) -> bool {
-        let time = |status: &KnownStatus| status.summary.last_sync_time.clone();
+    fn is_written_as(&self, stored: Option<&CachedStatus>) -> bool {
+        let time = |status: &CachedStatus| status.summary.last_sync_time.clone();
         let written = self.report.as_ref().and(self.status.as_ref()).and_then(time);
         written.is_some() && written == stored.and_then(time)
     }
@@ -115,7 +115,7 @@ impl Fleet {
         }
     }
 
-    pub(super) fn on_target(&mut self, change: Change<Sighting>) {
+    pub(super) fn on_target(&mut self, change: Change<TargetObject>) {
         match change {
             Change::Applied(sighting) => self.apply_target(*sighting),
             Change::Deleted((namespace, name)) => self.drop_target(&TargetKey::new(namespace, name)),
@@ -128,7 +128,7 @@ impl Fleet {
         }
     }
 
-    fn apply_target(&mut self, Sighting { key, mut object, mut status }: Sighting) {
+    fn apply_target(&mut self, TargetObject { key, mut object, mut status }: TargetObject) {
         let desired = convert::target(&object);
         let former = self.targets.remove(&key);
         let is_new = former.is_none();
@@ -208,7 +208,7 @@ impl Fleet {
     fn sees_label(&self, object: &IntegrationTarget, slot: Slot) -> bool {
         let is_labelled = object.labels().get(SLOT_LABEL).map(String::as_str) == Some(slot.to_string().as_str());
         if !is_labelled {
-            self.context.chores.offer(Chore::LabelSlot(Box::new(object.clone())));
+            self.context.repairs.offer(RepairTask::LabelSlot(Box::new(object.clone())));
         }
         is_labelled
     }
@@ -232,7 +232,7 @@ impl Fleet {
         match change {
             Change::Applied(mut object) => {
                 if object.metadata.finalizers.iter().flatten().any(|name| name == LEGACY_FINALIZER) {
-                    self.context.chores.offer(Chore::RemoveFinalizer(object.clone()));
+                    self.context.repairs.offer(RepairTask::RemoveFinalizer(object.clone()));
                 }
                 let mut desired = convert::integration(&object);
                 desired.components = desired.components.map(|_| Vec::new());
@@ -323,9 +323,9 @@ impl Fleet {
             &report.verdict,
         );
         let changed = changed_tools(key, target.summary(), &status);
-        target.status = Some(KnownStatus::new(status, meaning));
+        target.status = Some(CachedStatus::new(status, meaning));
         match write {
-            Ok((id, write)) => self.context.statuses.post(id, write),
+            Ok((id, write)) => self.context.statuses.enqueue(id, write),
             Err(error) => tracing::error!(%error, target = %key, "a status can't be made into JSON"),
         }
         if !changed.is_empty() {
@@ -335,7 +335,7 @@ impl Fleet {
     }
 
     /// Another installation came or went: what it wrote is ours to write, or isn't any more.
-    pub(super) fn on_neighbours(&mut self) {
+    pub(super) fn on_other_installations(&mut self) {
         let ours = self.context.installation.clone();
         let is_theirs = |managed_by: Option<&String>| managed_by.is_some_and(|name| *name != ours);
         for tool in self.integrations.values_mut() {
@@ -343,7 +343,7 @@ impl Fleet {
         }
         let mut theirs = Vec::new();
         for (key, target) in &mut self.targets {
-            let Some(KnownStatus { summary, .. }) = &target.status else { continue };
+            let Some(CachedStatus { summary, .. }) = &target.status else { continue };
             if is_theirs(summary.managed_by.as_ref()) {
                 target.foreign = true;
                 theirs.push(key.clone());
@@ -356,7 +356,8 @@ impl Fleet {
 
     /// Whether the object is another living installation's.
     pub(super) fn is_left_alone(&self, managed_by: Option<&str>) -> bool {
-        managed_by.is_some_and(|other| other != self.context.installation && self.context.neighbours.lives(other))
+        managed_by
+            .is_some_and(|other| other != self.context.installation && self.context.other_installations.lives(other))
     }
 
     fn is_foreign(&self, term: Option<i64>) -> bool {

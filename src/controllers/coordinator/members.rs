@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::exchange::Exchange;
-use super::gate::Gate;
+use super::write_fence::WriteFence;
 use crate::api::ShardMapStatus;
 use crate::domain::assignment::{Assignment, Change, Facts, assign};
 use crate::domain::member::{Holder, MemberLease, MemberState, Observer, Timing};
@@ -28,7 +28,7 @@ const AFTER_A_FAILURE: Duration = Duration::from_secs(1);
 
 /// Why a reign ends although the Lease is still held.
 #[derive(Debug, thiserror::Error)]
-pub enum ReignEnd {
+pub enum TermEnd {
     #[error("the ShardMap names {0} as the coordinator now")]
     Outranked(String),
     #[error("no member can be heard though others live: this replica seems to be cut off")]
@@ -41,7 +41,7 @@ pub struct MembersContext {
     pub leases: MemberLeases,
     pub store: MapStore,
     pub stateful_set: StatefulSets,
-    pub gate: Gate,
+    pub fence: WriteFence,
     pub exchange: Arc<Exchange>,
     pub timing: Timing,
     /// Empty: all.
@@ -53,7 +53,7 @@ pub struct Members {
     context: MembersContext,
     /// As this reign wrote it last.
     stored: StoredMap,
-    reign_since: Duration,
+    term_since: Duration,
     /// When the members of the map last changed.
     changed: Option<Duration>,
     moved_for_weight: Option<Duration>,
@@ -66,11 +66,11 @@ pub struct Members {
 impl Members {
     /// `stored` is the map as it was claimed.
     pub fn new(context: MembersContext, stored: StoredMap) -> Self {
-        let reign_since = context.board.clock().now();
+        let term_since = context.board.clock().now();
         Self {
             context,
             stored,
-            reign_since,
+            term_since,
             changed: None,
             moved_for_weight: None,
             wanted: None,
@@ -80,7 +80,7 @@ impl Members {
     }
 
     /// Until the reign ends. `maps` hears of every version that was written.
-    pub async fn run(mut self, mut seen: watch::Receiver<Option<StoredMap>>, maps: mpsc::Sender<ShardMap>) -> ReignEnd {
+    pub async fn run(mut self, mut seen: watch::Receiver<Option<StoredMap>>, maps: mpsc::Sender<ShardMap>) -> TermEnd {
         let clock = self.context.board.clock();
         let mut leases = self.context.board.changes();
         let mut pasts = self.context.board.history().changes();
@@ -118,7 +118,7 @@ impl Members {
     }
 
     /// After the hub went back: the map is what it has now, whatever its number.
-    async fn read_anew(&mut self, pasts: &mut watch::Receiver<u64>) -> Result<(), ReignEnd> {
+    async fn read_anew(&mut self, pasts: &mut watch::Receiver<u64>) -> Result<(), TermEnd> {
         pasts.mark_unchanged();
         match self.context.store.read().await {
             Ok(read) => self.accept(read),
@@ -132,7 +132,7 @@ impl Members {
     }
 
     /// One decision and what follows from it; when to decide again at the latest.
-    async fn turn(&mut self, maps: &mpsc::Sender<ShardMap>) -> Result<Option<Duration>, ReignEnd> {
+    async fn turn(&mut self, maps: &mpsc::Sender<ShardMap>) -> Result<Option<Duration>, TermEnd> {
         let leases = self.leases();
         let left = |name: &ReplicaName| leases.get(name).is_none_or(|lease| lease.holder == Holder::Nobody);
         if self.stored.published.map.members.keys().any(left) {
@@ -145,9 +145,9 @@ impl Members {
         let mut again = decision.next_check;
         for command in decision.commands {
             match command {
-                Command::StepDown => return Err(ReignEnd::CutOff),
+                Command::StepDown => return Err(TermEnd::CutOff),
                 Command::TakeLease { name, resource_version } => {
-                    if self.context.gate.is_open() {
+                    if self.context.fence.is_open() {
                         self.take(&name, &resource_version).await;
                     }
                 }
@@ -190,8 +190,8 @@ impl Members {
     }
 
     /// Writes the map. False if that has to be tried again.
-    async fn publish(&mut self, map: ShardMap, maps: &mpsc::Sender<ShardMap>) -> Result<bool, ReignEnd> {
-        if !self.context.gate.is_open() {
+    async fn publish(&mut self, map: ShardMap, maps: &mpsc::Sender<ShardMap>) -> Result<bool, TermEnd> {
+        if !self.context.fence.is_open() {
             return Ok(false);
         }
         let mut published = self.stored.published.clone();
@@ -219,7 +219,7 @@ impl Members {
     }
 
     /// Looks whether the map that the watch saw is still ours.
-    async fn compare(&mut self, seen: Option<StoredMap>) -> Result<(), ReignEnd> {
+    async fn compare(&mut self, seen: Option<StoredMap>) -> Result<(), TermEnd> {
         match seen {
             Some(seen) if version(&seen) > version(&self.stored) => self.accept(Some(seen)),
             Some(_) => Ok(()),
@@ -232,7 +232,7 @@ impl Members {
     }
 
     /// The map as it is on the hub now.
-    fn accept(&mut self, read: Option<StoredMap>) -> Result<(), ReignEnd> {
+    fn accept(&mut self, read: Option<StoredMap>) -> Result<(), TermEnd> {
         let ours = &self.stored.published;
         let Some(read) = read else {
             tracing::warn!("the ShardMap was deleted; writing it again");
@@ -240,7 +240,7 @@ impl Members {
             return Ok(());
         };
         if read.published.coordinator != ours.coordinator || read.published.map.term != ours.map.term {
-            return Err(ReignEnd::Outranked(read.published.coordinator.name.to_string()));
+            return Err(TermEnd::Outranked(read.published.coordinator.name.to_string()));
         }
         if read.published != *ours {
             tracing::warn!("the ShardMap was changed by somebody else; writing it again");
@@ -260,8 +260,8 @@ impl Members {
     }
 
     /// Says on the map how fresh the fleet is.
-    async fn write_status(&mut self) -> Result<(), ReignEnd> {
-        if !self.context.gate.is_open() || self.deleted {
+    async fn write_status(&mut self) -> Result<(), TermEnd> {
+        if !self.context.fence.is_open() || self.deleted {
             return Ok(());
         }
         let status = ShardMapStatus {
@@ -310,7 +310,7 @@ impl Members {
         let observer = Observer {
             timing: self.context.timing,
             writes_since: self.context.board.writes_since(),
-            reign_since: self.reign_since,
+            term_since: self.term_since,
         };
         let me = &self.context.leases.me.name;
         Membership { me, observer, leases, last, wanted: self.wanted, changed: self.changed }

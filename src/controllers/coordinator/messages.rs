@@ -111,9 +111,9 @@ impl Fleet {
         let accepted = self.desk.ownership.accept(&Stamp { sender, target: key, epoch, sequence });
         let outcome = match accepted {
             Ok(()) => "accepted",
-            Err(Refusal::NotTheOwner) => "not_the_owner",
-            Err(Refusal::BeforeItsTime) => "before_its_time",
-            Err(Refusal::Overtaken) => "overtaken",
+            Err(Refusal::NotOwner) => "not_owner",
+            Err(Refusal::StaleEpoch) => "stale_epoch",
+            Err(Refusal::Superseded) => "superseded",
         };
         self.context.metrics.observations.with_label_values(&[outcome]).inc();
         if let Err(refusal) = &accepted {

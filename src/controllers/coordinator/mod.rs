@@ -3,33 +3,33 @@
 //! ```text
 //! election ─> claim of the term ─> reign ─┬─ members: Leases ─> shard map
 //!                                         ├─ fleet: reports ─> statuses ─> status queue ─> hub
-//!                                         └─ report service, Events, chores
+//!                                         └─ report service, Events, repairs
 //! ```
 //!
 //! An Integration is summed up from the statuses of its targets, not from reports: a coordinator that has just begun
 //! knows from the hub all that its predecessor knew.
 
+mod cached_status;
 mod callers;
 mod confirm;
 mod deferred;
-mod desk;
 mod exchange;
 mod fleet;
 mod freshness;
-mod gate;
-mod janitor;
-mod known;
+mod leader_term;
 mod members;
 mod messages;
-mod neighbours;
+mod metadata_repair;
+mod other_installations;
 mod publish;
-mod reign;
 mod series;
 mod summaries;
 #[cfg(test)]
 mod test_kit;
 mod tick;
 mod wanted;
+mod worker_sessions;
+mod write_fence;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -47,13 +47,13 @@ use crate::hub::{Change, Clock, StatusQueue};
 use crate::observability::{Metrics, Scrape, TargetMetrics};
 use crate::reports::{Incoming, IsMember};
 
-pub use janitor::{Chore, Chores, do_chores};
-pub use reign::{CoordinatorConfig, CoordinatorContext, LeadError, lead};
+pub use leader_term::{CoordinatorConfig, CoordinatorContext, LeadError, lead};
+pub use metadata_repair::{RepairQueue, RepairTask, run_repairs};
 
+use cached_status::TargetObject;
 use exchange::Exchange;
 use fleet::Fleet;
-use known::Sighting;
-use neighbours::Neighbours;
+use other_installations::OtherInstallations;
 
 /// How often staleness and the fleet's metrics are looked at.
 const TICK: Duration = Duration::from_secs(2);
@@ -61,9 +61,9 @@ const TICK: Duration = Duration::from_secs(2);
 /// What the fleet's keeper works with.
 struct FleetContext {
     statuses: Arc<StatusQueue>,
-    chores: Arc<Chores>,
+    repairs: Arc<RepairQueue>,
     exchange: Arc<Exchange>,
-    neighbours: Arc<Neighbours>,
+    other_installations: Arc<OtherInstallations>,
     metrics: Metrics,
     target_metrics: TargetMetrics,
     clock: Clock,
@@ -79,7 +79,7 @@ struct FleetContext {
 
 /// What comes in from outside.
 struct Sources {
-    targets: BoxStream<'static, Change<Sighting>>,
+    targets: BoxStream<'static, Change<TargetObject>>,
     integrations: BoxStream<'static, Change<Integration>>,
     messages: mpsc::Receiver<Incoming>,
     maps: mpsc::Receiver<ShardMap>,
@@ -90,7 +90,7 @@ struct Sources {
 async fn keep_fleet(mut fleet: Fleet, mut sources: Sources) -> Option<Infallible> {
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut neighbours = fleet.context.neighbours.changes();
+    let mut other_installations = fleet.context.other_installations.changes();
     loop {
         let due = fleet.next_due();
         tokio::select! {
@@ -100,7 +100,7 @@ async fn keep_fleet(mut fleet: Fleet, mut sources: Sources) -> Option<Infallible
             Some(scrape) = sources.scrapes.recv() => drop(scrape.send(fleet.series())),
             Some(incoming) = sources.messages.recv() => fleet.on_message(incoming),
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => fleet.summarize_due(),
-            _ = neighbours.changed() => fleet.on_neighbours(),
+            _ = other_installations.changed() => fleet.on_other_installations(),
             _ = ticks.tick() => fleet.on_tick(),
         }
     }

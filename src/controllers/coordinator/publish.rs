@@ -9,7 +9,7 @@ use crate::api::convert::PhaseChange;
 use crate::api::{Integration, IntegrationStatus, IntegrationTarget, IntegrationTargetStatus};
 use crate::domain::aggregate::Summary;
 use crate::domain::verdict::{Phase, TargetVerdict};
-use crate::hub::{ObjectId, StatusWrite, Transition, Urgency};
+use crate::hub::{ObjectId, Priority, StatusWrite, Transition};
 
 /// The meaning of the former status, unless that is to be written over in any case; and that of the new one.
 pub(super) type Meanings = (Option<u128>, u128);
@@ -24,8 +24,8 @@ pub(super) fn target_write(
     verdict: &TargetVerdict,
 ) -> Result<(ObjectId, StatusWrite), serde_json::Error> {
     let is_phase_new = former.and_then(|former| former.phase.as_deref()) != status.phase.as_deref();
-    let urgency = if is_phase_new { Urgency::of(verdict) } else { Urgency::Detail };
-    write(object, status, urgency, meanings, changes)
+    let priority = if is_phase_new { Priority::of(verdict) } else { Priority::Detail };
+    write(object, status, priority, meanings, changes)
 }
 
 pub(super) fn integration_write(
@@ -47,13 +47,13 @@ pub(super) fn integration_write(
         message: message.clone(),
         since,
     });
-    write(object, status, Urgency::Summary, meanings, change.into_iter().collect())
+    write(object, status, Priority::Summary, meanings, change.into_iter().collect())
 }
 
 fn write<K: Resource<DynamicType = ()>>(
     object: &K,
     status: &impl Serialize,
-    urgency: Urgency,
+    priority: Priority,
     (former_meaning, meaning): Meanings,
     changes: Vec<PhaseChange>,
 ) -> Result<(ObjectId, StatusWrite), serde_json::Error> {
@@ -67,5 +67,5 @@ fn write<K: Resource<DynamicType = ()>>(
     };
     let transitions = changes.into_iter().map(transition).collect();
     let status = serde_json::to_string(status)?;
-    Ok((id, StatusWrite { resource, object: reference, status, urgency, meaning, former_meaning, transitions }))
+    Ok((id, StatusWrite { resource, object: reference, status, priority, meaning, former_meaning, transitions }))
 }

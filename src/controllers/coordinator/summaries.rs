@@ -90,7 +90,7 @@ impl Fleet {
         match write {
             Ok((id, write)) => {
                 tool.bytes = write.status.len();
-                self.context.statuses.post(id, write);
+                self.context.statuses.enqueue(id, write);
             }
             Err(error) => tracing::error!(%error, integration = %key, "a status can't be made into JSON"),
         }
@@ -172,7 +172,7 @@ fn said_of_tools(status: Option<&IntegrationTargetStatus>) -> BTreeSet<[&str; 4]
 mod tests {
     use serde_json::json;
 
-    use super::super::known::Sighting;
+    use super::super::cached_status::TargetObject;
     use super::super::test_kit::{fleet, key, report};
     use super::*;
     use crate::api::Integration;
@@ -258,7 +258,7 @@ mod tests {
             "metadata": { "namespace": "fleet", "name": "c1" }, "spec": { "clusterName": "other" },
             "status": fleet.targets[&key()].summary(),
         });
-        fleet.on_target(Sighting::of(Change::Applied(serde_json::from_value(renamed).unwrap())));
+        fleet.on_target(TargetObject::of(Change::Applied(serde_json::from_value(renamed).unwrap())));
         assert_eq!(running(&fleet), 1, "the target is one of them now");
         fleet.on_target(Change::Deleted(("fleet".to_owned(), "c1".to_owned())));
         assert_eq!(running(&fleet), 0, "it is gone");

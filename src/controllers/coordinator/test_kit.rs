@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::FleetContext;
+use super::cached_status::TargetObject;
 use super::fleet::Fleet;
-use super::known::Sighting;
 use crate::domain::keys::{IntegrationKey, TargetKey};
 use crate::domain::replica::{Epoch, ReplicaName, Term};
 use crate::domain::report::TargetReport;
@@ -34,9 +34,9 @@ pub(super) fn fleet_with(is_member: IsMember) -> Fleet {
 pub(super) fn empty_fleet(is_member: IsMember) -> Fleet {
     Fleet::new(FleetContext {
         statuses: Arc::default(),
-        chores: Arc::default(),
+        repairs: Arc::default(),
         exchange: Arc::default(),
-        neighbours: Arc::default(),
+        other_installations: Arc::default(),
         metrics: Metrics::new().unwrap(),
         target_metrics: TargetMetrics::Auto,
         clock: Clock::start(),
@@ -49,12 +49,12 @@ pub(super) fn empty_fleet(is_member: IsMember) -> Fleet {
 }
 
 /// The target `fleet/c1` as a user writes it, with what ksit has written beside.
-pub(super) fn target(spec: &Value, labels: &Value, status: &Value) -> Change<Sighting> {
+pub(super) fn target(spec: &Value, labels: &Value, status: &Value) -> Change<TargetObject> {
     let object = json!({
         "apiVersion": "ksit.io/v1alpha1", "kind": "IntegrationTarget",
         "metadata": { "namespace": "fleet", "name": "c1", "labels": labels }, "spec": spec, "status": status,
     });
-    Sighting::of(Change::Applied(serde_json::from_value(object).unwrap()))
+    TargetObject::of(Change::Applied(serde_json::from_value(object).unwrap()))
 }
 
 pub(super) fn slot_label() -> Value {
@@ -96,7 +96,7 @@ pub(super) fn fleet_of(targets: usize, broken: usize) -> Fleet {
                 "integrations": [{ "name": "flux", "type": "flux", "phase": phase, "reason": "Healthy",
                     "lastTransitionTime": since }] },
         });
-        fleet.on_target(Sighting::of(Change::Applied(serde_json::from_value(target).unwrap())));
+        fleet.on_target(TargetObject::of(Change::Applied(serde_json::from_value(target).unwrap())));
     }
     fleet
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::super::TICK;
-use super::super::known::Sighting;
+use super::super::cached_status::TargetObject;
 use super::super::test_kit::{self, echo, empty_fleet, fleet, key, slot_label, target, writes};
 use super::*;
 use crate::domain::keys::TargetKey;
@@ -168,7 +168,7 @@ async fn target_is_not_unknown_while_its_owner_reads_others_for_the_first_time()
         let name = format!("c{number}");
         let object = json!({ "apiVersion": "ksit.io/v1alpha1", "kind": "IntegrationTarget",
             "metadata": { "namespace": "fleet", "name": name }, "spec": { "clusterName": name } });
-        fleet.on_target(Sighting::of(Change::Applied(serde_json::from_value(object).unwrap())));
+        fleet.on_target(TargetObject::of(Change::Applied(serde_json::from_value(object).unwrap())));
         let report =
             Box::new(TargetReport { target: TargetKey::new("fleet", name.as_str()), ..test_kit::report(Vec::new()) });
         let message = FromWorker::Report { sequence: number, meaning: None, report };

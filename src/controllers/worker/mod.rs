@@ -33,7 +33,7 @@ use crate::domain::replica::ReplicaName;
 use crate::domain::report::TargetReport;
 use crate::domain::slot::{Slot, SlotSet};
 use crate::domain::verdict::History;
-use crate::hub::{Change, FirstChecks, Mailbox, SecretMetadata, Urgency};
+use crate::hub::{Change, CoalescingQueue, FirstChecks, Priority, SecretMetadata};
 use crate::observability::{Health, Metrics, TargetMetrics, as_gauge};
 use crate::targets::ClusterManager;
 use crate::targets::kubeconfig::Policy;
@@ -48,15 +48,15 @@ pub use shard::{Shard, follow_map};
 pub use shortage::Shortage;
 
 /// What the reporter has not taken up yet: the newest of each target.
-pub type Reports = Mailbox<TargetKey, Saying>;
+pub type Reports = CoalescingQueue<TargetKey, ReportUpdate>;
 
 /// What is to be said of a target.
 #[derive(Debug)]
-pub enum Saying {
+pub enum ReportUpdate {
     /// Something was concluded that is news: what it means, and when it should have been looked at again.
-    Concluded { report: Box<TargetReport>, digest: Digest, overdue: Arc<Overdue> },
+    Changed { report: Box<TargetReport>, digest: Digest, overdue: Arc<Overdue> },
     /// It isn't this replica's any more.
-    Gone,
+    Removed,
 }
 
 /// What every round needs.
@@ -290,7 +290,7 @@ impl Worker {
 
     fn forget(&self, key: &TargetKey) {
         self.context.clusters.forget(key);
-        self.context.reports.post(key.clone(), Saying::Gone, Urgency::CanWait);
+        self.context.reports.enqueue(key.clone(), ReportUpdate::Removed, Priority::CanWait);
     }
 
     fn on_integration(&mut self, change: Change<Integration>) {

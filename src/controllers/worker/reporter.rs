@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
-use super::{Overdue, Reports, Saying, Shard};
+use super::{Overdue, ReportUpdate, Reports, Shard};
 use crate::domain::digest::Digest;
 use crate::domain::keys::TargetKey;
 use crate::domain::replica::Incarnation;
@@ -40,7 +40,7 @@ pub struct ReporterContext {
     pub shard: watch::Receiver<Shard>,
     pub map: watch::Receiver<Option<StoredMap>>,
     /// Open while this very process leads.
-    pub door: watch::Receiver<Option<mpsc::Sender<Incoming>>>,
+    pub loopback: watch::Receiver<Option<mpsc::Sender<Incoming>>>,
     /// The ServiceAccount token that proves which Pod this is.
     pub token_file: Option<std::path::PathBuf>,
     /// Time between heartbeats.
@@ -59,19 +59,19 @@ pub async fn report(context: ReporterContext) {
         sequence: 0,
         context,
     };
-    let (mut map, mut door) = (reporter.context.map.clone(), reporter.context.door.clone());
+    let (mut map, mut loopback) = (reporter.context.map.clone(), reporter.context.loopback.clone());
     let mut pause = SHORTEST_PAUSE;
     loop {
         map.mark_unchanged();
-        door.mark_unchanged();
+        loopback.mark_unchanged();
         let began = Instant::now();
-        reporter.one_link().await;
+        reporter.run_session().await;
         // One that held for a while ended for a reason of its own: the next is made at once.
         pause = if began.elapsed() > LONGEST_PAUSE { SHORTEST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
         tokio::select! {
             () = sleep(pause.mul_f64(0.5 + 0.5 * rand::random::<f64>())) => {}
             _ = map.changed() => pause = SHORTEST_PAUSE,
-            _ = door.changed() => pause = SHORTEST_PAUSE,
+            _ = loopback.changed() => pause = SHORTEST_PAUSE,
             () = reporter.collect() => {}
         }
     }
@@ -107,17 +107,17 @@ enum Peer {
 
 impl Reporter {
     /// Makes a link to the present coordinator and talks over it until it ends or another one leads.
-    async fn one_link(&mut self) {
+    async fn run_session(&mut self) {
         let Some(peer) = self.peer() else { return };
         let link = match &peer {
             Peer::Here => {
-                let Some(door) = self.context.door.borrow().clone() else { return };
-                local(self.context.me.clone(), door)
+                let Some(loopback) = self.context.loopback.borrow().clone() else { return };
+                local(self.context.me.clone(), loopback)
             }
             Peer::There(contact) => {
                 let dialled = tokio::select! {
                     dialled = self.dial(contact) => dialled,
-                    () = self.until_another_than(&peer) => return,
+                    () = self.until_peer_changes(&peer) => return,
                 };
                 match dialled {
                     Ok(link) => link,
@@ -129,7 +129,7 @@ impl Reporter {
                 }
             }
         };
-        if self.talk(link, &peer).await == TalkEnd::LinkEnded && self.peer().as_ref() == Some(&peer) {
+        if self.talk(link, &peer).await == SessionEnd::LinkEnded && self.peer().as_ref() == Some(&peer) {
             self.context.metrics.links_ended.inc();
         }
         if let Some(target) = self.unsent.link_ended() {
@@ -143,18 +143,18 @@ impl Reporter {
         let map = self.context.map.borrow();
         let published = &map.as_ref()?.published;
         if published.coordinator == self.context.me {
-            return self.context.door.borrow().is_some().then_some(Peer::Here);
+            return self.context.loopback.borrow().is_some().then_some(Peer::Here);
         }
         published.contact.clone().map(Peer::There)
     }
 
     /// Until somebody else is to be talked to: one that is dead may not even refuse.
-    async fn until_another_than(&self, peer: &Peer) {
-        let (mut map, mut door) = (self.context.map.clone(), self.context.door.clone());
+    async fn until_peer_changes(&self, peer: &Peer) {
+        let (mut map, mut loopback) = (self.context.map.clone(), self.context.loopback.clone());
         while self.peer().as_ref() == Some(peer) {
             let changed = tokio::select! {
                 changed = map.changed() => changed,
-                changed = door.changed() => changed,
+                changed = loopback.changed() => changed,
             };
             if changed.is_err() {
                 return;
@@ -167,45 +167,45 @@ impl Reporter {
         connect(&contact.address, &contact.certificate_sha256, token, &self.context.me).await
     }
 
-    async fn talk(&mut self, mut link: Link, peer: &Peer) -> TalkEnd {
+    async fn talk(&mut self, mut link: Link, peer: &Peer) -> SessionEnd {
         let mut shard = self.context.shard.clone();
         shard.mark_unchanged();
         let reports = self.context.reports.clone();
-        let mut beats = interval(self.context.round);
-        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        if self.tell_all(&link).await.is_err() {
-            return TalkEnd::LinkEnded;
+        let mut heartbeats = interval(self.context.round);
+        heartbeats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        if self.send_all(&link).await.is_err() {
+            return SessionEnd::LinkEnded;
         }
         loop {
             let told = tokio::select! {
-                saying = reports.take() => {
-                    self.learn(saying);
-                    while let Some(more) = reports.try_take() { self.learn(more); }
-                    self.tell_news(&link).await
+                update = reports.dequeue() => {
+                    self.apply(update);
+                    while let Some(more) = reports.try_dequeue() { self.apply(more); }
+                    self.send_changes(&link).await
                 }
                 answer = link.from_coordinator.recv() => match answer {
                     Some(ToWorker::Want { mut targets }) => {
                         targets.retain(|target| !self.held.contains(target));
-                        self.tell_wanted(&link, &targets).await
+                        self.send_wanted(&link, &targets).await
                     }
                     Some(ToWorker::Confirm) => self.confirm(&link).await,
                     Some(ToWorker::Taken { sequence }) => {
                         self.unsent.acknowledged(sequence);
                         Ok(())
                     }
-                    None => return TalkEnd::LinkEnded,
+                    None => return SessionEnd::LinkEnded,
                 },
-                _ = beats.tick() => self.beat(&link).await,
+                _ = heartbeats.tick() => self.send_due_heartbeat(&link).await,
                 // What was told by an older map may have been refused: a version in between gave a slot away and back,
                 // or this very process claimed a new term before it saw the map of its claim.
-                _ = shard.changed() => match self.tell_all(&link).await {
-                    Ok(()) => self.beat(&link).await,
+                _ = shard.changed() => match self.send_all(&link).await {
+                    Ok(()) => self.send_due_heartbeat(&link).await,
                     ended => ended,
                 },
-                () = self.until_another_than(peer) => return TalkEnd::AnotherLeads,
+                () = self.until_peer_changes(peer) => return SessionEnd::AnotherLeads,
             };
             if told.is_err() {
-                return TalkEnd::LinkEnded;
+                return SessionEnd::LinkEnded;
             }
         }
     }
@@ -214,16 +214,16 @@ impl Reporter {
     async fn collect(&mut self) {
         let reports = self.context.reports.clone();
         loop {
-            let saying = reports.take().await;
-            self.learn(saying);
+            let update = reports.dequeue().await;
+            self.apply(update);
         }
     }
 
-    fn learn(&mut self, (key, saying): (TargetKey, Saying)) {
+    fn apply(&mut self, (key, update): (TargetKey, ReportUpdate)) {
         let is_ours = self.context.shard.borrow().slots.contains(Slot::of(&key));
-        match saying {
+        match update {
             // A task may speak once more after its slot was lost.
-            Saying::Concluded { report, digest, overdue } if is_ours => {
+            ReportUpdate::Changed { report, digest, overdue } if is_ours => {
                 let told = self.newest.remove(&key).and_then(|former| former.told);
                 if told != Some(digest) {
                     self.news.insert(digest.target);
@@ -245,18 +245,18 @@ impl Reporter {
     }
 
     /// Everything anew that is this worker's by the present map.
-    async fn tell_all(&mut self, link: &Link) -> Result<(), Hung> {
+    async fn send_all(&mut self, link: &Link) -> Result<(), LinkClosed> {
         let slots = self.context.shard.borrow().slots.clone();
         let lost: Vec<TargetKey> = self.newest.keys().filter(|key| !slots.contains(Slot::of(key))).cloned().collect();
         lost.iter().for_each(|key| self.forget(key));
         self.newest.values_mut().for_each(|newest| newest.told = None);
         self.news = self.names.keys().copied().collect();
         self.held.clear();
-        self.tell_news(link).await
+        self.send_changes(link).await
     }
 
     /// What the coordinator hasn't been told: as a digest the first time on this link, in full when it changed.
-    async fn tell_news(&mut self, link: &Link) -> Result<(), Hung> {
+    async fn send_changes(&mut self, link: &Link) -> Result<(), LinkClosed> {
         let (mut first, mut changed) = (Vec::new(), Vec::new());
         for target in std::mem::take(&mut self.news) {
             let Some(newest) = self.names.get(&target).and_then(|key| self.newest.get_mut(key)) else { continue };
@@ -271,11 +271,11 @@ impl Reporter {
             }
             newest.told = Some(newest.digest);
         }
-        self.tell_digests(link, &first).await?;
-        self.tell_wanted(link, &changed).await
+        self.send_digests(link, &first).await?;
+        self.send_wanted(link, &changed).await
     }
 
-    async fn tell_digests(&mut self, link: &Link, digests: &[Digest]) -> Result<(), Hung> {
+    async fn send_digests(&mut self, link: &Link, digests: &[Digest]) -> Result<(), LinkClosed> {
         for digests in digests.chunks(DIGESTS) {
             self.sequence += 1;
             let epoch = self.context.shard.borrow().epoch;
@@ -284,7 +284,7 @@ impl Reporter {
         Ok(())
     }
 
-    async fn tell_wanted(&mut self, link: &Link, targets: &[u64]) -> Result<(), Hung> {
+    async fn send_wanted(&mut self, link: &Link, targets: &[u64]) -> Result<(), LinkClosed> {
         for target in targets {
             let Some(newest) = self.names.get(target).and_then(|key| self.newest.get(key)) else { continue };
             if !self.unsent.may_send(&newest.digest) {
@@ -301,19 +301,19 @@ impl Reporter {
     }
 
     /// Sends the digests of all that this link has carried, and a heartbeat.
-    async fn confirm(&mut self, link: &Link) -> Result<(), Hung> {
+    async fn confirm(&mut self, link: &Link) -> Result<(), LinkClosed> {
         let digests: Vec<Digest> = self.told().map(|newest| newest.digest).collect();
-        self.tell_digests(link, &digests).await?;
+        self.send_digests(link, &digests).await?;
         self.send_heartbeat(link, true).await
     }
 
-    async fn beat(&mut self, link: &Link) -> Result<(), Hung> {
+    async fn send_due_heartbeat(&mut self, link: &Link) -> Result<(), LinkClosed> {
         self.news.append(&mut self.held);
-        self.tell_news(link).await?;
+        self.send_changes(link).await?;
         self.send_heartbeat(link, false).await
     }
 
-    async fn send_heartbeat(&self, link: &Link, confirms: bool) -> Result<(), Hung> {
+    async fn send_heartbeat(&self, link: &Link, confirms: bool) -> Result<(), LinkClosed> {
         let late = self.told().filter(|newest| newest.overdue.is_past()).map(|newest| newest.digest.target);
         // A pass over ten thousand costs less than one report does.
         let heartbeat = Heartbeat {
@@ -334,16 +334,16 @@ impl Reporter {
 
 /// Why there is nobody to talk to any more.
 #[derive(PartialEq)]
-enum TalkEnd {
+enum SessionEnd {
     AnotherLeads,
     LinkEnded,
 }
 
 /// The link is gone.
-struct Hung;
+struct LinkClosed;
 
-async fn send(link: &Link, message: FromWorker) -> Result<(), Hung> {
-    link.to_coordinator.send(message).await.map_err(|_| Hung)
+async fn send(link: &Link, message: FromWorker) -> Result<(), LinkClosed> {
+    link.to_coordinator.send(message).await.map_err(|_| LinkClosed)
 }
 
 #[cfg(test)]

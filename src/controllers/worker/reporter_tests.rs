@@ -14,11 +14,11 @@ fn map(coordinator: &Incarnation, address: &str) -> Option<StoredMap> {
     Some(StoredMap { published, metadata: Default::default() })
 }
 
-/// The surroundings of a reporter that owns everything, on a replica that leads when its door is open.
+/// The surroundings of a reporter that owns everything, on a replica that leads when its loopback is open.
 struct World {
     reports: Arc<Reports>,
     metrics: Metrics,
-    open_door: watch::Sender<Option<mpsc::Sender<Incoming>>>,
+    open_loopback: watch::Sender<Option<mpsc::Sender<Incoming>>>,
     shard: watch::Sender<Shard>,
     _map: watch::Sender<Option<StoredMap>>,
 }
@@ -26,20 +26,20 @@ struct World {
 fn world() -> (ReporterContext, World) {
     let me = Incarnation::new("ksit-0", "uid", "a");
     let (maps, map) = watch::channel(map(&me, "127.0.0.1:1"));
-    let (open_door, door) = watch::channel(None);
+    let (open_loopback, loopback) = watch::channel(None);
     let (shards, shard) = watch::channel(Shard { slots: "000-3ff".parse().unwrap(), epoch: Epoch(1) });
     let (reports, metrics): (Arc<Reports>, _) = (Arc::default(), Metrics::new().unwrap());
-    let world = World { reports: reports.clone(), metrics: metrics.clone(), open_door, shard: shards, _map: maps };
+    let world = World { reports: reports.clone(), metrics: metrics.clone(), open_loopback, shard: shards, _map: maps };
     let (token_file, round) = (None, Duration::from_secs(30));
-    (ReporterContext { me, reports, shard, map, door, token_file, round, metrics }, world)
+    (ReporterContext { me, reports, shard, map, loopback, token_file, round, metrics }, world)
 }
 
 fn conclude(reports: &Reports, name: &str) -> Digest {
     let (report, digest) = test_kit::report(&TargetKey::new("fleet", name));
     let overdue: Arc<Overdue> = Arc::default();
     overdue.set(Duration::from_secs(3_600));
-    let said = Saying::Concluded { report: report.clone(), digest, overdue };
-    reports.post(report.target.clone(), said, crate::hub::Urgency::CanWait);
+    let said = ReportUpdate::Changed { report: report.clone(), digest, overdue };
+    reports.enqueue(report.target.clone(), said, crate::hub::Priority::CanWait);
     digest
 }
 
@@ -65,7 +65,7 @@ async fn worker_confirms_thousands_of_targets_in_pages() {
     told.sort();
     let (to_me, mut incoming) = mpsc::channel(64);
     let mut task = JoinSet::new();
-    world.open_door.send_replace(Some(to_me));
+    world.open_loopback.send_replace(Some(to_me));
     task.spawn(report(context));
     let first = incoming.recv().await.unwrap();
     let mut links = vec![first.replies];
@@ -91,12 +91,12 @@ async fn target_that_is_overdue_is_not_told_of_before_it_was_looked_at() {
     let (context, world) = world();
     let (report_of_it, digest) = test_kit::report(&TargetKey::new("fleet", "late"));
     let overdue: Arc<Overdue> = Arc::default();
-    let said = Saying::Concluded { report: report_of_it.clone(), digest, overdue: overdue.clone() };
-    world.reports.post(report_of_it.target.clone(), said, crate::hub::Urgency::CanWait);
+    let said = ReportUpdate::Changed { report: report_of_it.clone(), digest, overdue: overdue.clone() };
+    world.reports.enqueue(report_of_it.target.clone(), said, crate::hub::Priority::CanWait);
     conclude(&world.reports, "well");
     std::thread::sleep(Duration::from_millis(5));
     let (to_me, mut incoming) = mpsc::channel(64);
-    world.open_door.send_replace(Some(to_me));
+    world.open_loopback.send_replace(Some(to_me));
     let mut task = JoinSet::new();
     task.spawn(report(context));
     let replies = incoming.recv().await.unwrap().replies;
@@ -117,7 +117,7 @@ async fn target_that_is_overdue_is_not_told_of_before_it_was_looked_at() {
 #[tokio::test(start_paused = true)]
 async fn report_that_ends_links_is_left_out_and_the_rest_arrives() {
     let (context, world) = world();
-    let World { reports, metrics, open_door, .. } = &world;
+    let World { reports, metrics, open_loopback, .. } = &world;
     for name in ["a", "poison", "b", "c"] {
         conclude(reports, name);
     }
@@ -126,7 +126,7 @@ async fn report_that_ends_links_is_left_out_and_the_rest_arrives() {
     let mut taken = BTreeSet::new();
     for _ in 0..10 {
         let (to_me, mut incoming) = mpsc::channel(8);
-        open_door.send_replace(Some(to_me));
+        open_loopback.send_replace(Some(to_me));
         while let Ok(Some(Incoming { message, replies, .. })) =
             tokio::time::timeout(Duration::from_secs(5), incoming.recv()).await
         {
@@ -144,7 +144,7 @@ async fn report_that_ends_links_is_left_out_and_the_rest_arrives() {
             };
             replies.send(answer).await.unwrap();
         }
-        open_door.send_replace(None);
+        open_loopback.send_replace(None);
         sleep(Duration::from_secs(1)).await;
     }
     let healthy = ["a", "b", "c"].map(|name| Digest::name(&TargetKey::new("fleet", name)));
@@ -160,14 +160,14 @@ async fn a_coordinator_that_answers_nothing_is_not_waited_for_when_another_leads
     let (me, dead) = (Incarnation::new("ksit-0", "uid", "a"), Incarnation::new("ksit-1", "uid", "b"));
     let (maps, seen) = watch::channel(map(&dead, &silent.local_addr().unwrap().to_string()));
     let (to_me, mut incoming) = mpsc::channel(8);
-    let (_door, door) = watch::channel(Some(to_me));
+    let (_door, loopback) = watch::channel(Some(to_me));
     let (_shard, shard) = watch::channel(Shard::default());
     let context = ReporterContext {
         me: me.clone(),
         reports: Arc::default(),
         shard,
         map: seen,
-        door,
+        loopback,
         token_file: Some(token.path().to_owned()),
         round: Duration::from_secs(30),
         metrics: Metrics::new().unwrap(),

@@ -21,7 +21,7 @@ use super::panics::Panics;
 use super::pause::{paused, until};
 use super::round::{self, Access, HubUnavailable, RoundResult};
 use super::series::TargetSeries;
-use super::{Assignment, Overdue, Saying, WorkerContext};
+use super::{Assignment, Overdue, ReportUpdate, WorkerContext};
 use crate::api::convert;
 use crate::domain::backoff::{MAX_BACKOFF, next_round, next_try};
 use crate::domain::fit::fit;
@@ -30,7 +30,7 @@ use crate::domain::reason::{Failure, Reason};
 use crate::domain::replica::Epoch;
 use crate::domain::report::TargetReport;
 use crate::domain::verdict::{History, Outcome, Reach, TargetVerdict};
-use crate::hub::{Marked, Quarantined, Urgency};
+use crate::hub::{Marked, Priority, Quarantined};
 use crate::observability::ReconcileResult;
 use crate::targets::Change;
 
@@ -383,10 +383,14 @@ impl Task {
         }
         let report = Box::new(report);
         self.said = Some(report.clone());
-        let urgency = Urgency::of(&report.verdict);
+        let priority = Priority::of(&report.verdict);
         let digest = convert::digest(&report, |tool| assignment.type_of(tool));
         let key = report.target.clone();
-        self.context.reports.post(key, Saying::Concluded { report, digest, overdue: self.overdue.clone() }, urgency);
+        self.context.reports.enqueue(
+            key,
+            ReportUpdate::Changed { report, digest, overdue: self.overdue.clone() },
+            priority,
+        );
     }
 }
 

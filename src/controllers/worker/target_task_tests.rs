@@ -8,7 +8,7 @@ use crate::domain::verdict::Reach;
 
 /// Why the target is not healthy, by what was reported of it last.
 fn said(context: &WorkerContext) -> Option<Reason> {
-    let (_, Saying::Concluded { report, .. }) = context.reports.try_take()? else { return None };
+    let (_, ReportUpdate::Changed { report, .. }) = context.reports.try_dequeue()? else { return None };
     match &report.verdict.reach {
         Reach::Failed(failure) => Some(failure.reason),
         _ => None,
@@ -52,7 +52,7 @@ async fn panic_outside_of_a_round_backs_off_and_keeps_the_history() {
     let mut said = Vec::new();
     while context.metrics.round_panics.get() < u64::from(QUARANTINE_AFTER) {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        if let Some((_, Saying::Concluded { report, .. })) = context.reports.try_take() {
+        if let Some((_, ReportUpdate::Changed { report, .. })) = context.reports.try_dequeue() {
             said.push(report.verdict.reach.clone());
         }
     }

@@ -41,15 +41,15 @@ async fn last_words_of_a_target_that_is_gone_are_not_heard() {
     let reports = worker.context.reports.clone();
     let speak = || {
         let (report, digest) = test_kit::report(&key);
-        let said = Saying::Concluded { report, digest, overdue: Arc::default() };
-        reports.post(key.clone(), said, Urgency::CanWait);
+        let said = ReportUpdate::Changed { report, digest, overdue: Arc::default() };
+        reports.enqueue(key.clone(), said, Priority::CanWait);
     };
     worker.on_target(applied("c1"));
     worker.on_target(Change::Deleted(("fleet".to_owned(), "c1".to_owned())));
     speak();
     let ended = worker.tasks.join_next_with_id().await.unwrap();
     worker.on_task_end(&ended);
-    assert!(matches!(reports.try_take(), Some((_, Saying::Gone))));
+    assert!(matches!(reports.try_dequeue(), Some((_, ReportUpdate::Removed))));
 
     // It is there again before its task has ended.
     worker.on_target(applied("c1"));

@@ -105,12 +105,12 @@ async fn an_acquire_that_lands_late_takes_the_lead_from_whoever_has_it_by_then()
 async fn giving_back_what_another_has_by_now_changes_nothing() {
     let mut world = World::new(Some(vacated())).await;
     let first = world.first_leader().await;
-    // It resigns; the write that gives the Lease back takes 20 s.
+    // It resign; the write that gives the Lease back takes 20 s.
     world.hub.set_script(move |request| match (request.candidate == first, &request.method) {
         (true, &Method::PUT) => Fate::done_after(Duration::from_secs(20)),
         _ => Fate::prompt(),
     });
-    world.seats[first].resigns.notify_one();
+    world.seats[first].resign.notify_one();
     world.pass(Duration::from_secs(1)).await;
     assert_eq!(world.leaders(), [] as [usize; 0]);
     let second = world.leader_within(TTL + SOON).await;
@@ -123,11 +123,11 @@ async fn giving_back_what_another_has_by_now_changes_nothing() {
 async fn the_lease_is_not_given_back_before_the_writers_have_ended() {
     let mut world = World::new(Some(vacated())).await;
     let first = world.first_leader().await;
-    world.seats[first].reigning.send_replace(true);
-    world.seats[first].resigns.notify_one();
+    world.seats[first].role_running.send_replace(true);
+    world.seats[first].resign.notify_one();
     world.pass(Duration::from_secs(1)).await;
     assert!(world.hub.holder().starts_with(&format!("ksit-{first}")), "its writers go on");
-    world.seats[first].reigning.send_replace(false);
+    world.seats[first].role_running.send_replace(false);
     world.pass(LAG).await;
     assert_eq!(world.hub.holder(), "");
     assert_eq!(world.leader_within(SOON).await, 1 - first);

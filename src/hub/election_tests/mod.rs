@@ -24,7 +24,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::clock::Clock;
-use super::election::{Election, Seat};
+use super::election::{Election, Leadership};
 use super::lease_board::LeaseBoard;
 use super::prompt_client::PromptClient;
 use crate::domain::election::Identity;
@@ -49,7 +49,7 @@ const STEP: Duration = Duration::from_millis(10);
 struct World {
     hub: ScriptedHub,
     clock: Clock,
-    seats: [Arc<Seat>; 2],
+    seats: [Arc<Leadership>; 2],
     /// For how long both believed to lead, in all.
     both: Duration,
     _tasks: JoinSet<()>,
@@ -65,7 +65,7 @@ impl World {
         let clock = Clock::start();
         let boards = [(); 2].map(|()| Arc::new(LeaseBoard::new(clock, RENEW + DEADLINE)));
         let hub = ScriptedHub::new(spec, boards.clone(), script);
-        let seats = [(); 2].map(|()| Arc::new(Seat::default()));
+        let seats = [(); 2].map(|()| Arc::new(Leadership::default()));
         let mut tasks = JoinSet::new();
         for (number, board) in boards.into_iter().enumerate() {
             board.listed(&Default::default(), clock.now());
@@ -82,9 +82,9 @@ impl World {
                 owner: Some(owner()),
                 renew_seconds: Histogram::with_opts(HistogramOpts::new("renewals", "Of a test.")).unwrap(),
             };
-            let seat = seats[number].clone();
+            let leadership = seats[number].clone();
             tasks.spawn(async move {
-                panic!("the election ended: {}", election.run(&seat).await);
+                panic!("the election ended: {}", election.run(&leadership).await);
             });
             let is_cut = hub.cut[number].clone();
             // Its own Lease: that its writes succeed is what lets it judge others by their silence.
@@ -101,7 +101,7 @@ impl World {
     /// Who believes to lead at this moment.
     fn leaders(&self) -> Vec<usize> {
         let now = self.clock.now();
-        let leads = |number: &usize| self.seats[*number].leading.borrow().is_some_and(|claim| claim.valid_at(now));
+        let leads = |number: &usize| self.seats[*number].claim.borrow().is_some_and(|claim| claim.valid_at(now));
         (0..2).filter(leads).collect()
     }
 

@@ -93,7 +93,7 @@ impl Reflector {
             Done::Followed(followed) => {
                 self.version += u64::from(entry.follow(followed));
                 (entry.listed_in, entry.versioned_in) = (self.rounds, self.rounds);
-                self.bell.ring();
+                self.wake.wake();
                 false
             }
             Done::Watch(reply) => {
@@ -101,7 +101,7 @@ impl Reflector {
                 match reply {
                     WatchReply::Open(body) => {
                         followed.open(body);
-                        self.bell.ring();
+                        self.wake.wake();
                     }
                     // Too old a moment after the list: nobody could follow that.
                     WatchReply::Gone if entry.versioned_in == self.rounds => return true,

@@ -7,16 +7,16 @@ use futures::stream::FuturesUnordered;
 use kube::{Client, ResourceExt};
 use tokio::time::{sleep, timeout};
 
-use super::gate::Gate;
+use super::write_fence::WriteFence;
 
 use crate::api::{Integration, IntegrationTarget};
-use crate::hub::{Mailbox, PROMPT_TIMEOUT, Urgency, cause, label_slot, remove_legacy_finalizer};
+use crate::hub::{CoalescingQueue, PROMPT_TIMEOUT, Priority, cause, label_slot, remove_legacy_finalizer};
 
 /// Objects to look after, by uid.
-pub type Chores = Mailbox<String, Chore>;
+pub type RepairQueue = CoalescingQueue<String, RepairTask>;
 
 #[derive(Debug)]
-pub enum Chore {
+pub enum RepairTask {
     RemoveFinalizer(Box<Integration>),
     LabelSlot(Box<IntegrationTarget>),
 }
@@ -29,46 +29,46 @@ const CLOSED: Duration = Duration::from_millis(100);
 /// A new fleet of thousands has to be labelled.
 const AT_A_TIME: usize = 8;
 
-impl Chores {
-    pub fn offer(&self, chore: Chore) {
-        let uid = match &chore {
-            Chore::RemoveFinalizer(object) => object.uid(),
-            Chore::LabelSlot(object) => object.uid(),
+impl RepairQueue {
+    pub fn offer(&self, task: RepairTask) {
+        let uid = match &task {
+            RepairTask::RemoveFinalizer(object) => object.uid(),
+            RepairTask::LabelSlot(object) => object.uid(),
         };
-        self.post(uid.unwrap_or_default(), chore, Urgency::CanWait);
+        self.enqueue(uid.unwrap_or_default(), task, Priority::CanWait);
     }
 }
 
-/// For ever, while this replica may write. A chore that failed waits without taking one of the places.
-pub async fn do_chores(client: Client, chores: &Chores, gate: &Gate) {
+/// For ever, while this replica may write. A task that failed waits without taking one of the places.
+pub async fn run_repairs(client: Client, repairs: &RepairQueue, fence: &WriteFence) {
     let (mut under_way, mut failed) = (FuturesUnordered::new(), FuturesUnordered::new());
     loop {
         tokio::select! {
-            (uid, chore) = chores.take(), if under_way.len() < AT_A_TIME => {
-                under_way.push(do_one(&client, gate, uid, chore));
+            (uid, task) = repairs.dequeue(), if under_way.len() < AT_A_TIME => {
+                under_way.push(do_one(&client, fence, uid, task));
             }
-            Some(again) = under_way.next() => failed.extend(again.map(|chore| async {
+            Some(again) = under_way.next() => failed.extend(again.map(|task| async {
                 sleep(AFTER_A_FAILURE).await;
-                chore
+                task
             })),
-            Some((uid, chore)) = failed.next() => chores.give_back(uid, chore, Urgency::CanWait),
+            Some((uid, task)) = failed.next() => repairs.requeue(uid, task, Priority::CanWait),
         }
     }
 }
 
-/// Gives the chore back if it failed.
-async fn do_one(client: &Client, gate: &Gate, uid: String, chore: Chore) -> Option<(String, Chore)> {
-    while !gate.is_open() {
+/// Gives the task back if it failed.
+async fn do_one(client: &Client, fence: &WriteFence, uid: String, task: RepairTask) -> Option<(String, RepairTask)> {
+    while !fence.is_open() {
         sleep(CLOSED).await;
     }
-    let (what, object) = match &chore {
-        Chore::RemoveFinalizer(object) => ("the former toolkit's finalizer taken off", object.name_any()),
-        Chore::LabelSlot(object) => ("labelled with its slot", object.name_any()),
+    let (what, object) = match &task {
+        RepairTask::RemoveFinalizer(object) => ("the former toolkit's finalizer taken off", object.name_any()),
+        RepairTask::LabelSlot(object) => ("labelled with its slot", object.name_any()),
     };
     let write = async {
-        match &chore {
-            Chore::RemoveFinalizer(object) => remove_legacy_finalizer(client, object).await,
-            Chore::LabelSlot(object) => label_slot(client, object).await,
+        match &task {
+            RepairTask::RemoveFinalizer(object) => remove_legacy_finalizer(client, object).await,
+            RepairTask::LabelSlot(object) => label_slot(client, object).await,
         }
     };
     let error = match timeout(PROMPT_TIMEOUT, write).await {
@@ -82,7 +82,7 @@ async fn do_one(client: &Client, gate: &Gate, uid: String, chore: Chore) -> Opti
         Err(_) => format!("the hub did not answer within {} s", PROMPT_TIMEOUT.as_secs()),
     };
     tracing::warn!(object, error, "not {what}; trying again");
-    Some((uid, chore))
+    Some((uid, task))
 }
 
 #[cfg(test)]
@@ -99,11 +99,11 @@ mod tests {
     use crate::domain::replica::Term;
     use crate::hub::Clock;
 
-    fn chore(name: &str) -> Chore {
+    fn task(name: &str) -> RepairTask {
         let mut target = IntegrationTarget::new(name, Default::default());
         target.metadata.namespace = Some("fleet".to_owned());
         target.metadata.uid = Some(name.to_owned());
-        Chore::LabelSlot(Box::new(target))
+        RepairTask::LabelSlot(Box::new(target))
     }
 
     /// How long a label takes behind so many others that the hub fails, or leaves without an answer.
@@ -126,12 +126,12 @@ mod tests {
         let clock = Clock::start();
         let claim = Claim::new(Term(1), clock.now(), Duration::from_secs(3_600), Duration::ZERO);
         let (_claims, leading) = watch::channel(Some(claim));
-        let (chores, gate) = (Chores::default(), Gate::new(leading, clock));
-        (0..others).for_each(|number| chores.offer(chore(&format!("failing-{number}"))));
-        chores.offer(chore("new"));
+        let (repairs, fence) = (RepairQueue::default(), WriteFence::new(leading, clock));
+        (0..others).for_each(|number| repairs.offer(task(&format!("failing-{number}"))));
+        repairs.offer(task("new"));
         let begun = Instant::now();
         tokio::select! {
-            () = do_chores(Client::new(hub, "fleet"), &chores, &gate) => unreachable!("it goes on for ever"),
+            () = run_repairs(Client::new(hub, "fleet"), &repairs, &fence) => unreachable!("it goes on for ever"),
             labelled = is_labelled.wait_for(|labelled| *labelled) => drop(labelled.unwrap()),
         }
         begun.elapsed()

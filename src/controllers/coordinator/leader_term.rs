@@ -11,25 +11,25 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
+use super::cached_status::{CachedStatus, TargetObject};
 use super::callers::{authenticator, members};
 use super::exchange::Exchange;
 use super::fleet::Fleet;
-use super::gate::Gate;
-use super::known::{KnownStatus, Sighting};
-use super::members::{Members, MembersContext, ReignEnd};
-use super::neighbours::Neighbours;
-use super::{Chores, FleetContext, Sources, do_chores, keep_fleet};
+use super::members::{Members, MembersContext, TermEnd};
+use super::other_installations::OtherInstallations;
+use super::write_fence::WriteFence;
+use super::{FleetContext, RepairQueue, Sources, keep_fleet, run_repairs};
 use crate::api::{Integration, IntegrationTarget};
 use crate::domain::claim::{first_epoch, next_term};
 use crate::domain::member::Timing;
 use crate::domain::replica::{Epoch, Incarnation, Term};
 use crate::domain::shard_map::{Contact, PublishedMap, ShardMap};
 use crate::hub::{
-    Change, EventSink, HalfSpeed, LeaseBoard, MapStore, MemberLeases, PromptError, Seat, StatefulSets, StatusQueue,
-    StoredMap, WriteOutcome, publish_events, write_statuses,
+    Change, DutyCycle, EventSink, Leadership, LeaseBoard, MapStore, MemberLeases, PromptError, StatefulSets,
+    StatusQueue, StoredMap, WriteOutcome, publish_events, write_statuses,
 };
 use crate::observability::{FleetMetrics, Metrics, TargetMetrics};
-use crate::reports::{Door, Incoming, IsMember, TermCertificate, serve};
+use crate::reports::{Admission, Incoming, IsMember, TermCertificate, serve};
 
 const AFTER_A_FAILURE: Duration = Duration::from_secs(1);
 
@@ -60,7 +60,7 @@ pub struct CoordinatorContext {
     pub me: Incarnation,
     pub config: CoordinatorConfig,
     pub hub: Client,
-    pub seat: Arc<Seat>,
+    pub leadership: Arc<Leadership>,
     pub board: Arc<LeaseBoard>,
     pub leases: MemberLeases,
     pub store: MapStore,
@@ -68,7 +68,7 @@ pub struct CoordinatorContext {
     /// The map as the watch shows it.
     pub map: watch::Receiver<Option<StoredMap>>,
     /// Open while this replica leads: the way of its own reports.
-    pub door: watch::Sender<Option<mpsc::Sender<Incoming>>>,
+    pub loopback: watch::Sender<Option<mpsc::Sender<Incoming>>>,
     pub statuses: Arc<StatusQueue>,
     pub metrics: Metrics,
     pub fleet_metrics: Arc<FleetMetrics>,
@@ -90,27 +90,27 @@ pub enum LeadError {
 
 /// For ever: an error ends the process.
 pub async fn lead(context: CoordinatorContext) -> LeadError {
-    let mut leading = context.seat.leading.subscribe();
+    let mut claim = context.leadership.claim.subscribe();
     loop {
         // The election ends only with the process.
-        if leading.wait_for(Option::is_some).await.is_err() {
+        if claim.wait_for(Option::is_some).await.is_err() {
             return LeadError::Ended("the election");
         }
         let mut tasks = JoinSet::new();
-        let reigning = Reigning::begin(&context);
+        let role_running = TermGuard::begin(&context);
         let end = tokio::select! {
             end = reign(&context, &mut tasks) => Some(end),
-            _ = leading.wait_for(Option::is_none) => None,
+            _ = claim.wait_for(Option::is_none) => None,
         };
         tasks.shutdown().await;
-        drop(reigning);
+        drop(role_running);
         match end {
             None => tracing::info!("this replica leads no more"),
             Some(Err(error)) => return error,
-            Some(Ok(end @ ReignEnd::CutOff)) => {
+            Some(Ok(end @ TermEnd::CutOff)) => {
                 tracing::warn!(%end, "giving up the lead");
-                context.seat.resigns.notify_one();
-                let _ = leading.wait_for(Option::is_none).await;
+                context.leadership.resign.notify_one();
+                let _ = claim.wait_for(Option::is_none).await;
             }
             Some(Ok(end)) => {
                 tracing::warn!(%end, "claiming a new term, if this replica still leads");
@@ -121,34 +121,34 @@ pub async fn lead(context: CoordinatorContext) -> LeadError {
 }
 
 /// The election waits for its end before it gives the Lease away.
-struct Reigning<'a>(&'a CoordinatorContext);
+struct TermGuard<'a>(&'a CoordinatorContext);
 
-impl<'a> Reigning<'a> {
+impl<'a> TermGuard<'a> {
     fn begin(context: &'a CoordinatorContext) -> Self {
-        context.seat.reigning.send_replace(true);
+        context.leadership.role_running.send_replace(true);
         context.statuses.clear();
         Self(context)
     }
 }
 
-impl Drop for Reigning<'_> {
+impl Drop for TermGuard<'_> {
     fn drop(&mut self) {
-        self.0.door.send_replace(None);
+        self.0.loopback.send_replace(None);
         self.0.fleet_metrics.close();
         self.0.metrics.forget_fleet();
-        self.0.seat.reigning.send_replace(false);
+        self.0.leadership.role_running.send_replace(false);
     }
 }
 
 /// A task of the reign ended, and so.
 enum TaskEnd {
-    Reign(ReignEnd),
+    Reign(TermEnd),
     Unexpected(&'static str),
 }
 
-async fn reign(context: &CoordinatorContext, tasks: &mut JoinSet<TaskEnd>) -> Result<ReignEnd, LeadError> {
-    let gate = Gate::new(context.seat.leading.subscribe(), context.board.clock());
-    let mut targets = (context.watch_targets)().map(Sighting::of).boxed();
+async fn reign(context: &CoordinatorContext, tasks: &mut JoinSet<TaskEnd>) -> Result<TermEnd, LeadError> {
+    let fence = WriteFence::new(context.leadership.claim.subscribe(), context.board.clock());
+    let mut targets = (context.watch_targets)().map(TargetObject::of).boxed();
     let mut integrations = (context.watch_integrations)();
     let (first_targets, first_integrations) = tokio::join!(first_list(&mut targets), first_list(&mut integrations));
     let (Some(first_targets), Some(first_integrations)) = (first_targets, first_integrations) else {
@@ -157,32 +157,32 @@ async fn reign(context: &CoordinatorContext, tasks: &mut JoinSet<TaskEnd>) -> Re
     let seen = shown(&first_targets, &first_integrations);
     let address = context.config.report_bind_address;
     let listener = TcpListener::bind(address).await.map_err(|source| LeadError::Bind { address, source })?;
-    let (certificate, stored) = claim(context, &gate, &listener, &seen).await?;
+    let (certificate, stored) = claim(context, &fence, &listener, &seen).await?;
     let term = stored.published.map.term;
     tracing::info!(%term, "this replica is the coordinator");
     context.metrics.coordinator_term.set(term.0);
 
     let exchange = Arc::new(Exchange::default());
-    let chores: Arc<Chores> = Arc::default();
-    let neighbours: Arc<Neighbours> = Arc::default();
+    let repairs: Arc<RepairQueue> = Arc::default();
+    let other_installations: Arc<OtherInstallations> = Arc::default();
     let installation = context.config.installation.clone();
     let is_member = members(context.me.clone(), installation, context.board.clone(), context.map.clone());
     let (messages, incoming) = mpsc::channel(MESSAGES);
     let (maps, new_maps) = mpsc::channel(16);
-    let shared = (chores.clone(), exchange.clone(), neighbours.clone());
+    let shared = (repairs.clone(), exchange.clone(), other_installations.clone());
     let mut fleet = Fleet::new(fleet_context(context, term, shared, is_member.clone()));
     first_integrations.into_iter().for_each(|change| fleet.on_integration(change));
     first_targets.into_iter().for_each(|change| fleet.on_target(change));
     fleet.on_map(&stored.published.map);
-    context.door.send_replace(Some(messages.clone()));
+    context.loopback.send_replace(Some(messages.clone()));
     start_service(context, tasks, listener, certificate, is_member, messages);
-    start_writers(context, tasks, &gate, chores);
+    start_writers(context, tasks, &fence, repairs);
     let hub = context.store.hub.clone();
     tasks.spawn(async move {
-        neighbours.watch(&hub).await;
+        other_installations.watch(&hub).await;
         TaskEnd::Unexpected("the watch of other installations")
     });
-    let members = Members::new(members_context(context, gate, exchange), stored);
+    let members = Members::new(members_context(context, fence, exchange), stored);
     let map = context.map.clone();
     tasks.spawn(async move { TaskEnd::Reign(members.run(map, maps).await) });
     let scrapes = context.fleet_metrics.open();
@@ -201,14 +201,14 @@ async fn reign(context: &CoordinatorContext, tasks: &mut JoinSet<TaskEnd>) -> Re
 fn fleet_context(
     context: &CoordinatorContext,
     term: Term,
-    (chores, exchange, neighbours): (Arc<Chores>, Arc<Exchange>, Arc<Neighbours>),
+    (repairs, exchange, other_installations): (Arc<RepairQueue>, Arc<Exchange>, Arc<OtherInstallations>),
     is_member: IsMember,
 ) -> FleetContext {
     FleetContext {
         statuses: context.statuses.clone(),
-        chores,
+        repairs,
         exchange,
-        neighbours,
+        other_installations,
         metrics: context.metrics.clone(),
         target_metrics: context.config.target_metrics,
         clock: context.board.clock(),
@@ -220,13 +220,13 @@ fn fleet_context(
     }
 }
 
-fn members_context(context: &CoordinatorContext, gate: Gate, exchange: Arc<Exchange>) -> MembersContext {
+fn members_context(context: &CoordinatorContext, fence: WriteFence, exchange: Arc<Exchange>) -> MembersContext {
     MembersContext {
         board: context.board.clone(),
         leases: context.leases.clone(),
         store: context.store.clone(),
         stateful_set: context.stateful_set.clone(),
-        gate,
+        fence,
         exchange,
         timing: context.config.timing,
         watched_namespaces: context.config.watched_namespaces.clone(),
@@ -244,33 +244,38 @@ fn start_service(
 ) {
     let auth = authenticator(context.hub.clone(), context.config.report_token_file.clone());
     tasks.spawn(async move {
-        let end = serve(listener, certificate, Door { auth, is_member }, messages).await;
+        let end = serve(listener, certificate, Admission { auth, is_member }, messages).await;
         tracing::error!(?end, "the report service ended");
         TaskEnd::Unexpected("the report service")
     });
 }
 
 /// What writes to the hub beside the map.
-fn start_writers(context: &CoordinatorContext, tasks: &mut JoinSet<TaskEnd>, gate: &Gate, chores: Arc<Chores>) {
+fn start_writers(
+    context: &CoordinatorContext,
+    tasks: &mut JoinSet<TaskEnd>,
+    fence: &WriteFence,
+    repairs: Arc<RepairQueue>,
+) {
     let (events, transitions) = EventSink::channel(context.metrics.events_dropped.clone());
-    let half_speed: Arc<HalfSpeed> = Arc::default();
-    let (hub, name, shared) = (context.hub.clone(), context.me.name.to_string(), half_speed.clone());
+    let duty_cycle: Arc<DutyCycle> = Arc::default();
+    let (hub, name, shared) = (context.hub.clone(), context.me.name.to_string(), duty_cycle.clone());
     tasks.spawn(async move {
         publish_events(hub, name, &shared, transitions).await;
         TaskEnd::Unexpected("the Event publisher")
     });
-    let (hub, queue, may_write) = (context.hub.clone(), context.statuses.clone(), gate.clone());
+    let (hub, queue, may_write) = (context.hub.clone(), context.statuses.clone(), fence.clone());
     let (per_second, counters) = (context.config.status_writes_per_second, context.metrics.status_writes.clone());
     tasks.spawn(async move {
         let count = |(kind, _, _): &(String, String, String), outcome: WriteOutcome| {
             counters.with_label_values(&[kind.as_str(), outcome.as_str()]).inc();
         };
-        write_statuses(hub, &queue, per_second, &half_speed, events, || may_write.is_open(), count).await;
+        write_statuses(hub, &queue, per_second, &duty_cycle, events, || may_write.is_open(), count).await;
         TaskEnd::Unexpected("the status writer")
     });
-    let (hub, gate) = (context.hub.clone(), gate.clone());
+    let (hub, fence) = (context.hub.clone(), fence.clone());
     tasks.spawn(async move {
-        do_chores(hub, &chores, &gate).await;
+        run_repairs(hub, &repairs, &fence).await;
         TaskEnd::Unexpected("the janitor")
     });
 }
@@ -295,11 +300,11 @@ struct Shown {
     epochs: Vec<Epoch>,
 }
 
-fn shown(targets: &[Change<Sighting>], integrations: &[Change<Integration>]) -> Shown {
+fn shown(targets: &[Change<TargetObject>], integrations: &[Change<Integration>]) -> Shown {
     let mut shown = Shown::default();
     for change in targets {
         let Change::Applied(sighting) = change else { continue };
-        let Some(KnownStatus { summary, .. }) = &sighting.status else { continue };
+        let Some(CachedStatus { summary, .. }) = &sighting.status else { continue };
         shown.terms.extend(summary.coordinator_term.map(Term));
         shown.epochs.extend(summary.report_epoch.map(Epoch));
     }
@@ -313,12 +318,12 @@ fn shown(targets: &[Change<Sighting>], integrations: &[Change<Integration>]) -> 
 /// Claims the term on the map, above every term that statuses show. Tries as long as the lead lasts.
 async fn claim(
     context: &CoordinatorContext,
-    gate: &Gate,
+    fence: &WriteFence,
     listener: &TcpListener,
     seen: &Shown,
 ) -> Result<(TermCertificate, StoredMap), LeadError> {
     loop {
-        match try_claim(context, gate, listener, seen).await? {
+        match try_claim(context, fence, listener, seen).await? {
             Ok(claimed) => return Ok(claimed),
             Err(PromptError::Conflict) => sleep(AFTER_A_CONFLICT.mul_f64(0.5 + 0.5 * rand::random::<f64>())).await,
             Err(error) => {
@@ -332,7 +337,7 @@ async fn claim(
 
 async fn try_claim(
     context: &CoordinatorContext,
-    gate: &Gate,
+    fence: &WriteFence,
     listener: &TcpListener,
     seen: &Shown,
 ) -> Result<Result<(TermCertificate, StoredMap), PromptError>, LeadError> {
@@ -355,7 +360,7 @@ async fn try_claim(
         coordinator: context.me.clone(),
         contact: Some(contact),
     };
-    if !gate.is_open() {
+    if !fence.is_open() {
         return Ok(Err(PromptError::Unavailable("the lead is about to run out".to_owned())));
     }
     Ok(context.store.write(&published, over.as_ref()).await.map(|stored| (certificate, stored)))

@@ -32,24 +32,24 @@ const LONGEST: Duration = Duration::from_secs(600);
 const SHORTEST: Duration = Duration::from_secs(10);
 
 /// Their names, as `managedBy` has them.
-pub(super) struct Neighbours {
-    known: Mutex<BTreeMap<String, Neighbour>>,
+pub(super) struct OtherInstallations {
+    known: Mutex<BTreeMap<String, OtherInstallation>>,
     changed: watch::Sender<()>,
 }
 
-struct Neighbour {
+struct OtherInstallation {
     /// Its coordinator's Lease, and since when it has been that.
     seen: Option<(ForeignLease, Instant)>,
     is_gone: bool,
 }
 
-impl Default for Neighbours {
+impl Default for OtherInstallations {
     fn default() -> Self {
         Self { known: Mutex::default(), changed: watch::Sender::new(()) }
     }
 }
 
-impl Neighbours {
+impl OtherInstallations {
     /// Whether objects of this installation are to be left alone: as long as it isn't known to be gone.
     pub(super) fn lives(&self, installation: &str) -> bool {
         if place_of(installation).is_none() {
@@ -68,7 +68,7 @@ impl Neighbours {
                  to get Leases in its namespace"
             );
         }
-        !known.entry(installation.to_owned()).or_insert(Neighbour { seen: None, is_gone: false }).is_gone
+        !known.entry(installation.to_owned()).or_insert(OtherInstallation { seen: None, is_gone: false }).is_gone
     }
 
     /// Wakes when one is gone, or is back.
@@ -92,21 +92,21 @@ impl Neighbours {
 
     fn judge(&self, name: &str, lease: Result<Option<ForeignLease>, PromptError>, now: Instant) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(neighbour) = known.get_mut(name) else { return };
+        let Some(installation) = known.get_mut(name) else { return };
         let is_gone = match lease {
             Ok(None) => true,
-            Ok(Some(lease)) => match &neighbour.seen {
+            Ok(Some(lease)) => match &installation.seen {
                 Some((seen, since)) if *seen == lease => now.duration_since(*since) >= silence(&lease),
                 _ => {
-                    neighbour.seen = Some((lease, now));
+                    installation.seen = Some((lease, now));
                     false
                 }
             },
             // Who may not ask can't know that it is gone.
             Err(PromptError::Refused(_)) => false,
-            Err(_) => neighbour.is_gone,
+            Err(_) => installation.is_gone,
         };
-        if std::mem::replace(&mut neighbour.is_gone, is_gone) != is_gone {
+        if std::mem::replace(&mut installation.is_gone, is_gone) != is_gone {
             tracing::warn!(installation = name, is_gone, "another installation of ksit came or went");
             self.changed.send_replace(());
         }
@@ -132,8 +132,8 @@ mod tests {
 
     #[test]
     fn another_is_gone_when_its_lease_is_deleted_or_silent_for_long() {
-        let (neighbours, start) = (Neighbours::default(), Instant::now());
-        assert!(neighbours.lives("other/ksit"), "not known yet");
+        let (other_installations, start) = (OtherInstallations::default(), Instant::now());
+        assert!(other_installations.lives("other/ksit"), "not known yet");
         let judge = |lease: Result<Option<(&str, Option<u64>)>, PromptError>, second: u64| {
             let lease = lease.map(|lease| {
                 lease.map(|(version, seconds)| ForeignLease {
@@ -141,8 +141,8 @@ mod tests {
                     duration: seconds.map(Duration::from_secs),
                 })
             });
-            neighbours.judge("other/ksit", lease, start + Duration::from_secs(second));
-            neighbours.lives("other/ksit")
+            other_installations.judge("other/ksit", lease, start + Duration::from_secs(second));
+            other_installations.lives("other/ksit")
         };
         assert!(judge(Ok(Some(("1", Some(10)))), 0));
         assert!(judge(Ok(Some(("1", Some(10)))), 19), "a candidate may be taking it");
@@ -161,14 +161,14 @@ mod tests {
 
     #[test]
     fn installations_that_statuses_name_are_bounded() {
-        let neighbours = Neighbours::default();
-        assert!((0..1_000).all(|number| neighbours.lives(&format!("fleet/ksit-{number}"))));
-        assert_eq!(neighbours.known.lock().unwrap().len(), MOST);
+        let other_installations = OtherInstallations::default();
+        assert!((0..1_000).all(|number| other_installations.lives(&format!("fleet/ksit-{number}"))));
+        assert_eq!(other_installations.known.lock().unwrap().len(), MOST);
     }
 
     #[test]
     fn what_no_installation_is_called_is_nobody() {
-        let neighbours = Neighbours::default();
-        assert!(["", "ksit", "/ksit", "a/", "a/../b", "a b/c"].iter().all(|name| !neighbours.lives(name)));
+        let other_installations = OtherInstallations::default();
+        assert!(["", "ksit", "/ksit", "a/", "a/../b", "a b/c"].iter().all(|name| !other_installations.lives(name)));
     }
 }

@@ -8,12 +8,12 @@ use crate::hub::{Clock, PROMPT_TIMEOUT};
 /// Asked before every write of the coordinator. Never kept as an answer: a process that stood still would go on
 /// believing it.
 #[derive(Clone)]
-pub struct Gate {
+pub struct WriteFence {
     leading: watch::Receiver<Option<Claim>>,
     clock: Clock,
 }
 
-impl Gate {
+impl WriteFence {
     pub fn new(leading: watch::Receiver<Option<Claim>>, clock: Clock) -> Self {
         Self { leading, clock }
     }

@@ -15,15 +15,15 @@ const LONGEST_TURN: Duration = Duration::from_secs(1);
 /// Does one thing at a time, and after each rests as long as it took. What is written so gives way by itself: the
 /// busier the hub, the less of it.
 #[derive(Debug)]
-pub struct HalfSpeed(Semaphore);
+pub struct DutyCycle(Semaphore);
 
-impl Default for HalfSpeed {
+impl Default for DutyCycle {
     fn default() -> Self {
         Self(Semaphore::new(1))
     }
 }
 
-impl HalfSpeed {
+impl DutyCycle {
     /// Waits for its turn, does `work`, and rests.
     pub(super) async fn run<T>(&self, work: impl Future<Output = T>) -> T {
         // Never closed, so always got.
@@ -48,10 +48,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_rest_is_as_long_as_the_work_but_not_endless() {
-        let half_speed = HalfSpeed::default();
+        let duty_cycle = DutyCycle::default();
         let took = async |millis| {
             let begun = Instant::now();
-            half_speed.run(sleep(Duration::from_millis(millis))).await;
+            duty_cycle.run(sleep(Duration::from_millis(millis))).await;
             begun.elapsed()
         };
         assert_eq!(took(30).await, Duration::from_millis(60));
@@ -60,20 +60,20 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn hanging_work_delays_the_next_by_one_turn() {
-        let (half_speed, begun) = (HalfSpeed::default(), Instant::now());
+        let (duty_cycle, begun) = (DutyCycle::default(), Instant::now());
         let next = async {
             tokio::task::yield_now().await;
-            half_speed.run(async {}).await;
+            duty_cycle.run(async {}).await;
             begun.elapsed()
         };
-        let (_, next) = tokio::join!(half_speed.run(sleep(Duration::from_secs(3))), next);
+        let (_, next) = tokio::join!(duty_cycle.run(sleep(Duration::from_secs(3))), next);
         assert_eq!((next, begun.elapsed()), (LONGEST_TURN, Duration::from_secs(4)));
     }
 
     #[tokio::test(start_paused = true)]
     async fn there_is_one_thing_at_a_time() {
-        let (half_speed, begun) = (HalfSpeed::default(), Instant::now());
-        let work = || half_speed.run(async { sleep(Duration::from_millis(30)).await });
+        let (duty_cycle, begun) = (DutyCycle::default(), Instant::now());
+        let work = || duty_cycle.run(async { sleep(Duration::from_millis(30)).await });
         tokio::join!(work(), work());
         assert!(begun.elapsed() >= Duration::from_millis(120), "{:?}", begun.elapsed());
     }

@@ -9,7 +9,7 @@ use crate::hub::Change;
 
 /// A status without its components, which are most of it.
 #[derive(Clone, PartialEq)]
-pub(super) struct KnownStatus {
+pub(super) struct CachedStatus {
     pub(super) summary: IntegrationTargetStatus,
     /// Of all of it, components too.
     pub(super) meaning: Digest,
@@ -19,7 +19,7 @@ pub(super) struct KnownStatus {
     pub(super) is_expiring: bool,
 }
 
-impl KnownStatus {
+impl CachedStatus {
     /// `meaning` is the status's [`stored_digest`].
     pub(super) fn new(mut status: IntegrationTargetStatus, meaning: Digest) -> Self {
         for tool in &mut status.integrations {
@@ -32,14 +32,14 @@ impl KnownStatus {
 }
 
 /// A target as the hub shows it.
-pub(super) struct Sighting {
+pub(super) struct TargetObject {
     pub(super) key: TargetKey,
     /// Without its status.
     pub(super) object: Box<IntegrationTarget>,
-    pub(super) status: Option<KnownStatus>,
+    pub(super) status: Option<CachedStatus>,
 }
 
-impl Sighting {
+impl TargetObject {
     pub(super) fn of(change: Change<IntegrationTarget>) -> Change<Self> {
         change.map(|mut object| {
             let metadata = &object.metadata;
@@ -47,7 +47,7 @@ impl Sighting {
             let key = TargetKey::new(namespace.unwrap_or_default(), name.unwrap_or_default());
             let status = object.status.take().map(|status| {
                 let meaning = stored_digest(&key, &status);
-                KnownStatus::new(status, meaning)
+                CachedStatus::new(status, meaning)
             });
             Self { key, object, status }
         })
@@ -76,7 +76,7 @@ mod tests {
         let stored: IntegrationTargetStatus = serde_json::from_str(&serde_json::to_string(&written).unwrap()).unwrap();
         let known = |status: IntegrationTargetStatus| {
             let meaning = stored_digest(&key(), &status);
-            KnownStatus::new(status, meaning)
+            CachedStatus::new(status, meaning)
         };
         assert!(known(written.clone()) == known(stored));
         let other = IntegrationTargetStatus { report_epoch: Some(2), ..written.clone() };
@@ -106,7 +106,7 @@ mod tests {
             "metadata": { "namespace": "fleet", "name": "c1" }, "spec": { "clusterName": "c1" },
             "status": before.summary,
         });
-        fleet.on_target(Sighting::of(Change::Applied(serde_json::from_value(stored).unwrap())));
+        fleet.on_target(TargetObject::of(Change::Applied(serde_json::from_value(stored).unwrap())));
         assert!(written(&fleet) == before, "the next report is compared with what was written");
         assert_eq!((fleet.context.statuses.pending(), fleet.context.statuses.superseded()), (1, 0));
     }

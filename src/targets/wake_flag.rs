@@ -9,23 +9,23 @@ use futures::task::AtomicWaker;
 
 /// Rung by what is polled with its waker.
 #[derive(Default)]
-pub(super) struct Bell(Arc<Rope>);
+pub(super) struct WakeFlag(Arc<Shared>);
 
 #[derive(Default)]
-struct Rope {
-    rung: AtomicBool,
+struct Shared {
+    woken: AtomicBool,
     task: AtomicWaker,
 }
 
-impl Bell {
-    /// Whether it has rung since this was asked last. The task is woken when it rings next.
-    pub(super) fn has_rung(&self, context: &Context<'_>) -> bool {
+impl WakeFlag {
+    /// Whether it has woken since this was asked last. The task is woken when it rings next.
+    pub(super) fn was_woken(&self, context: &Context<'_>) -> bool {
         self.0.task.register(context.waker());
-        self.0.rung.swap(false, Ordering::AcqRel)
+        self.0.woken.swap(false, Ordering::AcqRel)
     }
 
     /// For what was not polled with the waker yet.
-    pub(super) fn ring(&self) {
+    pub(super) fn wake(&self) {
         self.0.wake_by_ref();
     }
 
@@ -34,13 +34,13 @@ impl Bell {
     }
 }
 
-impl Wake for Rope {
+impl Wake for Shared {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.rung.store(true, Ordering::Release);
+        self.woken.store(true, Ordering::Release);
         self.task.wake();
     }
 }
@@ -53,16 +53,16 @@ mod tests {
 
     #[test]
     fn it_rings_for_what_has_its_waker_and_for_nothing_else() {
-        let (bell, task) = (Bell::default(), Bell::default());
+        let (wake, task) = (WakeFlag::default(), WakeFlag::default());
         let (waker, nobody) = (task.waker(), Context::from_waker(noop_waker_ref()));
         let context = Context::from_waker(&waker);
-        assert!(!bell.has_rung(&context), "nothing has come");
+        assert!(!wake.was_woken(&context), "nothing has come");
         waker.wake_by_ref();
-        assert!(task.has_rung(&nobody) && !bell.has_rung(&context), "woken for something else");
-        for ring in [|bell: &Bell| bell.waker().wake(), |bell: &Bell| bell.ring()] {
-            ring(&bell);
-            assert!(task.has_rung(&nobody), "the task is woken");
-            assert!(bell.has_rung(&context) && !bell.has_rung(&context), "told once");
+        assert!(task.was_woken(&nobody) && !wake.was_woken(&context), "woken for something else");
+        for ring in [|wake: &WakeFlag| wake.waker().wake(), |wake: &WakeFlag| wake.wake()] {
+            ring(&wake);
+            assert!(task.was_woken(&nobody), "the task is woken");
+            assert!(wake.was_woken(&context) && !wake.was_woken(&context), "told once");
         }
     }
 }
