@@ -3,18 +3,17 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use ksit::api::IntegrationTargetStatus;
-use ksit::api::convert::{Writer, stored_digest, target_status};
 use ksit::domain::check_mode::CheckMode;
 use ksit::domain::component::ComponentKind;
 use ksit::domain::digest::Digest;
 use ksit::domain::keys::{IntegrationKey, TargetKey};
 use ksit::domain::ownership::{Ownership, Stamp};
 use ksit::domain::reason::Reason;
-use ksit::domain::replica::{Epoch, ReplicaName};
+use ksit::domain::replica::{Epoch, ReplicaName, Term};
 use ksit::domain::report::TargetReport;
 use ksit::domain::shard_map::ShardMap;
 use ksit::domain::slot::Slot;
+use ksit::domain::status::{TargetStatus, Writer, target_status};
 use ksit::domain::verdict::{ComponentState, Observation, Phase, Reach, TargetVerdict, ToolVerdict};
 
 /// Of each target.
@@ -24,7 +23,7 @@ const COMPONENTS: usize = 4;
 /// Time of the comparison, and bytes of the digests.
 pub fn compare(targets: &[TargetKey], map: &ShardMap) -> (Duration, usize) {
     let status = healthy();
-    let digests: Vec<Digest> = targets.iter().map(|target| stored_digest(target, &status)).collect();
+    let digests: Vec<Digest> = targets.iter().map(|target| status.digest(target)).collect();
     let names: BTreeMap<u64, &TargetKey> = targets.iter().map(|target| (Digest::name(target), target)).collect();
     let mut ownership = Ownership::default();
     let began = Instant::now();
@@ -34,7 +33,7 @@ pub fn compare(targets: &[TargetKey], map: &ShardMap) -> (Duration, usize) {
         let Some(target) = names.get(&digest.target) else { continue };
         let Some(sender) = map.owner(Slot::of(target)) else { continue };
         let accepted = ownership.accept(&Stamp { sender, target, epoch: map.epoch, sequence: 1 });
-        if accepted.is_err() || stored_digest(target, &status) != *digest {
+        if accepted.is_err() || status.digest(target) != *digest {
             differing += 1;
         }
     }
@@ -44,7 +43,7 @@ pub fn compare(targets: &[TargetKey], map: &ShardMap) -> (Duration, usize) {
 }
 
 /// The status of a target on which all is well.
-fn healthy() -> IntegrationTargetStatus {
+fn healthy() -> TargetStatus {
     let observation = |number: usize| Observation {
         kind: ComponentKind::Deployment.into(),
         namespace: "tools-system".to_owned(),
@@ -74,6 +73,6 @@ fn healthy() -> IntegrationTargetStatus {
         epoch: Epoch(1),
         next: Duration::from_secs(30),
     };
-    let writer = Writer { term: 1, managed_by: "fleet/ksit".to_owned(), now: jiff::Timestamp::UNIX_EPOCH };
+    let writer = Writer { term: Term(1), managed_by: "fleet/ksit".to_owned(), now: jiff::Timestamp::UNIX_EPOCH };
     target_status(&report, |tool| tool.to_string(), None, &writer)
 }

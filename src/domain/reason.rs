@@ -127,6 +127,8 @@ reasons! {
     ExpiresSoon,
 
     // ---- integrations
+    /// The spec of the Integration is accepted.
+    Accepted,
     /// A required component is not there.
     ComponentAbsent,
     /// A component is there and not ready.

@@ -5,32 +5,7 @@ use std::sync::Mutex;
 
 use tokio::sync::Notify;
 
-use crate::domain::verdict::{Phase, Reach, TargetVerdict};
-
-/// How soon a message is handed out while others wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Priority {
-    /// Something fails.
-    Failing,
-    /// Nothing can be read of a cluster. When a network goes, that is said of thousands.
-    Unreachable,
-    CanWait,
-    /// More is known of a cluster, and its phase stays.
-    Detail,
-    /// What an Integration's clusters come to. A hundred of them are named in it, so that the hub takes as long for it as
-    /// for several of theirs.
-    Summary,
-}
-
-impl Priority {
-    pub fn of(verdict: &TargetVerdict) -> Self {
-        match &verdict.reach {
-            Reach::Failed(_) => Self::Unreachable,
-            _ if verdict.phase() == Phase::Failed => Self::Failing,
-            _ => Self::CanWait,
-        }
-    }
-}
+use crate::domain::priority::Priority;
 
 /// Whose turn it is, again and again: the most urgent come first, and thousands of one sort don't keep a few of
 /// another waiting. Where there is none of that sort, it is the next one's turn. (In strict order, 1 % of what others
@@ -168,8 +143,8 @@ impl<K: Ord + Clone, V> CoalescingQueue<K, V> {
 
 #[cfg(test)]
 mod tests {
-    use super::Priority::{CanWait, Detail, Failing, Summary, Unreachable};
     use super::*;
+    use crate::domain::priority::Priority::{CanWait, Detail, Failing, Summary, Unreachable};
 
     #[tokio::test]
     async fn the_newest_wins_and_keeps_the_place_of_the_first() {

@@ -16,8 +16,11 @@ use super::cause::cause;
 use super::duty_cycle::DutyCycle;
 use super::prompt_client::PROMPT_TIMEOUT;
 use crate::api::Integration;
-use crate::api::convert::PhaseChange;
 use crate::domain::escape::escape;
+use crate::domain::reason::Reason;
+use crate::domain::status::PhaseChange;
+#[cfg(test)]
+use crate::domain::verdict::Phase;
 
 /// Waiting events at most; more are dropped and counted, since the status itself says what is.
 const WAITING: usize = 1_000;
@@ -51,6 +54,7 @@ impl Transition {
         let after = since.map(|since| format!("{:#}", in_seconds(Timestamp::now().duration_since(since))));
         let note = self.note();
         let note = escape(&note);
+        let (from, to, reason) = (from.as_str(), to.as_str(), reason.map_or("", Reason::as_str));
         tracing::info!(target, integration, from, to, reason, after, %note, "phase changed");
     }
 
@@ -147,7 +151,7 @@ pub async fn publish_events(
         let Transition { object, change } = &transition;
         let event = Event {
             type_: if change.is_warning() { EventType::Warning } else { EventType::Normal },
-            reason: change.reason.clone(),
+            reason: change.reason.map_or("Unknown", Reason::as_str).to_owned(),
             note: Some(escape(&transition.note()).chars().take(LONGEST_NOTE).collect()),
             action: "Check".to_owned(),
             // Events of the same objects with the same reason are one with a count.
@@ -185,14 +189,14 @@ impl EventQueue {
 }
 
 #[cfg(test)]
-pub(super) fn change(tool: Option<&str>, from: &str, to: &str) -> Transition {
+pub(super) fn change(tool: Option<&str>, from: Phase, to: Phase) -> Transition {
     Transition {
         object: ObjectReference { namespace: Some("fleet".to_owned()), ..ObjectReference::default() },
         change: PhaseChange {
             integration: tool.map(str::to_owned),
-            from: from.to_owned(),
-            to: to.to_owned(),
-            reason: "TimedOut".to_owned(),
+            from,
+            to,
+            reason: Some(Reason::TimedOut),
             message: String::new(),
             since: None,
         },
@@ -204,23 +208,24 @@ mod tests {
     use kube::client::Body;
 
     use super::*;
+    use crate::domain::verdict::Phase::{Degraded, Failed, Running};
 
     fn transition() -> Transition {
-        change(None, "Running", "Failed")
+        change(None, Running, Failed)
     }
 
     #[test]
     fn transition_that_was_not_told_and_is_taken_back_is_none() {
-        let (broke, mended) = (change(Some("flux"), "Running", "Failed"), change(Some("flux"), "Failed", "Running"));
-        let other = change(Some("argocd"), "Running", "Failed");
+        let (broke, mended) = (change(Some("flux"), Running, Failed), change(Some("flux"), Failed, Running));
+        let other = change(Some("argocd"), Running, Failed);
         let told = |transitions: Vec<Transition>| -> Vec<_> {
             let changes = transitions.into_iter().map(|one| one.change);
             changes.map(|one| (one.integration.unwrap_or_default(), one.from, one.to)).collect()
         };
         assert_eq!(told(merge(vec![broke.clone()], vec![mended])), []);
-        let both = told(merge(vec![broke.clone(), other], vec![change(Some("flux"), "Failed", "Degraded")]));
-        let expected = [("argocd", "Running", "Failed"), ("flux", "Running", "Degraded")];
-        assert_eq!(both, expected.map(|(tool, from, to)| (tool.to_owned(), from.to_owned(), to.to_owned())));
+        let both = told(merge(vec![broke.clone(), other], vec![change(Some("flux"), Failed, Degraded)]));
+        let expected = [("argocd", Running, Failed), ("flux", Running, Degraded)];
+        assert_eq!(both, expected.map(|(tool, from, to)| (tool.to_owned(), from, to)));
         assert_eq!(told(merge(Vec::new(), vec![broke])).len(), 1);
     }
 

@@ -6,14 +6,7 @@ use k8s_openapi::api::coordination::v1::Lease;
 use kube::{Api, ResourceExt};
 
 use super::prompt_client::{PromptClient, PromptError};
-
-/// One version of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ForeignLease {
-    pub resource_version: String,
-    /// For how long it holds without a renewal, by what stands in it.
-    pub duration: Option<Duration>,
-}
+use crate::domain::coordinator::ForeignLease;
 
 /// `None` if there is none.
 pub async fn foreign_lease(

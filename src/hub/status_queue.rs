@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::core::ApiResource;
 
-use super::coalescing_queue::{CoalescingQueue, Priority};
+use super::coalescing_queue::CoalescingQueue;
 use super::events::{Transition, merge};
+use crate::domain::priority::Priority;
 
 /// One status to write.
 #[derive(Clone, Debug)]

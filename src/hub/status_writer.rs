@@ -20,13 +20,13 @@ use serde::de::IgnoredAny;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::cause::cause;
-use super::coalescing_queue::Priority;
 use super::duty_cycle::DutyCycle;
 use super::events::EventSink;
 use super::field_manager::post_params;
 use super::prompt_client::PROMPT_TIMEOUT;
 use super::status_queue::{ObjectId, StatusQueue, StatusWrite};
 use super::write_schedule::WriteSchedule;
+use crate::domain::priority::Priority;
 
 /// Writes under way at a time: enough for the rate at tens of milliseconds each.
 const IN_FLIGHT: usize = 8;
@@ -265,6 +265,7 @@ mod tests {
 
     use super::super::events::sink;
     use super::*;
+    use crate::domain::verdict::Phase;
 
     const LATENCY: Duration = Duration::from_millis(500);
 
@@ -357,7 +358,7 @@ mod tests {
         });
         let queue = StatusQueue::default();
         let (id, mut write) = write("lost", Priority::Failing);
-        write.transitions = vec![super::super::events::change(None, "Running", "Failed")];
+        write.transitions = vec![super::super::events::change(None, Phase::Running, Phase::Failed)];
         queue.enqueue(id, write);
         let (events, transitions) = sink();
         let duty_cycle = DutyCycle::default();

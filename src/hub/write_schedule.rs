@@ -174,7 +174,7 @@ fn namespace_of((kind, namespace, _): &ObjectId) -> (String, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hub::Priority;
+    use crate::domain::priority::Priority;
 
     const WHY: &str = "no";
 

@@ -1,94 +1,90 @@
-//! Makes the status of an Integration.
+//! Maps the status of an Integration to the stored JSON and back, field by field.
 
-use super::conditions::{Stamp, Truth, brief, cut, timeless, transition_time};
-use super::status::Writer;
-use crate::api::{ClusterSummary, IntegrationStatus, TargetCounts};
-use crate::domain::aggregate::{Cluster, Counts, Summary};
-use crate::domain::desired::DesiredIntegration;
-use crate::domain::digest;
-use crate::domain::escape::escape;
+use super::status::{condition, stored_condition, stored_phase, stored_reason, time};
+use crate::api::{self, ClusterSummary, TargetCounts};
+use crate::domain::aggregate::Counts;
 use crate::domain::reason::Reason;
+use crate::domain::replica::Term;
+use crate::domain::status::{ClusterLine, IntegrationStatus};
 use crate::domain::verdict::Phase;
 
-/// The status of an Integration.
-pub fn integration_status(
-    integration: &DesiredIntegration,
-    summary: &Summary,
-    former: Option<&IntegrationStatus>,
-    writer: &Writer,
-) -> IntegrationStatus {
-    let Summary { phase, reason, message, counts, clusters } = summary;
-    let former_conditions = former.map(|former| former.conditions.as_slice()).unwrap_or_default();
-    let stamp = Stamp { generation: integration.generation, now: writer.now, former: former_conditions };
-    let (accepted, why, hint) = acceptance(integration);
-    let Counts { total, running, degraded, failed, unreachable, unknown, initializing, paused, not_installed } =
-        *counts;
-    // A status of an earlier version says only when anything in it last changed.
-    let known = former.and_then(|former| {
-        let since = former.last_transition_time.as_ref().or(former.last_sync_time.as_ref());
-        Some((former.phase.as_ref()?, since?))
-    });
-    IntegrationStatus {
-        phase: Some(phase.as_str().to_owned()),
-        healthy: Some(format!("{running}/{}", counts.counting())),
-        message: Some(brief(message)),
-        conditions: vec![
-            stamp.condition("Ready", Truth::of_health(*phase), *reason, message),
-            stamp.condition("Accepted", accepted, why, &hint),
-        ],
-        targets: Some(TargetCounts {
-            total,
-            running,
-            degraded,
-            failed,
-            unreachable,
-            unknown,
-            initializing,
-            paused,
-            not_installed,
-        }),
-        clusters: clusters.iter().map(cluster).collect(),
-        observed_generation: Some(integration.generation),
-        last_transition_time: Some(transition_time(known, *phase, writer.now)),
-        last_sync_time: Some(writer.now.to_string()),
-        coordinator_term: Some(writer.term),
-        managed_by: Some(writer.managed_by.clone()),
-    }
-}
-
-fn acceptance(integration: &DesiredIntegration) -> (Truth, Reason, String) {
-    match &integration.components {
-        Err(error) => (Truth::False, Reason::InvalidConfig, error.clone()),
-        Ok(_) if integration.wants_install => (
-            Truth::False,
-            Reason::AutoInstallRefused,
-            "ksit installs nothing: set autoInstall.enabled to false; the tool is checked all the same".to_owned(),
-        ),
-        Ok(_) => (Truth::True, Reason::Healthy, "the spec is used as it is".to_owned()),
-    }
-}
-
-fn cluster(cluster: &Cluster) -> ClusterSummary {
-    let Cluster { name, target, state: _, phase, reason, message } = cluster;
-    ClusterSummary {
-        name: escape(name).into_owned(),
-        target: target.map(str::to_owned),
-        phase: phase.as_str().to_owned(),
-        reason: reason.as_str().to_owned(),
-        message: (!message.is_empty() && *phase != Phase::Running).then(|| cut(message)),
-    }
-}
-
-/// The meaning of an Integration's status for a user, in a few bytes: all of it but times, and who wrote it.
-pub fn integration_meaning(status: &IntegrationStatus) -> u128 {
-    let meaning = IntegrationStatus {
-        conditions: timeless(&status.conditions),
-        last_transition_time: None,
-        last_sync_time: None,
-        coordinator_term: None,
-        managed_by: None,
-        ..status.clone()
+/// The status as it is stored.
+pub fn stored_integration_status(status: IntegrationStatus) -> api::IntegrationStatus {
+    let IntegrationStatus {
+        phase,
+        healthy,
+        message,
+        conditions,
+        counts,
+        clusters,
+        generation,
+        since,
+        synced_at,
+        term,
+        managed_by,
+    } = status;
+    let cluster = |cluster| {
+        let ClusterLine { name, target, phase, reason, message } = cluster;
+        ClusterSummary { name, target, phase: stored_phase(phase), reason: stored_reason(reason), message }
     };
-    // Texts and numbers, which always are JSON.
-    digest::meaning([serde_json::to_string(&meaning).unwrap_or_default().as_str()])
+    api::IntegrationStatus {
+        phase: phase.map(|phase| phase.as_str().to_owned()),
+        healthy,
+        message,
+        conditions: conditions.into_iter().map(stored_condition).collect(),
+        targets: counts.map(stored_counts),
+        clusters: clusters.into_iter().map(cluster).collect(),
+        observed_generation: generation,
+        last_transition_time: since.map(|time| time.to_string()),
+        last_sync_time: synced_at.map(|time| time.to_string()),
+        coordinator_term: term.map(|Term(term)| term),
+        managed_by,
+    }
+}
+
+fn stored_counts(counts: Counts) -> TargetCounts {
+    let Counts { total, running, degraded, failed, unreachable, unknown, initializing, paused, not_installed } = counts;
+    TargetCounts { total, running, degraded, failed, unreachable, unknown, initializing, paused, not_installed }
+}
+
+/// A stored status, as far as it can be read. One of an earlier version has no time of its transition: the time of its
+/// last write stands for it.
+pub fn integration_status(stored: api::IntegrationStatus) -> IntegrationStatus {
+    let api::IntegrationStatus {
+        phase,
+        healthy,
+        message,
+        conditions,
+        targets,
+        clusters,
+        observed_generation,
+        last_transition_time,
+        last_sync_time,
+        coordinator_term,
+        managed_by,
+    } = stored;
+    let synced_at = time(last_sync_time.as_deref());
+    let cluster = |stored| {
+        let ClusterSummary { name, target, phase, reason, message } = stored;
+        ClusterLine { name, target, phase: Phase::read(&phase), reason: Reason::read(&reason), message }
+    };
+    IntegrationStatus {
+        phase: phase.as_deref().and_then(Phase::read),
+        healthy,
+        message,
+        conditions: conditions.into_iter().filter_map(condition).collect(),
+        counts: targets.map(counts),
+        clusters: clusters.into_iter().map(cluster).collect(),
+        generation: observed_generation,
+        since: time(last_transition_time.as_deref()).or(synced_at),
+        synced_at,
+        term: coordinator_term.map(Term),
+        managed_by,
+    }
+}
+
+fn counts(stored: TargetCounts) -> Counts {
+    let TargetCounts { total, running, degraded, failed, unreachable, unknown, initializing, paused, not_installed } =
+        stored;
+    Counts { total, running, degraded, failed, unreachable, unknown, initializing, paused, not_installed }
 }

@@ -1,227 +1,109 @@
-//! Makes the status of a target, and reads it back.
-
-use std::borrow::Cow;
+//! Maps the status of a target to the stored JSON and back, field by field. What it says is decided in `domain::status`.
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use serde::Serialize;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{self, Time};
 
-use super::component::{in_full, in_words};
-use super::conditions::{Stamp, Truth, brief, cut, timeless, transition_time};
-use crate::api::{IntegrationResult, IntegrationTargetStatus};
-use crate::domain::check_mode::CheckMode;
-use crate::domain::digest::Digest;
-use crate::domain::escape::escape;
-use crate::domain::fit::fit;
-use crate::domain::keys::{IntegrationKey, TargetKey};
+use crate::api::{ComponentStatus, IntegrationResult, IntegrationTargetStatus, TransitionRecord};
 use crate::domain::reason::Reason;
-use crate::domain::report::TargetReport;
-use crate::domain::verdict::{
-    ComponentState, Observation, Phase, Reach, TargetVerdict, ToolVerdict, cause_of_failure, initializing,
-};
+use crate::domain::replica::{Epoch, ReplicaName, Term};
+use crate::domain::status::{self, ComponentLine, Condition, TargetStatus, ToolStatus, Truth};
+use crate::domain::verdict::Phase;
 
-/// The condition that a target has while its credential is about to end.
-pub const CREDENTIAL_EXPIRING: &str = "CredentialExpiring";
-
-/// Who writes, and when.
-#[derive(Clone, Debug)]
-pub struct Writer {
-    pub term: i64,
-    pub managed_by: String,
-    pub now: Timestamp,
-}
-
-/// The status of a target after `report`. `former` is what stands there now: unchanged conditions keep their times.
-pub fn target_status(
-    report: &TargetReport,
-    type_of: impl Fn(&IntegrationKey) -> String,
-    former: Option<&IntegrationTargetStatus>,
-    writer: &Writer,
-) -> IntegrationTargetStatus {
-    let TargetReport {
-        target: _,
-        verdict,
-        omitted,
-        mode,
-        generation,
-        secret_version,
-        server,
-        credential_ends,
-        reported_by,
-        epoch,
-        next: _,
-    } = report;
-    let former_conditions = former.map(|former| former.conditions.as_slice()).unwrap_or_default();
-    let stamp = Stamp { generation: *generation, now: writer.now, former: former_conditions };
-    // A worker of an earlier version sends more.
-    let (verdict, more) = &fit(verdict);
-    let omitted = omitted.saturating_add(*more);
-    let (reachable, reason, reached) = reach(verdict);
-    let (phase, message) = (verdict.phase(), target_message(verdict, &reached));
-    let mut conditions = vec![
-        stamp.condition("Ready", Truth::of_health(phase), worst_reason(verdict, reason), &message),
-        stamp.condition("Reachable", reachable, reason, &reached),
-    ];
-    conditions.extend(mode.as_ref().map(|mode| watched(&stamp, mode)));
-    conditions.extend(credential_ends.map(|at| {
-        let message = format!("the credential in the kubeconfig ends at {at}: put a new one into its Secret");
-        stamp.condition(CREDENTIAL_EXPIRING, Truth::True, Reason::ExpiresSoon, &message)
-    }));
-    let known =
-        former.and_then(|former| Some((former.phase.as_ref()?, since(former, former.last_transition_time.as_ref())?)));
-    IntegrationTargetStatus {
-        phase: Some(phase.as_str().to_owned()),
-        ready: Some(reachable == Truth::True),
-        healthy: Some(healthy_tools(verdict)),
-        message: Some(brief(&message)),
+/// The status as it is stored.
+pub fn stored_target_status(status: TargetStatus) -> IntegrationTargetStatus {
+    let TargetStatus {
+        phase,
+        ready,
+        healthy,
+        message,
         conditions,
-        integrations: results(verdict, type_of, former, writer.now),
-        components_omitted: (omitted > 0).then_some(omitted),
-        server: server.clone(),
-        last_transition_time: Some(transition_time(known, phase, writer.now)),
-        history: former.map(|former| former.history.clone()).unwrap_or_default(),
-        last_sync_time: Some(writer.now.to_string()),
-        observed_generation: Some(*generation),
-        secret_resource_version: secret_version.clone(),
-        coordinator_term: Some(writer.term),
-        managed_by: Some(writer.managed_by.clone()),
-        reported_by: Some(reported_by.to_string()),
-        report_epoch: Some(epoch.0),
+        tools,
+        components_omitted,
+        server,
+        generation,
+        since,
+        history,
+        synced_at,
+        secret_version,
+        term,
+        managed_by,
+        reported_by,
+        report_epoch,
+    } = status;
+    IntegrationTargetStatus {
+        phase: phase.map(|phase| phase.as_str().to_owned()),
+        ready,
+        healthy,
+        message,
+        conditions: conditions.into_iter().map(stored_condition).collect(),
+        integrations: tools.into_iter().map(stored_tool).collect(),
+        components_omitted,
+        server,
+        last_transition_time: since.map(|time| time.to_string()),
+        history: history.into_iter().map(stored_transition).collect(),
+        last_sync_time: synced_at.map(|time| time.to_string()),
+        observed_generation: generation,
+        secret_resource_version: secret_version,
+        coordinator_term: term.map(|Term(term)| term),
+        managed_by,
+        reported_by: reported_by.map(|name| name.to_string()),
+        report_epoch: report_epoch.map(|Epoch(epoch)| epoch),
     }
 }
 
-fn reach(verdict: &TargetVerdict) -> (Truth, Reason, String) {
-    match &verdict.reach {
-        Reach::Initializing => (Truth::Unknown, Reason::Initializing, "waiting for the first answer".to_owned()),
-        Reach::Connected => (Truth::True, Reason::Connected, "the cluster answers".to_owned()),
-        Reach::Failed(failure) => (Truth::False, failure.reason, failure.message.clone()),
-        Reach::Paused => (Truth::Unknown, Reason::Paused, "paused: the cluster is left alone".to_owned()),
-        Reach::Stale => (Truth::Unknown, Reason::Stale, "nobody has reported for three intervals".to_owned()),
+pub(super) fn stored_condition(condition: Condition) -> v1::Condition {
+    let Condition { kind, truth, reason, message, since, generation } = condition;
+    v1::Condition {
+        type_: kind,
+        status: truth.as_str().to_owned(),
+        reason: stored_reason(reason),
+        message,
+        last_transition_time: Time(since),
+        observed_generation: generation,
     }
 }
 
-/// Why the cluster is not healthy: `reach` where ksit can't read it, else what its worst tool says.
-fn worst_reason(verdict: &TargetVerdict, reach: Reason) -> Reason {
-    let worst = verdict.worst_tool().filter(|_| verdict.reach == Reach::Connected);
-    worst.map_or(reach, |(_, tool)| tool.reason)
-}
-
-fn watched(stamp: &Stamp<'_>, mode: &CheckMode) -> Condition {
-    match mode {
-        CheckMode::Watch => {
-            stamp.condition("Watched", Truth::True, Reason::Watching, "the cluster says itself what changes")
-        }
-        CheckMode::Poll(why) => stamp.condition("Watched", Truth::False, why.reason, &why.message),
+fn stored_tool(tool: ToolStatus) -> IntegrationResult {
+    let ToolStatus { name, type_name, phase, reason, message, since, components, healthy_components } = tool;
+    IntegrationResult {
+        name,
+        type_: type_name,
+        phase: stored_phase(phase),
+        reason: stored_reason(reason),
+        message: Some(message),
+        last_transition_time: since.map(|time| time.to_string()),
+        components: components.into_iter().map(stored_component).collect(),
+        healthy_components,
     }
 }
 
-fn target_message(verdict: &TargetVerdict, reach: &str) -> String {
-    if verdict.reach != Reach::Connected {
-        return reach.to_owned();
-    }
-    match verdict.worst_tool() {
-        None => "the cluster answers; no Integration concerns it".to_owned(),
-        Some((_, tool)) if tool.phase == Phase::Running => "all tools healthy".to_owned(),
-        Some((key, tool)) => format!("{}: {}", key.name(), tool.message),
-    }
+fn stored_component(component: ComponentLine) -> ComponentStatus {
+    let ComponentLine { kind, namespace, name, state, ready, desired, message } = component;
+    ComponentStatus { kind, namespace, name, state, ready, desired, message }
 }
 
-fn healthy_tools(verdict: &TargetVerdict) -> String {
-    let count = |wanted: fn(Phase) -> bool| verdict.tools.iter().filter(|(_, tool)| wanted(tool.phase)).count();
-    format!("{}/{}", count(|phase| phase == Phase::Running), count(Phase::counts))
-}
-
-/// Since when something in the status is as it is. One of an earlier version says only when anything in it changed.
-fn since<'a>(status: &'a IntegrationTargetStatus, time: Option<&'a String>) -> Option<&'a String> {
-    time.or(status.last_sync_time.as_ref())
-}
-
-/// Worst tools first, and of each what is not healthy.
-fn results(
-    verdict: &TargetVerdict,
-    type_of: impl Fn(&IntegrationKey) -> String,
-    former: Option<&IntegrationTargetStatus>,
-    now: Timestamp,
-) -> Vec<IntegrationResult> {
-    let mut tools: Vec<&(IntegrationKey, ToolVerdict)> = verdict.tools.iter().collect();
-    tools.sort_by(|(a, x), (b, y)| (x.phase, a).cmp(&(y.phase, b)));
-    let result = |(key, tool): &(IntegrationKey, ToolVerdict)| {
-        let mut observations: Vec<&Observation> = tool.observations.iter().collect();
-        observations.sort_by_key(|seen| seen.state.is_healthy() || seen.state == ComponentState::NotInUse);
-        let known = former.and_then(|former| {
-            let known = former.integrations.iter().find(|known| known.name == key.name())?;
-            Some((&known.phase, since(former, known.last_transition_time.as_ref())?))
-        });
-        let mut result = IntegrationResult {
-            last_transition_time: Some(transition_time(known, tool.phase, now)),
-            name: key.name().to_owned(),
-            type_: type_of(key),
-            phase: tool.phase.as_str().to_owned(),
-            reason: tool.reason.as_str().to_owned(),
-            message: Some(cut(&tool.message)),
-            components: Vec::new(),
-            healthy_components: Vec::new(),
-        };
-        for seen in observations {
-            let seen = escaped(seen);
-            match in_words(&seen) {
-                Some(words) => result.healthy_components.push(words),
-                None => result.components.push(in_full(&seen, cut)),
-            }
-        }
-        result
-    };
-    tools.into_iter().map(result).collect()
-}
-
-/// Names of components of an Integration that is older than what the CRD refuses.
-fn escaped(seen: &Observation) -> Cow<'_, Observation> {
-    match (escape(&seen.namespace), escape(&seen.name)) {
-        (Cow::Borrowed(_), Cow::Borrowed(_)) => Cow::Borrowed(seen),
-        (namespace, name) => {
-            let (namespace, name) = (namespace.into_owned(), name.into_owned());
-            Cow::Owned(Observation { namespace, name, ..seen.clone() })
-        }
+fn stored_transition(transition: status::TransitionRecord) -> TransitionRecord {
+    let status::TransitionRecord { time, integration, from, to, reason } = transition;
+    TransitionRecord {
+        time: time.to_string(),
+        integration,
+        from: from.as_str().to_owned(),
+        to: to.as_str().to_owned(),
+        reason: stored_reason(reason),
     }
 }
 
-/// What is said of a tool on a target: read back from the target's status, so that a new coordinator knows it all from
-/// the hub.
-pub fn said_of<'a>(
-    integration: &IntegrationKey,
-    status: Option<&'a IntegrationTargetStatus>,
-) -> (Phase, Reason, Cow<'a, str>) {
-    let known = status.and_then(|status| status.integrations.iter().find(|result| result.name == integration.name()));
-    let known = known.and_then(|result| {
-        let message = Cow::Borrowed(result.message.as_deref().unwrap_or_default());
-        Some((Phase::read(&result.phase)?, Reason::read(&result.reason)?, message))
-    });
-    known.or_else(|| unreached(status?)).unwrap_or_else(|| {
-        let tool = initializing();
-        (tool.phase, tool.reason, Cow::Owned(tool.message))
-    })
+pub(super) fn stored_phase(phase: Option<Phase>) -> String {
+    phase.map_or_else(String::new, |phase| phase.as_str().to_owned())
 }
 
-/// Why ksit can't read the cluster; none where it can, or where nothing is known.
-pub fn unreachable_cause(status: &IntegrationTargetStatus) -> Option<Reason> {
-    unreached(status).map(|(_, reason, message)| cause_of_failure(reason, &message))
+pub(super) fn stored_reason(reason: Option<Reason>) -> String {
+    reason.map_or_else(String::new, |reason| reason.as_str().to_owned())
 }
 
-/// The verdict on a tool that the status does not list, if the cluster can't be reached.
-fn unreached(status: &IntegrationTargetStatus) -> Option<(Phase, Reason, Cow<'_, str>)> {
-    let reachable = status.condition("Reachable").filter(|condition| condition.status == "False")?;
-    Some((Phase::Failed, Reason::read(&reachable.reason)?, Cow::Borrowed(reachable.message.as_str())))
-}
-
-/// What a report means, for comparison with [`stored_digest`].
-pub fn digest(report: &TargetReport, type_of: impl Fn(&IntegrationKey) -> String) -> Digest {
-    let nobody = Writer { term: 0, managed_by: String::new(), now: Timestamp::UNIX_EPOCH };
-    stored_digest(&report.target, &target_status(report, type_of, None, &nobody))
-}
-
-/// What the status of a target means: all that tells a user something. Times, and who reported from what, are no news;
-/// an `observedGeneration` is, because tools wait for it after an edit.
-pub fn stored_digest(target: &TargetKey, status: &IntegrationTargetStatus) -> Digest {
+/// A stored status, as far as it can be read. One of an earlier version has no times of transitions: the time of its
+/// last write stands for them.
+pub fn target_status(stored: IntegrationTargetStatus) -> TargetStatus {
     let IntegrationTargetStatus {
         phase,
         ready,
@@ -231,35 +113,83 @@ pub fn stored_digest(target: &TargetKey, status: &IntegrationTargetStatus) -> Di
         integrations,
         components_omitted,
         server,
+        last_transition_time,
+        history,
+        last_sync_time,
         observed_generation,
-        last_transition_time: _,
-        history: _,
-        last_sync_time: _,
-        secret_resource_version: _,
-        coordinator_term: _,
-        managed_by: _,
-        reported_by: _,
-        report_epoch: _,
-    } = status;
-    let tools: Vec<_> = integrations.iter().map(meaning_of_tool).collect();
-    let told = (phase, ready, healthy, message, timeless(conditions), tools, components_omitted, server);
-    // Texts and numbers, which always are JSON.
-    let meaning = serde_json::to_string(&(told, observed_generation)).unwrap_or_default();
-    Digest::of(target, [meaning.as_str()])
+        secret_resource_version,
+        coordinator_term,
+        managed_by,
+        reported_by,
+        report_epoch,
+    } = stored;
+    let synced_at = time(last_sync_time.as_deref());
+    TargetStatus {
+        phase: phase.as_deref().and_then(Phase::read),
+        ready,
+        healthy,
+        message,
+        conditions: conditions.into_iter().filter_map(condition).collect(),
+        tools: integrations.into_iter().map(|result| tool(result, synced_at)).collect(),
+        components_omitted,
+        server,
+        generation: observed_generation,
+        since: time(last_transition_time.as_deref()).or(synced_at),
+        history: history.into_iter().filter_map(transition).collect(),
+        synced_at,
+        secret_version: secret_resource_version,
+        term: coordinator_term.map(Term),
+        managed_by,
+        reported_by: reported_by.map(ReplicaName::new),
+        report_epoch: report_epoch.map(Epoch),
+    }
 }
 
-fn meaning_of_tool(result: &IntegrationResult) -> impl Serialize {
-    let IntegrationResult {
-        name,
-        type_,
-        phase,
-        reason,
+pub(super) fn time(text: Option<&str>) -> Option<Timestamp> {
+    text?.parse().ok()
+}
+
+/// `None` for one whose status is no status of a condition.
+pub(super) fn condition(stored: v1::Condition) -> Option<Condition> {
+    let v1::Condition { type_, status, reason, message, last_transition_time, observed_generation } = stored;
+    Some(Condition {
+        kind: type_,
+        truth: Truth::read(&status)?,
+        reason: Reason::read(&reason),
         message,
-        last_transition_time: _,
-        components,
+        since: last_transition_time.0,
+        generation: observed_generation,
+    })
+}
+
+fn tool(stored: IntegrationResult, synced_at: Option<Timestamp>) -> ToolStatus {
+    let IntegrationResult { name, type_, phase, reason, message, last_transition_time, components, healthy_components } =
+        stored;
+    let component = |stored| {
+        let ComponentStatus { kind, namespace, name, state, ready, desired, message } = stored;
+        ComponentLine { kind, namespace, name, state, ready, desired, message }
+    };
+    ToolStatus {
+        name,
+        type_name: type_,
+        phase: Phase::read(&phase),
+        reason: Reason::read(&reason),
+        message: message.unwrap_or_default(),
+        since: time(last_transition_time.as_deref()).or(synced_at),
+        components: components.into_iter().map(component).collect(),
         healthy_components,
-    } = result;
-    (name, type_, phase, reason, message, components, healthy_components)
+    }
+}
+
+fn transition(stored: TransitionRecord) -> Option<status::TransitionRecord> {
+    let TransitionRecord { time: at, integration, from, to, reason } = stored;
+    Some(status::TransitionRecord {
+        time: time(Some(&at))?,
+        integration,
+        from: Phase::read(&from)?,
+        to: Phase::read(&to)?,
+        reason: Reason::read(&reason),
+    })
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@ use kube::Api;
 use kube::ResourceExt;
 use serde::Serialize;
 
-use crate::api::convert::CREDENTIAL_EXPIRING;
 use crate::api::{
     ComponentStatus, IntegrationResult, IntegrationTarget, IntegrationTargetSpec, IntegrationTargetStatus,
 };
@@ -12,6 +11,7 @@ use crate::cli::CliError;
 use crate::cli::hub::{Hub, HubArgs, Shown};
 use crate::cli::table::table;
 use crate::domain::escape::escape;
+use crate::domain::status::CREDENTIAL_EXPIRING;
 use crate::hub::is_absent;
 
 pub(super) async fn run(name: &str, hub: &HubArgs) -> Result<(), CliError> {

@@ -1,29 +1,31 @@
-//! One reign after the other: waits for the lead, claims the term, runs the role, ends it.
+//! One term after the other: waits for leadership, claims the term, runs the role, ends it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::BoxStream;
+use jiff::Timestamp;
 use kube::Client;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
-use super::cached_status::{CachedStatus, TargetObject};
 use super::callers::{authenticator, members};
-use super::exchange::Exchange;
-use super::fleet::Fleet;
-use super::members::{Members, MembersContext, TermEnd};
-use super::other_installations::OtherInstallations;
+use super::event_loop::{EventLoop, Sources};
+use super::map_requests::MapRequests;
+use super::objects::{Objects, WatchedTarget};
+use super::other_installations::watch_leases;
+use super::series::SeriesWriter;
 use super::write_fence::WriteFence;
-use super::{FleetContext, RepairQueue, Sources, keep_fleet, run_repairs};
+use super::{RepairQueue, run_repairs};
 use crate::api::{Integration, IntegrationTarget};
-use crate::domain::claim::{first_epoch, next_term};
+use crate::domain::coordinator::{self, Coordinator, Event, Now, ObjectEvent, Shown, TermEnd};
 use crate::domain::member::Timing;
-use crate::domain::replica::{Epoch, Incarnation, Term};
-use crate::domain::shard_map::{Contact, PublishedMap, ShardMap};
+use crate::domain::replica::Incarnation;
+use crate::domain::shard_map::{Contact, PublishedMap};
 use crate::hub::{
     Change, DutyCycle, EventSink, Leadership, LeaseBoard, MapStore, MemberLeases, PromptError, StatefulSets,
     StatusQueue, StoredMap, WriteOutcome, publish_events, write_statuses,
@@ -31,13 +33,16 @@ use crate::hub::{
 use crate::observability::{FleetMetrics, Metrics, TargetMetrics};
 use crate::reports::{Admission, Incoming, IsMember, TermCertificate, serve};
 
-const AFTER_A_FAILURE: Duration = Duration::from_secs(1);
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// Somebody else wrote the map, and may be about to again.
-const AFTER_A_CONFLICT: Duration = Duration::from_millis(300);
+/// Delay after a conflict: another replica wrote the map, and may be about to do so again.
+const CONFLICT_DELAY: Duration = Duration::from_millis(300);
 
 /// Messages of workers that wait to be read. More wait in the workers, where the newest wins.
 const MESSAGES: usize = 256;
+
+/// Answers of the hub that wait to be read.
+const EVENTS: usize = 16;
 
 #[derive(Clone, Debug)]
 pub struct CoordinatorConfig {
@@ -55,7 +60,7 @@ pub struct CoordinatorConfig {
     pub report_token_file: Option<std::path::PathBuf>,
 }
 
-/// What every reign needs.
+/// What every term needs.
 pub struct CoordinatorContext {
     pub me: Incarnation,
     pub config: CoordinatorConfig,
@@ -99,7 +104,7 @@ pub async fn lead(context: CoordinatorContext) -> LeadError {
         let mut tasks = JoinSet::new();
         let role_running = TermGuard::begin(&context);
         let end = tokio::select! {
-            end = reign(&context, &mut tasks) => Some(end),
+            end = run_term(&context, &mut tasks) => Some(end),
             _ = claim.wait_for(Option::is_none) => None,
         };
         tasks.shutdown().await;
@@ -114,7 +119,7 @@ pub async fn lead(context: CoordinatorContext) -> LeadError {
             }
             Some(Ok(end)) => {
                 tracing::warn!(%end, "claiming a new term, if this replica still leads");
-                sleep(AFTER_A_FAILURE).await;
+                sleep(RETRY_DELAY).await;
             }
         }
     }
@@ -140,97 +145,114 @@ impl Drop for TermGuard<'_> {
     }
 }
 
-/// A task of the reign ended, and so.
+/// The first task that ended, and with it the term.
 enum TaskEnd {
-    Reign(TermEnd),
+    Term(TermEnd),
     Unexpected(&'static str),
 }
 
-async fn reign(context: &CoordinatorContext, tasks: &mut JoinSet<TaskEnd>) -> Result<TermEnd, LeadError> {
+async fn run_term(context: &CoordinatorContext, tasks: &mut JoinSet<TaskEnd>) -> Result<TermEnd, LeadError> {
     let fence = WriteFence::new(context.leadership.claim.subscribe(), context.board.clock());
-    let mut targets = (context.watch_targets)().map(TargetObject::of).boxed();
+    let mut targets = (context.watch_targets)().map(WatchedTarget::of).boxed();
     let mut integrations = (context.watch_integrations)();
     let (first_targets, first_integrations) = tokio::join!(first_list(&mut targets), first_list(&mut integrations));
     let (Some(first_targets), Some(first_integrations)) = (first_targets, first_integrations) else {
         return Err(LeadError::Ended("a watch of the hub"));
     };
-    let seen = shown(&first_targets, &first_integrations);
+    let mut objects = Objects::default();
+    let mut first: Vec<Event> = first_integrations.into_iter().map(|change| objects.on_integration(change)).collect();
+    first.extend(first_targets.into_iter().map(|change| objects.on_target(change)));
     let address = context.config.report_bind_address;
     let listener = TcpListener::bind(address).await.map_err(|source| LeadError::Bind { address, source })?;
-    let (certificate, stored) = claim(context, &fence, &listener, &seen).await?;
+    let (certificate, stored) = claim(context, &fence, &listener, &shown(&first)).await?;
     let term = stored.published.map.term;
     tracing::info!(%term, "this replica is the coordinator");
     context.metrics.coordinator_term.set(term.0);
 
-    let exchange = Arc::new(Exchange::default());
-    let repairs: Arc<RepairQueue> = Arc::default();
-    let other_installations: Arc<OtherInstallations> = Arc::default();
-    let installation = context.config.installation.clone();
-    let is_member = members(context.me.clone(), installation, context.board.clone(), context.map.clone());
+    let is_member =
+        members(context.me.clone(), context.config.installation.clone(), context.board.clone(), context.map.clone());
     let (messages, incoming) = mpsc::channel(MESSAGES);
-    let (maps, new_maps) = mpsc::channel(16);
-    let shared = (repairs.clone(), exchange.clone(), other_installations.clone());
-    let mut fleet = Fleet::new(fleet_context(context, term, shared, is_member.clone()));
-    first_integrations.into_iter().for_each(|change| fleet.on_integration(change));
-    first_targets.into_iter().for_each(|change| fleet.on_target(change));
-    fleet.on_map(&stored.published.map);
+    let (events, more_events) = mpsc::channel(EVENTS);
+    let repairs: Arc<RepairQueue> = Arc::default();
+    let (mut event_loop, requests) = event_loop(context, objects, &stored, is_member.clone(), repairs.clone());
+    let others = event_loop.other_installations.subscribe();
+    first.into_iter().for_each(|event| drop(event_loop.handle(event)));
+    event_loop.begin();
     context.loopback.send_replace(Some(messages.clone()));
     start_service(context, tasks, listener, certificate, is_member, messages);
     start_writers(context, tasks, &fence, repairs);
-    let hub = context.store.hub.clone();
+    let (hub, answers) = (context.store.hub.clone(), events.clone());
     tasks.spawn(async move {
-        other_installations.watch(&hub).await;
+        watch_leases(hub, others, answers).await;
         TaskEnd::Unexpected("the watch of other installations")
     });
-    let members = Members::new(members_context(context, fence, exchange), stored);
+    let map_requests = map_requests(context, fence, stored, events);
     let map = context.map.clone();
-    tasks.spawn(async move { TaskEnd::Reign(members.run(map, maps).await) });
-    let scrapes = context.fleet_metrics.open();
-    let sources = Sources { targets, integrations, messages: incoming, maps: new_maps, scrapes };
     tasks.spawn(async move {
-        keep_fleet(fleet, sources).await;
-        TaskEnd::Unexpected("a watch of the hub")
+        map_requests.run(requests, map).await;
+        TaskEnd::Unexpected("the writer of the shard map")
+    });
+    let scrapes = context.fleet_metrics.open();
+    let sources = Sources { targets, integrations, messages: incoming, events: more_events, scrapes };
+    tasks.spawn(async move {
+        let end = event_loop.run(sources).await;
+        end.map_or(TaskEnd::Unexpected("a watch of the hub"), TaskEnd::Term)
     });
     match tasks.join_next().await {
-        Some(Ok(TaskEnd::Reign(end))) => Ok(end),
+        Some(Ok(TaskEnd::Term(end))) => Ok(end),
         Some(Ok(TaskEnd::Unexpected(task))) => Err(LeadError::Ended(task)),
         _ => Err(LeadError::Crashed("a task of the coordinator")),
     }
 }
 
-fn fleet_context(
+fn event_loop(
     context: &CoordinatorContext,
-    term: Term,
-    (repairs, exchange, other_installations): (Arc<RepairQueue>, Arc<Exchange>, Arc<OtherInstallations>),
+    objects: Objects,
+    stored: &StoredMap,
     is_member: IsMember,
-) -> FleetContext {
-    FleetContext {
+    repairs: Arc<RepairQueue>,
+) -> (EventLoop, mpsc::UnboundedReceiver<super::map_requests::MapRequest>) {
+    let (clock, config) = (context.board.clock(), &context.config);
+    let now = Now { clock: clock.now(), wall: Timestamp::now(), writes_since: context.board.writes_since() };
+    let core = coordinator::Config {
+        me: context.me.clone(),
+        installation: format!("{}/{}", context.store.namespace, config.installation),
+        timing: config.timing,
+    };
+    let (requests, receiver) = mpsc::unbounded_channel();
+    let event_loop = EventLoop {
+        coordinator: Coordinator::new(core, stored.published.clone(), now),
+        objects,
+        clock,
+        board: context.board.clone(),
+        installation: config.installation.clone(),
+        is_member,
         statuses: context.statuses.clone(),
         repairs,
-        exchange,
-        other_installations,
+        requests,
+        other_installations: watch::Sender::new(Vec::new()),
+        series: SeriesWriter::new(config.target_metrics),
         metrics: context.metrics.clone(),
-        target_metrics: context.config.target_metrics,
-        clock: context.board.clock(),
-        began: Instant::now(),
-        term,
-        installation: format!("{}/{}", context.store.namespace, context.config.installation),
-        is_member,
-        round: context.config.timing.round,
-    }
+        links: BTreeMap::new(),
+    };
+    (event_loop, receiver)
 }
 
-fn members_context(context: &CoordinatorContext, fence: WriteFence, exchange: Arc<Exchange>) -> MembersContext {
-    MembersContext {
+fn map_requests(
+    context: &CoordinatorContext,
+    fence: WriteFence,
+    stored: StoredMap,
+    events: mpsc::Sender<Event>,
+) -> MapRequests {
+    MapRequests {
         board: context.board.clone(),
         leases: context.leases.clone(),
         store: context.store.clone(),
         stateful_set: context.stateful_set.clone(),
         fence,
-        exchange,
-        timing: context.config.timing,
         watched_namespaces: context.config.watched_namespaces.clone(),
-        metrics: context.metrics.clone(),
+        stored,
+        events,
     }
 }
 
@@ -270,13 +292,13 @@ fn start_writers(
         let count = |(kind, _, _): &(String, String, String), outcome: WriteOutcome| {
             counters.with_label_values(&[kind.as_str(), outcome.as_str()]).inc();
         };
-        write_statuses(hub, &queue, per_second, &duty_cycle, events, || may_write.is_open(), count).await;
+        write_statuses(hub, &queue, per_second, &duty_cycle, events, || may_write.may_write(), count).await;
         TaskEnd::Unexpected("the status writer")
     });
     let (hub, fence) = (context.hub.clone(), fence.clone());
     tasks.spawn(async move {
         run_repairs(hub, &repairs, &fence).await;
-        TaskEnd::Unexpected("the janitor")
+        TaskEnd::Unexpected("the metadata repair")
     });
 }
 
@@ -293,24 +315,21 @@ async fn first_list<K>(changes: &mut BoxStream<'static, Change<K>>) -> Option<Ve
     }
 }
 
-/// The terms and report epochs that statuses show.
-#[derive(Default)]
-struct Shown {
-    terms: Vec<Term>,
-    epochs: Vec<Epoch>,
-}
-
-fn shown(targets: &[Change<TargetObject>], integrations: &[Change<Integration>]) -> Shown {
+/// The terms and report epochs in the statuses of the first lists.
+fn shown(events: &[Event]) -> Shown {
     let mut shown = Shown::default();
-    for change in targets {
-        let Change::Applied(sighting) = change else { continue };
-        let Some(CachedStatus { summary, .. }) = &sighting.status else { continue };
-        shown.terms.extend(summary.coordinator_term.map(Term));
-        shown.epochs.extend(summary.report_epoch.map(Epoch));
-    }
-    for change in integrations {
-        let Change::Applied(object) = change else { continue };
-        shown.terms.extend(object.status.as_ref().and_then(|status| status.coordinator_term).map(Term));
+    for event in events {
+        match event {
+            Event::Target(ObjectEvent::Applied(object)) => {
+                let status = object.status.as_ref().map(|cached| &cached.status);
+                shown.terms.extend(status.and_then(|status| status.term));
+                shown.epochs.extend(status.and_then(|status| status.report_epoch));
+            }
+            Event::Integration(ObjectEvent::Applied(object)) => {
+                shown.terms.extend(object.status.as_ref().and_then(|status| status.term));
+            }
+            _ => {}
+        }
     }
     shown
 }
@@ -320,16 +339,16 @@ async fn claim(
     context: &CoordinatorContext,
     fence: &WriteFence,
     listener: &TcpListener,
-    seen: &Shown,
+    shown: &Shown,
 ) -> Result<(TermCertificate, StoredMap), LeadError> {
     loop {
-        match try_claim(context, fence, listener, seen).await? {
+        match try_claim(context, fence, listener, shown).await? {
             Ok(claimed) => return Ok(claimed),
-            Err(PromptError::Conflict) => sleep(AFTER_A_CONFLICT.mul_f64(0.5 + 0.5 * rand::random::<f64>())).await,
+            Err(PromptError::Conflict) => sleep(CONFLICT_DELAY.mul_f64(0.5 + 0.5 * rand::random::<f64>())).await,
             Err(error) => {
                 context.metrics.term_claims_failed.inc();
                 tracing::warn!(%error, "the term can't be claimed on the ShardMap; trying again");
-                sleep(AFTER_A_FAILURE).await;
+                sleep(RETRY_DELAY).await;
             }
         }
     }
@@ -339,28 +358,23 @@ async fn try_claim(
     context: &CoordinatorContext,
     fence: &WriteFence,
     listener: &TcpListener,
-    seen: &Shown,
+    shown: &Shown,
 ) -> Result<Result<(TermCertificate, StoredMap), PromptError>, LeadError> {
     let over = match context.store.read().await {
         Ok(over) => over,
         Err(error) => return Ok(Err(error)),
     };
-    let last = over.as_ref().map(|stored| stored.published.map.clone());
-    let term = next_term(last.as_ref().map(|map| map.term), seen.terms.iter().copied());
-    let certificate = TermCertificate::generate(term).map_err(|error| LeadError::Certificate(error.to_string()))?;
-    let address = listener.local_addr().map_err(|error| LeadError::Certificate(error.to_string()))?;
+    let map = shown.claim(over.as_ref().map(|stored| &stored.published.map));
+    let failed = |error: String| LeadError::Certificate(error);
+    let certificate = TermCertificate::generate(map.term).map_err(|error| failed(error.to_string()))?;
+    let address = listener.local_addr().map_err(|error| failed(error.to_string()))?;
     let host = context.config.report_host.clone().unwrap_or_else(|| address.ip().to_string());
     let contact = Contact {
         address: format!("{}:{}", if host.contains(':') { format!("[{host}]") } else { host }, address.port()),
         certificate_sha256: certificate.sha256().to_owned(),
     };
-    let epoch = last.as_ref().map_or_else(|| first_epoch(seen.epochs.iter().copied()), |map| map.epoch.next());
-    let published = PublishedMap {
-        map: ShardMap { term, epoch, ..last.unwrap_or_default() },
-        coordinator: context.me.clone(),
-        contact: Some(contact),
-    };
-    if !fence.is_open() {
+    let published = PublishedMap { map, coordinator: context.me.clone(), contact: Some(contact) };
+    if !fence.may_write() {
         return Ok(Err(PromptError::Unavailable("the lead is about to run out".to_owned())));
     }
     Ok(context.store.write(&published, over.as_ref()).await.map(|stored| (certificate, stored)))

@@ -10,7 +10,8 @@ use tokio::time::{sleep, timeout};
 use super::write_fence::WriteFence;
 
 use crate::api::{Integration, IntegrationTarget};
-use crate::hub::{CoalescingQueue, PROMPT_TIMEOUT, Priority, cause, label_slot, remove_legacy_finalizer};
+use crate::domain::priority::Priority;
+use crate::hub::{CoalescingQueue, PROMPT_TIMEOUT, cause, label_slot, remove_legacy_finalizer};
 
 /// Objects to look after, by uid.
 pub type RepairQueue = CoalescingQueue<String, RepairTask>;
@@ -58,7 +59,7 @@ pub async fn run_repairs(client: Client, repairs: &RepairQueue, fence: &WriteFen
 
 /// Gives the task back if it failed.
 async fn do_one(client: &Client, fence: &WriteFence, uid: String, task: RepairTask) -> Option<(String, RepairTask)> {
-    while !fence.is_open() {
+    while !fence.may_write() {
         sleep(CLOSED).await;
     }
     let (what, object) = match &task {

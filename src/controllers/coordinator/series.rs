@@ -2,39 +2,50 @@
 
 use jiff::Timestamp;
 
-use super::fleet::{Fleet, Target};
-use crate::api::{IntegrationResult, IntegrationTargetStatus, convert};
 use crate::domain::desired::DesiredTarget;
 use crate::domain::keys::TargetKey;
+use crate::domain::reason::Reason;
+use crate::domain::status::{CREDENTIAL_EXPIRING, REACHABLE, READY, TargetStatus, ToolStatus, Truth};
 use crate::domain::verdict::Phase;
 use crate::observability::{
-    Samples, TARGET_CREDENTIAL_EXPIRING, TARGET_HEALTHY, TARGET_LABELS, TARGET_REACHABLE, TARGET_SINCE, TOOL_HEALTHY,
-    TOOL_SINCE, TargetMetrics,
+    Metrics, Samples, TARGET_CREDENTIAL_EXPIRING, TARGET_HEALTHY, TARGET_LABELS, TARGET_REACHABLE, TARGET_SINCE,
+    TOOL_HEALTHY, TOOL_SINCE, TargetMetrics,
 };
 
 /// Tools on clusters that all have series by default: about 3 MB a scrape. Beyond, those that are not healthy have.
 const MOST: usize = 10_000;
 
-impl Fleet {
+/// Writes the series of clusters and tools.
+pub(super) struct SeriesWriter {
+    wanted: TargetMetrics,
+    /// Series of healthy clusters are left out.
+    is_limited: bool,
+}
+
+impl SeriesWriter {
+    pub(super) fn new(wanted: TargetMetrics) -> Self {
+        Self { wanted, is_limited: false }
+    }
+
     /// In the text format of Prometheus.
-    pub(super) fn series(&mut self) -> String {
-        let wanted = self.context.target_metrics;
-        if wanted == TargetMetrics::Off {
+    pub(super) fn text<'a>(
+        &mut self,
+        targets: impl Iterator<Item = (&'a TargetKey, &'a DesiredTarget, &'a TargetStatus)>,
+        metrics: &Metrics,
+    ) -> String {
+        if self.wanted == TargetMetrics::Off {
             return String::new();
         }
-        let tools: usize = self.targets.values().filter_map(Target::summary).map(|s| s.integrations.len()).sum();
-        let is_limited = wanted == TargetMetrics::Auto && tools.max(self.targets.len()) > MOST;
-        self.tell_of_limit(is_limited, tools);
+        let targets: Vec<_> = targets.collect();
+        let tools: usize = targets.iter().map(|(_, _, status)| status.tools.len()).sum();
+        let is_limited = self.wanted == TargetMetrics::Auto && tools.max(targets.len()) > MOST;
+        self.show_limit(is_limited, tools, metrics);
         let mut series = Series { samples: Samples::default(), is_limited, left: MOST };
-        for (key, target) in &self.targets {
-            if let (Ok(desired), Some(status)) = (&target.desired, target.summary()) {
-                series.add(key, desired, status);
-            }
-        }
+        targets.into_iter().for_each(|(key, desired, status)| series.add(key, desired, status));
         series.samples.text()
     }
 
-    fn tell_of_limit(&mut self, is_limited: bool, tools: usize) {
+    fn show_limit(&mut self, is_limited: bool, tools: usize, metrics: &Metrics) {
         if is_limited && !self.is_limited {
             tracing::warn!(
                 tools,
@@ -43,7 +54,7 @@ impl Fleet {
             );
         }
         self.is_limited = is_limited;
-        self.context.metrics.target_metrics_limited.set_count(u32::from(is_limited));
+        metrics.target_metrics_limited.set_count(u32::from(is_limited));
     }
 }
 
@@ -58,84 +69,122 @@ struct Series {
 type Names<'a> = [&'a str; 3];
 
 impl Series {
-    fn add(&mut self, key: &TargetKey, desired: &DesiredTarget, status: &IntegrationTargetStatus) {
+    fn add(&mut self, key: &TargetKey, desired: &DesiredTarget, status: &TargetStatus) {
         let names = [key.namespace(), key.name(), &*desired.cluster_name];
-        if status.condition(convert::CREDENTIAL_EXPIRING).is_some() {
+        if status.condition(CREDENTIAL_EXPIRING).is_some() {
             self.samples.add(&TARGET_CREDENTIAL_EXPIRING, &names, 1);
         }
-        let Some(phase) = status.phase.as_deref() else { return };
-        let Some(is_healthy) = is_healthy(phase) else { return };
-        if self.is_limited && (phase == Phase::Running.as_str() || self.left == 0) {
+        let Some(phase) = status.phase else { return };
+        let Some(is_healthy) = phase.is_healthy() else { return };
+        if self.is_left_out(phase) {
             return;
         }
-        let reachable = status.condition("Reachable").map(|reachable| reachable.status.as_str());
-        if let Some(is_reachable) = reachable.filter(|status| *status != "Unknown").map(|status| status == "True") {
-            self.samples.add(&TARGET_REACHABLE, &names, i64::from(is_reachable));
+        let reachable = status.condition(REACHABLE).map(|reachable| reachable.truth);
+        if let Some(truth) = reachable.filter(|truth| *truth != Truth::Unknown) {
+            self.samples.add(&TARGET_REACHABLE, &names, i64::from(truth == Truth::True));
         }
         self.samples.add(&TARGET_HEALTHY, &names, i64::from(is_healthy));
         if !desired.labels.is_empty() {
             self.samples.add_labelled(&TARGET_LABELS, &names[..2], &desired.labels, 1);
         }
-        let reason = status.condition("Ready").map(|ready| ready.reason.clone()).unwrap_or_default();
-        let reason = convert::unreachable_cause(status).map_or(reason, |cause| cause.to_string());
-        if let Some(since) = onset(phase, status.last_transition_time.as_ref()) {
-            self.samples.add(&TARGET_SINCE, &[&names[..], &[phase, &reason]].concat(), since);
+        let reason = status.unreachable_cause().or_else(|| status.condition(READY)?.reason);
+        if let Some(since) = unhealthy_since(phase, status.since) {
+            let reason = reason.map_or("", Reason::as_str);
+            self.samples.add(&TARGET_SINCE, &[&names[..], &[phase.as_str(), reason]].concat(), since);
         }
         self.left = self.left.saturating_sub(1);
-        if reachable == Some("True") {
-            status.integrations.iter().for_each(|tool| self.add_tool(names, tool));
+        if reachable == Some(Truth::True) {
+            status.tools.iter().for_each(|tool| self.add_tool(names, tool));
         }
     }
 
-    fn add_tool(&mut self, names: Names<'_>, tool: &IntegrationResult) {
-        let IntegrationResult { name, type_, phase, reason, .. } = tool;
-        let Some(is_healthy) = is_healthy(phase) else { return };
-        if self.is_limited && (phase == Phase::Running.as_str() || self.left == 0) {
+    fn add_tool(&mut self, names: Names<'_>, tool: &ToolStatus) {
+        let ToolStatus { name, type_name, phase, reason, since, .. } = tool;
+        let Some(phase) = *phase else { return };
+        let Some(is_healthy) = phase.is_healthy() else { return };
+        if self.is_left_out(phase) {
             return;
         }
-        let names = [&names[..], &[name.as_str(), type_]].concat();
+        let names = [&names[..], &[name.as_str(), type_name]].concat();
         self.samples.add(&TOOL_HEALTHY, &names, i64::from(is_healthy));
-        if let Some(since) = onset(phase, tool.last_transition_time.as_ref()) {
-            self.samples.add(&TOOL_SINCE, &[&names[..], &[phase, reason]].concat(), since);
+        if let Some(since) = unhealthy_since(phase, *since) {
+            let reason = reason.map_or("", Reason::as_str);
+            self.samples.add(&TOOL_SINCE, &[&names[..], &[phase.as_str(), reason]].concat(), since);
         }
         self.left = self.left.saturating_sub(1);
     }
+
+    fn is_left_out(&self, phase: Phase) -> bool {
+        self.is_limited && (phase == Phase::Running || self.left == 0)
+    }
 }
 
-/// A text that is no name of a phase is not healthy either.
-fn is_healthy(phase: &str) -> Option<bool> {
-    Phase::read(phase).map_or(Some(false), Phase::is_healthy)
-}
-
-/// When it became what it is, unless that is Running; in seconds since 1970.
-fn onset(phase: &str, since: Option<&String>) -> Option<i64> {
-    let since = since.filter(|_| phase != Phase::Running.as_str())?;
-    since.parse::<Timestamp>().ok().map(Timestamp::as_second)
+/// Start of the phase in seconds since 1970, unless it is Running.
+fn unhealthy_since(phase: Phase, since: Option<Timestamp>) -> Option<i64> {
+    since.filter(|_| phase != Phase::Running).map(Timestamp::as_second)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::test_kit::fleet_of;
+    use std::collections::BTreeMap;
+
     use super::*;
+    use crate::domain::status::Condition;
 
     fn lines(text: &str, family: &str) -> usize {
         text.lines().filter(|line| line.starts_with(&format!("{family}{{"))).count()
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn beyond_the_limit_healthy_ones_have_no_series() {
-        let mut fleet = fleet_of(MOST + 2, 3);
-        let text = fleet.series();
-        assert_eq!((lines(&text, "ksit_target_healthy"), lines(&text, "ksit_tool_healthy")), (3, 3), "{text}");
-        assert!(fleet.context.metrics.render().unwrap().contains("ksit_target_metrics_limited 1\n"));
-        fleet.context.target_metrics = TargetMetrics::On;
-        let all = fleet.series();
-        assert_eq!(
-            (lines(&all, "ksit_target_healthy"), lines(&all, "ksit_tool_unhealthy_since_timestamp_seconds")),
-            (MOST + 2, 3)
-        );
-        assert!(fleet.context.metrics.render().unwrap().contains("ksit_target_metrics_limited 0\n"));
-        fleet.context.target_metrics = TargetMetrics::Off;
-        assert_eq!(fleet.series(), "");
+    fn target(number: usize, phase: Phase) -> (TargetKey, DesiredTarget, TargetStatus) {
+        let (key, since) = (TargetKey::new("fleet", format!("n{number}")), Some(Timestamp::UNIX_EPOCH));
+        let desired = DesiredTarget {
+            key: key.clone(),
+            cluster_name: format!("n{number}").into(),
+            labels: BTreeMap::new(),
+            secret_name: String::new(),
+            secret_key: None,
+            paused: false,
+            paused_until: None,
+            generation: 1,
+        };
+        let reachable = Condition {
+            kind: REACHABLE.to_owned(),
+            truth: Truth::True,
+            reason: Some(Reason::Connected),
+            message: String::new(),
+            since: Timestamp::UNIX_EPOCH,
+            generation: None,
+        };
+        let tool = ToolStatus {
+            name: "flux".to_owned(),
+            type_name: "flux".to_owned(),
+            phase: Some(phase),
+            reason: Some(Reason::Healthy),
+            message: String::new(),
+            since,
+            components: Vec::new(),
+            healthy_components: Vec::new(),
+        };
+        let (conditions, tools) = (vec![reachable], vec![tool]);
+        (key, desired, TargetStatus { phase: Some(phase), since, conditions, tools, ..TargetStatus::default() })
+    }
+
+    #[test]
+    fn healthy_ones_have_no_series_beyond_the_limit() {
+        let fleet: Vec<_> = (0..MOST + 2)
+            .map(|number| target(number, if number < 3 { Phase::Failed } else { Phase::Running }))
+            .collect();
+        let metrics = Metrics::new().unwrap();
+        let text = |writer: &mut SeriesWriter| {
+            writer.text(fleet.iter().map(|(key, desired, status)| (key, desired, status)), &metrics)
+        };
+        let auto = text(&mut SeriesWriter::new(TargetMetrics::Auto));
+        assert_eq!((lines(&auto, "ksit_target_healthy"), lines(&auto, "ksit_tool_healthy")), (3, 3), "{auto}");
+        assert!(metrics.render().unwrap().contains("ksit_target_metrics_limited 1\n"));
+        let all = text(&mut SeriesWriter::new(TargetMetrics::On));
+        let series = ["ksit_target_healthy", "ksit_tool_unhealthy_since_timestamp_seconds"];
+        assert_eq!(series.map(|family| lines(&all, family)), [MOST + 2, 3]);
+        assert!(metrics.render().unwrap().contains("ksit_target_metrics_limited 0\n"));
+        assert_eq!(text(&mut SeriesWriter::new(TargetMetrics::Off)), "");
     }
 }

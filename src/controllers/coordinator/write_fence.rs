@@ -19,7 +19,7 @@ impl WriteFence {
     }
 
     /// Whether a write that is sent now ends, one way or the other, while the claim is valid.
-    pub fn is_open(&self) -> bool {
+    pub fn may_write(&self) -> bool {
         self.leading.borrow().is_some_and(|claim| claim.covers(self.clock.now(), PROMPT_TIMEOUT))
     }
 }

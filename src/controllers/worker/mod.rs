@@ -29,11 +29,12 @@ use crate::api::{Integration, IntegrationTarget, SLOT_LABEL, convert};
 use crate::domain::desired::{DesiredIntegration, DesiredTarget};
 use crate::domain::digest::Digest;
 use crate::domain::keys::{IntegrationKey, TargetKey};
+use crate::domain::priority::Priority;
 use crate::domain::replica::ReplicaName;
 use crate::domain::report::TargetReport;
 use crate::domain::slot::{Slot, SlotSet};
 use crate::domain::verdict::History;
-use crate::hub::{Change, CoalescingQueue, FirstChecks, Priority, SecretMetadata};
+use crate::hub::{Change, CoalescingQueue, FirstChecks, SecretMetadata};
 use crate::observability::{Health, Metrics, TargetMetrics, as_gauge};
 use crate::targets::ClusterManager;
 use crate::targets::kubeconfig::Policy;
@@ -269,7 +270,8 @@ impl Worker {
             Some(owned) if owned.desired == desired => return,
             Some(owned) => owned.desired = desired,
             None => {
-                let history = convert::history(&key, object.status.as_ref(), self.context.settings.failure_threshold);
+                let status = object.status.clone().map(convert::target_status).unwrap_or_default();
+                let history = status.verdict_history(&key, self.context.settings.failure_threshold);
                 self.targets.insert(key.clone(), Owned { desired, history, task: None });
             }
         }

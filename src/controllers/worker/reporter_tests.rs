@@ -39,7 +39,7 @@ fn conclude(reports: &Reports, name: &str) -> Digest {
     let overdue: Arc<Overdue> = Arc::default();
     overdue.set(Duration::from_secs(3_600));
     let said = ReportUpdate::Changed { report: report.clone(), digest, overdue };
-    reports.enqueue(report.target.clone(), said, crate::hub::Priority::CanWait);
+    reports.enqueue(report.target.clone(), said, crate::domain::priority::Priority::CanWait);
     digest
 }
 
@@ -92,7 +92,7 @@ async fn target_that_is_overdue_is_not_told_of_before_it_was_looked_at() {
     let (report_of_it, digest) = test_kit::report(&TargetKey::new("fleet", "late"));
     let overdue: Arc<Overdue> = Arc::default();
     let said = ReportUpdate::Changed { report: report_of_it.clone(), digest, overdue: overdue.clone() };
-    world.reports.enqueue(report_of_it.target.clone(), said, crate::hub::Priority::CanWait);
+    world.reports.enqueue(report_of_it.target.clone(), said, crate::domain::priority::Priority::CanWait);
     conclude(&world.reports, "well");
     std::thread::sleep(Duration::from_millis(5));
     let (to_me, mut incoming) = mpsc::channel(64);

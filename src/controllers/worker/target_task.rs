@@ -22,15 +22,16 @@ use super::pause::{paused, until};
 use super::round::{self, Access, HubUnavailable, RoundResult};
 use super::series::TargetSeries;
 use super::{Assignment, Overdue, ReportUpdate, WorkerContext};
-use crate::api::convert;
 use crate::domain::backoff::{MAX_BACKOFF, next_round, next_try};
 use crate::domain::fit::fit;
 use crate::domain::growth::Growth;
+use crate::domain::priority::Priority;
 use crate::domain::reason::{Failure, Reason};
 use crate::domain::replica::Epoch;
 use crate::domain::report::TargetReport;
+use crate::domain::status::report_digest;
 use crate::domain::verdict::{History, Outcome, Reach, TargetVerdict};
-use crate::hub::{Marked, Priority, Quarantined};
+use crate::hub::{Marked, Quarantined};
 use crate::observability::ReconcileResult;
 use crate::targets::Change;
 
@@ -384,7 +385,7 @@ impl Task {
         let report = Box::new(report);
         self.said = Some(report.clone());
         let priority = Priority::of(&report.verdict);
-        let digest = convert::digest(&report, |tool| assignment.type_of(tool));
+        let digest = report_digest(&report, |tool| assignment.type_of(tool));
         let key = report.target.clone();
         self.context.reports.enqueue(
             key,

@@ -1,12 +1,10 @@
-//! How long a target may go without a look, and the verdict on one that goes for longer.
+//! How long a target may go without an observation, and the verdict on one that goes for longer.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
-use tokio::time::Instant;
-
-use super::fleet::{Fleet, Target};
+use super::fleet::Fleet;
+use super::target::Target;
 use crate::domain::desired::{DesiredTarget, effective_interval};
 use crate::domain::keys::TargetKey;
 use crate::domain::reason::Reason;
@@ -14,24 +12,24 @@ use crate::domain::replica::{Epoch, ReplicaName};
 use crate::domain::report::TargetReport;
 use crate::domain::verdict::{Phase, Reach, TargetVerdict, ToolVerdict};
 
-/// A target is stale when nobody has looked at it for this many of its intervals.
+/// A target is stale when it has not been observed for this many of its intervals.
 const STALE_AFTER: u32 = 3;
 
 impl Fleet {
-    /// Marks the targets of which nobody has confirmed anything for too long.
+    /// Marks the targets of which nothing has been confirmed for too long.
     pub(super) fn overrule_stale(&mut self) {
-        let now = Instant::now();
+        let now = self.now.clock;
         let is_overdue = |target: &Target| target.stale_at <= now && target.desired.is_ok();
         let overdue = self.targets.iter().filter(|(_, target)| is_overdue(target)).map(|(key, _)| key.clone());
         for key in overdue.collect::<Vec<_>>() {
             let patience = self.patience(&key, None);
             let Some(target) = self.targets.get(&key) else { continue };
-            // One that nobody has looked at yet has its time from when its owner could.
+            // A target that was never observed has its time from when its owner could have begun.
             let due = match self.is_unjudged(target) {
-                true => self.could_look(target).map_or(now, |since| since) + patience,
+                true => self.owner_free_since(target).unwrap_or(now) + patience,
                 false => now,
             };
-            let is_stale = due <= now && !is_known_to_be_paused(target);
+            let is_stale = due <= now && !self.is_known_to_be_paused(target);
             if let Some(target) = self.targets.get_mut(&key) {
                 target.stale_at = if due > now { due } else { now + patience };
             }
@@ -42,27 +40,34 @@ impl Fleet {
     }
 
     fn is_unjudged(&self, target: &Target) -> bool {
-        let phase = target.status.as_ref().and_then(|status| status.phase);
+        let phase = target.status().and_then(|status| status.phase);
         target.observed.is_none() && matches!(phase, None | Some(Phase::Initializing))
     }
 
-    /// Since when its owner has known that the target is its own, and has had nothing else to look at first.
-    fn could_look(&self, target: &Target) -> Option<Instant> {
-        let owner = self.desk.ownership.owner(target.slot)?;
-        Some(self.desk.could_look(owner, self.desk.ownership.since(target.slot)?)?.max(target.labelled?))
+    /// Time since which its owner has known the target as its own, and has had no other to read first.
+    fn owner_free_since(&self, target: &Target) -> Option<Duration> {
+        let owner = self.sessions.ownership.owner(target.slot)?;
+        let epoch = self.sessions.ownership.since(target.slot)?;
+        Some(self.sessions.idle_since(owner, epoch)?.max(target.labelled?))
     }
 
-    /// The target was looked at just now.
+    /// Its spec and its status agree on that, whether a worker reports it or not.
+    fn is_known_to_be_paused(&self, target: &Target) -> bool {
+        let is_paused = target.desired.as_ref().is_ok_and(|desired| desired.is_paused(self.now.wall));
+        is_paused && target.status().is_some_and(|status| status.phase == Some(Phase::Paused))
+    }
+
+    /// The target was observed just now.
     pub(super) fn renew(&mut self, key: &TargetKey) {
         let patience = self.patience(key, None);
+        let now = self.now.clock;
         if let Some(target) = self.targets.get_mut(key) {
-            let now = Instant::now();
             target.observed = Some(now);
             target.stale_at = target.stale_at.max(now + patience);
         }
     }
 
-    /// How long a target may go without a report.
+    /// How long the target may go without a report. `next`: time until the next one, as its worker announced.
     pub(super) fn patience(&mut self, key: &TargetKey, next: Option<Duration>) -> Duration {
         let known = self.targets.get(key);
         let interval = known
@@ -75,14 +80,14 @@ impl Fleet {
     }
 
     pub(super) fn patience_of(&self, interval: Duration, next: Option<Duration>) -> Duration {
-        STALE_AFTER * interval.max(next.unwrap_or_default()).max(self.context.round)
+        STALE_AFTER * interval.max(next.unwrap_or_default()).max(self.round)
     }
 
-    /// Looks at all Integrations; a heartbeat must not do so for each target.
+    /// Goes through all Integrations; a heartbeat must not do so for each target.
     pub(super) fn interval_of(&self, target: Option<&DesiredTarget>) -> Duration {
-        let Some(target) = target else { return self.context.round };
-        let concerned = self.integrations.values().map(|tool| &tool.desired).filter(|tool| tool.concerns(target));
-        effective_interval(concerned, self.context.round)
+        let Some(target) = target else { return self.round };
+        let concerned = self.integrations.values().map(|known| &known.desired).filter(|known| known.concerns(target));
+        effective_interval(concerned, self.round)
     }
 
     pub(super) fn forget_intervals(&mut self, namespace: &str) {
@@ -90,29 +95,29 @@ impl Fleet {
         concerned.for_each(|(_, target)| target.interval = None);
     }
 
-    /// Says `reach` of the target, whatever was reported.
+    /// Publishes `reach` for the target, whatever was reported.
     pub(super) fn overrule(&mut self, key: &TargetKey, reach: &Reach) {
         let verdict = Arc::new(self.verdict_for_all(key, reach));
         let Some(target) = self.targets.get_mut(key) else { return };
-        (target.report, target.stale) = (None, *reach == Reach::Stale);
-        let former = target.summary();
+        (target.report, target.is_stale) = (None, *reach == Reach::Stale);
+        let former = target.status();
         let report = TargetReport {
             target: key.clone(),
             verdict,
             omitted: 0,
             mode: None,
-            generation: target.object.metadata.generation.unwrap_or(0),
-            secret_version: former.and_then(|status| status.secret_resource_version.clone()),
+            generation: target.generation,
+            secret_version: former.and_then(|status| status.secret_version.clone()),
             server: former.and_then(|status| status.server.clone()),
             credential_ends: None,
-            reported_by: ReplicaName::new(former.and_then(|status| status.reported_by.clone()).unwrap_or_default()),
-            epoch: Epoch(former.and_then(|status| status.report_epoch).unwrap_or(0)).min(self.desk.epoch),
+            reported_by: former.and_then(|status| status.reported_by.clone()).unwrap_or_else(|| ReplicaName::new("")),
+            epoch: former.and_then(|status| status.report_epoch).unwrap_or(Epoch(0)).min(self.sessions.epoch),
             next: Duration::ZERO,
         };
         self.publish_target(report);
     }
 
-    /// The same for every tool on the target, for what concerns the target as a whole.
+    /// The same verdict for every tool on the target.
     fn verdict_for_all(&self, key: &TargetKey, reach: &Reach) -> TargetVerdict {
         let Some(Target { desired: Ok(target), .. }) = self.targets.get(key) else {
             return TargetVerdict { reach: reach.clone(), tools: Vec::new() };
@@ -127,14 +132,12 @@ impl Fleet {
                 "nobody has reported for three intervals",
             ),
         };
-        let concerned = self.integrations.values().filter(|integration| integration.desired.concerns(target));
-        let tools = concerned.map(|integration| (integration.desired.key.clone(), tool.clone())).collect();
+        let concerned = self.integrations.values().filter(|known| known.desired.concerns(target));
+        let tools = concerned.map(|known| (known.desired.key.clone(), tool.clone())).collect();
         TargetVerdict { reach: reach.clone(), tools }
     }
 }
 
-/// Its spec says so, whether anybody reports it or not.
-fn is_known_to_be_paused(target: &Target) -> bool {
-    let is_paused = target.desired.as_ref().is_ok_and(|desired| desired.is_paused(Timestamp::now()));
-    is_paused && target.status.as_ref().is_some_and(|status| status.phase == Some(Phase::Paused))
-}
+#[cfg(test)]
+#[path = "freshness_tests.rs"]
+mod tests;

@@ -1,0 +1,156 @@
+//! Effects that the coordinator asks for. They are performed in their order.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::domain::aggregate::{ClusterState, Counts};
+use crate::domain::keys::{IntegrationKey, TargetKey};
+use crate::domain::priority::Priority;
+use crate::domain::replica::{Epoch, Incarnation, ReplicaName};
+use crate::domain::report::ToWorker;
+use crate::domain::shard_map::PublishedMap;
+use crate::domain::status::{IntegrationStatus, PhaseChange, TargetStatus};
+
+#[derive(Debug)]
+pub enum Effect {
+    /// Take the Lease of a silent member, if it still has this version. Answered by `LeaseTaken`.
+    TakeLease {
+        name: ReplicaName,
+        resource_version: String,
+    },
+    /// Write the map over the version on the hub, or create it if there is none. Answered by `MapWritten` or
+    /// `MapWriteFailed`.
+    WriteMap {
+        map: PublishedMap,
+        create: bool,
+    },
+    /// Write the freshness of the fleet to the status of the map. Answered by `MapStatusWritten`.
+    WriteMapStatus(MapStatus),
+    /// Answered by `StatefulSet`.
+    ReadStatefulSet,
+    StepDown(TermEnd),
+    WriteTarget(Box<TargetWrite>),
+    WriteIntegration(Box<IntegrationWrite>),
+    /// Send to a worker, if it still has a session. A message that finds no room is lost.
+    Send {
+        to: Arc<Incarnation>,
+        message: ToWorker,
+    },
+    /// Set the label `ksit.io/slot` of a target.
+    LabelSlot(TargetKey),
+    /// Remove the Go toolkit's finalizer from an Integration.
+    RemoveFinalizer(IntegrationKey),
+    Metric(Metric),
+    Log(Notice),
+}
+
+/// Status of a target to write, and the transitions that it publishes.
+#[derive(Clone, Debug)]
+pub struct TargetWrite {
+    pub key: TargetKey,
+    pub status: TargetStatus,
+    pub changes: Vec<PhaseChange>,
+    pub priority: Priority,
+    /// Digest of the status.
+    pub meaning: u128,
+    /// Digest of the status that this one follows; `None` if that one is to be overwritten in any case.
+    pub former_meaning: Option<u128>,
+}
+
+/// Status of an Integration to write, and the transition that it publishes.
+#[derive(Clone, Debug)]
+pub struct IntegrationWrite {
+    pub key: IntegrationKey,
+    pub status: IntegrationStatus,
+    pub change: Option<PhaseChange>,
+    /// As of [`TargetWrite`].
+    pub meaning: u128,
+    pub former_meaning: Option<u128>,
+}
+
+/// Why a term ends although the Lease is still held.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TermEnd {
+    #[error("the ShardMap names {0} as the coordinator now")]
+    Superseded(ReplicaName),
+    #[error("no member can be heard though others live: this replica seems to be cut off")]
+    CutOff,
+}
+
+/// Freshness of the fleet, by replica.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MapStatus {
+    pub round: Duration,
+    pub loads: Vec<Load>,
+}
+
+/// Targets of a replica.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Load {
+    pub name: ReplicaName,
+    pub targets: u32,
+    /// Time since the observation of the target that was observed the longest ago.
+    pub oldest_observation: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub enum Metric {
+    /// A digest or report, by whether it was accepted: the value of the label.
+    Observation(&'static str),
+    Unobserved(usize),
+    Epoch(Epoch),
+    /// Targets in slots of no living member, and living members.
+    Members {
+        orphaned: u64,
+        living: usize,
+    },
+    Fleet(Box<Figures>),
+    Integration {
+        key: IntegrationKey,
+        type_name: String,
+        counts: Counts,
+        is_healthy: Option<bool>,
+    },
+    IntegrationGone {
+        key: IntegrationKey,
+        type_name: String,
+    },
+}
+
+/// The fleet as of a tick.
+#[derive(Clone, Debug)]
+pub struct Figures {
+    pub targets: [(ClusterState, u32); ClusterState::ALL.len()],
+    pub credentials_expiring: usize,
+    pub invalid_targets: usize,
+    pub invalid_integrations: usize,
+    pub oldest_observation: Duration,
+    pub loads: Vec<Load>,
+}
+
+/// Log lines.
+#[derive(Clone, Debug)]
+pub enum Notice {
+    /// The API server prunes fields that it doesn't know. Once a term.
+    StatusPruned,
+    MapDeleted,
+    MapDrifted,
+    /// Targets that their worker was asked to confirm and did not.
+    Unconfirmed {
+        targets: usize,
+        first: TargetKey,
+    },
+    /// A digest or report that was not accepted.
+    NotAccepted {
+        sender: Arc<Incarnation>,
+        target: TargetKey,
+        epoch: Epoch,
+        refusal: crate::domain::ownership::Refusal,
+    },
+    /// Objects of another installation were seen.
+    OtherInstallation(String),
+    OtherInstallationChanged {
+        name: String,
+        is_gone: bool,
+    },
+}

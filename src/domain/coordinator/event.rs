@@ -1,0 +1,114 @@
+//! Events that the coordinator decides on.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::domain::desired::{DesiredIntegration, DesiredTarget};
+use crate::domain::digest::Digest;
+use crate::domain::keys::{IntegrationKey, TargetKey};
+use crate::domain::member::MemberLease;
+use crate::domain::replica::{Incarnation, ReplicaName};
+use crate::domain::report::FromWorker;
+use crate::domain::shard_map::PublishedMap;
+use crate::domain::status::{IntegrationStatus, TargetStatus};
+
+#[derive(Debug)]
+pub enum Event {
+    Target(ObjectEvent<TargetKey, TargetObject>),
+    Integration(ObjectEvent<IntegrationKey, IntegrationObject>),
+    /// A member sent a message. Messages of other processes are dropped before.
+    Message(Message),
+    /// The Leases of all members as they are now. Due whenever one changes, and at the time of
+    /// [`Coordinator::next_timer`](super::Coordinator::next_timer).
+    Leases(BTreeMap<ReplicaName, MemberLease>),
+    /// Ends [`Effect::TakeLease`](super::Effect::TakeLease), successful or not.
+    LeaseTaken,
+    /// Answers [`Effect::ReadStatefulSet`](super::Effect::ReadStatefulSet): the wanted number of replicas, if any; `Err`
+    /// if it could not be read.
+    StatefulSet(Result<Option<u32>, ()>),
+    /// The map on the hub, newer than any that was written or read here; `None` if it was deleted.
+    Map(Option<PublishedMap>),
+    /// The map of the last [`Effect::WriteMap`](super::Effect::WriteMap) is on the hub.
+    MapWritten,
+    /// It may be or not. A successful read follows as [`Event::Map`].
+    MapWriteFailed,
+    /// Ends [`Effect::WriteMapStatus`](super::Effect::WriteMapStatus), successful or not.
+    MapStatusWritten,
+    /// The coordinator's Lease of another installation; `Ok(None)` if there is none.
+    OtherInstallation {
+        name: String,
+        lease: Result<Option<ForeignLease>, LeaseUnread>,
+    },
+    /// Every two seconds.
+    Tick,
+}
+
+/// A watch event of one kind of object.
+#[derive(Debug)]
+pub enum ObjectEvent<K, O> {
+    Applied(Box<O>),
+    Deleted(K),
+    /// A full list was handed over: other objects are gone.
+    Listed(BTreeSet<K>),
+}
+
+/// An IntegrationTarget on the hub.
+#[derive(Clone, Debug)]
+pub struct TargetObject {
+    pub key: TargetKey,
+    /// The spec, or why it can't be used.
+    pub desired: Result<DesiredTarget, String>,
+    pub generation: i64,
+    /// The value of the label `ksit.io/slot`.
+    pub slot_label: Option<String>,
+    pub status: Option<CachedStatus>,
+}
+
+/// An Integration on the hub.
+#[derive(Clone, Debug)]
+pub struct IntegrationObject {
+    pub desired: DesiredIntegration,
+    pub has_legacy_finalizer: bool,
+    pub status: Option<IntegrationStatus>,
+}
+
+/// A status without its components, which are most of it, and the digest of all of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CachedStatus {
+    pub status: TargetStatus,
+    pub digest: Digest,
+}
+
+impl CachedStatus {
+    pub fn new(key: &TargetKey, status: TargetStatus) -> Self {
+        let digest = status.digest(key);
+        Self { status: status.without_components(), digest }
+    }
+}
+
+/// A message of a worker.
+#[derive(Debug)]
+pub struct Message {
+    /// As authenticated.
+    pub sender: Arc<Incarnation>,
+    pub message: FromWorker,
+    /// Size on the wire; 0 from this very process.
+    pub bytes: usize,
+}
+
+/// One version of another installation's Lease.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForeignLease {
+    pub resource_version: String,
+    /// For how long it holds without a renewal, as written in it.
+    pub duration: Option<Duration>,
+}
+
+/// The Lease of another installation could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeaseUnread {
+    Forbidden,
+    /// The hub did not answer, for instance.
+    Failed,
+}

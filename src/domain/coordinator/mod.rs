@@ -1,0 +1,155 @@
+//! Decisions of the coordinator: events in, effects out, no I/O.
+//!
+//! ```text
+//! Leases, StatefulSet, map ──> members ─┬──> take a Lease, write the map, step down
+//!                      weights, heard ──┤
+//! objects, messages, ticks ──> fleet ───┴──> write a status, ask a worker, repair metadata, measure
+//! ```
+//!
+//! `controllers::coordinator` feeds it and performs the effects; `tests/sim` drives the same code through thousands of
+//! faults. An Integration is summed up from the statuses of its targets, not from reports: a new coordinator reads from
+//! the hub all that its predecessor knew.
+
+mod claim;
+mod confirm;
+mod deferred;
+mod effect;
+mod event;
+mod figures;
+mod fleet;
+mod freshness;
+mod integrations;
+mod members;
+mod messages;
+mod other_installations;
+mod sessions;
+mod summaries;
+mod target;
+#[cfg(test)]
+mod test_kit;
+mod wanted;
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+pub use claim::Shown;
+pub use effect::{Effect, Figures, IntegrationWrite, Load, MapStatus, Metric, Notice, TargetWrite, TermEnd};
+pub use event::{
+    CachedStatus, Event, ForeignLease, IntegrationObject, LeaseUnread, Message, ObjectEvent, TargetObject,
+};
+pub use other_installations::lease_of;
+
+use super::desired::DesiredTarget;
+use super::keys::TargetKey;
+use super::member::Timing;
+use super::replica::Incarnation;
+use super::shard_map::PublishedMap;
+use super::status::TargetStatus;
+use fleet::Fleet;
+use members::Members;
+
+/// The time of an event.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// On the process's own monotonic clock.
+    pub clock: Duration,
+    /// For times in statuses.
+    pub wall: Timestamp,
+    /// Since when this replica's own writes succeed without a gap, on the same clock as `clock`; see
+    /// [`OwnWrites`](super::own_writes::OwnWrites).
+    pub writes_since: Option<Duration>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub me: Incarnation,
+    /// This installation, as `managedBy` names it: `namespace/name`.
+    pub installation: String,
+    pub timing: Timing,
+}
+
+/// The coordinator for one term.
+pub struct Coordinator {
+    fleet: Fleet,
+    members: Members,
+    /// The first lists are in.
+    has_begun: bool,
+}
+
+impl Coordinator {
+    /// `claimed` is the map by which the term was claimed. The first lists follow as events, then [`Self::begin`].
+    pub fn new(config: Config, claimed: PublishedMap, now: Now) -> Self {
+        let Config { me, installation, timing } = config;
+        let fleet = Fleet::new(claimed.map.term, installation, timing.round, now);
+        Self { fleet, members: Members::new(me.name, timing, claimed, now.clock), has_begun: false }
+    }
+
+    /// Takes the claimed map in.
+    pub fn begin(&mut self, now: Now) -> Vec<Effect> {
+        (self.fleet.now, self.has_begun) = (now, true);
+        let map = self.members.map().clone();
+        self.fleet.on_map(&map);
+        self.effects()
+    }
+
+    pub fn handle(&mut self, event: Event, now: Now) -> Vec<Effect> {
+        self.fleet.now = now;
+        match event {
+            Event::Target(event) => self.fleet.on_target(event),
+            Event::Integration(event) => self.fleet.on_integration(event),
+            Event::Message(message) => {
+                self.members.hear(&message.sender, now.clock);
+                self.fleet.on_message(message);
+            }
+            Event::OtherInstallation { name, lease } => self.fleet.on_other_installation(&name, lease),
+            Event::Tick => self.fleet.on_tick(),
+            Event::Leases(leases) => self.members.on_leases(leases),
+            Event::LeaseTaken => self.members.on_lease_taken(),
+            Event::StatefulSet(replicas) => self.members.on_stateful_set(replicas),
+            Event::Map(map) => self.members.on_map(map),
+            Event::MapWritten => {
+                if let Some(map) = self.members.on_map_written(now.clock) {
+                    self.fleet.on_map(&map);
+                }
+            }
+            Event::MapStatusWritten => self.members.on_map_status_written(),
+            Event::MapWriteFailed => self.members.on_map_write_failed(now.clock),
+        }
+        if !self.has_begun {
+            return self.effects();
+        }
+        self.fleet.summarize_due();
+        if let Some(weights) = self.fleet.take_new_weights() {
+            self.members.on_weights(weights);
+        }
+        self.members.step(&self.fleet, now);
+        self.effects()
+    }
+
+    /// When [`Event::Leases`] is due if nothing happens before.
+    pub fn next_timer(&self) -> Duration {
+        self.fleet.next_due().map_or(self.members.next_check(), |due| due.min(self.members.next_check()))
+    }
+
+    /// The map as it was last written or read.
+    pub fn published(&self) -> &PublishedMap {
+        self.members.published()
+    }
+
+    /// Installations whose Lease is to be read every few seconds.
+    pub fn other_installations(&self) -> impl Iterator<Item = &str> {
+        self.fleet.others.names()
+    }
+
+    /// Usable targets and their statuses, without components.
+    pub fn targets(&self) -> impl Iterator<Item = (&TargetKey, &DesiredTarget, &TargetStatus)> {
+        self.fleet.statuses()
+    }
+
+    fn effects(&mut self) -> Vec<Effect> {
+        let mut effects = std::mem::take(&mut self.fleet.effects);
+        effects.append(&mut self.members.effects);
+        effects
+    }
+}

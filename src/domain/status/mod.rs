@@ -1,0 +1,228 @@
+//! The status of a target, as users read it and as the next coordinator takes it over.
+//!
+//! ```text
+//! report ─ render ─> TargetStatus ─ stamp (times, history, writer) ─> hub
+//! hub ──────────────> TargetStatus ─ digest ─> compared with the next report
+//! ```
+//!
+//! `api::convert` maps these types to the stored JSON field by field.
+
+mod component;
+mod integration;
+mod read_back;
+mod render;
+mod stamp;
+mod text;
+mod transitions;
+
+use std::borrow::Cow;
+
+use jiff::Timestamp;
+
+pub use component::{ComponentLine, observations};
+pub use integration::{ClusterLine, IntegrationStatus};
+pub use render::{report_digest, target_status};
+pub use stamp::Writer;
+pub use transitions::{PhaseChange, TransitionRecord, phase_changes, record};
+
+use super::digest::Digest;
+use super::keys::{IntegrationKey, TargetKey};
+use super::reason::Reason;
+use super::replica::{Epoch, ReplicaName, Term};
+use super::verdict::{Phase, cause_of_failure, initializing};
+
+/// The condition of a target whose credential is about to expire.
+pub const CREDENTIAL_EXPIRING: &str = "CredentialExpiring";
+
+/// The condition that says whether the cluster can be read.
+pub const REACHABLE: &str = "Reachable";
+
+/// The condition that tools such as `kubectl wait`, Flux and Argo CD read as health.
+pub const READY: &str = "Ready";
+
+/// Status of an IntegrationTarget. An absent or unreadable field is `None` or empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TargetStatus {
+    pub phase: Option<Phase>,
+    pub ready: Option<bool>,
+    /// Healthy tools of those that count, such as `4/5`.
+    pub healthy: Option<String>,
+    /// The first 80 characters of the message.
+    pub message: Option<String>,
+    pub conditions: Vec<Condition>,
+    pub tools: Vec<ToolStatus>,
+    pub components_omitted: Option<u32>,
+    pub server: Option<String>,
+    pub generation: Option<i64>,
+    /// Time of the last phase change.
+    pub since: Option<Timestamp>,
+    /// Newest first.
+    pub history: Vec<TransitionRecord>,
+    /// Time of the last write.
+    pub synced_at: Option<Timestamp>,
+    pub secret_version: Option<String>,
+    pub term: Option<Term>,
+    /// Installation that owns the object, as `namespace/name`.
+    pub managed_by: Option<String>,
+    pub reported_by: Option<ReplicaName>,
+    pub report_epoch: Option<Epoch>,
+}
+
+/// A Kubernetes condition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Condition {
+    pub kind: String,
+    pub truth: Truth,
+    pub reason: Option<Reason>,
+    pub message: String,
+    /// Time of the last change of `truth`.
+    pub since: Timestamp,
+    pub generation: Option<i64>,
+}
+
+/// Status of a condition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Truth {
+    True,
+    False,
+    Unknown,
+}
+
+/// One tool on the target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToolStatus {
+    /// Name of the Integration.
+    pub name: String,
+    pub type_name: String,
+    pub phase: Option<Phase>,
+    pub reason: Option<Reason>,
+    pub message: String,
+    /// Time of the last phase change.
+    pub since: Option<Timestamp>,
+    pub components: Vec<ComponentLine>,
+    /// Healthy components, each in a few words.
+    pub healthy_components: Vec<String>,
+}
+
+impl Truth {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::True => "True",
+            Self::False => "False",
+            Self::Unknown => "Unknown",
+        }
+    }
+
+    /// `None` for a text that is no status of a condition.
+    pub fn read(text: &str) -> Option<Self> {
+        [Self::True, Self::False, Self::Unknown].into_iter().find(|truth| truth.as_str() == text)
+    }
+
+    /// Health of a phase as the condition `Ready` shows it.
+    fn of_health(phase: Phase) -> Self {
+        match phase.is_healthy() {
+            Some(true) => Self::True,
+            Some(false) if phase == Phase::Failed => Self::False,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+impl TargetStatus {
+    pub fn condition(&self, kind: &str) -> Option<&Condition> {
+        self.conditions.iter().find(|condition| condition.kind == kind)
+    }
+
+    /// Verdict on one tool. A tool that the status doesn't list has that of an unreachable cluster, or is Initializing.
+    pub fn tool<'a>(status: Option<&'a Self>, integration: &IntegrationKey) -> (Phase, Reason, Cow<'a, str>) {
+        let listed = status.and_then(|status| status.tools.iter().find(|tool| tool.name == integration.name()));
+        let listed = listed.and_then(|tool| Some((tool.phase?, tool.reason?, Cow::Borrowed(tool.message.as_str()))));
+        let unreachable = || status?.unreachable().map(|(reason, text)| (Phase::Failed, reason, Cow::Borrowed(text)));
+        listed.or_else(unreachable).unwrap_or_else(|| {
+            let tool = initializing();
+            (tool.phase, tool.reason, Cow::Owned(tool.message))
+        })
+    }
+
+    /// Cause for which ksit can't read the cluster. `None` if it can, or if that is not known.
+    pub fn unreachable_cause(&self) -> Option<Reason> {
+        self.unreachable().map(|(reason, message)| cause_of_failure(reason, message))
+    }
+
+    /// Reason and message of the condition `Reachable` while it is False.
+    fn unreachable(&self) -> Option<(Reason, &str)> {
+        let reachable = self.condition(REACHABLE).filter(|condition| condition.truth == Truth::False)?;
+        Some((reachable.reason?, &reachable.message))
+    }
+
+    /// The status without its components, which are most of its size.
+    pub fn without_components(mut self) -> Self {
+        for tool in &mut self.tools {
+            (tool.components, tool.healthy_components) = Default::default();
+        }
+        self
+    }
+
+    /// Digest of everything that a user reads. Times, history and writer don't count; `observedGeneration` does,
+    /// because tools wait for it after an edit.
+    pub fn digest(&self, target: &TargetKey) -> Digest {
+        let Self {
+            phase,
+            ready,
+            healthy,
+            message,
+            conditions,
+            tools,
+            components_omitted,
+            server,
+            generation,
+            since: _,
+            history: _,
+            synced_at: _,
+            secret_version: _,
+            term: _,
+            managed_by: _,
+            reported_by: _,
+            report_epoch: _,
+        } = self;
+        let mut fields = Fields::default();
+        fields.add(phase.map(Phase::as_str)).add(ready.map(|ready| ready.to_string())).add(healthy.as_deref());
+        fields.add(message.as_deref()).add(components_omitted.map(|omitted| omitted.to_string()));
+        fields.add(server.as_deref()).add(generation.map(|generation| generation.to_string()));
+        fields.add_conditions(conditions);
+        for tool in tools {
+            fields.add(Some("tool")).add(Some(tool.name.as_str())).add(Some(tool.type_name.as_str()));
+            fields
+                .add(tool.phase.map(Phase::as_str))
+                .add(tool.reason.map(Reason::as_str))
+                .add(Some(tool.message.as_str()));
+            for component in &tool.components {
+                component.add_to(&mut fields);
+            }
+            for words in &tool.healthy_components {
+                fields.add(Some(words));
+            }
+        }
+        Digest::of(target, fields.0.iter().map(String::as_str))
+    }
+}
+
+/// Fields of a status for its digest, in a fixed order.
+#[derive(Default)]
+struct Fields(Vec<String>);
+
+impl Fields {
+    /// An absent field differs from an empty one.
+    fn add(&mut self, field: Option<impl AsRef<str>>) -> &mut Self {
+        self.0.push(field.map_or_else(String::new, |field| format!("={}", field.as_ref())));
+        self
+    }
+
+    fn add_conditions(&mut self, conditions: &[Condition]) {
+        for Condition { kind, truth, reason, message, since: _, generation } in conditions {
+            self.add(Some("condition")).add(Some(kind.as_str())).add(Some(truth.as_str()));
+            self.add(reason.map(Reason::as_str)).add(Some(message.as_str()));
+            self.add(generation.map(|generation| generation.to_string()));
+        }
+    }
+}
