@@ -1,5 +1,5 @@
-//! Generated files are as the code makes them, and pages are true of the repository. `make manifests` regenerates: it runs
-//! these tests with KSIT_UPDATE=1, which makes them write instead of compare.
+//! Generated files are as the code makes them, and pages are true of the repository. `make manifests` runs these tests
+//! with KSIT_UPDATE=1, which makes them write what they would compare.
 
 #![allow(clippy::unwrap_used, reason = "a test that can't go on should say where")]
 
