@@ -1,16 +1,18 @@
-//! What is made from the code and from other files is as that makes it. `make manifests` mends it: it runs these tests
-//! with KSIT_UPDATE=1, which has them write what they would compare.
+//! Generated files are as the code makes them, and pages are true of the repository. `make manifests` runs these tests
+//! with KSIT_UPDATE=1, which makes them write what they would compare.
 
 #![allow(clippy::unwrap_used, reason = "a test that can't go on should say where")]
 
 mod chart;
 mod commands;
+mod pages;
 mod readme;
 mod target_rights;
 mod values;
+mod words;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -18,6 +20,23 @@ pub fn root() -> &'static Path {
 
 pub fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap()
+}
+
+/// Every file below `folder`, as a path from the root.
+pub fn files(folder: &str) -> Vec<PathBuf> {
+    let (mut found, mut folders) = (Vec::new(), vec![root().join(folder)]);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                found.push(path.strip_prefix(root()).unwrap().to_owned());
+            }
+        }
+    }
+    found.sort();
+    found
 }
 
 /// The file must be `expected`.

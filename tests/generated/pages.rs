@@ -1,0 +1,120 @@
+//! Links and paths of the pages: each leads to something that exists.
+
+use std::collections::BTreeSet;
+use std::path::{Component, Path, PathBuf};
+
+use crate::{files, read, root};
+
+const PAGES: [&str; 6] =
+    ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "CODE_OF_CONDUCT.md", "chart/README.md"];
+
+/// Text between backticks that begins like this, and has no placeholder in it, is a path of the repository.
+const FOLDERS: [&str; 11] = [
+    "src/",
+    "tests/",
+    "loadtest/",
+    "chart/",
+    "docs/",
+    "crds/",
+    "deploy/",
+    ".ci/",
+    ".cargo/",
+    ".github/",
+    ".devcontainer/",
+];
+
+fn pages() -> Vec<PathBuf> {
+    let docs = files("docs").into_iter().filter(|path| path.extension().is_some_and(|ending| ending == "md"));
+    PAGES.iter().map(PathBuf::from).chain(docs).collect()
+}
+
+/// A page without its blocks of code.
+fn prose(page: &Path) -> String {
+    let mut is_block = false;
+    let text = read(page.to_str().unwrap());
+    let lines = text.lines().filter(|line| {
+        let is_fence = line.trim_start().starts_with("```");
+        is_block ^= is_fence;
+        !is_block && !is_fence
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn paths(prose: &str) -> impl Iterator<Item = &str> {
+    let is_plain = |text: &&str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._/-".contains(&byte));
+    let is_path = |text: &&str| FOLDERS.iter().any(|folder| text.starts_with(folder));
+    prose.split('`').skip(1).step_by(2).filter(is_path).filter(is_plain)
+}
+
+/// Targets of links within the repository: file, which is empty for the page itself, and anchor.
+fn links(prose: &str) -> impl Iterator<Item = (&str, &str)> {
+    let targets = prose.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    let inside = targets.filter(|target| !target.contains("://") && !target.starts_with("mailto:"));
+    inside.map(|target| target.split_once('#').unwrap_or((target, "")))
+}
+
+/// Anchors of the headings of a page, as GitHub makes them.
+fn anchors(prose: &str) -> BTreeSet<String> {
+    let headings = prose.lines().filter(|line| line.starts_with('#'));
+    let anchor = |heading: &str| {
+        let text = heading.trim_start_matches('#').trim().to_lowercase();
+        let kept = text.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+        kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+    };
+    headings.map(anchor).collect()
+}
+
+/// `folder` and `link`, without `..`.
+fn joined(folder: &Path, link: &str) -> PathBuf {
+    let mut path = PathBuf::new();
+    for component in folder.join(link).components() {
+        match component {
+            Component::ParentDir => drop(path.pop()),
+            other => path.push(other),
+        }
+    }
+    path
+}
+
+#[test]
+fn pages_name_paths_that_exist() {
+    let mut missing = Vec::new();
+    for page in pages() {
+        for path in paths(&prose(&page)) {
+            if !root().join(path).exists() {
+                missing.push(format!("{}: `{path}`", page.display()));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "no such file or folder; name the present one:\n{}", missing.join("\n"));
+}
+
+#[test]
+fn pages_link_to_what_exists() {
+    let mut dead = Vec::new();
+    for page in pages() {
+        let text = prose(&page);
+        for (file, anchor) in links(&text) {
+            let target = if file.is_empty() { page.clone() } else { joined(page.parent().unwrap(), file) };
+            let is_there = root().join(&target).exists();
+            if !is_there || (!anchor.is_empty() && !anchors(&prose(&target)).contains(anchor)) {
+                dead.push(format!("{}: ({file}#{anchor})", page.display()));
+            }
+        }
+    }
+    assert!(dead.is_empty(), "these links lead nowhere:\n{}", dead.join("\n"));
+}
+
+#[test]
+fn pages_decisions_are_in_their_index() {
+    let index = prose(Path::new("docs/decisions/README.md"));
+    let linked: BTreeSet<&str> = links(&index).map(|(file, _)| file).filter(|file| file.starts_with('0')).collect();
+    let records =
+        files("docs/decisions").into_iter().map(|path| path.file_name().unwrap().to_str().unwrap().to_owned());
+    let records: BTreeSet<String> = records.filter(|name| name != "README.md").collect();
+    assert_eq!(linked, records.iter().map(String::as_str).collect());
+    for record in &records {
+        let lines = read(&format!("docs/decisions/{record}")).lines().count();
+        assert!(lines < 40, "{record} has {lines} lines: a record is short");
+    }
+}

@@ -1,0 +1,115 @@
+//! Words that the project no longer uses, and heads of sentences that hide their subject. `docs/glossary.md` has both
+//! lists for people.
+
+use std::fs;
+use std::path::PathBuf;
+
+use crate::{files, root};
+
+/// Each form in lower case and with spaces, as `words` gives it, so that `half speed` is `HalfSpeed` too; and the
+/// replacement.
+const RETIRED: &[(&[&str], &str)] = &[
+    (&["mailbox", "letterbox"], "coalescing queue"),
+    (&["bell", "rope", "rung"], "wake flag, waker"),
+    (&["janitor", "chore", "chores"], "metadata repair, repair task"),
+    (&["half speed"], "duty cycle"),
+    (&["skim"], "strip unused"),
+    (&["neighbour", "neighbours"], "other installation; or what is beside it, by name"),
+    (&["sighting"], "target object"),
+    (&["saying"], "report update; or say what the message is"),
+    (&["spoilt"], "drifted, or changed by somebody else"),
+    (&["reign", "reigns", "reigning"], "term"),
+    (&["giant", "giants"], "oversized"),
+    (&["is said", "is told", "who is told"], "the subject and an active verb: report, write, log, know"),
+    (&["looks after"], "owns, observes"),
+];
+
+/// A comment that begins so has its subject at the end.
+const HEADS: [&str; 6] = ["What", "Who", "Of", "Whoever", "Whose", "So that"];
+
+/// Findings that a failure shows.
+const SHOWN: usize = 60;
+
+/// The words of a line in lower case, with a space around each; identifiers are taken apart.
+fn words(line: &str) -> String {
+    let mut words = String::from(" ");
+    let mut former = ' ';
+    for letter in line.chars() {
+        let begins = former.is_lowercase() && letter.is_uppercase();
+        if (begins || !letter.is_alphanumeric()) && !words.ends_with(' ') {
+            words.push(' ');
+        }
+        if letter.is_alphanumeric() {
+            words.extend(letter.to_lowercase());
+        }
+        former = letter;
+    }
+    words.push(' ');
+    words
+}
+
+/// The replacement of each retired word in a line.
+fn retired(line: &str) -> impl Iterator<Item = (&'static str, &'static str)> {
+    let words = words(line);
+    let forms = RETIRED.iter().flat_map(|(forms, replacement)| forms.iter().map(move |form| (*form, *replacement)));
+    forms.filter(move |(form, _)| words.contains(&format!(" {form} ")))
+}
+
+/// How the comment that a line consists of begins, if it begins badly.
+fn bad_head(line: &str) -> Option<&'static str> {
+    let comment = line.trim_start().strip_prefix("//")?;
+    let text = comment.strip_prefix(['/', '!']).unwrap_or(comment).trim_start();
+    let is_head = |head: &&str| {
+        text.strip_prefix(head).is_some_and(|rest| rest.chars().next().is_none_or(|next| !next.is_alphanumeric()))
+    };
+    HEADS.into_iter().find(is_head)
+}
+
+fn assert_none(found: &[String], rule: &str) {
+    let shown = found.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join("\n");
+    assert!(found.is_empty(), "{} lines {rule} (docs/glossary.md). The first:\n{shown}", found.len());
+}
+
+#[test]
+fn words_that_are_retired_are_not_used() {
+    let mut found = Vec::new();
+    let pages = [PathBuf::from("README.md")];
+    for path in files("src").into_iter().chain(files("chart")).chain(pages) {
+        let text = fs::read_to_string(root().join(&path)).unwrap();
+        for (number, line) in text.lines().enumerate() {
+            for (word, replacement) in retired(line) {
+                found.push(format!("{}:{}: {word:?}; write: {replacement}", path.display(), number + 1));
+            }
+        }
+    }
+    assert_none(&found, "use a retired word");
+}
+
+#[test]
+fn comments_begin_with_their_subject() {
+    let mut found = Vec::new();
+    for path in files("src").into_iter().filter(|path| path.extension().is_some_and(|ending| ending == "rs")) {
+        let text = fs::read_to_string(root().join(&path)).unwrap();
+        for (number, line) in text.lines().enumerate() {
+            if let Some(head) = bad_head(line) {
+                found.push(format!("{}:{}: {head:?}; begin with the thing", path.display(), number + 1));
+            }
+        }
+    }
+    assert_none(&found, "begin a comment with its object");
+}
+
+#[test]
+fn words_are_found_in_prose_and_in_identifiers() {
+    for line in ["at half speed", "half-speed", "fn half_speed()", "struct HalfSpeed;", "static HALF_SPEED"] {
+        assert_eq!(retired(line).map(|(word, _)| word).collect::<Vec<_>>(), ["half speed"], "{line}");
+    }
+    for line in ["it was said before", "sovereign", "Campbell and Hope", "a disk image"] {
+        assert_eq!(retired(line).count(), 0, "{line}");
+    }
+    assert_eq!(
+        ["/// What it is", "//! Of all", "// So that"].map(bad_head),
+        [Some("What"), Some("Of"), Some("So that")]
+    );
+    assert_eq!(["/// Whatever", "let what = 1; // What", "/// The Who"].map(bad_head), [None; 3]);
+}
