@@ -197,7 +197,8 @@ impl Tally {
         Self { bearers, ..Self::default() }
     }
 
-    /// The Integration wants the target; `phase` is the tool's there, and `unreachable` why ksit can't read the cluster.
+    /// The Integration wants the target; `phase` is the tool's there, and `unreachable` why ksit can't read the
+    /// cluster.
     pub fn put(&mut self, target: &TargetKey, cluster_name: &Arc<str>, phase: Phase, unreachable: Option<Reason>) {
         let state = ClusterState::of(phase, unreachable.is_some());
         let cause = unreachable.filter(|_| state == ClusterState::Unreachable);

@@ -99,8 +99,8 @@ impl Policy {
         if last == "localhost" && !self.allow_loopback {
             return Some("a loopback address");
         }
-        // 2130706433, 0x7f.1 and 0177.0.0.1 parse as names, but resolvers read them as 127.0.0.1. Browsers have the same
-        // rule (WHATWG URL, "ends in a number").
+        // 2130706433, 0x7f.1 and 0177.0.0.1 parse as names, but resolvers read them as 127.0.0.1. Browsers have the
+        // same rule (WHATWG URL, "ends in a number").
         ends_in_number(last).then_some("an IP address in an unusual spelling")
     }
 }

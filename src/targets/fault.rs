@@ -34,8 +34,8 @@ pub(super) enum Refused {
     Gone,
 }
 
-/// Classifies a response other than 200. `is_status`: its body is a Status, so it comes from an API server and not from a
-/// proxy, which can't tell whether an object exists and who may read it. `retry_after`: the parsed header.
+/// Classifies a response other than 200. `is_status`: its body is a Status, so it comes from an API server and not from
+/// a proxy, which can't tell whether an object exists and who may read it. `retry_after`: the parsed header.
 pub(super) fn refusal(
     host: &str,
     status: StatusCode,

@@ -5,11 +5,11 @@
 //!    └── events of the watch are recorded ─────────────┴─ GRACE ─ listed again: missing then and still missing is lost
 //! ```
 //!
-//! The list is a consistent read (no `resourceVersion`: the watch cache could be as old as a stalled watch), so the watch
-//! must deliver all of it eventually. Versions alone prove nothing: a watch of objects that don't change sees newer
-//! versions only in bookmarks. An object equal in both needs no proof. One that differs is missing, unless the watch
-//! delivered it in a version after V. Changes in transit arrive within the grace period; and once the second list is
-//! answered, everything that the target sent before it on the same connection has been read.
+//! The list is a consistent read (no `resourceVersion`: the watch cache could be as old as a stalled watch), so the
+//! watch must deliver all of it eventually. Versions alone prove nothing: a watch of objects that don't change sees
+//! newer versions only in bookmarks. An object equal in both needs no proof. One that differs is missing, unless the
+//! watch delivered it in a version after V. Changes in transit arrive within the grace period; and once the second list
+//! is answered, everything that the target sent before it on the same connection has been read.
 
 use std::collections::HashMap;
 

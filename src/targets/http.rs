@@ -1,7 +1,7 @@
 //! One HTTP connection to a target: GETs with a deadline and a cap on the response size.
 //!
-//! HTTP/2 if the target supports it, else HTTP/1.1 with one request at a time. A [`Channel`] owns the task that drives its
-//! connection; dropping it closes the connection, and dropping a request resets its stream.
+//! HTTP/2 if the target supports it, else HTTP/1.1 with one request at a time. A [`Channel`] owns the task that drives
+//! its connection; dropping it closes the connection, and dropping a request resets its stream.
 
 use std::future::{Future, poll_fn};
 use std::ops::RangeInclusive;
@@ -32,8 +32,8 @@ use super::retry_after;
 use crate::domain::reason::{Failure, Reason};
 
 const HTTP1_BUFFER: usize = 64 * 1024;
-/// Cap on the body of a response other than 200, which is read so that the connection can be reused. Only whether it is a
-/// Status is kept.
+/// Cap on the body of a response other than 200, which is read so that the connection can be reused. Only whether it is
+/// a Status is kept.
 const MAX_ERROR_BODY: usize = 64 * 1024;
 
 /// Bounds a watch that hangs without notice, as in client-go.
@@ -310,8 +310,8 @@ impl Channel {
         refusal(self.host(), status, is_status, wait)
     }
 
-    /// Reads the body. `None` if there is no memory for it: the body is dropped, with what h2 has buffered of it. HTTP/1.1
-    /// waits for memory instead, as only a fully read body leaves its connection usable.
+    /// Reads the body. `None` if there is no memory for it: the body is dropped, with what h2 has buffered of it.
+    /// HTTP/1.1 waits for memory instead, as only a fully read body leaves its connection usable.
     async fn read_body(
         &self,
         response: Response<Content>,

@@ -1,5 +1,5 @@
-//! HTTP/2 to a target, directly on h2 instead of hyper's client: with thousands of connections and a dozen watches each,
-//! hyper's queue and its task for each request took a third of the memory of a target.
+//! HTTP/2 to a target, directly on h2 instead of hyper's client: with thousands of connections and a dozen watches
+//! each, hyper's queue and its task for each request took a third of the memory of a target.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -89,8 +89,9 @@ pub struct Limits {
     resolver: Resolver,
 }
 
-/// Concurrency limiter with a sub-limit of 30 % for failing targets, so that hanging ones can't starve the healthy. Their
-/// permits expire after 1 s, so that they don't starve each other either: a hanging target holds a socket, no permit.
+/// Concurrency limiter with a sub-limit of 30 % for failing targets, so that hanging ones can't starve the healthy.
+/// Their permits expire after 1 s, so that they don't starve each other either: a hanging target holds a socket, no
+/// permit.
 #[derive(Debug)]
 struct Limiter {
     all: Semaphore,

@@ -1,4 +1,5 @@
-//! Resolves names with the system's resolver, which respects `/etc/hosts`, search domains and the rest of the Pod's setup.
+//! Resolves names with the system's resolver, which respects `/etc/hosts`, search domains and the rest of the Pod's
+//! setup.
 //!
 //! It blocks a thread, and a server that never answers holds it for half a minute even if the caller has timed out. So
 //! lookups are limited well below the runtime's blocking threads, and a permit is released only when the call returns.

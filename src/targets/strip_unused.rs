@@ -1,14 +1,14 @@
 //! Empties the large parts of an object that no check reads, so that they need not be parsed: managed fields and Pod
 //! templates.
 //!
-//! Finds the end of such a part in blocks of 64 bytes with a bit for each byte, without a branch per string: Langdale and
-//! Lemire, "Parsing Gigabytes of JSON per Second", 2019. Stripped parts are not validated as JSON.
+//! Finds the end of such a part in blocks of 64 bytes with a bit for each byte, without a branch per string: Langdale
+//! and Lemire, "Parsing Gigabytes of JSON per Second", 2019. Stripped parts are not validated as JSON.
 
 use memchr::memmem;
 use wide::u8x64;
 
-/// Keys with their opening brackets, as API servers write them. Quotes within strings are escaped, so these can only match
-/// keys.
+/// Keys with their opening brackets, as API servers write them. Quotes within strings are escaped, so these can only
+/// match keys.
 const UNUSED: [&[u8]; 2] = [br#""managedFields":["#, br#""template":{"#];
 
 pub(super) fn strip_unused(json: &mut Vec<u8>) {

@@ -36,8 +36,8 @@ pub(super) enum Unusable {
 /// Configurations shared by targets with the same CA and a token.
 static SHARED: LazyLock<Mutex<HashMap<Trust, Weak<ClientConfig>>>> = LazyLock::new(Mutex::default);
 
-/// Prefers AES-128, as Go's clients do: if the server follows the client's preference, thousands of handshakes cost less
-/// with SHA-256 than with the SHA-384 of AES-256.
+/// Prefers AES-128, as Go's clients do: if the server follows the client's preference, thousands of handshakes cost
+/// less with SHA-256 than with the SHA-384 of AES-256.
 static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
     let mut provider = ring::default_provider();
     provider.cipher_suites.sort_by_key(|suite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256);

@@ -1,8 +1,8 @@
 //! Confirms in every round that the target answers and that its watches deliver every change.
 //!
 //! Each round fetches one watched list, in rotation, and one name, which can't be watched; while watches are on trial,
-//! every list. A lost change is therefore found within as many intervals as there are watches, whatever lost it. A watch
-//! without any data, not even a bookmark, is also found after `watch_silence`.
+//! every list. A lost change is therefore found within as many intervals as there are watches, whatever lost it. A
+//! watch without any data, not even a bookmark, is also found after `watch_silence`.
 
 use std::future::poll_fn;
 use std::pin::pin;
