@@ -75,7 +75,7 @@ fn unset_fields_have_the_api_defaults() {
         "status": {"conditions": [{"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}]},
     });
     assert!(workload(ListKind::Deployment, stalled).stalled);
-    // A Deployment that is ready and not yet available is not available; an old StatefulSet only knows ready.
+    // A Deployment's ready Pods may not be available yet; an old StatefulSet reports only ready ones.
     let ready = json!({"metadata": {"name": "a"}, "status": {"readyReplicas": 1}});
     assert_eq!(workload(ListKind::Deployment, ready.clone()).ready, 0);
     assert_eq!(workload(ListKind::StatefulSet, ready).ready, 1);
