@@ -33,9 +33,9 @@ fn follower(lease: Option<&ElectionLease>, writes_since: Option<u64>, now: u64) 
 fn leader(lease: Option<&ElectionLease>, now: u64) -> Action {
     let leading = Leading { claim: Claim::new(Term(1), at(100), TTL, at(2)), asked: at(100) };
     let me = me();
-    let seen =
+    let observation =
         Observation { me: &me, lease, writes_since: Some(at(0)), leading: Some(leading), ttl: TTL, renew: RENEW };
-    decide(&seen, at(now))
+    decide(&observation, at(now))
 }
 
 fn vacate() -> Action {

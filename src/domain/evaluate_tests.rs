@@ -180,10 +180,10 @@ fn missing_namespace_is_reported_as_the_cause() {
 
 #[test]
 fn not_installed_requires_readable_answers() {
-    let asked = |answer| evaluate(&[server()], &Snapshot::from([answer]), WhenAbsent::NotInstalled).phase;
-    assert_eq!(asked(deployments(vec![])), Phase::NotInstalled);
-    assert_eq!(asked(list(ListKind::Deployment, Answer::Forbidden)), Phase::Failed);
-    assert_eq!(asked(deployments(vec![workload(1, 0)])), Phase::Failed);
+    let phase = |answer| evaluate(&[server()], &Snapshot::from([answer]), WhenAbsent::NotInstalled).phase;
+    assert_eq!(phase(deployments(vec![])), Phase::NotInstalled);
+    assert_eq!(phase(list(ListKind::Deployment, Answer::Forbidden)), Phase::Failed);
+    assert_eq!(phase(deployments(vec![workload(1, 0)])), Phase::Failed);
 }
 
 fn crd() -> Component {

@@ -37,10 +37,10 @@ pub fn fit(verdict: &Arc<TargetVerdict>) -> (Arc<TargetVerdict>, u32) {
     let mut budget = Budget { components: MAX_COMPONENTS, bytes: COMPONENTS_BYTES };
     let is_short = |text: &str| text.chars().nth(limit).is_none();
     let is_whole = verdict.tools.iter().all(|(_, tool)| {
-        let texts = tool.observations.iter().filter_map(|seen| seen.message.as_deref());
+        let texts = tool.observations.iter().filter_map(|observation| observation.message.as_deref());
         is_short(&tool.message)
             && texts.into_iter().all(|text| text.chars().nth(MAX_MESSAGE).is_none())
-            && tool.observations.iter().all(|seen| budget.take(seen))
+            && tool.observations.iter().all(|observation| budget.take(observation))
     });
     if is_whole {
         return (verdict.clone(), 0);
@@ -57,10 +57,11 @@ fn shrunk(tools: &[(IntegrationKey, ToolVerdict)], limit: usize) -> (Vec<(Integr
     let mut omitted = 0;
     let mut kept: Vec<Vec<Observation>> = vec![Vec::new(); tools.len()];
     for place in order {
-        let mut seen: Vec<&Observation> = tools[place].1.observations.iter().collect();
-        seen.sort_by_key(|seen| seen.state.is_healthy() || seen.state == ComponentState::NotInUse);
-        let all = seen.len();
-        kept[place] = seen.into_iter().map(shortened).take_while(|seen| budget.take(seen)).collect();
+        let mut ordered: Vec<&Observation> = tools[place].1.observations.iter().collect();
+        ordered
+            .sort_by_key(|observation| observation.state.is_healthy() || observation.state == ComponentState::NotInUse);
+        let all = ordered.len();
+        kept[place] = ordered.into_iter().map(shortened).take_while(|observation| budget.take(observation)).collect();
         omitted += all - kept[place].len();
     }
     let tools = tools.iter().zip(kept).map(|((key, tool), observations)| {
@@ -78,8 +79,8 @@ struct Budget {
 
 impl Budget {
     /// Charges an observation. Returns false, and from then on always, if it does not fit.
-    fn take(&mut self, seen: &Observation) -> bool {
-        let Observation { kind: _, namespace, name, state: _, ready: _, desired: _, message } = seen;
+    fn take(&mut self, observation: &Observation) -> bool {
+        let Observation { kind: _, namespace, name, state: _, ready: _, desired: _, message } = observation;
         let texts = [namespace, name, message.as_deref().unwrap_or_default()];
         let bytes = OBSERVATION + texts.into_iter().map(json_bytes).sum::<usize>();
         let fits = self.components > 0 && self.bytes >= bytes;
@@ -107,9 +108,9 @@ fn too_many_tools(verdict: &TargetVerdict) -> TargetVerdict {
     TargetVerdict { reach: Reach::Failed(Failure::new(Reason::TooManyIntegrations, message)), tools: Vec::new() }
 }
 
-fn shortened(seen: &Observation) -> Observation {
-    let message = seen.message.as_deref().map(|message| truncated(message, MAX_MESSAGE));
-    Observation { message, ..seen.clone() }
+fn shortened(observation: &Observation) -> Observation {
+    let message = observation.message.as_deref().map(|message| truncated(message, MAX_MESSAGE));
+    Observation { message, ..observation.clone() }
 }
 
 /// Truncates to `limit` characters, and marks the cut with an ellipsis.

@@ -11,7 +11,7 @@ const MAX_LENGTH: usize = 64;
 /// Upper bound of distinct words, which are never freed. No version has as many, but a faulty sender may.
 const MAX_WORDS: usize = 256;
 
-static KNOWN: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
+static WORDS: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
 
 /// A name in `CamelCase`, like the reason of a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,15 +26,15 @@ impl Word {
         if !is_word {
             return None;
         }
-        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(word) = known.get(text) {
+        let mut words = WORDS.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(word) = words.get(text) {
             return Some(Self(word));
         }
-        if known.len() >= MAX_WORDS {
+        if words.len() >= MAX_WORDS {
             return Some(Self("Other"));
         }
         let word: &'static str = Box::leak(text.into());
-        known.insert(word);
+        words.insert(word);
         Some(Self(word))
     }
 

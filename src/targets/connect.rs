@@ -187,9 +187,9 @@ mod tests {
         let mut addresses = vec![closed.local_addr().unwrap(); 40];
         addresses.push(open.local_addr().unwrap());
         let connection = unvetted("https://127.0.0.1:6443", Policy::default());
-        let begun = Instant::now();
+        let started = Instant::now();
         dial(&connection, &addresses).await.unwrap();
-        assert!(begun.elapsed() < STAGGER * 20, "{:?}", begun.elapsed());
+        assert!(started.elapsed() < STAGGER * 20, "{:?}", started.elapsed());
         let refused = dial(&connection, &addresses[..40]).await.unwrap_err();
         assert!(refused.message.contains("refuses connections"), "{refused}");
     }

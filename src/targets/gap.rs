@@ -84,23 +84,23 @@ mod tests {
 
     #[test]
     fn gap_is_an_object_that_differs_and_was_not_delivered() {
-        let known = objects(&[("a", 1), ("b", 1)]);
+        let cached = objects(&[("a", 1), ("b", 1)]);
         for listed in [&[("a", 1), ("b", 0)][..], &[("a", 1)], &[("a", 1), ("b", 1), ("c", 1)]] {
-            assert!(Comparison::default().lacks(&known, &objects(listed), Some("7")), "{listed:?}");
+            assert!(Comparison::default().lacks(&cached, &objects(listed), Some("7")), "{listed:?}");
         }
-        assert!(!Comparison::default().lacks(&known, &known, Some("7")), "whatever the version");
+        assert!(!Comparison::default().lacks(&cached, &cached, Some("7")), "whatever the version");
     }
 
     #[test]
     fn gap_is_none_where_the_watch_was_ahead_of_the_list() {
-        let (known, listed) = (objects(&[("a", 0)]), objects(&[("a", 1)]));
+        let (cached, listed) = (objects(&[("a", 0)]), objects(&[("a", 1)]));
         for (delivered, lacks) in
             [("6", true), ("7", true), ("8", false), ("1000000000000000000000", false), ("x", false)]
         {
             let mut comparison = Comparison::default();
             comparison.record(name_hash("a"), Some(delivered));
             comparison.record(name_hash("b"), Some("9"));
-            assert_eq!(comparison.lacks(&known, &listed, Some("7")), lacks, "{delivered}");
+            assert_eq!(comparison.lacks(&cached, &listed, Some("7")), lacks, "{delivered}");
         }
     }
 

@@ -308,11 +308,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn permit_of_a_hanging_target_expires_while_it_goes_on() {
         let limiter = Limiter::new(2);
-        let begun = Instant::now();
+        let started = Instant::now();
         let hang = async |failing| {
             let permit = limiter.acquire(failing, &mut Instant::now()).await;
             permit.run(tokio::time::sleep(Duration::from_secs(5))).await;
-            begun.elapsed().as_secs()
+            started.elapsed().as_secs()
         };
         let both = tokio::join!(hang(true), hang(true));
         assert_eq!(both, (5, 6), "each runs to its end, and the second starts one second later");

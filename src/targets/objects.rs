@@ -97,13 +97,13 @@ impl Objects {
         let more = bytes(&object);
         let former = match (&mut self.kept, object) {
             (Kept::Workloads(kept), Object::Workload(new)) => {
-                put(kept, new, |known, new| known.name.cmp(&new.name)).map(|known| known.map(Object::Workload))
+                put(kept, new, |stored, new| stored.name.cmp(&new.name)).map(|stored| stored.map(Object::Workload))
             }
             (Kept::Services(kept), Object::Service(new)) => {
-                put(kept, new, |known, new| known.name.cmp(&new.name)).map(|known| known.map(Object::Service))
+                put(kept, new, |stored, new| stored.name.cmp(&new.name)).map(|stored| stored.map(Object::Service))
             }
             (Kept::Slices(kept), Object::Slice(new)) => {
-                put(kept, new, |known, new| known.name.cmp(&new.name)).map(|known| known.map(Object::Slice))
+                put(kept, new, |stored, new| stored.name.cmp(&new.name)).map(|stored| stored.map(Object::Slice))
             }
             _ => return Err(BadPage::Invalid),
         };
@@ -118,9 +118,9 @@ impl Objects {
     /// Returns false if there is no object with that name.
     pub(super) fn remove(&mut self, name: &str) -> bool {
         let former = match &mut self.kept {
-            Kept::Workloads(kept) => take(kept, |known| known.name.as_str().cmp(name)).map(Object::Workload),
-            Kept::Services(kept) => take(kept, |known| known.name.as_str().cmp(name)).map(Object::Service),
-            Kept::Slices(kept) => take(kept, |known| known.name.cmp(&name_hash(name))).map(Object::Slice),
+            Kept::Workloads(kept) => take(kept, |stored| stored.name.as_str().cmp(name)).map(Object::Workload),
+            Kept::Services(kept) => take(kept, |stored| stored.name.as_str().cmp(name)).map(Object::Service),
+            Kept::Slices(kept) => take(kept, |stored| stored.name.cmp(&name_hash(name))).map(Object::Slice),
         };
         self.bytes = self.bytes.saturating_sub(former.as_ref().map_or(0, bytes));
         former.is_some()
@@ -180,7 +180,7 @@ pub(super) fn name_hash(name: &str) -> u64 {
 
 /// `None` if it was already stored unchanged, else the object that it replaces.
 fn put<T: PartialEq>(kept: &mut Vec<T>, new: T, order: impl Fn(&T, &T) -> Ordering) -> Option<Option<T>> {
-    match kept.binary_search_by(|known| order(known, &new)) {
+    match kept.binary_search_by(|stored| order(stored, &new)) {
         Ok(index) if kept[index] == new => None,
         Ok(index) => Some(Some(std::mem::replace(&mut kept[index], new))),
         Err(index) => {

@@ -43,8 +43,8 @@ mod tests {
 
     #[test]
     fn token_validity_is_read_from_its_claims() {
-        let known = of_token(&token(r#"{"iss":"x","iat":100,"exp":4600}"#)).unwrap();
-        assert_eq!((known.from.map(Timestamp::as_second), known.until.as_second()), (Some(100), 4600));
+        let found = of_token(&token(r#"{"iss":"x","iat":100,"exp":4600}"#)).unwrap();
+        assert_eq!((found.from.map(Timestamp::as_second), found.until.as_second()), (Some(100), 4600));
     }
 
     #[test]
@@ -65,8 +65,8 @@ mod tests {
         params.not_before = rcgen::date_time_ymd(2025, 1, 1);
         params.not_after = rcgen::date_time_ymd(2026, 1, 1);
         let certificate = params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap();
-        let known = of_chain(&[certificate.der().clone()]).unwrap();
-        assert_eq!(known.until.to_string(), "2026-01-01T00:00:00Z");
-        assert_eq!(known.from.map(|from| from.to_string()).as_deref(), Some("2025-01-01T00:00:00Z"));
+        let found = of_chain(&[certificate.der().clone()]).unwrap();
+        assert_eq!(found.until.to_string(), "2026-01-01T00:00:00Z");
+        assert_eq!(found.from.map(|from| from.to_string()).as_deref(), Some("2025-01-01T00:00:00Z"));
     }
 }
