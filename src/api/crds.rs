@@ -7,7 +7,7 @@ use kube::CustomResourceExt;
 use kube::core::Rule;
 
 use super::{Integration, IntegrationTarget, ShardMap};
-use crate::domain::claim::MOST_AHEAD;
+use crate::domain::claim::MAX_AHEAD;
 
 /// All of them, in the order in which they are printed.
 pub fn all() -> Vec<CustomResourceDefinition> {
@@ -66,7 +66,7 @@ pub(super) fn term_rule() -> Rule {
     Rule::new(format!(
         "!has(oldSelf.status) || !has(oldSelf.status.coordinatorTerm) || (has(self.status) && \
          has(self.status.coordinatorTerm) && (self.status.coordinatorTerm >= oldSelf.status.coordinatorTerm || \
-         oldSelf.status.coordinatorTerm - self.status.coordinatorTerm > {MOST_AHEAD} || \
+         oldSelf.status.coordinatorTerm - self.status.coordinatorTerm > {MAX_AHEAD} || \
          (has(self.status.managedBy) && has(oldSelf.status.managedBy) && \
          self.status.managedBy != oldSelf.status.managedBy)))"
     ))

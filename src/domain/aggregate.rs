@@ -1,4 +1,4 @@
-//! One Integration over all clusters.
+//! Aggregates one Integration over its clusters.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,10 +10,10 @@ use super::roll_up::{MaxUnhealthy, roll_up};
 use super::selector::Selector;
 use super::verdict::Phase;
 
-/// Clusters that an Integration's status lists at most.
+/// Upper bound of clusters listed in an Integration's status.
 pub const LISTED_CLUSTERS: usize = 100;
 
-/// Which targets an Integration wants. Both ways add up.
+/// The targets that an Integration selects: the union of both fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
     /// `spec.clusterName` of targets.
@@ -28,14 +28,14 @@ impl Selection {
     }
 }
 
-/// One target that the Integration wants, and what is said of the tool there.
+/// One selected target, with the verdict on the tool there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cluster<'a> {
     pub name: &'a str,
-    /// Name of the IntegrationTarget; none where `targetClusters` names a cluster that no target has.
+    /// Name of the IntegrationTarget; `None` for a name in `targetClusters` that no target has.
     pub target: Option<&'a str>,
     pub state: ClusterState,
-    /// The tool's; one of another version counts as Unknown.
+    /// Phase of the tool. A phase of another version counts as Unknown.
     pub phase: Phase,
     pub reason: Reason,
     pub message: Cow<'a, str>,
@@ -46,7 +46,7 @@ pub struct Cluster<'a> {
 pub enum ClusterState {
     /// The tool is broken.
     Failed,
-    /// ksit can't read the cluster, which says nothing of the tool.
+    /// ksit can't read the cluster, so the state of the tool is not known.
     Unreachable,
     Unknown,
     Degraded,
@@ -73,7 +73,7 @@ impl ClusterState {
         match phase {
             Phase::Failed if is_unreachable => Self::Unreachable,
             Phase::Failed => Self::Failed,
-            // A phase of another version is not known here to be well.
+            // A phase of another version may not be a healthy one.
             Phase::Unknown | Phase::Other(_) => Self::Unknown,
             Phase::Degraded => Self::Degraded,
             Phase::Initializing => Self::Initializing,
@@ -97,7 +97,7 @@ impl ClusterState {
     }
 }
 
-/// Clusters by what they count as.
+/// Numbers of clusters by state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     pub total: u32,
@@ -139,26 +139,26 @@ impl Counts {
         ClusterState::ALL.map(|state| (state, *self.of(state)))
     }
 
-    /// Clusters in the denominator of "healthy of all".
+    /// Clusters in the denominator of "healthy/all".
     pub fn counting(&self) -> u32 {
         self.total - self.paused - self.not_installed
     }
 
-    /// Broken, or nobody can tell.
+    /// Clusters where the tool is broken or its state is not known.
     pub fn unhealthy(&self) -> u32 {
         self.failed + self.unreachable + self.unknown
     }
 }
 
-/// What an Integration's status says.
+/// The content of an Integration's status.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary<'a> {
     pub phase: Phase,
     pub reason: Reason,
     pub message: String,
     pub counts: Counts,
-    /// At most [`LISTED_CLUSTERS`], worst first, then by name; of more than that those alone that have the tool and are
-    /// not healthy.
+    /// At most [`LISTED_CLUSTERS`], worst first, then by name. If there are more clusters, only those that have the
+    /// tool and are not healthy.
     pub clusters: Vec<Cluster<'a>>,
 }
 
@@ -169,24 +169,23 @@ impl Summary<'_> {
     }
 }
 
-/// The clusters that an Integration wants, counted as they change: a summary of ten thousand takes as long as one of a
-/// hundred.
+/// Counts the clusters of an Integration incrementally: a summary of ten thousand takes as long as one of a hundred.
 #[derive(Debug, Default)]
 pub struct Tally {
-    /// Targets that bear a name of [`Selection::cluster_names`].
+    /// Targets by their name in [`Selection::cluster_names`].
     bearers: BTreeMap<String, BTreeSet<TargetKey>>,
     known: BTreeMap<TargetKey, Known>,
-    /// The same, worst first, then by name of the cluster.
+    /// The same targets, worst first, then by cluster name.
     ranked: BTreeSet<(ClusterState, Arc<str>, TargetKey)>,
     counts: Counts,
-    /// Why clusters are unreachable, and how many for that reason.
+    /// Number of unreachable clusters by reason.
     causes: BTreeMap<Reason, u32>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 struct Known {
     state: ClusterState,
-    /// Why ksit can't read it.
+    /// Why ksit can't read the cluster, if it can't.
     cause: Option<Reason>,
     cluster_name: Arc<str>,
 }
@@ -197,7 +196,7 @@ impl Tally {
         Self { bearers, ..Self::default() }
     }
 
-    /// The Integration wants the target; `phase` is the tool's there, and `unreachable` why ksit can't read the cluster.
+    /// Adds or updates a selected target, with the tool's phase there. `unreachable`: why ksit can't read the cluster.
     pub fn put(&mut self, target: &TargetKey, cluster_name: &Arc<str>, phase: Phase, unreachable: Option<Reason>) {
         let state = ClusterState::of(phase, unreachable.is_some());
         let cause = unreachable.filter(|_| state == ClusterState::Unreachable);
@@ -217,7 +216,7 @@ impl Tally {
         }
     }
 
-    /// The Integration doesn't want the target, or not any more.
+    /// Removes a target that is not selected, or no longer.
     pub fn remove(&mut self, target: &TargetKey) {
         let Some(Known { state, cause, cluster_name }) = self.known.remove(target) else { return };
         self.counts.take(state);
@@ -231,8 +230,8 @@ impl Tally {
         self.ranked.remove(&(state, cluster_name, target.clone()));
     }
 
-    /// Sums it up, and complains of names that no target has or that several have. `said` is what is said of the tool
-    /// on a target; it is asked for those that are listed.
+    /// Summarizes the clusters, and reports names that no target or several targets have. `said` gives the verdict on
+    /// the tool; it is called for listed targets only.
     pub fn summarize<'a>(
         &'a self,
         max_unhealthy: MaxUnhealthy,
@@ -250,7 +249,7 @@ impl Tally {
         }
         let is_there = |reason: &Reason| faults.iter().any(|fault| fault.reason == *reason);
         let of_names = [Reason::TargetAmbiguous, Reason::TargetNotFound].into_iter().find(is_there);
-        // The first few of thousands of which nothing is to be said: nothing to read, and as much to store.
+        // Listing the first few of thousands of healthy clusters would cost storage without any benefit.
         let is_listed = |state| {
             counts.total as usize <= LISTED_CLUSTERS
                 || !matches!(state, ClusterState::Running | ClusterState::NotInstalled)

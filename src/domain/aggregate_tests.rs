@@ -6,7 +6,7 @@ fn target(name: &str) -> TargetKey {
 
 const NONE: MaxUnhealthy = MaxUnhealthy::Number(0);
 
-/// A tally of clusters whose targets have the same names.
+/// A tally of clusters with targets of the same names.
 fn tally(selection: &Selection, clusters: &[(&str, Phase)]) -> Tally {
     let mut tally = Tally::new(selection);
     for (name, phase) in clusters {
@@ -35,7 +35,7 @@ fn named(names: &[&str]) -> Selection {
 static EVERYTHING: Selection = Selection { cluster_names: BTreeSet::new(), selector: Some(Selector(Vec::new())) };
 
 #[test]
-fn one_bad_cluster_fails_it_and_is_named() {
+fn failed_cluster_fails_the_integration_and_is_named() {
     let tally = tally(&EVERYTHING, &[("a", Phase::Running), ("b", Phase::Failed), ("c", Phase::Running)]);
     let summary = tally.summarize(NONE, said);
     assert_eq!((summary.phase, summary.reason), (Phase::Failed, Reason::TargetsFailing));
@@ -44,14 +44,14 @@ fn one_bad_cluster_fails_it_and_is_named() {
 }
 
 #[test]
-fn unknown_counts_as_not_healthy() {
+fn unknown_counts_as_unhealthy() {
     let tally = tally(&EVERYTHING, &[("a", Phase::Running), ("b", Phase::Unknown)]);
     let summary = tally.summarize(NONE, said);
     assert_eq!((summary.phase, summary.message.as_str()), (Phase::Failed, "1 of 2 unknown: b: b says"));
 }
 
 #[test]
-fn paused_and_not_installed_count_apart() {
+fn paused_and_not_installed_are_counted_separately() {
     let tally = tally(&EVERYTHING, &[("a", Phase::Running), ("b", Phase::Paused), ("c", Phase::NotInstalled)]);
     let summary = tally.summarize(NONE, said);
     assert_eq!(summary.phase, Phase::Running);
@@ -81,7 +81,7 @@ fn broken_tool_comes_before_a_hundred_unreachable_clusters() {
 }
 
 #[test]
-fn unreachable_cluster_that_answers_again_is_none() {
+fn reachable_again_cluster_is_no_longer_counted_unreachable() {
     let mut tally = tally(&EVERYTHING, &[("a", Phase::Running)]);
     tally.put(&target("b"), &"b".into(), Phase::Failed, Some(Reason::TimedOut));
     let summary = tally.summarize(NONE, said);
@@ -96,12 +96,12 @@ fn unreachable_cluster_that_answers_again_is_none() {
 }
 
 #[test]
-fn nothing_matches() {
+fn no_matching_target_is_reported() {
     assert_eq!(Tally::default().summarize(NONE, said).reason, Reason::NoTargets);
 }
 
 #[test]
-fn a_name_that_no_target_has_or_that_two_have_is_named() {
+fn missing_and_ambiguous_cluster_names_are_reported() {
     let mut both = tally(&named(&["a", "b"]), &[("a", Phase::Running), ("b", Phase::Running)]);
     both.put(&target("second"), &"b".into(), Phase::Running, None);
     let ambiguous = both.summarize(NONE, said);
@@ -116,7 +116,7 @@ fn a_name_that_no_target_has_or_that_two_have_is_named() {
 }
 
 #[test]
-fn at_most_a_hundred_clusters_are_listed_failing_ones_first_then_by_name() {
+fn listed_clusters_are_capped_and_sorted() {
     let names: Vec<String> = (0..300).rev().map(|n| format!("c{n:03}")).collect();
     let mut clusters: Vec<_> = names.iter().map(|name| (name.as_str(), Phase::Paused)).collect();
     clusters.push(("zz", Phase::Failed));
@@ -128,7 +128,7 @@ fn at_most_a_hundred_clusters_are_listed_failing_ones_first_then_by_name() {
 }
 
 #[test]
-fn clusters_that_are_healthy_or_without_the_tool_are_listed_only_where_all_have_room() {
+fn healthy_clusters_are_listed_only_if_all_fit() {
     let names: Vec<String> = (0..LISTED_CLUSTERS).map(|n| format!("c{n:03}")).collect();
     let healthy: Vec<_> = names.iter().map(|name| (name.as_str(), Phase::Running)).collect();
     let mut tally = tally(&EVERYTHING, &healthy);
@@ -141,7 +141,7 @@ fn clusters_that_are_healthy_or_without_the_tool_are_listed_only_where_all_have_
 }
 
 #[test]
-fn what_is_beyond_the_list_counts_all_the_same() {
+fn clusters_beyond_the_list_are_counted() {
     let names: Vec<String> = (0..300).map(|n| format!("c{n:03}")).collect();
     let clusters: Vec<_> = names.iter().map(|name| (name.as_str(), Phase::Failed)).collect();
     let selection = Selection { cluster_names: ["unknown".to_owned()].into(), ..EVERYTHING.clone() };
@@ -152,7 +152,7 @@ fn what_is_beyond_the_list_counts_all_the_same() {
 }
 
 #[test]
-fn what_it_comes_to_depends_on_what_stands_and_not_on_what_stood() {
+fn summary_is_independent_of_earlier_states() {
     let phases = |n: usize| Phase::ALL[n % Phase::ALL.len()];
     let cause = |n: usize| [None, Some(Reason::ConnectFailed), Some(Reason::TimedOut)][n % 3];
     let names: Vec<String> = (0..40).map(|n| format!("c{n:02}")).collect();

@@ -1,14 +1,14 @@
-//! Who shall own which slot.
+//! Assigns slots to replicas.
 //!
 //! ```text
-//! members, weight of each slot, last map ──> newcomers take what the ring gives them
-//!                                            orphans are placed
-//!                                            who is over the cap gives some away ──> new map
+//! members, weight of each slot, last map ──> newcomers take the slots that the ring prefers them for
+//!                                            orphaned slots are placed
+//!                                            members over the cap give slots away ──> new map
 //! ```
 //!
 //! A slot moves if its owner is gone, if a newcomer is its first choice on the ring, or if its owner is over the cap;
-//! for weight alone at most once a minute. Everything else stays where it is, also where the ring would now rather
-//! have it elsewhere: staying costs nothing, a move costs a new connection to every target of the slot.
+//! because of weight alone at most once a minute. All others stay, even if the ring now prefers another owner: staying
+//! is free, and a move costs a new connection to every target of the slot.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -20,17 +20,17 @@ use crate::domain::shards::Shards;
 use crate::domain::slot::Slot;
 use crate::domain::weights::Weights;
 
-/// Shortest time between two changes of the map for weight alone.
+/// Minimum interval between changes of the map because of weight alone.
 pub const WEIGHT_PAUSE: Duration = Duration::from_secs(60);
 
-/// What an assignment is made from.
+/// The inputs of an assignment.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts<'a> {
     pub members: &'a BTreeSet<ReplicaName>,
     pub weights: &'a Weights,
-    /// As the last map says; it need not be sound. Empty where there is none.
+    /// The last map, which may be invalid. Empty if there is none.
     pub last: &'a Shards,
-    /// When the map last changed for weight alone, on the clock of `now`.
+    /// When the map last changed because of weight alone, on the clock of `now`.
     pub moved_for_weight: Option<Duration>,
 }
 
@@ -46,19 +46,19 @@ pub enum Change {
     None,
     /// Members came or went, or the last map had a slot with no owner or with two.
     Members,
-    /// To be remembered as `Facts::moved_for_weight`.
+    /// Weight alone; store the time as `Facts::moved_for_weight`.
     Weight,
-    /// Somebody is over the cap; ask again at that time.
+    /// A member is over the cap; call again at that time.
     WeightLater(Duration),
 }
 
-/// The same for the same facts, whatever order they came in.
+/// Computes the assignment. Deterministic, and independent of the order of the inputs.
 pub fn assign(facts: &Facts<'_>, now: Duration) -> Assignment {
     let last_members = facts.last.members();
     let settled = last_members == *facts.members && facts.last.check().is_ok();
     let due = facts.moved_for_weight.map_or(Duration::ZERO, |moved| moved.saturating_add(WEIGHT_PAUSE));
     let mut plan = Plan::new(facts.members, facts.weights, facts.last);
-    if settled && !plan.is_over_the_cap() {
+    if settled && !plan.is_over_cap() {
         return Assignment { shards: facts.last.clone(), change: Change::None };
     }
     let ring = HashRing::new(facts.members);
@@ -66,7 +66,7 @@ pub fn assign(facts: &Facts<'_>, now: Duration) -> Assignment {
         let newcomers: BTreeSet<&ReplicaName> = facts.members.difference(&last_members).collect();
         settle(&mut plan, &ring, &newcomers, facts.weights);
     }
-    plan.relieve(&ring);
+    plan.rebalance(&ring);
     let shards = plan.into_shards();
     debug_assert_eq!(shards.check(), Ok(()));
     let moved = shards != *facts.last;
@@ -78,8 +78,8 @@ pub fn assign(facts: &Facts<'_>, now: Duration) -> Assignment {
     }
 }
 
-/// Newcomers get what the ring gives them as far as the cap lets them; then every orphan gets a place.
-/// The heaviest first: what is light finds room in what they leave.
+/// Gives newcomers the slots that the ring prefers them for, up to the cap; then places every orphaned slot. Heaviest
+/// first: light slots fit into the remaining room.
 fn settle(plan: &mut Plan<'_>, ring: &HashRing<'_>, newcomers: &BTreeSet<&ReplicaName>, weights: &Weights) {
     let order: Vec<Slot> = weights.heaviest_first();
     if newcomers.len() < plan.members() {

@@ -1,4 +1,4 @@
-//! What holds of every assignment, tried on many.
+//! Properties of every assignment.
 
 use proptest::prelude::*;
 
@@ -37,7 +37,7 @@ fn uneven() -> impl Strategy<Value = Weights> {
     })
 }
 
-/// No slot is beyond a tenth of the mean, so that there always is somebody with room.
+/// No slot is beyond a tenth of the mean, so some member always has room.
 fn even() -> impl Strategy<Value = Weights> {
     prop::collection::vec(40..80u32, Slot::COUNT).prop_map(|rows| {
         let mut weights = Weights::default();
@@ -61,7 +61,7 @@ fn targets_in(moved: &[(Slot, &ReplicaName, &ReplicaName)], weights: &Weights) -
     weights.of_slots(&moved.iter().map(|(slot, ..)| *slot).collect())
 }
 
-/// The promise in full: nobody is over the cap, unless all that it has is heavy and lies as well as it can.
+/// No member is over the cap, unless all of its slots are heavy and no better placement exists.
 fn assert_bounded(shards: &Shards, weights: &Weights) {
     let members = shards.members().len().max(1);
     let bound = load_bound(weights.total(), members);
@@ -79,7 +79,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_slot_has_one_owner_and_no_owner_too_much(before in members(), after in members(), weights in uneven(), then in uneven()) {
+    fn every_slot_has_one_owner_and_owners_are_bounded(before in members(), after in members(), weights in uneven(), then in uneven()) {
         let last = first(&before, &weights);
         let next = assigned(&after, &then, &last);
         for (members, weights, shards) in [(&before, &weights, &last), (&after, &then, &next)] {
@@ -90,14 +90,14 @@ proptest! {
     }
 
     #[test]
-    fn what_is_assigned_stays(members in members(), weights in uneven()) {
+    fn assignment_is_stable(members in members(), weights in uneven()) {
         let last = first(&members, &weights);
         let again = assign(&Facts { members: &members, weights: &weights, last: &last, moved_for_weight: None }, MINUTE);
         prop_assert_eq!(again, Assignment { shards: last, change: Change::None });
     }
 
     #[test]
-    fn the_order_of_the_input_is_of_no_account(names in Just((0..12).collect::<Vec<usize>>()).prop_shuffle(), weights in uneven()) {
+    fn assignment_is_independent_of_the_input_order(names in Just((0..12).collect::<Vec<usize>>()).prop_shuffle(), weights in uneven()) {
         let shards = |ordinals: Vec<usize>| {
             let members = replicas(ordinals);
             let last = first(&members, &weights);
@@ -110,7 +110,7 @@ proptest! {
     }
 
     #[test]
-    fn who_leaves_moves_its_own_slots_alone(count in 2..=50usize, gone in any::<prop::sample::Index>(), weights in even()) {
+    fn leaving_member_moves_only_its_own_slots(count in 2..=50usize, gone in any::<prop::sample::Index>(), weights in even()) {
         let before = replicas(0..count);
         let leaver = before.iter().nth(gone.index(count)).unwrap();
         let after: BTreeSet<ReplicaName> = before.iter().filter(|name| *name != leaver).cloned().collect();
@@ -121,7 +121,7 @@ proptest! {
     }
 
     #[test]
-    fn who_joins_is_all_that_takes_but_for_the_cap(count in 1..=50usize, weights in even()) {
+    fn joining_member_takes_slots_and_others_only_by_the_cap(count in 1..=50usize, weights in even()) {
         let joiner = ReplicaName::new(format!("ksit-{count}"));
         let last = first(&replicas(0..count), &weights);
         let next = assigned(&replicas(0..=count), &weights, &last);
@@ -134,7 +134,7 @@ proptest! {
 }
 
 #[test]
-fn nobody_carries_more_than_a_tenth_beyond_the_mean() {
+fn load_stays_within_a_tenth_of_the_mean() {
     let weights = fleet(10_000);
     let mut grown = Shards::default();
     for count in 1..=50 {
@@ -153,7 +153,7 @@ fn nobody_carries_more_than_a_tenth_beyond_the_mean() {
 }
 
 #[test]
-fn without_members_the_map_is_empty() {
+fn map_without_members_is_empty() {
     let weights = fleet(100);
     assert!(first(&replicas([]), &weights).is_empty());
     let last = first(&replicas(0..3), &weights);
@@ -161,19 +161,19 @@ fn without_members_the_map_is_empty() {
 }
 
 #[test]
-fn a_slot_with_half_of_the_fleet_has_a_replica_for_itself() {
+fn slot_with_half_of_the_fleet_gets_its_own_replica() {
     for count in 3..=20 {
         let mut weights = fleet(10_000);
-        let giant = "3a0".parse().unwrap();
-        weights.set(giant, 10_000);
+        let oversized = "3a0".parse().unwrap();
+        weights.set(oversized, 10_000);
         let shards = first(&replicas(0..count), &weights);
-        assert_eq!(weights.of_slots(&shards.of(shards.owner(giant).unwrap())), 10_000);
+        assert_eq!(weights.of_slots(&shards.of(shards.owner(oversized).unwrap())), 10_000);
         assert_bounded(&shards, &weights);
     }
 }
 
 #[test]
-fn several_giants_are_kept_apart() {
+fn oversized_slots_get_separate_replicas() {
     let mut weights = fleet(1_000);
     [7, 8, 9].into_iter().filter_map(Slot::new).for_each(|slot| weights.set(slot, 50_000));
     let shards = first(&replicas(0..5), &weights);
@@ -203,7 +203,7 @@ fn weight_alone_moves_slots_once_a_minute() {
 }
 
 #[test]
-fn a_change_of_members_does_not_wait_for_the_minute() {
+fn member_change_does_not_wait_for_the_minute() {
     let weights = fleet(1_000);
     let last = first(&replicas(0..4), &weights);
     let members = replicas(0..3);
@@ -212,14 +212,14 @@ fn a_change_of_members_does_not_wait_for_the_minute() {
 }
 
 #[test]
-fn a_map_that_was_edited_by_hand_is_mended() {
+fn manually_edited_map_is_repaired() {
     let members = replicas(0..3);
     let weights = fleet(1_000);
     let text = |slots: &str| slots.parse().unwrap();
     let rows = [("ksit-0", "000-1ff"), ("ksit-1", "1f0-20f"), ("ksit-9", "300-3ff")];
     let edited = Shards::new(rows.map(|(name, slots)| (ReplicaName::new(name), text(slots))));
-    let mended = assigned(&members, &weights, &edited);
-    assert_eq!(mended.check(), Ok(()));
-    assert_eq!(mended.members(), members);
-    assert_bounded(&mended, &weights);
+    let repaired = assigned(&members, &weights, &edited);
+    assert_eq!(repaired.check(), Ok(()));
+    assert_eq!(repaired.members(), members);
+    assert_bounded(&repaired, &weights);
 }

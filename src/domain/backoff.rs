@@ -1,15 +1,14 @@
-//! When a target is tried again.
+//! Computes when a target is retried.
 
 use std::time::Duration;
 
-/// No target waits longer than this.
+/// Cap on the back-off, unless the interval is longer.
 pub const MAX_BACKOFF: Duration = Duration::from_secs(300);
 
 /// Time from the start of one round to the next.
 ///
-/// Up to `threshold` failures the interval stays, so that back-off doesn't stretch the verdict; from then on it
-/// doubles with each failure. `jitter` is in 0.0..=1.0 and takes up to a fifth off, so that targets which failed
-/// together don't come back together.
+/// Up to `threshold` failures it is the interval, as back-off would delay the verdict; then it doubles with each
+/// failure. `jitter` in 0.0..=1.0 subtracts up to a fifth, which spreads the retries of targets that failed together.
 pub fn next_round(interval: Duration, failures: u32, threshold: u32, jitter: f64) -> Duration {
     let base = match failures.checked_sub(threshold) {
         None => interval,
@@ -18,8 +17,8 @@ pub fn next_round(interval: Duration, failures: u32, threshold: u32, jitter: f64
     base.mul_f64(1.0 - 0.2 * jitter.clamp(0.0, 1.0))
 }
 
-/// Time to the next try after a watch has ended and `tries` tries have failed since. As above, `jitter` takes up to a
-/// fifth off.
+/// Delay before the next try after a watch has ended and `tries` tries have failed since. As above, `jitter` subtracts
+/// up to a fifth.
 pub fn next_try(tries: u32, jitter: f64) -> Duration {
     let base = Duration::from_secs(1).saturating_mul(2u32.saturating_pow(tries.min(16))).min(MAX_BACKOFF);
     base.mul_f64(1.0 - 0.2 * jitter.clamp(0.0, 1.0))
@@ -36,23 +35,23 @@ mod tests {
     }
 
     #[test]
-    fn starts_after_the_threshold_and_ends_at_five_minutes() {
+    fn backoff_starts_after_the_threshold_and_is_capped() {
         assert_eq!([0, 1, 2, 3, 4, 5, 6, 7, u32::MAX].map(secs), [30, 30, 30, 30, 60, 120, 240, 300, 300]);
     }
 
     #[test]
-    fn whoever_was_cut_off_is_tried_again_soon_and_then_ever_more_rarely() {
+    fn retry_after_disconnect_backs_off() {
         assert_eq!([0, 1, 2, 9, u32::MAX].map(|tries| next_try(tries, 0.0).as_secs()), [1, 2, 4, 300, 300]);
     }
 
     #[test]
-    fn an_interval_beyond_the_cap_is_kept() {
+    fn interval_beyond_the_cap_is_kept() {
         let hour = Duration::from_secs(3600);
         assert_eq!(next_round(hour, 9, 3, 0.0), hour);
     }
 
     #[test]
-    fn jitter_takes_at_most_a_fifth() {
+    fn jitter_subtracts_at_most_a_fifth() {
         assert_eq!(next_round(INTERVAL, 0, 3, 1.0), Duration::from_secs(24));
         assert_eq!(next_round(INTERVAL, 0, 3, 77.0), Duration::from_secs(24));
     }

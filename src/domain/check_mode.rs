@@ -1,11 +1,11 @@
-//! How ksit learns what changes on a target.
+//! How ksit detects changes on a target.
 
 use super::reason::Failure;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CheckMode {
-    /// The target says so itself, when it happens.
+    /// The target sends changes as they happen.
     Watch,
-    /// It is asked everything once an interval, for this reason.
+    /// Everything is fetched once per interval, for this reason.
     Poll(Failure),
 }

@@ -1,11 +1,11 @@
-//! A component: one thing that an integration expects on a target.
+//! A component: one object that an integration expects on a target.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use super::word::Word;
 
-/// What a component is on the target.
+/// The kind of a component's objects on the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ComponentKind {
     Deployment,
@@ -13,7 +13,7 @@ pub enum ComponentKind {
     DaemonSet,
     /// A Service with ready endpoints.
     Service,
-    /// A CustomResourceDefinition, told by its full name (`gateways.networking.istio.io`).
+    /// A CustomResourceDefinition, identified by its full name (`gateways.networking.istio.io`).
     Crd,
 }
 
@@ -35,11 +35,11 @@ impl ComponentKind {
     }
 }
 
-/// The kind of what was seen.
+/// The kind of an observed component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SeenKind {
     Known(ComponentKind),
-    /// One of another version.
+    /// A kind of another ksit version.
     Other(Word),
 }
 
@@ -51,7 +51,7 @@ impl SeenKind {
         }
     }
 
-    /// As a report or a status has it. `None` for what is no name.
+    /// Parses a report's or status's spelling. `None` if it is not a name.
     pub fn read(text: &str) -> Option<Self> {
         ComponentKind::parse(text).map(Self::Known).or_else(|| Word::of(text).map(Self::Other))
     }
@@ -75,17 +75,17 @@ impl fmt::Display for ComponentKind {
     }
 }
 
-/// One thing to find and judge, ready to be evaluated: the user's `config` is already worked in.
+/// One component to find and evaluate, with the user's `config` applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Component {
     pub kind: ComponentKind,
-    /// What people call it (`argocd-server`); also the key by which `config` speaks of it.
+    /// Its common name (`argocd-server`), which is also its key in `config`.
     pub name: String,
     /// Empty for cluster-scoped kinds.
     pub namespace: String,
     pub finder: Finder,
     pub presence: Presence,
-    /// How many Pods or endpoints must be ready at the least.
+    /// Minimum number of ready Pods or endpoints.
     pub min_ready: u32,
 }
 
@@ -93,19 +93,19 @@ pub struct Component {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presence {
     Required,
-    /// May be absent or scaled to zero; where it is in use, it must work.
+    /// May be absent or scaled to zero; if in use, it must be healthy.
     Optional,
 }
 
-/// How the objects of a component are recognised, whatever the Helm release is called.
+/// Finds the objects of a component, whatever the Helm release is called.
 ///
-/// Labels are asked first. Only if no object has them do names count. Every object that is found must be healthy,
-/// so that two revisions of istiod are two things to look at.
+/// Labels come first; names count only if no object has the labels. Every object found must be healthy: two revisions
+/// of istiod are two objects to check.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Finder {
     /// Alternatives: an object matches if it satisfies every pair of any one of them. A wanted value is the value
-    /// itself, `prefix*` for any value that begins so, or `!value` for "absent or something else"; neither sign may
-    /// stand in a real label value, so nothing is ambiguous.
+    /// itself, `prefix*`, or `!value` for "absent or different"; neither sign is valid in a label value, so this is
+    /// unambiguous.
     pub labels: Vec<BTreeMap<String, String>>,
     /// Exact names.
     pub names: Vec<String>,
@@ -116,7 +116,7 @@ impl Finder {
         Self { labels: Vec::new(), names: vec![name.into()] }
     }
 
-    /// The objects of the component among all of its kind in its namespace.
+    /// Selects the objects of the component from all objects of its kind in its namespace.
     pub fn pick<'a, T>(
         &self,
         objects: &'a [T],
@@ -139,7 +139,8 @@ impl Finder {
     }
 }
 
-/// Whether a label (`None` where the object has no such key) has the wanted value, as [`Finder::labels`] writes it.
+/// Whether a label (`None` if the object doesn't have the key) has the wanted value, in the syntax of
+/// [`Finder::labels`].
 fn satisfies(found: Option<&String>, wanted: &str) -> bool {
     if let Some(unwanted) = wanted.strip_prefix('!') {
         return found.is_none_or(|value| value != unwanted);
@@ -160,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wanted_value_may_be_exact_a_prefix_or_a_refusal() {
+    fn label_values_match_exactly_by_prefix_or_negated() {
         let finder = Finder {
             labels: vec![labels(&[("chart", "gateway-*"), ("istio", "!egress")]), labels(&[("app", "x")])],
             names: Vec::new(),
@@ -174,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn names_count_only_where_no_object_has_the_labels() {
+    fn names_count_only_if_no_object_has_the_labels() {
         let finder = Finder { labels: vec![labels(&[("app", "x")])], names: vec!["x".to_owned()] };
         let named = ("x", BTreeMap::new());
         let labelled = ("zebra", labels(&[("app", "x")]));

@@ -1,11 +1,11 @@
-//! Whether the credential of a target is about to end.
+//! Decides whether the credential of a target is about to expire.
 
 use jiff::{SignedDuration, Timestamp};
 
-/// Nothing that lasts longer than this is about to end.
+/// A credential with more time left is not about to expire.
 const WEEK: SignedDuration = SignedDuration::from_hours(7 * 24);
 
-/// From when to when a credential is good, as it says itself.
+/// The validity that a credential states.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Validity {
     pub from: Option<Timestamp>,
@@ -13,7 +13,7 @@ pub struct Validity {
 }
 
 impl Validity {
-    /// Less than a week is left, and less than a tenth of its life: of one that is renewed every hour that is no news.
+    /// Less than a week is left, and less than a tenth of its lifetime: one renewed every hour never ends soon.
     pub fn ends_soon(&self, now: Timestamp) -> bool {
         let left = self.until.duration_since(now);
         let tenth = self.from.map_or(WEEK, |from| self.until.duration_since(from) / 10);
@@ -30,7 +30,7 @@ mod tests {
     }
 
     #[test]
-    fn a_week_before_a_year_ends_and_never_while_it_is_renewed_in_time() {
+    fn credential_ends_soon_in_its_last_week_and_tenth() {
         let year = Validity { from: Some(day(0)), until: day(365) };
         assert_eq!([0, 357, 359, 365, 400].map(|now| year.ends_soon(day(now))), [false, false, true, true, true]);
         let of_ten_days = Validity { from: Some(day(0)), until: day(10) };
@@ -40,7 +40,7 @@ mod tests {
     }
 
     #[test]
-    fn times_that_make_no_sense_do_no_harm() {
+    fn invalid_times_do_not_panic() {
         let backwards = Validity { from: Some(Timestamp::MAX), until: Timestamp::MIN };
         assert!(backwards.ends_soon(day(0)));
         assert!(!Validity { from: Some(Timestamp::MIN), until: Timestamp::MAX }.ends_soon(day(0)));

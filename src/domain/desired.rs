@@ -1,4 +1,4 @@
-//! What the user asks for, checked: the resources as decisions see them.
+//! The desired state: the validated resources of the user.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,19 +19,19 @@ pub struct DesiredIntegration {
     pub type_name: String,
     pub enabled: bool,
     pub selection: Selection,
-    /// What to check, or why the spec can't be used.
+    /// The components to check, or why the spec can't be used.
     pub components: Result<Vec<Component>, String>,
     pub when_absent: WhenAbsent,
     pub max_unhealthy: MaxUnhealthy,
-    /// None: the operator's default.
+    /// `None`: the operator's default.
     pub interval: Option<Duration>,
-    /// A stored object asks for installation, which ksit doesn't do.
+    /// The stored object requests installation, which ksit doesn't support.
     pub wants_install: bool,
     pub generation: i64,
 }
 
 impl DesiredIntegration {
-    /// Whether the tool is to be checked on the target.
+    /// Whether the tool has to be checked on the target.
     pub fn concerns(&self, target: &DesiredTarget) -> bool {
         self.enabled
             && self.components.is_ok()
@@ -48,7 +48,7 @@ pub struct DesiredTarget {
     /// `metadata.labels` over `spec.labels`.
     pub labels: BTreeMap<String, String>,
     pub secret_name: String,
-    /// None: the usual keys, in their order.
+    /// `None`: the usual keys, in order.
     pub secret_key: Option<String>,
     pub paused: bool,
     pub paused_until: Option<Timestamp>,

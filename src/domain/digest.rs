@@ -1,4 +1,4 @@
-//! What a target's report means, in a few bytes: worker and coordinator compare these before they send anything.
+//! Digests of reports, which worker and coordinator compare before full reports are sent.
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
@@ -7,7 +7,7 @@ use crate::domain::keys::TargetKey;
 /// One target's row in the first message on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest {
-    /// Stands for the name of the target, which may be over 300 bytes long.
+    /// Hash of the target's name, which may be over 300 bytes long.
     pub target: u64,
     pub meaning: u128,
 }
@@ -16,12 +16,12 @@ impl Digest {
     /// Bytes on the wire.
     pub const LENGTH: usize = 24;
 
-    /// `fields` are everything that gives a report its meaning, in a fixed order; so no time of day.
+    /// `fields`: the content of the report in a fixed order, without timestamps.
     pub fn of<'a>(target: &TargetKey, fields: impl IntoIterator<Item = &'a str>) -> Self {
         Self { target: Self::name(target), meaning: meaning(fields) }
     }
 
-    /// What stands for the name of a target.
+    /// Hash of a target's name.
     pub fn name(target: &TargetKey) -> u64 {
         xxh3_64(target.to_string().as_bytes())
     }
@@ -33,7 +33,7 @@ impl Digest {
         bytes
     }
 
-    /// Stands for a set of digests, in whatever order they come.
+    /// Hash of a set of digests, independent of their order.
     pub fn of_set(digests: impl IntoIterator<Item = Self>) -> u64 {
         digests.into_iter().map(|digest| xxh3_64(&digest.to_bytes())).fold(0, u64::wrapping_add)
     }
@@ -46,11 +46,11 @@ impl Digest {
     }
 }
 
-/// Stands for these fields, in this order.
+/// Hash of the fields, in this order.
 pub fn meaning<'a>(fields: impl IntoIterator<Item = &'a str>) -> u128 {
     let mut bytes = Vec::new();
     for field in fields {
-        // With their lengths, so that no text can pass for two fields.
+        // Length-prefixed, so that one field can't equal two.
         bytes.extend((field.len() as u64).to_le_bytes());
         bytes.extend(field.as_bytes());
     }
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn another_meaning_has_another_digest() {
+    fn digest_differs_with_the_content() {
         assert_eq!(digest(&["Running", "ok"]), digest(&["Running", "ok"]));
         let others: [&[&str]; 5] = [&["Running"], &["Runningok"], &["Runnin", "gok"], &["ok", "Running"], &[]];
         others.iter().for_each(|other| assert_ne!(digest(other), digest(&["Running", "ok"])));
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn a_digest_is_read_back_and_short() {
+    fn digest_round_trips_and_has_a_fixed_length() {
         let digest = digest(&["Running"]);
         assert_eq!(Digest::from_bytes(&digest.to_bytes()), Some(digest));
         assert_eq!(Digest::from_bytes(&digest.to_bytes()[1..]), None);
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn set_is_told_from_others_whatever_its_order() {
+    fn set_digest_is_independent_of_the_order() {
         let row = |target, meaning| Digest { target, meaning };
         let set = Digest::of_set([row(1, 10), row(2, 20)]);
         assert_eq!(set, Digest::of_set([row(2, 20), row(1, 10)]));
@@ -94,7 +94,7 @@ mod tests {
 
     /// Worker and coordinator may be of two versions during a roll.
     #[test]
-    fn a_digest_is_the_same_for_ever() {
+    fn digest_is_the_same_in_every_version() {
         let bytes = digest(&["Running", "Flux", ""]).to_bytes();
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(hex, "b4cfa44d5509d51e913c21ecc3c146c7dd3b1ab9403eb1d3");

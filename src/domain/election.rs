@@ -1,13 +1,13 @@
-//! The rules around the election crate: when it may be asked at all.
+//! Guards the election crate: decides when it may be called.
 //!
 //! The crate judges by the wall clock and writes without a resourceVersion, so two replicas can both believe that they
-//! lead. Here is decided from what this replica saw itself, on its own clock:
+//! lead. This module decides from this replica's own observations, on its own clock:
 //!
 //! ```text
-//!                ┌─ ours, or no Lease ──────────────> ask the crate
-//! Lease as seen ─┤─ free, silent, or broken ────────> vacate by compare-and-swap, then ask
-//!                ├─ somebody else's, alive ─────────> wait
-//!                └─ lost, or too late while leading > step down
+//!                  ┌─ ours, or no Lease ──────────────> call the crate
+//! Lease observed ──┤─ free, expired, or incomplete ───> vacate by compare-and-swap, then call
+//!                  ├─ another holder, alive ──────────> wait
+//!                  └─ lost, or too late while leading > step down
 //! ```
 
 use std::time::Duration;
@@ -16,7 +16,7 @@ use thiserror::Error;
 
 use crate::domain::claim::Claim;
 
-/// Who asks: `podName_podUID_random`. Never empty: to the crate an empty holder is a free Lease.
+/// The identity of a candidate: `podName_podUID_random`. Never empty: the crate treats an empty holder as a free Lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity(String);
 
@@ -25,7 +25,7 @@ pub struct Identity(String);
 pub struct EmptyIdentity;
 
 impl Identity {
-    /// `random` is 128 bits as text, drawn once for the process.
+    /// `random` is 128 bits as text, generated once per process.
     pub fn new(pod_name: &str, pod_uid: &str, random: &str) -> Result<Self, EmptyIdentity> {
         let parts = [pod_name, pod_uid, random];
         if parts.iter().any(|part| part.trim().is_empty()) { Err(EmptyIdentity) } else { Ok(Self(parts.join("_"))) }
@@ -35,40 +35,39 @@ impl Identity {
         &self.0
     }
 
-    /// Whether an answer of the crate means that the Lease is ours. Whatever else it says, anything but our own name
-    /// in it does not.
+    /// Whether the holder in the crate's result means that the Lease is ours. Nothing but our own identity does.
     pub fn acquired(&self, holder: Option<&str>) -> bool {
         holder == Some(self.as_str())
     }
 
-    /// Whether `holder` is an earlier process of this replica. There is one Pod of a name at a time, and should the old
-    /// process live all the same, the term fences it off: no need to wait until its Lease has run out.
+    /// Whether `holder` is an earlier process of this replica. Only one Pod of a name exists at a time, and the term
+    /// fences off the old process if it is still alive: no need to wait for its Lease to expire.
     fn succeeds(&self, holder: &str) -> bool {
         let name = |identity: &str| identity.split_once('_').map(|(name, _)| name.to_owned());
         name(holder).is_some() && name(holder) == name(&self.0)
     }
 }
 
-/// The coordinator's Lease: the newest that a watch or an answer showed.
+/// The coordinator's Lease, as a watch or a response last showed it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ElectionLease {
     pub resource_version: String,
     /// Empty and absent mean the same.
     pub holder: Option<String>,
-    /// `renewTime`, `leaseDurationSeconds`, `acquireTime` and `leaseTransitions` are all there. Without one of them
-    /// the crate errs for ever.
+    /// `renewTime`, `leaseDurationSeconds`, `acquireTime` and `leaseTransitions` are all set. Without one of them the
+    /// crate fails forever.
     pub complete: bool,
-    /// It reads as [`Action::Vacate`] leaves it: to anybody's clock long expired.
+    /// It is as [`Action::Vacate`] leaves it: long expired on every clock.
     pub vacated: bool,
-    /// When it was last seen to change, on our clock.
+    /// When a change was last observed, on our clock.
     pub changed: Duration,
 }
 
-/// What this replica knows.
+/// The observations of this replica.
 #[derive(Clone, Copy, Debug)]
 pub struct Observation<'a> {
     pub me: &'a Identity,
-    /// `None`: there is no such Lease. Not for "not read yet": then there is nothing to decide.
+    /// `None`: the Lease does not exist. Don't decide before it was read.
     pub lease: Option<&'a ElectionLease>,
     /// See [`OwnWrites`](crate::domain::own_writes::OwnWrites).
     pub writes_since: Option<Duration>,
@@ -81,7 +80,7 @@ pub struct Observation<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Leading {
     pub claim: Claim,
-    /// When the crate was last asked.
+    /// When the crate was last called.
     pub asked: Duration,
 }
 
@@ -92,36 +91,36 @@ pub enum Action {
     Vacate {
         resource_version: String,
     },
-    /// Decide again then, or when the Lease is seen to change.
+    /// Decide again then, or when the Lease changes.
     Wait(Duration),
-    /// Stop renewing, wait for writers, vacate. Never the crate's `step_down`.
+    /// Stop renewing, wait for writers, vacate. Never use the crate's `step_down`.
     StepDown,
 }
 
-pub fn decide(seen: &Observation<'_>, now: Duration) -> Action {
-    let holder = seen.lease.and_then(|lease| lease.holder.as_deref()).filter(|holder| !holder.is_empty());
-    let ours = seen.me.acquired(holder);
-    if let Some(leading) = seen.leading {
+pub fn decide(observed: &Observation<'_>, now: Duration) -> Action {
+    let holder = observed.lease.and_then(|lease| lease.holder.as_deref()).filter(|holder| !holder.is_empty());
+    let ours = observed.me.acquired(holder);
+    if let Some(leading) = observed.leading {
         if !leading.claim.valid_at(now) || (holder.is_some() && !ours) {
             return Action::StepDown;
         }
-        let next = leading.asked.saturating_add(seen.renew);
+        let next = leading.asked.saturating_add(observed.renew);
         if now < next {
             return Action::Wait(next.min(leading.claim.valid_until()));
         }
     }
-    let Some(lease) = seen.lease else { return Action::AskCrate };
+    let Some(lease) = observed.lease else { return Action::AskCrate };
     let vacate = || Action::Vacate { resource_version: lease.resource_version.clone() };
     match holder {
         _ if !lease.complete => vacate(),
         Some(_) if ours => Action::AskCrate,
-        Some(holder) if seen.me.succeeds(holder) => vacate(),
+        Some(holder) if observed.me.succeeds(holder) => vacate(),
         None if lease.vacated => Action::AskCrate,
         None => vacate(),
-        Some(_) => match seen.writes_since.map(|since| since.max(lease.changed).saturating_add(seen.ttl)) {
+        Some(_) => match observed.writes_since.map(|since| since.max(lease.changed).saturating_add(observed.ttl)) {
             Some(expires) if now >= expires => vacate(),
             Some(expires) => Action::Wait(expires),
-            None => Action::Wait(now.saturating_add(seen.renew)),
+            None => Action::Wait(now.saturating_add(observed.renew)),
         },
     }
 }

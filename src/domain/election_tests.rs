@@ -1,4 +1,4 @@
-//! Each rule of the election.
+//! Tests of each election rule.
 
 use super::*;
 use crate::domain::replica::Term;
@@ -29,13 +29,13 @@ fn follower(lease: Option<&ElectionLease>, writes_since: Option<u64>, now: u64) 
     decide(&Observation { me: &me, lease, writes_since, leading: None, ttl: TTL, renew: RENEW }, at(now))
 }
 
-/// Last asked, and acquired, at 100 s; valid until 108 s.
+/// Called the crate last, and acquired, at 100 s; valid until 108 s.
 fn leader(lease: Option<&ElectionLease>, now: u64) -> Action {
     let leading = Leading { claim: Claim::new(Term(1), at(100), TTL, at(2)), asked: at(100) };
     let me = me();
-    let seen =
+    let observation =
         Observation { me: &me, lease, writes_since: Some(at(0)), leading: Some(leading), ttl: TTL, renew: RENEW };
-    decide(&seen, at(now))
+    decide(&observation, at(now))
 }
 
 fn vacate() -> Action {
@@ -43,7 +43,7 @@ fn vacate() -> Action {
 }
 
 #[test]
-fn an_identity_with_an_empty_part_is_refused() {
+fn identity_with_an_empty_part_is_refused() {
     assert_eq!(me().as_str(), "ksit-0_uid_random");
     for [name, uid, random] in [["", "uid", "r"], ["ksit-0", "", "r"], ["ksit-0", "uid", " "]] {
         assert_eq!(Identity::new(name, uid, random), Err(EmptyIdentity));
@@ -51,20 +51,20 @@ fn an_identity_with_an_empty_part_is_refused() {
 }
 
 #[test]
-fn an_answer_that_names_somebody_else_is_no_acquisition() {
+fn lease_with_another_holder_is_not_acquired() {
     assert!(me().acquired(Some("ksit-0_uid_random")));
     assert_eq!([None, Some(""), Some("ksit-0_uid_other")].map(|holder| me().acquired(holder)), [false; 3]);
 }
 
 #[test]
-fn the_crate_is_asked_for_our_own_lease_a_vacated_one_or_none() {
+fn crate_is_called_for_our_own_a_vacated_or_no_lease() {
     assert_eq!(follower(Some(&held_by(me().as_str())), Some(0), 100), Action::AskCrate);
     assert_eq!(follower(None, Some(0), 100), Action::AskCrate);
     assert_eq!(follower(Some(&ElectionLease { vacated: true, ..held_by("") }), None, 100), Action::AskCrate);
 }
 
 #[test]
-fn a_live_lease_of_another_is_waited_out_on_our_own_clock() {
+fn lease_of_another_expires_on_our_own_clock() {
     let theirs = held_by("another");
     assert_eq!(follower(Some(&theirs), Some(0), 109), Action::Wait(at(110)));
     assert_eq!(follower(Some(&theirs), Some(0), 110), vacate());
@@ -73,34 +73,34 @@ fn a_live_lease_of_another_is_waited_out_on_our_own_clock() {
 }
 
 #[test]
-fn a_free_or_broken_lease_is_vacated_before_the_crate_is_asked() {
+fn free_or_incomplete_lease_is_vacated_first() {
     assert_eq!(follower(Some(&held_by("")), Some(0), 100), vacate());
     assert_eq!(follower(Some(&ElectionLease { holder: None, ..held_by("") }), Some(0), 100), vacate());
     for holder in ["", "another", me().as_str()] {
-        let broken = ElectionLease { complete: false, vacated: false, ..held_by(holder) };
-        assert_eq!(follower(Some(&broken), Some(0), 100), vacate(), "{holder:?}");
+        let incomplete = ElectionLease { complete: false, vacated: false, ..held_by(holder) };
+        assert_eq!(follower(Some(&incomplete), Some(0), 100), vacate(), "{holder:?}");
     }
 }
 
 #[test]
-fn a_leader_renews_in_time() {
+fn leader_renews_in_time() {
     let ours = held_by(me().as_str());
     assert_eq!(leader(Some(&ours), 102), Action::Wait(at(103)));
     assert_eq!(leader(Some(&ours), 103), Action::AskCrate);
-    assert_eq!(leader(None, 103), Action::AskCrate, "deleted: made again");
+    assert_eq!(leader(None, 103), Action::AskCrate, "deleted: created again");
     assert_eq!(leader(Some(&held_by("")), 103), vacate());
 }
 
 #[test]
-fn a_leader_that_is_late_or_sees_another_steps_down() {
+fn leader_steps_down_if_late_or_replaced() {
     assert_eq!(leader(Some(&held_by(me().as_str())), 108), Action::StepDown);
     assert_eq!(leader(Some(&held_by("another")), 101), Action::StepDown);
 }
 
 #[test]
-fn a_later_process_of_the_same_replica_does_not_wait() {
+fn later_process_of_the_same_replica_does_not_wait() {
     assert_eq!(follower(Some(&held_by("ksit-0_uid_former")), None, 100), vacate());
     assert_eq!(follower(Some(&held_by("ksit-0_other-pod_x")), None, 100), vacate());
     assert_eq!(follower(Some(&held_by("ksit-01_uid_x")), Some(0), 100), Action::Wait(at(110)));
-    assert_eq!(follower(Some(&held_by("ksit-0")), Some(0), 100), Action::Wait(at(110)), "not one of ours");
+    assert_eq!(follower(Some(&held_by("ksit-0")), Some(0), 100), Action::Wait(at(110)), "not an identity of ours");
 }

@@ -1,8 +1,8 @@
-//! Text that clusters and users chose, made safe to show: on a terminal it moves no cursor, hides and reorders nothing.
+//! Escapes text from clusters and users, so that it can't move the cursor, hide or reorder anything on a terminal.
 
 use std::borrow::Cow;
 
-/// Characters that a reader doesn't see, but whose effect he does.
+/// Invisible characters that affect how other text is displayed.
 pub fn is_invisible(c: char) -> bool {
     c.is_control()
         || matches!(c,
@@ -10,14 +10,14 @@ pub fn is_invisible(c: char) -> bool {
             | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// For one line: each such character as `\n`, `\t` or `\u{1b}`.
+/// Escapes one line: invisible characters become `\n`, `\t` or `\u{1b}`.
 pub fn escape(text: &str) -> Cow<'_, str> {
-    replaced(text, visible, |_| false)
+    escape_with(text, visible, |_| false)
 }
 
-/// For several lines, whose ends stay.
+/// Escapes several lines, and keeps line feeds.
 pub fn escape_lines(text: &str) -> Cow<'_, str> {
-    replaced(text, visible, |c| c == '\n')
+    escape_with(text, visible, |c| c == '\n')
 }
 
 fn visible(c: char) -> String {
@@ -29,14 +29,14 @@ fn visible(c: char) -> String {
     }
 }
 
-/// For a JSON text, where such characters stand in strings alone: as JSON escapes them.
+/// Escapes JSON, in which such characters occur only within strings, with JSON's own escapes.
 pub fn escape_json(text: &str) -> Cow<'_, str> {
     let units = |c: char| c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect();
-    replaced(text, units, |c| c == '\n')
+    escape_with(text, units, |c| c == '\n')
 }
 
-fn replaced(text: &str, escaped: impl Fn(char) -> String, stays: impl Fn(char) -> bool) -> Cow<'_, str> {
-    let is_replaced = |c: char| is_invisible(c) && !stays(c);
+fn escape_with(text: &str, escaped: impl Fn(char) -> String, keep: impl Fn(char) -> bool) -> Cow<'_, str> {
+    let is_replaced = |c: char| is_invisible(c) && !keep(c);
     if !text.contains(is_replaced) {
         return Cow::Borrowed(text);
     }
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn control_and_bidi_characters_are_visible() {
+    fn control_and_bidi_characters_are_escaped() {
         assert_eq!(escape("\u{1b}[2J\r\n\t\0\u{9b}31m"), r"\u{1b}[2J\r\n\t\u{0}\u{9b}31m");
         assert_eq!(escape("root\u{202e}gnp.exe\u{200b}\u{2028}"), r"root\u{202e}gnp.exe\u{200b}\u{2028}");
         assert_eq!(escape_lines("a\nb\tc"), "a\nb\\tc");
@@ -71,7 +71,7 @@ mod tests {
         }
 
         #[test]
-        fn escaped_json_reads_as_before(text: String) {
+        fn escaped_json_parses_to_the_same_value(text: String) {
             let json = serde_json::to_string_pretty(&[&text]).unwrap();
             let safe = escape_json(&json);
             prop_assert!(!safe.contains(|c| c != '\n' && is_invisible(c)));

@@ -1,4 +1,4 @@
-//! From what a target answered to what is said of one tool on it. One evaluator serves all tools.
+//! Evaluates the answers of a target to the verdict on one tool. All tools share this evaluator.
 
 use super::component::{Component, ComponentKind};
 use super::judge::{Finding, judge, namespace_is_missing};
@@ -6,7 +6,7 @@ use super::reason::Reason;
 use super::snapshot::Snapshot;
 use super::verdict::{ComponentState, Phase, ToolVerdict};
 
-/// What a cluster counts as that has nothing of the tool.
+/// The phase of a cluster without any component of the tool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WhenAbsent {
     #[default]
@@ -14,13 +14,13 @@ pub enum WhenAbsent {
     NotInstalled,
 }
 
-/// Failing components that the message of a verdict names; the observations have all.
+/// Upper bound of failing components named in a verdict's message; the observations have all.
 const NAMED_IN_MESSAGE: usize = 3;
 
 /// The verdict on one tool from one round's answers.
 pub fn evaluate(components: &[Component], snapshot: &Snapshot, when_absent: WhenAbsent) -> ToolVerdict {
     let findings: Vec<Finding> = components.iter().map(|component| judge(component, snapshot)).collect();
-    if when_absent == WhenAbsent::NotInstalled && nothing_is_there(&findings) {
+    if when_absent == WhenAbsent::NotInstalled && all_absent(&findings) {
         return ToolVerdict::without_observations(
             Phase::NotInstalled,
             Reason::NotInstalled,
@@ -42,15 +42,17 @@ pub fn evaluate(components: &[Component], snapshot: &Snapshot, when_absent: When
     ToolVerdict { phase, reason, message, observations: findings.into_iter().flat_map(|f| f.observations).collect() }
 }
 
-fn nothing_is_there(findings: &[Finding]) -> bool {
+fn all_absent(findings: &[Finding]) -> bool {
     // CRDs outlive the tool that brought them: Helm leaves them behind.
     let objects = findings.iter().flat_map(|finding| &finding.observations);
-    // A component that may not be looked at might be there: 403 is never "not installed".
-    objects.filter(|seen| seen.kind != ComponentKind::Crd.into()).all(|seen| seen.state == ComponentState::Absent)
+    // A component that may not be read might exist: 403 is never "not installed".
+    objects
+        .filter(|observation| observation.kind != ComponentKind::Crd.into())
+        .all(|observation| observation.state == ComponentState::Absent)
 }
 
 fn is_in_use(finding: &Finding) -> bool {
-    finding.fault.is_some() || finding.observations.iter().any(|seen| seen.state.is_healthy())
+    finding.fault.is_some() || finding.observations.iter().any(|observation| observation.state.is_healthy())
 }
 
 fn severity(reason: Reason) -> u8 {
@@ -89,8 +91,10 @@ fn with_notes(summary: String, findings: &[Finding]) -> String {
     let notes: Vec<String> = findings
         .iter()
         .flat_map(|finding| &finding.observations)
-        .filter(|seen| matches!(seen.state, ComponentState::Progressing | ComponentState::NotSeen))
-        .filter_map(|seen| seen.message.as_ref().map(|note| format!("{} {}: {note}", seen.kind, seen.name)))
+        .filter(|observation| matches!(observation.state, ComponentState::Progressing | ComponentState::NotSeen))
+        .filter_map(|observation| {
+            observation.message.as_ref().map(|note| format!("{} {}: {note}", observation.kind, observation.name))
+        })
         .take(NAMED_IN_MESSAGE)
         .collect();
     if notes.is_empty() { summary } else { format!("{summary}; {}", notes.join("; ")) }

@@ -42,14 +42,14 @@ fn verdict(components: &[Component], answers: impl IntoIterator<Item = (Query, A
     evaluate(components, &answers.into_iter().collect(), WhenAbsent::Failed)
 }
 
-fn said(verdict: &ToolVerdict) -> (Phase, Reason, &str) {
+fn summary(verdict: &ToolVerdict) -> (Phase, Reason, &str) {
     (verdict.phase, verdict.reason, &verdict.message)
 }
 
 #[test]
-fn a_ready_deployment_is_healthy() {
+fn ready_deployment_is_healthy() {
     let verdict = verdict(&[server()], [deployments(vec![workload(2, 2)])]);
-    assert_eq!(said(&verdict), (Phase::Running, Reason::Healthy, "1/1 components healthy"));
+    assert_eq!(summary(&verdict), (Phase::Running, Reason::Healthy, "1/1 components healthy"));
     assert_eq!((verdict.observations[0].ready, verdict.observations[0].desired), (Some(2), Some(2)));
 }
 
@@ -57,7 +57,7 @@ fn a_ready_deployment_is_healthy() {
 fn scaled_to_zero_fails_and_names_the_component() {
     let verdict = verdict(&[server()], [deployments(vec![workload(0, 0)])]);
     assert_eq!(
-        said(&verdict),
+        summary(&verdict),
         (
             Phase::Failed,
             Reason::ComponentNotReady,
@@ -67,7 +67,7 @@ fn scaled_to_zero_fails_and_names_the_component() {
 }
 
 #[test]
-fn a_roll_in_progress_is_healthy_with_a_note() {
+fn rollout_in_progress_is_healthy_with_a_note() {
     let rolling = Workload { updated: 1, ..workload(3, 2) };
     let verdict = verdict(&[server()], [deployments(vec![rolling])]);
     assert_eq!(verdict.phase, Phase::Running);
@@ -76,21 +76,21 @@ fn a_roll_in_progress_is_healthy_with_a_note() {
 }
 
 #[test]
-fn a_stuck_roll_fails_although_old_pods_serve() {
+fn stuck_rollout_fails_although_old_pods_serve() {
     let stuck = Workload { updated: 1, stalled: true, ..workload(3, 3) };
     let verdict = verdict(&[server()], [deployments(vec![stuck])]);
     assert_eq!((verdict.phase, verdict.reason), (Phase::Failed, Reason::ComponentNotReady));
 }
 
 #[test]
-fn fewer_ready_than_the_user_wants_fails() {
+fn fewer_ready_than_min_ready_fails() {
     let two = Component { min_ready: 2, ..server() };
     let verdict = verdict(&[two], [deployments(vec![workload(3, 1)])]);
-    assert!(verdict.message.ends_with("has 1 of 3 ready, and at least 2 must be"), "{}", verdict.message);
+    assert!(verdict.message.ends_with("has 1 of 3 ready, but at least 2 are required"), "{}", verdict.message);
 }
 
 #[test]
-fn an_optional_component_may_be_absent_or_at_zero_but_not_broken() {
+fn optional_component_may_be_absent_or_at_zero_but_not_broken() {
     let rows =
         [(vec![], Phase::Running), (vec![workload(0, 0)], Phase::Running), (vec![workload(1, 0)], Phase::Failed)];
     for (found, phase) in rows {
@@ -99,10 +99,10 @@ fn an_optional_component_may_be_absent_or_at_zero_but_not_broken() {
 }
 
 #[test]
-fn nothing_is_said_of_an_optional_component_that_is_absent() {
+fn absent_optional_component_has_no_observation() {
     let states = |found| {
-        let seen = verdict(&[server(), optional(service())], found).observations;
-        seen.into_iter().map(|seen| (seen.kind, seen.state)).collect::<Vec<_>>()
+        let observations = verdict(&[server(), optional(service())], found).observations;
+        observations.into_iter().map(|observation| (observation.kind, observation.state)).collect::<Vec<_>>()
     };
     let absent = [deployments(vec![workload(1, 1)]), list(ListKind::Service, Answer::Services(vec![]))];
     assert_eq!(states(absent), [(ComponentKind::Deployment.into(), ComponentState::Healthy)]);
@@ -111,26 +111,26 @@ fn nothing_is_said_of_an_optional_component_that_is_absent() {
 }
 
 #[test]
-fn every_object_that_the_labels_find_must_be_healthy() {
+fn every_object_with_the_labels_must_be_healthy() {
     let labels = BTreeMap::from([("app".to_owned(), "istiod".to_owned())]);
     let istiod =
         Component { finder: Finder { labels: vec![labels.clone()], names: vec!["server".into()] }, ..server() };
     let revision = |name: &str, ready| Workload { name: name.into(), labels: labels.clone(), ..workload(1, ready) };
     let both =
         verdict(&[istiod], [deployments(vec![revision("istiod-1-20", 1), revision("istiod-1-21", 0), workload(0, 0)])]);
-    assert_eq!(both.observations.len(), 2, "the name does not count where labels are found");
+    assert_eq!(both.observations.len(), 2, "names don't count if labels match");
     assert!(both.message.contains("argocd/istiod-1-21"), "{}", both.message);
 }
 
 #[test]
-fn a_daemonset_that_no_node_wants_is_healthy() {
+fn daemonset_without_matching_nodes_is_healthy() {
     let agent = Component { kind: ComponentKind::DaemonSet, ..server() };
     let verdict = verdict(&[agent], [list(ListKind::DaemonSet, Answer::Workloads(vec![Arc::new(workload(0, 0))]))]);
     assert_eq!(verdict.phase, Phase::Running);
 }
 
 #[test]
-fn a_service_needs_ready_endpoints() {
+fn service_needs_ready_endpoints() {
     let found = || {
         list(
             ListKind::Service,
@@ -151,7 +151,7 @@ fn a_service_needs_ready_endpoints() {
 }
 
 #[test]
-fn forbidden_concerns_only_what_needs_it_and_says_the_rule() {
+fn forbidden_fails_required_components_and_names_the_rule() {
     let forbidden = || list(ListKind::Deployment, Answer::Forbidden);
     let required = verdict(&[server()], [forbidden()]);
     assert_eq!((required.phase, required.reason), (Phase::Failed, Reason::Forbidden));
@@ -165,11 +165,11 @@ fn forbidden_concerns_only_what_needs_it_and_says_the_rule() {
 }
 
 #[test]
-fn a_missing_namespace_is_the_cause() {
+fn missing_namespace_is_reported_as_the_cause() {
     let namespace = (Query::Namespace { name: NS.into() }, Answer::NotFound);
     let verdict = verdict(&[server()], [deployments(vec![]), namespace]);
     assert_eq!(
-        said(&verdict),
+        summary(&verdict),
         (
             Phase::Failed,
             Reason::NamespaceMissing,
@@ -179,11 +179,11 @@ fn a_missing_namespace_is_the_cause() {
 }
 
 #[test]
-fn not_installed_needs_sight_of_everything() {
-    let asked = |answer| evaluate(&[server()], &Snapshot::from([answer]), WhenAbsent::NotInstalled).phase;
-    assert_eq!(asked(deployments(vec![])), Phase::NotInstalled);
-    assert_eq!(asked(list(ListKind::Deployment, Answer::Forbidden)), Phase::Failed);
-    assert_eq!(asked(deployments(vec![workload(1, 0)])), Phase::Failed);
+fn not_installed_requires_readable_answers() {
+    let phase = |answer| evaluate(&[server()], &Snapshot::from([answer]), WhenAbsent::NotInstalled).phase;
+    assert_eq!(phase(deployments(vec![])), Phase::NotInstalled);
+    assert_eq!(phase(list(ListKind::Deployment, Answer::Forbidden)), Phase::Failed);
+    assert_eq!(phase(deployments(vec![workload(1, 0)])), Phase::Failed);
 }
 
 fn crd() -> Component {
@@ -197,7 +197,7 @@ fn crd() -> Component {
 }
 
 #[test]
-fn crds_that_a_tool_left_behind_do_not_make_it_installed() {
+fn leftover_crds_do_not_count_as_installed() {
     let query = Query::Crd { name: "gateways.networking.istio.io".into() };
     let snapshot = Snapshot::from([(query, Answer::Present), deployments(vec![])]);
     let verdict = evaluate(&[server(), optional(crd())], &snapshot, WhenAbsent::NotInstalled);
@@ -205,7 +205,7 @@ fn crds_that_a_tool_left_behind_do_not_make_it_installed() {
 }
 
 #[test]
-fn a_crd_is_there_or_not() {
+fn crd_is_present_or_absent() {
     let crd = crd();
     let query = || Query::Crd { name: "gateways.networking.istio.io".into() };
     assert_eq!(verdict(std::slice::from_ref(&crd), [(query(), Answer::Present)]).phase, Phase::Running);

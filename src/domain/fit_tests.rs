@@ -1,4 +1,4 @@
-//! Verdicts of any size, and what is left of them.
+//! Tests of verdicts of any size.
 
 use std::time::Duration;
 
@@ -33,14 +33,14 @@ fn verdict(tools: Vec<(IntegrationKey, ToolVerdict)>) -> Arc<TargetVerdict> {
 }
 
 #[test]
-fn ordinary_verdict_is_left_as_it_is() {
+fn ordinary_verdict_is_unchanged() {
     let small = verdict(vec![tool("a", Phase::Running, "fine", vec![seen("x", ComponentState::Healthy); 900])]);
     let (fitted, omitted) = fit(&small);
     assert!(Arc::ptr_eq(&small, &fitted) && omitted == 0);
 }
 
 #[test]
-fn healthy_components_are_left_out_first() {
+fn healthy_components_are_omitted_first() {
     let mut many = vec![seen("good", ComponentState::Healthy); 1_500];
     many.push(seen("bad", ComponentState::NotReady));
     let large = verdict(vec![
@@ -53,11 +53,11 @@ fn healthy_components_are_left_out_first() {
     assert_eq!((good.observations.len(), bad.observations.len()), (0, 1_000));
     assert_eq!(bad.observations[0].name, "bad");
     let (again, more) = fit(&fitted);
-    assert!(Arc::ptr_eq(&fitted, &again) && more == 0, "what fits is left alone");
+    assert!(Arc::ptr_eq(&fitted, &again) && more == 0, "a verdict that fits is unchanged");
 }
 
 #[test]
-fn bytes_count_and_not_only_the_number() {
+fn components_are_limited_by_bytes_too() {
     let long = "n".repeat(253);
     let (fitted, omitted) =
         fit(&verdict(vec![tool("a", Phase::Failed, "", vec![seen(&long, ComponentState::Absent); 1_000])]));
@@ -67,14 +67,14 @@ fn bytes_count_and_not_only_the_number() {
 }
 
 #[test]
-fn messages_get_shorter_before_tools_are_too_many() {
+fn messages_are_shortened_before_tools_are_dropped() {
     let tools = |count: usize, message: &str| {
         let name = |number: usize| format!("{number:0>200}");
         verdict((0..count).map(|number| tool(&name(number), Phase::Failed, message, Vec::new())).collect())
     };
     let longest = |verdict: &TargetVerdict| verdict.tools.iter().map(|(_, tool)| tool.message.chars().count()).max();
     let message = "ä".repeat(5_000);
-    assert_eq!(longest(&fit(&tools(10, &message)).0), Some(LONGEST_MESSAGE + 1));
+    assert_eq!(longest(&fit(&tools(10, &message)).0), Some(MAX_MESSAGE + 1));
     assert_eq!(longest(&fit(&tools(200, &message)).0), Some(257));
     assert_eq!(longest(&fit(&tools(300, &message)).0), Some(65));
     let (too_many, _) = fit(&tools(2_000, &message));
@@ -83,7 +83,7 @@ fn messages_get_shorter_before_tools_are_too_many() {
     assert!(failure.message.starts_with("2000 Integrations") && too_many.tools.is_empty());
 }
 
-/// As Integrations that the CRD admits make it, on a cluster that has whatever Kubernetes admits.
+/// Any verdict that Integrations valid for the CRD can produce, on a cluster with objects valid for Kubernetes.
 pub(crate) fn largest_verdict() -> impl Strategy<Value = TargetVerdict> {
     let length = prop_oneof![Just(1_usize), Just(63), Just(253)];
     let text = prop_oneof![Just("n"), Just("\u{1}"), Just("\u{1f4a5}"), Just("\"")];
@@ -108,7 +108,7 @@ pub(crate) fn largest_verdict() -> impl Strategy<Value = TargetVerdict> {
     })
 }
 
-/// The report of that verdict, with the longest names that Kubernetes allows.
+/// The report of that verdict, with the limit names that Kubernetes allows.
 pub(crate) fn largest_report((verdict, omitted): (Arc<TargetVerdict>, u32)) -> TargetReport {
     TargetReport {
         target: TargetKey::new("n".repeat(63), "t".repeat(253)),

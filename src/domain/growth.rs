@@ -1,15 +1,15 @@
-//! Whether a target makes its replica keep ever more.
+//! Detects targets whose retained memory grows fast.
 //!
-//! A replica that dies of memory dies of what grew, long after the first check of that target. So a target that grows is
-//! marked on the Lease as one that is read for the first time is: see [`first_check`](super::first_check).
+//! A replica killed for its memory dies of a target that grew, long after the first check of that target. So a growing
+//! target is marked on the Lease like one in its first check: see [`first_check`](super::first_check).
 
 use std::time::Duration;
 
-/// So many bytes more within the window are no ordinary change.
-const GROWS: usize = 2 * 1024 * 1024;
+/// Growth in bytes within the window that is beyond ordinary changes.
+const LIMIT: usize = 2 * 1024 * 1024;
 const WINDOW: Duration = Duration::from_secs(60);
 
-/// The bytes kept of one target when the window began.
+/// The retained bytes of one target at the start of the window.
 #[derive(Clone, Copy, Debug)]
 pub struct Growth {
     base: usize,
@@ -17,17 +17,17 @@ pub struct Growth {
 }
 
 impl Growth {
-    /// `now` is of any clock that only goes forward.
+    /// `now` is on any monotonic clock.
     pub fn new(bytes: usize, now: Duration) -> Self {
         Self { base: bytes, since: now }
     }
 
-    /// Whether it has grown much in this window, with so many bytes now.
+    /// Records the present size. Returns whether the target has grown by more than the limit in this window.
     pub fn note(&mut self, bytes: usize, now: Duration) -> bool {
         if now.saturating_sub(self.since) > WINDOW || bytes < self.base {
             *self = Self::new(bytes, now);
         }
-        bytes > self.base + GROWS
+        bytes > self.base + LIMIT
     }
 }
 
@@ -39,11 +39,11 @@ mod tests {
     fn only_fast_growth_counts() {
         let at = Duration::from_secs;
         let mut growth = Growth::new(100_000, at(0));
-        assert!(!growth.note(GROWS, at(1)));
-        assert!(growth.note(GROWS * 2, at(2)) && growth.note(GROWS * 3, at(60)));
-        assert!(!growth.note(GROWS * 3, at(61)), "it has stopped");
-        assert!(!growth.note(GROWS * 4, at(90)) && !growth.note(GROWS * 5, at(160)), "slowly");
-        assert!(!growth.note(0, at(161)), "it was let go");
-        assert!(growth.note(GROWS + 1, at(162)));
+        assert!(!growth.note(LIMIT, at(1)));
+        assert!(growth.note(LIMIT * 2, at(2)) && growth.note(LIMIT * 3, at(60)));
+        assert!(!growth.note(LIMIT * 3, at(61)), "it has stopped");
+        assert!(!growth.note(LIMIT * 4, at(90)) && !growth.note(LIMIT * 5, at(160)), "slowly");
+        assert!(!growth.note(0, at(161)), "it was freed");
+        assert!(growth.note(LIMIT + 1, at(162)));
     }
 }

@@ -1,4 +1,4 @@
-//! One component against one round's answers.
+//! Judges one component by the answers of one round.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use super::reason::Reason;
 use super::snapshot::{Answer, ListKind, Query, Service, Snapshot, Workload};
 use super::verdict::{ComponentState, Observation};
 
-/// One component's observations, with the reason for which it fails, if it does.
+/// One component's observations, and its failure if there is one.
 #[derive(Default)]
 pub(super) struct Finding {
     pub(super) observations: Vec<Observation>,
@@ -25,7 +25,7 @@ pub(super) fn judge(component: &Component, snapshot: &Snapshot) -> Finding {
     }
 }
 
-/// Judges every object that the component's finder finds: by labels, else by name.
+/// Judges every object that the component's finder selects by labels or name.
 fn each<T>(
     component: &Component,
     snapshot: &Snapshot,
@@ -48,7 +48,7 @@ fn judge_workload(component: &Component, _: &Snapshot, workload: &Workload) -> F
     let Workload { name, labels: _, desired, ready, updated, observed, stalled } = workload;
     let counts = (Some(*ready), Some(*desired));
     if *desired == 0 && component.kind == ComponentKind::DaemonSet {
-        return note(component, name, ComponentState::Healthy, counts, "no node of the cluster wants it");
+        return note(component, name, ComponentState::Healthy, counts, "no node matches it");
     }
     if *desired == 0 && component.presence == Presence::Optional {
         return note(component, name, ComponentState::NotInUse, counts, "scaled to zero");
@@ -57,7 +57,7 @@ fn judge_workload(component: &Component, _: &Snapshot, workload: &Workload) -> F
         let why = match (*desired, component.min_ready) {
             (0, _) => "is scaled to 0: scale it up, or make it optional in config".to_owned(),
             (_, 1) => format!("has {ready} of {desired} ready: look at its Pods and events"),
-            (_, least) => format!("has {ready} of {desired} ready, and at least {least} must be"),
+            (_, least) => format!("has {ready} of {desired} ready, but at least {least} are required"),
         };
         return not_ready(component, name, counts, &why);
     }
@@ -96,7 +96,7 @@ fn judge_service(component: &Component, snapshot: &Snapshot, service: &Service) 
     }
     let why = match component.min_ready {
         1 => "has no ready endpoints: look at the Pods that it selects".to_owned(),
-        least => format!("has {ready} ready endpoints, and at least {least} must be"),
+        least => format!("has {ready} ready endpoints, but at least {least} are required"),
     };
     not_ready(component, &service.name, (Some(ready), None), &why)
 }
@@ -112,14 +112,14 @@ fn absent(component: &Component, snapshot: &Snapshot) -> Finding {
     let unsure = match snapshot.get(&Query::Namespace { name: component.namespace.clone() }) {
         Some(Answer::Forbidden) => {
             format!(
-                "; nothing at all was found in namespace {}, which may not exist (ksit may not read namespaces there)",
+                "; nothing was found in namespace {}, which may not exist (ksit may not read namespaces there)",
                 component.namespace
             )
         }
         _ => String::new(),
     };
     Finding {
-        observations: vec![seen(component, &component.name, ComponentState::Absent)],
+        observations: vec![observe(component, &component.name, ComponentState::Absent)],
         fault: Some((reason, format!("{} {} is absent{unsure}", component.kind, place(component, &component.name)))),
     }
 }
@@ -131,7 +131,7 @@ pub(super) fn namespace_is_missing(namespace: &str, snapshot: &Snapshot) -> bool
 fn forbidden(component: &Component, query: &Query) -> Finding {
     let message = rule_to_add(query);
     let observation =
-        Observation { message: Some(message.clone()), ..seen(component, &component.name, ComponentState::NotSeen) };
+        Observation { message: Some(message.clone()), ..observe(component, &component.name, ComponentState::NotSeen) };
     let fault = (component.presence == Presence::Required).then(|| {
         let place = place(component, &component.name);
         (Reason::Forbidden, format!("{} {place} may not be read: {message}", component.kind))
@@ -139,7 +139,7 @@ fn forbidden(component: &Component, query: &Query) -> Finding {
     Finding { observations: vec![observation], fault }
 }
 
-/// What to add on the target, word for word.
+/// The RBAC rule to add on the target, verbatim.
 fn rule_to_add(query: &Query) -> String {
     match query {
         Query::List { kind, namespace } => {
@@ -163,7 +163,7 @@ fn place(component: &Component, name: &str) -> String {
     if component.namespace.is_empty() { name.to_owned() } else { format!("{}/{name}", component.namespace) }
 }
 
-fn seen(component: &Component, name: &str, state: ComponentState) -> Observation {
+fn observe(component: &Component, name: &str, state: ComponentState) -> Observation {
     Observation {
         kind: component.kind.into(),
         namespace: component.namespace.clone(),
@@ -176,7 +176,7 @@ fn seen(component: &Component, name: &str, state: ComponentState) -> Observation
 }
 
 fn healthy(component: &Component, name: &str, ready: Option<u32>, desired: Option<u32>) -> Finding {
-    let observation = Observation { ready, desired, ..seen(component, name, ComponentState::Healthy) };
+    let observation = Observation { ready, desired, ..observe(component, name, ComponentState::Healthy) };
     Finding { observations: vec![observation], fault: None }
 }
 
@@ -187,7 +187,8 @@ fn note(
     (ready, desired): (Option<u32>, Option<u32>),
     message: &str,
 ) -> Finding {
-    let observation = Observation { ready, desired, message: Some(message.to_owned()), ..seen(component, name, state) };
+    let observation =
+        Observation { ready, desired, message: Some(message.to_owned()), ..observe(component, name, state) };
     Finding { observations: vec![observation], fault: None }
 }
 
@@ -196,7 +197,7 @@ fn not_ready(component: &Component, name: &str, (ready, desired): (Option<u32>, 
         ready,
         desired,
         message: Some(why.to_owned()),
-        ..seen(component, name, ComponentState::NotReady)
+        ..observe(component, name, ComponentState::NotReady)
     };
     let fault = format!("{} {} {why}", component.kind, place(component, name));
     Finding { observations: vec![observation], fault: Some((Reason::ComponentNotReady, fault)) }

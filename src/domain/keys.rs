@@ -1,4 +1,4 @@
-//! Names that could be mixed up, each with a type of its own.
+//! Distinct types for object names, so that they can't be mixed up.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,74 +1,75 @@
-//! One member, as its Lease and its heartbeats show it.
+//! Derives the state of one member from its Lease and heartbeats.
 
 use std::time::Duration;
 
 use crate::domain::replica::Incarnation;
 
-/// Rounds without a heartbeat after which a member whose Lease lives loses its slots all the same.
+/// Rounds without a heartbeat after which a member loses its slots despite a live Lease.
 pub const DEAF_AFTER_ROUNDS: u32 = 3;
 
-/// How a member is, from surely there to surely gone.
+/// The state of a member, from certainly present to certainly gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum MemberState {
     Live,
-    /// Late with its renewal. Nothing follows from it yet.
+    /// Late with its renewal. No consequences yet.
     Silent,
-    /// Renews its Lease and sends no heartbeat: it may be cut off from the coordinator, or its rounds may hang.
+    /// Renews its Lease but sends no heartbeat: it may be cut off from the coordinator, or its rounds may hang.
     Deaf,
-    /// Gave its Lease back.
+    /// Released its Lease.
     Left,
-    /// Silent for a full duration, or declared dead already.
+    /// Silent for a full Lease duration, or already declared dead.
     Expired,
 }
 
-/// Who holds a Lease.
+/// The holder of a Lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Holder {
     Process(Incarnation),
-    /// Empty: given back on the way out. A Lease that was deleted is shown as this too.
+    /// Empty: released on shutdown. Also stands for a deleted Lease.
     Nobody,
     /// A coordinator took it from a dead member.
     Taken,
 }
 
-/// The Lease of one replica, as the observer saw it last. Times are the observer's own.
+/// The Lease of one replica as last observed. Times are on the observer's clock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberLease {
     pub holder: Holder,
     pub resource_version: String,
-    /// When it was last seen to change. What is written in it counts for nothing: clocks differ.
+    /// When a change was last observed. The times in the Lease itself are ignored, as clocks differ.
     pub changed: Duration,
-    /// When this holder was first seen.
+    /// When this holder was first observed.
     pub held_since: Duration,
-    /// When its last heartbeat came.
+    /// When its last heartbeat arrived.
     pub heard: Option<Duration>,
 }
 
-/// The times that members are judged by.
+/// The time limits for members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
-    /// Silence for so long ends a membership.
+    /// Lease duration: silence of this length ends a membership.
     pub lease: Duration,
     pub renew: Duration,
-    /// Length of a round: how often a heartbeat comes.
+    /// Length of a round, which is the interval between heartbeats.
     pub round: Duration,
-    /// How long a member that left and is wanted back keeps its slots.
+    /// How long a member that left and is expected back keeps its slots.
     pub rejoin_grace: Duration,
-    /// Shortest time from one change of the members to the next.
+    /// Minimum interval between changes of the members.
     pub damping: Duration,
 }
 
-/// For clocks that run at different speeds, and for the way of an answer: a claim ends so long before its Lease.
+/// Time by which a claim ends before its Lease, for clocks that run at different speeds and for the latency of
+/// responses.
 pub const SAFETY_MARGIN: Duration = Duration::from_secs(1);
 
-/// A hub that takes longer for each answer can't be worked with.
-const LONGEST_RENEWAL: Duration = Duration::from_secs(4);
+/// Upper bound of a renewal: a slower hub is unusable.
+const MAX_RENEWAL: Duration = Duration::from_secs(4);
 
 impl Timing {
-    /// How long one request for a Lease may take. Two thirds of what is left of a claim when its renewal begins: after
-    /// one that hangs there is still time for another.
+    /// Time-out of one Lease request: two thirds of the claim's remaining time when its renewal begins, so that another
+    /// attempt fits after one that hangs.
     pub fn renewal_deadline(&self) -> Duration {
-        (self.lease.saturating_sub(SAFETY_MARGIN + self.renew) * 2 / 3).min(LONGEST_RENEWAL)
+        (self.lease.saturating_sub(SAFETY_MARGIN + self.renew) * 2 / 3).min(MAX_RENEWAL)
     }
 }
 
@@ -84,13 +85,13 @@ impl Default for Timing {
     }
 }
 
-/// What one observer judges all members by.
+/// The inputs by which one observer judges all members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Observer {
     pub timing: Timing,
     /// See [`OwnWrites`](crate::domain::own_writes::OwnWrites).
     pub writes_since: Option<Duration>,
-    /// Heartbeats come to a coordinator, so no member was deaf before the reign began.
+    /// Heartbeats go to a coordinator, so no member was deaf before the term began.
     pub term_since: Duration,
 }
 
@@ -110,13 +111,13 @@ impl Observer {
         }
     }
 
-    /// Whether a member that left may still come back to its slots.
+    /// Whether a member that left may still return to its slots.
     pub fn is_in_grace(&self, lease: &MemberLease, now: Duration) -> bool {
-        // While the hub is away nobody can come back, so that time doesn't count.
+        // No member can return while the hub is unavailable, so that time doesn't count.
         self.silence_since(lease).is_none_or(|since| now < since.saturating_add(self.timing.rejoin_grace))
     }
 
-    /// When the state may next change without anything being seen.
+    /// When the state may next change without a new observation.
     pub fn next_change(&self, lease: &MemberLease, now: Duration) -> Option<Duration> {
         let silence = self.silence_since(lease);
         let after = |time: Duration| silence.map(|since| since.saturating_add(time));
@@ -143,12 +144,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn renewal_deadline_leaves_time_for_another() {
+    fn renewal_deadline_leaves_time_for_a_retry() {
         assert_eq!(Timing::default().renewal_deadline(), Duration::from_secs(4));
         let short = Timing { lease: Duration::from_secs(5), renew: Duration::from_secs(1), ..Timing::default() };
         assert_eq!(short.renewal_deadline(), Duration::from_secs(2));
         let long = Timing { lease: Duration::from_secs(60), renew: Duration::from_secs(20), ..Timing::default() };
-        assert_eq!(long.renewal_deadline(), LONGEST_RENEWAL);
+        assert_eq!(long.renewal_deadline(), MAX_RENEWAL);
     }
 
     fn at(seconds: u64) -> Duration {
@@ -183,24 +184,24 @@ mod tests {
     }
 
     #[test]
-    fn silence_counts_only_while_the_observers_own_writes_succeed() {
+    fn silence_counts_only_while_the_observers_writes_succeed() {
         let lease = lease(100, Some(150));
         assert_eq!(observer(None).state(&lease, at(170)), MemberState::Live);
-        assert_eq!(observer(Some(165)).state(&lease, at(170)), MemberState::Live, "a full duration anew");
+        assert_eq!(observer(Some(165)).state(&lease, at(170)), MemberState::Live, "a full duration again");
         assert_eq!(observer(Some(165)).state(&lease, at(175)), MemberState::Expired);
     }
 
     #[test]
-    fn a_member_without_heartbeats_is_deaf_after_three_rounds() {
+    fn member_without_heartbeats_is_deaf_after_three_rounds() {
         let renewed = lease(189, Some(100));
         assert_eq!(observer(Some(0)).state(&renewed, at(189)), MemberState::Live);
         assert_eq!(observer(Some(0)).state(&renewed, at(190)), MemberState::Deaf);
-        let new_reign = Observer { term_since: at(150), ..observer(Some(0)) };
-        assert_eq!(new_reign.state(&renewed, at(190)), MemberState::Live);
+        let new_term = Observer { term_since: at(150), ..observer(Some(0)) };
+        assert_eq!(new_term.state(&renewed, at(190)), MemberState::Live);
     }
 
     #[test]
-    fn grace_stands_still_while_the_hub_is_away() {
+    fn grace_is_suspended_while_the_hub_is_unavailable() {
         let left = MemberLease { holder: Holder::Nobody, ..lease(100, None) };
         assert!(observer(Some(0)).is_in_grace(&left, at(109)));
         assert!(!observer(Some(0)).is_in_grace(&left, at(110)));

@@ -1,9 +1,9 @@
-//! Who takes part, as the coordinator sees it.
+//! Decides the members, from the coordinator's observations.
 //!
 //! ```text
-//! Leases, heartbeats, own writes, now ──> a state each ──> who owns slots
-//!                                                          Leases to take, before anybody is declared dead
-//!                                                          when to look again
+//! Leases, heartbeats, own writes, now ──> a state each ──> members that own slots
+//!                                                          Leases to take, before a member is declared dead
+//!                                                          time of the next check
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,39 +12,39 @@ use std::time::Duration;
 use crate::domain::member::{Holder, MemberLease, MemberState, Observer};
 use crate::domain::replica::{Incarnation, ReplicaName};
 
-/// How long a Lease that could not be taken is left alone.
+/// Delay before another attempt to take a Lease.
 const TAKE_AGAIN: Duration = Duration::from_secs(1);
 
-/// What the coordinator knows.
+/// The observations of the coordinator.
 #[derive(Clone, Copy, Debug)]
 pub struct Membership<'a> {
     pub me: &'a ReplicaName,
     pub observer: Observer,
     pub leases: &'a BTreeMap<ReplicaName, MemberLease>,
-    /// Members of the last map. Empty where there was none.
+    /// Members of the last map. Empty if there was none.
     pub last: &'a BTreeMap<ReplicaName, Incarnation>,
-    /// `replicas` of the StatefulSet. `None` without one: then nobody is waited for.
+    /// `replicas` of the StatefulSet. `None` without one: then no member is waited for.
     pub wanted: Option<u32>,
     /// When the members of the map last changed.
     pub changed: Option<Duration>,
 }
 
-/// What follows.
+/// The result of [`Membership::decide`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
-    /// Who owns slots. `None`: not to be said yet, the map stays as it is.
+    /// The members that own slots. `None`: undecided, keep the map.
     pub members: Option<BTreeMap<ReplicaName, Incarnation>>,
     pub commands: Vec<Command>,
-    /// When to ask again if nothing is seen until then.
+    /// When to decide again if nothing is observed until then.
     pub next_check: Option<Duration>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Take the Lease of a silent member, if it still has this version. The member keeps its slots until that
-    /// succeeded: if it lives, either its renewal or this write is refused, and both sides know.
+    /// Take the Lease of a silent member, if it still has this version. The member keeps its slots until this succeeds:
+    /// if it is alive, either its renewal or this write gets a conflict, so both sides know the outcome.
     TakeLease { name: ReplicaName, resource_version: String },
-    /// Nobody can be heard though others live: it is this coordinator that is cut off.
+    /// All other live members are deaf, so this coordinator is the one cut off.
     StepDown,
 }
 
@@ -69,7 +69,7 @@ impl Membership<'_> {
         }
     }
 
-    /// This replica isn't judged by what it would have to hear from itself.
+    /// The state of a member. This replica itself is never deaf, as it needs no heartbeats from itself.
     pub fn state(&self, name: &ReplicaName, lease: &MemberLease, now: Duration) -> MemberState {
         match self.observer.state(lease, now) {
             MemberState::Deaf if name == self.me => MemberState::Live,
@@ -81,12 +81,12 @@ impl Membership<'_> {
         self.leases.iter().filter_map(|(name, lease)| Some((name.clone(), self.owner(name, lease, now)?))).collect()
     }
 
-    /// The process that stands for a member, if it may own slots. A new process of the same replica takes the place
-    /// of the old one, and with it the slots.
+    /// The process of a member, if it may own slots. A new process of the same replica replaces the old one and gets
+    /// its slots.
     fn owner(&self, name: &ReplicaName, lease: &MemberLease, now: Duration) -> Option<Incarnation> {
         match (&lease.holder, self.state(name, lease, now)) {
             (Holder::Process(_), MemberState::Deaf) | (Holder::Taken, _) => None,
-            // Also while it is expired: its Lease isn't taken yet. One that was no member doesn't become one so late.
+            // Even if expired, as its Lease isn't taken yet. An expired newcomer doesn't become a member.
             (Holder::Process(process), MemberState::Expired) => {
                 Some(process.clone()).filter(|_| self.last.contains_key(name))
             }
@@ -108,9 +108,9 @@ impl Membership<'_> {
         (dead && name != self.me).then(take)
     }
 
-    /// Until when a change of the members has to wait: the first is made at once, what follows is gathered.
-    /// Without a map, one Lease duration for those that the StatefulSet wants, so that the first replica doesn't
-    /// take the fleet and hand most of it away.
+    /// Until when a change of the members has to wait: the first change is immediate, later ones are batched. Without a
+    /// map, waits up to one Lease duration for the StatefulSet's replicas, as the first one would otherwise take the
+    /// whole fleet and give most of it away again.
     fn held_until(&self, now: Duration) -> Option<Duration> {
         let timing = &self.observer.timing;
         let until = if self.last.is_empty() {

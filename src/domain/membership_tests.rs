@@ -1,4 +1,4 @@
-//! Members come, fall silent, leave and come back.
+//! Tests of members that join, fall silent, leave and return.
 
 use super::*;
 use crate::domain::member::Timing;
@@ -26,7 +26,7 @@ struct World {
 }
 
 impl World {
-    /// All replicas live, heard and settled at 100 s.
+    /// A world of live members, heard at 100 s.
     fn of(count: u32) -> Self {
         let lease = |ordinal| MemberLease {
             holder: Holder::Process(process(ordinal)),
@@ -76,7 +76,7 @@ fn take(ordinal: u32) -> Command {
 }
 
 #[test]
-fn a_silent_member_keeps_its_slots_until_its_lease_is_taken() {
+fn silent_member_keeps_its_slots_until_its_lease_is_taken() {
     let mut world = World::of(3);
     world.renew_all_but(&[2], at(109));
     assert_eq!(world.decide(at(109)).commands, []);
@@ -90,7 +90,7 @@ fn a_silent_member_keeps_its_slots_until_its_lease_is_taken() {
 }
 
 #[test]
-fn an_outage_of_the_hub_takes_nothing_from_anybody() {
+fn hub_outage_expires_no_member() {
     let mut world = World::of(3);
     world.writes_since = None;
     let away = world.decide(at(160));
@@ -102,14 +102,14 @@ fn an_outage_of_the_hub_takes_nothing_from_anybody() {
 }
 
 #[test]
-fn the_coordinator_never_takes_its_own_lease() {
+fn coordinator_never_takes_its_own_lease() {
     let mut world = World::of(3);
     world.renew_all_but(&[0], at(150));
     assert_eq!(world.decide(at(150)).commands, []);
 }
 
 #[test]
-fn who_left_and_is_wanted_back_keeps_its_slots_for_a_while() {
+fn restarting_member_keeps_its_slots_during_the_grace_period() {
     let mut world = World::of(3);
     world.hold(1, Holder::Nobody, at(100));
     world.renew_all_but(&[1], at(109));
@@ -120,17 +120,17 @@ fn who_left_and_is_wanted_back_keeps_its_slots_for_a_while() {
 }
 
 #[test]
-fn a_scale_down_moves_at_once() {
+fn scale_down_moves_slots_at_once() {
     let mut world = World::of(3);
     world.hold(2, Holder::Nobody, at(100));
     world.wanted = Some(2);
     assert_eq!(world.owners(at(100)), Some(vec![0, 1]));
     world.wanted = None;
-    assert_eq!(world.owners(at(100)), Some(vec![0, 1]), "without a StatefulSet nobody is wanted back");
+    assert_eq!(world.owners(at(100)), Some(vec![0, 1]), "without a StatefulSet there is no grace period");
 }
 
 #[test]
-fn a_new_process_of_a_replica_takes_its_place() {
+fn new_process_of_a_replica_replaces_the_old_one() {
     let mut world = World::of(3);
     let reborn = Incarnation::new("ksit-1", "another uid", "another nonce");
     world.hold(1, Holder::Process(reborn.clone()), at(105));
@@ -139,7 +139,7 @@ fn a_new_process_of_a_replica_takes_its_place() {
 }
 
 #[test]
-fn a_deaf_member_loses_its_slots_and_gets_some_when_it_is_heard_again() {
+fn deaf_member_loses_its_slots_until_it_is_heard_again() {
     let mut world = World::of(3);
     world.renew_all_but(&[], at(190));
     world.lease(2).heard = Some(at(180));
@@ -149,18 +149,18 @@ fn a_deaf_member_loses_its_slots_and_gets_some_when_it_is_heard_again() {
 }
 
 #[test]
-fn a_coordinator_that_hears_nobody_steps_down() {
+fn coordinator_without_any_heartbeat_steps_down() {
     let mut world = World::of(3);
     world.renew_all_but(&[], at(190));
     let decision = world.decide(at(190));
     assert_eq!((decision.commands, decision.members), (vec![Command::StepDown], None));
     let mut pair = World::of(2);
     pair.renew_all_but(&[], at(190));
-    assert_eq!(pair.owners(at(190)), Some(vec![0]), "one other alone may be at fault itself");
+    assert_eq!(pair.owners(at(190)), Some(vec![0]), "a single other member may itself be at fault");
 }
 
 #[test]
-fn the_first_death_is_handled_at_once_and_what_follows_is_gathered() {
+fn first_death_is_handled_at_once_and_later_ones_batched() {
     let mut world = World::of(5);
     world.hold(4, Holder::Taken, at(100));
     assert_eq!(world.owners(at(100)), Some(vec![0, 1, 2, 3]));
@@ -174,7 +174,7 @@ fn the_first_death_is_handled_at_once_and_what_follows_is_gathered() {
 }
 
 #[test]
-fn the_first_map_waits_for_who_is_wanted() {
+fn first_map_waits_for_the_stateful_set_replicas() {
     let mut world = World::of(3);
     world.last.clear();
     let third = world.leases.remove(&name(2)).unwrap();
@@ -187,7 +187,7 @@ fn the_first_map_waits_for_who_is_wanted() {
 }
 
 #[test]
-fn an_old_lease_of_a_stranger_makes_no_member() {
+fn expired_lease_of_a_non_member_is_ignored() {
     let mut world = World::of(3);
     world.last.remove(&name(2));
     world.renew_all_but(&[2], at(150));

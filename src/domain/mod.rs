@@ -1,7 +1,7 @@
-//! Decisions, and nothing else.
+//! Pure decisions, without I/O, clocks, randomness or a Kubernetes client.
 //!
-//! No I/O, no clock, no randomness, no Kubernetes client: facts come in as plain values, time comes in as a
-//! parameter, and what should be done comes out. A test of anything in here needs no runtime.
+//! Facts come in as plain values, time as a parameter, and the effects to carry out are returned. No test in here needs
+//! a runtime.
 
 pub mod aggregate;
 pub mod assignment;

@@ -1,23 +1,23 @@
-//! Names and labels as Kubernetes defines them.
+//! Validates names and labels as Kubernetes defines them.
 //!
 //! Source: <https://kubernetes.io/docs/concepts/overview/working-with-objects/names/> and
-//! <https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/>. An API server refuses everything else,
-//! so an answer that holds something else is not an API server's.
+//! <https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/>. An API server rejects anything else,
+//! so a response with anything else does not come from one.
 
-/// The longest name of an object, and the longest prefix of a label key.
-const LONGEST_SUBDOMAIN: usize = 253;
+/// Upper bound of an object name and of a label key's prefix, in bytes.
+const MAX_SUBDOMAIN: usize = 253;
 
-/// The longest label value, and the longest label key without its prefix.
-const LONGEST_LABEL: usize = 63;
+/// Upper bound of a label value and of a label key without its prefix, in bytes.
+const MAX_LABEL: usize = 63;
 
 /// A DNS subdomain (RFC 1123): dot-separated parts of lower-case letters, digits and `-`, at most 253 bytes.
 pub fn is_object_name(text: &str) -> bool {
     let is_inside = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let is_part = |part: &[u8]| part.iter().all(|byte| is_inside(*byte) || *byte == b'-') && has_ends(part, is_inside);
-    text.len() <= LONGEST_SUBDOMAIN && text.as_bytes().split(|byte| *byte == b'.').all(is_part)
+    text.len() <= MAX_SUBDOMAIN && text.as_bytes().split(|byte| *byte == b'.').all(is_part)
 }
 
-/// `[prefix/]name`: the prefix a DNS subdomain, the name as a value that is not empty.
+/// `[prefix/]name`: the prefix is a DNS subdomain, the name a non-empty label value.
 pub fn is_label_key(text: &str) -> bool {
     match text.split_once('/') {
         Some((prefix, name)) => is_object_name(prefix) && !name.is_empty() && is_label_value(name),
@@ -25,12 +25,12 @@ pub fn is_label_key(text: &str) -> bool {
     }
 }
 
-/// At most 63 letters, digits, `-`, `_` and `.`, with a letter or digit at both ends; or nothing.
+/// At most 63 letters, digits, `-`, `_` and `.`, with a letter or digit at both ends; or empty.
 pub fn is_label_value(text: &str) -> bool {
     let bytes = text.as_bytes();
     let is_inside = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     bytes.is_empty()
-        || bytes.len() <= LONGEST_LABEL && bytes.iter().all(is_inside) && has_ends(bytes, |b| b.is_ascii_alphanumeric())
+        || bytes.len() <= MAX_LABEL && bytes.iter().all(is_inside) && has_ends(bytes, |b| b.is_ascii_alphanumeric())
 }
 
 fn has_ends(text: &[u8], is_end: impl Fn(u8) -> bool) -> bool {

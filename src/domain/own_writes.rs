@@ -1,6 +1,6 @@
-//! Whether the observer itself can reach the hub: only then does the silence of others mean anything.
+//! Tracks whether the observer itself can reach the hub. Only then does the silence of others count.
 //!
-//! While the API server is down nobody can renew. Whoever counted that as silence would declare live members dead.
+//! No replica can renew while the API server is down. Counting that as silence would declare live members dead.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ pub struct OwnWrites {
 }
 
 impl OwnWrites {
-    /// An answer came, at `now`. A conflict is an answer too. `longest_gap` is as for [`Self::unbroken_since`].
+    /// Records a response at `now`; a conflict is one too. `longest_gap` is as for [`Self::unbroken_since`].
     pub fn succeeded(&mut self, now: Duration, longest_gap: Duration) {
         if self.unbroken_since(now, longest_gap).is_none() {
             self.since = Some(now);
@@ -20,14 +20,14 @@ impl OwnWrites {
         self.last = Some(now);
     }
 
-    /// An error or a time-out: everybody gets a full duration again, counted from the next success.
+    /// Records an error or time-out: every member gets a full Lease duration again, from the next success on.
     pub fn failed(&mut self) {
         *self = Self::default();
     }
 
-    /// Since when every write succeeded; silence counts from there. `None` while it doesn't count: after a failure,
-    /// and also where no write ended for `longest_gap` (renew interval and request time-out together), because then
-    /// this process stood still and hasn't yet seen what the others did.
+    /// Time since which every write succeeded; silence counts from then on. `None` after a failure, and if no write
+    /// ended for `longest_gap` (renew interval plus request time-out): then this process was suspended and hasn't yet
+    /// observed the other members.
     pub fn unbroken_since(&self, now: Duration, longest_gap: Duration) -> Option<Duration> {
         let last = self.last?;
         self.since.filter(|_| now.saturating_sub(last) <= longest_gap)
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_stood_still_begins_anew() {
+    fn suspended_process_starts_over() {
         let mut writes = OwnWrites::default();
         writes.succeeded(at(1), GAP);
         assert_eq!(writes.unbroken_since(at(7), GAP), Some(at(1)));

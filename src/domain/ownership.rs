@@ -1,7 +1,7 @@
-//! Whose report is believed.
+//! Decides which reports are accepted.
 //!
-//! Two replicas may check a target for a moment while a slot moves. Only the one that owns it now is believed, and of
-//! that one nothing that it saw before it was given the slot.
+//! Two replicas may briefly check the same target while a slot moves. Only reports of the present owner are accepted,
+//! and only those made since it was given the slot.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::domain::replica::{Epoch, Incarnation};
 use crate::domain::shard_map::ShardMap;
 use crate::domain::slot::Slot;
 
-/// Owner of every slot and since when, with the newest report of every target that was accepted.
+/// The owner of every slot with its first epoch, and the newest accepted report of every target.
 #[derive(Clone, Debug, Default)]
 pub struct Ownership {
     owners: BTreeMap<Slot, Owner>,
@@ -22,19 +22,19 @@ pub struct Ownership {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Owner {
     process: Incarnation,
-    /// The first map that gave it the slot, of those that were learned.
+    /// Epoch of the first learned map that gave it the slot.
     since: Epoch,
 }
 
-/// What a report says of itself.
+/// The origin of a report.
 #[derive(Clone, Copy, Debug)]
 pub struct Stamp<'a> {
-    /// As authenticated, never as the report claims.
+    /// The authenticated sender, never the one that the report claims.
     pub sender: &'a Incarnation,
     pub target: &'a TargetKey,
-    /// Epoch of the map that the sender worked by.
+    /// Epoch of the map that the sender used.
     pub epoch: Epoch,
-    /// Grows with every report of the sender.
+    /// Increases with every report of the sender.
     pub sequence: u64,
 }
 
@@ -44,14 +44,14 @@ pub enum Refusal {
     NotOwner,
     #[error("the report is from before the sender was given the slot")]
     StaleEpoch,
-    /// Acknowledged all the same: the sender need not send it again.
+    /// Still acknowledged, so that the sender doesn't resend it.
     #[error("a newer report of the sender came before")]
     Superseded,
 }
 
 impl Ownership {
-    /// Follows the map. To be told every version: of a slot that went and came back in versions that were skipped,
-    /// reports from before would pass.
+    /// Applies a new map. Call it for every version: if a slot moved away and back in skipped versions, reports from
+    /// before would be accepted.
     pub fn learn(&mut self, map: &ShardMap) {
         let mut owners = BTreeMap::new();
         for (name, slots) in map.shards.iter() {
@@ -67,7 +67,7 @@ impl Ownership {
             .retain(|target, (sender, _)| owners.get(&Slot::of(target)).is_some_and(|owner| owner.process == *sender));
     }
 
-    /// Accepts a report and remembers it as the newest of its target.
+    /// Accepts a report, and records it as the newest of its target.
     pub fn accept(&mut self, stamp: &Stamp<'_>) -> Result<(), Refusal> {
         let owner = self.owners.get(&Slot::of(stamp.target)).filter(|owner| owner.process == *stamp.sender);
         if stamp.epoch < owner.ok_or(Refusal::NotOwner)?.since {
@@ -86,17 +86,17 @@ impl Ownership {
         }
     }
 
-    /// Who owns the slot by the newest map that was learned.
+    /// The owner of the slot in the newest learned map.
     pub fn owner(&self, slot: Slot) -> Option<&Incarnation> {
         self.owners.get(&slot).map(|owner| &owner.process)
     }
 
-    /// The first map that gave the slot to its owner, of those that were learned.
+    /// Epoch of the first learned map that gave the slot to its owner.
     pub fn since(&self, slot: Slot) -> Option<Epoch> {
         self.owners.get(&slot).map(|owner| owner.since)
     }
 
-    /// Forgets a target that is gone.
+    /// Forgets a deleted target.
     pub fn forget(&mut self, target: &TargetKey) {
         self.newest.remove(target);
     }
@@ -112,7 +112,7 @@ mod tests {
         Incarnation::new(name, "uid", nonce)
     }
 
-    /// Everything belongs to `owner`; the other member has nothing.
+    /// A map with all slots at `owner` and none at `other`.
     fn map(epoch: i64, owner: &Incarnation, other: &Incarnation) -> ShardMap {
         let row = |process: &Incarnation, slots: &str| (process.name.clone(), slots.parse().unwrap());
         let map = ShardMap {
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_owner_is_believed_and_only_since_it_is_the_owner() {
+    fn reports_are_accepted_from_the_present_owner_only() {
         let (a, b) = (process("a", "1"), process("b", "1"));
         let mut world = World::new();
         assert_eq!(world.accept(&a, 1, 1), Err(Refusal::NotOwner), "no map yet");
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slot_that_came_back_is_not_reported_from_the_first_time() {
+    fn report_from_an_earlier_ownership_is_refused() {
         let (a, b) = (process("a", "1"), process("b", "1"));
         let mut world = World::new();
         [map(1, &a, &b), map(2, &b, &a), map(3, &a, &b)].iter().for_each(|map| world.ownership.learn(map));
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_that_leaves_the_slot_alone_outdates_no_report() {
+    fn map_change_elsewhere_outdates_no_report() {
         let (a, b) = (process("a", "1"), process("b", "1"));
         let mut world = World::new();
         world.ownership.learn(&map(1, &a, &b));
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn another_process_of_the_same_name_is_another_sender() {
+    fn processes_of_the_same_name_are_distinct_senders() {
         let (old, new, b) = (process("a", "1"), process("a", "2"), process("b", "1"));
         let mut world = World::new();
         world.ownership.learn(&map(1, &old, &b));
@@ -181,11 +181,11 @@ mod tests {
         assert_eq!(world.accept(&new, 1, 1), Err(Refusal::NotOwner));
         world.ownership.learn(&map(2, &new, &b));
         assert_eq!(world.accept(&old, 2, 78), Err(Refusal::NotOwner));
-        assert_eq!(world.accept(&new, 2, 1), Ok(()), "it counts from the start");
+        assert_eq!(world.accept(&new, 2, 1), Ok(()), "its sequence starts over");
     }
 
     #[test]
-    fn the_newest_wins() {
+    fn older_report_is_superseded() {
         let (a, b) = (process("a", "1"), process("b", "1"));
         let mut world = World::new();
         world.ownership.learn(&map(1, &a, &b));
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn an_owner_that_is_no_member_is_not_believed() {
+    fn report_of_an_owner_that_is_no_member_is_refused() {
         let (a, b) = (process("a", "1"), process("b", "1"));
         let mut edited = map(1, &a, &b);
         edited.members.remove(&ReplicaName::new("a"));

@@ -1,11 +1,11 @@
-//! Bounded places that are never full: the oldest holder is evicted for the next one.
+//! A bounded set of connection slots that is never full: the oldest holder is evicted for a new one.
 //!
-//! Strangers may open as many connections as they like and say nothing. One that has something to say does so at once and
-//! leaves, so the oldest is the one to go: of the peer that comes, if it has its share, else of the peer that has most.
+//! Unauthenticated peers may open any number of idle connections. A genuine one sends its request at once and leaves,
+//! so the oldest is evicted: of the new peer if it is at its limit, else of the peer with most connections.
 
 use std::collections::BTreeMap;
 
-/// Holders by the order in which they came. `H` is dropped when its holder has to go.
+/// Holders in order of arrival. `H` is dropped when its holder is evicted.
 #[derive(Debug)]
 pub struct Places<P, H> {
     total: usize,
@@ -15,12 +15,12 @@ pub struct Places<P, H> {
 }
 
 impl<P: Ord + Clone, H> Places<P, H> {
-    /// So many altogether, and so many for one peer.
+    /// At most `total` holders, and at most `each` per peer.
     pub fn new(total: usize, each: usize) -> Self {
         Self { total: total.max(1), each: each.max(1), next: 0, held: BTreeMap::new() }
     }
 
-    /// A place for `peer`: its number, for [`leave`](Self::leave).
+    /// Adds a holder for `peer`, and returns its number for [`leave`](Self::leave).
     pub fn take(&mut self, peer: P, handle: H) -> u64 {
         if self.held.values().filter(|(other, _)| *other == peer).count() >= self.each {
             self.evict(&peer);
@@ -37,7 +37,7 @@ impl<P: Ord + Clone, H> Places<P, H> {
         self.held.remove(&number);
     }
 
-    /// Evicts the oldest holder of the peer that has most.
+    /// Evicts the oldest holder of the peer with most holders.
     pub fn evict_one(&mut self) {
         let mut counts: BTreeMap<&P, usize> = BTreeMap::new();
         self.held.values().for_each(|(peer, _)| *counts.entry(peer).or_default() += 1);
@@ -62,20 +62,20 @@ mod tests {
         places.held.values().map(|(peer, ())| *peer).collect()
     }
 
-    fn after(total: usize, each: usize, peers_that_come: &str) -> String {
+    fn after(total: usize, each: usize, arrivals: &str) -> String {
         let mut places = Places::new(total, each);
-        peers_that_come.chars().for_each(|peer| {
+        arrivals.chars().for_each(|peer| {
             places.take(peer, ());
         });
         peers(&places)
     }
 
     #[test]
-    fn the_oldest_of_the_greediest_peer_is_evicted() {
+    fn oldest_holder_of_the_greediest_peer_is_evicted() {
         assert_eq!(after(3, 3, "abc"), "abc");
-        assert_eq!(after(3, 3, "abcd"), "bcd", "all have as much: the oldest goes");
+        assert_eq!(after(3, 3, "abcd"), "bcd", "all have the same number: the oldest is evicted");
         assert_eq!(after(3, 3, "abbc"), "abc");
-        assert_eq!(after(9, 2, "abbbbb"), "abb", "no more than its share");
+        assert_eq!(after(9, 2, "abbbbb"), "abb", "at most two per peer");
     }
 
     #[test]

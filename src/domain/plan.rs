@@ -1,4 +1,4 @@
-//! A division of the slots in the making, and the load bound that it is made to.
+//! An assignment of slots under construction, and its load bound.
 
 use std::collections::BTreeSet;
 
@@ -8,18 +8,18 @@ use crate::domain::shards::Shards;
 use crate::domain::slot::{Slot, SlotSet};
 use crate::domain::weights::Weights;
 
-/// Ends a search that doesn't settle. Each move makes the loads more alike, so none should ever get here.
-const MOST_MOVES: usize = 8 * Slot::COUNT;
+/// Stops a search that doesn't converge. Each move evens out the loads, so no search should get here.
+const MAX_MOVES: usize = 8 * Slot::COUNT;
 
-/// What every replica may carry, in targets: 1.10 times the mean, rounded down so that no rounding takes a small
-/// fleet beyond it; never less than the mean rounded up, or there would be no room for all. A replica whose heaviest
-/// slot alone is heavier may carry that one.
+/// Upper bound of a replica's load, in targets: 1.10 times the mean, rounded down so that rounding can't exceed it in a
+/// small fleet, but at least the mean rounded up, which leaves room for all. A replica whose heaviest slot alone
+/// exceeds the bound may have that slot.
 pub fn load_bound(targets: u64, members: usize) -> u64 {
     let members = members.max(1) as u64;
     (targets * 11 / (10 * members)).max(targets.div_ceil(members))
 }
 
-/// Slots by member, with the load that follows. A member is meant by its place in the rising order of names.
+/// Slots and load by member. Members are identified by their index in the sorted names.
 pub(super) struct Plan<'a> {
     members: Vec<&'a ReplicaName>,
     weights: &'a Weights,
@@ -31,7 +31,7 @@ pub(super) struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
-    /// What the last map says, without the owners that are no members now.
+    /// Starts from the last map, without owners that are no longer members.
     pub(super) fn new(members: &'a BTreeSet<ReplicaName>, weights: &'a Weights, last: &Shards) -> Self {
         let count = members.len();
         let mut plan = Self {
@@ -44,9 +44,9 @@ impl<'a> Plan<'a> {
             bound: load_bound(weights.total(), count),
         };
         for (name, slots) in last.iter() {
-            let Some(member) = plan.place_of(name) else { continue };
+            let Some(member) = plan.index_of(name) else { continue };
             for slot in slots.iter() {
-                // Of two owners, in a map that was edited by hand, the first keeps the slot.
+                // The first of two owners, in a map edited by hand, keeps the slot.
                 if plan.owners[slot.index()].is_none() {
                     plan.give(slot, member);
                 }
@@ -59,35 +59,35 @@ impl<'a> Plan<'a> {
         self.members.len()
     }
 
-    pub(super) fn is_over_the_cap(&self) -> bool {
+    pub(super) fn is_over_cap(&self) -> bool {
         (0..self.members()).any(|member| self.excess(member) > 0)
     }
 
-    /// Moves a slot to a newcomer that has room for it.
+    /// Moves a slot to a newcomer, if that has room for it.
     pub(super) fn offer(&mut self, slot: Slot, newcomer: &ReplicaName) {
-        if let Some(newcomer) = self.place_of(newcomer).filter(|newcomer| self.fits(*newcomer, self.weight(slot))) {
+        if let Some(newcomer) = self.index_of(newcomer).filter(|newcomer| self.fits(*newcomer, self.weight(slot))) {
             self.give(slot, newcomer);
         }
     }
 
-    /// Gives an orphan to the first choice that has room; where nobody has, to who carries least.
+    /// Gives an orphaned slot to the first choice with room; if none has room, to the least loaded member.
     pub(super) fn place_if_orphaned(&mut self, slot: Slot, ring: &HashRing<'_>) {
         if self.owners[slot.index()].is_none()
-            && let Some(owner) = self.roomy(slot, ring).or_else(|| self.least_loaded())
+            && let Some(owner) = self.first_with_room(slot, ring).or_else(|| self.least_loaded())
         {
             self.give(slot, owner);
         }
     }
 
-    /// Takes slots from who is over the cap until nobody is, or nothing that could be moved would help.
-    pub(super) fn relieve(&mut self, ring: &HashRing<'_>) {
+    /// Moves slots away from members over the cap until none is, or no move would help.
+    pub(super) fn rebalance(&mut self, ring: &HashRing<'_>) {
         let mut moves = 0;
         loop {
             let before = moves;
             for member in 0..self.members() {
                 while self.excess(member) > 0
-                    && moves < MOST_MOVES
-                    && let Some((slot, to)) = self.relief_of(member, ring)
+                    && moves < MAX_MOVES
+                    && let Some((slot, to)) = self.best_move(member, ring)
                 {
                     self.give(slot, to);
                     moves += 1;
@@ -103,27 +103,27 @@ impl<'a> Plan<'a> {
         Shards::new(self.members.into_iter().cloned().zip(self.slots))
     }
 
-    /// The slot whose move takes the fewest targets along, and where to. First to who has room; where nobody has,
-    /// to who carries least, if that leaves both better than the one was.
-    fn relief_of(&self, member: usize, ring: &HashRing<'_>) -> Option<(Slot, usize)> {
+    /// The slot whose move affects the fewest targets, and its new owner: a member with room; if none has room, the
+    /// least loaded one, provided that it ends up with less than `member` had.
+    fn best_move(&self, member: usize, ring: &HashRing<'_>) -> Option<(Slot, usize)> {
         let candidates = self.movable(member);
-        let roomy = candidates.iter().find_map(|slot| Some((*slot, self.roomy(*slot, ring)?)));
-        roomy.or_else(|| {
+        let with_room = candidates.iter().find_map(|slot| Some((*slot, self.first_with_room(*slot, ring)?)));
+        with_room.or_else(|| {
             let least = self.least_loaded()?;
             let better = |slot: &&Slot| self.load[least] + self.weight(**slot) < self.load[member];
             candidates.iter().find(better).map(|slot| (*slot, least))
         })
     }
 
-    /// Slots that a member over the cap could give away: the lightest that alone is enough first, up to the
-    /// heaviest; then those that are not enough, heaviest first.
+    /// Slots that a member over the cap could give away: first those that suffice alone, lightest first; then the
+    /// others, heaviest first.
     fn movable(&self, member: usize) -> Vec<Slot> {
         let mut slots: Vec<Slot> = self.slots[member].iter().filter(|slot| self.weight(*slot) > 0).collect();
-        // A slot that is beyond the bound by itself stays: everything else makes way for it.
+        // A slot that alone exceeds the bound stays: the others move away.
         if self.heaviest[member] > self.bound
-            && let Some(giant) = slots.iter().position(|slot| self.weight(*slot) == self.heaviest[member])
+            && let Some(oversized) = slots.iter().position(|slot| self.weight(*slot) == self.heaviest[member])
         {
-            slots.remove(giant);
+            slots.remove(oversized);
         }
         let excess = self.excess(member);
         let (mut enough, mut too_light): (Vec<Slot>, Vec<Slot>) =
@@ -134,10 +134,10 @@ impl<'a> Plan<'a> {
         enough
     }
 
-    fn roomy(&self, slot: Slot, ring: &HashRing<'_>) -> Option<usize> {
+    fn first_with_room(&self, slot: Slot, ring: &HashRing<'_>) -> Option<usize> {
         let weight = self.weight(slot);
-        let somebody = (0..self.members()).any(|member| self.fits(member, weight));
-        let mut choices = somebody.then(|| ring.preferences(slot))?.filter_map(|name| self.place_of(name));
+        let has_room = (0..self.members()).any(|member| self.fits(member, weight));
+        let mut choices = has_room.then(|| ring.preferences(slot))?.filter_map(|name| self.index_of(name));
         choices.find(|member| self.fits(*member, weight))
     }
 
@@ -161,7 +161,7 @@ impl<'a> Plan<'a> {
         u64::from(self.weights.get(slot))
     }
 
-    fn place_of(&self, name: &ReplicaName) -> Option<usize> {
+    fn index_of(&self, name: &ReplicaName) -> Option<usize> {
         self.members.binary_search(&name).ok()
     }
 

@@ -1,17 +1,17 @@
-//! What a target has to be asked: the union over all components, each question once.
+//! Derives the queries to a target: the union over all components, each once.
 
 use std::collections::BTreeSet;
 
 use super::component::{Component, ComponentKind};
 use super::snapshot::{Extent, ListKind, Query};
 
-/// The questions of a round's first step.
+/// The queries of a round's first step.
 pub fn first_step<'a>(components: impl IntoIterator<Item = &'a Component>) -> BTreeSet<Query> {
     components.into_iter().flat_map(queries_of).collect()
 }
 
-/// Questions that only the answers raise: Endpoints where EndpointSlices are forbidden or unknown, and whether a namespace in
-/// which nothing at all was found is there.
+/// Queries that depend on answers: Endpoints if EndpointSlices are forbidden or unsupported, and whether a namespace
+/// exists if nothing was found in it.
 pub fn second_step<'a>(answers: impl IntoIterator<Item = (&'a Query, Extent)>) -> BTreeSet<Query> {
     let mut more = BTreeSet::new();
     let mut empty = BTreeSet::new();
@@ -45,7 +45,7 @@ pub(super) fn own_query(component: &Component) -> Query {
     list(kind, &component.namespace)
 }
 
-/// A CRD is found by name alone.
+/// CRDs are found by name only.
 pub(super) fn crd_name(component: &Component) -> &str {
     component.finder.names.first().unwrap_or(&component.name)
 }
@@ -73,29 +73,29 @@ mod tests {
     }
 
     #[test]
-    fn copies_of_a_tool_ask_nothing_more() {
+    fn copies_of_a_tool_share_their_queries() {
         let one = argocd();
         let hundred: Vec<_> = (0..100).flat_map(|_| argocd()).collect();
         assert_eq!(first_step(&one), first_step(&hundred));
         assert!(first_step(&one).contains(&list(ListKind::EndpointSlice, "argocd")));
     }
 
-    fn raised_by(snapshot: &Snapshot) -> BTreeSet<Query> {
+    fn second_step_of(snapshot: &Snapshot) -> BTreeSet<Query> {
         second_step(snapshot.iter().map(|(query, answer)| (query, answer.extent())))
     }
 
     #[test]
-    fn endpoints_are_asked_where_slices_are_forbidden() {
+    fn endpoints_are_queried_if_slices_are_forbidden() {
         let snapshot = Snapshot::from([(list(ListKind::EndpointSlice, "argocd"), Answer::Forbidden)]);
-        assert_eq!(raised_by(&snapshot), BTreeSet::from([list(ListKind::Endpoints, "argocd")]));
+        assert_eq!(second_step_of(&snapshot), BTreeSet::from([list(ListKind::Endpoints, "argocd")]));
     }
 
     #[test]
-    fn the_namespace_is_asked_for_only_when_nothing_in_it_was_found() {
+    fn namespace_is_queried_only_if_it_seems_empty() {
         let empty = (list(ListKind::Deployment, "argocd"), Answer::Workloads(vec![]));
         let some = (list(ListKind::StatefulSet, "argocd"), Answer::Workloads(vec![Arc::new(Workload::default())]));
-        let asked = BTreeSet::from([Query::Namespace { name: "argocd".into() }]);
-        assert_eq!(raised_by(&Snapshot::from([empty.clone()])), asked);
-        assert_eq!(raised_by(&Snapshot::from([empty, some])), BTreeSet::new());
+        let queries = BTreeSet::from([Query::Namespace { name: "argocd".into() }]);
+        assert_eq!(second_step_of(&Snapshot::from([empty.clone()])), queries);
+        assert_eq!(second_step_of(&Snapshot::from([empty, some])), BTreeSet::new());
     }
 }

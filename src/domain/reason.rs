@@ -1,4 +1,4 @@
-//! Why something is as it is: the one list of reasons that conditions, events, metrics and logs use.
+//! The list of reasons that conditions, events, metrics and logs share.
 
 use std::fmt;
 
@@ -6,23 +6,23 @@ use super::word::Word;
 
 macro_rules! reasons {
     ($($(#[$doc:meta])* $name:ident,)+) => {
-        /// A reason as it stands in a condition (`CamelCase`, as the Kubernetes API conventions ask).
+        /// The reason of a condition (`CamelCase`, by the Kubernetes API conventions).
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Reason {
             $($(#[$doc])* $name,)+
-            /// One of another version.
+            /// A reason of another ksit version.
             Other(Word),
         }
 
         impl Reason {
-            /// Every reason that this version has, for tables and for the labels of metrics.
+            /// Every reason of this version, for tables and metric labels.
             pub const ALL: &'static [Reason] = &[$(Reason::$name,)+];
 
             pub fn parse(text: &str) -> Option<Self> {
                 Self::ALL.iter().copied().find(|reason| reason.as_str() == text)
             }
 
-            /// As a report or a status has it: that of another version too. `None` for what is no name.
+            /// Parses a report's or status's spelling, including reasons of other versions. `None` if it is not a name.
             pub fn read(text: &str) -> Option<Self> {
                 Self::parse(text).or_else(|| Word::of(text).map(Self::Other))
             }
@@ -38,48 +38,48 @@ macro_rules! reasons {
 }
 
 reasons! {
-    // ---- all is well
-    /// Everything that is required is there and ready.
+    // ---- healthy
+    /// Every required component is present and ready.
     Healthy,
     /// The target answers.
     Connected,
-    /// Nothing has been concluded yet.
+    /// There is no verdict yet.
     Initializing,
     /// `enabled: false`, `paused`, or `pausedUntil` in the future.
     Paused,
-    /// The cluster has nothing of the tool, and `whenAbsent: NotInstalled` says that this is fine.
+    /// The cluster has no component of the tool, which `whenAbsent: NotInstalled` permits.
     NotInstalled,
 
-    // ---- transient: kept back until `failureThreshold` rounds in a row failed
+    // ---- transient: not reported until `failureThreshold` rounds in a row have failed
     /// The target's name does not resolve.
     NameNotResolved,
-    /// Nobody listens at the target's address, or a network on the way refuses.
+    /// Nothing listens at the target's address, or the network refuses the connection.
     ConnectFailed,
-    /// The TLS handshake broke for another cause than the certificate.
+    /// The TLS handshake failed for a reason other than the certificate.
     TlsFailed,
-    /// The connection ended while an answer was awaited.
+    /// The connection ended before the response was complete.
     ConnectionLost,
-    /// No answer within the deadline.
+    /// No response within the deadline.
     TimedOut,
     /// The target answered 5xx.
     ServerError,
     /// The target answered 429.
     Throttled,
-    /// The answer was not what the Kubernetes API promises.
+    /// The response does not conform to the Kubernetes API.
     InvalidAnswer,
-    /// The answer was larger than ksit reads.
+    /// The response was larger than ksit reads.
     AnswerTooLarge,
 
-    // ---- the replica's own: no cluster is blamed for it, for as long as it lasts
+    // ---- of the replica: never counted against a target
     /// This replica has no file descriptor left.
     TooManyOpenFiles,
-    /// This replica's look-ups of names are all taken by those of other targets.
+    /// Other targets hold all DNS lookups of this replica.
     TooManyLookups,
 
-    // ---- permanent: said at once
+    // ---- permanent: reported at once
     /// The target answered 401: the credential is wrong or has expired.
     Unauthorized,
-    /// The target answered 403: a rule is missing there.
+    /// The target answered 403: it lacks an RBAC rule.
     Forbidden,
     /// The target's certificate is not signed by the CA of the kubeconfig.
     CertificateUnknown,
@@ -87,7 +87,7 @@ reasons! {
     CertificateNameMismatch,
     /// The target's certificate is not valid at this time.
     CertificateExpired,
-    /// The kubeconfig Secret is not there.
+    /// The kubeconfig Secret does not exist.
     SecretNotFound,
     /// ksit may not read the kubeconfig Secret on the hub.
     SecretForbidden,
@@ -95,7 +95,7 @@ reasons! {
     SecretInvalid,
     /// The kubeconfig can't be read.
     KubeconfigInvalid,
-    /// The kubeconfig asks for something that ksit does not do with a stranger's file.
+    /// The kubeconfig requires something that ksit refuses to do with an untrusted file.
     KubeconfigRefused,
     /// The kubeconfig points at an address that ksit does not dial.
     AddressRefused,
@@ -103,15 +103,15 @@ reasons! {
     // ---- concluded
     /// `failureThreshold` rounds in a row failed.
     Unreachable,
-    /// Reading the target crashed repeatedly; it is left alone for a while.
+    /// Checking the target crashed replicas repeatedly; it is not checked for a while.
     Quarantined,
-    /// Nobody has reported on the target for three intervals.
+    /// No replica has reported the target for three intervals.
     Stale,
     /// More Integrations concern the target than its status can list.
     TooManyIntegrations,
 
-    // ---- how a target is looked at
-    /// The target says itself what changes.
+    // ---- how a target is checked
+    /// The target is watched for changes.
     Watching,
     /// `--check-mode=poll`.
     PollChosen,
@@ -119,21 +119,21 @@ reasons! {
     NoHttp2,
     /// The target's RBAC grants no watch of something.
     WatchForbidden,
-    /// Watches of the target are cut, held back, or lose what they should bring.
+    /// Watches of the target are cut, held back, or lose changes.
     WatchBroken,
 
     // ---- the credential
-    /// It ends in less than a week, and in less than a tenth of its life.
+    /// It expires in less than a week, and in less than a tenth of its lifetime.
     ExpiresSoon,
 
     // ---- integrations
     /// The spec of the Integration is accepted.
     Accepted,
-    /// A required component is not there.
+    /// A required component does not exist.
     ComponentAbsent,
-    /// A component is there and not ready.
+    /// A component exists, but is not ready.
     ComponentNotReady,
-    /// The namespace of the tool is not there.
+    /// The namespace of the tool does not exist.
     NamespaceMissing,
     /// `config` or `components` of the Integration can't be used.
     InvalidConfig,
@@ -147,7 +147,7 @@ reasons! {
     NoTargets,
     /// The tool is broken on some targets.
     TargetsFailing,
-    /// Nothing is known to be broken, but some targets can't be read.
+    /// No tool is known to be broken, but some targets can't be read.
     TargetsUnreachable,
     /// The tool works everywhere, and needs attention on some targets.
     TargetsDegraded,
@@ -158,7 +158,7 @@ reasons! {
 }
 
 impl Reason {
-    /// A fault that may pass by itself: it counts against `failureThreshold` before anybody hears of it.
+    /// Whether the fault may pass by itself: it is reported only after `failureThreshold` rounds.
     pub fn is_transient(self) -> bool {
         use Reason::*;
         matches!(
@@ -175,7 +175,7 @@ impl Reason {
         ) || self.is_of_replica()
     }
 
-    /// A shortage of this replica, which says nothing of the target: it counts towards no verdict.
+    /// Whether the fault is a shortage of this replica, which counts towards no verdict on a target.
     pub fn is_of_replica(self) -> bool {
         matches!(self, Self::TooManyOpenFiles | Self::TooManyLookups)
     }
@@ -189,12 +189,11 @@ impl fmt::Display for Reason {
 
 /// Why one read of one target failed.
 ///
-/// Carries nothing of the target's answer and nothing of a credential: the fixed reason, the host that was
-/// dialled, and what to do about it.
+/// Has the fixed reason, the dialled host and the remedy, and nothing from the target's response or the credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     pub reason: Reason,
-    /// One sentence for a person: what happened to which host or field, and what to do.
+    /// One sentence for users: the host or field, the cause and the remedy.
     pub message: String,
 }
 

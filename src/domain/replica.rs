@@ -1,10 +1,10 @@
-//! Who takes part, and the two numbers that order what they did.
+//! Identities of replicas, and the two numbers that order their actions.
 
 use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
-/// Name of a replica: its StatefulSet pod, as in `ksit-0`. It outlives the process. Cheap to clone.
+/// Name of a replica's StatefulSet Pod, such as `ksit-0`. It outlives the process. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ReplicaName(Arc<str>);
 
@@ -17,7 +17,7 @@ impl ReplicaName {
         &self.0
     }
 
-    /// The number behind the last dash. `None` for a name that no StatefulSet gave, as `ksit-` or `ksit-01`.
+    /// The number after the last dash. `None` for a name that no StatefulSet creates, such as `ksit-` or `ksit-01`.
     pub fn ordinal(&self) -> Option<u32> {
         let (_, digits) = self.0.rsplit_once('-')?;
         digits.parse().ok().filter(|number: &u32| number.to_string() == digits)
@@ -36,7 +36,7 @@ impl fmt::Display for ReplicaName {
     }
 }
 
-/// One process of a replica. The Pod UID tells two pods of one name apart, the nonce two processes of one pod.
+/// One process of a replica. The Pod UID distinguishes Pods with the same name, the nonce processes of the same Pod.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Incarnation {
     pub name: ReplicaName,
@@ -51,13 +51,13 @@ impl Incarnation {
 }
 
 impl fmt::Display for Incarnation {
-    /// As in `holderIdentity` of a Lease.
+    /// Formatted as `holderIdentity` of a Lease.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}_{}_{}", self.name, self.pod_uid, self.nonce)
     }
 }
 
-/// The Pod that a token was issued to, as the hub's API server says.
+/// The Pod that a token was issued to, according to the hub's API server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PodIdentity {
     pub name: String,
@@ -85,7 +85,7 @@ macro_rules! number {
 }
 
 number!(
-    /// Number of a coordinator's reign. The first is 1; 0 stands for "none yet".
+    /// Number of a coordinator's term. The first is 1; 0 stands for "none yet".
     Term
 );
 number!(
@@ -98,19 +98,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_ordinal_is_what_a_stateful_set_would_write() {
+    fn ordinal_is_parsed_as_a_stateful_set_writes_it() {
         let ordinal = |name: &str| ReplicaName::new(name).ordinal();
         assert_eq!(["ksit-0", "ksit-12", "my-ksit-3"].map(ordinal), [Some(0), Some(12), Some(3)]);
         assert_eq!(["ksit", "ksit-", "ksit-01", "ksit-+1", "ksit-x", ""].map(ordinal), [None; 6]);
     }
 
     #[test]
-    fn an_incarnation_reads_as_the_holder_of_its_lease() {
+    fn incarnation_formats_as_the_lease_holder() {
         assert_eq!(Incarnation::new("ksit-0", "uid", "nonce").to_string(), "ksit-0_uid_nonce");
     }
 
     #[test]
-    fn numbers_grow_by_one() {
+    fn numbers_increment_by_one() {
         assert_eq!(Term(1).next(), Term(2));
         assert_eq!(Epoch::default().next(), Epoch(1));
     }

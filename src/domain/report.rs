@@ -1,4 +1,4 @@
-//! What a replica tells the coordinator, and what it is answered.
+//! Messages between workers and the coordinator.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,50 +11,50 @@ use super::keys::TargetKey;
 use super::replica::{Epoch, ReplicaName};
 use super::verdict::TargetVerdict;
 
-/// The verdicts and observations of one target, and what they were made from.
+/// The verdicts and observations of one target, and the inputs they were derived from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TargetReport {
     pub target: TargetKey,
-    /// As it fits; see [`fit`](super::fit::fit).
+    /// Shrunk by [`fit`](super::fit::fit).
     pub verdict: Arc<TargetVerdict>,
-    /// Components that are left out of it.
+    /// Number of components omitted from it.
     pub omitted: u32,
-    /// How it is looked at; `None` where nothing was reached yet, or the replica is of a version that doesn't say.
+    /// How the target is checked; `None` if it was not reached yet, or if the replica's version doesn't report it.
     pub mode: Option<CheckMode>,
     /// Generation of the IntegrationTarget's spec.
     pub generation: i64,
     /// resourceVersion of the kubeconfig Secret.
     pub secret_version: Option<String>,
-    /// Host and port that were dialled.
+    /// The dialled host and port.
     pub server: Option<String>,
-    /// When the credential ends, if that is soon.
+    /// When the credential expires, if soon.
     pub credential_ends: Option<Timestamp>,
-    /// The replica that looked.
+    /// The replica that checked the target.
     pub reported_by: ReplicaName,
-    /// Epoch of the shard map by which it owned the target.
+    /// Epoch of the shard map in which it owned the target.
     pub epoch: Epoch,
-    /// When the next report is due, counted from this one: later than the interval while a target is backed off.
+    /// Time from this report to the next one: longer than the interval while the target is backed off.
     pub next: Duration,
 }
 
 impl TargetReport {
-    /// When the next one is due is no news.
+    /// Whether both reports are equal apart from [`Self::next`].
     pub fn says_the_same(&self, other: &Self) -> bool {
         *self == Self { next: self.next, ..other.clone() }
     }
 }
 
-/// What a worker says to the coordinator. The numbers `sequence` grow over one link, and a report with a lower one is
-/// older. `epoch` is that of the map the worker works by as it sends: of a slot that it lost meanwhile it says nothing.
+/// A message from a worker. `sequence` increases over one link: a report with a lower one is older. `epoch` is that of
+/// the worker's map when it sends: it reports no targets of slots that it has lost by then.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FromWorker {
-    /// What targets mean that are reported for the first time on this link; the coordinator wants what differs.
+    /// Digests of the targets reported for the first time on this link; the coordinator requests those that differ.
     Digests {
         sequence: u64,
         epoch: Epoch,
         digests: Vec<Digest>,
     },
-    /// Something changed, or it was wanted. `meaning` is that of its [`Digest`]; none from a worker of an earlier
+    /// A report that changed or was requested. `meaning` is that of its [`Digest`]; `None` from a worker of an earlier
     /// version.
     Report {
         sequence: u64,
@@ -64,28 +64,28 @@ pub enum FromWorker {
     Heartbeat(Heartbeat),
 }
 
-/// Once a round, and after an answer to [`ToWorker::Confirm`].
+/// Sent once per round, and after the response to [`ToWorker::Confirm`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Heartbeat {
     pub epoch: Epoch,
-    /// Number of targets that this link has carried, as a digest or in full, and that are still this worker's.
+    /// Number of targets that were sent over this link, as a digest or in full, and that this worker still owns.
     pub targets: u32,
-    /// Those of them (as in [`Digest::target`]) whose last round is overdue: all others were looked at since.
+    /// Those targets (as in [`Digest::target`]) whose last round is overdue. All others were checked since.
     pub late: Vec<u64>,
-    /// The digests of all of them, as [`Digest::of_set`]; none from a worker of an earlier version.
+    /// [`Digest::of_set`] of all these targets; `None` from a worker of an earlier version.
     pub set: Option<u64>,
-    /// The digests that [`ToWorker::Confirm`] asks for came just before.
+    /// The digests requested by [`ToWorker::Confirm`] were sent just before.
     pub confirms: bool,
 }
 
-/// What the coordinator answers.
+/// A message from the coordinator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ToWorker {
     /// Send the reports of these targets (as in [`Digest::target`]).
     Want { targets: Vec<u64> },
-    /// Everything up to this number was taken, or refused for good.
+    /// Acknowledges everything up to this number: accepted, or permanently refused.
     Taken { sequence: u64 },
-    /// Send the digests of everything that a heartbeat counts, and then a heartbeat. Only a worker is asked whose
-    /// heartbeats have a `set`.
+    /// Send the digests of all targets that a heartbeat counts, then a heartbeat. Sent only to workers whose heartbeats
+    /// have a `set`.
     Confirm,
 }

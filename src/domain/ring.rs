@@ -1,7 +1,7 @@
-//! The hash ring: which replicas a slot would rather live on, in order.
+//! The hash ring, which orders the replicas by preference for each slot.
 //!
-//! It proposes; the load bound of `assignment` disposes. A replica that comes or goes changes the first choice of the
-//! slots next to it on the ring and of no others.
+//! It only proposes; `assignment` applies the load bound. A replica that joins or leaves changes the first choice of
+//! the slots next to it on the ring and of no others.
 
 use std::hash::{BuildHasher, Hash, Hasher};
 
@@ -11,10 +11,10 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use crate::domain::replica::ReplicaName;
 use crate::domain::slot::Slot;
 
-/// Points of each replica on the ring. With the crate's default of 10 the shares are badly unbalanced.
+/// Points of each replica on the ring. The crate's default of 10 balances badly.
 const VIRTUAL_NODES: usize = 128;
 
-/// A ring over the members. Over no members it proposes nobody.
+/// A ring over the members. Without members it proposes none.
 pub struct HashRing<'a>(Ring<Node<'a>, FixedHash>);
 
 impl<'a> HashRing<'a> {
@@ -23,9 +23,9 @@ impl<'a> HashRing<'a> {
         Self(RingBuilder::new(FixedHash).vnodes(VIRTUAL_NODES).nodes_iter(nodes).build())
     }
 
-    /// Every member once, the best place for the slot first.
+    /// Every member once, most preferred for the slot first.
     ///
-    /// Not the crate's `get`: that panics on an empty ring.
+    /// Not the crate's `get`, which panics on an empty ring.
     pub fn preferences(&self, slot: Slot) -> impl Iterator<Item = &'a ReplicaName> + '_ {
         self.0.replicas(Point(slot)).map(|node| node.0)
     }
@@ -35,7 +35,7 @@ impl<'a> HashRing<'a> {
     }
 }
 
-/// Hashed by the bytes of its name alone: what `str` adds to them is no promise of the standard library.
+/// Hashes only the bytes of its name: the standard library does not guarantee how `str` is hashed.
 #[derive(Clone, PartialEq, Eq)]
 struct Node<'a>(&'a ReplicaName);
 
@@ -54,7 +54,7 @@ impl Hash for Point {
     }
 }
 
-/// The same hash in every process, on every machine and in every version.
+/// A hash that is the same in every process, on every machine and in every version.
 #[derive(Clone, Copy)]
 struct FixedHash;
 
@@ -66,7 +66,7 @@ impl BuildHasher for FixedHash {
     }
 }
 
-/// Each piece is hashed with the hash of what came before it as its seed.
+/// Hashes each piece with the hash of the previous ones as seed.
 struct Chained(u64);
 
 impl Hasher for Chained {
@@ -99,13 +99,13 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_proposed_by_an_empty_ring() {
+    fn empty_ring_proposes_no_member() {
         assert_eq!(first_choices(&replicas(0)), vec![None; Slot::COUNT]);
     }
 
-    /// Two versions that disagree would hand slots to and fro at every change of coordinator.
+    /// Versions that disagree would move slots back and forth at every change of coordinator.
     #[test]
-    fn the_ring_is_the_same_for_ever() {
+    fn ring_is_the_same_in_every_version() {
         let members = replicas(5);
         let ring = HashRing::new(&members);
         let chosen: Vec<String> = Slot::all()
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn shares_are_of_one_size() {
+    fn shares_are_balanced() {
         for count in [2, 3, 5, 10] {
             let members = replicas(count);
             let mut shares: BTreeMap<&ReplicaName, usize> = BTreeMap::new();
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_newcomer_takes_and_nobody_else_does() {
+    fn newcomer_takes_slots_and_no_others_move() {
         let (before, after) = (replicas(7), replicas(8));
         let newcomer = ReplicaName::new("ksit-7");
         for (old, new) in first_choices(&before).into_iter().zip(first_choices(&after)) {

@@ -1,4 +1,4 @@
-//! The phase of an Integration, and the sentence that says why, from what its clusters count as.
+//! Derives the phase of an Integration, with its reason and message, from the states of its clusters.
 //!
 //! ```text
 //! 2 of 400 broken: quito: istiod is absent (and 1 more); 120 unreachable (ConnectFailed 118, Unauthorized 2)
@@ -13,14 +13,14 @@ use super::aggregate::{Cluster, ClusterState, Counts};
 use super::reason::Reason;
 use super::verdict::Phase;
 
-/// Causes of unreachable clusters that the message names at most, the most frequent first.
+/// Upper bound of causes of unreachable clusters in the message, the most frequent first.
 const NAMED_CAUSES: usize = 3;
 
 /// How many clusters may be unhealthy before the Integration is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MaxUnhealthy {
     Number(u32),
-    /// A share of the clusters that count, rounded down.
+    /// A share of the counting clusters, rounded down.
     Percent(u32),
 }
 
@@ -31,7 +31,7 @@ impl Default for MaxUnhealthy {
 }
 
 impl MaxUnhealthy {
-    /// A number from 0 up, or a percentage from `0%` to `100%`.
+    /// Parses a number of at least 0, or a percentage from `0%` to `100%`.
     pub fn parse(text: &str) -> Option<Self> {
         match text.strip_suffix('%') {
             Some(percent) => percent.parse().ok().filter(|percent| *percent <= 100).map(Self::Percent),
@@ -56,7 +56,7 @@ impl fmt::Display for MaxUnhealthy {
     }
 }
 
-/// `causes`: why clusters are unreachable, and how many for that reason. `listed`: the worst clusters, worst first.
+/// `causes`: number of unreachable clusters by reason. `listed`: the worst clusters, worst first.
 pub(super) fn roll_up(
     counts: &Counts,
     causes: &BTreeMap<Reason, u32>,

@@ -32,7 +32,7 @@ fn max_unhealthy_is_a_number_or_a_percentage() {
 }
 
 #[test]
-fn failures_within_max_unhealthy_degrade_it() {
+fn failures_within_max_unhealthy_degrade_the_integration() {
     use ClusterState::*;
     let clusters = [(Failed, 2), (Unreachable, 3), (Running, 95)];
     let (phase, reason, message) = of(&clusters, MaxUnhealthy::Percent(5));
@@ -46,7 +46,7 @@ fn failures_within_max_unhealthy_degrade_it() {
 }
 
 #[test]
-fn worst_kind_of_cluster_decides() {
+fn worst_cluster_state_decides_the_phase() {
     use ClusterState::*;
     let none = MaxUnhealthy::default();
     for (clusters, phase, reason) in [
@@ -64,7 +64,7 @@ fn worst_kind_of_cluster_decides() {
 }
 
 #[test]
-fn degraded_cluster_is_named() {
+fn degraded_cluster_is_named_in_the_message() {
     let (.., message) = of(&[(ClusterState::Degraded, 1), (ClusterState::Running, 1)], MaxUnhealthy::default());
     assert_eq!(message, "1 of 2 degraded: quito: istiod is absent");
 }

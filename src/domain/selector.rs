@@ -1,15 +1,15 @@
-//! A label selector, with the meaning that Kubernetes gives it.
+//! A label selector with Kubernetes semantics.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// All requirements must hold. An empty selector takes everything.
+/// All requirements must hold. An empty selector matches everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selector(pub Vec<Requirement>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Requirement {
     In(String, BTreeSet<String>),
-    /// Also true where the label is absent, as in Kubernetes.
+    /// Also true if the label is absent, as in Kubernetes.
     NotIn(String, BTreeSet<String>),
     Exists(String),
     DoesNotExist(String),
@@ -39,7 +39,7 @@ mod tests {
     }
 
     #[test]
-    fn means_what_it_means_in_kubernetes() {
+    fn selector_matches_as_in_kubernetes() {
         let env = || "env".to_owned();
         let prod = labels(&[("env", "prod")]);
         let rows = [

@@ -1,4 +1,4 @@
-//! The shard map: who owns which slot, in which process, since which change, in whose reign.
+//! The shard map: the owner of each slot and its process, with the epoch and term of the map.
 
 use std::collections::BTreeMap;
 
@@ -8,36 +8,36 @@ use crate::domain::replica::{Epoch, Incarnation, ReplicaName, Term};
 use crate::domain::shards::{Shards, ShardsError};
 use crate::domain::slot::{Slot, SlotSet};
 
-/// One version of the map. Written whole.
+/// One version of the map, which is always written as a whole.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ShardMap {
     pub term: Term,
     pub epoch: Epoch,
-    /// The process that stands for each member.
+    /// The process of each member.
     pub members: BTreeMap<ReplicaName, Incarnation>,
     pub shards: Shards,
 }
 
-/// A map and who published it: the whole of what is stored.
+/// A map and its publisher, as stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublishedMap {
     pub map: ShardMap,
     /// The claimant of the term.
     pub coordinator: Incarnation,
-    /// Where it takes reports. `None` where it can't be reached from outside of its process.
+    /// Where it accepts reports. `None` if it can't be reached from outside its process.
     pub contact: Option<Contact>,
 }
 
-/// Where and how a coordinator is reached.
+/// How to reach a coordinator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Contact {
     /// Host and port.
     pub address: String,
-    /// Of the certificate made for the term, as hex.
+    /// Digest of the certificate created for the term, in hex.
     pub certificate_sha256: String,
 }
 
-/// What is wrong with a map. A map that was edited by hand can have any of it.
+/// Why a map is invalid. A map edited by hand can have any of these errors.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ShardMapError {
     #[error(transparent)]
@@ -51,7 +51,7 @@ pub enum ShardMapError {
 }
 
 impl ShardMap {
-    /// The version after this one, or `None` where nothing changed: an epoch is spent on a change and on nothing else.
+    /// The next version, or `None` if nothing changed: only a change increments the epoch.
     pub fn next(&self, term: Term, members: BTreeMap<ReplicaName, Incarnation>, shards: Shards) -> Option<Self> {
         if (self.term, &self.members, &self.shards) == (term, &members, &shards) {
             return None;
@@ -62,7 +62,7 @@ impl ShardMap {
         Some(next)
     }
 
-    /// Every slot has exactly one owner, and every owner is a member.
+    /// Checks that every slot has exactly one owner, and that every owner is a member.
     pub fn check(&self) -> Result<(), ShardMapError> {
         self.shards.check()?;
         let owners = self.shards.members();
@@ -82,7 +82,7 @@ impl ShardMap {
         self.members.get(self.shards.owner(slot)?)
     }
 
-    /// The slots of one process. Another process of the same replica has none.
+    /// The slots of one process; none for another process of the same replica.
     pub fn slots_of(&self, process: &Incarnation) -> SlotSet {
         if self.names(process) { self.shards.of(&process.name) } else { SlotSet::default() }
     }
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn an_owner_that_nobody_knows_is_found() {
+    fn owner_that_is_no_member_is_detected() {
         assert_eq!(map(&["a", "b"], &[("a", "000-3ff"), ("b", "")]).check(), Ok(()));
         assert_eq!(map(&[], &[]).check(), Ok(()));
         let unknown = ShardMapError::UnknownOwner(ReplicaName::new("b"));
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn an_epoch_is_spent_on_a_change_alone() {
+    fn epoch_increments_on_a_change_only() {
         let first = map(&["a"], &[("a", "000-3ff")]);
         assert_eq!(first.next(Term(1), first.members.clone(), first.shards.clone()), None);
         let reign = first.next(Term(2), first.members.clone(), first.shards.clone()).unwrap();
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn slots_belong_to_a_process_not_to_a_name() {
+    fn slots_belong_to_the_process() {
         let map = map(&["a"], &[("a", "000-3ff")]);
         assert!(map.slots_of(&Incarnation::new("a", "uid", "nonce")).is_all());
         assert!(map.slots_of(&Incarnation::new("a", "uid", "another")).is_empty());

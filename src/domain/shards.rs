@@ -1,4 +1,4 @@
-//! Who owns which slot, by name.
+//! The owner of each slot, by replica name.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,11 +7,11 @@ use thiserror::Error;
 use crate::domain::replica::ReplicaName;
 use crate::domain::slot::{Slot, SlotSet};
 
-/// The slots of every member, of those without one too.
+/// The slots of every member, including members without slots.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Shards(BTreeMap<ReplicaName, SlotSet>);
 
-/// What is wrong with a division of the slots.
+/// Why an assignment of the slots is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ShardsError {
     #[error("slot {0} has no owner")]
@@ -25,7 +25,7 @@ impl Shards {
         Self(shards.into_iter().collect())
     }
 
-    /// Every slot has exactly one owner. Without members there is nobody to own one, and that is well too.
+    /// Checks that every slot has exactly one owner. Without members none has, which is valid too.
     pub fn check(&self) -> Result<(), ShardsError> {
         let mut seen = SlotSet::default();
         for slots in self.0.values() {
@@ -44,7 +44,7 @@ impl Shards {
         self.0.iter().find(|(_, slots)| slots.contains(slot)).map(|(name, _)| name)
     }
 
-    /// Empty for who is no member.
+    /// The slots of a replica; empty if it is not a member.
     pub fn of(&self, replica: &ReplicaName) -> SlotSet {
         self.0.get(replica).cloned().unwrap_or_default()
     }
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slot_without_an_owner_or_with_two_is_found() {
+    fn slot_without_owner_or_with_two_is_detected() {
         let slot = |text: &str| text.parse::<Slot>().unwrap();
         assert_eq!(shards(&[("a", "000-1ff"), ("b", "200-3ff"), ("c", "")]).check(), Ok(()));
         assert_eq!(shards(&[("a", "000-1ff"), ("b", "201-3ff")]).check(), Err(ShardsError::Orphaned(slot("200"))));
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn an_owner_is_found_by_slot() {
+    fn owner_is_found_by_slot() {
         let shards = shards(&[("a", "000-1ff"), ("b", "200-3ff")]);
         assert_eq!(shards.owner("3a0".parse().unwrap()), Some(&ReplicaName::new("b")));
         assert_eq!(shards.of(&ReplicaName::new("stranger")), SlotSet::default());

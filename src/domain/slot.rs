@@ -1,4 +1,4 @@
-//! Slots: the fixed buckets that targets fall into, and that replicas own.
+//! Slots: fixed hash buckets of targets, which replicas own.
 //!
 //! ```text
 //! "namespace/name" ── xxh3_64 % 1024 ──> Slot ── SlotSet of a replica
@@ -12,21 +12,21 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::domain::keys::TargetKey;
 
-/// One bucket, in `0..1024`. Shown and read as three hex digits: the value of the label `ksit.io/slot`.
+/// One bucket, in `0..1024`. Formatted and parsed as three hex digits: the value of the label `ksit.io/slot`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Slot(u16);
 
 impl Slot {
-    /// How many there are. Part of every label and every map: never to be changed.
+    /// Number of slots. Part of every label and every map: never change it.
     pub const COUNT: usize = 1024;
 
-    /// The slot of a target. Two versions of ksit that run side by side must agree on it.
+    /// The slot of a target. Versions of ksit that run side by side must agree on it.
     pub fn of(target: &TargetKey) -> Self {
         let hash = xxh3_64(target.to_string().as_bytes());
         Self((hash % Self::COUNT as u64) as u16)
     }
 
-    /// `None` where there is no such slot.
+    /// `None` if there is no such slot.
     pub fn new(number: usize) -> Option<Self> {
         (number < Self::COUNT).then_some(Self(number as u16))
     }
@@ -47,7 +47,7 @@ impl fmt::Display for Slot {
     }
 }
 
-/// Why a text is not a slot or a set of slots.
+/// Why a text is not a slot or set of slots.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum SlotError {
     #[error("{0:?} is not a slot: three hex digits from 000 to 3ff")]
@@ -59,7 +59,7 @@ pub enum SlotError {
 impl FromStr for Slot {
     type Err = SlotError;
 
-    /// Takes what [`Slot`]'s `Display` writes and nothing else, so that a slot has one spelling.
+    /// Accepts only the output of [`Slot`]'s `Display`, so that a slot has one spelling.
     fn from_str(text: &str) -> Result<Self, SlotError> {
         let number = usize::from_str_radix(text, 16).ok();
         let slot = number.and_then(Self::new).filter(|slot| slot.to_string() == text);
@@ -69,7 +69,8 @@ impl FromStr for Slot {
 
 const WORDS: usize = Slot::COUNT / 64;
 
-/// A set of slots, as a bitmap. Shown and read as ranges in rising order: `000-01f,3a0`; empty: the empty text.
+/// A set of slots, as a bitmap. Formatted and parsed as ranges in ascending order, such as `000-01f,3a0`; the empty set
+/// as an empty string.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct SlotSet([u64; WORDS]);
 
@@ -102,12 +103,12 @@ impl SlotSet {
         *self == Self::all()
     }
 
-    /// In rising order.
+    /// In ascending order.
     pub fn iter(&self) -> impl Iterator<Item = Slot> + '_ {
         Slot::all().filter(|slot| self.contains(*slot))
     }
 
-    /// What is in `self` and not in `other`: of a new map and the last one, the slots gained.
+    /// The slots in `self` and not in `other`, such as those gained from the last map to a new one.
     pub fn difference(&self, other: &Self) -> Self {
         Self(std::array::from_fn(|word| self.0[word] & !other.0[word]))
     }
@@ -157,7 +158,7 @@ impl fmt::Display for SlotSet {
 impl FromStr for SlotSet {
     type Err = SlotError;
 
-    /// Ranges may come in any order and overlap: a map that was edited by hand is read as what it says.
+    /// Accepts ranges in any order, also overlapping ones: a map may have been edited by hand.
     fn from_str(text: &str) -> Result<Self, SlotError> {
         let mut set = Self::default();
         for part in text.split(',').filter(|_| !text.is_empty()) {
@@ -186,9 +187,9 @@ mod tests {
         text.parse().unwrap()
     }
 
-    /// If this fails, every target of every installation moves during the roll. Don't mend the test.
+    /// If this fails, every target of every installation moves during the rollout. Don't adapt the test.
     #[test]
-    fn a_target_stays_in_its_slot_for_ever() {
+    fn slot_of_a_target_is_the_same_in_every_version() {
         let long = "x".repeat(253);
         let targets = [
             ("default", "prod-eu"),
@@ -203,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slot_has_one_spelling() {
+    fn slot_has_one_spelling() {
         for slot in Slot::all() {
             assert_eq!(slot.to_string().parse(), Ok(slot));
         }
@@ -214,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_is_shown_as_ranges() {
+    fn slot_set_is_formatted_as_ranges() {
         let slots = (0..0x20).chain([0x3a0]).filter_map(Slot::new);
         assert_eq!(slots.collect::<SlotSet>().to_string(), "000-01f,3a0");
         assert_eq!(SlotSet::all().to_string(), "000-3ff");
@@ -225,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_set_is_refused_with_the_part_that_is_wrong() {
+    fn invalid_slot_set_is_rejected_with_the_invalid_part() {
         assert_eq!("000,3a".parse::<SlotSet>(), Err(SlotError::NotASlot("3a".into())));
         assert_eq!("000,".parse::<SlotSet>(), Err(SlotError::NotASlot(String::new())));
         assert_eq!("000-001-002".parse::<SlotSet>(), Err(SlotError::NotASlot("001-002".into())));
@@ -233,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_difference_is_what_was_gained() {
+    fn difference_has_the_gained_slots() {
         assert_eq!(set("000-00f").difference(&set("008-01f")), set("000-007"));
         assert!(set("000-00f").is_disjoint(&set("010")));
         assert!(!set("000-00f").is_disjoint(&set("00f-010")));
@@ -241,7 +242,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_set_is_read_back_as_it_was_written(numbers in prop::collection::btree_set(0..Slot::COUNT, 0..300)) {
+        fn slot_set_round_trips(numbers in prop::collection::btree_set(0..Slot::COUNT, 0..300)) {
             let slots: SlotSet = numbers.iter().copied().filter_map(Slot::new).collect();
             prop_assert_eq!(slots.len(), numbers.len());
             prop_assert_eq!(slots.iter().map(Slot::index).collect::<Vec<_>>(), Vec::from_iter(numbers));

@@ -1,26 +1,26 @@
-//! What is asked of one target, and what it answered.
+//! Queries to one target, and their answers.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// One question to a target. Each is asked once, whatever the number of integrations that need it.
+/// One query to a target, sent once, whatever the number of integrations that need it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Query {
     List {
         kind: ListKind,
         namespace: String,
     },
-    /// By name and as metadata: a full list of CRDs can be tens of MB.
+    /// By name and metadata only: a full list of CRDs can have tens of MB.
     Crd {
         name: String,
     },
-    /// Asked only when everything in a namespace came back empty.
+    /// Sent only if every list in the namespace is empty.
     Namespace {
         name: String,
     },
 }
 
-/// The kinds that are listed, namespace by namespace.
+/// The kinds that are listed, per namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ListKind {
     Deployment,
@@ -28,12 +28,12 @@ pub enum ListKind {
     DaemonSet,
     Service,
     EndpointSlice,
-    /// Only where EndpointSlices are forbidden.
+    /// Only if EndpointSlices are forbidden or unsupported.
     Endpoints,
 }
 
 impl ListKind {
-    /// API group (empty for core), version and plural, as an RBAC rule and a URL spell them.
+    /// API group (empty for core), version and plural, as in RBAC rules and URLs.
     pub fn resource(self) -> (&'static str, &'static str, &'static str) {
         match self {
             Self::Deployment => ("apps", "v1", "deployments"),
@@ -46,23 +46,23 @@ impl ListKind {
     }
 }
 
-/// The answers. A query that is absent was not asked.
+/// The answers by query. An absent query has not been answered.
 pub type Snapshot = BTreeMap<Query, Answer>;
 
-/// What one query brought. Faults of the whole target (time-out, 5xx, 401) are not here: they end the round.
+/// The answer to one query. Faults of the whole target (time-out, 5xx, 401) end the round instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     Workloads(Vec<Arc<Workload>>),
     Services(Vec<Arc<Service>>),
     /// Ready endpoints by the name of their Service.
     Endpoints(BTreeMap<String, u32>),
-    /// The CRD or namespace is there.
+    /// The CRD or namespace exists.
     Present,
     NotFound,
     Forbidden,
 }
 
-/// How much there is of an answer.
+/// Whether an answer has objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
     /// 403 or 404.

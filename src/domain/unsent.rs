@@ -1,22 +1,22 @@
-//! Finds the report that ends links.
+//! Detects a report that breaks links.
 //!
-//! A coordinator acknowledges reports in the order in which they came. A link that ends leaves the first one that was
-//! not acknowledged under suspicion; if the next link ends with the same report first, it is left out until the target
-//! has something else to report. Everything behind it gets through.
+//! A coordinator acknowledges reports in order. When a link ends, its first unacknowledged report is a suspect. If the
+//! next link ends with the same report first, that report is left out until its target has a different one, so that all
+//! reports after it get through.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use super::digest::Digest;
 
-/// Links in a row that have to end with the same report first.
-const ENDS: u32 = 2;
+/// Consecutive links that must end with the same report first.
+const MAX_LINKS: u32 = 2;
 
 #[derive(Debug, Default)]
 pub struct Unsent {
-    /// Sequence and digest of what this link carries and the coordinator has not acknowledged.
+    /// Sequence and digest of the unacknowledged reports of this link.
     in_flight: VecDeque<(u64, Digest)>,
     suspect: Option<(Digest, u32)>,
-    /// By target.
+    /// The reports left out, by target.
     left_out: BTreeMap<u64, Digest>,
 }
 
@@ -26,20 +26,20 @@ impl Unsent {
         self.left_out.get(&report.target) != Some(report)
     }
 
-    /// The report is about to be sent.
+    /// Records a report that is about to be sent.
     pub fn sent(&mut self, sequence: u64, report: Digest) {
         self.left_out.remove(&report.target);
         self.in_flight.push_back((sequence, report));
     }
 
-    /// Everything up to this number was taken.
+    /// Records an acknowledgement of everything up to this number.
     pub fn acknowledged(&mut self, sequence: u64) {
         while self.in_flight.front().is_some_and(|(sent, _)| *sent <= sequence) {
             self.in_flight.pop_front();
         }
     }
 
-    /// The link ended. Some: the report of this target is left out from now on.
+    /// Records the end of the link. Returns the target whose report is left out from now on, if any.
     pub fn link_ended(&mut self) -> Option<u64> {
         let (_, first) = std::mem::take(&mut self.in_flight).pop_front()?;
         let ends = match self.suspect {
@@ -47,19 +47,19 @@ impl Unsent {
             _ => 1,
         };
         self.suspect = Some((first, ends));
-        if ends < ENDS {
+        if ends < MAX_LINKS {
             return None;
         }
         (self.suspect, _) = (None, self.left_out.insert(first.target, first));
         Some(first.target)
     }
 
-    /// The target is somebody else's, or gone.
+    /// Forgets a target that has another owner now, or is gone.
     pub fn forget(&mut self, target: u64) {
         self.left_out.remove(&target);
     }
 
-    /// Reports that are left out now.
+    /// Number of reports left out.
     pub fn left_out(&self) -> usize {
         self.left_out.len()
     }
@@ -73,7 +73,7 @@ mod tests {
         Digest { target, meaning }
     }
 
-    /// Sends these over one link, of which so many are acknowledged before it ends.
+    /// Sends `reports` over one link, which ends after `acknowledged` of them are acknowledged.
     fn link(unsent: &mut Unsent, reports: &[Digest], acknowledged: u64) -> Option<u64> {
         let sendable: Vec<Digest> = reports.iter().copied().filter(|report| unsent.may_send(report)).collect();
         (1..).zip(sendable).for_each(|(sequence, report)| unsent.sent(sequence, report));
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn another_report_of_the_target_is_sent_again() {
+    fn different_report_of_the_target_is_sent() {
         let mut unsent = Unsent::default();
         let ends = [0; 2].map(|_| link(&mut unsent, &[report(2, 2)], 0));
         assert_eq!(ends, [None, Some(2)]);
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn links_that_end_for_other_causes_leave_nothing_out() {
+    fn links_that_end_at_different_reports_leave_nothing_out() {
         let mut unsent = Unsent::default();
         assert_eq!(link(&mut unsent, &[report(1, 1)], 0), None);
         assert_eq!(link(&mut unsent, &[report(2, 2)], 0), None, "another one was first");

@@ -1,9 +1,9 @@
-//! What is said of a tool on a cluster, and of a cluster.
+//! Verdicts on a tool on a cluster, and on a cluster.
 //!
 //! ```text
 //! snapshot ─ evaluate ─> ToolVerdict ─┐
 //!                                     ├─ History::conclude ─> TargetVerdict
-//! failure of the whole round ─────────┘   (keeps transient faults back until the threshold)
+//! failure of the whole round ─────────┘   (withholds transient faults up to the threshold)
 //! ```
 
 use std::sync::Arc;
@@ -13,14 +13,14 @@ use crate::domain::keys::IntegrationKey;
 use crate::domain::reason::{Failure, Reason};
 use crate::domain::word::Word;
 
-/// The state that a status shows.
+/// The phase in a status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Phase {
     Failed,
     Unknown,
-    /// One of another version.
+    /// A phase of another ksit version.
     Other(Word),
-    /// It works, and something needs attention.
+    /// It works, but something needs attention.
     Degraded,
     Initializing,
     Paused,
@@ -29,7 +29,7 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// Those of this version, worst first.
+    /// The phases of this version, worst first.
     pub const ALL: [Phase; 7] = [
         Self::Failed,
         Self::Unknown,
@@ -53,18 +53,18 @@ impl Phase {
         }
     }
 
-    /// As a report or a status has it: that of another version too. `None` for what is no name.
+    /// Parses a report's or status's spelling, including phases of other versions. `None` if it is not a name.
     pub fn read(text: &str) -> Option<Self> {
         let known = Self::ALL.into_iter().find(|phase| phase.as_str() == text);
         known.or_else(|| Word::of(text).map(Self::Other))
     }
 
-    /// To be told of: something is broken, or nobody can tell.
+    /// Whether to alert: something is broken, or its state is unknown.
     pub fn is_bad(self) -> bool {
         self.is_healthy() == Some(false)
     }
 
-    /// None: neither healthy nor not. A phase that another version alone knows is not healthy.
+    /// `None`: neither healthy nor unhealthy. A phase of another version counts as unhealthy.
     pub fn is_healthy(self) -> Option<bool> {
         match self {
             Self::Running | Self::Degraded => Some(true),
@@ -73,39 +73,39 @@ impl Phase {
         }
     }
 
-    /// Counts towards "healthy of all".
+    /// Whether it counts in "healthy/all".
     pub fn counts(self) -> bool {
         !matches!(self, Self::Paused | Self::NotInstalled)
     }
 }
 
-/// What was seen of one component.
+/// The observed state of one component.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observation {
     pub kind: SeenKind,
     pub namespace: String,
-    /// Name of the object; of the component where none was found.
+    /// Name of the object, or of the component if none was found.
     pub name: String,
     pub state: ComponentState,
-    /// Pods or endpoints that are ready, and Pods that are wanted, where that is known.
+    /// Ready Pods or endpoints, and desired Pods, if known.
     pub ready: Option<u32>,
     pub desired: Option<u32>,
-    /// A note for a person, where there is more to say than the state.
+    /// A message for users, beyond the state.
     pub message: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ComponentState {
     Healthy,
-    /// Healthy; a roll is under way, or some replicas are missing.
+    /// Healthy, but a rollout is in progress or some replicas are missing.
     Progressing,
     NotReady,
     Absent,
-    /// Optional, and scaled to zero. Nothing is said of an optional one that is absent.
+    /// Optional and scaled to zero. An absent optional component has no observation.
     NotInUse,
-    /// Forbidden to look at.
+    /// May not be read (403).
     NotSeen,
-    /// One of another version.
+    /// A state of another ksit version.
     Other(Word),
 }
 
@@ -125,7 +125,7 @@ impl ComponentState {
         }
     }
 
-    /// As a report or a status has it: that of another version too. `None` for what is no name.
+    /// Parses a report's or status's spelling, including states of other versions. `None` if it is not a name.
     pub fn read(text: &str) -> Option<Self> {
         let known = Self::ALL.into_iter().find(|state| state.as_str() == text);
         known.or_else(|| Word::of(text).map(Self::Other))
@@ -136,7 +136,7 @@ impl ComponentState {
     }
 }
 
-/// What is said of one tool on one cluster.
+/// The verdict on one tool on one cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ToolVerdict {
     pub phase: Phase,
@@ -151,7 +151,7 @@ impl ToolVerdict {
     }
 }
 
-/// What is said of one cluster and everything on it.
+/// The verdict on one cluster and its tools.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TargetVerdict {
     pub reach: Reach,
@@ -161,13 +161,13 @@ pub struct TargetVerdict {
 /// Whether ksit can read the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reach {
-    /// Nothing is concluded yet.
+    /// Not checked yet.
     Initializing,
     Connected,
-    /// Permanent, or transient for as many rounds as the threshold says.
+    /// A permanent failure, or a transient one that has reached the threshold.
     Failed(Failure),
     Paused,
-    /// Nobody has reported for three intervals.
+    /// No report for three intervals.
     Stale,
 }
 
@@ -182,7 +182,7 @@ impl TargetVerdict {
         }
     }
 
-    /// Of the tools that count, the first with the worst phase.
+    /// The first tool with the worst phase, among those that count.
     pub fn worst_tool(&self) -> Option<&(IntegrationKey, ToolVerdict)> {
         self.tools.iter().filter(|(_, tool)| tool.phase.counts()).min_by_key(|(_, tool)| tool.phase)
     }
@@ -195,26 +195,27 @@ pub enum Outcome {
     Failed(Failure),
 }
 
-/// What is remembered of a target between rounds.
+/// The state of a target between rounds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct History {
-    /// Rounds in a row that failed for a transient cause.
+    /// Consecutive rounds that failed for a transient cause.
     pub failures: u32,
     last: Option<Arc<TargetVerdict>>,
-    /// The last transient cause, and how many rounds in a row it was the same.
+    /// The last transient cause, and its consecutive rounds.
     cause: Option<(Failure, u32)>,
 }
 
 impl History {
-    /// Of a target that another replica looked after: it ended with `last`.
+    /// The history of a target that another replica owned, whose last verdict was `last`.
     pub fn after(last: TargetVerdict, threshold: u32) -> Self {
-        let given_up = |failure: &Failure| matches!(failure.reason, Reason::Unreachable | Reason::Quarantined);
-        let failures = if matches!(&last.reach, Reach::Failed(failure) if given_up(failure)) { threshold } else { 0 };
+        let is_past_threshold = |failure: &Failure| matches!(failure.reason, Reason::Unreachable | Reason::Quarantined);
+        let failures =
+            if matches!(&last.reach, Reach::Failed(failure) if is_past_threshold(failure)) { threshold } else { 0 };
         Self { failures, last: Some(Arc::new(last)), cause: None }
     }
 
-    /// The verdict after one more round: the very same as before if it says the same. `tools` are the integrations that
-    /// concern the target now: each gets a verdict, whatever happened.
+    /// Computes the verdict after one more round. Returns the same `Arc` if it is equal to the last one. `tools` are
+    /// the integrations that concern the target now: each gets a verdict, whatever the outcome.
     pub fn conclude(&mut self, tools: &[IntegrationKey], outcome: Outcome, threshold: u32) -> Arc<TargetVerdict> {
         let verdict = match outcome {
             Outcome::Read(tools) => {
@@ -222,20 +223,20 @@ impl History {
                 TargetVerdict { reach: Reach::Connected, tools }
             }
             Outcome::Failed(failure) if !failure.reason.is_transient() => {
-                // A permanent fault is an answer: the count of transient ones starts anew after it.
+                // A permanent fault is an answer, so it resets the count of transient ones.
                 self.failures = 0;
                 failed(tools, failure)
             }
-            // Not the target's doing: it is as unknown as before.
-            Outcome::Failed(failure) if failure.reason.is_of_replica() => self.kept(tools),
+            // Not a fault of the target, whose verdict stays the same.
+            Outcome::Failed(failure) if failure.reason.is_of_replica() => self.unchanged(tools),
             Outcome::Failed(failure) => {
                 self.failures = self.failures.saturating_add(1);
-                let lasts = self.lasts(&failure);
+                let same_cause = self.count_cause(&failure);
                 if self.failures < threshold {
-                    self.kept(tools)
+                    self.unchanged(tools)
                 } else {
-                    // One fault may show in several ways in turn: that is no news.
-                    let shown = self.unreachable().filter(|_| lasts < threshold);
+                    // One fault may show alternating causes: keep the first until another lasts.
+                    let shown = self.unreachable().filter(|_| same_cause < threshold);
                     failed(tools, shown.cloned().unwrap_or_else(|| unreachable(&failure)))
                 }
             }
@@ -246,15 +247,15 @@ impl History {
         }
     }
 
-    /// For how many rounds in a row it is this cause.
-    fn lasts(&mut self, cause: &Failure) -> u32 {
+    /// Records the cause of a failed round. Returns its number of consecutive rounds.
+    fn count_cause(&mut self, cause: &Failure) -> u32 {
         let former = self.cause.take().filter(|(former, _)| former == cause);
         let rounds = former.map_or(1, |(_, rounds)| rounds.saturating_add(1));
         self.cause = Some((cause.clone(), rounds));
         rounds
     }
 
-    /// The verdict of the last round, if that was that the target is unreachable.
+    /// The failure in the last verdict, if it is [`Reason::Unreachable`].
     fn unreachable(&self) -> Option<&Failure> {
         match &self.last.as_ref()?.reach {
             Reach::Failed(failure) if failure.reason == Reason::Unreachable => Some(failure),
@@ -262,13 +263,13 @@ impl History {
         }
     }
 
-    /// What was concluded last.
+    /// The last verdict.
     pub fn last(&self) -> Option<Arc<TargetVerdict>> {
         self.last.clone()
     }
 
-    /// The former verdict, with a place for tools that came since.
-    fn kept(&self, tools: &[IntegrationKey]) -> TargetVerdict {
+    /// The last verdict, extended by tools that were added since.
+    fn unchanged(&self, tools: &[IntegrationKey]) -> TargetVerdict {
         let (reach, former) = match &self.last {
             Some(last) => (last.reach.clone(), last.tools.as_slice()),
             None => (Reach::Initializing, [].as_slice()),
@@ -284,7 +285,7 @@ impl History {
     }
 }
 
-/// The verdict of a tool that nobody has looked at yet.
+/// The verdict on a tool that was not checked yet.
 pub fn initializing() -> ToolVerdict {
     ToolVerdict::without_observations(Phase::Initializing, Reason::Initializing, "waiting for the first check")
 }
@@ -300,12 +301,12 @@ fn failed(tools: &[IntegrationKey], failure: Failure) -> TargetVerdict {
     TargetVerdict { reach: Reach::Failed(failure), tools }
 }
 
-/// The cause stays in the message; the count does not, or every further round would mean something new.
+/// The message has the cause but not the count, which would change the verdict every round.
 fn unreachable(cause: &Failure) -> Failure {
     Failure::new(Reason::Unreachable, format!("unreachable: {} ({})", cause.message, cause.reason))
 }
 
-/// Why a cluster can't be read: for [`Reason::Unreachable`] the cause that its message ends with.
+/// The cause of a failure: for [`Reason::Unreachable`] the one at the end of its message.
 pub fn cause_of_failure(reason: Reason, message: &str) -> Reason {
     let cause = message.strip_suffix(')').and_then(|message| message.rsplit_once(" (")).map(|(_, cause)| cause);
     let cause = cause.filter(|_| reason == Reason::Unreachable).and_then(Reason::parse);

@@ -1,4 +1,4 @@
-//! Verdicts after rounds, one after the other.
+//! Tests of verdicts over consecutive rounds.
 
 use super::*;
 
@@ -19,7 +19,7 @@ fn fault(reason: Reason) -> Outcome {
 }
 
 #[test]
-fn a_transient_fault_is_kept_back_until_the_threshold() {
+fn transient_fault_is_withheld_until_the_threshold() {
     let mut history = History::default();
     let before = history.conclude(&[flux()], read(), 3);
     assert_eq!(before.phase(), Phase::Running);
@@ -36,7 +36,7 @@ fn a_transient_fault_is_kept_back_until_the_threshold() {
 }
 
 #[test]
-fn a_shortage_of_the_replica_blames_no_cluster() {
+fn shortage_of_the_replica_blames_no_cluster() {
     let mut history = History::default();
     let before = history.conclude(&[flux()], read(), 3);
     for reason in [Reason::TooManyOpenFiles, Reason::TooManyLookups] {
@@ -47,14 +47,14 @@ fn a_shortage_of_the_replica_blames_no_cluster() {
 }
 
 #[test]
-fn a_longer_outage_means_nothing_new() {
+fn longer_outage_keeps_the_verdict() {
     let mut history = History::default();
     let verdicts: Vec<_> = (0..9).map(|_| history.conclude(&[flux()], fault(Reason::ConnectFailed), 3)).collect();
     assert!(verdicts[2..].windows(2).all(|pair| Arc::ptr_eq(&pair[0], &pair[1])));
 }
 
 #[test]
-fn causes_that_alternate_mean_nothing_new_and_a_lasting_one_is_shown() {
+fn alternating_causes_keep_the_verdict_until_one_lasts() {
     let mut history = History::default();
     let causes = [Reason::TimedOut, Reason::ConnectFailed, Reason::ServerError];
     let first = (0..3).map(|_| history.conclude(&[flux()], fault(Reason::TimedOut), 3)).last().unwrap();
@@ -68,7 +68,7 @@ fn causes_that_alternate_mean_nothing_new_and_a_lasting_one_is_shown() {
 }
 
 #[test]
-fn tool_that_comes_while_the_causes_alternate_is_unreachable_too() {
+fn tool_added_while_causes_alternate_is_unreachable() {
     let mut history = History::default();
     (0..3).for_each(|_| drop(history.conclude(&[], fault(Reason::TimedOut), 3)));
     let verdict = history.conclude(&[flux()], fault(Reason::ConnectFailed), 3);
@@ -76,7 +76,7 @@ fn tool_that_comes_while_the_causes_alternate_is_unreachable_too() {
 }
 
 #[test]
-fn one_good_round_forgets_the_failures() {
+fn successful_round_resets_the_failures() {
     let mut history = History::default();
     for _ in 0..5 {
         history.conclude(&[flux()], fault(Reason::TimedOut), 3);
@@ -86,7 +86,7 @@ fn one_good_round_forgets_the_failures() {
 }
 
 #[test]
-fn a_permanent_fault_is_said_at_once() {
+fn permanent_fault_is_reported_at_once() {
     let mut history = History::default();
     history.conclude(&[flux()], read(), 3);
     let verdict = history.conclude(&[flux()], fault(Reason::Unauthorized), 3);
@@ -95,14 +95,14 @@ fn a_permanent_fault_is_said_at_once() {
 }
 
 #[test]
-fn before_the_first_answer_it_is_initializing() {
+fn target_is_initializing_before_its_first_answer() {
     let verdict = History::default().conclude(&[flux()], fault(Reason::TimedOut), 3);
     assert_eq!(verdict.phase(), Phase::Initializing);
     assert_eq!(verdict.tools, [(flux(), initializing())]);
 }
 
 #[test]
-fn a_tool_that_came_during_an_outage_waits_for_its_first_check() {
+fn tool_added_during_an_outage_waits_for_its_first_check() {
     let mut history = History::default();
     history.conclude(&[], Outcome::Read(vec![]), 3);
     let verdict = history.conclude(&[flux()], fault(Reason::TimedOut), 3);
@@ -110,7 +110,7 @@ fn a_tool_that_came_during_an_outage_waits_for_its_first_check() {
 }
 
 #[test]
-fn the_worst_tool_gives_the_phase_and_paused_ones_do_not_count() {
+fn worst_counting_tool_gives_the_phase() {
     let tool = |phase| (flux(), ToolVerdict { phase, ..running() });
     let verdict =
         |phases: &[Phase]| TargetVerdict { reach: Reach::Connected, tools: phases.iter().copied().map(tool).collect() };

@@ -1,13 +1,13 @@
-//! How heavy each slot is.
+//! The weight of each slot.
 
 use crate::domain::slot::{Slot, SlotSet};
 
-/// Targets in each slot.
+/// Number of targets in each slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Weights([u32; Slot::COUNT]);
 
 impl Weights {
-    /// Of the slots of all targets.
+    /// Counts the slots of all targets.
     pub fn of(targets: impl IntoIterator<Item = Slot>) -> Self {
         let mut weights = Self::default();
         targets.into_iter().for_each(|slot| weights.0[slot.index()] += 1);
@@ -30,12 +30,12 @@ impl Weights {
         self.0.iter().copied().max().unwrap_or(0)
     }
 
-    /// Targets in all of `slots`.
+    /// Number of targets in `slots`.
     pub fn of_slots(&self, slots: &SlotSet) -> u64 {
         slots.iter().map(|slot| u64::from(self.get(slot))).sum()
     }
 
-    /// Every slot, heaviest first; of equal ones the lower number first.
+    /// Every slot, heaviest first, then by number.
     pub fn heaviest_first(&self) -> Vec<Slot> {
         let mut slots: Vec<Slot> = Slot::all().collect();
         slots.sort_by_key(|slot| std::cmp::Reverse(self.get(*slot)));
@@ -55,7 +55,7 @@ mod tests {
     use crate::domain::keys::TargetKey;
 
     #[test]
-    fn a_slot_weighs_what_is_in_it() {
+    fn slot_weight_is_its_number_of_targets() {
         let targets: Vec<TargetKey> = (0..5000).map(|i| TargetKey::new("fleet", format!("cluster-{i}"))).collect();
         let weights = Weights::of(targets.iter().map(Slot::of));
         assert_eq!(weights.total(), 5000);

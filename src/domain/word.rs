@@ -1,40 +1,40 @@
-//! Names that another version of ksit gives to a reason, a phase, a state or a kind. They are carried through as they
-//! are: two versions talk to each other during a roll.
+//! Interns reasons, phases, states and kinds of other ksit versions, which are passed through unchanged: two versions
+//! communicate during a rollout.
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
-/// Bytes of the longest.
-const LONGEST: usize = 64;
+/// Upper bound of a word, in bytes.
+const MAX_LENGTH: usize = 64;
 
-/// Distinct words that a process keeps, for ever. No version has as many; a sender at fault may.
-const MOST: usize = 256;
+/// Upper bound of distinct words, which are never freed. No version has as many, but a faulty sender may.
+const MAX_WORDS: usize = 256;
 
-static KNOWN: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
+static WORDS: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
 
-/// A name in `CamelCase`, as the reason of a condition is.
+/// A name in `CamelCase`, like the reason of a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Word(&'static str);
 
 impl Word {
-    /// `None` for what is no such name. One too many is called `Other`.
+    /// `None` if `text` is not such a name. `Other` once there are too many.
     pub fn of(text: &str) -> Option<Self> {
-        let is_word = text.len() <= LONGEST
+        let is_word = text.len() <= MAX_LENGTH
             && text.starts_with(|first: char| first.is_ascii_uppercase())
             && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
         if !is_word {
             return None;
         }
-        let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(word) = known.get(text) {
+        let mut words = WORDS.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(word) = words.get(text) {
             return Some(Self(word));
         }
-        if known.len() >= MOST {
+        if words.len() >= MAX_WORDS {
             return Some(Self("Other"));
         }
         let word: &'static str = Box::leak(text.into());
-        known.insert(word);
+        words.insert(word);
         Some(Self(word))
     }
 
@@ -54,11 +54,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_names_are_words() {
+    fn word_accepts_camel_case_names_only() {
         assert_eq!(Word::of("BackOff2").map(Word::as_str), Some("BackOff2"));
-        let longest = "A".repeat(LONGEST);
+        let longest = "A".repeat(MAX_LENGTH);
         assert_eq!(Word::of(&longest).map(Word::as_str), Some(longest.as_str()));
-        for text in ["", "lower", "2nd", "Two words", "Line\nbreak", "Ünlike", "A\u{1b}[2J", &"A".repeat(LONGEST + 1)]
+        for text in
+            ["", "lower", "2nd", "Two words", "Line\nbreak", "Ünlike", "A\u{1b}[2J", &"A".repeat(MAX_LENGTH + 1)]
         {
             assert_eq!(Word::of(text), None, "{text:?}");
         }

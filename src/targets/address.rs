@@ -1,21 +1,21 @@
-//! Which addresses ksit dials for a stranger's kubeconfig.
+//! Decides which addresses ksit dials for an untrusted kubeconfig.
 //!
-//! The rules are asked twice: of the host as it is written, when the kubeconfig is vetted, and of every address that
-//! the name resolves to, each time a connection is made, so that a name can't be turned later.
+//! The rules apply twice: to the host as written, when the kubeconfig is vetted, and to every address that the name
+//! resolves to on each connect, against DNS rebinding.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
-/// What the operator of the hub permits. The default refuses all that can be refused.
+/// Addresses that the hub's operator permits. The default is the strictest policy.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
-    /// Dial loopback addresses, also where the hub has one: for tests and for a demo on one machine.
+    /// Permits loopback addresses, even if the hub has one: for tests and for a demo on one machine.
     pub allow_loopback: bool,
-    /// Addresses of the hub's own API server, which no target may point at.
+    /// Addresses of the hub's own API server, which no target may use.
     pub hub_addresses: HubAddresses,
 }
 
-/// They change while the process runs. Clones share them.
+/// Addresses that may change at runtime. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct HubAddresses(Arc<RwLock<Vec<IpAddr>>>);
 
@@ -24,17 +24,17 @@ impl HubAddresses {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = addresses;
     }
 
-    /// Beside those that are known.
+    /// Adds to the present addresses.
     pub fn add(&self, addresses: Vec<IpAddr>) {
-        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
         for address in addresses {
-            if !known.contains(&address) {
-                known.push(address);
+            if !current.contains(&address) {
+                current.push(address);
             }
         }
     }
 
-    /// `address` in its canonical form.
+    /// `address` must be canonical.
     fn contain(&self, address: IpAddr) -> bool {
         self.read().iter().any(|hub| hub.to_canonical() == address)
     }
@@ -50,7 +50,7 @@ impl From<Vec<IpAddr>> for HubAddresses {
     }
 }
 
-/// A connection need not be made anew because they changed.
+/// Equality ignores changes over time, as they need no new connection.
 impl PartialEq for HubAddresses {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0) || *self.read() == *other.read()
@@ -59,7 +59,7 @@ impl PartialEq for HubAddresses {
 
 impl Eq for HubAddresses {}
 
-/// Services of clouds that answer with credentials, outside the link-local ranges.
+/// Cloud metadata services, which hand out credentials, outside the link-local ranges.
 const METADATA: &[IpAddr] = &[
     IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)), // Alibaba Cloud
     IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),   // Azure
@@ -68,7 +68,7 @@ const METADATA: &[IpAddr] = &[
 ];
 
 impl Policy {
-    /// Why this address is not dialled, as a noun (`a loopback address`), or `None` if it may be.
+    /// Why this address is refused, as a noun (`a loopback address`). `None` if it may be dialled.
     pub(super) fn objection(&self, address: IpAddr) -> Option<&'static str> {
         embedded(address).into_iter().find_map(|address| self.plain_objection(address))
     }
@@ -99,8 +99,8 @@ impl Policy {
         if last == "localhost" && !self.allow_loopback {
             return Some("a loopback address");
         }
-        // 2130706433, 0x7f.1 and 0177.0.0.1 are names to us, yet resolvers read them as 127.0.0.1. The rule is that of
-        // browsers (WHATWG URL, "ends in a number").
+        // 2130706433, 0x7f.1 and 0177.0.0.1 parse as names, but resolvers read them as 127.0.0.1. Browsers have the
+        // same rule (WHATWG URL, "ends in a number").
         ends_in_number(last).then_some("an IP address in an unusual spelling")
     }
 }
@@ -129,7 +129,7 @@ fn objection_v6(address: Ipv6Addr) -> Option<&'static str> {
     if address.is_unspecified() {
         return Some("an unspecified address");
     }
-    // fd00:ec2::/32 is where AWS has its instance services (metadata, DNS, time, Pod identity).
+    // fd00:ec2::/32 has the instance services of AWS (metadata, DNS, time, Pod identity).
     if address.segments()[..2] == [0xfd00, 0xec2] {
         return Some("a cloud's metadata address");
     }
@@ -139,7 +139,7 @@ fn objection_v6(address: Ipv6Addr) -> Option<&'static str> {
     address.is_multicast().then_some("a multicast address")
 }
 
-/// The address itself, and the IPv4 address that an IPv6 one carries: mapped, NAT64, 6to4 or IPv4-compatible.
+/// The address itself, and the IPv4 address embedded in an IPv6 one: mapped, NAT64, 6to4 or IPv4-compatible.
 fn embedded(address: IpAddr) -> Vec<IpAddr> {
     let address = address.to_canonical();
     let IpAddr::V6(v6) = address else { return vec![address] };
@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_that_lead_to_the_machine_or_the_cloud_are_refused() {
+    fn loopback_link_local_and_metadata_addresses_are_refused() {
         let policy = Policy { hub_addresses: vec!["10.96.0.1".parse().unwrap()].into(), ..Policy::default() };
         for (host, why) in [
             ("127.0.0.1", "a loopback address"),
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_of_the_hub_follow_it() {
+    fn hub_addresses_can_change_at_runtime() {
         let policy = Policy::default();
         let used = policy.clone();
         policy.hub_addresses.set(vec!["10.96.0.1".parse().unwrap()]);
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn ordinary_addresses_are_dialled() {
+    fn ordinary_addresses_are_permitted() {
         let policy = Policy::default();
         for host in
             ["10.0.0.1", "192.168.1.2", "203.0.113.7", "2001:db8::1", "fd12:3456::1", "k8s.example.com", "c1.4u"]
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn loopback_is_an_opt_in_that_opens_nothing_else() {
+    fn loopback_opt_in_permits_nothing_else() {
         let policy = Policy {
             allow_loopback: true,
             hub_addresses: vec!["127.0.0.1".parse().unwrap(), "10.96.0.1".parse().unwrap()].into(),

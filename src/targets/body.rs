@@ -1,9 +1,9 @@
-//! The bytes of an answer, or of one line of it, while they come.
+//! Collects the bytes of a response, or of one line of it, as they arrive.
 
-/// By so much the memory for answers is given out.
+/// Allocation step of the response-memory budget.
 pub(super) const CHUNK: usize = 64 * 1024;
 
-/// Bytes in chunks. None is moved before all have come: what never ends takes no more memory than it has sent.
+/// Bytes in chunks, joined only once complete: a response without end takes no more memory than it has sent.
 #[derive(Debug, Default)]
 pub(super) struct Body {
     full: Vec<Vec<u8>>,
@@ -15,7 +15,7 @@ impl Body {
         self.full.len() * CHUNK + self.last.len()
     }
 
-    /// The memory that so many bytes take.
+    /// Bytes of memory for `length` bytes of data.
     pub(super) fn room(length: usize) -> usize {
         if length <= CHUNK { length.next_power_of_two() } else { length.next_multiple_of(CHUNK) }
     }
@@ -35,7 +35,7 @@ impl Body {
         }
     }
 
-    pub(super) fn whole(mut self) -> Vec<u8> {
+    pub(super) fn into_bytes(mut self) -> Vec<u8> {
         if self.full.is_empty() {
             return self.last;
         }
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_bytes_are_there_in_their_order() {
+    fn body_keeps_all_bytes_in_order() {
         for length in [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 7] {
             let sent: Vec<u8> = (0..length).map(|place| (place % 251) as u8).collect();
             for piece in [1000, 16 * 1024, 2 * CHUNK + 5] {
@@ -63,7 +63,7 @@ mod tests {
                 assert_eq!(body.len(), length);
                 let taken = body.capacity();
                 assert!(taken <= Body::room(length), "{taken} for {length} bytes by {piece}");
-                assert!(body.whole() == sent, "{length} bytes by {piece}");
+                assert!(body.into_bytes() == sent, "{length} bytes by {piece}");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The one owner of everything that ksit has of a target: its connection, and what is known of its habits.
+//! Owns the connection to a target, its HTTP version and its `Retry-After`.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -25,12 +25,12 @@ pub struct Cluster {
 struct State {
     channel: Option<Arc<Channel>>,
     protocol: Option<Protocol>,
-    /// The target asked to be left alone until then.
+    /// `Retry-After` of the last 429.
     retry_at: Option<Instant>,
 }
 
 impl Cluster {
-    /// Dials nothing yet.
+    /// Does not dial yet.
     pub fn new(connection: Connection, limits: Arc<Limits>) -> Self {
         Self { connection, limits, round: Semaphore::new(1), state: Mutex::default() }
     }
@@ -39,12 +39,12 @@ impl Cluster {
         &self.connection
     }
 
-    /// What the target speaks, once it was reached.
+    /// The HTTP version of the target, once connected.
     pub fn protocol(&self) -> Option<Protocol> {
         self.state().protocol
     }
 
-    /// Until when the target asked to be left alone (429 with `Retry-After`). A read before that fails at once.
+    /// End of the target's `Retry-After` (429). Reads before it fail at once.
     pub fn retry_at(&self) -> Option<Instant> {
         self.state().retry_at.filter(|at| *at > Instant::now())
     }
@@ -53,7 +53,7 @@ impl Cluster {
         self.state().channel.as_ref().is_some_and(|channel| channel.is_open())
     }
 
-    /// Closes the connection. A round that runs ends on it undisturbed.
+    /// Closes the connection. A running round still ends on it.
     pub fn close(&self) {
         self.state().channel = None;
     }
@@ -62,9 +62,9 @@ impl Cluster {
         &self.limits
     }
 
-    /// Waits until no other round runs.
+    /// Waits until no other round of the target is running.
     pub(super) async fn begin_round(&self) -> Result<Option<SemaphorePermit<'_>>, Failure> {
-        // Never closed, so always got.
+        // The semaphore is never closed, so this can't fail.
         let round = self.round.acquire().await.ok();
         match self.retry_at() {
             Some(_) => Err(throttled(&self.connection.host_display())),
@@ -72,7 +72,7 @@ impl Cluster {
         }
     }
 
-    /// Keeps of a round's end what the next one has to know.
+    /// Records the end of a round for the next one.
     pub(super) fn conclude(&self, fault: Option<&Fault>) {
         let mut state = self.state();
         state.retry_at = fault.and_then(|fault| fault.retry_after).map(|wait| Instant::now() + wait);
@@ -81,27 +81,28 @@ impl Cluster {
         }
     }
 
-    /// The connection, and whether it was there before. Where there is none it is made when it is this target's turn;
-    /// waiting for that takes nothing of the target's own time.
+    /// The connection, and whether it was already open. Otherwise waits for a permit to connect, which postpones
+    /// `deadline`.
     pub(super) async fn channel(&self, failing: bool, deadline: &mut Instant) -> Result<(Arc<Channel>, bool), Fault> {
-        let known = self.state().channel.clone().filter(|channel| channel.is_open());
-        match known {
+        let open = self.state().channel.clone().filter(|channel| channel.is_open());
+        match open {
             Some(channel) => Ok((channel, true)),
             None => Ok((Box::pin(self.open(failing, deadline)).await?, false)),
         }
     }
 
     async fn open(&self, failing: bool, deadline: &mut Instant) -> Result<Arc<Channel>, Fault> {
-        let turn = self.limits.connect(failing, deadline).await;
+        let permit = self.limits.connect(failing, deadline).await;
         let left = deadline.saturating_duration_since(Instant::now());
         let patience = self.limits.settings().connect_timeout.min(left);
         let latest = Instant::now() + patience;
         let open = async {
-            let place = self.limits.connection().ok_or_else(|| no_descriptor(&self.connection.host_display()))?;
+            let socket_permit =
+                self.limits.connection().ok_or_else(|| no_descriptor(&self.connection.host_display()))?;
             let stream = connect(&self.connection, self.limits.resolver(), failing, patience).await?;
-            Channel::open(self.connection.clone(), stream, place, latest).await
+            Channel::open(self.connection.clone(), stream, socket_permit, latest).await
         };
-        let channel = Arc::new(turn.run(open).await?);
+        let channel = Arc::new(permit.run(open).await?);
         let mut state = self.state();
         state.protocol = Some(channel.protocol());
         state.channel = Some(channel.clone());
@@ -113,7 +114,7 @@ impl Cluster {
     }
 }
 
-/// Whether the connection itself is fine after such a failure. After a 5xx another one may reach a better server.
+/// Whether the connection is still good after such a failure. After a 5xx a new one may reach a healthier server.
 fn keeps_connection(reason: Reason) -> bool {
     matches!(reason, Reason::Throttled | Reason::Unauthorized)
 }

@@ -1,4 +1,4 @@
-//! From a [`Connection`] to an open TLS stream: resolve, check the addresses, dial, shake hands.
+//! Opens the TLS stream of a [`Connection`]: resolve, check the addresses, dial, handshake.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -18,13 +18,13 @@ use super::resolve::{LookupError, Resolver};
 use super::tls;
 use crate::domain::reason::{Failure, Reason};
 
-/// A name with more addresses than this is dialled at the first ones only.
+/// Upper bound of addresses dialled per name.
 const MAX_ADDRESSES: usize = 6;
 
-/// How long one address may be silent before the next one is tried beside it (RFC 8305).
+/// Time after which the next address is tried in parallel (RFC 8305).
 const STAGGER: Duration = Duration::from_millis(250);
 
-/// Opens a stream, everything together within `deadline`. `failing`: the target's last round failed.
+/// Opens a stream; all steps together take at most `deadline`. `failing`: the target's last round failed.
 pub(super) async fn connect(
     connection: &Connection,
     resolver: &Resolver,
@@ -48,7 +48,7 @@ pub(super) async fn connect(
 
 async fn open(connection: &Connection, addresses: &[SocketAddr]) -> Result<TlsStream<TcpStream>, Failure> {
     let stream = dial(connection, addresses).await?;
-    // Small requests and small answers: waiting to fill a packet only delays them.
+    // Requests are small: Nagle's algorithm would only delay them.
     stream.set_nodelay(true).ok();
     TlsConnector::from(connection.tls().clone())
         .connect(connection.server_name().clone(), stream)
@@ -56,8 +56,8 @@ async fn open(connection: &Connection, addresses: &[SocketAddr]) -> Result<TlsSt
         .map_err(|error| tls::handshake_failure(&connection.host_display(), &error))
 }
 
-/// The addresses to dial; `None` if the resolver did not answer in time. A name with one address that is refused is
-/// refused as a whole: else its owner could choose when ksit meets the bad one.
+/// The addresses to dial; `None` if the resolver did not answer in time. A name with one refused address is refused
+/// entirely: otherwise its owner could choose when ksit dials the bad one.
 async fn resolve(
     connection: &Connection,
     resolver: &Resolver,
@@ -84,7 +84,7 @@ async fn resolve(
     }
 }
 
-/// The system's resolver says that a name is unknown when it could open neither its files nor a socket.
+/// Detects descriptor exhaustion: without one, the system's resolver reports every name as unknown.
 fn can_open_files() -> bool {
     std::fs::File::open("/dev/null").err().is_none_or(|error| !is_out_of_descriptors(&error))
 }
@@ -96,15 +96,15 @@ fn not_resolved(host: &str) -> Failure {
     )
 }
 
-/// The replica's fault, and no target's.
+/// A fault of the replica, not of the target.
 fn lookup_not_started(host: &str) -> Failure {
     Failure::new(
         Reason::TooManyLookups,
-        format!("the name {host} was not looked up: look-ups of other names hang; check the DNS of the hub"),
+        format!("the name {host} was not looked up: lookups of other names hang; check the DNS of the hub"),
     )
 }
 
-/// The first address that answers wins. The next one is tried when the one before has failed, or after a moment.
+/// The first address that connects wins. The next one is tried when the previous has failed, or after [`STAGGER`].
 async fn dial(connection: &Connection, addresses: &[SocketAddr]) -> Result<TcpStream, Failure> {
     let mut waiting = addresses.iter();
     let mut attempts = FuturesUnordered::new();
@@ -148,15 +148,15 @@ mod tests {
     use crate::targets::connection::{Credential, Server};
     use crate::targets::tls::Trust;
 
-    /// As it would be after a kubeconfig was vetted whose name pointed elsewhere then.
+    /// A connection whose name resolved elsewhere when the kubeconfig was vetted.
     fn unvetted(url: &str, policy: Policy) -> Connection {
         let credential = Credential::Token("t".to_owned().into());
         Connection::build(Server::parse(url).unwrap(), None, Trust::Nobody, credential, Some(policy)).unwrap()
     }
 
-    /// Every look-up of the process waits for a server that doesn't answer.
+    /// Every lookup of the process waits for a server that doesn't answer.
     #[tokio::test]
-    async fn a16_lookups_that_never_began_blame_no_cluster() {
+    async fn a16_lookups_that_did_not_start_blame_no_target() {
         let (answer, silence) = std::sync::mpsc::channel::<()>();
         let silence = std::sync::Mutex::new(silence);
         let resolver = Resolver::new(move |_, _| {
@@ -171,32 +171,32 @@ mod tests {
         let reasons = futures::future::join_all(dialled).await;
         let count = |wanted| reasons.iter().filter(|reason| **reason == wanted).count();
         assert_eq!((count(Reason::TimedOut), count(Reason::TooManyLookups)), (64, 36));
-        // An address needs no look-up.
+        // An IP address needs no lookup.
         let refused =
             connect(&unvetted("https://192.0.2.1:1", Policy::default()), &resolver, false, Duration::ZERO).await;
         assert_ne!(refused.unwrap_err().reason, Reason::TooManyLookups);
         drop(answer);
     }
 
-    /// RFC 8305: the next one begins when the one before has failed.
+    /// RFC 8305: the next attempt starts as soon as the previous has failed.
     #[tokio::test]
-    async fn addresses_that_refuse_hold_up_no_other() {
+    async fn dial_skips_refusing_addresses_at_once() {
         let open = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let closed = tokio::net::TcpSocket::new_v4().unwrap();
         closed.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let mut addresses = vec![closed.local_addr().unwrap(); 40];
         addresses.push(open.local_addr().unwrap());
         let connection = unvetted("https://127.0.0.1:6443", Policy::default());
-        let begun = Instant::now();
+        let started = Instant::now();
         dial(&connection, &addresses).await.unwrap();
-        assert!(begun.elapsed() < STAGGER * 20, "{:?}", begun.elapsed());
+        assert!(started.elapsed() < STAGGER * 20, "{:?}", started.elapsed());
         let refused = dial(&connection, &addresses[..40]).await.unwrap_err();
         assert!(refused.message.contains("refuses connections"), "{refused}");
     }
 
-    /// The time that is left of a round differs from one to the next.
+    /// The time left differs from round to round.
     #[tokio::test]
-    async fn message_of_a_connection_that_hangs_is_the_same_whatever_time_it_had() {
+    async fn connect_timeout_message_is_independent_of_the_time_left() {
         let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("https://{}", silent.local_addr().unwrap());
         let allowed = Policy { allow_loopback: true, ..Policy::default() };
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_name_that_was_turned_to_a_refused_address_is_not_dialled() {
+    async fn name_rebound_to_a_refused_address_is_not_dialled() {
         let resolved = async |connection: Connection| {
             let latest = Instant::now() + Duration::from_secs(10);
             resolve(&connection, &Resolver::default(), false, latest).await

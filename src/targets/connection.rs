@@ -1,7 +1,6 @@
-//! A connection as ksit rebuilt it: where to dial, whom to trust, what to show.
+//! A connection rebuilt from a kubeconfig: the address, the trusted CA and the credential.
 //!
-//! Nothing of a kubeconfig gets further than what is named here. `Debug` shows the address and the sort of
-//! credential, never a byte of it.
+//! Nothing else of a kubeconfig is used. `Debug` shows the address and the kind of credential, never a byte of it.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -20,8 +19,7 @@ use super::validity;
 use crate::domain::credential::Validity;
 use crate::domain::reason::{Failure, Reason};
 
-/// Everything that is needed to talk to one target, checked. Cheap to clone, and equal to another one only if the
-/// credential is the same too.
+/// Everything needed to connect to one target, validated. Cheap to clone. Equality includes the credential.
 #[derive(Clone)]
 pub struct Connection(Arc<Parts>);
 
@@ -30,30 +28,30 @@ struct Parts {
     server_name: ServerName<'static>,
     trust: Trust,
     credential: Credential,
-    /// None if the kubeconfig is the user's own: then it may point anywhere.
+    /// `None` for the user's own kubeconfig, which may point anywhere.
     policy: Option<Policy>,
     tls: Arc<ClientConfig>,
-    /// Of the credential.
+    /// Validity of the credential.
     validity: Option<Validity>,
 }
 
-/// Where the API server is.
+/// The location of an API server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Server {
     /// A name or an address, without brackets.
     pub host: String,
     pub port: u16,
-    /// Host and port as the URL has them: without a port where it has none. Proxies route by it.
+    /// Host and port as in the URL, without a port if it has none. Proxies route by it.
     pub authority: String,
-    /// What stands before `/api`, without a slash at its end; empty for most.
+    /// The path before `/api`, without a trailing slash; usually empty.
     pub path: String,
 }
 
-/// What ksit shows to the target.
+/// The credential that ksit presents to the target.
 #[derive(Clone)]
 pub enum Credential {
     Token(SecretString),
-    /// PEM, both.
+    /// Both in PEM.
     ClientCertificate {
         chain: Vec<u8>,
         key: SecretString,
@@ -63,18 +61,18 @@ pub enum Credential {
 /// The user's own kubeconfig, resolved by the caller: files read, plugins run.
 pub struct Trusted<'a> {
     pub server: &'a str,
-    /// PEM. May only be absent together with `insecure`; where a kubeconfig has none, kubectl takes the system's
-    /// bundle, which the caller reads.
+    /// PEM. Required unless `insecure`; for a kubeconfig without one the caller reads the system's bundle, as kubectl
+    /// does.
     pub ca: Option<&'a [u8]>,
     /// `tls-server-name`.
     pub server_name: Option<&'a str>,
     pub credential: Credential,
-    /// `insecure-skip-tls-verify`: the target may show any certificate.
+    /// `insecure-skip-tls-verify`: accepts any certificate.
     pub insecure: bool,
 }
 
 impl Connection {
-    /// A connection for a kubeconfig that the user chose to run with (`ksit check`): no address is refused.
+    /// A connection for a kubeconfig that the user chose (`ksit check`): no address is refused.
     pub fn trusted(parts: Trusted<'_>) -> Result<Self, Failure> {
         let server = Server::parse(parts.server)?;
         let trust = match parts.ca {
@@ -124,7 +122,7 @@ impl Connection {
         Ok(Self(Arc::new(Parts { server, server_name, trust, credential, policy, tls, validity })))
     }
 
-    /// Whether both lead to the same cluster: what one has seen is true of the other.
+    /// Whether both lead to the same cluster, so that state cached for one is valid for the other.
     pub fn is_same_server(&self, other: &Self) -> bool {
         self.0.server == other.0.server && self.0.server_name == other.0.server_name && self.0.trust == other.0.trust
     }
@@ -134,7 +132,7 @@ impl Connection {
         self.0.server.display()
     }
 
-    /// How long the credential is good, if it says so.
+    /// Validity of the credential, if it states one.
     pub fn validity(&self) -> Option<Validity> {
         self.0.validity
     }
@@ -147,7 +145,7 @@ impl Connection {
         &self.0.server_name
     }
 
-    /// Why this address, which the server's name resolved to, is not dialled.
+    /// Why this resolved address is refused, if it is.
     pub(super) fn objection(&self, address: IpAddr) -> Option<&'static str> {
         self.0.policy.as_ref().and_then(|policy| policy.objection(address))
     }
@@ -216,7 +214,7 @@ impl Server {
             ));
         }
         let unreadable = || invalid("server", "is not a URL like https://host:6443");
-        // `Uri` drops a fragment, and what follows `?` would end up in the middle of our own paths.
+        // `Uri` drops a fragment, and a query would end up in the middle of request paths.
         if url.contains(['@', '#', '?']) {
             return Err(invalid("server", "may only hold host, port and path: no user, query or fragment"));
         }
@@ -286,7 +284,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn authority_is_the_urls_own() {
+    fn authority_is_taken_from_the_url() {
         for (url, authority, display) in [
             ("https://c1.example.com", "c1.example.com", "c1.example.com:443"),
             ("https://C1.example.com:443/k8s/", "c1.example.com:443", "c1.example.com:443"),

@@ -1,4 +1,4 @@
-//! From the JSON of a page or of one line of a watch to the small structs that checks read.
+//! Decodes the JSON of a list page or a watch event into the small structs that checks read.
 
 #[cfg(test)]
 mod tests;
@@ -10,22 +10,22 @@ use serde::Deserialize;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::objects::{BadPage, Object, Objects, Slice, name_hash};
+use super::parsed::{ParsedService, ParsedWorkload};
 use super::pool::Pools;
-use super::seen::{SeenService, SeenWorkload};
-use super::strip_unused::skim;
+use super::strip_unused::strip_unused;
 use super::text::{Labels, Text};
 use super::wire::{self, Count, Items, Page, TargetRef};
 use crate::domain::object_names::{is_label_key, is_label_value, is_object_name};
 use crate::domain::snapshot::ListKind;
 
-/// Where a list goes on, and what it is a picture of.
+/// The continue token and resourceVersion of a page.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct PageEnd {
     pub continue_token: Option<String>,
     pub version: Option<String>,
 }
 
-/// One line of a watch.
+/// One event of a watch.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Event {
     Put(Object),
@@ -33,42 +33,42 @@ pub(super) enum Event {
         name: String,
     },
     Bookmark,
-    /// A bookmark: all that there was when the watch was opened has come.
+    /// The bookmark at the end of the initial events.
     EndOfList,
 }
 
-/// Adds a page to what was gathered.
+/// Decodes a page and adds its objects to `into`.
 pub(super) fn add_page(body: &mut Vec<u8>, into: &mut Objects, pools: &Pools) -> Result<PageEnd, BadPage> {
     match into.kind() {
-        ListKind::Deployment => each(body, into, |item| workload(deployment, item, pools)),
-        ListKind::StatefulSet => each(body, into, |item| workload(stateful_set, item, pools)),
-        ListKind::DaemonSet => each(body, into, |item| workload(daemon_set, item, pools)),
-        ListKind::Service => each(body, into, |item| service(item, pools)),
-        ListKind::EndpointSlice => each(body, into, |item| slice(item, pools)),
-        ListKind::Endpoints => each(body, into, |item| endpoints(item, pools)),
+        ListKind::Deployment => decode_page(body, into, |item| workload(deployment, item, pools)),
+        ListKind::StatefulSet => decode_page(body, into, |item| workload(stateful_set, item, pools)),
+        ListKind::DaemonSet => decode_page(body, into, |item| workload(daemon_set, item, pools)),
+        ListKind::Service => decode_page(body, into, |item| service(item, pools)),
+        ListKind::EndpointSlice => decode_page(body, into, |item| slice(item, pools)),
+        ListKind::Endpoints => decode_page(body, into, |item| endpoints(item, pools)),
     }
 }
 
-/// Reads one line of a watch; gives the resourceVersion that it brings with the event.
+/// Decodes one line of a watch. Returns the event and its resourceVersion.
 ///
 /// # Errors
-/// [`BadPage::Ended`] for an ERROR event: the watch can't go on, most often because the resourceVersion is too old.
+/// [`BadPage::Ended`] for an ERROR event: the watch can't continue, most often because its resourceVersion is too old.
 pub(super) fn event<'a>(
     kind: ListKind,
     line: &'a mut Vec<u8>,
     pools: &Pools,
 ) -> Result<(Event, Option<Text<'a>>), BadPage> {
     match kind {
-        ListKind::Deployment => one(line, |item| workload(deployment, item, pools)),
-        ListKind::StatefulSet => one(line, |item| workload(stateful_set, item, pools)),
-        ListKind::DaemonSet => one(line, |item| workload(daemon_set, item, pools)),
-        ListKind::Service => one(line, |item| service(item, pools)),
-        ListKind::EndpointSlice => one(line, |item| slice(item, pools)),
-        ListKind::Endpoints => one(line, |item| endpoints(item, pools)),
+        ListKind::Deployment => decode_event(line, |item| workload(deployment, item, pools)),
+        ListKind::StatefulSet => decode_event(line, |item| workload(stateful_set, item, pools)),
+        ListKind::DaemonSet => decode_event(line, |item| workload(daemon_set, item, pools)),
+        ListKind::Service => decode_event(line, |item| service(item, pools)),
+        ListKind::EndpointSlice => decode_event(line, |item| slice(item, pools)),
+        ListKind::Endpoints => decode_event(line, |item| endpoints(item, pools)),
     }
 }
 
-fn one<'a, T: Deserialize<'a> + wire::Item<'a>>(
+fn decode_event<'a, T: Deserialize<'a> + wire::Item<'a>>(
     line: &'a mut Vec<u8>,
     read: impl Fn(T) -> Result<Object, BadPage>,
 ) -> Result<(Event, Option<Text<'a>>), BadPage> {
@@ -93,13 +93,13 @@ fn one<'a, T: Deserialize<'a> + wire::Item<'a>>(
     Ok((event, version))
 }
 
-/// Whether the line is an ERROR event: its object is a Status. API servers write the type first.
+/// Whether the line is an ERROR event, whose object is a Status. API servers write the type first.
 fn is_error(line: &[u8]) -> bool {
     const START: &[u8] = br#"{"type":"ERROR""#;
     line.starts_with(START)
 }
 
-/// Whether the body is an object of that name: of one of these kinds, full or its metadata only.
+/// Whether the body is an object with that name and one of these kinds, in full or metadata only.
 pub(super) fn is_object_named(body: &mut Vec<u8>, name: &str) -> bool {
     const KINDS: [&str; 3] = ["PartialObjectMetadata", "CustomResourceDefinition", "Namespace"];
     parse::<wire::Object>(body).is_ok_and(|object| {
@@ -108,18 +108,18 @@ pub(super) fn is_object_named(body: &mut Vec<u8>, name: &str) -> bool {
     })
 }
 
-/// Whether the body is a Status, with which an API server says why it refuses.
+/// Whether the body is a Status, as an API server sends with an error.
 pub(super) fn is_status(body: &mut Vec<u8>) -> bool {
     parse::<wire::TypeMeta>(body)
         .is_ok_and(|meta| (meta.api_version.as_deref(), meta.kind.as_deref()) == (Some("v1"), Some("Status")))
 }
 
-/// Whether the body is an API server's answer to `/version`.
+/// Whether the body is an API server's response to `/version`.
 pub(super) fn is_version_info(body: &mut Vec<u8>) -> bool {
     parse::<wire::Version>(body).is_ok()
 }
 
-fn each<'a, T: Deserialize<'a>>(
+fn decode_page<'a, T: Deserialize<'a>>(
     body: &'a mut Vec<u8>,
     into: &mut Objects,
     read: impl Fn(T) -> Result<Object, BadPage>,
@@ -128,7 +128,7 @@ fn each<'a, T: Deserialize<'a>>(
     if page.kind.as_deref() != Some(list_kind(into.kind())) {
         return Err(BadPage::Invalid);
     }
-    for item in whole(page.items)? {
+    for item in within_limit(page.items)? {
         into.put(read(item)?)?;
     }
     let meta = page.metadata.unwrap_or_default();
@@ -150,20 +150,20 @@ fn list_kind(kind: ListKind) -> &'static str {
 }
 
 fn parse<'a, T: Deserialize<'a>>(json: &'a mut Vec<u8>) -> Result<T, BadPage> {
-    skim(json);
-    // All at once is faster than string by string.
+    strip_unused(json);
+    // Validating UTF-8 at once is faster than string by string.
     let json = str::from_utf8(json).map_err(|_| BadPage::Invalid)?;
     serde_json::from_str(json).map_err(|_| BadPage::Invalid)
 }
 
-fn whole<T>(items: Items<T>) -> Result<Vec<T>, BadPage> {
+fn within_limit<T>(items: Items<T>) -> Result<Vec<T>, BadPage> {
     if items.overflow { Err(BadPage::TooLarge) } else { Ok(items.list) }
 }
 
 /// Name, labels and generation.
 ///
 /// # Errors
-/// For a name or a label that no API server takes: they are kept, and end up in statuses and messages.
+/// For a name or label that no API server accepts, as they end up in statuses and messages.
 fn identity(meta: Option<wire::Meta<'_>>) -> Result<(Text<'_>, Labels<'_>, i64), BadPage> {
     let meta = meta.unwrap_or_default();
     let name = meta.name.filter(|name| is_object_name(name)).ok_or(BadPage::Name)?;
@@ -181,7 +181,7 @@ fn deployment(spec: &wire::WorkloadSpec, status: &wire::WorkloadStatus) -> Count
     (count_or(spec.replicas, 1), count_or(status.available_replicas, 0), count_or(status.updated_replicas, 0))
 }
 
-/// Servers before 1.22 know no `availableReplicas` here.
+/// Servers before 1.22 don't have `availableReplicas` here.
 fn stateful_set(spec: &wire::WorkloadSpec, status: &wire::WorkloadStatus) -> Counts {
     let ready = status.available_replicas.or(status.ready_replicas);
     (count_or(spec.replicas, 1), count_or(ready, 0), count_or(status.updated_replicas, 0))
@@ -211,26 +211,26 @@ fn workload(
     let stalled = status.conditions.list.iter().any(|condition| {
         condition.kind.as_deref() == Some("Progressing") && condition.status.as_deref() == Some("False")
     });
-    let workload = SeenWorkload { name, labels, desired, ready, updated, observed, stalled };
+    let workload = ParsedWorkload { name, labels, desired, ready, updated, observed, stalled };
     Ok(Object::Workload(pools.workloads.intern(workload)))
 }
 
 fn service(item: wire::Service, pools: &Pools) -> Result<Object, BadPage> {
     let (name, labels, _) = identity(item.metadata)?;
     let external = item.spec.and_then(|spec| spec.kind).as_deref() == Some("ExternalName");
-    Ok(Object::Service(pools.services.intern(SeenService { name, labels, external })))
+    Ok(Object::Service(pools.services.intern(ParsedService { name, labels, external })))
 }
 
 fn slice(item: wire::EndpointSlice, pools: &Pools) -> Result<Object, BadPage> {
     let (name, labels, _) = identity(item.metadata)?;
     let mut ready = BTreeSet::new();
-    for endpoint in whole(item.endpoints)? {
-        // Absent means "unknown", which consumers have to take for ready (documentation of EndpointConditions).
+    for endpoint in within_limit(item.endpoints)? {
+        // Absent means "unknown", which consumers must treat as ready (documentation of EndpointConditions).
         if endpoint.conditions.and_then(|conditions| conditions.ready).unwrap_or(true) {
-            ready.extend(key(endpoint.target_ref, endpoint.addresses.list.into_iter().next()));
+            ready.extend(endpoint_hash(endpoint.target_ref, endpoint.addresses.list.into_iter().next()));
         }
     }
-    // A slice without it belongs to no Service.
+    // A slice without this label belongs to no Service.
     let service = labels.get("kubernetes.io/service-name").map(|service| pools.names.intern(service.clone()));
     Ok(Object::Slice(new_slice(&name, service, ready)))
 }
@@ -238,9 +238,9 @@ fn slice(item: wire::EndpointSlice, pools: &Pools) -> Result<Object, BadPage> {
 fn endpoints(item: wire::Endpoints, pools: &Pools) -> Result<Object, BadPage> {
     let (name, ..) = identity(item.metadata)?;
     let mut ready = BTreeSet::new();
-    for subset in whole(item.subsets)? {
-        for address in whole(subset.addresses)? {
-            ready.extend(key(address.target_ref, address.ip));
+    for subset in within_limit(item.subsets)? {
+        for address in within_limit(subset.addresses)? {
+            ready.extend(endpoint_hash(address.target_ref, address.ip));
         }
     }
     let service = pools.names.intern(name.clone());
@@ -251,9 +251,9 @@ fn new_slice(name: &str, service: Option<Arc<String>>, ready: BTreeSet<u64>) -> 
     Slice { name: name_hash(name), service, ready: ready.into_iter().collect() }
 }
 
-/// A Pod counts once by its reference: a dual-stack Service has it with two addresses. Without one the address counts.
-fn key(target: Option<TargetRef<'_>>, address: Option<Text<'_>>) -> Option<u64> {
-    let named = target.and_then(|target| Some(format!("{}/{}", &*target.kind?, &*target.name?)));
+/// Identifies an endpoint: by its Pod, which a dual-stack Service lists with two addresses, else by its address.
+fn endpoint_hash(target: Option<TargetRef<'_>>, address: Option<Text<'_>>) -> Option<u64> {
+    let by_pod = target.and_then(|target| Some(format!("{}/{}", &*target.kind?, &*target.name?)));
     let hash = |key: &str| xxh3_64(key.as_bytes());
-    named.map(|key| hash(&key)).or_else(|| address.map(|key| hash(&key)))
+    by_pod.map(|key| hash(&key)).or_else(|| address.map(|key| hash(&key)))
 }

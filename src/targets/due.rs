@@ -1,57 +1,57 @@
-//! What has to be asked of a target next, by what is known of it.
+//! Chooses the next requests to a target from its cached entries.
 
 use tokio::time::Instant;
 
-use super::entry::{Entries, Entry, Known, Watch};
+use super::entry::{Cached, Entries, Entry, Watch};
 use super::job::Job;
 use crate::domain::snapshot::{Answer, Query};
 
-/// API servers allow 100 streams on a connection. What is beyond is polled.
+/// API servers allow 100 streams per connection. Lists beyond this are polled.
 const MAX_WATCHES: usize = 64;
 
-/// What has to be asked now in this round; watches only when there is nothing else, so that no more streams are open at
-/// a time than have to be. `watched`: watches are opened; `polled`: all is asked every round, be it watched or not.
+/// The requests that are due now in this round; watches only once nothing else is due, which keeps the number of open
+/// streams low. `watched`: watches are opened; `polled`: everything is fetched every round, watched or not.
 pub(super) fn due(entries: &Entries, round: u64, watched: bool, polled: bool) -> Vec<Job> {
     let now = Instant::now();
     let mut room = MAX_WATCHES;
-    let (mut asks, mut watches) = (Vec::new(), Vec::new());
+    let (mut fetches, mut watches) = (Vec::new(), Vec::new());
     for (query, entry) in entries.iter() {
-        let ask = || Job::Ask(query.clone());
-        let is_new = entry.asked_in != round;
+        let fetch = || Job::Fetch(query.clone());
+        let is_new = entry.queried_in != round;
         let may_watch = watched && room > 0 && matches!(query, Query::List { .. });
-        match &entry.known {
-            Known::Nothing if may_watch => asks.push(Job::Follow(query.clone())),
-            Known::Nothing => asks.push(ask()),
-            Known::Answer(Answer::Present) if !polled => continue,
-            Known::Answer(_) => asks.extend(is_new.then(ask)),
-            Known::Objects(followed) => match (&followed.watch, followed.version()) {
-                // What has ended meanwhile is opened again when that was told.
+        match &entry.cached {
+            Cached::Nothing if may_watch => fetches.push(Job::WatchList(query.clone())),
+            Cached::Nothing => fetches.push(fetch()),
+            Cached::Answer(Answer::Present) if !polled => continue,
+            Cached::Answer(_) => fetches.extend(is_new.then(fetch)),
+            Cached::Objects(watched_list) => match (&watched_list.watch, watched_list.version()) {
+                // An ended watch is reopened once its end is reported.
                 (Watch::Open(_) | Watch::Ended(_), _) => {}
                 (Watch::Forbidden { until }, _) if *until > now => {
-                    asks.extend(is_new.then(ask));
+                    fetches.extend(is_new.then(fetch));
                     continue;
                 }
                 (_, Some(version)) if may_watch && !(polled && is_new) => {
                     watches.push(Job::Watch(query.clone(), version.to_owned()))
                 }
-                (_, None) if may_watch => asks.push(Job::Follow(query.clone())),
-                _ => asks.extend(is_new.then(ask)),
+                (_, None) if may_watch => fetches.push(Job::WatchList(query.clone())),
+                _ => fetches.extend(is_new.then(fetch)),
             },
         }
         room -= usize::from(may_watch);
     }
-    if asks.is_empty() { watches } else { asks }
+    if fetches.is_empty() { watches } else { fetches }
 }
 
-/// The queries whose answers are confirmed in this round: the list that is watched and the name that were not asked for
-/// longest. With `all`, all lists that are watched.
-pub(super) fn unconfirmed(entries: &Entries, all: bool) -> Vec<Query> {
+/// The queries to confirm in this round: the watched list and the name that were fetched longest ago. With `all`, every
+/// watched list.
+pub(super) fn to_confirm(entries: &Entries, all: bool) -> Vec<Query> {
     let lists = || entries.iter().filter(|(_, entry)| entry.stream().is_some());
     if all {
         return lists().map(|(query, _)| query.clone()).collect();
     }
     let is_name = |query: &Query| !matches!(query, Query::List { .. });
-    let names = entries.iter().filter(|(query, entry)| is_name(query) && matches!(entry.known, Known::Answer(_)));
+    let names = entries.iter().filter(|(query, entry)| is_name(query) && matches!(entry.cached, Cached::Answer(_)));
     let age = |(_, entry): &&(Query, Entry)| entry.listed_in;
     lists().min_by_key(age).into_iter().chain(names.min_by_key(age)).map(|(query, _)| query.clone()).collect()
 }

@@ -1,4 +1,4 @@
-//! What is known of one query of one target, and whether that is kept up to date by a watch.
+//! Caches the answer to one query of one target, and reads the watch that keeps it current.
 
 use std::collections::BTreeSet;
 use std::future::poll_fn;
@@ -17,38 +17,38 @@ use super::objects::{BadPage, Objects, name_hash};
 use super::text::Text;
 use crate::domain::snapshot::{Answer, Extent, ListKind, Query};
 
-/// Bytes of one watch that are taken in before other tasks have their turn: about a millisecond of work. The connection
-/// brings more meanwhile, on another thread, so that a cluster could keep this one for as long as it likes.
-const A_POLL: usize = 32 * 1024;
+/// Bytes read from one watch before yielding to other tasks: about a millisecond of work. The connection receives more
+/// meanwhile on another thread, so a cluster could otherwise keep this task busy for as long as it likes.
+const POLL_BUDGET: usize = 32 * 1024;
 
 /// One query.
 #[derive(Default)]
 pub(super) struct Entry {
-    pub known: Known,
-    /// The last round in which it was asked.
-    pub asked_in: u64,
-    /// The last round in which all of it was asked, not only what changed.
+    pub cached: Cached,
+    /// The last round that queried it.
+    pub queried_in: u64,
+    /// The last round that fetched all of it, not only changes.
     pub listed_in: u64,
-    /// The last round in which the version that its watch goes on from came from a list.
+    /// The last round in which a list gave the version that its watch resumes from.
     pub versioned_in: u64,
 }
 
-/// The entries of one target, in the order of their queries: a few dozen, which a map would give room for hundreds.
+/// The entries of one target, sorted by query: a few dozen, for which a map would allocate room for hundreds.
 #[derive(Default)]
 pub(super) struct Entries(Vec<(Query, Entry)>);
 
 impl Entries {
     pub(super) fn get(&self, query: &Query) -> Option<&Entry> {
-        self.place(query).ok().map(|place| &self.0[place].1)
+        self.index(query).ok().map(|index| &self.0[index].1)
     }
 
-    /// The entry of that query; a new one if there is none.
+    /// The entry of `query`, inserted if absent.
     pub(super) fn at(&mut self, query: &Query) -> &mut Entry {
-        let place = self.place(query).unwrap_or_else(|place| {
-            self.0.insert(place, (query.clone(), Entry::default()));
-            place
+        let index = self.index(query).unwrap_or_else(|index| {
+            self.0.insert(index, (query.clone(), Entry::default()));
+            index
         });
-        &mut self.0[place].1
+        &mut self.0[index].1
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &(Query, Entry)> {
@@ -63,20 +63,20 @@ impl Entries {
         self.0.len()
     }
 
-    /// About as many bytes as are kept of all.
+    /// Approximate bytes retained by all entries.
     pub(super) fn bytes(&self) -> usize {
         self.0.iter().map(|(_, entry)| entry.bytes()).sum()
     }
 
-    /// Lets the entry go of which most is kept.
-    pub(super) fn forget_largest(&mut self) {
+    /// Clears the entry that retains most.
+    pub(super) fn clear_largest(&mut self) {
         if let Some((_, entry)) = self.0.iter_mut().max_by_key(|(_, entry)| entry.bytes()) {
-            entry.known = Known::Nothing;
+            entry.cached = Cached::Nothing;
         }
     }
 
-    /// Has entries for these queries and no others.
-    pub(super) fn want(&mut self, queries: &BTreeSet<Query>, more: &BTreeSet<Query>) {
+    /// Keeps and inserts entries for exactly these queries.
+    pub(super) fn set_queries(&mut self, queries: &BTreeSet<Query>, more: &BTreeSet<Query>) {
         self.0.retain(|(query, _)| queries.contains(query) || more.contains(query));
         for query in queries.iter().chain(more) {
             self.at(query);
@@ -84,25 +84,24 @@ impl Entries {
         self.0.shrink_to_fit();
     }
 
-    fn place(&self, query: &Query) -> Result<usize, usize> {
-        self.0.binary_search_by(|(known, _)| known.cmp(query))
+    fn index(&self, query: &Query) -> Result<usize, usize> {
+        self.0.binary_search_by(|(other, _)| other.cmp(query))
     }
 }
 
 #[derive(Default)]
-pub(super) enum Known {
+pub(super) enum Cached {
     #[default]
     Nothing,
-    /// Of a name; or a list that is not there, or may not be read.
+    /// A GET by name, or a list that was 404 or 403.
     Answer(Answer),
-    Objects(Followed),
+    Objects(WatchedList),
 }
 
-/// A list, and the watch that keeps it.
-pub(super) struct Followed {
+/// A list, and the watch that keeps it current.
+pub(super) struct WatchedList {
     objects: Objects,
-    /// The resourceVersion from which a watch goes on. `None`: it has to be listed anew, or what it begins with is
-    /// still coming.
+    /// The resourceVersion that a watch resumes from. `None`: list again, or wait for the end of the initial events.
     version: Option<String>,
     pub watch: Watch,
 }
@@ -111,9 +110,9 @@ pub(super) enum Watch {
     /// To be opened.
     Closed,
     Open(Box<Stream>),
-    /// To be taken with [`Followed::take_end`].
-    Ended(End),
-    /// The target's RBAC doesn't grant it; to be tried again then.
+    /// Not yet reported by [`WatchedList::take_end`].
+    Ended(WatchEnd),
+    /// The target's RBAC doesn't grant it; retried at `until`.
     Forbidden {
         until: Instant,
     },
@@ -121,130 +120,130 @@ pub(super) enum Watch {
 
 /// How a watch ended.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct End {
-    pub lived: Duration,
-    /// It brought something that can't be kept. Then nothing is known of its query any more.
+pub(super) struct WatchEnd {
+    pub lifetime: Duration,
+    /// It delivered something that can't be used; its query is then cleared.
     pub bad: Option<BadPage>,
 }
 
-/// An answer without end.
+/// An open watch.
 pub(super) struct Stream {
     body: Http2Body,
     lines: Lines,
     opened: Instant,
-    /// When its last bytes came.
-    heard: Instant,
-    /// A line has come beyond the list that it began with.
-    spoke: bool,
-    /// With a list that is under way.
+    /// When the last bytes arrived.
+    last_data: Instant,
+    /// It has delivered an event after the initial list.
+    has_events: bool,
+    /// With a list in flight.
     comparison: Option<Box<Comparison>>,
 }
 
-/// A watch beside a list.
+/// How a watch compares with a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Compared {
-    Alike,
-    /// It lacks something that may be under way.
+    Equal,
+    /// It lacks something that may be in transit.
     Behind,
     /// It has lost something.
     Missing,
 }
 
 impl Stream {
-    /// Whether nothing has come for so long.
-    pub(super) fn is_silent(&self, time: Duration) -> bool {
-        self.heard.elapsed() >= time
+    /// Whether nothing has arrived for `duration`.
+    pub(super) fn is_silent(&self, duration: Duration) -> bool {
+        self.last_data.elapsed() >= duration
     }
 
-    /// Whether it has brought anything of its own.
-    pub(super) fn has_spoken(&self) -> bool {
-        self.spoke
+    /// Whether it has delivered an event after the initial list.
+    pub(super) fn has_events(&self) -> bool {
+        self.has_events
     }
 }
 
 impl Entry {
-    /// Its watch, if that is open.
+    /// The watch, if open.
     pub(super) fn stream(&self) -> Option<&Stream> {
-        match &self.known {
-            Known::Objects(followed) => followed.stream(),
+        match &self.cached {
+            Cached::Objects(watched) => watched.stream(),
             _ => None,
         }
     }
 
-    /// Whether the answer is another one now.
-    pub(super) fn take(&mut self, found: Found) -> bool {
-        let known = match found {
-            Found::Answer(answer) => Known::Answer(answer),
+    /// Stores a result. Returns whether the answer changed.
+    pub(super) fn update(&mut self, found: Found) -> bool {
+        let cached = match found {
+            Found::Answer(answer) => Cached::Answer(answer),
             Found::Objects(objects, version) => {
-                // Whether its watch is forbidden outlives a list.
-                let watch = match &self.known {
-                    Known::Objects(Followed { watch: Watch::Forbidden { until }, .. }) => {
+                // A forbidden watch stays forbidden across lists.
+                let watch = match &self.cached {
+                    Cached::Objects(WatchedList { watch: Watch::Forbidden { until }, .. }) => {
                         Watch::Forbidden { until: *until }
                     }
                     _ => Watch::Closed,
                 };
-                Known::Objects(Followed { objects, version, watch })
+                Cached::Objects(WatchedList { objects, version, watch })
             }
         };
-        self.replace(known)
+        self.replace(cached)
     }
 
-    /// Whether the answer is another one now.
-    pub(super) fn follow(&mut self, followed: Followed) -> bool {
-        self.replace(Known::Objects(followed))
+    /// As [`Self::update`], for a list that arrived through its watch.
+    pub(super) fn update_watched(&mut self, watched: WatchedList) -> bool {
+        self.replace(Cached::Objects(watched))
     }
 
-    fn replace(&mut self, known: Known) -> bool {
+    fn replace(&mut self, cached: Cached) -> bool {
         let before = self.answer();
-        self.known = known;
+        self.cached = cached;
         before.is_none_or(|before| self.answer() != Some(before))
     }
 
     pub(super) fn answer(&self) -> Option<Answer> {
-        match &self.known {
-            Known::Nothing => None,
-            Known::Answer(answer) => Some(answer.clone()),
-            Known::Objects(followed) => Some(followed.objects.answer()),
+        match &self.cached {
+            Cached::Nothing => None,
+            Cached::Answer(answer) => Some(answer.clone()),
+            Cached::Objects(watched) => Some(watched.objects.answer()),
         }
     }
 
-    /// How its watch ended, once. What a bad one left is let go.
-    pub(super) fn take_end(&mut self) -> Option<End> {
-        let Known::Objects(followed) = &mut self.known else { return None };
-        let end = followed.take_end()?;
+    /// Takes the end of its watch, once. Clears the cache if the watch delivered something bad.
+    pub(super) fn take_end(&mut self) -> Option<WatchEnd> {
+        let Cached::Objects(watched) = &mut self.cached else { return None };
+        let end = watched.take_end()?;
         if end.bad.is_some() {
-            self.known = Known::Nothing;
+            self.cached = Cached::Nothing;
         }
         Some(end)
     }
 
-    /// About as many bytes as are kept of it.
+    /// Approximate bytes retained.
     fn bytes(&self) -> usize {
-        match &self.known {
-            Known::Objects(followed) => followed.objects.bytes(),
-            Known::Nothing | Known::Answer(_) => 0,
+        match &self.cached {
+            Cached::Objects(watched) => watched.objects.bytes(),
+            Cached::Nothing | Cached::Answer(_) => 0,
         }
     }
 
     pub(super) fn extent(&self) -> Option<Extent> {
-        match &self.known {
-            Known::Nothing => None,
-            Known::Answer(answer) => Some(answer.extent()),
-            Known::Objects(followed) if followed.objects.is_empty() => Some(Extent::Nothing),
-            Known::Objects(_) => Some(Extent::Something),
+        match &self.cached {
+            Cached::Nothing => None,
+            Cached::Answer(answer) => Some(answer.extent()),
+            Cached::Objects(watched) if watched.objects.is_empty() => Some(Extent::Nothing),
+            Cached::Objects(_) => Some(Extent::Something),
         }
     }
 }
 
-impl Followed {
-    /// A list that comes as the beginning of this watch.
+impl WatchedList {
+    /// A list that arrives as the initial events of this watch.
     pub(super) fn streamed(kind: ListKind, body: Http2Body) -> Self {
-        let mut followed = Self { objects: Objects::new(kind), version: None, watch: Watch::Closed };
-        followed.open(body);
-        followed
+        let mut watched = Self { objects: Objects::new(kind), version: None, watch: Watch::Closed };
+        watched.open(body);
+        watched
     }
 
-    /// Waits for the end of the list that the watch began with. False if the watch ends before.
+    /// Waits for the end of the initial list. Returns false if the watch ends before.
     pub(super) async fn listed(&mut self, limits: &Limits) -> bool {
         let is_listed = poll_fn(|context| {
             self.read(context, limits);
@@ -263,8 +262,8 @@ impl Followed {
         self.version.as_deref()
     }
 
-    /// The next watch has to begin with a list.
-    pub(super) fn forget_version(&mut self) {
+    /// Makes the next watch begin with a list.
+    pub(super) fn clear_version(&mut self) {
         self.version = None;
     }
 
@@ -274,8 +273,8 @@ impl Followed {
             body,
             lines: Lines::default(),
             opened: now,
-            heard: now,
-            spoke: false,
+            last_data: now,
+            has_events: false,
             comparison: None,
         }));
     }
@@ -287,28 +286,28 @@ impl Followed {
         }
     }
 
-    /// From now on it is noted what the watch brings, for a list that is asked for.
+    /// Starts to record what the watch delivers, for comparison with a list that is about to be requested.
     pub(super) fn begin_comparison(&mut self) {
         if let Watch::Open(stream) = &mut self.watch {
             stream.comparison = Some(Box::default());
         }
     }
 
-    /// A list has come that was asked for since. Where the watch lacks some of the first one it has to be asked for again,
-    /// and what the watch lacks of the first one then is missing.
+    /// Compares with a list requested since. If the watch lacks some of the first list, request another one: whatever
+    /// the watch still lacks of the first list when that arrives is missing.
     pub(super) fn compare(&mut self, listed: &Objects, version: Option<&str>) -> Compared {
-        let Watch::Open(stream) = &mut self.watch else { return Compared::Alike };
-        let Some(comparison) = &mut stream.comparison else { return Compared::Alike };
+        let Watch::Open(stream) = &mut self.watch else { return Compared::Equal };
+        let Some(comparison) = &mut stream.comparison else { return Compared::Equal };
         let compared = match comparison.is_settled(&self.objects) {
             Some(false) => Compared::Missing,
             None if comparison.lacks(&self.objects, listed, version) => return Compared::Behind,
-            _ => Compared::Alike,
+            _ => Compared::Equal,
         };
         stream.comparison = None;
         compared
     }
 
-    /// Whether the watch lacks something of a list that has come.
+    /// Whether the watch still lacks some of the first list.
     pub(super) fn is_behind(&self) -> bool {
         let comparison = self.stream().and_then(|stream| stream.comparison.as_ref());
         comparison.is_some_and(|comparison| comparison.is_settled(&self.objects) == Some(false))
@@ -320,39 +319,39 @@ impl Followed {
         }
     }
 
-    /// How the watch ended, once.
-    fn take_end(&mut self) -> Option<End> {
+    /// Takes the end of the watch, once.
+    fn take_end(&mut self) -> Option<WatchEnd> {
         let Watch::Ended(end) = self.watch else { return None };
         self.watch = Watch::Closed;
         Some(end)
     }
 
-    /// Takes in what has come, or a good part of it: whether that changes anything.
+    /// Reads what has arrived, up to [`POLL_BUDGET`] bytes. Returns whether anything changed.
     pub(super) fn read(&mut self, context: &mut Context<'_>, limits: &Limits) -> bool {
-        let (mut changed, mut budget) = (false, A_POLL);
+        let (mut changed, mut budget) = (false, POLL_BUDGET);
         while let Watch::Open(stream) = &mut self.watch {
-            let Stream { body, lines, opened, heard, spoke, comparison } = &mut **stream;
+            let Stream { body, lines, opened, last_data, has_events, comparison } = &mut **stream;
             let data = match body.poll_data(context) {
                 Poll::Pending => break,
                 Poll::Ready(Some(Ok(data))) => data,
                 Poll::Ready(Some(Err(_)) | None) => {
-                    self.watch = Watch::Ended(End { lived: opened.elapsed(), bad: None });
+                    self.watch = Watch::Ended(WatchEnd { lifetime: opened.elapsed(), bad: None });
                     break;
                 }
             };
-            *heard = Instant::now();
+            *last_data = Instant::now();
             let (objects, version) = (&mut self.objects, &mut self.version);
-            let taken = lines.take(&data, limits, |line| {
-                *spoke |= version.is_some();
-                changed |= apply(objects, version, comparison.as_deref_mut(), line, limits)?;
+            let fed = lines.feed(&data, limits, |line| {
+                *has_events |= version.is_some();
+                changed |= apply_line(objects, version, comparison.as_deref_mut(), line, limits)?;
                 Ok(())
             });
             budget = budget.saturating_sub(data.len());
-            if let Err(bad) = taken {
-                // What can't be followed is listed anew, which then says what is wrong.
+            if let Err(bad) = fed {
+                // The list that follows reports the cause.
                 self.version = None;
                 let bad = (bad != BadPage::Ended).then_some(bad);
-                self.watch = Watch::Ended(End { lived: opened.elapsed(), bad });
+                self.watch = Watch::Ended(WatchEnd { lifetime: opened.elapsed(), bad });
             }
             if budget == 0 {
                 context.waker().wake_by_ref();
@@ -363,8 +362,8 @@ impl Followed {
     }
 }
 
-/// Whether the line changed anything.
-fn apply(
+/// Applies one line of the watch. Returns whether it changed anything.
+fn apply_line(
     objects: &mut Objects,
     version: &mut Option<String>,
     comparison: Option<&mut Comparison>,
@@ -375,8 +374,8 @@ fn apply(
     let is_end = matches!(event, Event::EndOfList);
     if let Some(comparison) = comparison {
         match &event {
-            Event::Put(object) => comparison.note(object.name_hash(), newer.as_deref()),
-            Event::Removed { name } => comparison.note(name_hash(name), newer.as_deref()),
+            Event::Put(object) => comparison.record(object.name_hash(), newer.as_deref()),
+            Event::Removed { name } => comparison.record(name_hash(name), newer.as_deref()),
             Event::Bookmark | Event::EndOfList => {}
         }
     }
@@ -385,7 +384,7 @@ fn apply(
         Event::Removed { name } => objects.remove(&name),
         Event::Bookmark | Event::EndOfList => false,
     };
-    // What a stream begins with comes in no order: only its end says up to where all of it was seen.
+    // Initial events are unordered: only the bookmark at their end has a version to resume from.
     if version.is_some() || is_end {
         *version = newer.filter(|newer| is_version(newer)).map(Text::into_owned).or_else(|| version.take());
     }

@@ -1,4 +1,4 @@
-//! A cluster that sends more than is taken in at a time.
+//! Tests of a watch that delivers more than one poll reads.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,7 +13,7 @@ use super::*;
 
 const EVENTS: usize = 120;
 
-/// Valid, and a KiB long.
+/// A valid event of 1 KiB.
 fn event(version: usize) -> String {
     let event = format!(r#"{{"type":"BOOKMARK","object":{{"metadata":{{"resourceVersion":"{version}"}}}}}}"#);
     format!("{event:<1023}\n")
@@ -30,7 +30,7 @@ impl Wake for Wakes {
 }
 
 #[tokio::test]
-async fn flood_of_events_is_read_a_little_at_a_time() {
+async fn flood_of_events_is_read_in_portions() {
     let (near, far) = tokio::io::duplex(1 << 20);
     let mut tasks = JoinSet::new();
     tasks.spawn(async move {
@@ -44,24 +44,24 @@ async fn flood_of_events_is_read_a_little_at_a_time() {
     let (sender, driver) = Http2::handshake(near).await.unwrap();
     tasks.spawn(driver);
     let request = Request::get("https://c1/watch").body(()).unwrap();
-    let mut followed = Followed::streamed(ListKind::Deployment, sender.send(request).await.unwrap().into_body());
-    followed.version = Some("0".to_owned());
+    let mut watched = WatchedList::streamed(ListKind::Deployment, sender.send(request).await.unwrap().into_body());
+    watched.version = Some("0".to_owned());
     for _ in 0..1_000 {
         yield_now().await;
     }
-    // All of it is here.
+    // Everything has arrived.
     let (wakes, limits) = (Arc::new(Wakes::default()), Limits::default());
     let waker = Waker::from(wakes.clone());
     let mut versions = Vec::new();
     loop {
         let before = wakes.0.load(Ordering::Relaxed);
-        followed.read(&mut Context::from_waker(&waker), &limits);
-        versions.push(followed.version.clone().unwrap().parse::<usize>().unwrap());
+        watched.read(&mut Context::from_waker(&waker), &limits);
+        versions.push(watched.version.clone().unwrap().parse::<usize>().unwrap());
         if versions.last() == Some(&EVENTS) {
             break;
         }
-        assert!(wakes.0.load(Ordering::Relaxed) > before, "it goes on by itself: {versions:?}");
+        assert!(wakes.0.load(Ordering::Relaxed) > before, "it wakes itself: {versions:?}");
         assert!(versions.len() < EVENTS, "{versions:?}");
     }
-    assert!(versions.len() >= 3, "other tasks have their turn between: {versions:?}");
+    assert!(versions.len() >= 3, "other tasks run in between: {versions:?}");
 }

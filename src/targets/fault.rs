@@ -1,4 +1,4 @@
-//! What goes wrong with a request, and how a person is told: the host, what it did, and what to do.
+//! Faults of a request, with messages for users: the host, the cause and the remedy.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::domain::snapshot::ListKind;
 #[derive(Debug)]
 pub(super) struct Fault {
     pub failure: Failure,
-    /// How long the target asks to be left alone.
+    /// The wait that the target asks for.
     pub retry_after: Option<Duration>,
 }
 
@@ -23,19 +23,19 @@ impl From<Failure> for Fault {
     }
 }
 
-/// Answers that are no faults: what was asked for isn't there, or may not be read.
+/// Refusals that are not faults: the object does not exist, or may not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refused {
     NotFound,
-    /// 404 without a Status: by an API server that has no such API group, or by something else.
+    /// 404 without a Status: from an API server without the API group, or from something else.
     NoSuchPath,
     Forbidden,
     /// 410: a continue token or a resourceVersion that is too old.
     Gone,
 }
 
-/// The meaning of an answer other than 200. `is_status`: its body is a Status, so it comes from an API server and not
-/// from something before it, which knows nothing of what is there and who may read it. `retry_after`: what it asks for.
+/// Classifies a response other than 200. `is_status`: its body is a Status, so it comes from an API server and not from
+/// a proxy, which can't tell whether an object exists and who may read it. `retry_after`: the parsed header.
 pub(super) fn refusal(
     host: &str,
     status: StatusCode,
@@ -74,7 +74,7 @@ pub(super) fn refusal(
     Err(failure.into())
 }
 
-/// An error of a gateway, say, that stands where an API server should.
+/// A response from something that is not an API server, such as a gateway's error page.
 pub(super) fn not_the_api(host: &str, status: StatusCode) -> Failure {
     Failure::new(
         Reason::InvalidAnswer,
@@ -85,14 +85,14 @@ pub(super) fn not_the_api(host: &str, status: StatusCode) -> Failure {
     )
 }
 
-/// Whether this process, or the machine, has no file descriptor left.
+/// Whether this process or the machine is out of file descriptors.
 pub(super) fn is_out_of_descriptors(error: &std::io::Error) -> bool {
     use rustix::io::Errno;
     let code = error.raw_os_error();
     code == Some(Errno::MFILE.raw_os_error()) || code == Some(Errno::NFILE.raw_os_error())
 }
 
-/// The replica's fault, and no target's.
+/// A fault of the replica, not of the target.
 pub(super) fn no_descriptor(host: &str) -> Failure {
     Failure::new(
         Reason::TooManyOpenFiles,
@@ -100,7 +100,7 @@ pub(super) fn no_descriptor(host: &str) -> Failure {
     )
 }
 
-/// The same while it asks to be left alone, and so without the time.
+/// Without the remaining time, so that the message is the same on every retry.
 pub(super) fn throttled(host: &str) -> Failure {
     Failure::new(
         Reason::Throttled,
@@ -126,7 +126,7 @@ pub(super) fn too_large(host: &str, cap: usize) -> Failure {
     )
 }
 
-/// All lists of the target together.
+/// All lists of a target together exceed a limit.
 pub(super) fn too_much(host: &str) -> Failure {
     Failure::new(
         Reason::AnswerTooLarge,
@@ -160,28 +160,28 @@ pub(super) fn http1_failure(host: &str, error: &hyper::Error) -> Failure {
     if error.is_parse() || error.is_parse_too_large() {
         return Failure::new(
             Reason::InvalidAnswer,
-            format!("{host} does not speak HTTP as it should; check that it is a Kubernetes API server"),
+            format!("{host} does not speak valid HTTP; check that it is a Kubernetes API server"),
         );
     }
     lost(host)
 }
 
-/// Why a target is asked once an interval.
+/// Why a target is polled.
 pub(super) fn why_polled(reason: Reason, host: &str) -> String {
     match reason {
-        Reason::NoHttp2 => format!("{host} speaks HTTP/1.1 only: it is asked once an interval; let HTTP/2 through"),
+        Reason::NoHttp2 => format!("{host} speaks HTTP/1.1 only: it is polled once per interval; let HTTP/2 through"),
         Reason::AnswerTooLarge => format!(
-            "watches of {host} bring more than ksit keeps of a cluster ({} MiB): it is asked once an interval; look for \
+            "watches of {host} bring more than ksit keeps of a cluster ({} MiB): it is polled once per interval; look for \
              objects there that grow in number or in labels",
             MAX_BYTES >> 20
         ),
         Reason::InvalidAnswer => format!(
-            "watches of {host} bring what the Kubernetes API does not: it is asked once an interval; look at proxies \
+            "watches of {host} bring what the Kubernetes API does not: it is polled once per interval; look at proxies \
              between, and who can change its answers"
         ),
-        Reason::PollChosen => "ksit runs with --check-mode=poll: it is asked once an interval".to_owned(),
+        Reason::PollChosen => "ksit runs with --check-mode=poll: it is polled once per interval".to_owned(),
         _ => format!(
-            "watches of {host} are cut, held back or lose changes: it is asked once an interval; look at proxies between \
+            "watches of {host} are cut, held back or lose changes: it is polled once per interval; look at proxies between \
              (buffering, idle time-outs)"
         ),
     }
@@ -190,7 +190,7 @@ pub(super) fn why_polled(reason: Reason, host: &str) -> String {
 pub(super) fn watch_forbidden(kind: ListKind, namespace: &str) -> Failure {
     let (group, _, plural) = kind.resource();
     let message = format!(
-        "{plural} in namespace {namespace} may not be watched and are asked once an interval; add the verb watch to the \
+        "{plural} in namespace {namespace} may not be watched and are polled once per interval; add the verb watch to the \
          Role there (apiGroups [\"{group}\"], resources [\"{plural}\"])"
     );
     Failure::new(Reason::WatchForbidden, message)

@@ -1,7 +1,7 @@
-//! One HTTP connection to a target: GETs with a deadline and a cap on what is read.
+//! One HTTP connection to a target: GETs with a deadline and a cap on the response size.
 //!
-//! HTTP/2 where the target has it, else HTTP/1.1 with one request at a time. A [`Channel`] owns the task that drives its
-//! connection; dropping it closes the connection, and dropping a request resets its stream.
+//! HTTP/2 if the target supports it, else HTTP/1.1 with one request at a time. A [`Channel`] owns the task that drives
+//! its connection; dropping it closes the connection, and dropping a request resets its stream.
 
 use std::future::{Future, poll_fn};
 use std::ops::RangeInclusive;
@@ -32,21 +32,21 @@ use super::retry_after;
 use crate::domain::reason::{Failure, Reason};
 
 const HTTP1_BUFFER: usize = 64 * 1024;
-/// The body of an answer that is not 200 is read up to here, so that the connection can be used again. Nothing of it is
-/// kept but whether it is a Status.
-const MAX_REFUSAL: usize = 64 * 1024;
+/// Cap on the body of a response other than 200, which is read so that the connection can be reused. Only whether it is
+/// a Status is kept.
+const MAX_ERROR_BODY: usize = 64 * 1024;
 
-/// A watch that hangs somewhere on the way ends some time: as client-go has it.
+/// Bounds a watch that hangs without notice, as in client-go.
 const WATCH_SECONDS: RangeInclusive<u64> = 300..=600;
 
-/// What the target and ksit speak.
+/// The negotiated HTTP version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
     Http1,
     Http2,
 }
 
-/// What a GET brought. Everything else is a [`Fault`].
+/// The response to a GET. Anything else is a [`Fault`].
 pub(super) type Reply<T> = Result<T, Refused>;
 
 /// An open connection.
@@ -57,9 +57,9 @@ pub(super) struct Channel {
     authority: Authority,
     sender: Sender,
     driver: AbortHandle,
-    /// Ends the driver with the channel.
+    /// Aborts the driver when the channel is dropped.
     _tasks: JoinSet<()>,
-    /// How long watches are asked to last.
+    /// `timeoutSeconds` of watches.
     watch_time: u64,
     answered: AtomicU64,
     lost: AtomicBool,
@@ -71,19 +71,19 @@ enum Sender {
     Http1(SingleSender),
 }
 
-/// The HTTP/1.1 sender is taken out while a request runs and put back when its body has been read whole. A request
-/// that is given up takes the connection along, as HTTP/1.1 knows no other way to cancel.
+/// The HTTP/1.1 sender is taken out while a request runs, and put back once the body is fully read. A cancelled request
+/// closes the connection, as HTTP/1.1 has no other way to cancel.
 struct SingleSender {
-    turn: Semaphore,
+    permit: Semaphore,
     sender: Mutex<Option<http1::SendRequest<Empty<Bytes>>>>,
 }
 
 impl Channel {
-    /// Speaks HTTP over the stream. `place` is given back with its socket; `deadline` bounds the HTTP/2 preface.
+    /// Starts HTTP over the stream. `permit` is released with the socket; `deadline` bounds the HTTP/2 preface.
     pub(super) async fn open(
         connection: Connection,
         stream: TlsStream<TcpStream>,
-        place: OwnedSemaphorePermit,
+        permit: OwnedSemaphorePermit,
         deadline: Instant,
     ) -> Result<Self, Failure> {
         let host = connection.host_display();
@@ -94,7 +94,7 @@ impl Channel {
                 let (sender, driver) = Http2::handshake(stream).await.map_err(|error| http2_failure(&host, &error))?;
                 let driver = async move {
                     driver.await;
-                    drop(place);
+                    drop(permit);
                 };
                 Ok((Sender::Http2(sender), tasks.spawn(driver)))
             } else {
@@ -104,10 +104,10 @@ impl Channel {
                     .handshake(io)
                     .await
                     .map_err(|error| http1_failure(&host, &error))?;
-                let single = SingleSender { turn: Semaphore::new(1), sender: Mutex::new(Some(sender)) };
+                let single = SingleSender { permit: Semaphore::new(1), sender: Mutex::new(Some(sender)) };
                 let driver = async move {
                     drop(driver.await);
-                    drop(place);
+                    drop(permit);
                 };
                 Ok((Sender::Http1(single), tasks.spawn(driver)))
             }
@@ -136,36 +136,36 @@ impl Channel {
         }
     }
 
-    /// Whether another request can be tried on it.
+    /// Whether the connection can take another request.
     pub(super) fn is_open(&self) -> bool {
         !self.lost.load(Ordering::Relaxed)
             && !self.driver.is_finished()
             && match &self.sender {
                 Sender::Http2(_) => true,
-                // While it is taken out, a request runs on it.
+                // A request is running while the sender is taken out.
                 Sender::Http1(single) => {
-                    single.turn.available_permits() == 0
+                    single.permit.available_permits() == 0
                         || single.lock().as_ref().is_some_and(|sender| !sender.is_closed())
                 }
             }
     }
 
-    /// How many requests were answered on it, whatever the answer.
+    /// Number of responses received, whatever their status.
     pub(super) fn answered(&self) -> u64 {
         self.answered.load(Ordering::Relaxed)
     }
 
-    /// `timeoutSeconds` of its watches, which end together and are opened again in one round.
+    /// `timeoutSeconds` of the watches of this connection, which end together and are reopened in one round.
     pub(super) fn watch_time(&self) -> u64 {
         self.watch_time
     }
 
-    /// Whether a watch that begins with a list may be tried.
+    /// Whether to try streaming lists (watches that begin with a list).
     pub(super) fn may_stream_lists(&self) -> bool {
         !self.without_streamed_lists.load(Ordering::Relaxed)
     }
 
-    /// It was tried in vain.
+    /// Records that the target does not support streaming lists.
     pub(super) fn give_up_streamed_lists(&self) {
         self.without_streamed_lists.store(true, Ordering::Relaxed);
     }
@@ -174,7 +174,7 @@ impl Channel {
         &self.host
     }
 
-    /// GETs a path (with its query) and reads the body as far as `limits` allow, headers and body within `deadline`.
+    /// GETs a path (with its query) and reads the body within `limits`, headers and body before `deadline`.
     pub(super) async fn get(
         &self,
         path: &str,
@@ -183,18 +183,18 @@ impl Channel {
         deadline: Instant,
     ) -> Result<Reply<Vec<u8>>, Fault> {
         let exchange = async {
-            let mut share = MemoryPermit::default();
+            let mut memory = MemoryPermit::default();
             loop {
-                match self.exchange(path, accept, limits, &mut share).await? {
+                match self.exchange(path, accept, limits, &mut memory).await? {
                     Some(reply) => return Ok(reply),
-                    None => share.start_over(limits).await,
+                    None => memory.start_over(limits).await,
                 }
             }
         };
         self.within(deadline, exchange).await
     }
 
-    /// GETs a path whose answer has no end; its headers within `deadline`. HTTP/2 only.
+    /// GETs a path with an endless response; its headers before `deadline`. HTTP/2 only.
     pub(super) async fn open_stream(
         &self,
         path: &str,
@@ -208,13 +208,13 @@ impl Channel {
             self.answered.fetch_add(1, Ordering::Relaxed);
             match response.status() {
                 StatusCode::OK => Ok(Ok(response.into_body())),
-                _ => Ok(Err(self.refused(response.map(Content::Http2), limits).await?)),
+                _ => Ok(Err(self.read_refusal(response.map(Content::Http2), limits).await?)),
             }
         };
         self.within(deadline, exchange).await
     }
 
-    /// Not `async`: that would keep room for the exchange twice, and there are a dozen of them a target.
+    /// Not `async`, which would store the `exchange` future twice; each target has a dozen of them.
     fn within<T>(
         &self,
         deadline: Instant,
@@ -229,30 +229,30 @@ impl Channel {
         })
     }
 
-    /// `None` as in [`Self::body`].
+    /// `None`: as in [`Self::read_body`].
     async fn exchange(
         &self,
         path: &str,
         accept: &'static str,
         limits: &Limits,
-        share: &mut MemoryPermit,
+        memory: &mut MemoryPermit,
     ) -> Result<Option<Reply<Vec<u8>>>, Fault> {
         match &self.sender {
             Sender::Http2(sender) => {
                 let response = self.send(sender, path, accept).await?;
-                self.read(response.map(Content::Http2), limits, share).await
+                self.read(response.map(Content::Http2), limits, memory).await
             }
             Sender::Http1(single) => {
-                let _turn = single.turn.acquire().await.map_err(|_| lost(self.host()))?;
+                let _permit = single.permit.acquire().await.map_err(|_| lost(self.host()))?;
                 let request = self.request(path, accept)?.map(|()| Empty::new());
                 let mut sender = single.lock().take().ok_or_else(|| lost(self.host()))?;
                 let failed = |error| http1_failure(self.host(), &error);
                 sender.ready().await.map_err(failed)?;
                 let response = sender.send_request(request).await.map_err(failed)?;
-                let result = self.read(response.map(Content::Http1), limits, share).await;
-                // A body that was given up can't be skipped: the connection goes with it.
-                let is_whole = result.as_ref().map_or_else(|fault| is_whole(&fault.failure), |_| true);
-                if is_whole && !self.lost.load(Ordering::Relaxed) {
+                let result = self.read(response.map(Content::Http1), limits, memory).await;
+                // A partially read body can't be skipped: the connection is dropped.
+                let is_read = result.as_ref().map_or_else(|fault| is_body_read(&fault.failure), |_| true);
+                if is_read && !self.lost.load(Ordering::Relaxed) {
                     *single.lock() = Some(sender);
                 }
                 result
@@ -287,22 +287,22 @@ impl Channel {
         &self,
         response: Response<Content>,
         limits: &Limits,
-        share: &mut MemoryPermit,
+        memory: &mut MemoryPermit,
     ) -> Result<Option<Reply<Vec<u8>>>, Fault> {
         let reply = match response.status() {
-            StatusCode::OK => self.body(response, limits.settings().body_bytes, limits, share).await?.map(Ok),
-            _ => Some(Err(self.refused(response, limits).await?)),
+            StatusCode::OK => self.read_body(response, limits.settings().body_bytes, limits, memory).await?.map(Ok),
+            _ => Some(Err(self.read_refusal(response, limits).await?)),
         };
         self.answered.fetch_add(1, Ordering::Relaxed);
         Ok(reply)
     }
 
-    async fn refused(&self, response: Response<Content>, limits: &Limits) -> Result<Refused, Fault> {
+    async fn read_refusal(&self, response: Response<Content>, limits: &Limits) -> Result<Refused, Fault> {
         let status = response.status();
         let wait = (status == StatusCode::TOO_MANY_REQUESTS)
             .then(|| retry_after::parse(response.headers().get(RETRY_AFTER)))
             .flatten();
-        let body = self.body(response, MAX_REFUSAL, limits, &mut MemoryPermit::default()).await;
+        let body = self.read_body(response, MAX_ERROR_BODY, limits, &mut MemoryPermit::default()).await;
         if body.is_err() && self.protocol() == Protocol::Http1 {
             self.lost.store(true, Ordering::Relaxed);
         }
@@ -310,16 +310,16 @@ impl Channel {
         refusal(self.host(), status, is_status, wait)
     }
 
-    /// `None` if there is no room for it: nothing of it is held then, and not what waited to be read either. HTTP/1.1
-    /// waits instead, as only a whole body leaves its connection usable.
-    async fn body(
+    /// Reads the body. `None` if there is no memory for it: the body is dropped, with what h2 has buffered of it.
+    /// HTTP/1.1 waits for memory instead, as only a fully read body leaves its connection usable.
+    async fn read_body(
         &self,
         response: Response<Content>,
         cap: usize,
         limits: &Limits,
-        share: &mut MemoryPermit,
+        memory: &mut MemoryPermit,
     ) -> Result<Option<Vec<u8>>, Failure> {
-        if promised(response.headers()) > cap as u64 {
+        if content_length(response.headers()) > cap as u64 {
             return Err(too_large(self.host(), cap));
         }
         let mut content = response.into_body();
@@ -330,17 +330,17 @@ impl Channel {
                 return Err(too_large(self.host(), cap));
             }
             match content {
-                Content::Http1(_) => share.grow(limits, length).await,
-                Content::Http2(_) if share.try_grow(limits, length) => {}
+                Content::Http1(_) => memory.grow(limits, length).await,
+                Content::Http2(_) if memory.try_grow(limits, length) => {}
                 Content::Http2(_) => return Ok(None),
             }
             body.add(&data);
         }
-        Ok(Some(body.whole()))
+        Ok(Some(body.into_bytes()))
     }
 }
 
-/// The body of an answer.
+/// The body of a response.
 enum Content {
     Http1(Incoming),
     Http2(Http2Body),
@@ -352,7 +352,7 @@ impl Content {
         match self {
             Self::Http1(body) => loop {
                 let Some(frame) = body.frame().await else { return Ok(None) };
-                // Trailers are none of its bytes.
+                // Skip trailers.
                 if let Ok(data) = frame.map_err(|error| http1_failure(host, &error))?.into_data() {
                     return Ok(Some(data));
                 }
@@ -366,11 +366,11 @@ impl Content {
 }
 
 fn no_request(host: &str) -> Failure {
-    Failure::new(Reason::InvalidConfig, format!("no request for {host} can be made"))
+    Failure::new(Reason::InvalidConfig, format!("no request to {host} can be built"))
 }
 
-/// How long an answer says that it is.
-fn promised(headers: &HeaderMap) -> u64 {
+/// The declared length, or 0.
+fn content_length(headers: &HeaderMap) -> u64 {
     let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     length.unwrap_or_default()
 }
@@ -381,7 +381,7 @@ impl SingleSender {
     }
 }
 
-/// Failures that come with a body read to its end.
-fn is_whole(failure: &Failure) -> bool {
+/// Whether the failure comes from a response whose body was fully read.
+fn is_body_read(failure: &Failure) -> bool {
     matches!(failure.reason, Reason::Unauthorized | Reason::Throttled | Reason::ServerError)
 }

@@ -1,10 +1,10 @@
-//! One thing that is asked of a target.
+//! Runs one request to a target.
 
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::entry::Followed;
+use super::entry::WatchedList;
 use super::fault::{Fault, Refused};
 use super::http::Channel;
 use super::http2::Http2Body;
@@ -13,32 +13,32 @@ use super::list::{self, Found};
 use crate::domain::reason::Reason;
 use crate::domain::snapshot::Query;
 
-/// Headers of a watch come at once; what holds them back has no watch to offer.
+/// An API server sends the headers of a watch at once; a proxy that holds them back can't serve watches.
 const WATCH_PATIENCE: Duration = Duration::from_secs(5);
 
-/// For a list that comes as a stream; then there is time left to ask for it, and to open a watch.
+/// Time for a streaming list, after which an ordinary list and a watch are tried.
 const LIST_PATIENCE: Duration = Duration::from_secs(3);
 
-/// Until a watch that was refused is tried again: an API server that has just started has lists before it has watches.
-const REFUSED_PAUSE: Duration = Duration::from_secs(1);
+/// Delay before a refused watch is retried: an API server that has just started serves lists before watches.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 pub(super) enum Job {
-    Ask(Query),
-    /// The same for a list that is watched, to be compared with what the watch brings.
+    Fetch(Query),
+    /// The same for a watched list, to compare it with what the watch delivered.
     Confirm(Query),
-    /// A list and its watch in one, where the target has it.
-    Follow(Query),
-    /// Of a list that was made; from this resourceVersion on.
+    /// A streaming list (Kubernetes feature WatchList) if the target supports it, else an ordinary one.
+    WatchList(Query),
+    /// A watch of a cached list, from this resourceVersion on.
     Watch(Query, String),
 }
 
 pub(super) enum Done {
-    Found(Found),
-    Listed(Found),
-    Followed(Followed),
+    Fetched(Found),
+    Confirmed(Found),
+    WatchList(WatchedList),
     Watch(WatchReply),
-    /// It lists and doesn't watch.
-    Unwatched(Found),
+    /// The target lists, but doesn't watch.
+    NotWatchable(Found),
 }
 
 pub(super) enum WatchReply {
@@ -56,18 +56,18 @@ impl Job {
         deadline: Instant,
     ) -> (Query, Result<Done, Fault>) {
         match self {
-            Self::Ask(query) => {
-                let found = list::ask(channel, &query, limits, deadline).await;
-                (query, found.map(Done::Found))
+            Self::Fetch(query) => {
+                let found = list::fetch(channel, &query, limits, deadline).await;
+                (query, found.map(Done::Fetched))
             }
             Self::Confirm(query) => {
-                let found = list::ask(channel, &query, limits, deadline).await;
-                (query, found.map(Done::Listed))
+                let found = list::fetch(channel, &query, limits, deadline).await;
+                (query, found.map(Done::Confirmed))
             }
-            Self::Follow(query) => {
+            Self::WatchList(query) => {
                 let done = match stream_list(channel, &query, limits, deadline).await {
-                    Some(followed) => Ok(Done::Followed(followed)),
-                    None => list::ask(channel, &query, limits, deadline).await.map(Done::Found),
+                    Some(watched) => Ok(Done::WatchList(watched)),
+                    None => list::fetch(channel, &query, limits, deadline).await.map(Done::Fetched),
                 };
                 (query, done)
             }
@@ -79,30 +79,30 @@ impl Job {
     }
 }
 
-/// `None`: it has to be asked for, and that answer says what is wrong if anything is.
-async fn stream_list(channel: &Channel, query: &Query, limits: &Limits, deadline: Instant) -> Option<Followed> {
+/// `None`: fetch it as an ordinary list, whose response reports what is wrong, if anything.
+async fn stream_list(channel: &Channel, query: &Query, limits: &Limits, deadline: Instant) -> Option<WatchedList> {
     let Query::List { kind, namespace } = query else { return None };
-    if !channel.may_stream_lists() || !list::has_possible_name(query) {
+    if !channel.may_stream_lists() || !list::has_valid_name(query) {
         return None;
     }
     let patience = patience(LIST_PATIENCE, deadline);
     match list::watch(channel, *kind, namespace, None, limits, patience).await {
         Ok(Ok(body)) => {
-            let mut followed = Followed::streamed(*kind, body);
-            if timeout_at(patience, followed.listed(limits)).await == Ok(true) {
-                return Some(followed);
+            let mut watched = WatchedList::streamed(*kind, body);
+            if timeout_at(patience, watched.listed(limits)).await == Ok(true) {
+                return Some(watched);
             }
         }
-        // Of this list alone.
+        // Concerns this list only.
         Ok(Err(Refused::Forbidden)) => return None,
-        // 422 says that it isn't known, and what a proxy makes of it may be anything.
+        // 422 means unsupported, but a proxy may respond with anything.
         Ok(Err(Refused::NotFound | Refused::NoSuchPath | Refused::Gone)) | Err(_) => {}
     }
     channel.give_up_streamed_lists();
     None
 }
 
-/// A target whose watch does not open is at fault only if it doesn't list either.
+/// A watch that does not open is a fault of the target only if the list fails too.
 async fn open_watch(
     channel: &Channel,
     query: &Query,
@@ -118,23 +118,23 @@ async fn open_watch(
                 Ok(Err(Refused::Forbidden)) => return Ok(Done::Watch(WatchReply::Forbidden)),
                 Ok(Err(Refused::Gone)) => return Ok(Done::Watch(WatchReply::Gone)),
                 Ok(Err(Refused::NotFound | Refused::NoSuchPath)) => break,
-                Err(fault) if !may_pass(fault.failure.reason) || Instant::now() + REFUSED_PAUSE >= patience => break,
+                Err(fault) if !is_retryable(fault.failure.reason) || Instant::now() + RETRY_DELAY >= patience => break,
                 Err(_) => {
-                    list::ask(channel, query, limits, deadline).await?;
-                    sleep(REFUSED_PAUSE).await;
+                    list::fetch(channel, query, limits, deadline).await?;
+                    sleep(RETRY_DELAY).await;
                 }
             }
         }
     }
-    list::ask(channel, query, limits, deadline).await.map(Done::Unwatched)
+    list::fetch(channel, query, limits, deadline).await.map(Done::NotWatchable)
 }
 
-fn may_pass(reason: Reason) -> bool {
+fn is_retryable(reason: Reason) -> bool {
     matches!(reason, Reason::ServerError | Reason::Throttled)
 }
 
-/// At most so long, and time is left for what has to be asked in its place.
-fn patience(most: Duration, deadline: Instant) -> Instant {
+/// The earlier of `max` from now and half of the time left: the fallback needs the other half.
+fn patience(max: Duration, deadline: Instant) -> Instant {
     let now = Instant::now();
-    now + most.min(deadline.saturating_duration_since(now) / 2)
+    now + max.min(deadline.saturating_duration_since(now) / 2)
 }

@@ -1,11 +1,11 @@
-//! Makes a [`Connection`] of a stranger's kubeconfig, or says what to change in it.
+//! Builds a [`Connection`] from an untrusted kubeconfig, or reports what to change in it.
 //!
 //! ```text
 //! bytes ── parse (bounded) ── pick the context ── refuse ── rebuild from an allow-list ──▶ Connection
 //! ```
 //!
-//! Whoever may write the Secret must not thereby make ksit run a program, read a file, send its own token away, or
-//! reach an address that only ksit can reach. Messages name fields and the host, and never repeat the file.
+//! Write access to the Secret must not let anybody make ksit run a program, read a file, send its own token away, or
+//! reach an address that only ksit can reach. Messages name fields and the host, and never quote the file.
 
 mod file;
 #[cfg(test)]
@@ -21,7 +21,7 @@ use super::tls::Trust;
 use crate::domain::reason::{Failure, Reason};
 use file::{ClusterEntry, File, Given, Hidden, UserEntry};
 
-/// Larger files are not read. A kubeconfig with a long CA bundle has some 20 KiB.
+/// Upper bound of the file. A kubeconfig with a long CA bundle has some 20 KiB.
 const MAX_BYTES: usize = 128 * 1024;
 
 /// Checks a kubeconfig and rebuilds the connection that its current context describes.
@@ -94,10 +94,10 @@ fn parse(bytes: &[u8]) -> Result<File, Failure> {
             max_total_replayed_events: 20_000,
             max_replay_stack_depth: 8,
         },
-        // Snippets show the file, and the file holds credentials.
+        // Snippets would quote the file, which holds credentials.
         with_snippet: false,
     };
-    // What `ksit target` writes is JSON, which takes a tenth of the time as such; YAML knows what is wrong with it.
+    // `ksit target` writes JSON, which parses in a tenth of the time of YAML; errors come from the YAML parser.
     let read = serde_json::from_str(text).or_else(|_| serde_saphyr::from_str_with_options(text, options));
     let file: File = read.map_err(|error| match error {
         serde_saphyr::Error::MultipleDocuments { .. } => {
@@ -106,7 +106,7 @@ fn parse(bytes: &[u8]) -> Result<File, Failure> {
         _ if is_base64(text) => {
             bad("the kubeconfig is base64 once more than it should be: put it in as it is".to_owned())
         }
-        // Its message quotes the file, so only the place is taken over.
+        // The parser's message quotes the file, so only the line is used.
         error => match error.location().map(|at| at.line()).filter(|line| *line > 0) {
             Some(line) => {
                 bad(format!("the kubeconfig can't be read: line {line} is not YAML or not what a kubeconfig has there"))
@@ -236,21 +236,21 @@ fn credential(user: UserEntry) -> Result<Credential, Failure> {
     }
 }
 
-/// The value without the white space around it, which `echo` and editors leave; `None` if nothing remains.
+/// The value without surrounding white space, which `echo` and editors leave; `None` if empty.
 fn text(value: Option<Hidden>) -> Option<SecretString> {
     let value = value?.0;
     let trimmed = value.expose_secret().trim();
     if trimmed.is_empty() { None } else { Some(SecretString::from(trimmed)) }
 }
 
-/// Whether a file is the base64 of one, which may be a kubeconfig.
+/// Whether the text is base64 of another text, which may be a kubeconfig.
 fn is_base64(text: &str) -> bool {
     let packed: Vec<u8> = text.bytes().filter(|b| !b.is_ascii_whitespace()).collect();
     STANDARD.decode(packed).is_ok_and(|inner| std::str::from_utf8(&inner).is_ok())
 }
 
 fn decode(data: &SecretString, field: &str) -> Result<Vec<u8>, Failure> {
-    // YAML block scalars bring line breaks along.
+    // YAML block scalars contain line breaks.
     let packed: Vec<u8> = data.expose_secret().bytes().filter(|b| !b.is_ascii_whitespace()).collect();
     STANDARD.decode(packed).map_err(|_| invalid(field, "is not base64"))
 }

@@ -1,4 +1,4 @@
-//! Bounds of what targets may take, of time, memory and turns.
+//! Limits the time, memory and concurrency that targets may use.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -11,44 +11,44 @@ use super::body::CHUNK;
 use super::pool::Pools;
 use super::resolve::Resolver;
 
-/// By so much the memory for lines of watches is given out: thousands of watches may each have a small one begun.
+/// Allocation step of the budget for watch lines: each of thousands of watches may have a small one pending.
 const LINE_CHUNK: usize = 16 * 1024;
 
-/// What lines that have begun may take together in the process, small ones aside: room for two of the largest objects
-/// that etcd keeps. An API server sends them at once; only what never ends holds on to it.
-const LINES: usize = 4 * 1024 * 1024;
+/// Budget of the process for incomplete lines beyond one chunk: two of the largest objects that etcd stores. An API
+/// server sends a line at once, so only a line without end holds its share.
+const LINES_BYTES: usize = 4 * 1024 * 1024;
 
-/// So much is kept of any target, however little room there is in the process.
+/// Retained bytes that every target may have without a permit, however full the process is.
 const RETAINED_FREE: usize = 256 * 1024;
 
-/// By so much the room for what is kept beyond that is given out.
+/// Allocation step of the budget for retained bytes beyond that.
 const RETAINED_CHUNK: usize = 64 * 1024;
 
-/// What is set by the operator.
+/// Limits that the operator configures.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// One round of one target, from when it has its turn to connect.
+    /// One round of one target, not counting the wait for permits.
     pub round_timeout: Duration,
     /// DNS, TCP and TLS together.
     pub connect_timeout: Duration,
-    /// Requests in flight to one target. What h2 takes for a connection grows with the answers that come at once, and
-    /// never shrinks.
+    /// Requests in flight to one target. The buffers of h2 grow with the responses that arrive at once, and never
+    /// shrink.
     pub requests: usize,
     /// Connects and handshakes in flight in the process.
     pub connects: usize,
-    /// Rounds in flight in the process that have a connection and more to ask than whether all is still as it is known.
+    /// Rounds in flight in the process that have a connection and do more than confirm cached state.
     pub rounds: usize,
-    /// The most bytes of one answer that are read.
+    /// Upper bound of one response body, in bytes.
     pub body_bytes: usize,
-    /// The most bytes of answers that the process holds at a time, small ones aside.
+    /// Upper bound of all response bodies in memory, in bytes, small ones excluded.
     pub bodies_bytes: usize,
-    /// The most bytes that the process keeps of targets, beyond what it keeps of an ordinary one.
+    /// Upper bound of the bytes retained for all targets, beyond the free share of each.
     pub retained_bytes: usize,
-    /// A watch is broken that brings nothing for so long while requests are answered: API servers send a bookmark a minute.
+    /// A watch without data for this long is broken if requests are answered: API servers send a bookmark a minute.
     pub watch_silence: Duration,
-    /// A target that can't be watched is tried again after this.
+    /// Delay before watching is retried on a target that can't be watched.
     pub watch_again: Duration,
-    /// Connections that may be open in the process: file descriptors must be left for the hub, reports and probes.
+    /// Open connections in the process: the hub, reports and probes need file descriptors too.
     pub connections: usize,
 }
 
@@ -70,52 +70,52 @@ impl Default for Settings {
     }
 }
 
-/// The settings and the turns that all targets of the process share.
+/// The settings, and the permits that all targets of the process share.
 #[derive(Debug)]
 pub struct Limits {
     settings: Settings,
     connects: Limiter,
     rounds: Limiter,
-    /// Chunks of answers.
+    /// Chunks of response bodies.
     bodies: Arc<Semaphore>,
-    /// Chunks of lines.
+    /// Chunks of incomplete watch lines.
     lines: Arc<Semaphore>,
-    /// Chunks of what is kept.
+    /// Chunks of retained objects.
     retained: Arc<Semaphore>,
-    /// One answer that finds no room may grow all the same: of several that hold some and wait for more, one ends.
+    /// Lets one response exceed the budget: responses that hold chunks and wait for more would deadlock.
     last_resort: Arc<Semaphore>,
     connections: Arc<Semaphore>,
     pools: Pools,
     resolver: Resolver,
 }
 
-/// Limiter at something. Targets that fail get a part of them, so that those that hang can't keep the healthy ones
-/// waiting; and each of them only for so long, so that they don't keep each other waiting: what hangs takes a socket, and
-/// no work.
+/// Concurrency limiter with a sub-limit of 30 % for failing targets, so that hanging ones can't starve the healthy.
+/// Their permits expire after 1 s, so that they don't starve each other either: a hanging target holds a socket, no
+/// permit.
 #[derive(Debug)]
 struct Limiter {
     all: Semaphore,
     failing: Semaphore,
 }
 
-/// Leave to do one thing; by default one that needs no turn.
+/// Permission to run one operation. The default holds no permit, for operations that need none.
 #[derive(Default)]
 pub(super) struct Permit<'a> {
     failing: Option<SemaphorePermit<'a>>,
-    _one: Option<SemaphorePermit<'a>>,
+    _any: Option<SemaphorePermit<'a>>,
 }
 
 impl Permit<'_> {
-    /// Does it. The turn of a target that fails may end before.
-    pub(super) async fn run<T>(self, it: impl Future<Output = T>) -> T {
-        let mut it = pin!(it);
+    /// Runs `work`. The permit of a failing target may expire before it ends.
+    pub(super) async fn run<T>(self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
         if self.failing.is_some() {
-            if let Ok(done) = timeout(Limiter::FAILING_PERMIT, &mut it).await {
+            if let Ok(done) = timeout(Limiter::FAILING_PERMIT, &mut work).await {
                 return done;
             }
             drop(self);
         }
-        it.await
+        work.await
     }
 }
 
@@ -123,20 +123,20 @@ impl Limiter {
     const FAILING_PERCENT: usize = 30;
     const FAILING_PERMIT: Duration = Duration::from_secs(1);
 
-    fn new(number: usize) -> Self {
-        let all = number.clamp(1, Semaphore::MAX_PERMITS);
+    fn new(permits: usize) -> Self {
+        let all = permits.clamp(1, Semaphore::MAX_PERMITS);
         let failing = (all.saturating_mul(Self::FAILING_PERCENT) / 100).max(1);
         Self { all: Semaphore::new(all), failing: Semaphore::new(failing) }
     }
 
-    /// Waits for a turn, which takes nothing of the time until `deadline`.
-    async fn take(&self, failing: bool, deadline: &mut Instant) -> Permit<'_> {
-        let asked = Instant::now();
-        // Neither is ever closed, so a permit is always got.
+    /// Waits for a permit, and postpones `deadline` by the wait.
+    async fn acquire(&self, failing: bool, deadline: &mut Instant) -> Permit<'_> {
+        let requested = Instant::now();
+        // Neither semaphore is ever closed, so `acquire` can't fail.
         let failing = if failing { self.failing.acquire().await.ok() } else { None };
-        let turn = Permit { failing, _one: self.all.acquire().await.ok() };
-        *deadline += asked.elapsed();
-        turn
+        let permit = Permit { failing, _any: self.all.acquire().await.ok() };
+        *deadline += requested.elapsed();
+        permit
     }
 }
 
@@ -147,7 +147,7 @@ impl Limits {
             connects: Limiter::new(settings.connects),
             rounds: Limiter::new(settings.rounds),
             bodies: Arc::new(Semaphore::new(bodies)),
-            lines: Arc::new(Semaphore::new(LINES / LINE_CHUNK)),
+            lines: Arc::new(Semaphore::new(LINES_BYTES / LINE_CHUNK)),
             retained: Arc::new(Semaphore::new(settings.retained_bytes / RETAINED_CHUNK)),
             last_resort: Arc::new(Semaphore::new(1)),
             connections: Arc::new(Semaphore::new(settings.connections.min(Semaphore::MAX_PERMITS))),
@@ -161,7 +161,7 @@ impl Limits {
         &self.settings
     }
 
-    /// Objects that several targets have alike, kept once.
+    /// Interned objects, shared between targets.
     pub(super) fn pools(&self) -> &Pools {
         &self.pools
     }
@@ -170,24 +170,24 @@ impl Limits {
         &self.resolver
     }
 
-    /// A place for one open connection, for as long as its socket is open. None if there is none left.
+    /// Permit for one connection, held as long as its socket is open. `None` at the limit.
     pub(super) fn connection(&self) -> Option<OwnedSemaphorePermit> {
         self.connections.clone().try_acquire_owned().ok()
     }
 
-    /// Leave to connect. The wait is bounded by the queue, as each turn is by `connect_timeout` or less.
+    /// Permit to connect. The queue bounds the wait, as no permit is held for longer than `connect_timeout`.
     pub(super) async fn connect(&self, failing: bool, deadline: &mut Instant) -> Permit<'_> {
-        self.connects.take(failing, deadline).await
+        self.connects.acquire(failing, deadline).await
     }
 
-    /// Leave to ask a target that there is a connection to. As above, each turn is bounded by `round_timeout`.
+    /// Permit to query a connected target. As above, no permit is held for longer than `round_timeout`.
     pub(super) async fn round(&self, failing: bool, deadline: &mut Instant) -> Permit<'_> {
-        self.rounds.take(failing, deadline).await
+        self.rounds.acquire(failing, deadline).await
     }
 }
 
-/// The part of the memory for answers that one answer takes, until dropped. What fits into one chunk needs none: small
-/// answers never wait for large ones.
+/// Chunks of the response budget that one response holds until dropped. A response that fits into one chunk needs none:
+/// small responses never wait for large ones.
 #[derive(Debug, Default)]
 pub(super) struct MemoryPermit {
     chunks: Option<OwnedSemaphorePermit>,
@@ -195,13 +195,13 @@ pub(super) struct MemoryPermit {
 }
 
 impl MemoryPermit {
-    /// Waits until there is room for an answer of so many bytes.
+    /// Waits for room for a response of `bytes`.
     pub(super) async fn grow(&mut self, limits: &Limits, bytes: usize) {
         let more = self.missing(bytes);
         if more == 0 {
             return;
         }
-        // Neither is ever closed, so one is always got.
+        // Neither semaphore is ever closed, so one branch completes.
         tokio::select! {
             biased;
             Ok(more) = limits.bodies.clone().acquire_many_owned(more) => add(&mut self.chunks, more),
@@ -210,13 +210,13 @@ impl MemoryPermit {
         }
     }
 
-    /// False if there is no room now.
+    /// Returns false if there is no room now.
     pub(super) fn try_grow(&mut self, limits: &Limits, bytes: usize) -> bool {
         let more = self.missing(bytes);
         try_add(&mut self.chunks, &limits.bodies, more)
     }
 
-    /// Holds nothing until there is room for twice as much as it held, or for the largest answer.
+    /// Releases everything, then waits for room for twice as much, or for the largest response.
     pub(super) async fn start_over(&mut self, limits: &Limits) {
         let bytes = limits.settings().body_bytes.min(2 * (held(&self.chunks) + 1) * CHUNK);
         *self = Self::default();
@@ -231,24 +231,24 @@ impl MemoryPermit {
     }
 }
 
-/// The part of the memory for lines that one of them takes, until dropped. What fits into one chunk needs none.
+/// Chunks of the line budget that one line holds until dropped. A line that fits into one chunk needs none.
 #[derive(Debug, Default)]
 pub(super) struct LinePermit(Option<OwnedSemaphorePermit>);
 
 impl LinePermit {
-    /// False if there is no room now for a line of so many bytes.
+    /// Returns false if there is no room now for a line of `bytes`.
     pub(super) fn try_grow(&mut self, limits: &Limits, bytes: usize) -> bool {
         let missing = (bytes.saturating_sub(1) / LINE_CHUNK).saturating_sub(held(&self.0));
         try_add(&mut self.0, &limits.lines, u32::try_from(missing).unwrap_or(u32::MAX))
     }
 }
 
-/// Room for what is kept of one target, until dropped. An ordinary one needs none.
+/// Chunks of the retained budget that one target holds until dropped. An ordinary target needs none.
 #[derive(Debug, Default)]
 pub(super) struct RetainedPermit(Option<OwnedSemaphorePermit>);
 
 impl RetainedPermit {
-    /// Holds room for so many bytes, no more and no less. False if there is not so much; then it holds what it held.
+    /// Grows or shrinks to room for `bytes`. Returns false, and leaves the permit unchanged, if there is not enough.
     pub(super) fn try_hold(&mut self, limits: &Limits, bytes: usize) -> bool {
         let (wanted, held) = (bytes.saturating_sub(RETAINED_FREE).div_ceil(RETAINED_CHUNK), held(&self.0));
         match &mut self.0 {
@@ -293,9 +293,9 @@ mod tests {
     use futures::FutureExt;
 
     #[test]
-    fn failing_targets_leave_most_turns_to_the_others() {
-        let turns = Limiter::new(10);
-        let take = |failing| turns.take(failing, &mut Instant::now()).now_or_never();
+    fn failing_targets_get_a_share_of_the_permits() {
+        let limiter = Limiter::new(10);
+        let take = |failing| limiter.acquire(failing, &mut Instant::now()).now_or_never();
         let failing: Vec<_> = (0..3).map(|_| take(true).unwrap()).collect();
         assert!(take(true).is_none(), "30 % are taken");
         let healthy: Vec<_> = (0..7).map(|_| take(false).unwrap()).collect();
@@ -306,26 +306,26 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_failing_target_that_hangs_gives_its_turn_back_and_goes_on() {
-        let turns = Limiter::new(2);
-        let begun = Instant::now();
+    async fn permit_of_a_hanging_target_expires_while_it_goes_on() {
+        let limiter = Limiter::new(2);
+        let started = Instant::now();
         let hang = async |failing| {
-            let turn = turns.take(failing, &mut Instant::now()).await;
-            turn.run(tokio::time::sleep(Duration::from_secs(5))).await;
-            begun.elapsed().as_secs()
+            let permit = limiter.acquire(failing, &mut Instant::now()).await;
+            permit.run(tokio::time::sleep(Duration::from_secs(5))).await;
+            started.elapsed().as_secs()
         };
         let both = tokio::join!(hang(true), hang(true));
-        assert_eq!(both, (5, 6), "each has its time, and the second waits one second");
+        assert_eq!(both, (5, 6), "each runs to its end, and the second starts one second later");
         let three = tokio::join!(hang(false), hang(false), hang(false));
-        assert_eq!(three, (11, 11, 16), "the others keep theirs");
+        assert_eq!(three, (11, 11, 16), "permits of healthy targets don't expire");
     }
 
     #[test]
-    fn large_answers_share_what_there_is_and_small_ones_need_none() {
+    fn response_memory_is_shared_and_free_for_small_ones() {
         let settings = Settings { body_bytes: 4 * CHUNK, bodies_bytes: 9 * CHUNK, ..Settings::default() };
         let limits = Limits::new(settings);
         let [mut first, mut second, mut third] = [(); 3].map(|()| MemoryPermit::default());
-        let grows = |share: &mut MemoryPermit, chunks| share.grow(&limits, chunks * CHUNK).now_or_never().is_some();
+        let grows = |permit: &mut MemoryPermit, chunks| permit.grow(&limits, chunks * CHUNK).now_or_never().is_some();
         assert!(grows(&mut first, 3) && grows(&mut second, 2), "there are five, and a last resort");
         assert!(grows(&mut second, 4), "one may go on");
         assert!(!grows(&mut first, 4) && !grows(&mut third, 1), "the others wait");
@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_finds_no_room_gives_back_all_and_waits_for_twice_as_much() {
+    async fn response_without_room_waits_for_twice_as_much() {
         let settings = Settings { body_bytes: 8 * CHUNK, bodies_bytes: 16 * CHUNK, ..Settings::default() };
         let limits = Limits::new(settings);
         let [mut first, mut second, mut third] = [(); 3].map(|()| MemoryPermit::default());
@@ -343,36 +343,36 @@ mod tests {
         assert!(!second.try_grow(&limits, 4 * CHUNK));
         first.grow(&limits, 6 * CHUNK).await;
         assert!(second.start_over(&limits).now_or_never().is_none(), "the last resort is taken");
-        assert!(third.try_grow(&limits, 3 * CHUNK), "what it held is there for others");
+        assert!(third.try_grow(&limits, 3 * CHUNK), "its chunks are free for others");
         drop((first, third));
         second = MemoryPermit::default();
         assert!(second.try_grow(&limits, 3 * CHUNK) && second.start_over(&limits).now_or_never().is_some());
-        assert_eq!(held(&second.chunks), 8, "no answer is larger");
+        assert_eq!(held(&second.chunks), 8, "no response is larger");
     }
 
     #[test]
-    fn ordinary_targets_need_no_room_and_large_ones_share_it() {
+    fn retained_memory_is_shared_and_free_for_ordinary_targets() {
         let limits = Limits::new(Settings { retained_bytes: 10 * RETAINED_CHUNK, ..Settings::default() });
         let [mut first, mut second, mut third] = [(); 3].map(|()| RetainedPermit::default());
         let bytes = |chunks: usize| RETAINED_FREE + chunks * RETAINED_CHUNK;
         assert!(first.try_hold(&limits, bytes(7)) && second.try_hold(&limits, bytes(3)));
         assert!(!second.try_hold(&limits, bytes(3) + 1), "all of it is held");
         assert!(third.try_hold(&limits, RETAINED_FREE));
-        assert!(first.try_hold(&limits, bytes(2)) && second.try_hold(&limits, bytes(8)), "what shrinks gives back");
+        assert!(first.try_hold(&limits, bytes(2)) && second.try_hold(&limits, bytes(8)), "shrinking frees chunks");
         drop(second);
         assert!(third.try_hold(&limits, bytes(8)));
     }
 
     #[test]
-    fn long_lines_share_what_there_is_and_short_ones_need_none() {
+    fn line_memory_is_shared_and_free_for_short_lines() {
         let limits = Limits::default();
         let [mut first, mut second, mut third] = [(); 3].map(|()| LinePermit::default());
-        assert!(first.try_grow(&limits, LINES / 4) && first.try_grow(&limits, LINES / 2));
-        assert!(second.try_grow(&limits, LINES / 2));
+        assert!(first.try_grow(&limits, LINES_BYTES / 4) && first.try_grow(&limits, LINES_BYTES / 2));
+        assert!(second.try_grow(&limits, LINES_BYTES / 2));
         assert!(third.try_grow(&limits, 2 * LINE_CHUNK) && !third.try_grow(&limits, 8 * LINE_CHUNK));
         drop(first);
         assert!(third.try_grow(&limits, 8 * LINE_CHUNK));
-        let short = (0..LINES / LINE_CHUNK + 1).map(|_| LinePermit::default());
-        assert!(short.into_iter().all(|mut share| share.try_grow(&limits, LINE_CHUNK)));
+        let short = (0..LINES_BYTES / LINE_CHUNK + 1).map(|_| LinePermit::default());
+        assert!(short.into_iter().all(|mut permit| permit.try_grow(&limits, LINE_CHUNK)));
     }
 }

@@ -1,4 +1,4 @@
-//! Lines out of the frames of an answer without end, each within a cap.
+//! Splits the frames of a streamed response into lines of bounded length.
 
 use memchr::memchr;
 
@@ -6,22 +6,22 @@ use super::body::Body;
 use super::limits::{Limits, LinePermit};
 use super::objects::BadPage;
 
-/// The most bytes of one line. An object has 1.5 MiB in etcd, and some more as JSON.
-const LONGEST: usize = 4 * 1024 * 1024;
+/// Upper bound of one line, in bytes. An object has up to 1.5 MiB in etcd, and some more as JSON.
+const MAX_LINE: usize = 4 * 1024 * 1024;
 
-/// What has come of a line whose end hasn't. Takes no memory between lines.
+/// The incomplete last line. Takes no memory between lines.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
-    begun: Body,
-    share: LinePermit,
+    partial: Body,
+    permit: LinePermit,
 }
 
 impl Lines {
-    /// Takes a frame, and hands on each line that it completes.
+    /// Consumes a frame, and calls `each` with every line that it completes.
     ///
     /// # Errors
-    /// When a line is longer than ksit reads, or `each` says so.
-    pub(super) fn take(
+    /// If a line is too long or there is no memory for it, or if `each` fails.
+    pub(super) fn feed(
         &mut self,
         frame: &[u8],
         limits: &Limits,
@@ -31,32 +31,32 @@ impl Lines {
         while let Some(end) = memchr(b'\n', rest) {
             let line = &rest[..end];
             rest = &rest[end + 1..];
-            if self.begun.len() == 0 {
-                hand_on(line.to_vec(), &mut each)?;
+            if self.partial.len() == 0 {
+                emit(line.to_vec(), &mut each)?;
             } else {
                 self.keep(line, limits)?;
-                // Given back with the line: an idle stream keeps no buffer.
-                let Lines { begun, share: _ } = std::mem::take(self);
-                hand_on(begun.whole(), &mut each)?;
+                // Frees the buffer and its permit: an idle stream keeps none.
+                let Lines { partial, permit: _ } = std::mem::take(self);
+                emit(partial.into_bytes(), &mut each)?;
             }
         }
         self.keep(rest, limits)
     }
 
     fn keep(&mut self, part: &[u8], limits: &Limits) -> Result<(), BadPage> {
-        let length = self.begun.len() + part.len();
-        if length > LONGEST.min(limits.settings().body_bytes) {
+        let length = self.partial.len() + part.len();
+        if length > MAX_LINE.min(limits.settings().body_bytes) {
             return Err(BadPage::TooLarge);
         }
-        if !self.share.try_grow(limits, Body::room(length)) {
+        if !self.permit.try_grow(limits, Body::room(length)) {
             return Err(BadPage::TooLarge);
         }
-        self.begun.add(part);
+        self.partial.add(part);
         Ok(())
     }
 }
 
-fn hand_on(line: Vec<u8>, each: &mut impl FnMut(Vec<u8>) -> Result<(), BadPage>) -> Result<(), BadPage> {
+fn emit(line: Vec<u8>, each: &mut impl FnMut(Vec<u8>) -> Result<(), BadPage>) -> Result<(), BadPage> {
     if line.trim_ascii().is_empty() { Ok(()) } else { each(line) }
 }
 
@@ -68,7 +68,7 @@ mod tests {
     fn read(frames: &[&[u8]], limits: &Limits) -> Result<Vec<String>, BadPage> {
         let (mut lines, mut read) = (Lines::default(), Vec::new());
         for frame in frames {
-            lines.take(frame, limits, |line| {
+            lines.feed(frame, limits, |line| {
                 read.push(String::from_utf8(line).unwrap());
                 Ok(())
             })?;
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_come_whole_however_they_are_cut() {
+    fn lines_are_joined_across_frames() {
         let text = b"one\ntwo\r\n\n\nthree\nnot yet";
         let limits = Limits::default();
         for size in 1..=text.len() {
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_without_end_is_given_up() {
+    fn line_without_end_is_rejected() {
         let limits = Limits::new(Settings { body_bytes: 1000, ..Settings::default() });
         let frame = [b'x'; 300];
         assert_eq!(read(&[&frame, b"\n", &frame, &frame, &frame], &limits).map(|read| read.len()), Ok(1));
@@ -95,19 +95,19 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_have_begun_take_no_more_than_there_is_together() {
+    fn incomplete_lines_stay_within_the_shared_budget() {
         let (limits, frame) = (Limits::default(), vec![b'x'; 64 * 1024]);
         let mut streams: Vec<Lines> = (0..1000).map(|_| Lines::default()).collect();
-        let mut given_up = 0;
+        let mut rejected = 0;
         for _ in 0..4 {
             for lines in &mut streams {
-                if lines.take(&frame, &limits, |_| Ok(())).is_err() {
+                if lines.feed(&frame, &limits, |_| Ok(())).is_err() {
                     *lines = Lines::default();
-                    given_up += 1;
+                    rejected += 1;
                 }
             }
         }
-        let kept: usize = streams.iter().map(|lines| lines.begun.capacity()).sum();
-        assert!(given_up > 0 && kept <= 6 * 1024 * 1024, "{kept} bytes, {given_up} given up");
+        let kept: usize = streams.iter().map(|lines| lines.partial.capacity()).sum();
+        assert!(rejected > 0 && kept <= 6 * 1024 * 1024, "{kept} bytes, {rejected} rejected");
     }
 }

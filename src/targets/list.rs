@@ -1,4 +1,4 @@
-//! Asks one [`Query`] of a target, page by page, within bounds; or opens a watch of what changes.
+//! Fetches the answer to one [`Query`] from a target, page by page within bounds, or opens a watch.
 
 use std::fmt::Write;
 
@@ -14,31 +14,31 @@ use super::objects::{BadPage, MAX_BYTES, Objects};
 use crate::domain::reason::{Failure, Reason};
 use crate::domain::snapshot::{Answer, ListKind, Query};
 
-/// Objects a page. An EndpointSlice of a hundred Pods has 45 KB: as many of them are still read as one answer.
+/// Objects per page. An EndpointSlice of a hundred Pods has 45 KB: a page of them still fits into one response.
 const PAGE: usize = 80;
 const MAX_PAGES: usize = 200;
-/// A list may have this many times what one answer may.
+/// Upper bound of one list, in multiples of the bound of one response.
 const MAX_BODIES: usize = 16;
 
-/// A continue token goes into a URL. Those of Kubernetes have some 200 bytes.
+/// A continue token goes into a URL. Kubernetes tokens have some 200 bytes.
 const MAX_TOKEN: usize = 4096;
 
-/// So does a resourceVersion. Those of Kubernetes are numbers.
+/// So does a resourceVersion. Kubernetes versions are numbers.
 const MAX_VERSION: usize = 64;
 
 const JSON: &str = "application/json";
-/// Metadata only; a server that doesn't know this sends the object.
+/// Metadata only; a server without support for it sends the object.
 const METADATA: &str = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io, application/json";
 
-/// What a query brought.
+/// The result of a query.
 pub(super) enum Found {
-    /// A list, and the resourceVersion from which a watch goes on.
+    /// A list, and the resourceVersion that a watch resumes from.
     Objects(Objects, Option<String>),
     Answer(Answer),
 }
 
-/// The answer that a refusal is.
-fn answer(refused: Refused, host: &str) -> Result<Found, Fault> {
+/// Converts a refusal to an answer.
+fn refused_answer(refused: Refused, host: &str) -> Result<Found, Fault> {
     match refused {
         Refused::Forbidden => Ok(Found::Answer(Answer::Forbidden)),
         Refused::NotFound => Ok(Found::Answer(Answer::NotFound)),
@@ -47,36 +47,41 @@ fn answer(refused: Refused, host: &str) -> Result<Found, Fault> {
     }
 }
 
-/// Asks and decodes.
-pub(super) async fn ask(channel: &Channel, query: &Query, limits: &Limits, deadline: Instant) -> Result<Found, Fault> {
-    // Nothing of such a name can exist on a cluster, and it must not become a path of its own.
-    if !has_possible_name(query) {
+/// Sends the query and decodes the response.
+pub(super) async fn fetch(
+    channel: &Channel,
+    query: &Query,
+    limits: &Limits,
+    deadline: Instant,
+) -> Result<Found, Fault> {
+    // No object on a cluster has such a name, and it must not alter the path.
+    if !has_valid_name(query) {
         return Ok(Found::Answer(Answer::NotFound));
     }
     match query {
         Query::List { kind, namespace } => list(channel, *kind, namespace, limits, deadline).await,
         Query::Crd { name } => {
             let path = format!("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}");
-            named(channel, &path, name, limits, deadline).await
+            get_named(channel, &path, name, limits, deadline).await
         }
         Query::Namespace { name } => {
-            named(channel, &format!("/api/v1/namespaces/{name}"), name, limits, deadline).await
+            get_named(channel, &format!("/api/v1/namespaces/{name}"), name, limits, deadline).await
         }
     }
 }
 
-/// The cheapest request there is: whether an API server answers, and doesn't refuse the credential as such.
+/// The cheapest request: checks that an API server answers and accepts the credential.
 pub(super) async fn probe(channel: &Channel, limits: &Limits, deadline: Instant) -> Result<(), Fault> {
     match channel.get("/version", JSON, limits, deadline).await? {
         Ok(mut body) => match decode::is_version_info(&mut body) {
             true => Ok(()),
             false => Err(invalid(channel.host()).into()),
         },
-        Err(refused) => answer(refused, channel.host()).map(|_| ()),
+        Err(refused) => refused_answer(refused, channel.host()).map(|_| ()),
     }
 }
 
-/// Opens a watch of everything after `version`; without one, of all that there is as of now, and of what comes then
+/// Opens a watch of changes after `version`; without a version, a streaming list: current objects first, then changes
 /// (Kubernetes 1.34 and some before).
 pub(super) async fn watch(
     channel: &Channel,
@@ -98,13 +103,19 @@ fn watch_path(kind: ListKind, namespace: &str, version: Option<&str>, seconds: u
     }
 }
 
-async fn named(channel: &Channel, path: &str, name: &str, limits: &Limits, deadline: Instant) -> Result<Found, Fault> {
+async fn get_named(
+    channel: &Channel,
+    path: &str,
+    name: &str,
+    limits: &Limits,
+    deadline: Instant,
+) -> Result<Found, Fault> {
     match channel.get(path, METADATA, limits, deadline).await? {
         Ok(mut body) => match decode::is_object_named(&mut body, name) {
             true => Ok(Found::Answer(Answer::Present)),
             false => Err(invalid(channel.host()).into()),
         },
-        Err(refused) => answer(refused, channel.host()),
+        Err(refused) => refused_answer(refused, channel.host()),
     }
 }
 
@@ -130,21 +141,21 @@ async fn list(
                 bytes += body.len();
                 decode::add_page(&mut body, &mut objects, limits.pools()).map_err(|bad| match bad {
                     BadPage::Invalid | BadPage::Ended => invalid(channel.host()),
-                    BadPage::Name => impossible_name(channel.host(), kind),
+                    BadPage::Name => invalid_name(channel.host(), kind),
                     BadPage::TooLarge => too_many(channel.host(), kind),
                 })?
             }
-            // The cluster has forgotten where the list was; from the start once, as what was read is of the past.
+            // The continue token has expired. Restart once: the pages read so far are outdated.
             Err(Refused::Gone) if token.is_some() && !restarted => {
                 (objects, token, bytes, restarted) = (Objects::new(kind), None, 0, true);
                 continue;
             }
-            // API servers before 1.21 know no such group.
+            // API servers before 1.21 don't have this group.
             Err(Refused::NoSuchPath) if kind == ListKind::EndpointSlice => {
                 probe(channel, limits, deadline).await?;
                 return Ok(Found::Answer(Answer::NotFound));
             }
-            Err(refused) => return answer(refused, channel.host()),
+            Err(refused) => return refused_answer(refused, channel.host()),
         };
         if end.continue_token.as_ref().is_some_and(|token| token.len() > MAX_TOKEN) {
             return Err(invalid(channel.host()).into());
@@ -161,7 +172,7 @@ async fn list(
     Err(too_many(channel.host(), kind).into())
 }
 
-/// Whether that can be a resourceVersion: they are numbers, which a client must take as they come.
+/// Whether `text` is usable as a resourceVersion. The content is opaque to clients.
 pub(super) fn is_version(text: &str) -> bool {
     (1..=MAX_VERSION).contains(&text.len())
 }
@@ -173,7 +184,7 @@ fn list_path(kind: ListKind, namespace: &str) -> String {
     }
 }
 
-/// Adds a parameter to a path that has some already.
+/// Appends a parameter to a path that has a query already.
 fn with_parameter(mut path: String, name: &str, value: &str) -> String {
     // Writing into a String can't fail.
     let _ = write!(path, "&{name}=");
@@ -187,14 +198,15 @@ fn with_parameter(mut path: String, name: &str, value: &str) -> String {
     path
 }
 
-pub(super) fn has_possible_name(query: &Query) -> bool {
+/// Whether the name is valid, and so can't alter the path.
+pub(super) fn has_valid_name(query: &Query) -> bool {
     match query {
         Query::List { namespace: name, .. } | Query::Namespace { name } => is_label(name),
         Query::Crd { name } => name.len() <= 253 && name.split('.').all(is_label),
     }
 }
 
-/// A DNS label (RFC 1123), which is what Kubernetes lets names be made of.
+/// A DNS label (RFC 1123), as Kubernetes requires of names.
 fn is_label(name: &str) -> bool {
     (1..=63).contains(&name.len())
         && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
@@ -202,7 +214,7 @@ fn is_label(name: &str) -> bool {
         && !name.ends_with('-')
 }
 
-/// An answer that no API server gives.
+/// A response that no API server sends.
 pub(super) fn invalid(host: &str) -> Failure {
     Failure::new(
         Reason::InvalidAnswer,
@@ -210,8 +222,8 @@ pub(super) fn invalid(host: &str) -> Failure {
     )
 }
 
-/// An object of a name or with a label that no API server takes.
-fn impossible_name(host: &str, kind: ListKind) -> Failure {
+/// An object with a name or label that no API server accepts.
+fn invalid_name(host: &str, kind: ListKind) -> Failure {
     let (_, _, plural) = kind.resource();
     Failure::new(
         Reason::InvalidAnswer,
@@ -222,7 +234,7 @@ fn impossible_name(host: &str, kind: ListKind) -> Failure {
     )
 }
 
-/// More than ksit keeps of one list.
+/// More objects in one list than ksit keeps.
 pub(super) fn too_many(host: &str, kind: ListKind) -> Failure {
     let (_, _, plural) = kind.resource();
     Failure::new(
@@ -240,18 +252,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_can_not_become_another_path() {
+    fn name_can_not_become_another_path() {
         for name in ["..", ".", "", "a/b", "a?b", "a#b", "a%2fb", "A", "-a", "a-", "ä", &"a".repeat(64)] {
-            assert!(!has_possible_name(&Query::Namespace { name: name.to_owned() }), "{name}");
+            assert!(!has_valid_name(&Query::Namespace { name: name.to_owned() }), "{name}");
         }
-        assert!(has_possible_name(&Query::Namespace { name: "argo-cd-2".to_owned() }));
-        assert!(has_possible_name(&Query::Crd { name: "gateways.networking.istio.io".to_owned() }));
-        assert!(!has_possible_name(&Query::Crd { name: "gateways..io".to_owned() }));
-        assert!(!has_possible_name(&Query::Crd { name: "../../secrets".to_owned() }));
+        assert!(has_valid_name(&Query::Namespace { name: "argo-cd-2".to_owned() }));
+        assert!(has_valid_name(&Query::Crd { name: "gateways.networking.istio.io".to_owned() }));
+        assert!(!has_valid_name(&Query::Crd { name: "gateways..io".to_owned() }));
+        assert!(!has_valid_name(&Query::Crd { name: "../../secrets".to_owned() }));
     }
 
     #[test]
-    fn urls_are_those_of_the_kubernetes_api() {
+    fn urls_follow_the_kubernetes_api() {
         assert_eq!(list_path(ListKind::Deployment, "argocd"), "/apis/apps/v1/namespaces/argocd/deployments");
         assert_eq!(
             with_parameter(format!("{}?limit=1", list_path(ListKind::Service, "a")), "continue", "x/y+z=&&\r\n"),

@@ -1,4 +1,4 @@
-//! Which [`Cluster`] belongs to which target.
+//! Maps targets to their [`Cluster`].
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,7 +8,7 @@ use super::connection::Connection;
 use super::limits::Limits;
 use crate::domain::keys::TargetKey;
 
-/// All targets of this process, one [`Cluster`] each. Never waits for a target.
+/// The clusters of all targets of this process. Never blocks on a target.
 pub struct ClusterManager {
     limits: Arc<Limits>,
     clusters: Mutex<HashMap<TargetKey, Arc<Cluster>>>,
@@ -19,8 +19,8 @@ impl ClusterManager {
         Self { limits, clusters: Mutex::default() }
     }
 
-    /// The cluster of a target: the one there is if the connection is the same to the last byte of the credential,
-    /// else a new one, and the old connection is closed.
+    /// The cluster of a target. If the connection or its credential differs from before, closes the old connection and
+    /// returns a new cluster.
     pub fn ensure(&self, key: &TargetKey, connection: Connection) -> Arc<Cluster> {
         let mut clusters = self.clusters();
         if let Some(cluster) = clusters.get(key) {
@@ -34,15 +34,15 @@ impl ClusterManager {
         cluster
     }
 
-    /// Ends everything of a target.
+    /// Removes a target and closes its connection.
     pub fn forget(&self, key: &TargetKey) {
-        let forgotten = self.clusters().remove(key);
-        if let Some(cluster) = forgotten {
+        let removed = self.clusters().remove(key);
+        if let Some(cluster) = removed {
             cluster.close();
         }
     }
 
-    /// How many of them have an open connection.
+    /// Number of open connections.
     pub fn connections(&self) -> usize {
         self.clusters().values().filter(|cluster| cluster.is_connected()).count()
     }

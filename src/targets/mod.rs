@@ -1,4 +1,4 @@
-//! Everything that talks to a target cluster.
+//! The client side of target clusters.
 //!
 //! ```text
 //! kubeconfig ── vet ──▶ Connection ──▶ ClusterManager ── one Cluster a target ◀── Reflector ──▶ Snapshot, changed()
@@ -6,7 +6,7 @@
 //!                       connect (DNS, TCP, TLS) ── http (HTTP/2, or HTTP/1.1) ── list, watch (pages, lines, decoding)
 //! ```
 //!
-//! A target is not trusted: every wait has a deadline, every body a cap, and nothing that it sends gets into a
+//! Targets are not trusted: every wait has a deadline, every body a cap, and nothing that a target sends appears in a
 //! message. Faults are values of [`Failure`](crate::domain::reason::Failure).
 
 mod address;
@@ -28,11 +28,11 @@ mod lines;
 mod list;
 mod manager;
 mod objects;
+mod parsed;
 mod pool;
 mod reflector;
 mod resolve;
 mod retry_after;
-mod seen;
 mod strip_unused;
 mod text;
 mod tls;

@@ -1,4 +1,4 @@
-//! The objects of one list, kept while they are followed.
+//! Stores the objects of one list while they are watched.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,25 +9,25 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::wire::MAX_ITEMS;
 use crate::domain::snapshot::{Answer, ListKind, Service, Workload};
 
-/// The most bytes of names, labels and endpoints kept of one target: as many as of ten thousand ordinary Deployments.
+/// Upper bound of names, labels and endpoints per target, in bytes: about ten thousand ordinary Deployments.
 pub(super) const MAX_BYTES: usize = 8 * 1024 * 1024;
 
-/// An entry of a label map beside its texts, and an object beside its name and labels, about.
+/// Approximate overhead of a label beyond its strings, and of an object beyond its name and labels, in bytes.
 const ENTRY: usize = 48;
 const OBJECT: usize = 128;
 
-/// Why something can't be used. Nothing of it goes into a message.
+/// Why data from a target can't be used. Messages never quote the data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BadPage {
     Invalid,
     /// A name or a label that Kubernetes does not allow.
     Name,
-    /// An ERROR event: the watch has to begin anew.
+    /// An ERROR event: the watch has to be restarted.
     Ended,
     TooLarge,
 }
 
-/// One object, as far as checks read it.
+/// The fields of one object that checks read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Object {
     Workload(Arc<Workload>),
@@ -38,14 +38,14 @@ pub(super) enum Object {
 /// An EndpointSlice, or an Endpoints object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Slice {
-    /// Of its name, which is random.
+    /// Hash of its name, which is random.
     pub name: u64,
     pub service: Option<Arc<String>>,
-    /// What is ready, as hashes: a Pod once, whatever the number of ports and address families.
+    /// Hashes of the ready endpoints: one per Pod, whatever the number of ports and address families.
     pub ready: Box<[u64]>,
 }
 
-/// All objects of one kind in one namespace, in the order of their names.
+/// All objects of one kind in one namespace, sorted by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Objects {
     kind: ListKind,
@@ -84,26 +84,26 @@ impl Objects {
         self.kind
     }
 
-    /// About as many bytes as it takes, those included that other targets have alike.
+    /// Approximate size in bytes, including interned objects that other targets share.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Takes in a new or changed object. False if it was known just like this.
+    /// Inserts or replaces an object. Returns false if it was already stored unchanged.
     ///
     /// # Errors
-    /// When there are more than ksit keeps.
+    /// If there are more objects or bytes than ksit keeps.
     pub(super) fn put(&mut self, object: Object) -> Result<bool, BadPage> {
         let more = bytes(&object);
         let former = match (&mut self.kept, object) {
             (Kept::Workloads(kept), Object::Workload(new)) => {
-                put(kept, new, |known, new| known.name.cmp(&new.name)).map(|known| known.map(Object::Workload))
+                put(kept, new, |stored, new| stored.name.cmp(&new.name)).map(|stored| stored.map(Object::Workload))
             }
             (Kept::Services(kept), Object::Service(new)) => {
-                put(kept, new, |known, new| known.name.cmp(&new.name)).map(|known| known.map(Object::Service))
+                put(kept, new, |stored, new| stored.name.cmp(&new.name)).map(|stored| stored.map(Object::Service))
             }
             (Kept::Slices(kept), Object::Slice(new)) => {
-                put(kept, new, |known, new| known.name.cmp(&new.name)).map(|known| known.map(Object::Slice))
+                put(kept, new, |stored, new| stored.name.cmp(&new.name)).map(|stored| stored.map(Object::Slice))
             }
             _ => return Err(BadPage::Invalid),
         };
@@ -115,19 +115,18 @@ impl Objects {
         }
     }
 
-    /// False if there was none of that name.
+    /// Returns false if there is no object with that name.
     pub(super) fn remove(&mut self, name: &str) -> bool {
         let former = match &mut self.kept {
-            Kept::Workloads(kept) => take(kept, |known| known.name.as_str().cmp(name)).map(Object::Workload),
-            Kept::Services(kept) => take(kept, |known| known.name.as_str().cmp(name)).map(Object::Service),
-            Kept::Slices(kept) => take(kept, |known| known.name.cmp(&name_hash(name))).map(Object::Slice),
+            Kept::Workloads(kept) => take(kept, |stored| stored.name.as_str().cmp(name)).map(Object::Workload),
+            Kept::Services(kept) => take(kept, |stored| stored.name.as_str().cmp(name)).map(Object::Service),
+            Kept::Slices(kept) => take(kept, |stored| stored.name.cmp(&name_hash(name))).map(Object::Slice),
         };
         self.bytes = self.bytes.saturating_sub(former.as_ref().map_or(0, bytes));
         former.is_some()
     }
 
-    /// The objects that the other ones have not, or not like this, and those that only they have: the hashes of their
-    /// names. Both are of one kind.
+    /// Name hashes of the objects that differ or are present on one side only. Both must be of the same kind.
     pub(super) fn differing(&self, other: &Self) -> Vec<u64> {
         match (&self.kept, &other.kept) {
             (some, others) if some == others => Vec::new(),
@@ -152,7 +151,7 @@ impl Objects {
         }
     }
 
-    /// Gives back what is more than needed, once a list is complete.
+    /// Frees unused capacity once a list is complete.
     pub(super) fn shrink(&mut self) {
         match &mut self.kept {
             Kept::Workloads(kept) => kept.shrink_to_fit(),
@@ -174,14 +173,14 @@ impl Objects {
     }
 }
 
-/// Stands for a name: of a slice, of which each cluster has its own, or of what has changed.
+/// Identifies a slice, whose random name isn't worth storing, or a changed object.
 pub(super) fn name_hash(name: &str) -> u64 {
     xxh3_64(name.as_bytes())
 }
 
-/// `None` if it was known just like this, else what it takes the place of.
+/// `None` if it was already stored unchanged, else the object that it replaces.
 fn put<T: PartialEq>(kept: &mut Vec<T>, new: T, order: impl Fn(&T, &T) -> Ordering) -> Option<Option<T>> {
-    match kept.binary_search_by(|known| order(known, &new)) {
+    match kept.binary_search_by(|stored| order(stored, &new)) {
         Ok(index) if kept[index] == new => None,
         Ok(index) => Some(Some(std::mem::replace(&mut kept[index], new))),
         Err(index) => {
@@ -239,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_is_replaced_by_its_name_and_said_to_be_new_only_when_it_is() {
+    fn put_replaces_by_name_and_reports_changes() {
         let workload = |ready| Workload { name: "a".to_owned(), ready, ..Workload::default() };
         let mut objects = Objects::new(ListKind::Deployment);
         let put = |objects: &mut Objects, ready| objects.put(Object::Workload(Arc::new(workload(ready)))).unwrap();
@@ -250,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn a_service_is_ready_by_all_of_its_slices() {
+    fn service_endpoints_are_counted_over_all_slices() {
         let mut objects = Objects::new(ListKind::EndpointSlice);
         for object in [slice("v4", Some("web"), &[1, 2]), slice("v6", Some("web"), &[2, 3]), slice("x", None, &[9])] {
             objects.put(object).unwrap();
@@ -263,18 +262,18 @@ mod tests {
         objects.remove("v4");
         assert_eq!(count(&objects), Some(2));
         objects.put(slice("v6", None, &[2, 3])).unwrap();
-        assert_eq!(count(&objects), None, "it was taken from the Service");
+        assert_eq!(count(&objects), None, "it left the Service");
     }
 
     #[test]
-    fn more_than_is_kept_is_refused() {
+    fn objects_beyond_the_size_limit_are_rejected() {
         let mut objects = Objects::new(ListKind::EndpointSlice);
         let many: Vec<u64> = (0..((MAX_BYTES - OBJECT) / 8) as u64).collect();
         assert_eq!(objects.put(slice("a", Some("web"), &many)), Ok(true));
         assert_eq!(objects.put(slice("b", Some("web"), &[1])), Err(BadPage::TooLarge));
         objects.remove("b");
-        assert_eq!(objects.put(slice("a", Some("web"), &[1])), Ok(true), "what is gone counts no more");
+        assert_eq!(objects.put(slice("a", Some("web"), &[1])), Ok(true), "removed objects don't count");
         assert_eq!(objects.bytes(), OBJECT + 8);
-        assert_eq!(objects.put(Object::Service(Arc::default())), Err(BadPage::Invalid), "of another kind");
+        assert_eq!(objects.put(Object::Service(Arc::default())), Err(BadPage::Invalid), "another kind");
     }
 }

@@ -1,4 +1,4 @@
-//! What is alike on many clusters is kept once: the same Deployment of the same version looks the same everywhere.
+//! Interns equal objects across clusters: a Deployment of the same version looks the same everywhere.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, RandomState};
@@ -11,23 +11,23 @@ use crate::domain::snapshot::{Service, Workload};
 pub(super) struct Pools {
     pub workloads: Pool<Workload>,
     pub services: Pool<Service>,
-    /// Names of the Services that endpoints belong to.
+    /// Names of the Services of endpoints.
     pub names: Pool<String>,
 }
 
-/// Values, each once, as long as anybody has them.
+/// Distinct values, each kept while it is referenced elsewhere.
 #[derive(Debug)]
 pub(super) struct Pool<T> {
     hashing: RandomState,
-    /// By their hashes. Of two that have the same one, which hardly ever happens, the first.
+    /// By hash. On a collision, which is very rare, only the first value is interned.
     kept: Mutex<HashMap<u64, Arc<T>>>,
 }
 
-/// A value as it was read, which is copied only if it is new.
-pub(super) trait Seen: Hash {
+/// A parsed value, copied only if the pool doesn't have it.
+pub(super) trait Internable: Hash {
     type Value;
 
-    fn is(&self, known: &Self::Value) -> bool;
+    fn equals(&self, kept: &Self::Value) -> bool;
     fn into_value(self) -> Self::Value;
 }
 
@@ -38,22 +38,22 @@ impl<T> Default for Pool<T> {
 }
 
 impl<T> Pool<T> {
-    /// The one value that equals this.
-    pub(super) fn intern(&self, seen: impl Seen<Value = T>) -> Arc<T> {
-        let hash = self.hashing.hash_one(&seen);
+    /// The shared value equal to `parsed`.
+    pub(super) fn intern(&self, parsed: impl Internable<Value = T>) -> Arc<T> {
+        let hash = self.hashing.hash_one(&parsed);
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         match kept.get(&hash) {
-            Some(known) if seen.is(known) => return known.clone(),
-            Some(_) => return Arc::new(seen.into_value()),
+            Some(value) if parsed.equals(value) => return value.clone(),
+            Some(_) => return Arc::new(parsed.into_value()),
             None => {}
         }
         if kept.len() == kept.capacity() {
             kept.retain(|_, value| Arc::strong_count(value) > 1);
-            // As much room again, so that sweeping stays rare.
+            // Twice the room, so that sweeps stay rare.
             let used = kept.len();
             kept.reserve(used + 1);
         }
-        let value = Arc::new(seen.into_value());
+        let value = Arc::new(parsed.into_value());
         kept.insert(hash, value.clone());
         value
     }
@@ -65,7 +65,7 @@ mod tests {
     use crate::targets::text::Text;
 
     #[test]
-    fn equal_values_are_one_and_what_nobody_has_is_let_go() {
+    fn pool_shares_equal_values_and_frees_unused_ones() {
         let pool = Pool::default();
         let intern = |text: &str| pool.intern(Text::from(text));
         let first = intern("a");
@@ -75,6 +75,6 @@ mod tests {
         }
         let kept = pool.kept.lock().unwrap().len();
         assert!(kept <= 100, "{kept} kept");
-        assert!(Arc::ptr_eq(&first, &intern("a")), "what somebody has stays");
+        assert!(Arc::ptr_eq(&first, &intern("a")), "a referenced value stays");
     }
 }

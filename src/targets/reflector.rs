@@ -1,14 +1,14 @@
-//! A picture of one target, as far as it is asked for, and kept up to date.
+//! Caches the queried objects of one target, and keeps them current.
 //!
 //! ```text
-//! refresh ── LIST what isn't known ──> entries ── WATCH from there ──> changed() when something changes
-//!    └────── LIST one of what is watched: does the target answer, and has its watch lost nothing?
+//! refresh ── LIST uncached queries ──> entries ── WATCH from there ──> changed() when something changes
+//!    └────── LIST one watched query: does the target answer, and has its watch lost nothing?
 //! ```
 //!
-//! Where the target has it, LIST and WATCH are one request: a watch that begins with all that there is.
+//! If the target supports it, LIST and WATCH are one request: a watch that begins with the current objects.
 //!
-//! What can't be watched is listed again with every refresh: where the target speaks HTTP/1.1, where its RBAC grants no
-//! watch, and where something between holds watches back, cuts them as soon as they are open, or loses what they bring.
+//! Queries that can't be watched are listed again with every refresh: if the target speaks HTTP/1.1, if its RBAC grants
+//! no watch, or if a proxy buffers watches, closes them as soon as they are open, or loses events.
 
 mod confirm;
 mod work;
@@ -22,7 +22,7 @@ use tokio::time::Instant;
 
 use super::cluster::Cluster;
 use super::due::due;
-use super::entry::{End, Entries, Entry, Followed, Known, Watch};
+use super::entry::{Cached, Entries, Entry, Watch, WatchEnd, WatchedList};
 use super::fault::{Fault, watch_forbidden, why_polled};
 use super::http::Channel;
 use super::job::Job;
@@ -38,42 +38,42 @@ use crate::domain::snapshot::{Query, Snapshot};
 /// API servers end HTTP/2 connections now and then (`--goaway-chance`), and proxies HTTP/1.1 ones after each answer.
 const MAX_RECONNECTS: usize = 16;
 
-/// What is known of one target.
+/// The cache of one target.
 #[derive(Default)]
 pub struct Reflector {
     entries: Entries,
-    /// The connection that the watches are streams of.
+    /// The connection that carries the watches.
     channel: Weak<Channel>,
-    /// Rings when a watch has something.
+    /// Set when a watch has data.
     wake: WakeFlag,
     rounds: u64,
-    /// Grows whenever the snapshot is another one.
+    /// Increments whenever the snapshot changes.
     version: u64,
-    /// How many queries were wanted last, and the version whose answers raised the rest of the entries.
-    wanted: (usize, u64),
-    /// Room for what is kept of the target.
+    /// Number of queries of the last round, and the version that the second-step entries were derived from.
+    planned: (usize, u64),
+    /// Memory permit for the cache.
     retained: RetainedPermit,
     watchable: Watchable,
-    /// All that can be watched was, once.
+    /// Every watchable query was watched at least once.
     was_watched: bool,
 }
 
-/// What woke [`Reflector::changed`].
+/// The event that woke [`Reflector::changed`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// [`Reflector::snapshot`] is another one.
+    /// [`Reflector::snapshot`] changed.
     Objects,
-    /// A watch has ended: nothing more is heard of some objects until the next refresh.
+    /// A watch ended: some objects are not watched until the next refresh.
     Ended,
 }
 
 impl Reflector {
-    /// One that watches nothing.
+    /// A reflector that never watches.
     pub fn polling() -> Self {
         Self { watchable: Watchable::never(), ..Self::default() }
     }
 
-    /// Asks all queries once, and follows nothing; with none, only whether the target answers at all.
+    /// Sends every query once, and watches nothing. Without queries, only checks that the target answers.
     ///
     /// # Errors
     /// As [`Self::refresh`].
@@ -83,39 +83,39 @@ impl Reflector {
         Ok(once.snapshot())
     }
 
-    /// What is known; a query that has no answer yet is absent.
+    /// The cached answers. A query without an answer yet is absent.
     pub fn snapshot(&self) -> Snapshot {
         self.entries.iter().filter_map(|(query, entry)| Some((query.clone(), entry.answer()?))).collect()
     }
 
-    /// The same as long as the snapshot is.
+    /// Increments whenever the snapshot changes.
     pub fn version(&self) -> u64 {
         self.version
     }
 
-    /// Whether everything that was asked for has an answer.
+    /// Whether every query has an answer.
     pub fn is_complete(&self) -> bool {
-        self.entries.iter().all(|(_, entry)| !matches!(entry.known, Known::Nothing))
+        self.entries.iter().all(|(_, entry)| !matches!(entry.cached, Cached::Nothing))
     }
 
-    /// Whether everything is known that was asked for, and kept up to date.
+    /// Whether every query has an answer, and a watch if it is a list.
     pub fn is_following(&self) -> bool {
-        self.watchable.why_not().is_none()
-            && self.entries.iter().all(|(query, entry)| match &entry.known {
-                Known::Objects(followed) => matches!(followed.watch, Watch::Open(_)),
-                Known::Answer(_) => !matches!(query, Query::List { .. }),
-                Known::Nothing => false,
+        self.watchable.poll_reason().is_none()
+            && self.entries.iter().all(|(query, entry)| match &entry.cached {
+                Cached::Objects(watched) => matches!(watched.watch, Watch::Open(_)),
+                Cached::Answer(_) => !matches!(query, Query::List { .. }),
+                Cached::Nothing => false,
             })
     }
 
-    /// How the target is looked at; `None` before it was watched for the first time. `host` is for the message.
+    /// How the target is checked. `None` before it was watched for the first time. `host` is for the message.
     pub fn mode(&self, host: &str) -> Option<CheckMode> {
-        if let Some(reason) = self.watchable.why_not() {
+        if let Some(reason) = self.watchable.poll_reason() {
             return Some(CheckMode::Poll(Failure::new(reason, why_polled(reason, host))));
         }
-        let forbidden = self.entries.iter().find_map(|(query, entry)| match (query, &entry.known) {
-            (Query::List { kind, namespace }, Known::Objects(followed)) => {
-                matches!(followed.watch, Watch::Forbidden { .. }).then_some((*kind, namespace))
+        let forbidden = self.entries.iter().find_map(|(query, entry)| match (query, &entry.cached) {
+            (Query::List { kind, namespace }, Cached::Objects(watched)) => {
+                matches!(watched.watch, Watch::Forbidden { .. }).then_some((*kind, namespace))
             }
             _ => None,
         });
@@ -125,21 +125,21 @@ impl Reflector {
         }
     }
 
-    /// Looks at another connection of the same target from now on: what is known stays, and watches go on from there.
+    /// Prepares for a new connection to the same target: the cache stays, and watches resume from it.
     pub fn reconnect(&mut self) {
         self.channel = Weak::new();
-        self.followed().for_each(Followed::close);
+        self.watched_lists().for_each(WatchedList::close);
     }
 
-    /// Asks what isn't known or isn't watched, and forgets what isn't asked for any more. One list of what is
-    /// watched tells whether the target still answers and its watch has lost nothing. 403 and 404 are answers to a query; everything else
-    /// that goes wrong ends the round.
+    /// Fetches queries that are not cached or not watched, and drops those not in `queries`. Also lists one watched
+    /// query, to check that the target answers and its watch has lost nothing. 403 and 404 are answers to a query; any
+    /// other fault ends the round.
     ///
-    /// It waits for its turn to connect where it has to, and then, unless all is watched, for its turn to ask; what is
-    /// left of `round_timeout` counts on from there. `failing` says that it failed last: the smaller queues are its.
+    /// Waits for a permit to connect if necessary, and then, unless everything is watched, for a permit to query;
+    /// `round_timeout` excludes both waits. `failing`: the last round failed, which limits it to the smaller queues.
     ///
     /// # Errors
-    /// The first fault, with the host and what to do.
+    /// The first fault, with the host and the remedy.
     pub async fn refresh(
         &mut self,
         cluster: &Cluster,
@@ -149,25 +149,25 @@ impl Reflector {
         let _round = cluster.begin_round().await?;
         self.rounds += 1;
         self.watchable.refresh(Instant::now());
-        self.want(queries);
+        self.set_queries(queries);
         let result = self.run(cluster, failing).await;
         if result.is_ok() {
-            self.confirmed();
+            self.round_succeeded();
         }
         cluster.conclude(result.as_ref().err());
         result.map_err(|fault| fault.failure)
     }
 
-    /// Waits for a change; for ever while nothing is watched. May be dropped at any time.
+    /// Waits for a change; forever while nothing is watched. Cancel-safe.
     pub async fn changed(&mut self, limits: &Limits) -> Change {
         poll_fn(|context| self.poll_changed(context, limits)).await
     }
 
     fn poll_changed(&mut self, context: &mut Context<'_>, limits: &Limits) -> Poll<Change> {
         let changed = self.read_watches(context, limits);
-        let ends: Vec<End> = self.entries.iter_mut().filter_map(Entry::take_end).collect();
+        let ends: Vec<WatchEnd> = self.entries.iter_mut().filter_map(Entry::take_end).collect();
         if !ends.is_empty() {
-            if let Some(reason) = self.watchable.ended(&ends) {
+            if let Some(reason) = self.watchable.record_ends(&ends) {
                 self.stop_watching(reason, limits);
             }
             return Poll::Ready(Change::Ended);
@@ -175,72 +175,72 @@ impl Reflector {
         if changed { Poll::Ready(Change::Objects) } else { Poll::Pending }
     }
 
-    /// Takes in what has come: whether that changes anything.
+    /// Reads what the watches have received. Returns whether anything changed.
     fn read_watches(&mut self, context: &Context<'_>, limits: &Limits) -> bool {
         if !self.wake.was_woken(context) {
             return false;
         }
         let waker = self.wake.waker();
         let mut context = Context::from_waker(&waker);
-        let changed = self.followed().fold(false, |any, followed| followed.read(&mut context, limits) | any);
+        let changed = self.watched_lists().fold(false, |any, watched| watched.read(&mut context, limits) | any);
         self.version += u64::from(changed);
-        if changed && !self.is_kept(limits) {
+        if changed && !self.reserve_memory(limits) {
             self.stop_watching(Reason::AnswerTooLarge, limits);
         }
         changed
     }
 
-    /// Whether there is room for what is known; if not, the largest part of it is let go.
-    fn is_kept(&mut self, limits: &Limits) -> bool {
+    /// Adjusts the memory permit to the cache. Without room for it, clears the largest entry and returns false.
+    fn reserve_memory(&mut self, limits: &Limits) -> bool {
         let bytes = self.entries.bytes();
         if bytes <= MAX_BYTES && self.retained.try_hold(limits, bytes) {
             return true;
         }
-        self.entries.forget_largest();
+        self.entries.clear_largest();
         self.retained.try_hold(limits, self.entries.bytes());
         false
     }
 
-    /// About as many bytes as are kept of the target.
+    /// Approximate bytes retained for the target.
     pub fn retained(&self) -> usize {
         self.entries.bytes()
     }
 
     fn stop_watching(&mut self, reason: Reason, limits: &Limits) {
         self.watchable.stop(reason, Instant::now() + limits.settings().watch_again);
-        self.followed().for_each(Followed::close);
+        self.watched_lists().for_each(WatchedList::close);
     }
 
-    fn followed(&mut self) -> impl Iterator<Item = &mut Followed> {
-        self.entries.iter_mut().filter_map(|entry| match &mut entry.known {
-            Known::Objects(followed) => Some(followed),
+    fn watched_lists(&mut self) -> impl Iterator<Item = &mut WatchedList> {
+        self.entries.iter_mut().filter_map(|entry| match &mut entry.cached {
+            Cached::Objects(watched) => Some(watched),
             _ => None,
         })
     }
 
-    fn want(&mut self, queries: &BTreeSet<Query>) {
-        let known = (queries.len(), self.version);
-        if self.wanted == known && queries.iter().all(|query| self.entries.get(query).is_some()) {
+    fn set_queries(&mut self, queries: &BTreeSet<Query>) {
+        let planned = (queries.len(), self.version);
+        if self.planned == planned && queries.iter().all(|query| self.entries.get(query).is_some()) {
             return;
         }
         let before = self.entries.len();
-        let more = self.raised();
-        self.entries.want(queries, &more);
+        let more = self.second_step();
+        self.entries.set_queries(queries, &more);
         self.version += u64::from(before != self.entries.len());
-        self.wanted = (queries.len(), self.version);
+        self.planned = (queries.len(), self.version);
     }
 
-    /// Asks as well what only the answers raise.
-    fn want_more(&mut self) {
-        if self.wanted.1 != self.version {
-            for query in self.raised() {
+    /// Adds the queries that depend on answers.
+    fn add_second_step(&mut self) {
+        if self.planned.1 != self.version {
+            for query in self.second_step() {
                 self.entries.at(&query);
             }
-            self.wanted.1 = self.version;
+            self.planned.1 = self.version;
         }
     }
 
-    fn raised(&self) -> BTreeSet<Query> {
+    fn second_step(&self) -> BTreeSet<Query> {
         second_step(self.entries.iter().filter_map(|(query, entry)| Some((query, entry.extent()?))))
     }
 
@@ -249,17 +249,17 @@ impl Reflector {
         for _ in 0..=MAX_RECONNECTS {
             let (channel, was_reused) = cluster.channel(failing, &mut deadline).await?;
             self.adopt(&channel);
-            let turn = match failing || !self.is_following() {
+            let permit = match failing || !self.is_following() {
                 true => cluster.limits().round(failing, &mut deadline).await,
                 false => Permit::default(),
             };
             let before = channel.answered();
-            match turn.run(self.ask_due(&channel, failing, cluster.limits(), deadline)).await {
+            match permit.run(self.fetch_due(&channel, failing, cluster.limits(), deadline)).await {
                 Ok(()) => return Ok(()),
                 Err(fault) if fault.failure.reason == Reason::ConnectionLost => {
                     cluster.close();
                     self.reconnect();
-                    // All that is asked is a GET. A new connection that brings nothing is not worth another one.
+                    // Every request is a GET, so a retry is safe. A new connection without any response isn't retried.
                     if !was_reused && channel.answered() == before {
                         return Err(fault);
                     }
@@ -271,29 +271,29 @@ impl Reflector {
         Err(Failure::new(Reason::ConnectionLost, message).into())
     }
 
-    /// Watches are streams of one connection.
+    /// Closes the watches if the connection is a new one, as they are streams of one connection.
     fn adopt(&mut self, channel: &Arc<Channel>) {
         if !std::ptr::eq(self.channel.as_ptr(), Arc::as_ptr(channel)) {
             self.reconnect();
             self.channel = Arc::downgrade(channel);
         }
-        self.watchable.speak(channel.protocol());
+        self.watchable.set_protocol(channel.protocol());
     }
 
-    /// Asks until nothing is due.
-    async fn ask_due(
+    /// Sends requests until none is due.
+    async fn fetch_due(
         &mut self,
         channel: &Channel,
         failing: bool,
         limits: &Limits,
         mut deadline: Instant,
     ) -> Result<(), Fault> {
-        let begun = self.entries.iter().any(|(_, entry)| entry.asked_in == self.rounds);
-        if !begun {
+        let is_retry = self.entries.iter().any(|(_, entry)| entry.queried_in == self.rounds);
+        if !is_retry {
             self.confirm(channel, failing, limits, &mut deadline).await?;
         }
         loop {
-            self.want_more();
+            self.add_second_step();
             let jobs = self.due();
             if jobs.is_empty() {
                 return Ok(());
@@ -303,6 +303,6 @@ impl Reflector {
     }
 
     fn due(&self) -> Vec<Job> {
-        due(&self.entries, self.rounds, self.watchable.is_watched(), self.watchable.why_not().is_some())
+        due(&self.entries, self.rounds, self.watchable.is_watched(), self.watchable.poll_reason().is_some())
     }
 }

@@ -1,8 +1,9 @@
-//! Names to addresses, by the system's resolver: it knows `/etc/hosts`, search domains and whatever else the hub's Pods have.
+//! Resolves names with the system's resolver, which respects `/etc/hosts`, search domains and the rest of the Pod's
+//! setup.
 //!
-//! It blocks a thread, and a server that never answers holds it for half a minute, whoever gave up waiting. So look-ups
-//! are bounded well below the runtime's threads for blocking work, and a permit goes back only when the call returns.
-//! Targets that fail share a part of them: names that hang leave the rest to the others.
+//! It blocks a thread, and a server that never answers holds it for half a minute even if the caller has timed out. So
+//! lookups are limited well below the runtime's blocking threads, and a permit is released only when the call returns.
+//! Failing targets share a part of the permits, which leaves the rest to the others if their names hang.
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -12,10 +13,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
 
-/// Look-ups under way in the process.
+/// Concurrent lookups in the process.
 const LOOKUPS: usize = 64;
 
-/// Those of targets that fail.
+/// Concurrent lookups for failing targets.
 const FAILING: usize = 20;
 
 type Lookup = dyn Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync;
@@ -30,9 +31,9 @@ pub(super) struct Resolver {
 /// Why there are no addresses.
 #[derive(Debug)]
 pub(super) enum LookupError {
-    /// It never began: those of others took all the time.
+    /// It did not start in time: other lookups held all permits.
     NotStarted,
-    /// The name has none, or the resolver failed.
+    /// The name has no addresses, or the resolver failed.
     Failed(io::Error),
     TimedOut,
 }
@@ -44,13 +45,13 @@ impl Default for Resolver {
 }
 
 impl Resolver {
-    /// By a function that may block.
+    /// A resolver with a function that may block.
     pub(super) fn new(lookup: impl Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync + 'static) -> Self {
         let [all, failing] = [LOOKUPS, FAILING].map(|permits| Arc::new(Semaphore::new(permits)));
         Self { lookup: Arc::new(lookup), all, failing }
     }
 
-    /// The addresses of `host`, for a target whose last round failed or did not.
+    /// The addresses of `host`. `failing`: the target's last round failed.
     pub(super) async fn resolve(
         &self,
         host: &str,
@@ -61,7 +62,7 @@ impl Resolver {
         let permits = timeout_at(latest, self.permits(failing)).await.map_err(|_| LookupError::NotStarted)?;
         let (lookup, host) = (self.lookup.clone(), host.to_owned());
         let call = spawn_blocking(move || {
-            let _held_until_it_returns = permits;
+            let _held_until_return = permits;
             lookup(&host, port)
         });
         match timeout_at(latest, call).await {
@@ -71,10 +72,10 @@ impl Resolver {
         }
     }
 
-    /// Neither is ever closed, so both are always got.
+    /// Neither semaphore is ever closed, so both permits are always granted.
     async fn permits(&self, failing: bool) -> [Option<OwnedSemaphorePermit>; 2] {
-        let share = if failing { self.failing.clone().acquire_owned().await.ok() } else { None };
-        [share, self.all.clone().acquire_owned().await.ok()]
+        let failing = if failing { self.failing.clone().acquire_owned().await.ok() } else { None };
+        [failing, self.all.clone().acquire_owned().await.ok()]
     }
 }
 
@@ -94,7 +95,7 @@ mod tests {
 
     use super::*;
 
-    /// A server that answers only when it is let: names that begin with `hung` wait for it.
+    /// A server that answers names beginning with `hung` only after [`Self::answer`].
     #[derive(Default)]
     struct Server {
         answers: Mutex<bool>,
@@ -115,7 +116,7 @@ mod tests {
             })
         }
 
-        /// Lets the runtime end.
+        /// Releases the hung lookups, so that the runtime can shut down.
         fn answer(&self) {
             *self.answers.lock().unwrap() = true;
             self.woken.notify_all();
@@ -127,7 +128,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a16_hung_lookups_hold_few_threads_and_blame_nobody() {
+    async fn a16_hung_lookups_hold_few_threads_and_blame_no_target() {
         let server = Arc::<Server>::default();
         let resolver = server.resolver();
         let hung = |failing| {
@@ -140,10 +141,10 @@ mod tests {
         let started = errors.iter().filter(|error| matches!(error, LookupError::TimedOut)).count();
         let waited = errors.iter().filter(|error| matches!(error, LookupError::NotStarted)).count();
         assert_eq!((started, waited), (LOOKUPS, 200 - LOOKUPS));
-        // Nobody waits any more, and the calls go on: their permits are not free.
+        // The callers have given up, but the calls are running: their permits are not free.
         assert!(matches!(resolver.resolve("good", 1, false, soon()).await, Err(LookupError::NotStarted)));
         assert_eq!(server.calls.load(Ordering::SeqCst), LOOKUPS);
-        // Reads of files have threads of their own.
+        // File reads still get threads.
         let file = tempfile::NamedTempFile::new().unwrap();
         let read = tokio::time::timeout(Duration::from_secs(10), tokio::fs::read(file.path())).await;
         assert!(read.is_ok());

@@ -1,22 +1,21 @@
-//! `Retry-After`, as a stranger sends it.
+//! Parses `Retry-After` from an untrusted server.
 
 use std::time::Duration;
 
 use hyper::header::HeaderValue;
 
-/// Nobody is left alone for longer.
-const LONGEST: Duration = Duration::from_secs(300);
+/// Cap on `Retry-After`.
+const MAX_WAIT: Duration = Duration::from_secs(300);
 
-/// The wait that a target asks for: whole seconds, at most five minutes. A date, a negative number or rubbish is as
-/// good as none.
+/// The requested wait: whole seconds, at most five minutes. A date, a negative number or garbage counts as absent.
 pub(super) fn parse(value: Option<&HeaderValue>) -> Option<Duration> {
     let text = value?.to_str().ok()?.trim();
     if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
-    // Only digits: what doesn't fit is simply very long.
+    // Digits only: a number that overflows is a very long wait.
     let seconds = text.parse().unwrap_or(u64::MAX);
-    Some(Duration::from_secs(seconds).min(LONGEST))
+    Some(Duration::from_secs(seconds).min(MAX_WAIT))
 }
 
 #[cfg(test)]
@@ -24,7 +23,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_value_can_do_harm() {
+    fn retry_after_is_bounded_whatever_the_value() {
         for (text, seconds) in [
             ("0", Some(0)),
             ("7", Some(7)),

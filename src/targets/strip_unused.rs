@@ -1,24 +1,24 @@
-//! Empties what no check reads of an object and what is most of it, so that it need not be parsed: who set which field,
-//! and the Pods that a workload makes.
+//! Empties the large parts of an object that no check reads, so that they need not be parsed: managed fields and Pod
+//! templates.
 //!
-//! The end of such a part is looked for by blocks of 64 bytes with a bit for each, which needs no branch for each string:
-//! Langdale and Lemire, "Parsing Gigabytes of JSON per Second", 2019. What is skipped is not checked to be JSON.
+//! Finds the end of such a part in blocks of 64 bytes with a bit for each byte, without a branch per string: Langdale
+//! and Lemire, "Parsing Gigabytes of JSON per Second", 2019. Stripped parts are not validated as JSON.
 
 use memchr::memmem;
 use wide::u8x64;
 
-/// Keys and the brackets that follow them, as API servers write them. Within a string a quote has a backslash before it,
-/// so these are keys wherever they stand.
-const UNREAD: [&[u8]; 2] = [br#""managedFields":["#, br#""template":{"#];
+/// Keys with their opening brackets, as API servers write them. Quotes within strings are escaped, so these can only
+/// match keys.
+const UNUSED: [&[u8]; 2] = [br#""managedFields":["#, br#""template":{"#];
 
-pub(super) fn skim(json: &mut Vec<u8>) {
-    for key in UNREAD {
-        empty(json, key);
+pub(super) fn strip_unused(json: &mut Vec<u8>) {
+    for key in UNUSED {
+        strip(json, key);
     }
 }
 
-/// Takes out what stands between the bracket of each such key and the one that closes it.
-fn empty(json: &mut Vec<u8>, key: &[u8]) {
+/// Removes everything between the opening bracket of each such key and its closing one.
+fn strip(json: &mut Vec<u8>, key: &[u8]) {
     let (mut kept, mut read) = (0, 0);
     while let Some(found) = memmem::find(&json[read..], key) {
         let opened = read + found + key.len();
@@ -31,7 +31,7 @@ fn empty(json: &mut Vec<u8>, key: &[u8]) {
     json.truncate(kept + json.len() - read);
 }
 
-/// The place of the bracket that closes the one before `json`.
+/// Index of the bracket that closes the one before `json`.
 fn until_closed(json: &[u8]) -> Option<usize> {
     let (blocks, rest) = json.as_chunks::<64>();
     let mut last = [0; 64];
@@ -40,7 +40,7 @@ fn until_closed(json: &[u8]) -> Option<usize> {
     for (number, block) in blocks.iter().chain([&last]).enumerate() {
         let block = u8x64::new(*block);
         let outside = !strings.within(block);
-        // It makes braces of square brackets, and of nothing else.
+        // This bit maps square brackets, and nothing else, to braces.
         let braces = block | u8x64::splat(0x20);
         let (opening, closing) = (places(braces, b'{') & outside, places(braces, b'}') & outside);
         if closing.count_ones() >= depth
@@ -53,7 +53,7 @@ fn until_closed(json: &[u8]) -> Option<usize> {
     None
 }
 
-/// Where in a block the last of `depth` brackets is closed.
+/// Index within a block at which the last of `depth` brackets is closed.
 fn closed_in(opening: u64, closing: u64, mut depth: u32) -> Option<u32> {
     let mut rest = opening | closing;
     while rest != 0 {
@@ -71,25 +71,25 @@ fn closed_in(opening: u64, closing: u64, mut depth: u32) -> Option<u32> {
     None
 }
 
-/// A bit for each byte of the block that is `byte`, the first byte's the lowest.
+/// A bit for each byte of the block that equals `byte`; the first byte has the lowest bit.
 fn places(block: u8x64, byte: u8) -> u64 {
     block.simd_eq(u8x64::splat(byte)).to_bitmask()
 }
 
-/// What the blocks so far leave to the next.
+/// State carried from one block to the next.
 #[derive(Default)]
 struct Strings {
-    /// All bits: a string that has not ended.
+    /// All bits set: the block begins within a string.
     open: u64,
-    /// One: the next byte is escaped.
+    /// 1: the next byte is escaped.
     escape: u64,
 }
 
 impl Strings {
-    /// The bytes of strings, their opening quotes with them and their closing ones not.
+    /// Bytes within strings, including opening quotes and excluding closing ones.
     fn within(&mut self, block: u8x64) -> u64 {
         let quotes = places(block, b'"') & !self.escaped(places(block, b'\\'));
-        // After these, each bit says whether the number of quotes up to it is odd.
+        // Afterwards each bit is the parity of the quotes up to it.
         let mut within = quotes;
         for bits in [1, 2, 4, 8, 16, 32] {
             within ^= within << bits;
@@ -99,8 +99,8 @@ impl Strings {
         within
     }
 
-    /// The bytes after an odd number of backslashes. To add a row's first bit to it carries one behind its end, so both
-    /// are known without a loop, and with them whether the row is odd.
+    /// Bytes after an odd number of backslashes. Adding a run's first bit to the run carries past its end, which gives
+    /// both ends, and so the parity of the run, without a loop.
     fn escaped(&mut self, backslashes: u64) -> u64 {
         const EVEN: u64 = 0x5555_5555_5555_5555;
         let backslashes = backslashes & !self.escape;
@@ -117,39 +117,39 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn skimmed(json: &str) -> String {
+    fn stripped(json: &str) -> String {
         let mut json = json.as_bytes().to_vec();
-        skim(&mut json);
+        strip_unused(&mut json);
         String::from_utf8(json).unwrap()
     }
 
     #[test]
-    fn only_what_no_check_reads_is_taken_out() {
+    fn only_unused_parts_are_stripped() {
         let item = r#"{"metadata":{"name":"a","managedFields":[{"k:{\"name\":\"]\"}":{}},[]],"labels":{"template":"{"}},
             "spec":{"template":{"a":"}\\","b":[{"template":{}}]},"replicas":2}}"#;
         let kept = r#"{"metadata":{"name":"a","managedFields":[],"labels":{"template":"{"}},
             "spec":{"template":{},"replicas":2}}"#;
-        assert_eq!(skimmed(item), kept);
-        assert_eq!(skimmed(&format!("[{item},{item}]")), format!("[{kept},{kept}]"));
-        assert_eq!(skimmed(kept), kept);
+        assert_eq!(stripped(item), kept);
+        assert_eq!(stripped(&format!("[{item},{item}]")), format!("[{kept},{kept}]"));
+        assert_eq!(stripped(kept), kept);
     }
 
     #[test]
-    fn what_is_in_a_string_is_no_key() {
+    fn keys_within_strings_are_ignored() {
         for json in [r#"{"a":"\"template\":{","b":"}"}"#, r#"{"a":"\\\"managedFields\":[","b":"]"}"#] {
-            assert_eq!(skimmed(json), json);
+            assert_eq!(stripped(json), json);
         }
     }
 
     #[test]
-    fn what_has_no_end_stays() {
+    fn parts_without_end_are_kept() {
         for json in [r#"{"template":{"#, r#"{"template":{"a":"}"#, r#"{"managedFields":["\"]"#, ""] {
-            assert_eq!(skimmed(json), json);
+            assert_eq!(stripped(json), json);
         }
     }
 
-    /// Byte by byte.
-    fn until_closed_slowly(json: &[u8]) -> Option<usize> {
+    /// Bytewise reference implementation.
+    fn until_closed_bytewise(json: &[u8]) -> Option<usize> {
         let (mut depth, mut in_string, mut escaped) = (1, false, false);
         for (place, byte) in json.iter().enumerate() {
             match byte {
@@ -169,14 +169,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn brackets_are_found_as_byte_by_byte(json in r#"([\["{]|[\\]|[\]}"]|[a: \x02\x1b]{0,9}){0,120}"#) {
-            prop_assert_eq!(until_closed(json.as_bytes()), until_closed_slowly(json.as_bytes()));
+        fn closing_brackets_match_the_bytewise_search(json in r#"([\["{]|[\\]|[\]}"]|[a: \x02\x1b]{0,9}){0,120}"#) {
+            prop_assert_eq!(until_closed(json.as_bytes()), until_closed_bytewise(json.as_bytes()));
         }
 
         #[test]
-        fn rows_of_backslashes_are_read_as_byte_by_byte(before in 0..130_usize, row in 0..70_usize) {
-            let json = format!("\"{}{}\"]}}\"]]", "a".repeat(before), "\\".repeat(row));
-            prop_assert_eq!(until_closed(json.as_bytes()), until_closed_slowly(json.as_bytes()));
+        fn runs_of_backslashes_match_the_bytewise_search(before in 0..130_usize, run in 0..70_usize) {
+            let json = format!("\"{}{}\"]}}\"]]", "a".repeat(before), "\\".repeat(run));
+            prop_assert_eq!(until_closed(json.as_bytes()), until_closed_bytewise(json.as_bytes()));
         }
     }
 }

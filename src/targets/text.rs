@@ -1,4 +1,4 @@
-//! Strings of an answer, as long as possible in the buffer that they came in: most of what is read is known already.
+//! Strings that borrow from the response buffer where possible, as most parsed objects are interned already.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -8,11 +8,11 @@ use std::ops::Deref;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 
-/// A string; copied only if it was written with escapes.
+/// A string, copied only if it has JSON escapes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Text<'a>(Cow<'a, str>);
 
-/// Labels in the order of their names, of each the last that was given; null is the empty string.
+/// Labels sorted by key. The last of duplicate keys wins; null is the empty string.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Labels<'a>(Vec<(Text<'a>, Text<'a>)>);
 
@@ -38,17 +38,17 @@ impl Deref for Text<'_> {
 
 impl<'a> Labels<'a> {
     pub(super) fn get(&self, name: &str) -> Option<&Text<'a>> {
-        let place = self.0.binary_search_by(|(known, _)| (**known).cmp(name)).ok()?;
-        Some(&self.0[place].1)
+        let index = self.0.binary_search_by(|(key, _)| (**key).cmp(name)).ok()?;
+        Some(&self.0[index].1)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (&**name, &**value))
     }
 
-    pub(super) fn are(&self, known: &BTreeMap<String, String>) -> bool {
+    pub(super) fn equal(&self, map: &BTreeMap<String, String>) -> bool {
         let same = |((a, b), (c, d)): (&(Text, Text), (&String, &String))| **a == **c && **b == **d;
-        self.0.len() == known.len() && self.0.iter().zip(known).all(same)
+        self.0.len() == map.len() && self.0.iter().zip(map).all(same)
     }
 
     pub(super) fn into_owned(self) -> BTreeMap<String, String> {
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn labels_are_those_of_a_map() {
+    fn labels_parse_like_a_map() {
         for json in [
             "{}",
             r#"{"b":"2","a":"1","c":""}"#,
@@ -126,7 +126,7 @@ mod tests {
             let map: BTreeMap<String, Option<String>> = serde_json::from_str(json).unwrap();
             let map: BTreeMap<String, String> = map.into_iter().map(|(k, v)| (k, v.unwrap_or_default())).collect();
             let labels: Labels = serde_json::from_str(json).unwrap();
-            assert!(labels.are(&map), "{json}");
+            assert!(labels.equal(&map), "{json}");
             for (name, value) in &map {
                 assert_eq!(labels.get(name).map(|value| &**value), Some(value.as_str()), "{json}");
             }
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_escaped_is_copied() {
+    fn text_is_copied_only_if_escaped() {
         let is_borrowed = |json: &'static str| matches!(serde_json::from_str(json).unwrap(), Text(Cow::Borrowed(_)));
         assert!(is_borrowed(r#""argocd-server""#));
         assert!(!is_borrowed(r#""argocd\u002dserver""#));

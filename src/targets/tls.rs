@@ -1,4 +1,4 @@
-//! TLS towards targets: the CA of the kubeconfig and nothing else is trusted.
+//! TLS to targets, which trusts the CA of the kubeconfig and nothing else.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
@@ -14,30 +14,30 @@ use rustls::{
 
 use crate::domain::reason::{Failure, Reason};
 
-/// How the target proves who it is.
+/// How the target's certificate is verified.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) enum Trust {
-    /// One of these signed its certificate.
+    /// Signed by one of these.
     Roots(Vec<CertificateDer<'static>>),
-    /// It need not. Only ever from the user's own kubeconfig.
+    /// Not verified. Only for the user's own kubeconfig.
     Nobody,
 }
 
 /// A certificate chain and its key.
 pub(super) type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
-/// What can't be made into a TLS configuration.
+/// The part that a TLS configuration can't be built from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unusable {
     Ca,
     Identity,
 }
 
-/// Targets that trust the same CA and show a token have one configuration together.
+/// Configurations shared by targets with the same CA and a token.
 static SHARED: LazyLock<Mutex<HashMap<Trust, Weak<ClientConfig>>>> = LazyLock::new(Mutex::default);
 
-/// AES-128 comes first, as with Go's clients: where the server leaves the choice to the client, thousands of handshakes
-/// take less with SHA-256 than with the SHA-384 of AES-256.
+/// Prefers AES-128, as Go's clients do: if the server follows the client's preference, thousands of handshakes cost
+/// less with SHA-256 than with the SHA-384 of AES-256.
 static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
     let mut provider = ring::default_provider();
     provider.cipher_suites.sort_by_key(|suite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256);
@@ -48,19 +48,19 @@ pub(super) fn client_config(trust: &Trust, identity: Option<Identity>) -> Result
     if identity.is_some() {
         return new_config(trust, identity);
     }
-    let known = || SHARED.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(config) = known().get(trust).and_then(Weak::upgrade) {
+    let shared = || SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(config) = shared().get(trust).and_then(Weak::upgrade) {
         return Ok(config);
     }
     let config = new_config(trust, None)?;
-    let mut known = known();
-    if known.len() == known.capacity() {
-        known.retain(|_, config| config.strong_count() > 0);
-        // As much room again, so that sweeping stays rare.
-        let kept = known.len();
-        known.reserve(kept + 1);
+    let mut shared = shared();
+    if shared.len() == shared.capacity() {
+        shared.retain(|_, config| config.strong_count() > 0);
+        // Twice the room, so that sweeps stay rare.
+        let kept = shared.len();
+        shared.reserve(kept + 1);
     }
-    known.insert(trust.clone(), Arc::downgrade(&config));
+    shared.insert(trust.clone(), Arc::downgrade(&config));
     Ok(config)
 }
 
@@ -78,7 +78,7 @@ fn new_config(trust: &Trust, identity: Option<Identity>) -> Result<Arc<ClientCon
         None => builder.with_no_client_auth(),
     };
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    // One long connection a target: tickets would only take memory.
+    // One long-lived connection per target: session tickets would only use memory.
     config.resumption = Resumption::disabled();
     Ok(Arc::new(config))
 }
@@ -94,7 +94,7 @@ fn verifier(
     WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider).build().map_err(|_| Unusable::Ca)
 }
 
-/// What a failed handshake means. `host` is what was dialled; nothing of the peer's bytes gets into the message.
+/// Classifies a failed handshake. `host` is the dialled address; the message never quotes the peer.
 pub(super) fn handshake_failure(host: &str, error: &std::io::Error) -> Failure {
     let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match tls {
@@ -108,7 +108,7 @@ pub(super) fn handshake_failure(host: &str, error: &std::io::Error) -> Failure {
     }
 }
 
-const SPOKEN: &str = "that is 1.3, or 1.2 with ECDHE and AES-GCM or ChaCha20";
+const SUPPORTED: &str = "it needs 1.3, or 1.2 with ECDHE and AES-GCM or ChaCha20";
 
 pub(super) fn tls_failure(host: &str, error: &rustls::Error) -> Failure {
     use CertificateError as Bad;
@@ -150,7 +150,10 @@ pub(super) fn tls_failure(host: &str, error: &rustls::Error) -> Failure {
         rustls::Error::PeerIncompatible(_)
         | rustls::Error::AlertReceived(
             Alert::HandshakeFailure | Alert::ProtocolVersion | Alert::InsufficientSecurity,
-        ) => Failure::new(Reason::TlsFailed, format!("{host} offers no TLS that ksit speaks; {SPOKEN}")),
+        ) => Failure::new(
+            Reason::TlsFailed,
+            format!("{host} offers no TLS version and cipher suite that ksit supports; {SUPPORTED}"),
+        ),
         rustls::Error::AlertReceived(_) => Failure::new(
             Reason::TlsFailed,
             format!(
@@ -214,8 +217,8 @@ mod tests {
     }
 
     #[test]
-    fn certificate_without_a_name_is_told_from_one_of_another_name() {
-        let said = |names: Vec<String>| {
+    fn certificate_without_san_differs_from_a_name_mismatch() {
+        let message = |names: Vec<String>| {
             let key = rcgen::KeyPair::generate().unwrap();
             let shown = rcgen::CertificateParams::new(names).unwrap().self_signed(&key).unwrap();
             let verifier = verifier(&[shown.der().clone()], PROVIDER.clone()).unwrap();
@@ -223,18 +226,18 @@ mod tests {
             let refused = verifier.verify_server_cert(shown.der(), &[], &name, &[], UnixTime::now());
             failure(&refused.unwrap_err())
         };
-        assert!(said(Vec::new()).contains("has no subjectAltName"), "{}", said(Vec::new()));
-        let other = said(vec!["c2".to_owned()]);
+        assert!(message(Vec::new()).contains("has no subjectAltName"), "{}", message(Vec::new()));
+        let other = message(vec!["c2".to_owned()]);
         assert!(other.contains("is for another name"), "{other}");
     }
 
     #[test]
-    fn tls_that_ksit_does_not_speak_blames_no_client_certificate() {
+    fn unsupported_tls_does_not_blame_the_client_certificate() {
         for alert in [Alert::HandshakeFailure, Alert::ProtocolVersion] {
-            let said = failure(&rustls::Error::AlertReceived(alert));
-            assert!(said.contains("1.2 with ECDHE") && !said.contains("client certificate"), "{said}");
+            let message = failure(&rustls::Error::AlertReceived(alert));
+            assert!(message.contains("1.2 with ECDHE") && !message.contains("client certificate"), "{message}");
         }
-        let said = failure(&rustls::Error::AlertReceived(Alert::CertificateExpired));
-        assert!(said.contains("client certificate"), "{said}");
+        let message = failure(&rustls::Error::AlertReceived(Alert::CertificateExpired));
+        assert!(message.contains("client certificate"), "{message}");
     }
 }

@@ -1,4 +1,4 @@
-//! How long a credential is good, as it says itself. Nothing is verified: that is the cluster's to do.
+//! Reads the stated validity of a credential. Nothing is verified, which is up to the cluster.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use crate::domain::credential::Validity;
 
-/// Of the token, if it is a JWT that ends: those of ServiceAccounts are.
+/// Validity of a token, if it is a JWT with `exp`, as those of ServiceAccounts are.
 pub(super) fn of_token(token: &SecretString) -> Option<Validity> {
     #[derive(Deserialize)]
     struct Claims {
@@ -21,11 +21,11 @@ pub(super) fn of_token(token: &SecretString) -> Option<Validity> {
     validity(claims.iat, claims.exp)
 }
 
-/// Of the client's own certificate, which comes first in its chain.
+/// Validity of the client's own certificate, the first of its chain.
 pub(super) fn of_chain(chain: &[CertificateDer<'_>]) -> Option<Validity> {
     let (_, certificate) = x509_parser::parse_x509_certificate(chain.first()?).ok()?;
-    let said = certificate.validity();
-    validity(Some(said.not_before.timestamp()), said.not_after.timestamp())
+    let stated = certificate.validity();
+    validity(Some(stated.not_before.timestamp()), stated.not_after.timestamp())
 }
 
 fn validity(from: Option<i64>, until: i64) -> Option<Validity> {
@@ -42,13 +42,13 @@ mod tests {
     }
 
     #[test]
-    fn a_token_says_when_it_ends() {
-        let known = of_token(&token(r#"{"iss":"x","iat":100,"exp":4600}"#)).unwrap();
-        assert_eq!((known.from.map(Timestamp::as_second), known.until.as_second()), (Some(100), 4600));
+    fn token_validity_is_read_from_its_claims() {
+        let found = of_token(&token(r#"{"iss":"x","iat":100,"exp":4600}"#)).unwrap();
+        assert_eq!((found.from.map(Timestamp::as_second), found.until.as_second()), (Some(100), 4600));
     }
 
     #[test]
-    fn what_says_nothing_never_ends() {
+    fn credential_without_expiry_has_no_validity() {
         for payload in [r#"{"iat":100}"#, r#"{"exp":"soon"}"#, r#"{"exp":9223372036854775807}"#, "no JSON", ""] {
             assert_eq!(of_token(&token(payload)), None, "{payload}");
         }
@@ -60,13 +60,13 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_says_when_it_ends() {
+    fn certificate_validity_is_read() {
         let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
         params.not_before = rcgen::date_time_ymd(2025, 1, 1);
         params.not_after = rcgen::date_time_ymd(2026, 1, 1);
         let certificate = params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap();
-        let known = of_chain(&[certificate.der().clone()]).unwrap();
-        assert_eq!(known.until.to_string(), "2026-01-01T00:00:00Z");
-        assert_eq!(known.from.map(|from| from.to_string()).as_deref(), Some("2025-01-01T00:00:00Z"));
+        let found = of_chain(&[certificate.der().clone()]).unwrap();
+        assert_eq!(found.until.to_string(), "2026-01-01T00:00:00Z");
+        assert_eq!(found.from.map(|from| from.to_string()).as_deref(), Some("2025-01-01T00:00:00Z"));
     }
 }

@@ -1,5 +1,5 @@
-//! Tells a task whether it was woken for one of its watches or for something else. A target has a dozen watches on one
-//! connection: where each of them is polled for each answer that comes over it, two polls of three find nothing.
+//! Records whether a task was woken by one of its watches or by something else. A target has a dozen watches on one
+//! connection: polling each of them for every response on it would find nothing in two of three polls.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,7 +7,7 @@ use std::task::{Context, Wake, Waker};
 
 use futures::task::AtomicWaker;
 
-/// Rung by what is polled with its waker.
+/// A flag set by futures that are polled with its waker.
 #[derive(Default)]
 pub(super) struct WakeFlag(Arc<Shared>);
 
@@ -18,13 +18,13 @@ struct Shared {
 }
 
 impl WakeFlag {
-    /// Whether it has woken since this was asked last. The task is woken when it rings next.
+    /// Takes the flag, and registers the task to be woken when it is set next.
     pub(super) fn was_woken(&self, context: &Context<'_>) -> bool {
         self.0.task.register(context.waker());
         self.0.woken.swap(false, Ordering::AcqRel)
     }
 
-    /// For what was not polled with the waker yet.
+    /// Sets the flag for a future that was not yet polled with the waker.
     pub(super) fn wake(&self) {
         self.0.wake_by_ref();
     }
@@ -52,17 +52,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_rings_for_what_has_its_waker_and_for_nothing_else() {
+    fn wake_flag_is_set_by_its_own_waker_only() {
         let (wake, task) = (WakeFlag::default(), WakeFlag::default());
         let (waker, nobody) = (task.waker(), Context::from_waker(noop_waker_ref()));
         let context = Context::from_waker(&waker);
-        assert!(!wake.was_woken(&context), "nothing has come");
+        assert!(!wake.was_woken(&context), "not woken yet");
         waker.wake_by_ref();
-        assert!(task.was_woken(&nobody) && !wake.was_woken(&context), "woken for something else");
-        for ring in [|wake: &WakeFlag| wake.waker().wake(), |wake: &WakeFlag| wake.wake()] {
-            ring(&wake);
+        assert!(task.was_woken(&nobody) && !wake.was_woken(&context), "woken by something else");
+        for set in [|wake: &WakeFlag| wake.waker().wake(), |wake: &WakeFlag| wake.wake()] {
+            set(&wake);
             assert!(task.was_woken(&nobody), "the task is woken");
-            assert!(wake.was_woken(&context) && !wake.was_woken(&context), "told once");
+            assert!(wake.was_woken(&context) && !wake.was_woken(&context), "taken once");
         }
     }
 }

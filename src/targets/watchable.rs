@@ -1,103 +1,103 @@
-//! Whether a target can be watched at all, and why not.
+//! Decides whether a target is watched or polled, and why it is polled.
 //!
 //! ```text
-//! watched ── stop ──> polled ── watch_again later ──> on trial ── all watches spoke ──> watched
+//! watched ── stop ──> polled ── watch_again later ──> on trial ── all watches delivered ──> watched
 //!                       ^── stop ─────────────────────────┘
 //! ```
 //!
-//! On trial, watches are open and everything is asked every round all the same.
+//! On trial, watches are open and everything is still fetched every round.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::entry::End;
+use super::entry::WatchEnd;
 use super::http::Protocol;
 use super::objects::BadPage;
 use crate::domain::reason::Reason;
 
-/// A watch that ends sooner was cut. After so many in a row the target is polled.
+/// A watch that ends sooner was cut. After [`MAX_SHORT_LIVES`] in a row the target is polled.
 const SHORT_LIFE: Duration = Duration::from_secs(5);
 const MAX_SHORT_LIVES: u32 = 3;
 
 #[derive(Default)]
 pub(super) struct Watchable {
     short_lives: u32,
-    not: Option<Unwatchable>,
+    polled: Option<Polled>,
 }
 
-/// Why the target is polled.
+/// Why the target is polled, and when watches are retried.
 #[derive(Clone, Copy)]
-struct Unwatchable {
+struct Polled {
     reason: Reason,
-    again: Again,
+    retry: Retry,
 }
 
 /// When watches are opened again.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Again {
-    /// As long as the target is what it is.
+enum Retry {
+    /// Not while the cause lasts.
     Never,
     At(Instant),
-    /// They are, and have to prove themselves.
+    /// They are open, and on trial.
     OnTrial,
 }
 
 impl Watchable {
-    /// As the operator wants it.
+    /// Polled by configuration.
     pub(super) fn never() -> Self {
-        Self { short_lives: 0, not: Some(Unwatchable { reason: Reason::PollChosen, again: Again::Never }) }
+        Self { short_lives: 0, polled: Some(Polled { reason: Reason::PollChosen, retry: Retry::Never }) }
     }
 
     /// Whether watches may be opened.
     pub(super) fn is_watched(&self) -> bool {
-        self.not.is_none() || self.is_on_trial()
+        self.polled.is_none() || self.is_on_trial()
     }
 
     pub(super) fn is_on_trial(&self) -> bool {
-        self.not.is_some_and(|not| not.again == Again::OnTrial)
+        self.polled.is_some_and(|polled| polled.retry == Retry::OnTrial)
     }
 
-    /// Why it is polled, if it is.
-    pub(super) fn why_not(&self) -> Option<Reason> {
-        self.not.map(|not| not.reason)
+    /// Why the target is polled, if it is.
+    pub(super) fn poll_reason(&self) -> Option<Reason> {
+        self.polled.map(|polled| polled.reason)
     }
 
-    /// Lets it be tried again when it is time.
+    /// Starts the trial when it is due.
     pub(super) fn refresh(&mut self, now: Instant) {
-        if let Some(Unwatchable { again: again @ Again::At(_), .. }) = &mut self.not
-            && matches!(again, Again::At(at) if *at <= now)
+        if let Some(Polled { retry: retry @ Retry::At(_), .. }) = &mut self.polled
+            && matches!(retry, Retry::At(at) if *at <= now)
         {
-            *again = Again::OnTrial;
+            *retry = Retry::OnTrial;
         }
     }
 
-    pub(super) fn stop(&mut self, reason: Reason, again: Instant) {
-        *self = Self { short_lives: 0, not: Some(Unwatchable { reason, again: Again::At(again) }) };
+    pub(super) fn stop(&mut self, reason: Reason, retry_at: Instant) {
+        *self = Self { short_lives: 0, polled: Some(Polled { reason, retry: Retry::At(retry_at) }) };
     }
 
-    /// Every watch has brought something since it was opened.
-    pub(super) fn prove(&mut self) {
+    /// Ends the trial: every watch has delivered something since it was opened.
+    pub(super) fn pass_trial(&mut self) {
         if self.is_on_trial() {
-            self.not = None;
+            self.polled = None;
         }
     }
 
-    /// Watches are streams of HTTP/2.
-    pub(super) fn speak(&mut self, protocol: Protocol) {
-        match (protocol, self.why_not()) {
+    /// Polls over HTTP/1.1, as watches need the streams of HTTP/2.
+    pub(super) fn set_protocol(&mut self, protocol: Protocol) {
+        match (protocol, self.poll_reason()) {
             (Protocol::Http1, _) if self.is_watched() => {
-                self.not = Some(Unwatchable { reason: Reason::NoHttp2, again: Again::Never });
+                self.polled = Some(Polled { reason: Reason::NoHttp2, retry: Retry::Never });
             }
-            (Protocol::Http2, Some(Reason::NoHttp2)) => self.not = None,
+            (Protocol::Http2, Some(Reason::NoHttp2)) => self.polled = None,
             _ => {}
         }
     }
 
-    /// Takes note of watches that ended together. Some: too many have, for this reason.
-    pub(super) fn ended(&mut self, ends: &[End]) -> Option<Reason> {
+    /// Records watches that ended together. Returns the reason to poll if too many have.
+    pub(super) fn record_ends(&mut self, ends: &[WatchEnd]) -> Option<Reason> {
         let bad = ends.iter().find_map(|end| end.bad);
-        let is_short = bad.is_some() || ends.iter().all(|end| end.lived < SHORT_LIFE);
+        let is_short = bad.is_some() || ends.iter().all(|end| end.lifetime < SHORT_LIFE);
         self.short_lives = if is_short { self.short_lives + 1 } else { 0 };
         (self.short_lives >= MAX_SHORT_LIVES).then_some(match bad {
             None | Some(BadPage::Ended) => Reason::WatchBroken,
@@ -111,14 +111,14 @@ impl Watchable {
 mod tests {
     use super::*;
 
-    fn end(seconds: u64, bad: Option<BadPage>) -> End {
-        End { lived: Duration::from_secs(seconds), bad }
+    fn end(seconds: u64, bad: Option<BadPage>) -> WatchEnd {
+        WatchEnd { lifetime: Duration::from_secs(seconds), bad }
     }
 
     #[test]
-    fn short_and_bad_watches_in_a_row_are_too_many() {
+    fn watches_that_end_early_or_are_invalid_stop_watching() {
         let mut watchable = Watchable::default();
-        let mut after = |ends: &[End]| watchable.ended(ends);
+        let mut after = |ends: &[WatchEnd]| watchable.record_ends(ends);
         assert_eq!([after(&[end(1, None)]), after(&[end(1, None)]), after(&[end(60, None)])], [None; 3], "one lasted");
         assert_eq!([after(&[end(1, None)]), after(&[end(1, None)])], [None; 2]);
         assert_eq!(after(&[end(1, None), end(2, None)]), Some(Reason::WatchBroken));
@@ -129,30 +129,30 @@ mod tests {
             (BadPage::Invalid, Reason::InvalidAnswer),
         ] {
             let mut watchable = Watchable::default();
-            let mut after = || watchable.ended(&[end(600, None), end(600, Some(bad))]);
+            let mut after = || watchable.record_ends(&[end(600, None), end(600, Some(bad))]);
             assert_eq!([after(), after(), after()], [None, None, Some(reason)], "however long it lasted");
         }
     }
 
     #[test]
-    fn stopped_watches_are_tried_again_and_have_to_prove_themselves() {
+    fn stopped_watches_are_retried_on_trial() {
         let (mut watchable, now, later) = (Watchable::default(), Instant::now(), Duration::from_secs(300));
         watchable.stop(Reason::WatchBroken, now + later);
         watchable.refresh(now + later / 2);
-        watchable.prove();
-        assert_eq!((watchable.is_watched(), watchable.why_not()), (false, Some(Reason::WatchBroken)));
+        watchable.pass_trial();
+        assert_eq!((watchable.is_watched(), watchable.poll_reason()), (false, Some(Reason::WatchBroken)));
         watchable.refresh(now + later);
         assert!(watchable.is_watched() && watchable.is_on_trial());
-        assert_eq!(watchable.why_not(), Some(Reason::WatchBroken), "it is polled as well");
-        watchable.prove();
-        assert_eq!((watchable.is_watched(), watchable.is_on_trial(), watchable.why_not()), (true, false, None));
+        assert_eq!(watchable.poll_reason(), Some(Reason::WatchBroken), "it is polled as well");
+        watchable.pass_trial();
+        assert_eq!((watchable.is_watched(), watchable.is_on_trial(), watchable.poll_reason()), (true, false, None));
 
         watchable.stop(Reason::WatchBroken, now);
         watchable.refresh(now);
-        watchable.speak(Protocol::Http1);
-        assert_eq!((watchable.is_watched(), watchable.why_not()), (false, Some(Reason::NoHttp2)));
+        watchable.set_protocol(Protocol::Http1);
+        assert_eq!((watchable.is_watched(), watchable.poll_reason()), (false, Some(Reason::NoHttp2)));
         let mut never = Watchable::never();
         never.refresh(now + later * 9);
-        assert_eq!(never.why_not(), Some(Reason::PollChosen));
+        assert_eq!(never.poll_reason(), Some(Reason::PollChosen));
     }
 }

@@ -1,7 +1,7 @@
-//! The JSON of the Kubernetes API, as far as checks read it.
+//! The fields of the Kubernetes API's JSON that checks read.
 //!
-//! Written for answers that nobody vouches for: null is nothing, counts are clamped, lists and labels are bounded.
-//! Fields that aren't named are skipped without being kept.
+//! Tolerates untrusted responses: null counts as absent, counts are clamped, lists and labels are bounded. Other fields
+//! are skipped without being stored.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -11,14 +11,14 @@ use serde::de::{self, Deserializer, IgnoredAny, SeqAccess, Visitor};
 
 use super::text::{Labels, Text};
 
-/// More objects in one answer are not decoded: a page has fewer, an old server may ignore that.
+/// Upper bound of objects decoded from one response. A page has fewer, but an old server may ignore `limit`.
 pub(super) const MAX_ITEMS: usize = 50_000;
 
 /// One page of a LIST.
 #[derive(Deserialize)]
 #[serde(bound = "T: Deserialize<'de>")]
 pub(super) struct Page<'a, T> {
-    /// Tells a Kubernetes answer from any other JSON.
+    /// Distinguishes a Kubernetes list from other JSON.
     #[serde(borrow)]
     pub kind: Option<Text<'a>>,
     #[serde(default)]
@@ -35,7 +35,7 @@ pub(super) struct ListMeta {
     pub resource_version: Option<String>,
 }
 
-/// The beginning of every answer of the Kubernetes API.
+/// The type fields of every Kubernetes object.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct TypeMeta<'a> {
@@ -45,14 +45,14 @@ pub(super) struct TypeMeta<'a> {
     pub kind: Option<Text<'a>>,
 }
 
-/// The answer to `/version`.
+/// The response to `/version`.
 #[derive(Deserialize)]
 pub(super) struct Version<'a> {
     #[serde(rename = "gitVersion", borrow)]
     pub _git_version: Text<'a>,
 }
 
-/// One line of a WATCH: of a bookmark, an object of which hardly a field is set.
+/// One watch event; a bookmark's object has metadata only.
 #[derive(Deserialize)]
 #[serde(bound = "T: Deserialize<'de>")]
 pub(super) struct Line<'a, T> {
@@ -61,7 +61,7 @@ pub(super) struct Line<'a, T> {
     pub object: T,
 }
 
-/// A list that may be null, cut at [`MAX_ITEMS`].
+/// A list that may be null, truncated at [`MAX_ITEMS`].
 pub(super) struct Items<T> {
     pub list: Vec<T>,
     pub overflow: bool,
@@ -82,12 +82,12 @@ pub(super) struct Meta<'a> {
 
 #[derive(Deserialize, Default)]
 pub(super) struct Annotations {
-    /// On the bookmark that ends the list which a watch began with.
+    /// On the bookmark that ends the initial events of a watch.
     #[serde(rename = "k8s.io/initial-events-end")]
     pub initial_events_end: Option<IgnoredAny>,
 }
 
-/// An object of which lists and watches bring many.
+/// An object that is listed and watched.
 pub(super) trait Item<'a> {
     fn metadata(&mut self) -> &mut Option<Meta<'a>>;
 }
@@ -217,7 +217,7 @@ pub(super) struct SubsetAddress<'a> {
     pub target_ref: Option<TargetRef<'a>>,
 }
 
-/// A number of Pods: below zero is zero, beyond `u32` is its end.
+/// A number of Pods, clamped to `u32`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Count(pub u32);
 
@@ -240,7 +240,7 @@ impl<'de> Deserialize<'de> for Count {
                 Ok(Count(u32::try_from(value.max(0)).unwrap_or(u32::MAX)))
             }
 
-            /// What has more digits than 64 bits arrives as a float; `as` saturates, and makes 0 of NaN.
+            /// Numbers beyond 64 bits arrive as floats; `as` saturates, and maps NaN to 0.
             fn visit_f64<E: de::Error>(self, value: f64) -> Result<Count, E> {
                 Ok(Count(value as u32))
             }

@@ -14,15 +14,15 @@ pub const TOOL: Tool = Tool {
         Part::required(Deployment, "argocd-repo-server").labelled(&[&[(NAME, "argocd-repo-server")]]),
         Part::required(StatefulSet, "argocd-application-controller")
             .labelled(&[&[(NAME, "argocd-application-controller")]]),
-        // With dynamic cluster distribution the controller is a Deployment; `config` then says which is required.
+        // With dynamic cluster distribution the controller is a Deployment, which `config` can require instead.
         Part::optional(Deployment, "argocd-application-controller")
             .labelled(&[&[(NAME, "argocd-application-controller")]]),
-        // The metrics Services have names of their own in this label, so they don't match.
+        // The metrics Services have different values of this label, so they don't match.
         Part::required(Service, "argocd-server").labelled(&[&[(NAME, "argocd-server")]]),
         Part::required(Service, "argocd-repo-server").labelled(&[&[(NAME, "argocd-repo-server")]]),
         Part::optional(Deployment, "argocd-dex-server").labelled(&[&[(NAME, "argocd-dex-server")]]),
         Part::optional(Deployment, "argocd-redis").labelled(&[&[(NAME, "argocd-redis")]]),
-        // The chart takes its highly available Redis from the chart `redis-ha`, which labels in another way.
+        // The chart's highly available Redis comes from the chart `redis-ha`, which has other labels.
         Part::optional(StatefulSet, "argocd-redis-ha-server")
             .labelled(&[&[(NAME, "argocd-redis-ha")], &[("app", "redis-ha")]]),
         Part::optional(Deployment, "argocd-redis-ha-haproxy")

@@ -1,4 +1,4 @@
-//! Cilium, as `cilium install` and its chart install it: under names that no release changes.
+//! Cilium, as `cilium install` and its chart install it: with names independent of the release.
 
 use super::{Part, Tool};
 use crate::domain::component::ComponentKind::{Crd, DaemonSet, Deployment};
@@ -13,7 +13,7 @@ pub const TOOL: Tool = Tool {
         Part::optional(DaemonSet, "cilium-envoy").labelled(&[&[("k8s-app", "cilium-envoy")]]),
         Part::optional(Deployment, "hubble-relay").labelled(&[&[("k8s-app", "hubble-relay")]]),
         Part::optional(Deployment, "hubble-ui").labelled(&[&[("k8s-app", "hubble-ui")]]),
-        // The operator makes them when it starts.
+        // Created by the operator when it starts.
         Part::optional(Crd, "ciliumnetworkpolicies.cilium.io"),
         Part::optional(Crd, "ciliumendpoints.cilium.io"),
     ],

@@ -1,13 +1,13 @@
-//! `spec.config` worked into a tool's components.
+//! Applies `spec.config` to a tool's components.
 //!
 //! | key | meaning |
 //! |---|---|
 //! | `namespace`, `namespace.<component>` | where to look |
 //! | `name.<component>` | the exact name of the object, in place of labels and usual names |
-//! | `minReady`, `minReady.<component>` | how many Pods or endpoints must be ready at the least |
+//! | `minReady`, `minReady.<component>` | minimum number of ready Pods or endpoints |
 //! | `required`, `optional`, `ignore` | components by name, separated by commas |
 //!
-//! A name that two kinds share (Deployment and Service `argocd-server`) means both; `Service/argocd-server` means one.
+//! A name shared by two kinds (Deployment and Service `argocd-server`) means both; `Service/argocd-server` means one.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use super::config_error::nearest;
 use super::{ConfigError, Part, Tool, names};
 use crate::domain::component::{Component, ComponentKind, Finder, Presence};
 
-/// The keys of the Go toolkit that its manifests carry and that had no effect on its health checks either.
+/// Keys in manifests of the Go toolkit that had no effect on its health checks either.
 const WITHOUT_EFFECT: &[&str] = &[
     "enableAlerts",
     "enableMTLS",
@@ -38,7 +38,7 @@ const KEYS: &str = "namespace, namespace.<component>, name.<component>, minReady
 /// The components that an integration of this tool expects on every target.
 pub fn components_of(tool: &Tool, config: &BTreeMap<String, String>) -> Result<Vec<Component>, ConfigError> {
     let mut drafts = Drafts::new(tool, config)?;
-    // The exact `Kind/name` has the last word, whatever the order of the keys.
+    // The exact `Kind/name` wins, whatever the order of the keys.
     let (exact, common): (Vec<_>, Vec<_>) = config.iter().partition(|(key, _)| key.contains('/'));
     for (key, value) in common.into_iter().chain(exact) {
         drafts.apply(key, value)?;
@@ -46,21 +46,21 @@ pub fn components_of(tool: &Tool, config: &BTreeMap<String, String>) -> Result<V
     drafts.finish()
 }
 
-/// The keys of a `config` that are accepted for the Go toolkit's sake and do nothing.
+/// The keys of `config` that are accepted for compatibility with the Go toolkit, without effect.
 pub fn keys_without_effect(config: &BTreeMap<String, String>) -> Vec<&str> {
     config.keys().map(String::as_str).filter(|key| WITHOUT_EFFECT.contains(key)).collect()
 }
 
-/// A tool's components while `config` is being worked in.
+/// A tool's components while `config` is applied.
 struct Drafts<'a> {
     tool: &'a Tool,
-    /// Each with the list that spoke of it, if one did.
+    /// Each with the list that names it, if any.
     drafts: Vec<(Component, Option<&'static str>)>,
 }
 
 impl<'a> Drafts<'a> {
     fn new(tool: &'a Tool, config: &BTreeMap<String, String>) -> Result<Self, ConfigError> {
-        // The Go toolkit took an empty namespace for the usual one.
+        // The Go toolkit treated an empty namespace as unset.
         let namespace = match config.get("namespace").map(String::as_str) {
             None | Some("") => tool.namespace,
             Some(value) => checked("namespace", value, names::check_label)?,
@@ -83,11 +83,11 @@ impl<'a> Drafts<'a> {
             ("ignore", None) => self.list(key, value, "ignore"),
             ("namespace", Some(name)) => {
                 let namespace = checked(key, value, names::check_label)?;
-                self.change_placed(key, name, |component| namespace.clone_into(&mut component.namespace))
+                self.change_namespaced(key, name, |component| namespace.clone_into(&mut component.namespace))
             }
             ("minReady", Some(name)) => {
                 let min_ready = positive(key, value)?;
-                self.change_placed(key, name, |component| component.min_ready = min_ready)
+                self.change_namespaced(key, name, |component| component.min_ready = min_ready)
             }
             ("name", Some(name)) => {
                 let exact = checked(key, value, names::check_subdomain)?;
@@ -104,13 +104,13 @@ impl<'a> Drafts<'a> {
     fn list(&mut self, key: &str, value: &str, list: &'static str) -> Result<(), ConfigError> {
         for name in value.split(',').map(str::trim).filter(|name| !name.is_empty()) {
             for index in self.select(key, name)? {
-                let (component, said) = &mut self.drafts[index];
-                match *said {
+                let (component, named_in) = &mut self.drafts[index];
+                match *named_in {
                     Some(other) if other != list => {
                         let component = component.name.clone();
                         return Err(ConfigError::Contradiction { component, one: other, other: list });
                     }
-                    _ => *said = Some(list),
+                    _ => *named_in = Some(list),
                 }
                 component.presence = if list == "required" { Presence::Required } else { Presence::Optional };
             }
@@ -118,8 +118,8 @@ impl<'a> Drafts<'a> {
         Ok(())
     }
 
-    /// Changes what only things in a namespace have.
-    fn change_placed(
+    /// Applies a change that is valid for namespaced components only.
+    fn change_namespaced(
         &mut self,
         key: &str,
         name: &str,
@@ -136,7 +136,7 @@ impl<'a> Drafts<'a> {
         if changed { Ok(()) } else { Err(ConfigError::ClusterScoped { key: key.to_owned() }) }
     }
 
-    /// Which components a name of the user's means; at least one.
+    /// Indices of the components that a name in `config` means; at least one.
     fn select(&self, key: &str, wanted: &str) -> Result<Vec<usize>, ConfigError> {
         let (kind, name) = match wanted.split_once('/') {
             Some((kind, name)) => (Some(kind), name),
@@ -185,13 +185,17 @@ impl<'a> Drafts<'a> {
     }
 
     fn finish(self) -> Result<Vec<Component>, ConfigError> {
-        let kept: Vec<Component> =
-            self.drafts.into_iter().filter(|(_, said)| *said != Some("ignore")).map(|(draft, _)| draft).collect();
+        let kept: Vec<Component> = self
+            .drafts
+            .into_iter()
+            .filter(|(_, named_in)| *named_in != Some("ignore"))
+            .map(|(draft, _)| draft)
+            .collect();
         if kept.is_empty() { Err(ConfigError::NothingLeft { tool: self.tool.name }) } else { Ok(kept) }
     }
 }
 
-/// A part as it is without any `config` of its own.
+/// The component of a part, with the tool-wide settings.
 fn draft(part: &Part, namespace: &str, min_ready: u32) -> Component {
     let owned = |set: &&[(&str, &str)]| set.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
     Component {

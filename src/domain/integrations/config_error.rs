@@ -1,8 +1,8 @@
-//! What can be wrong with `spec.config`, in words that say what to write instead.
+//! Errors in `spec.config`, with messages that name the valid alternatives.
 
 use thiserror::Error;
 
-/// Each variant names the key. Values of unknown keys are not repeated: they might be anything, also a secret.
+/// Each variant names the key. Values of unknown keys are not quoted, as they might be secrets.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ConfigError {
     #[error(
@@ -30,7 +30,7 @@ pub enum ConfigError {
     NothingLeft { tool: &'static str },
 }
 
-/// Quoted, and cut where the user's text is so long that it would bury the message.
+/// Quotes the user's text, truncated if it is so long that it would hide the message.
 fn shown(text: &str) -> String {
     const LONGEST: usize = 80;
     match text.char_indices().nth(LONGEST) {
@@ -43,9 +43,9 @@ fn meant(nearest: &Option<String>) -> String {
     nearest.as_ref().map_or_else(String::new, |word| format!(" (did you mean {word:?}?)"))
 }
 
-/// The candidate that is the fewest edits away, if it is near enough to be what was meant.
+/// The candidate with the fewest edits, if it is close enough to be a typo.
 pub(super) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
-    // Beyond this nobody mistyped anything, and the table below would grow with the user's text.
+    // A longer text is no typo, and the table below would grow with it.
     if word.len() > 128 {
         return None;
     }
@@ -58,7 +58,7 @@ pub(super) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a s
         .map(|(_, candidate)| candidate.to_owned())
 }
 
-/// Levenshtein's distance, one row at a time.
+/// Levenshtein distance, one row at a time.
 fn edits(from: &[char], to: &[char]) -> usize {
     let mut row: Vec<usize> = (0..=to.len()).collect();
     for (i, a) in from.iter().enumerate() {
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_near_word_is_offered() {
+    fn suggestion_is_close_to_the_word() {
         let words = ["namespace", "minReady", "required", "name.argocd-server"];
         assert_eq!(nearest("namspace", words).as_deref(), Some("namespace"));
         assert_eq!(nearest("minready", words).as_deref(), Some("minReady"));
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn long_text_is_cut_between_characters() {
+    fn long_text_is_truncated_between_characters() {
         let error = ConfigError::BadValue { key: "namespace".into(), value: "ä".repeat(500), expected: "short" };
         assert!(error.to_string().chars().count() < 150, "{error}");
     }

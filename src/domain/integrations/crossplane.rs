@@ -1,4 +1,4 @@
-//! Crossplane, as its chart installs it. Its CustomResourceDefinitions it makes itself when it starts.
+//! Crossplane, as its chart installs it. It creates its CustomResourceDefinitions when it starts.
 
 use super::{Part, Tool};
 use crate::domain::component::ComponentKind::{Crd, Deployment, Service};

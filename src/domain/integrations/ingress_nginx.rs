@@ -13,10 +13,10 @@ pub const TOOL: Tool = Tool {
     parts: &[
         Part::required(Deployment, "ingress-nginx-controller")
             .labelled(&[&[(NAME, "ingress-nginx"), (COMPONENT, "controller")]]),
-        // With `controller.kind: DaemonSet`; `config` then says which is required.
+        // With `controller.kind: DaemonSet`, which `config` can require instead.
         Part::optional(DaemonSet, "ingress-nginx-controller")
             .labelled(&[&[(NAME, "ingress-nginx"), (COMPONENT, "controller")]]),
-        // And the one for its admission webhook, which carries the same labels.
+        // Also finds the Service of its admission webhook, which has the same labels.
         Part::required(Service, "ingress-nginx-controller")
             .labelled(&[&[(NAME, "ingress-nginx"), (COMPONENT, "controller")]]),
         Part::optional(Deployment, "ingress-nginx-defaultbackend")

@@ -8,10 +8,10 @@ pub const TOOL: Tool = Tool {
     title: "Istio",
     namespace: "istio-system",
     parts: &[
-        // Every revision: `istiod-canary` carries the label too, and its Service, and those of revision tags.
+        // Every revision: `istiod-canary`, its Service and those of revision tags have the label too.
         Part::required(Deployment, "istiod").labelled(&[&[("app", "istiod")]]),
         Part::required(Service, "istiod").labelled(&[&[("app", "istiod")]]),
-        // The chart `gateway` labels after its release. What doesn't say that it is for egress is taken for ingress.
+        // The chart `gateway` derives labels from its release. A gateway not labelled for egress counts as ingress.
         Part::optional(Deployment, "istio-ingressgateway").labelled(&[
             &[("istio", "ingressgateway")],
             &[("helm.sh/chart", "gateway-*"), ("istio", "!egressgateway")],

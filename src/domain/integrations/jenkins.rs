@@ -12,7 +12,7 @@ pub const TOOL: Tool = Tool {
     namespace: "jenkins",
     parts: &[
         Part::required(StatefulSet, "jenkins").labelled(&[&[(NAME, "jenkins"), (COMPONENT, "jenkins-controller")]]),
-        // With the same labels comes the Service by which agents connect.
+        // Also finds the Service for agents, which has the same labels.
         Part::required(Service, "jenkins").labelled(&[&[(NAME, "jenkins"), (COMPONENT, "jenkins-controller")]]),
     ],
 };

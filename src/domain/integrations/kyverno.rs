@@ -11,7 +11,7 @@ pub const TOOL: Tool = Tool {
     namespace: "kyverno",
     parts: &[
         Part::required(Deployment, "kyverno-admission-controller").labelled(&[&[(COMPONENT, "admission-controller")]]),
-        // And the one for its metrics, which carries the same labels.
+        // Also finds its metrics Service, which has the same labels.
         Part::required(Service, "kyverno-svc").labelled(&[&[(COMPONENT, "admission-controller")]]),
         Part::optional(Deployment, "kyverno-background-controller")
             .labelled(&[&[(COMPONENT, "background-controller")]]),

@@ -14,7 +14,7 @@ pub const TOOL: Tool = Tool {
             .labelled(&[&[("linkerd.io/control-plane-component", "identity")]]),
         Part::required(Deployment, "linkerd-proxy-injector")
             .labelled(&[&[("linkerd.io/control-plane-component", "proxy-injector")]]),
-        // All that stand before the same Pods: also those of the policy controller and the validators.
+        // Finds all Services of the same Pods: also those of the policy controller and the validators.
         Part::required(Service, "linkerd-dst").labelled(&[&[("linkerd.io/control-plane-component", "destination")]]),
         Part::required(Service, "linkerd-identity").labelled(&[&[("linkerd.io/control-plane-component", "identity")]]),
         Part::required(Service, "linkerd-proxy-injector")

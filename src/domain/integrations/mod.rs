@@ -1,4 +1,4 @@
-//! The tools that ksit knows: each is a file of data, made into components with the integration's `config`.
+//! The built-in tools: each is a file of data, which `config` of an Integration turns into components.
 //!
 //! ```text
 //! Tool (data, one file each) ─┐
@@ -6,8 +6,8 @@
 //! spec.components (custom)  ──┘
 //! ```
 //!
-//! Labels and names in the data are those that the tools' own install manifests and usual Helm charts carry; the
-//! fixtures of `tests/it/manifests` hold them, version by version, with their sources.
+//! Labels and names in the data are those of the tools' own install manifests and usual Helm charts; the fixtures of
+//! `tests/it/manifests` have them by version, with their sources.
 
 mod argo_rollouts;
 mod argocd;
@@ -36,7 +36,7 @@ use crate::domain::component::ComponentKind;
 pub use config::{components_of, keys_without_effect};
 pub use config_error::ConfigError;
 
-/// Every built-in tool, in the order in which they are shown. A new tool is one file and two lines here.
+/// Every built-in tool, in display order. A new tool is one file and two lines here.
 #[rustfmt::skip]
 pub const TOOLS: &[&Tool] = &[
     &argocd::TOOL,
@@ -59,14 +59,14 @@ pub const TOOLS: &[&Tool] = &[
     &ingress_nginx::TOOL,
 ];
 
-/// A tool as data: what its official manifests and its usual Helm charts put on a cluster.
+/// A tool as data: the objects of its official manifests and usual Helm charts.
 #[derive(Debug)]
 pub struct Tool {
     /// The value of `spec.type`.
     pub name: &'static str,
-    /// How its makers write it.
+    /// Its official spelling.
     pub title: &'static str,
-    /// Where it is installed unless `config.namespace` says otherwise.
+    /// Its namespace unless `config.namespace` overrides it.
     pub namespace: &'static str,
     pub parts: &'static [Part],
 }
@@ -77,16 +77,15 @@ impl Tool {
     }
 }
 
-/// One component of a tool, before `config` is worked in.
+/// One component of a tool, before `config` is applied.
 #[derive(Debug)]
 pub struct Part {
     pub kind: ComponentKind,
     pub name: &'static str,
     pub optional: bool,
-    /// Alternatives, each a set of labels that one object carries, written as
-    /// [`Finder::labels`](crate::domain::component::Finder::labels) says.
+    /// Alternative sets of labels, in the syntax of [`Finder::labels`](crate::domain::component::Finder::labels).
     pub labels: &'static [&'static [(&'static str, &'static str)]],
-    /// Exact names for objects that carry no labels; `name` itself always counts.
+    /// Exact names for objects without these labels; `name` itself always counts.
     pub names: &'static [&'static str],
 }
 

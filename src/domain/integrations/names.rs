@@ -1,4 +1,4 @@
-//! What Kubernetes takes for a name; each check says in words what it expects.
+//! Checks Kubernetes names, with the expectation in words as the error.
 
 /// A namespace, and a Service's name: letters, digits and hyphens, at most 63.
 pub fn check_label(name: &str) -> Result<(), &'static str> {
@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn labels_and_subdomains_are_told_apart() {
+    fn labels_and_subdomains_are_checked() {
         for good in ["a", "argocd", "kube-system", "0a", &"x".repeat(63)] {
             assert_eq!(check_label(good), Ok(()), "{good}");
             assert_eq!(check_subdomain(good), Ok(()), "{good}");

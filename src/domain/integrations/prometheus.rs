@@ -1,7 +1,7 @@
 //! Prometheus with its operator, as kube-prometheus and the chart `kube-prometheus-stack` install it.
 //!
-//! The StatefulSets are made by the operator, which hands the labels of the `Prometheus` or `Alertmanager` resource
-//! down to them and, depending on its version, adds its own.
+//! The operator creates the StatefulSets with the labels of the `Prometheus` or `Alertmanager` resource and, depending
+//! on its version, its own.
 
 use super::{Part, Tool};
 use crate::domain::component::ComponentKind::{DaemonSet, Deployment, StatefulSet};
@@ -19,7 +19,7 @@ pub const TOOL: Tool = Tool {
             &[(COMPONENT, "prometheus-operator")],
             &[("app", "kube-prometheus-stack-operator")],
         ]),
-        // Every Prometheus server of the namespace; agents carry another mode.
+        // Every Prometheus server of the namespace; agents have another mode.
         Part::required(StatefulSet, "prometheus")
             .labelled(&[
                 &[("operator.prometheus.io/mode", "server")],

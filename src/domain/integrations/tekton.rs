@@ -19,7 +19,7 @@ pub const TOOL: Tool = Tool {
             .labelled(&[&[(NAME, "webhook"), (PART_OF, "tekton-pipelines")]]),
         Part::optional(Deployment, "tekton-events-controller")
             .labelled(&[&[(NAME, "events"), (PART_OF, "tekton-pipelines")]]),
-        // `release.yaml` has it in a namespace of its own, tekton-pipelines-resolvers; `config` says so.
+        // `release.yaml` has it in the namespace tekton-pipelines-resolvers, which `config` can set.
         Part::optional(Deployment, "tekton-pipelines-remote-resolvers")
             .labelled(&[&[(NAME, "resolvers"), (PART_OF, "tekton-pipelines")]]),
         Part::optional(Crd, "tasks.tekton.dev"),

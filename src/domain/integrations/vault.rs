@@ -11,7 +11,7 @@ pub const TOOL: Tool = Tool {
     namespace: "vault",
     parts: &[
         Part::required(StatefulSet, "vault").labelled(&[&[(NAME, "vault")]]),
-        // Among the Services it alone is there in every mode, and tells the server from its roles.
+        // The only Service present in every mode, and the one that identifies the server rather than a role.
         Part::required(Service, "vault-internal").labelled(&[&[(NAME, "vault"), ("vault-internal", "true")]]),
         Part::optional(Deployment, "vault-agent-injector").labelled(&[&[(NAME, "vault-agent-injector")]]),
         Part::optional(Service, "vault-agent-injector-svc").labelled(&[&[(NAME, "vault-agent-injector")]]),

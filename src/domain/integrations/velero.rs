@@ -11,7 +11,7 @@ pub const TOOL: Tool = Tool {
     namespace: "velero",
     parts: &[
         Part::required(Deployment, "velero").labelled(&[&[("component", "velero")]]),
-        // Its Pods make and restore backups of volumes; those for Windows carry the same labels.
+        // Its Pods back up and restore volumes; those for Windows have the same labels.
         Part::optional(DaemonSet, "node-agent").labelled(&[&[("component", "velero")], &[(NAME, "velero")]]),
         Part::optional(Crd, "backups.velero.io"),
         Part::optional(Crd, "restores.velero.io"),

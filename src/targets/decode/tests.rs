@@ -26,7 +26,7 @@ fn ready(kind: ListKind, items: serde_json::Value) -> BTreeMap<String, u32> {
 }
 
 #[test]
-fn a_deployment_is_read_as_the_api_gives_it() {
+fn deployment_is_decoded() {
     let item = json!({
         "metadata": {"name": "a", "generation": 3, "labels": {"app.kubernetes.io/name": "a"}, "managedFields": [{}]},
         "spec": {"replicas": 4, "template": {"spec": {}}},
@@ -48,7 +48,7 @@ fn a_deployment_is_read_as_the_api_gives_it() {
 }
 
 #[test]
-fn what_is_not_read_changes_nothing() {
+fn unused_fields_change_nothing() {
     let mut item = json!({
         "metadata": {"name": "a", "labels": {"template": "managedFields"}},
         "spec": {"selector": {"matchLabels": {"a": "managedFields"}}, "replicas": 2},
@@ -63,7 +63,7 @@ fn what_is_not_read_changes_nothing() {
 }
 
 #[test]
-fn what_is_unset_has_the_meaning_of_the_api() {
+fn unset_fields_have_the_api_defaults() {
     let bare = json!({"metadata": {"name": "a", "labels": null}, "spec": null, "status": {"conditions": null}});
     let read = workload(ListKind::Deployment, bare.clone());
     assert_eq!((read.desired, read.ready, read.observed), (1, 0, true), "replicas unset is 1");
@@ -75,7 +75,7 @@ fn what_is_unset_has_the_meaning_of_the_api() {
         "status": {"conditions": [{"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}]},
     });
     assert!(workload(ListKind::Deployment, stalled).stalled);
-    // A Deployment that is ready and not yet available is not available; an old StatefulSet only knows ready.
+    // A Deployment's ready Pods may not be available yet; an old StatefulSet reports only ready ones.
     let ready = json!({"metadata": {"name": "a"}, "status": {"readyReplicas": 1}});
     assert_eq!(workload(ListKind::Deployment, ready.clone()).ready, 0);
     assert_eq!(workload(ListKind::StatefulSet, ready).ready, 1);
@@ -111,7 +111,7 @@ fn hostile_counts_are_clamped() {
 }
 
 #[test]
-fn what_is_not_the_kubernetes_api_is_not_taken_for_an_empty_list() {
+fn other_json_is_not_mistaken_for_an_empty_list() {
     for body in [
         "",
         "{}",
@@ -138,7 +138,7 @@ fn what_is_not_the_kubernetes_api_is_not_taken_for_an_empty_list() {
 }
 
 #[test]
-fn answers_of_other_services_are_told_from_the_kubernetes_apis() {
+fn status_and_version_of_other_services_are_rejected() {
     let status = |body: &str| is_status(&mut body.as_bytes().to_vec());
     assert!(status(r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","code":404}"#));
     for other in [
@@ -158,13 +158,13 @@ fn answers_of_other_services_are_told_from_the_kubernetes_apis() {
 }
 
 #[test]
-fn a_flood_of_small_objects_is_not_decoded() {
+fn list_of_too_many_small_objects_is_rejected() {
     let body = format!(r#"{{"kind":"ServiceList","items":[{}{{}}]}}"#, r#"{"metadata":{"name":"a"}},"#.repeat(50_000));
     assert_eq!(read_page(ListKind::Service, body.as_bytes()), Err(BadPage::TooLarge));
 }
 
 #[test]
-fn the_end_of_a_page_is_handed_on() {
+fn page_end_has_the_continue_token_and_version() {
     let body = br#"{"kind":"ServiceList","metadata":{"continue":"abc","resourceVersion":"7"},"items":[{"metadata":{"name":"a"},"spec":{"type":"ExternalName"}},{"metadata":{"name":"b"}}]}"#;
     let Ok((Answer::Services(found), end)) = read_page(ListKind::Service, body) else { panic!("no Services") };
     assert_eq!(end, PageEnd { continue_token: Some("abc".to_owned()), version: Some("7".to_owned()) });
@@ -214,7 +214,7 @@ fn endpoints_count_ready_addresses_only() {
 }
 
 #[test]
-fn an_object_is_known_by_its_kind_and_name() {
+fn named_object_needs_a_known_kind_and_its_name() {
     let is_named = |body: &str| is_object_named(&mut body.as_bytes().to_vec(), "a.b");
     assert!(is_named(r#"{"kind":"PartialObjectMetadata","metadata":{"name":"a.b"}}"#));
     let whole = r#"{"kind":"Namespace","metadata":{"managedFields":[{"manager":"helm"}],"name":"a.b"},"spec":{}}"#;
@@ -234,7 +234,7 @@ fn line(kind: ListKind, line: serde_json::Value) -> Result<(Event, Option<String
 }
 
 #[test]
-fn a_line_of_a_watch_is_an_event_and_a_version() {
+fn watch_line_is_decoded_to_event_and_version() {
     let object = |name: &str| json!({"kind": "Service", "metadata": {"name": name, "resourceVersion": "12"}});
     let read = line(ListKind::Service, json!({"type": "MODIFIED", "object": object("a")}));
     let service = Service { name: "a".to_owned(), ..Service::default() };
@@ -251,7 +251,7 @@ fn a_line_of_a_watch_is_an_event_and_a_version() {
 }
 
 #[test]
-fn what_is_no_event_is_not_taken_for_one() {
+fn watch_line_that_is_no_event_is_rejected() {
     for bad in [
         json!({"type": "ADDED"}),
         json!({"type": "ADDED", "object": null}),
@@ -261,14 +261,14 @@ fn what_is_no_event_is_not_taken_for_one() {
     ] {
         assert_eq!(line(ListKind::Deployment, bad.clone()), Err(BadPage::Invalid), "{bad}");
     }
-    // Keys as an API server writes them.
+    // Keys in the order of an API server.
     let expired = br#"{"type":"ERROR","object":{"kind":"Status","status":"Failure","code":410,"reason":"Expired"}}"#;
     let read = event(ListKind::Deployment, &mut expired.to_vec(), &Pools::default()).map(|(event, _)| event);
     assert_eq!(read, Err(BadPage::Ended));
 }
 
 #[test]
-fn names_and_labels_that_kubernetes_refuses_are_refused() {
+fn invalid_names_and_labels_are_rejected() {
     let long = "x".repeat(254);
     let metadata = [
         json!({}),

@@ -1,4 +1,4 @@
-//! The shape of a kubeconfig file, as far as ksit looks at it. What isn't named here is not read.
+//! Deserializes the fields of a kubeconfig file that ksit uses. All others are ignored.
 
 use std::fmt;
 
@@ -84,7 +84,7 @@ pub(super) struct UserEntry {
     pub as_user_extra: Given,
 }
 
-/// A value that is a secret, or might be.
+/// A value that is or may be a secret.
 pub(super) struct Hidden(pub SecretString);
 
 impl<'de> Deserialize<'de> for Hidden {
@@ -93,7 +93,7 @@ impl<'de> Deserialize<'de> for Hidden {
     }
 }
 
-/// Whether a field says anything. Null, an empty text, an empty list and `false` don't, as in client-go.
+/// Whether a field is set. Null, an empty string, an empty list and `false` count as unset, as in client-go.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Given(pub bool);
 
@@ -156,7 +156,7 @@ impl<'de> Visitor<'de> for GivenVisitor {
         Ok(Given(given))
     }
 
-    /// A map counts even when it is empty: `exec: {}` still asks for a plugin.
+    /// An empty map counts too: `exec: {}` still requests a plugin.
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Given, A::Error> {
         while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
         Ok(Given(true))

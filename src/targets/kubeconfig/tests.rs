@@ -35,7 +35,7 @@ fn refusal(file: &str, policy: &Policy) -> String {
 }
 
 #[test]
-fn a_plain_kubeconfig_becomes_a_connection() {
+fn plain_kubeconfig_becomes_a_connection() {
     let Pki { ca, cert, key, .. } = pki();
     let cluster = format!("server: 'https://C1.example.com:6443/k8s/', certificate-authority-data: {ca}");
     let connection = vet(config(&cluster, &format!("token: {TOKEN}")).as_bytes(), &Policy::default()).unwrap();
@@ -70,7 +70,7 @@ fn usual_mistakes_are_named() {
 }
 
 #[test]
-fn what_says_nothing_refuses_nothing() {
+fn empty_and_false_fields_are_accepted() {
     let ca = pki().ca;
     let cluster = format!(
         "server: 'https://10.0.0.1', certificate-authority-data: {ca}, insecure-skip-tls-verify: false, proxy-url: '', \
@@ -84,7 +84,7 @@ fn what_says_nothing_refuses_nothing() {
 }
 
 #[test]
-fn json_is_taken_as_the_same_in_yaml() {
+fn json_is_vetted_like_the_same_yaml() {
     let Pki { ca, cert, key, .. } = pki();
     let server = format!("server: 'https://c1', certificate-authority-data: {ca}");
     for (cluster, user) in [
@@ -113,16 +113,16 @@ fn without_line(message: &str) -> String {
 }
 
 #[test]
-fn the_only_context_needs_no_name_and_others_do_no_harm() {
+fn only_context_needs_no_name_and_other_users_are_ignored() {
     let ca = pki().ca;
     let file = config(&format!("server: 'https://c1', certificate-authority-data: {ca}"), &format!("token: {TOKEN}"));
     assert!(vet(file.replace("current-context: x\n", "").as_bytes(), &Policy::default()).is_ok());
     let with_other = file.replace("users: [", "users: [{name: eks, user: {exec: {command: aws}}}, ");
-    assert!(vet(with_other.as_bytes(), &Policy::default()).is_ok(), "the context does not use it");
+    assert!(vet(with_other.as_bytes(), &Policy::default()).is_ok(), "the context does not use that user");
 }
 
 #[test]
-fn every_user_field_that_is_refused_says_what_to_do() {
+fn refused_user_fields_name_the_remedy() {
     let Pki { ca, cert, key, other_key } = pki();
     let cluster = format!("server: 'https://c1', certificate-authority-data: {ca}");
     let files = "ksit reads no files that a kubeconfig names; put the content into the kubeconfig (kubectl config view --minify --flatten --raw)";
@@ -236,14 +236,14 @@ fn cluster_rows(ca: &str) -> Vec<(String, &'static str)> {
 }
 
 #[test]
-fn every_cluster_field_that_is_refused_says_what_to_do() {
+fn refused_cluster_fields_name_the_remedy() {
     for (cluster, message) in cluster_rows(&pki().ca) {
         assert_eq!(refusal(&config(&cluster, &format!("token: {TOKEN}")), &Policy::default()), message, "{cluster}");
     }
 }
 
 #[test]
-fn addresses_that_are_not_a_target_are_refused_by_name() {
+fn refused_addresses_are_named_in_the_message() {
     let ca = pki().ca;
     let hub: IpAddr = "10.96.0.1".parse().unwrap();
     let policy = Policy { hub_addresses: vec![hub].into(), ..Policy::default() };
@@ -278,7 +278,7 @@ fn addresses_that_are_not_a_target_are_refused_by_name() {
 }
 
 #[test]
-fn files_that_are_no_kubeconfig_are_told_apart() {
+fn files_that_are_no_kubeconfig_get_specific_messages() {
     let good = config("server: 'https://c1'", "token: t");
     let rows: Vec<(String, &str)> = vec![
         (String::new(), "KubeconfigInvalid: the kubeconfig is empty"),
@@ -326,7 +326,7 @@ fn files_that_are_no_kubeconfig_are_told_apart() {
 }
 
 #[test]
-fn neither_size_nor_aliases_nor_bytes_can_hurt() {
+fn size_aliases_and_encoding_are_bounded() {
     let good = config("server: 'https://c1'", "token: t");
     let bomb = {
         let mut text = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
@@ -337,21 +337,21 @@ fn neither_size_nor_aliases_nor_bytes_can_hurt() {
         text + &good
     };
     let started = std::time::Instant::now();
-    let said = refusal(&bomb, &Policy::default());
-    assert!(said.starts_with("KubeconfigInvalid: the kubeconfig can't be read"), "{said}");
-    assert!(started.elapsed() < std::time::Duration::from_secs(2), "an alias bomb takes no time");
-    let said = refusal(&"#".repeat(MAX_BYTES + 1), &Policy::default());
+    let message = refusal(&bomb, &Policy::default());
+    assert!(message.starts_with("KubeconfigInvalid: the kubeconfig can't be read"), "{message}");
+    assert!(started.elapsed() < std::time::Duration::from_secs(2), "an alias bomb is rejected fast");
+    let message = refusal(&"#".repeat(MAX_BYTES + 1), &Policy::default());
     assert_eq!(
-        said,
+        message,
         "KubeconfigInvalid: the kubeconfig has 131073 bytes, more than the 131072 that ksit reads; keep only the one context (kubectl config view --minify --flatten)"
     );
-    let said = vet(b"\xff\xfd", &Policy::default()).unwrap_err().to_string();
-    assert_eq!(said, "KubeconfigInvalid: the kubeconfig is not UTF-8 text");
+    let message = vet(b"\xff\xfd", &Policy::default()).unwrap_err().to_string();
+    assert_eq!(message, "KubeconfigInvalid: the kubeconfig is not UTF-8 text");
 }
 
-/// Whatever is broken in it, no part of a kubeconfig's secrets gets into a message.
+/// However a kubeconfig is broken, no part of its secrets appears in a message.
 #[test]
-fn no_planted_secret_is_ever_repeated() {
+fn secrets_never_appear_in_messages() {
     let Pki { ca, key, cert, .. } = pki();
     let plain = format!(
         "apiVersion: v1\nkind: Config\ncurrent-context: x\ncontexts:\n- name: x\n  context: {{cluster: c, user: u}}\n\
@@ -360,7 +360,7 @@ fn no_planted_secret_is_ever_repeated() {
          \x20   exec: {{command: planted-command, env: [{{name: planted-env}}]}}\n"
     );
     let mut files = vec![plain.clone()];
-    // Cut anywhere, or with one character replaced by one that YAML, base64 or a URL may trip over.
+    // Truncated anywhere, or with one character replaced by one that YAML, base64 or a URL may trip over.
     for at in (0..plain.len()).step_by(7) {
         files.push(plain[..at].to_owned());
         for broken in ["{", "\"", "\t", "*", "&", "\n", ": ", "[", "!"] {
@@ -369,18 +369,18 @@ fn no_planted_secret_is_ever_repeated() {
     }
     let needles = [TOKEN, "planted", &key[20..40], &cert[20..40]];
     for file in files {
-        let said = match vet(file.as_bytes(), &Policy::default()) {
+        let message = match vet(file.as_bytes(), &Policy::default()) {
             Ok(connection) => format!("{connection:?}"),
             Err(failure) => format!("{failure} {failure:?}"),
         };
         for needle in needles {
-            assert!(!said.contains(needle), "{said}");
+            assert!(!message.contains(needle), "{message}");
         }
     }
 }
 
 #[test]
-fn a_connection_is_the_same_only_with_the_same_credential() {
+fn connection_equality_includes_the_credential() {
     let ca = pki().ca;
     let make = |token: &str, server: &str| {
         let file = config(

@@ -1,8 +1,8 @@
-//! Confirms in every round that the target answers and that its watches bring all that happens.
+//! Confirms in every round that the target answers and that its watches deliver every change.
 //!
-//! One of the lists that are watched is asked anew, in rotation, and one of the names, which can't be watched; while
-//! watches are on trial, all lists are. So what a watch has lost is found within as many intervals as there are watches,
-//! whatever has lost it. A watch from which nothing comes at all, not even a bookmark, is found after `watch_silence` too.
+//! Each round fetches one watched list, in rotation, and one name, which can't be watched; while watches are on trial,
+//! every list. A lost change is therefore found within as many intervals as there are watches, whatever lost it. A
+//! watch without any data, not even a bookmark, is also found after `watch_silence`.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -14,19 +14,19 @@ use tokio::time::{Instant, sleep};
 use super::Reflector;
 use crate::domain::reason::Reason;
 use crate::domain::snapshot::Query;
-use crate::targets::due::unconfirmed;
-use crate::targets::entry::{Entry, Followed, Known};
+use crate::targets::due::to_confirm;
+use crate::targets::entry::{Cached, Entry, WatchedList};
 use crate::targets::fault::Fault;
 use crate::targets::http::Channel;
 use crate::targets::job::Job;
 use crate::targets::limits::Limits;
 use crate::targets::list;
 
-/// A change may be under way to a watch for so long. API servers hand it on within milliseconds.
+/// Upper bound of a change's delay on a watch. API servers deliver within milliseconds.
 const GRACE: Duration = Duration::from_secs(3);
 
 impl Reflector {
-    /// A target that failed last, or has nothing due, has to answer something: an open watch is no sign of life.
+    /// Makes a target that failed last, or has nothing due, answer a request: an open watch is no sign of life.
     pub(super) async fn confirm(
         &mut self,
         channel: &Channel,
@@ -38,17 +38,17 @@ impl Reflector {
         if !is_watching && !failing && !self.due().is_empty() {
             return Ok(());
         }
-        let queries = unconfirmed(&self.entries, is_watching && self.watchable.is_on_trial());
+        let queries = to_confirm(&self.entries, is_watching && self.watchable.is_on_trial());
         if queries.is_empty() {
-            return self.reading_on(limits, Box::pin(list::probe(channel, limits, *deadline))).await;
+            return self.with_watches(limits, Box::pin(list::probe(channel, limits, *deadline))).await;
         }
         let jobs = queries.into_iter().map(|query| self.confirmation(query)).collect();
         self.work(channel, jobs, limits, *deadline).await?;
         let behind = self.behind();
         if !behind.is_empty() {
-            let waited = Instant::now();
+            let started = Instant::now();
             self.catch_up(limits).await;
-            *deadline += waited.elapsed();
+            *deadline += started.elapsed();
             self.work(channel, self.behind(), limits, *deadline).await?;
         }
         let silence = limits.settings().watch_silence;
@@ -59,22 +59,22 @@ impl Reflector {
     }
 
     fn confirmation(&mut self, query: Query) -> Job {
-        match &mut self.entries.at(&query).known {
-            Known::Objects(followed) => {
-                followed.begin_comparison();
+        match &mut self.entries.at(&query).cached {
+            Cached::Objects(watched) => {
+                watched.begin_comparison();
                 Job::Confirm(query)
             }
-            _ => Job::Ask(query),
+            _ => Job::Fetch(query),
         }
     }
 
-    /// Asks again for the lists of which the watches lack something.
+    /// The lists to fetch again, as their watches lack some of them.
     fn behind(&self) -> Vec<Job> {
         let behind = self.entries.iter().filter(|(_, entry)| is_behind(entry));
         behind.map(|(query, _)| Job::Confirm(query.clone())).collect()
     }
 
-    /// Waits until the watches have brought what the lists have, and not for long.
+    /// Waits until the watches have delivered what the lists have, or [`GRACE`] is over.
     async fn catch_up(&mut self, limits: &Limits) {
         let mut grace = pin!(sleep(GRACE));
         poll_fn(|context| {
@@ -87,16 +87,16 @@ impl Reflector {
         .await;
     }
 
-    /// Takes note of a round in which all that is due was answered.
-    pub(super) fn confirmed(&mut self) {
+    /// Records a round in which every due request was answered.
+    pub(super) fn round_succeeded(&mut self) {
         self.was_watched |= self.watchable.is_watched();
         let mut streams = self.entries.iter().filter_map(|(_, entry)| entry.stream()).peekable();
-        if streams.peek().is_some() && streams.all(|stream| stream.has_spoken()) {
-            self.watchable.prove();
+        if streams.peek().is_some() && streams.all(|stream| stream.has_events()) {
+            self.watchable.pass_trial();
         }
     }
 }
 
 fn is_behind(entry: &Entry) -> bool {
-    matches!(&entry.known, Known::Objects(followed) if Followed::is_behind(followed))
+    matches!(&entry.cached, Cached::Objects(watched) if WatchedList::is_behind(watched))
 }

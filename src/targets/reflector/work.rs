@@ -1,4 +1,4 @@
-//! Asks several things of a target at a time, and takes in the answers.
+//! Sends several requests to a target at a time, and applies the responses.
 
 use std::future::poll_fn;
 
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::Reflector;
 use crate::domain::reason::Reason;
 use crate::domain::snapshot::Query;
-use crate::targets::entry::{Compared, Known, Watch};
+use crate::targets::entry::{Cached, Compared, Watch};
 use crate::targets::fault::{Fault, too_much};
 use crate::targets::http::Channel;
 use crate::targets::job::{Done, Job, WatchReply};
@@ -17,11 +17,11 @@ use crate::targets::limits::Limits;
 use crate::targets::list::Found;
 
 impl Reflector {
-    /// Reads the watches on meanwhile, so that none of them holds up what is asked on the same connection.
-    pub(super) async fn reading_on<T>(&mut self, limits: &Limits, mut asked: impl Future<Output = T> + Unpin) -> T {
+    /// Awaits `request` and reads the watches meanwhile, as an unread watch can block its connection.
+    pub(super) async fn with_watches<T>(&mut self, limits: &Limits, mut request: impl Future<Output = T> + Unpin) -> T {
         poll_fn(|context| {
-            let polled = asked.poll_unpin(context);
-            // Also what came before the answer.
+            let polled = request.poll_unpin(context);
+            // Reads events that arrived before the response too.
             self.read_watches(context, limits);
             polled
         })
@@ -39,14 +39,14 @@ impl Reflector {
             .map(|job| job.run(channel, limits, deadline))
             .buffer_unordered(limits.settings().requests.max(1));
         let (mut lost, mut broken) = (None, false);
-        while let Some((query, done)) = self.reading_on(limits, done.next()).await {
+        while let Some((query, done)) = self.with_watches(limits, done.next()).await {
             match done {
-                Ok(done) => broken |= self.take(&query, done, limits),
-                // The target may still finish what it has begun.
+                Ok(done) => broken |= self.apply(&query, done, limits),
+                // Other requests in flight may still be answered.
                 Err(fault) if fault.failure.reason == Reason::ConnectionLost => lost = Some(fault),
                 Err(fault) => return Err(fault),
             }
-            // The rest would wait as long, in vain.
+            // The remaining watches would only time out as well.
             if broken {
                 break;
             }
@@ -55,59 +55,59 @@ impl Reflector {
         if broken {
             self.stop_watching(Reason::WatchBroken, limits);
         }
-        if !self.is_kept(limits) {
+        if !self.reserve_memory(limits) {
             return Err(too_much(channel.host()).into());
         }
         lost.map_or(Ok(()), Err)
     }
 
-    /// True if there is no watch to be had.
-    fn take(&mut self, query: &Query, done: Done, limits: &Limits) -> bool {
+    /// Applies a response. Returns true if the server cannot watch, or a watch has lost something.
+    fn apply(&mut self, query: &Query, done: Done, limits: &Limits) -> bool {
         let polled = !self.watchable.is_watched();
         let entry = self.entries.at(query);
-        entry.asked_in = self.rounds;
+        entry.queried_in = self.rounds;
         match done {
-            Done::Listed(Found::Objects(listed, version)) => {
+            Done::Confirmed(Found::Objects(listed, version)) => {
                 entry.listed_in = self.rounds;
-                let Known::Objects(followed) = &mut entry.known else { return false };
-                let is_missing = followed.compare(&listed, version.as_deref()) == Compared::Missing;
+                let Cached::Objects(watched) = &mut entry.cached else { return false };
+                let is_missing = watched.compare(&listed, version.as_deref()) == Compared::Missing;
                 if is_missing {
-                    self.version += u64::from(entry.take(Found::Objects(listed, version)));
+                    self.version += u64::from(entry.update(Found::Objects(listed, version)));
                     entry.versioned_in = self.rounds;
                 }
                 is_missing
             }
-            Done::Unwatched(found) => {
-                self.version += u64::from(entry.take(found));
+            Done::NotWatchable(found) => {
+                self.version += u64::from(entry.update(found));
                 entry.listed_in = self.rounds;
                 true
             }
-            Done::Found(found) | Done::Listed(found) => {
-                // A list of no version is none of an API server that has watches.
+            Done::Fetched(found) | Done::Confirmed(found) => {
+                // No resourceVersion: the server does not support watches.
                 let has_no_version = matches!(found, Found::Objects(_, None));
-                self.version += u64::from(entry.take(found));
+                self.version += u64::from(entry.update(found));
                 (entry.listed_in, entry.versioned_in) = (self.rounds, self.rounds);
-                let Known::Objects(followed) = &entry.known else { return false };
-                !polled && has_no_version && matches!(followed.watch, Watch::Closed)
+                let Cached::Objects(watched) = &entry.cached else { return false };
+                !polled && has_no_version && matches!(watched.watch, Watch::Closed)
             }
-            Done::Followed(followed) => {
-                self.version += u64::from(entry.follow(followed));
+            Done::WatchList(watched) => {
+                self.version += u64::from(entry.update_watched(watched));
                 (entry.listed_in, entry.versioned_in) = (self.rounds, self.rounds);
                 self.wake.wake();
                 false
             }
             Done::Watch(reply) => {
-                let Known::Objects(followed) = &mut entry.known else { return false };
+                let Cached::Objects(watched) = &mut entry.cached else { return false };
                 match reply {
                     WatchReply::Open(body) => {
-                        followed.open(body);
+                        watched.open(body);
                         self.wake.wake();
                     }
-                    // Too old a moment after the list: nobody could follow that.
+                    // Expired right after the list: watching is impossible.
                     WatchReply::Gone if entry.versioned_in == self.rounds => return true,
-                    WatchReply::Gone => followed.forget_version(),
+                    WatchReply::Gone => watched.clear_version(),
                     WatchReply::Forbidden => {
-                        followed.watch = Watch::Forbidden { until: Instant::now() + limits.settings().watch_again };
+                        watched.watch = Watch::Forbidden { until: Instant::now() + limits.settings().watch_again };
                     }
                 }
                 false

@@ -1,4 +1,4 @@
-//! What a user may write into `spec.config`, and what they are told where they may not.
+//! Tests of valid and invalid `spec.config`.
 
 use super::*;
 
@@ -23,7 +23,7 @@ fn of<'c>(components: &'c [Component], kind: ComponentKind, name: &str) -> &'c C
 }
 
 #[test]
-fn without_config_a_tool_is_looked_for_where_it_usually_is() {
+fn tool_without_config_has_its_usual_namespace() {
     for (name, namespace) in
         [("argocd", "argocd"), ("flux", "flux-system"), ("prometheus", "monitoring"), ("istio", "istio-system")]
     {
@@ -36,14 +36,14 @@ fn without_config_a_tool_is_looked_for_where_it_usually_is() {
 }
 
 #[test]
-fn one_component_may_live_elsewhere() {
+fn component_may_have_its_own_namespace() {
     let found = components("istio", &[("namespace", "mesh"), ("namespace.istio-ingressgateway", "edge")]);
     assert_eq!(of(&found, ComponentKind::Deployment, "istiod").namespace, "mesh");
     assert_eq!(of(&found, ComponentKind::Deployment, "istio-ingressgateway").namespace, "edge");
 }
 
 #[test]
-fn a_given_name_takes_the_place_of_labels() {
+fn configured_name_replaces_labels() {
     let found = components("argocd", &[("name.argocd-server", "front")]);
     for kind in [ComponentKind::Deployment, ComponentKind::Service] {
         assert_eq!(of(&found, kind, "argocd-server").finder, Finder::by_name("front"));
@@ -52,7 +52,7 @@ fn a_given_name_takes_the_place_of_labels() {
 }
 
 #[test]
-fn the_kind_tells_two_of_one_name_apart_and_has_the_last_word() {
+fn key_with_kind_overrides_the_shared_name() {
     let found = components(
         "argocd",
         &[("minReady", "2"), ("minReady.argocd-server", "3"), ("minReady.service/argocd-server", "4")],
@@ -63,7 +63,7 @@ fn the_kind_tells_two_of_one_name_apart_and_has_the_last_word() {
 }
 
 #[test]
-fn lists_say_what_is_required_optional_or_ignored() {
+fn lists_set_required_optional_and_ignored() {
     let found = components(
         "prometheus",
         &[("required", "grafana, node-exporter,"), ("optional", "alertmanager"), ("ignore", "kube-state-metrics")],
@@ -75,7 +75,7 @@ fn lists_say_what_is_required_optional_or_ignored() {
 }
 
 #[test]
-fn a_controller_that_is_a_deployment_can_be_asked_for() {
+fn controller_as_deployment_can_be_required() {
     let controller = "argocd-application-controller";
     let found = components(
         "argocd",
@@ -89,7 +89,7 @@ fn a_controller_that_is_a_deployment_can_be_asked_for() {
 }
 
 #[test]
-fn the_keys_of_the_go_toolkit_are_accepted_and_do_nothing() {
+fn go_toolkit_keys_are_accepted_without_effect() {
     let toolkit: Vec<(&str, &str)> = WITHOUT_EFFECT.iter().map(|key| (*key, "anything")).collect();
     for name in ["argocd", "flux", "prometheus", "istio"] {
         assert_eq!(components(name, &toolkit), components(name, &[]));
@@ -98,7 +98,7 @@ fn the_keys_of_the_go_toolkit_are_accepted_and_do_nothing() {
 }
 
 #[test]
-fn an_unknown_key_is_named_with_what_was_probably_meant_and_what_there_is() {
+fn unknown_key_error_has_a_suggestion_and_the_keys() {
     let message = refused("argocd", &[("namespce", "x")]);
     for part in ["\"namespce\"", "did you mean \"namespace\"?", "minReady.<component>", "argocd-repo-server"] {
         assert!(message.contains(part), "{message}");
@@ -110,7 +110,7 @@ fn an_unknown_key_is_named_with_what_was_probably_meant_and_what_there_is() {
 }
 
 #[test]
-fn an_unknown_component_is_named_with_what_was_probably_meant_and_what_there_is() {
+fn unknown_component_error_has_a_suggestion_and_the_names() {
     for (key, value) in [("required", "argocd-sever"), ("namespace.argocd-sever", "x"), ("name.argocd-sever", "x")] {
         let message = refused("argocd", &[(key, value)]);
         for part in [key, "\"argocd-sever\"", "did you mean \"argocd-server\"?", "argocd-redis"] {
@@ -122,7 +122,7 @@ fn an_unknown_component_is_named_with_what_was_probably_meant_and_what_there_is(
 }
 
 #[test]
-fn a_bad_value_is_named_with_what_is_expected() {
+fn bad_value_error_has_the_expectation() {
     for value in ["0", "-1", "1.5", "two", "", " 1", "4294967296"] {
         let message = refused("flux", &[("minReady", value)]);
         assert!(message.contains("\"minReady\"") && message.contains("1 or more"), "{message}");
@@ -141,7 +141,7 @@ fn a_bad_value_is_named_with_what_is_expected() {
 }
 
 #[test]
-fn what_contradicts_itself_is_refused() {
+fn contradictory_lists_are_rejected() {
     let message = refused("flux", &[("required", "helm-controller"), ("ignore", "helm-controller")]);
     for part in ["helm-controller", "required", "ignore"] {
         assert!(message.contains(part), "{message}");
