@@ -16,7 +16,8 @@ const PROBES: u64 = 64;
 pub struct Descriptors(u64);
 
 impl Descriptors {
-    /// Raises the limit as far as it goes without privileges, as Go programs do: many hosts start containers with 1,024.
+    /// Raises the limit as far as it goes without privileges, as Go programs do: many hosts start containers with
+    /// 1,024.
     pub fn raise() -> Self {
         let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
         let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });

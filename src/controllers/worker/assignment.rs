@@ -17,8 +17,8 @@ pub struct Assignment {
     /// Lists to fetch for them; one set is shared by all targets with the same integrations.
     pub queries: Arc<BTreeSet<Query>>,
     pub interval: Duration,
-    /// Version of the kubeconfig Secret, if Secrets are watched. If it differs from the version last read, the task reads
-    /// the Secret again.
+    /// Version of the kubeconfig Secret, if Secrets are watched. If it differs from the version last read, the task
+    /// reads the Secret again.
     pub secret_version: Option<String>,
 }
 

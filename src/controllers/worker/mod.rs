@@ -358,7 +358,8 @@ impl Worker {
         }
     }
 
-    /// A task ends when its target is dropped. Any other end is a bug: log it and restart the task with the next change.
+    /// A task ends when its target is dropped. Any other end is a bug: log it and restart the task with the next
+    /// change.
     fn on_task_end(&mut self, ended: &Result<(task::Id, ()), JoinError>) {
         let id = ended.as_ref().map_or_else(JoinError::id, |(id, ())| *id);
         let Some(key) = self.task_targets.remove(&id) else { return };
