@@ -152,7 +152,7 @@ pub(super) async fn resolve(mut config: Config, timeout: Duration) -> Result<Con
         let read = std::fs::read_to_string(&path).map_err(|error| invalid(format!("tokenFile: {path}: {error}")))?;
         user.token = trimmed(&SecretString::from(read));
     } else if let Some(exec) = user.exec.take() {
-        let plugin::Given { token, certificate } = plugin::run(&exec, timeout).await.map_err(invalid)?;
+        let plugin::PluginCredential { token, certificate } = plugin::run(&exec, timeout).await.map_err(invalid)?;
         user.token = token.as_ref().and_then(trimmed);
         if let Some((chain, key)) = certificate {
             user.client_certificate_data = Some(STANDARD.encode(chain));
@@ -223,10 +223,13 @@ pub(super) fn pem(der: &[u8]) -> String {
 }
 
 fn credential(user: &AuthInfo) -> Result<Credential, Failure> {
-    let chain =
-        given("client-certificate", user.client_certificate_data.as_deref(), user.client_certificate.as_deref());
+    let chain = inline_or_file(
+        "client-certificate",
+        user.client_certificate_data.as_deref(),
+        user.client_certificate.as_deref(),
+    );
     let key = user.client_key_data.as_ref().map(ExposeSecret::expose_secret);
-    let key = given("client-key", key, user.client_key.as_deref());
+    let key = inline_or_file("client-key", key, user.client_key.as_deref());
     if let (Some(chain), Some(key)) = (chain?, key?) {
         let key = String::from_utf8(key).map_err(|_| invalid("client-key-data holds no private key in PEM"))?;
         return Ok(Credential::ClientCertificate { chain, key: key.into() });
@@ -238,12 +241,12 @@ fn credential(user: &AuthInfo) -> Result<Credential, Failure> {
 }
 
 /// The data inlined in the kubeconfig, else the content of the file that it names.
-fn given(field: &str, data: Option<&str>, file: Option<&str>) -> Result<Option<Vec<u8>>, Failure> {
+fn inline_or_file(field: &str, data: Option<&str>, file: Option<&str>) -> Result<Option<Vec<u8>>, Failure> {
     let decoded = |data| STANDARD.decode(data).map_err(|_| invalid(format!("{field}-data is not base64")));
     let read = |path| std::fs::read(path).map_err(|error| invalid(format!("{field}: {path}: {error}")));
     data.map(decoded).or_else(|| file.map(read)).transpose()
 }
 
-pub(super) fn invalid(what: impl Into<String>) -> Failure {
-    Failure::new(Reason::KubeconfigInvalid, what.into())
+pub(super) fn invalid(message: impl Into<String>) -> Failure {
+    Failure::new(Reason::KubeconfigInvalid, message.into())
 }

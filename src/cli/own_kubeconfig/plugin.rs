@@ -12,7 +12,7 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 /// The credential that a plugin returned.
-pub(super) struct Given {
+pub(super) struct PluginCredential {
     pub(super) token: Option<SecretString>,
     /// Chain and key, both PEM.
     pub(super) certificate: Option<(String, SecretString)>,
@@ -35,7 +35,7 @@ struct Status {
 const LONGEST_HINT: usize = 300;
 
 /// Runs the plugin within `deadline`. As with kubectl it may prompt the user, unless its `interactiveMode` is `Never`.
-pub(super) async fn run(exec: &ExecConfig, deadline: Duration) -> Result<Given, String> {
+pub(super) async fn run(exec: &ExecConfig, deadline: Duration) -> Result<PluginCredential, String> {
     let name = exec.command.as_deref().filter(|name| !name.is_empty()).ok_or("exec of the user has no command")?;
     let plugin = format!("the credential plugin {name}");
     let run = async { command(name, exec).spawn()?.wait_with_output().await };
@@ -59,7 +59,7 @@ pub(super) async fn run(exec: &ExecConfig, deadline: Duration) -> Result<Given, 
     let read = serde_saphyr::from_slice::<ExecCredential>(&output.stdout).ok().and_then(|read| read.status);
     let status = read.ok_or_else(|| format!("{plugin} printed no ExecCredential with a status"))?;
     let certificate = status.client_certificate_data.zip(status.client_key_data.map(SecretString::from));
-    Ok(Given { token: status.token.map(SecretString::from), certificate })
+    Ok(PluginCredential { token: status.token.map(SecretString::from), certificate })
 }
 
 fn command(name: &str, exec: &ExecConfig) -> Command {

@@ -165,7 +165,7 @@ async fn candidate(context: &str, args: &Args, file: &Kubeconfig, scope: &Scope,
     };
     match prepare(&mut row, context, args, file, scope, hub).await {
         Ok(Some(work)) => Candidate { row, work: Some(work) },
-        Ok(None) => Candidate::stopped(row, Outcome::Skipped, "this is the hub; give --context to add it"),
+        Ok(None) => Candidate::stopped(row, Outcome::Skipped, "this is the hub; use --context to add it"),
         Err(error) => Candidate::stopped(row, Outcome::Failed, error.to_string()),
     }
 }

@@ -91,16 +91,16 @@ fn translated(name: &str, server: &str, config: &str) -> Result<SecretString, Cl
             return Err(format!("{field} is not accepted: {why}").into());
         }
     }
-    let given = |pairs: [(&str, Option<String>); 3]| -> Value {
+    let non_empty = |pairs: [(&str, Option<String>); 3]| -> Value {
         let set = pairs.into_iter().filter_map(|(key, value)| Some((key.to_owned(), json!(value?))));
         set.filter(|(_, value)| value != "").collect::<Map<_, _>>().into()
     };
-    let cluster = given([
+    let cluster = non_empty([
         ("server", Some(server.to_owned())),
         ("certificate-authority-data", tls.ca_data),
         ("tls-server-name", tls.server_name),
     ]);
-    let user = given([
+    let user = non_empty([
         ("token", config.bearer_token),
         ("client-certificate-data", tls.cert_data),
         ("client-key-data", tls.key_data),

@@ -144,7 +144,10 @@ async fn ksit_may_change_nothing_of_its_objects_but_label_and_finalizer() {
         (json!({ "spec": { "paused": true } }), "may not change a spec"),
         (json!({ "metadata": { "labels": { "env": "prod" } } }), "may not change labels other than ksit.io/slot"),
         (json!({ "metadata": { "annotations": { "a": "b" } } }), "may not change annotations or owners"),
-        (json!({ "metadata": { "finalizers": ["example.com/held", "ksit.io/finalizer", "x.io/y"] } }), "may not add finalizers"),
+        (
+            json!({ "metadata": { "finalizers": ["example.com/held", "ksit.io/finalizer", "x.io/y"] } }),
+            "may not add finalizers",
+        ),
         (json!({ "metadata": { "finalizers": ["ksit.io/finalizer"] } }), "nor remove any but its own"),
     ] {
         let refused = patch(change.clone()).await.expect_err("it must be refused");
