@@ -1,4 +1,4 @@
-//! Compiles the protocol of reports; `protox` reads it, so that no `protoc` has to be installed.
+//! Compiles the report protocol with `protox`, which needs no installed `protoc`.
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let file = "src/reports/reports.proto";

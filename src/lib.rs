@@ -1,41 +1,42 @@
-//! ksit watches the tools that run on many Kubernetes clusters, from one hub, and says on custom resources whether
-//! they work.
+//! ksit monitors the tools on many Kubernetes clusters from one hub, and reports in the status of custom resources
+//! whether they work.
 //!
-//! The house. Arrows point down, and the four rooms in the middle don't know each other; `tests/architecture.rs`
-//! keeps it so.
+//! A module uses only modules below it, and `hub`, `targets`, `reports` and `observability` don't use each other;
+//! `tests/architecture.rs` enforces both.
 //!
 //! ```text
-//! cli            one file a command: what the user typed, checked
-//!  └─ controllers    the roles: worker, coordinator, and what starts and ends them
-//!      ├─ hub            everything that talks to the hub: watches, Secrets, statuses, Events
-//!      ├─ targets        everything that talks to a cluster: kubeconfig, connection, HTTP, lists and watches
-//!      ├─ observability  metrics, logs, health endpoints
-//!      └─ api            the custom resources; to and from the domain
-//!          └─ domain         decisions only: no I/O, no clock, no randomness
+//! cli                    one file per command: parses and validates the user's input
+//!  └─ controllers        the roles, worker and coordinator, and the code that starts and stops them
+//!      ├─ hub            talks to the hub: watches, Secrets, statuses, Events
+//!      │   └─ api        the custom resources, and their conversion to and from the domain
+//!      ├─ targets        talks to the clusters: kubeconfig, connection, HTTP, lists and watches
+//!      ├─ reports        carries the workers' reports to the coordinator: protocol, client and server
+//!      └─ observability  metrics, logs, health endpoints
+//!          └─ domain     used by all of them; decisions only: no I/O, no clock, no randomness
 //! ```
 //!
-//! How a cluster's state becomes a status:
+//! From a cluster's state to a status:
 //!
 //! ```text
 //! Secret ─vet─> Connection ─list, watch─> Snapshot ─evaluate─> ToolVerdict ─History─> TargetVerdict
 //!                                                                                          │ report
-//! status on the hub <─rate limit─ queue <─if it means something new─ coordinator <─────────┘
+//! status on the hub <─rate limit─ queue <─if its meaning changed─ coordinator <────────────┘
 //! ```
 //!
 //! Invariants:
 //! 1. The operator only ever reads a target. `ksit target add` writes there, with the credentials of its user.
-//! 2. No byte of a credential, and none of a target's answer but the names of objects, gets into a status, an Event,
+//! 2. No byte of a credential, and nothing from a target's responses except object names, gets into a status, an Event,
 //!    a log or a metric.
-//! 3. All statuses go through one queue; each write carries the resourceVersion that its decision was made from, and a
-//!    term that never falls.
-//! 4. No lock is held across an await but to serialise one target's own requests. No task is detached: the first role
-//!    to end ends the process; a target's own task is the exception, contained and counted.
+//! 3. All statuses go through one queue; each write carries the resourceVersion that its decision was based on, and a
+//!    term that never decreases.
+//! 4. No lock is held across an await, except to serialise the requests of one target. No task is detached: the first
+//!    role to end ends the process. A panic in a target's task is contained and counted instead.
 //! 5. Every queue is bounded or newest-wins.
-//! 6. One bad target delays no other; one bad object is one warning, not a dead watch.
-//! 7. A Lease is renewed on a thread of its own, which does nothing else, over connections of its own.
-//! 8. What the hub answers is compared with what it said before: if resourceVersions fall, everything is listed anew.
+//! 6. One bad target delays no other; one bad object causes a warning, not a dead watch.
+//! 7. Leases are renewed on a dedicated thread, over dedicated connections.
+//! 8. resourceVersions of the hub never decrease: if they do, everything is listed again.
 
-// A closed pipe makes the library's macros panic: `cli/output.rs` prints.
+// The standard macros panic on a closed pipe; use `cli/output.rs`.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod api;

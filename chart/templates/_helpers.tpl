@@ -2,7 +2,7 @@
 {{- .Values.nameOverride | default .Chart.Name | trunc 40 | trimSuffix "-" }}
 {{- end }}
 
-{{- /* The installation. 40 characters leave room for what is put behind it in the names of Pods and Leases. */}}
+{{- /* The installation's name. 40 characters leave room for the suffixes of Pods and Leases. */}}
 {{- define "ksit.fullname" -}}
 {{- if .Values.fullnameOverride }}
 {{- .Values.fullnameOverride }}
@@ -44,15 +44,15 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end }}
 
-{{- /* As a JSON list, for fromJsonArray. */}}
+{{- /* The watched namespaces as a JSON list, for fromJsonArray. */}}
 {{- define "ksit.namespaces" -}}
 {{- if and .Values.clusterWide .Values.watchNamespaces }}
-{{- fail "clusterWide and watchNamespaces: give one of them" }}
+{{- fail "clusterWide and watchNamespaces: set only one of them" }}
 {{- end }}
 {{- .Values.watchNamespaces | default (list .Release.Namespace) | uniq | toJson }}
 {{- end }}
 
-{{- /* Which namespaces an admission policy looks at. */}}
+{{- /* The namespaces that an admission policy covers. */}}
 {{- define "ksit.namespaceSelector" -}}
 {{- if .Values.clusterWide -}}
 {}
@@ -61,7 +61,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end }}
 
-{{- /* A duration such as 1m30s in seconds. */}}
+{{- /* Converts a duration such as 1m30s to seconds. */}}
 {{- define "ksit.seconds" -}}
 {{- $hours := regexFind "[0-9]+h" . | trimSuffix "h" | default "0" | int }}
 {{- $minutes := regexFind "[0-9]+m" . | trimSuffix "m" | default "0" | int }}

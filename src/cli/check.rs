@@ -21,45 +21,45 @@ use crate::domain::snapshot::Snapshot;
 use crate::domain::verdict::{Phase, ToolVerdict};
 use crate::targets::{Cluster, Limits, Reflector, Settings};
 
-/// Contexts that are checked at a time.
-const AT_A_TIME: usize = 16;
+/// Contexts checked concurrently.
+const CONCURRENCY: usize = 16;
 
 /// Check tools on the clusters of a kubeconfig, without a hub and without installing anything.
 ///
-/// It only reads. Your own kubeconfig is trusted as kubectl trusts it: exec
-/// plugins run. Exits with 0 if all is healthy, 1 if something is not, 2 if that
-/// could not be told.
+/// It only reads. It trusts your own kubeconfig as kubectl does: exec plugins run.
+/// Exits with 0 if everything is healthy, 1 if something is not, 2 if ksit could
+/// not tell.
 ///
 /// Examples:
 ///   ksit check                                   every tool found on the current context
 ///   ksit check --type argocd --all-contexts      one tool, everywhere
 ///   ksit check --type flux --set namespace=gitops -o json
-///   ksit check --list-types                      which tools there are, and what each must have
+///   ksit check --list-types                      the supported tools and their components
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
     /// Kubeconfig; default: $KUBECONFIG, else ~/.kube/config.
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<std::path::PathBuf>,
-    /// Context to check; may be given more than once. Default: the current one.
+    /// Context to check; may be repeated. Default: the current one.
     #[arg(long, value_name = "NAME", conflicts_with = "all_contexts")]
     context: Vec<String>,
     /// Check every context of the kubeconfig.
     #[arg(long)]
     all_contexts: bool,
-    /// Tool that has to be there; may be given more than once. Default: whichever are found.
+    /// Tool that must be installed; may be repeated. Default: every tool that is found.
     #[arg(long = "type", value_name = "TOOL", value_parser = tool)]
     types: Vec<&'static Tool>,
-    /// A config key as in an Integration, such as namespace=gitops. Needs one --type.
+    /// Config key as in an Integration, such as namespace=gitops. Needs exactly one --type.
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
     set: Vec<(String, String)>,
-    /// Print which tools there are and what each expects, and ask no cluster.
+    /// List the supported tools and their components, without connecting to a cluster.
     #[arg(long)]
     list_types: bool,
-    /// table, wide (every component) or json.
+    /// Output format: table, wide (with every component) or json.
     #[arg(short, long, value_enum, default_value_t = Format::Table)]
     output: Format,
-    /// Time for each cluster.
+    /// Time limit for each cluster.
     #[arg(long, default_value = "10s", value_parser = duration, value_name = "DURATION")]
     timeout: Duration,
 }
@@ -77,7 +77,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, CliError> {
     let (limits, checks, kubeconfig) = (&Arc::new(limits), &checks, &kubeconfig);
     let rows: Vec<Vec<Row>> = stream::iter(contexts)
         .map(|context| check_context(context, kubeconfig, checks, limits, args.timeout))
-        .buffered(AT_A_TIME)
+        .buffered(CONCURRENCY)
         .collect()
         .await;
     let rows: Vec<Row> = rows.into_iter().flatten().collect();
@@ -94,12 +94,12 @@ fn worst(rows: &[Row]) -> Option<Phase> {
     rows.iter().map(|row| row.verdict.phase).filter(|phase| phase.counts()).min()
 }
 
-/// A tool, its components, and what its absence means.
+/// A tool, its components, and the meaning of its absence.
 type Check = (&'static Tool, Vec<Component>, WhenAbsent);
 
 fn checks(args: &Args) -> Result<Vec<Check>, CliError> {
     if !args.set.is_empty() && args.types.len() != 1 {
-        return Err("--set: give one --type, whose config it is".into());
+        return Err("--set: needs exactly one --type, to which it applies".into());
     }
     let config: BTreeMap<String, String> = args.set.iter().cloned().collect();
     let (tools, when_absent) = match args.types.as_slice() {
@@ -133,12 +133,12 @@ async fn check_context(
     kubeconfig: &Kubeconfig,
     checks: &[Check],
     limits: &Arc<Limits>,
-    patience: Duration,
+    timeout: Duration,
 ) -> Vec<Row> {
     let row =
         |tool: &Tool, verdict, unreachable| Row { context: context.clone(), tool: tool.name, verdict, unreachable };
     let all = checks.iter().flat_map(|(_, components, _)| components);
-    match guarded(read(&context, kubeconfig, all, limits, patience)).await {
+    match guarded(read(&context, kubeconfig, all, limits, timeout)).await {
         Ok(snapshot) => checks
             .iter()
             .map(|(tool, components, when_absent)| row(tool, evaluate(components, &snapshot, *when_absent), false))
@@ -157,9 +157,9 @@ async fn read(
     kubeconfig: &Kubeconfig,
     components: impl Iterator<Item = &Component>,
     limits: &Arc<Limits>,
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<Snapshot, Failure> {
-    let connection = connection(context, kubeconfig, patience).await?;
+    let connection = connection(context, kubeconfig, timeout).await?;
     let cluster = Cluster::new(connection, limits.clone());
     Reflector::read(&cluster, &first_step(components), false).await
 }

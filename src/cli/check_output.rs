@@ -1,4 +1,4 @@
-//! How `ksit check` shows what it found.
+//! Renders the results of `ksit check`.
 
 use serde_json::json as object;
 

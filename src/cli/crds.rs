@@ -10,7 +10,7 @@ use crate::api::crds;
 /// Print the CustomResourceDefinitions:  ksit crds | kubectl apply --server-side -f -
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Write one file each into this folder instead.
+    /// Write each to a file in this directory instead.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }

@@ -5,8 +5,8 @@ use std::{fmt, io};
 use crate::controllers::error::OperatorError;
 use crate::domain::reason::Failure;
 
-/// A sentence for the user. The errors of kube, parsers and plugins are no sources of one, for they quote what they were
-/// given: see [`crate::hub::cause`].
+/// A sentence for the user. Errors of kube, parsers and plugins are never its `source`, because they quote their input:
+/// see [`crate::hub::cause`].
 #[derive(Debug)]
 pub(super) struct CliError(String);
 

@@ -10,23 +10,23 @@ use serde::Serialize;
 
 use super::CliError;
 use super::hub::{Hub, HubArgs, Shown};
-use super::shards::{Map, all_maps, unobserved};
+use super::shards::{Map, all_maps, unwatched};
 use super::table::table;
 use crate::api::{Integration, ShardMap, TargetCounts};
 use crate::domain::escape::escape;
 use crate::domain::verdict::Phase;
 use crate::hub::{Lenient, cause};
 
-/// Show all Integrations with their clusters counted by state, worst first, and as of when that is so.
+/// Show all Integrations with their clusters counted by state, worst first, and how fresh the counts are.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     hub: HubArgs,
-    /// All namespaces.
+    /// List all namespaces.
     #[arg(short = 'A', long, conflicts_with = "namespace")]
     all_namespaces: bool,
-    /// Exit with 1 if no coordinator has written here, or none for three rounds, if nobody leads, if slots have no owner,
-    /// or if no installation observes a namespace.
+    /// Exit with 1 if no coordinator has ever written here or none has for three rounds, if no replica leads, if slots
+    /// have no owner, or if no installation watches a namespace.
     #[arg(long, conflicts_with = "watch")]
     check: bool,
 }
@@ -38,12 +38,12 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, CliError> {
         let mut fleet = Fleet::from(found.items);
         let now = hub.now().await;
         fleet.date(&hub.client, now).await;
-        fleet.mark_unobserved(&hub).await;
+        fleet.mark_unwatched(&hub).await;
         Ok(fleet)
     };
     let fleet = args.hub.show(look).await?;
     let is_well = !fleet.installations.is_empty()
-        && fleet.unobserved.is_empty()
+        && fleet.unwatched.is_empty()
         && fleet.installations.values().all(|found| found.faults().is_empty());
     Ok(if args.check && !is_well { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
@@ -52,15 +52,15 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, CliError> {
 #[serde(transparent)]
 struct Fleet {
     lines: Vec<Line>,
-    /// By `managedBy` of statuses.
+    /// Keyed by `managedBy` of the statuses.
     #[serde(skip)]
     installations: BTreeMap<String, Found>,
-    /// Why there are namespaces whose objects nobody observes, one line each.
+    /// One line per namespace that no installation watches, with the reason.
     #[serde(skip)]
-    unobserved: Vec<String>,
+    unwatched: Vec<String>,
 }
 
-/// The map of an installation, or why there is none to see.
+/// The ShardMap of an installation, or the reason that there is none to show.
 enum Found {
     Map(Box<Map>),
     Missing(String),
@@ -73,9 +73,9 @@ impl Found {
         };
         match Api::<ShardMap>::namespaced(client.clone(), namespace).get_opt(name).await {
             Ok(Some(map)) => Self::Map(Box::new(Map::read(client, map, now).await)),
-            Ok(None) => Self::Missing("it has no ShardMap: no coordinator writes".to_owned()),
+            Ok(None) => Self::Missing("its ShardMap does not exist: no coordinator is writing".to_owned()),
             Err(error) => Self::Missing(format!(
-                "as of a time that can't be told: its ShardMap can't be read: the hub {}",
+                "freshness unknown, because its ShardMap can't be read: the hub {}",
                 cause(&error)
             )),
         }
@@ -113,7 +113,7 @@ struct Line {
     phase: String,
     targets: TargetCounts,
     message: String,
-    /// When its coordinator wrote last that it lives, and how long ago that is.
+    /// Time of its coordinator's last sign of life, and its age.
     observed_at: Option<String>,
     age_seconds: Option<u64>,
     #[serde(skip)]
@@ -150,7 +150,7 @@ impl Line {
             type_: "<unknown>".to_owned(),
             phase: Phase::Unknown.as_str().to_owned(),
             targets: TargetCounts::default(),
-            message: format!("can't be read and is left alone ({error}); mend it or delete it"),
+            message: format!("can't be read and is ignored ({error}); fix it or delete it"),
             managed_by: None,
             is_unreadable: true,
             observed_at: None,
@@ -171,12 +171,12 @@ impl From<Vec<Lenient<Integration>>> for Fleet {
             let bad = failed.saturating_add(unreachable).saturating_add(unknown);
             (Phase::read(&line.phase), std::cmp::Reverse(bad), line.namespace.clone(), line.name.clone())
         });
-        Self { lines, installations: BTreeMap::new(), unobserved: Vec::new() }
+        Self { lines, installations: BTreeMap::new(), unwatched: Vec::new() }
     }
 }
 
 impl Fleet {
-    /// Looks up how fresh each line is.
+    /// Looks up the freshness of each line.
     async fn date(&mut self, client: &Client, now: Timestamp) {
         for line in &mut self.lines {
             let Some(installation) = &line.managed_by else { continue };
@@ -190,24 +190,24 @@ impl Fleet {
         }
     }
 
-    /// Looks up which lines nobody will ever write a status for.
-    async fn mark_unobserved(&mut self, hub: &Hub) {
+    /// Marks the lines whose status no installation will ever write.
+    async fn mark_unwatched(&mut self, hub: &Hub) {
         let unwritten = |line: &&mut Line| line.managed_by.is_none() && !line.is_unreadable;
         if !self.lines.iter_mut().any(|line| unwritten(&line)) {
             return;
         }
         let Some(maps) = all_maps(hub).await else { return };
         for line in self.lines.iter_mut().filter(unwritten) {
-            let Some(why) = unobserved(&line.namespace, &maps) else { continue };
+            let Some(why) = unwatched(&line.namespace, &maps) else { continue };
             line.phase = Phase::Unknown.as_str().to_owned();
             line.message.clone_from(&why);
-            if !self.unobserved.contains(&why) {
-                self.unobserved.push(why);
+            if !self.unwatched.contains(&why) {
+                self.unwatched.push(why);
             }
         }
     }
 
-    /// One line; one each where several installations wrote these.
+    /// One line per installation that wrote the statuses.
     fn dated(&self) -> String {
         match self.installations.len() {
             0 => "no coordinator has written here yet\n".to_owned(),
@@ -224,7 +224,7 @@ impl Fleet {
 impl Shown for Fleet {
     fn text(&self, wide: bool) -> String {
         if self.lines.is_empty() {
-            return "No Integrations found; -A looks in all namespaces.\n".to_owned();
+            return "No Integrations found; use -A for all namespaces.\n".to_owned();
         }
         let heads = [
             "NAMESPACE",
@@ -242,8 +242,8 @@ impl Shown for Fleet {
         ];
         let rows: Vec<Vec<String>> = self.lines.iter().map(|line| line.cells(wide)).collect();
         let lines = if wide { table(&[&heads[..], &["MESSAGE"]].concat(), &rows) } else { table(&heads, &rows) };
-        let unobserved: String = self.unobserved.iter().map(|why| format!("{}\n", escape(why))).collect();
-        format!("{lines}{unobserved}{}", self.dated())
+        let unwatched: String = self.unwatched.iter().map(|why| format!("{}\n", escape(why))).collect();
+        format!("{lines}{unwatched}{}", self.dated())
     }
 }
 
@@ -286,9 +286,9 @@ mod tests {
     use super::*;
     use crate::cli::table::assert_harmless;
 
-    /// Somebody has edited a status.
+    /// As after a manual edit of a status.
     #[test]
-    fn counts_that_make_no_sense_are_shown() {
+    fn inconsistent_counts_are_shown() {
         let object = json!({ "metadata": { "name": "flux" }, "spec": { "type": "flux" },
             "status": { "targets": { "total": 1, "paused": 2, "notInstalled": 3, "running": 1 } } });
         let fleet = Fleet::from(vec![Lenient::Read(Box::new(serde_json::from_value(object).unwrap()))]);

@@ -1,4 +1,4 @@
-//! The age of a ShardMap's status. With no replica alive nobody can write, so it is counted here, from the last write.
+//! Computes the age of a ShardMap's status from its last write: without a live replica, nobody else can.
 
 use std::time::Duration;
 
@@ -7,40 +7,40 @@ use jiff::{SignedDuration, Timestamp};
 use crate::api::ShardMapStatus;
 use crate::domain::escape::escape;
 
-/// Rounds without a write after which nobody seems to lead: a change of the coordinator takes up to two.
+/// Rounds without a write after which the status is stale: a change of the coordinator takes up to two.
 const ROUNDS: u32 = 3;
 
-/// The operator's default, for statuses of versions that didn't give theirs.
-const USUAL_ROUND: Duration = Duration::from_secs(30);
+/// The operator's default, for statuses from versions that did not record theirs.
+const DEFAULT_ROUND: Duration = Duration::from_secs(30);
 
-/// No shorter round makes a coordinator dead that is busy.
-const SHORTEST_PATIENCE: Duration = Duration::from_secs(10);
+/// With shorter rounds, a busy coordinator must not look dead.
+const SHORTEST_THRESHOLD: Duration = Duration::from_secs(10);
 
-/// When a coordinator wrote last, and how long ago that is.
+/// Time and age of a coordinator's last write.
 #[derive(Clone, Debug)]
 pub(super) struct Freshness {
     pub(super) observed_at: Option<String>,
     pub(super) age: Option<Duration>,
-    patience: Duration,
+    threshold: Duration,
 }
 
 impl Freshness {
     pub(super) fn of(status: &ShardMapStatus, now: Timestamp) -> Self {
         let observed = status.observed_at.as_ref().and_then(|text| text.parse::<Timestamp>().ok());
-        let round = status.round_seconds.map_or(USUAL_ROUND, |seconds| Duration::from_secs(seconds.into()));
+        let round = status.round_seconds.map_or(DEFAULT_ROUND, |seconds| Duration::from_secs(seconds.into()));
         Self {
             observed_at: status.observed_at.clone(),
             // This machine's clock may be behind the hub's.
             age: observed.map(|at| Duration::try_from(now.duration_since(at)).unwrap_or_default()),
-            patience: round.saturating_mul(ROUNDS).max(SHORTEST_PATIENCE),
+            threshold: round.saturating_mul(ROUNDS).max(SHORTEST_THRESHOLD),
         }
     }
 
     pub(super) fn is_stale(&self) -> bool {
-        self.age.is_none_or(|age| age > self.patience)
+        self.age.is_none_or(|age| age > self.threshold)
     }
 
-    /// `as of …` while it is fresh, else since when nobody has written.
+    /// `as of …` while fresh, else the time since which no coordinator has written.
     pub(super) fn words(&self) -> String {
         let at = self.observed_at.as_deref().map(escape);
         match (at, self.age) {
@@ -49,7 +49,7 @@ impl Freshness {
                 format!("no coordinator has written since {at} ({ago:#} ago)")
             }
             (Some(at), Some(_)) => format!("as of {at}"),
-            _ => "no coordinator has written yet how fresh this is".to_owned(),
+            _ => "no coordinator has published yet how fresh this is".to_owned(),
         }
     }
 }
@@ -76,14 +76,14 @@ mod tests {
     }
 
     #[test]
-    fn age_of_what_nobody_wrote_is_unknown() {
+    fn status_without_a_valid_time_is_stale() {
         for text in [None, Some("yesterday")] {
             assert!(freshness(text, None).is_stale());
         }
     }
 
     #[test]
-    fn clocks_that_run_behind_make_nothing_older() {
+    fn clock_behind_the_hub_counts_as_age_zero() {
         assert_eq!(freshness(Some("2026-01-01T12:05:00Z"), None).age, Some(Duration::ZERO));
     }
 }

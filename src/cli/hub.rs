@@ -1,4 +1,4 @@
-//! The hub as a user reaches it, and the ways to print what it holds.
+//! Connects to the hub with the user's credentials, and prints its objects.
 
 use std::future::Future;
 use std::io::IsTerminal;
@@ -17,28 +17,28 @@ use super::{CliError, duration, json, own_kubeconfig};
 use crate::domain::escape::{escape_lines, is_invisible};
 use crate::hub::{cause, is_late, is_unknown_path, with_deadline};
 
-/// Between two looks with --watch.
+/// Poll interval of --watch.
 const REFRESH: Duration = Duration::from_secs(2);
 
-/// With --watch a plugin is asked for a new token after this time: the tokens of clouds last longer.
-const CREDENTIAL_LASTS: Duration = Duration::from_secs(5 * 60);
+/// With --watch, time after which a plugin is asked for a new token. Cloud tokens last longer.
+const CREDENTIAL_LIFETIME: Duration = Duration::from_secs(5 * 60);
 
 /// A credential plugin may wait for a login.
-pub(super) const PATIENCE_FOR_PLUGIN: Duration = Duration::from_secs(120);
+pub(super) const PLUGIN_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Where the hub is.
+/// Flags that select the hub.
 #[derive(Debug, clap::Args)]
-pub(super) struct Place {
-    /// Kubeconfig of the hub; default: $KUBECONFIG, else ~/.kube/config, else what a Pod of the hub has.
+pub(super) struct HubFlags {
+    /// Kubeconfig of the hub; default: $KUBECONFIG, else ~/.kube/config, else the Pod's ServiceAccount.
     #[arg(long, value_name = "FILE")]
     pub(super) kubeconfig: Option<PathBuf>,
     /// Context of the hub; default: the current one.
     #[arg(long, value_name = "NAME")]
     pub(super) context: Option<String>,
-    /// Namespace; default: that of the context.
+    /// Namespace; default: the context's.
     #[arg(short, long, value_name = "NAME")]
     pub(super) namespace: Option<String>,
-    /// Time for the hub to answer each request.
+    /// Time limit for each request to the hub.
     #[arg(long, default_value = "10s", value_parser = duration, value_name = "DURATION")]
     pub(super) request_timeout: Duration,
 }
@@ -46,11 +46,11 @@ pub(super) struct Place {
 #[derive(Debug, clap::Args)]
 pub(super) struct HubArgs {
     #[command(flatten)]
-    pub(super) place: Place,
-    /// How to print: a table, a wider table, json or yaml.
+    pub(super) flags: HubFlags,
+    /// Output format: table, wide, json or yaml.
     #[arg(short, long, value_enum, default_value_t = Output::Table)]
     output: Output,
-    /// Print again whenever it changes, until Ctrl-C.
+    /// Print again on every change, until Ctrl-C.
     #[arg(short, long)]
     watch: bool,
 }
@@ -63,16 +63,16 @@ enum Output {
     Yaml,
 }
 
-/// What a command shows: for people as text, for programs as data.
+/// The output of a command: text for people, data for programs.
 pub(super) trait Shown: Serialize {
     fn text(&self, wide: bool) -> String;
 }
 
-/// The hub with the user's own rights, and with an end for each request.
+/// A client of the hub with the user's credentials and a deadline for each request.
 #[derive(Clone)]
 pub(super) struct Hub {
     pub(super) client: Client,
-    /// The user's, else that of the context.
+    /// From --namespace, else from the context.
     pub(super) namespace: String,
     /// URL of its API server.
     pub(super) server: String,
@@ -80,7 +80,7 @@ pub(super) struct Hub {
     name: String,
 }
 
-impl Place {
+impl HubFlags {
     pub(super) async fn hub(&self) -> Result<Hub, CliError> {
         let (config, name) = match (self.file(), Config::incluster()) {
             (Ok(file), _) => {
@@ -88,7 +88,7 @@ impl Place {
                 let name = format!("context {context}");
                 (self.config(&file).await.map_err(|error| format!("the hub ({name}): {error}"))?, name)
             }
-            // So that it answers in the operator's own Pod too.
+            // The command also works in the operator's own Pod.
             (Err(_), Ok(pod)) if self.kubeconfig.is_none() && self.context.is_none() => {
                 (pod, "the Pod's own".to_owned())
             }
@@ -103,7 +103,7 @@ impl Place {
 
     async fn config(&self, file: &Kubeconfig) -> Result<Config, CliError> {
         let config = own_kubeconfig::config(file, self.context.as_deref()).await?;
-        Ok(own_kubeconfig::resolve(config, PATIENCE_FOR_PLUGIN).await?)
+        Ok(own_kubeconfig::resolve(config, PLUGIN_TIMEOUT).await?)
     }
 
     /// The user's kubeconfig.
@@ -113,7 +113,7 @@ impl Place {
 }
 
 impl Hub {
-    /// Objects of the hub's namespace, or of all.
+    /// Objects in the selected namespace, or in all.
     pub(super) fn api<K>(&self, all_namespaces: bool) -> Api<K>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
@@ -125,7 +125,7 @@ impl Hub {
         }
     }
 
-    /// The hub's time: that of this machine may be off. Falls back to it.
+    /// The hub's time, because this machine's clock may be off; the local time if the hub does not answer.
     pub(super) async fn now(&self) -> Timestamp {
         let request = http::Request::get("/version").body(Body::empty());
         let answer = match request {
@@ -139,7 +139,7 @@ impl Hub {
         date.map_or_else(Timestamp::now, |date| date.timestamp())
     }
 
-    /// Why a request for an object of ksit failed, and what to do.
+    /// Describes why a request for a ksit object failed, and the remedy.
     pub(super) fn fault(&self, error: &kube::Error) -> CliError {
         let name = &self.name;
         if is_unknown_path(error) {
@@ -155,31 +155,31 @@ impl Hub {
 
 /// The remedy for an answer that takes too long.
 pub(super) fn hint(error: &kube::Error) -> &'static str {
-    if is_late(error) { "; check its address and the network, or give it longer with --request-timeout" } else { "" }
+    if is_late(error) { "; check its address and the network, or raise --request-timeout" } else { "" }
 }
 
 impl HubArgs {
-    /// Prints what `look` finds on the hub, once or with --watch whenever it changes. Gives what it printed last.
-    pub(super) async fn show<S: Shown, F>(&self, mut look: impl FnMut(Hub) -> F) -> Result<S, CliError>
+    /// Prints the result of `read`, once or with --watch on every change. Returns the last result.
+    pub(super) async fn show<S: Shown, F>(&self, mut read: impl FnMut(Hub) -> F) -> Result<S, CliError>
     where
         F: Future<Output = Result<S, CliError>>,
     {
-        let (mut hub, mut made) = (self.place.hub().await?, Instant::now());
+        let (mut hub, mut made) = (self.flags.hub().await?, Instant::now());
         let mut printed = String::new();
         loop {
-            if made.elapsed() > CREDENTIAL_LASTS {
-                (hub, made) = (self.place.hub().await?, Instant::now());
+            if made.elapsed() > CREDENTIAL_LIFETIME {
+                (hub, made) = (self.flags.hub().await?, Instant::now());
             }
-            let found = look(hub.clone()).await?;
+            let found = read(hub.clone()).await?;
             let text = self.render(&found)?;
-            let mut is_read = true;
+            let mut has_reader = true;
             if text != printed {
-                // A terminal shows the newest state alone; a pipe gets one after the other.
+                // A terminal shows only the newest state; a pipe receives all of them.
                 let clear = if self.watch && std::io::stdout().is_terminal() { "\x1b[2J\x1b[H" } else { "" };
-                is_read = print(&format!("{clear}{text}"))?;
+                has_reader = print(&format!("{clear}{text}"))?;
                 printed = text;
             }
-            if !self.watch || !is_read {
+            if !self.watch || !has_reader {
                 return Ok(found);
             }
             tokio::time::sleep(REFRESH).await;
@@ -193,8 +193,8 @@ impl HubArgs {
             Output::Json => json(shown)?,
             Output::Yaml => {
                 let yaml =
-                    serde_saphyr::to_string(shown).map_err(|error| format!("it can't be shown as YAML: {error}"))?;
-                // JSON is YAML too, and has an escape for every character.
+                    serde_saphyr::to_string(shown).map_err(|error| format!("can't render this as YAML: {error}"))?;
+                // JSON is valid YAML and can escape every character.
                 if yaml.contains(|c| c != '\n' && is_invisible(c)) { json(shown)? } else { yaml }
             }
         })
@@ -217,7 +217,7 @@ mod tests {
         Hub { client, namespace: "fleet".to_owned(), server: "https://hub/".to_owned(), name: "hub".to_owned() }
     }
 
-    /// A laptop's clock may be an hour off, and a Lease lasts seconds.
+    /// A laptop's clock may be an hour off, and a Lease lasts only seconds.
     #[tokio::test]
     async fn time_is_that_of_the_hub() {
         assert_eq!(hub("Thu, 01 Jan 2026 12:00:00 GMT").now().await.to_string(), "2026-01-01T12:00:00Z");

@@ -27,7 +27,7 @@ use crate::domain::escape::escape_json;
 use crate::domain::integrations::{TOOLS, Tool};
 use error::CliError;
 
-/// ksit tells whether the tools on your Kubernetes clusters (Argo CD, Flux, Prometheus, Istio, …) work.
+/// ksit checks whether the tools on your Kubernetes clusters (Argo CD, Flux, Prometheus, Istio, …) work.
 ///
 /// Try it without installing anything:  ksit check --type argocd --all-contexts
 #[derive(Debug, Parser)]
@@ -47,7 +47,7 @@ enum Command {
     Crds(crds::Args),
 }
 
-/// Could not tell: wrong arguments, or something that was needed is missing. Also what clap exits with.
+/// Exit code for an undetermined result: invalid arguments, or a missing prerequisite. Clap uses the same code.
 const COULD_NOT_TELL: u8 = 2;
 
 pub async fn run(cli: Cli) -> ExitCode {
@@ -65,13 +65,13 @@ pub async fn run(cli: Cli) -> ExitCode {
     })
 }
 
-/// As JSON, without a character that a terminal would obey.
+/// Renders JSON, with control characters escaped for terminals.
 fn json(shown: &impl Serialize) -> Result<String, CliError> {
-    let text = serde_json::to_string_pretty(shown).map_err(|error| format!("it can't be shown as JSON: {error}"))?;
+    let text = serde_json::to_string_pretty(shown).map_err(|error| format!("can't render this as JSON: {error}"))?;
     Ok(format!("{}\n", escape_json(&text)))
 }
 
-/// As Go has it: `30s`, `1m30s`; at least a second.
+/// Parses a Go duration such as `30s` or `1m30s`; at least one second.
 fn duration(text: &str) -> Result<Duration, String> {
     match text.parse::<SignedDuration>().map(Duration::try_from) {
         Ok(Ok(duration)) if duration >= Duration::from_secs(1) => Ok(duration),
@@ -80,7 +80,7 @@ fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// A type that ksit knows.
+/// Parses the name of a supported tool.
 fn tool(name: &str) -> Result<&'static Tool, String> {
     Tool::named(name).ok_or_else(|| {
         let known: Vec<&str> = TOOLS.iter().map(|tool| tool.name).collect();
@@ -88,7 +88,7 @@ fn tool(name: &str) -> Result<&'static Tool, String> {
     })
 }
 
-/// `key=value`
+/// Parses `key=value`.
 fn key_value(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or("write it as key=value")?;
     Ok((key.to_owned(), value.to_owned()))
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_say_what_is_wrong() {
+    fn invalid_durations_are_explained() {
         assert_eq!(duration("1m30s").unwrap(), Duration::from_secs(90));
         assert_eq!(duration("10ms").unwrap_err(), "must be at least 1s");
         assert_eq!(duration("-5s").unwrap_err(), "must be at least 1s");

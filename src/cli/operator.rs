@@ -20,93 +20,96 @@ use crate::hub::{HubAccess, Silence, cause, hub_addresses};
 use crate::observability::{LogFormat, TargetMetrics, init_logs};
 use crate::targets::kubeconfig::{HubAddresses, Policy};
 
-/// 128 bits and a little.
+/// Characters for slightly more than 128 bits.
 const NONCE_LENGTH: usize = 22;
 
 /// Run one replica of the operator against a hub cluster.
 ///
-/// It watches Integrations and IntegrationTargets on the hub, reads every target with the kubeconfig of its Secret
-/// (it never writes there), and keeps the statuses on the hub. Every flag can be given by its environment variable;
-/// of a flag given twice the last counts.
+/// It watches Integrations and IntegrationTargets on the hub, reads every target with the kubeconfig from its Secret
+/// (and never writes there), and maintains the statuses on the hub. Every flag can also be set by its environment
+/// variable; if a flag is repeated, the last one wins.
 #[derive(Debug, clap::Args)]
 #[command(args_override_self = true)]
 pub struct Args {
-    /// Kubeconfig of the hub; default: the Pod's own, else what kubectl would use.
+    /// Kubeconfig of the hub; default: $KUBECONFIG, else ~/.kube/config, else the Pod's ServiceAccount.
     #[arg(long, env = "KSIT_KUBECONFIG", value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
     /// Namespaces to watch, comma-separated; default: all.
     #[arg(long, env = "KSIT_WATCH_NAMESPACES", value_delimiter = ',', value_name = "NAMESPACES")]
     watch_namespaces: Vec<String>,
-    /// Watch the metadata of Secrets in these namespaces, so that a new kubeconfig counts at once; else it is read
-    /// again when the cluster refuses the old one, and every 10 minutes. Needs `list, watch` of Secrets.
+    /// Watch the metadata of Secrets in these namespaces, so that a new kubeconfig takes effect at once. Otherwise a
+    /// Secret is read again when the cluster refuses its credential, and every 10 minutes. Needs `list, watch` of
+    /// Secrets.
     #[arg(long, env = "KSIT_WATCH_SECRETS")]
     watch_secrets: bool,
-    /// Name of this replica; default: $POD_NAME, else the host's name.
+    /// Name of this replica; default: $POD_NAME, else the hostname.
     #[arg(long, env = "KSIT_REPLICA", value_name = "NAME")]
     replica: Option<String>,
-    /// UID of this replica's Pod; default: $POD_UID. Without one it runs alone: no other replica believes it.
+    /// UID of this replica's Pod; default: $POD_UID. Without one, other replicas reject this replica, so it must run
+    /// alone.
     #[arg(long, env = "KSIT_POD_UID", value_name = "UID")]
     pod_uid: Option<String>,
-    /// Namespace of the Leases and of the ShardMap; default: $POD_NAMESPACE, else that of the kubeconfig's context.
+    /// Namespace of the Leases and the ShardMap; default: $POD_NAMESPACE, else the namespace of the kubeconfig's
+    /// context.
     #[arg(long, env = "KSIT_NAMESPACE", value_name = "NAMESPACE")]
     namespace: Option<String>,
-    /// Time of silence after which a replica counts as dead.
+    /// Time without a Lease renewal after which a replica counts as dead.
     #[arg(long, env = "KSIT_LEASE_DURATION", default_value = "10s", value_parser = duration, value_name = "DURATION")]
     lease_duration: Duration,
     /// How often a replica renews its Lease.
     #[arg(long, env = "KSIT_LEASE_RENEW_INTERVAL", default_value = "3s", value_parser = duration,
         value_name = "DURATION")]
     lease_renew_interval: Duration,
-    /// Where the coordinator takes the reports of other replicas.
+    /// Address on which the coordinator accepts reports from other replicas.
     #[arg(long, env = "KSIT_REPORT_BIND_ADDRESS", default_value = ":9443", value_parser = listen_address,
         value_name = "ADDRESS")]
     report_bind_address: SocketAddr,
-    /// Host by which others reach that; default: $POD_IP, else the address itself.
+    /// Host under which other replicas reach that address; default: $POD_IP, else the address itself.
     #[arg(long, env = "KSIT_REPORT_ADDRESS", value_name = "HOST")]
     report_address: Option<String>,
     /// File with this Pod's ServiceAccount token for the audience reports.ksit.io.
     #[arg(long, env = "KSIT_REPORT_TOKEN_FILE", value_name = "FILE")]
     report_token_file: Option<PathBuf>,
-    /// Name of this installation: of its ShardMap, and in managedBy of statuses.
+    /// Name of this installation and of its ShardMap; also part of managedBy in statuses.
     #[arg(long, env = "KSIT_INSTALLATION", default_value = "ksit", value_name = "NAME")]
     installation: String,
-    /// How often a cluster is checked whose Integrations say nothing else.
+    /// Interval between checks of a cluster whose Integrations set none.
     #[arg(long, env = "KSIT_INTERVAL", default_value = "30s", value_parser = duration, value_name = "DURATION")]
     interval: Duration,
-    /// Time for one round: connecting, asking everything, reading the answers.
+    /// Time limit of one round: connecting, sending all requests, reading the responses.
     #[arg(long, env = "KSIT_ROUND_TIMEOUT", default_value = "10s", value_parser = duration, value_name = "DURATION")]
     round_timeout: Duration,
-    /// Rounds in a row that must fail for a passing cause (time-out, 5xx, reset) before a cluster is Unreachable.
+    /// Consecutive rounds that must fail with a transient cause (timeout, 5xx, reset) before a cluster is Unreachable.
     #[arg(long, env = "KSIT_FAILURE_THRESHOLD", default_value_t = 3, value_name = "ROUNDS",
         value_parser = clap::value_parser!(u32).range(1..=100))]
     failure_threshold: u32,
-    /// How clusters are looked at. Where a cluster has no watch to offer, it is polled by itself, and its status says why.
+    /// How clusters are checked. With auto, a cluster that offers no watches is polled, and its status says why.
     #[arg(long, env = "KSIT_CHECK_MODE", value_enum, default_value_t = CheckMode::Auto)]
     check_mode: CheckMode,
-    /// Rounds under way at a time, of clusters that are connected and have more to be asked than whether they still
-    /// answer: 256 of them at 20 ms each are 12,000 rounds a second. Failing clusters get at most 30 % of it, 1 s each.
+    /// Concurrent rounds of connected clusters that need more than a liveness request: 256 rounds of 20 ms each are
+    /// 12,000 per second. Failing clusters get at most 30 % of them, for 1 s each.
     #[arg(long, env = "KSIT_MAX_CONCURRENT_RECONCILES", default_value_t = 256, value_name = "ROUNDS",
         value_parser = clap::value_parser!(u16).range(1..=4096))]
     max_concurrent_reconciles: u16,
-    /// Connections to clusters that are being made at a time. Failing clusters get at most 30 % of it, and one whose
-    /// network is gone holds its place for 1 s: 128 are 2,300 such attempts a minute.
+    /// Concurrent connection attempts to clusters. Failing clusters get at most 30 % of them, and a cluster whose
+    /// network is down occupies one for 1 s: 128 allow 2,300 such attempts per minute.
     #[arg(long, env = "KSIT_MAX_CONCURRENT_CONNECTS", default_value_t = 128, value_name = "CONNECTIONS",
         value_parser = clap::value_parser!(u16).range(1..=4096))]
     max_concurrent_connects: u16,
-    /// Statuses written to the hub in a second at the most; failing ones go first, and eight may go at once.
+    /// Maximum rate of status writes to the hub, per second. Failing statuses go first; bursts of eight are allowed.
     #[arg(long, env = "KSIT_STATUS_WRITES_PER_SECOND", default_value_t = 100, value_name = "WRITES",
         value_parser = clap::value_parser!(u32).range(1..=10_000))]
     status_writes_per_second: u32,
-    /// Where /livez, /readyz and /metrics are served.
+    /// Address that serves /livez, /readyz and /metrics.
     #[arg(long, env = "KSIT_METRICS_BIND_ADDRESS", default_value = ":8080", value_parser = listen_address,
         value_name = "ADDRESS")]
     metrics_bind_address: SocketAddr,
-    /// Metrics of each cluster and of each tool on it, from the coordinator: whether it is healthy, and if not, why and
-    /// since when.
+    /// Metrics per cluster and per tool on it, from the coordinator: whether it is healthy, and if not, why and since
+    /// when.
     #[arg(long, env = "KSIT_TARGET_METRICS", value_enum, default_value_t, num_args = 0..=1,
         default_missing_value = "on", require_equals = true)]
     target_metrics: TargetMetrics,
-    /// Time to write what waits after SIGTERM. A second signal ends at once.
+    /// Time to write queued statuses after SIGTERM. A second signal exits immediately.
     #[arg(long, env = "KSIT_DRAIN_TIMEOUT", default_value = "10s", value_parser = duration, value_name = "DURATION")]
     drain_timeout: Duration,
     /// Allow kubeconfigs that point at this machine, for tests and demos.
@@ -122,15 +125,15 @@ pub struct Args {
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum CheckMode {
-    /// The cluster says itself what changes, when it does.
+    /// Watch the cluster for changes.
     Auto,
-    /// It is asked everything once an interval.
+    /// List everything once per interval.
     Poll,
 }
 
 pub(super) async fn run(args: Args) -> Result<(), CliError> {
     init_logs(args.log_format, &args.log_level)?;
-    check_together(&args)?;
+    validate(&args)?;
     let descriptors = Descriptors::raise();
     let config = hub_config(args.kubeconfig.as_ref()).await?;
     let namespace = config.default_namespace.clone();
@@ -142,31 +145,31 @@ pub(super) async fn run(args: Args) -> Result<(), CliError> {
     tracing::info!(version = version.git_version, "connected to the hub");
     let addresses = hub_addresses(&client, access.server()).await.unwrap_or_else(|some| some);
     if addresses.is_empty() {
-        tracing::warn!(%server, "the addresses of the hub are not known yet: a target may point at it");
+        tracing::warn!(%server, "the hub's addresses are not known yet: until then a target may point at the hub");
     }
     let config = operator_config(args, addresses.into(), namespace, descriptors)?;
     operator::run(config, access, termination()?).await?;
     Ok(())
 }
 
-/// What must fit together.
-fn check_together(args: &Args) -> Result<(), CliError> {
+/// Validates flags that depend on each other.
+fn validate(args: &Args) -> Result<(), CliError> {
     if args.round_timeout > args.interval.saturating_mul(10) {
         return Err("--round-timeout: longer than ten intervals; a cluster would be stale before it has failed".into());
     }
     if args.lease_renew_interval * 3 > args.lease_duration || args.lease_duration.as_secs() < 5 {
-        return Err("--lease-duration: give at least 5s, and three times the --lease-renew-interval".into());
+        return Err("--lease-duration: must be at least 5s and three times --lease-renew-interval".into());
     }
     Ok(())
 }
 
-/// Who this process is. Without a Pod the name has to do.
+/// The identity of this process. Outside a Pod the replica name has to suffice.
 fn incarnation(args: &Args) -> Result<Incarnation, CliError> {
     let hostname = || std::fs::read_to_string("/etc/hostname").ok().map(|name| name.trim().to_owned());
     let named = args.replica.clone().or_else(|| std::env::var("POD_NAME").ok()).or_else(hostname);
     let name = named.filter(|name| !name.is_empty()).ok_or("--replica: give this replica a name")?;
     if name == format!("{}-coordinator", args.installation) {
-        return Err("--replica: that is the name of the coordinator's Lease; take another".into());
+        return Err("--replica: that is the name of the coordinator's Lease; choose another".into());
     }
     let pod_uid = args.pod_uid.clone().or_else(|| std::env::var("POD_UID").ok()).filter(|uid| !uid.is_empty());
     let nonce = Alphanumeric.sample_string(&mut rand::rng(), NONCE_LENGTH);
@@ -218,14 +221,14 @@ async fn hub_config(kubeconfig: Option<&PathBuf>) -> Result<Config, CliError> {
         (Ok(file), _) => file,
         (Err(_), Ok(pod)) if kubeconfig.is_none() => return Ok(pod),
         (Err(error), _) if kubeconfig.is_none() => {
-            return Err(format!("no hub: {error}, or run in a Pod of the hub").into());
+            return Err(format!("no hub: {error}, or run ksit in a Pod on the hub").into());
         }
         (Err(error), _) => return Err(error),
     };
     Ok(own_kubeconfig::config(&file, None).await?)
 }
 
-/// SIGTERM and SIGINT, as they come.
+/// A stream of SIGTERM and SIGINT.
 fn termination() -> Result<impl Stream<Item = ()> + Unpin, CliError> {
     let (term, int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     Ok(Box::pin(stream::unfold((term, int), |(mut term, mut int)| async move {
@@ -234,7 +237,7 @@ fn termination() -> Result<impl Stream<Item = ()> + Unpin, CliError> {
     })))
 }
 
-/// `:8080` is every interface, as Go programs have it.
+/// Parses an address; `:8080` means all interfaces, as in Go.
 fn listen_address(text: &str) -> Result<SocketAddr, String> {
     let full = if text.starts_with(':') { format!("0.0.0.0{text}") } else { text.to_owned() };
     full.parse().map_err(|_| "write it as :8080 or 127.0.0.1:8080".to_owned())

@@ -1,10 +1,10 @@
-//! A user's own kubeconfig, trusted as kubectl trusts it: its files are read, its plugins run.
+//! Loads the user's own kubeconfig and trusts it as kubectl does: reads its files and runs its plugins.
 //!
 //! ```text
 //! files ─ read ─> Kubeconfig ─ config ─> Config (CA checked) ─ resolve ─> Config with a token or certificate at hand
 //! ```
 //!
-//! Messages name fields and places. They never repeat the file, nor what a plugin printed: both hold credentials.
+//! Messages name fields and positions. They never quote the file or a plugin's output: both hold credentials.
 
 mod plugin;
 
@@ -27,26 +27,26 @@ use crate::domain::reason::{Failure, Reason};
 use crate::hub::{cause, of_kubeconfig};
 use crate::targets::{Connection, Credential, Trusted};
 
-/// What kubectl would use, or this file.
+/// Reads `file`, or the kubeconfig that kubectl would use.
 pub(super) fn read(file: Option<&Path>) -> Result<Kubeconfig, CliError> {
     if let Some(path) = file {
         let read = Kubeconfig::read_from(path);
-        return read.map_err(|error| format!("--kubeconfig: {}", place(path, &error)).into());
+        return read.map_err(|error| format!("--kubeconfig: {}", located(path, &error)).into());
     }
     let paths = usual_paths();
     let mut merged: Option<Kubeconfig> = None;
-    // As with kubectl, a file of the list may be missing.
+    // As with kubectl, files of the list may be missing.
     for path in paths.iter().filter(|path| path.exists()) {
-        let read = Kubeconfig::read_from(path).map_err(|error| format!("kubeconfig {}", place(path, &error)))?;
+        let read = Kubeconfig::read_from(path).map_err(|error| format!("kubeconfig {}", located(path, &error)))?;
         let all = merged.unwrap_or_default().merge(read);
         merged = Some(all.map_err(|error| format!("kubeconfig: {}", of_kubeconfig(&error)))?);
     }
     let list = || paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
-    merged.ok_or_else(|| format!("there is no kubeconfig at {}; give --kubeconfig", list()).into())
+    merged.ok_or_else(|| format!("no kubeconfig at {}; set --kubeconfig", list()).into())
 }
 
-/// The file, and what is wrong with it.
-fn place(path: &Path, error: &kube::config::KubeconfigError) -> String {
+/// The error with the path of the file.
+fn located(path: &Path, error: &kube::config::KubeconfigError) -> String {
     match error {
         kube::config::KubeconfigError::ReadConfig(..) => of_kubeconfig(error),
         _ => format!("{}: {}", path.display(), of_kubeconfig(error)),
@@ -62,7 +62,7 @@ fn usual_paths() -> Vec<PathBuf> {
     }
 }
 
-/// How a context is reached; the current one if none is named. Reads no token file and runs no plugin.
+/// The configuration of `context`, or of the current one. Reads no token file and runs no plugin.
 pub(super) async fn config(kubeconfig: &Kubeconfig, context: Option<&str>) -> Result<Config, Failure> {
     let mut file = kubeconfig.clone();
     file.clusters.iter_mut().filter_map(|named| named.cluster.as_mut()).for_each(tidy_cluster);
@@ -99,7 +99,7 @@ fn no_certificate(cluster: Option<&Cluster>) -> String {
     format!("{field} holds no certificate in PEM{hint}")
 }
 
-/// As client-go reads it: an empty field says nothing, and base64 may have line breaks.
+/// Normalises like client-go: empty fields count as unset, and base64 may have line breaks.
 fn tidy_cluster(cluster: &mut Cluster) {
     drop_empty(&mut cluster.certificate_authority);
     drop_empty(&mut cluster.tls_server_name);
@@ -126,12 +126,12 @@ fn pack(field: &mut Option<String>) {
     *field = field.take().map(|text| text.split_ascii_whitespace().collect()).filter(|text: &String| !text.is_empty());
 }
 
-/// Without the white space around it, which `echo` and editors leave; `None` if nothing remains.
+/// Strips surrounding white space, which `echo` and editors leave; `None` if nothing remains.
 fn trimmed(token: &SecretString) -> Option<SecretString> {
     Some(token.expose_secret().trim()).filter(|token| !token.is_empty()).map(SecretString::from)
 }
 
-/// kube panics at a token that can't stand in a header.
+/// kube panics on a token that is no valid header value.
 fn checked(token: &SecretString) -> Result<(), Failure> {
     match HeaderValue::try_from(token.expose_secret()) {
         Ok(_) => Ok(()),
@@ -139,20 +139,20 @@ fn checked(token: &SecretString) -> Result<(), Failure> {
     }
 }
 
-/// Reads the token file, or runs the plugin for so long at the most: then the credential stands in the `Config` itself.
-pub(super) async fn resolve(mut config: Config, patience: Duration) -> Result<Config, Failure> {
+/// Puts the credential into the `Config` itself: reads the token file, or runs the plugin within `timeout`.
+pub(super) async fn resolve(mut config: Config, timeout: Duration) -> Result<Config, Failure> {
     let user = &mut config.auth_info;
     if user.auth_provider.is_some() {
         let token = guarded(provided(&config)).await?;
         config.auth_info = AuthInfo { token, auth_provider: None, ..config.auth_info };
     } else if user.token.is_some() {
-        // It counts before a file and a plugin.
+        // A token takes precedence over a file and a plugin.
         (user.token_file, user.exec) = (None, None);
     } else if let Some(path) = user.token_file.take() {
         let read = std::fs::read_to_string(&path).map_err(|error| invalid(format!("tokenFile: {path}: {error}")))?;
         user.token = trimmed(&SecretString::from(read));
     } else if let Some(exec) = user.exec.take() {
-        let plugin::Given { token, certificate } = plugin::run(&exec, patience).await.map_err(invalid)?;
+        let plugin::PluginCredential { token, certificate } = plugin::run(&exec, timeout).await.map_err(invalid)?;
         user.token = token.as_ref().and_then(trimmed);
         if let Some((chain, key)) = certificate {
             user.client_certificate_data = Some(STANDARD.encode(chain));
@@ -163,13 +163,13 @@ pub(super) async fn resolve(mut config: Config, patience: Duration) -> Result<Co
     Ok(config)
 }
 
-/// Turns the panic of a library into a failure.
+/// Turns a library's panic into a failure.
 pub(super) async fn guarded<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    let crashed = |_| Err(invalid("a library that reads it crashed; look for unusual characters in the credential"));
+    let crashed = |_| Err(invalid("a library crashed while reading it; look for unusual characters in the credential"));
     AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(crashed)
 }
 
-/// The token of an `auth-provider`: lets kube authenticate a request that goes nowhere, and takes it off that.
+/// The token of an `auth-provider`: lets kube authenticate a request that is never sent, and reads it from there.
 async fn provided(config: &Config) -> Result<Option<SecretString>, Failure> {
     let fault = |error: &(dyn std::error::Error + 'static)| invalid(format!("auth-provider: {}", cause(error)));
     let Some(layer) = config.auth_layer().map_err(|error| fault(&error))? else { return Ok(None) };
@@ -183,22 +183,20 @@ async fn provided(config: &Config) -> Result<Option<SecretString>, Failure> {
     Ok(header.and_then(|value| value.strip_prefix("Bearer ")).map(SecretString::from))
 }
 
-/// How `context` is reached.
+/// The connection to `context`, with its credential resolved.
 pub(super) async fn connection(
     context: &str,
     kubeconfig: &Kubeconfig,
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<Connection, Failure> {
     let config = config(kubeconfig, Some(context)).await?;
     if config.proxy_url.is_some() {
         return Err(invalid(NO_PROXY));
     }
     if config.auth_info.impersonate.is_some() || config.auth_info.impersonate_groups.is_some() {
-        return Err(invalid(
-            "as and as-groups are not supported: the cluster would be asked with the user's own rights",
-        ));
+        return Err(invalid("as and as-groups are not supported: requests would run with the user's own rights"));
     }
-    let config = resolve(config, patience).await?;
+    let config = resolve(config, timeout).await?;
     let ca = roots(&config);
     Connection::trusted(Trusted {
         server: &config.cluster_url.to_string(),
@@ -212,23 +210,26 @@ pub(super) async fn connection(
 pub(super) const NO_PROXY: &str =
     "a proxy, by proxy-url or HTTPS_PROXY, is not supported: ksit dials clusters directly";
 
-/// As PEM: what the kubeconfig trusts; what the system trusts only where the kubeconfig names nothing.
+/// The kubeconfig's trusted certificates as PEM, or the system's if it names none.
 fn roots(config: &Config) -> String {
     let system = || rustls_native_certs::load_native_certs().certs.iter().map(|der| der.to_vec()).collect();
     let all: Vec<Vec<u8>> = config.root_cert.clone().unwrap_or_else(system);
     all.iter().map(|der| pem(der)).collect()
 }
 
-/// A certificate as PEM.
+/// Encodes a certificate as PEM.
 pub(super) fn pem(der: &[u8]) -> String {
     format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", STANDARD.encode(der))
 }
 
 fn credential(user: &AuthInfo) -> Result<Credential, Failure> {
-    let chain =
-        given("client-certificate", user.client_certificate_data.as_deref(), user.client_certificate.as_deref());
+    let chain = inline_or_file(
+        "client-certificate",
+        user.client_certificate_data.as_deref(),
+        user.client_certificate.as_deref(),
+    );
     let key = user.client_key_data.as_ref().map(ExposeSecret::expose_secret);
-    let key = given("client-key", key, user.client_key.as_deref());
+    let key = inline_or_file("client-key", key, user.client_key.as_deref());
     if let (Some(chain), Some(key)) = (chain?, key?) {
         let key = String::from_utf8(key).map_err(|_| invalid("client-key-data holds no private key in PEM"))?;
         return Ok(Credential::ClientCertificate { chain, key: key.into() });
@@ -239,13 +240,13 @@ fn credential(user: &AuthInfo) -> Result<Credential, Failure> {
         .ok_or_else(|| invalid("the user has neither a token nor a client certificate that ksit can use"))
 }
 
-/// What stands in the kubeconfig itself, else in the file that it names.
-fn given(field: &str, data: Option<&str>, file: Option<&str>) -> Result<Option<Vec<u8>>, Failure> {
+/// The data inlined in the kubeconfig, else the content of the file that it names.
+fn inline_or_file(field: &str, data: Option<&str>, file: Option<&str>) -> Result<Option<Vec<u8>>, Failure> {
     let decoded = |data| STANDARD.decode(data).map_err(|_| invalid(format!("{field}-data is not base64")));
     let read = |path| std::fs::read(path).map_err(|error| invalid(format!("{field}: {path}: {error}")));
     data.map(decoded).or_else(|| file.map(read)).transpose()
 }
 
-pub(super) fn invalid(what: impl Into<String>) -> Failure {
-    Failure::new(Reason::KubeconfigInvalid, what.into())
+pub(super) fn invalid(message: impl Into<String>) -> Failure {
+    Failure::new(Reason::KubeconfigInvalid, message.into())
 }

@@ -1,4 +1,4 @@
-//! What ksit needs on a cluster that it looks at. `deploy/target/` is made from this, and `ksit target add` applies it.
+//! The RBAC that ksit needs on a target cluster: the source of `deploy/target/`, applied by `ksit target add`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -6,14 +6,14 @@ use std::fmt::Write as _;
 use crate::domain::component::ComponentKind;
 use crate::domain::integrations::Tool;
 
-/// Namespace of ksit's own account on the cluster.
+/// Namespace of ksit's ServiceAccount on the cluster.
 pub const NAMESPACE: &str = "ksit";
 
-/// The Secret there that holds the account's token.
+/// Secret in that namespace with the account's token.
 pub const TOKEN_SECRET: &str = "ksit-token";
 
-/// The account, without any right: YAML of several documents, as the other two.
-pub const READER: &str = r#"# Who ksit is on a cluster that it looks at. The rights come with the files beside this one.
+/// The account without any rights. Like the other two, YAML with several documents.
+pub const READER: &str = r#"# ksit's identity on a target cluster. The files beside this one grant its rights.
 apiVersion: v1
 kind: Namespace
 metadata: {name: ksit}
@@ -23,7 +23,7 @@ kind: ServiceAccount
 metadata: {name: ksit, namespace: ksit}
 automountServiceAccountToken: false
 ---
-# A token that lasts. `kubectl create token ksit -n ksit --duration=…` gives one that ends.
+# A token that does not expire. `kubectl create token ksit -n ksit --duration=…` issues one that does.
 apiVersion: v1
 kind: Secret
 type: kubernetes.io/service-account-token
@@ -33,9 +33,9 @@ metadata:
   annotations: {kubernetes.io/service-account.name: ksit}
 "#;
 
-/// The right to read every tool wherever it is, and the components of any `type: custom`.
-pub const CLUSTER_WIDE: &str = r#"# All that ksit ever reads, in all namespaces: for `type: custom`, and for tools in unusual places. Instead of the files of
-# single tools.
+/// The right to read every tool in any namespace, and the components of any `type: custom`.
+pub const CLUSTER_WIDE: &str = r#"# Everything ksit ever reads, in all namespaces: for `type: custom` and tools in other namespaces. Use it instead of the
+# files of single tools.
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole
 metadata: {name: ksit}
@@ -44,7 +44,7 @@ rules:
   - {apiGroups: [apps], resources: [deployments, statefulsets, daemonsets], verbs: [get, list, watch]}
   - {apiGroups: [discovery.k8s.io], resources: [endpointslices], verbs: [get, list, watch]}
   - {apiGroups: [apiextensions.k8s.io], resources: [customresourcedefinitions], verbs: [get]}
-  # To tell an empty namespace from one that is not there.
+  # Distinguishes an empty namespace from a missing one.
   - {apiGroups: [""], resources: [namespaces], verbs: [get]}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
@@ -56,7 +56,7 @@ subjects: [{kind: ServiceAccount, name: ksit, namespace: ksit}]
 
 const SUBJECT: &str = "subjects: [{kind: ServiceAccount, name: ksit, namespace: ksit}]";
 
-/// API group and resources that a kind of component is read from.
+/// API groups and resources from which a kind of component is read.
 fn resources(kind: ComponentKind) -> &'static [(&'static str, &'static str)] {
     match kind {
         ComponentKind::Deployment => &[("apps", "deployments")],
@@ -67,7 +67,7 @@ fn resources(kind: ComponentKind) -> &'static [(&'static str, &'static str)] {
     }
 }
 
-/// The right to read one tool in `namespace` alone.
+/// The right to read one tool, in `namespace` only.
 pub fn of_tool(tool: &Tool, namespace: &str) -> String {
     let Tool { name, title, parts, .. } = tool;
     let kinds: BTreeSet<ComponentKind> = parts.iter().map(|part| part.kind).collect();
@@ -76,7 +76,7 @@ pub fn of_tool(tool: &Tool, namespace: &str) -> String {
         groups.entry(group).or_default().push(resource);
     }
     let mut text = format!(
-        "# What ksit reads of {title}. If it is installed in another namespace than {namespace}, write that here.\n\
+        "# Lets ksit read {title}. If it is installed in a namespace other than {namespace}, put that here.\n\
          apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {{name: ksit-{name}, namespace: {namespace}}}\n\
          rules:\n"
     );
@@ -87,7 +87,7 @@ pub fn of_tool(tool: &Tool, namespace: &str) -> String {
     }
     let _ = write!(
         text,
-        "  # To tell an empty namespace from one that is not there.\n  \
+        "  # Distinguishes an empty namespace from a missing one.\n  \
          - {{apiGroups: [\"\"], resources: [namespaces], resourceNames: [{namespace}], verbs: [get]}}\n---\n\
          apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\n\
          metadata: {{name: ksit-{name}, namespace: {namespace}}}\n\
@@ -98,7 +98,7 @@ pub fn of_tool(tool: &Tool, namespace: &str) -> String {
         let names: String = crds.iter().map(|crd| format!("      - {crd}\n")).collect();
         let _ = write!(
             text,
-            "---\n# CustomResourceDefinitions have no namespace; these alone, by name.\n\
+            "---\n# CustomResourceDefinitions are cluster-scoped: these only, by name.\n\
              apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {{name: ksit-{name}}}\nrules:\n  \
              - apiGroups: [apiextensions.k8s.io]\n    resources: [customresourcedefinitions]\n    resourceNames:\n\
              {names}    verbs: [get]\n---\napiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\n\

@@ -18,26 +18,26 @@ use crate::api::{ReplicaLoad, ShardMap};
 use crate::domain::escape::escape;
 use crate::domain::slot::{Slot, SlotSet};
 
-/// Show which replica owns how much of the fleet, who coordinates, and how fresh it all is.
+/// Show how much of the fleet each replica owns, which one coordinates, and how fresh the data is.
 ///
-/// OLDEST is the age of a replica's oldest observation, now: it grows while nobody leads.
+/// OLDEST is the current age of a replica's oldest observation: it grows while no replica leads.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     hub: HubArgs,
-    /// All namespaces.
+    /// List all namespaces.
     #[arg(short = 'A', long, conflicts_with = "namespace")]
     all_namespaces: bool,
-    /// Wait first, until every slot has an owner and the coordinator has been seen to write; fail if that takes longer.
+    /// First wait until every slot has an owner and the coordinator has written; fail if that takes longer.
     #[arg(long, value_parser = duration, value_name = "DURATION")]
     settled_within: Option<Duration>,
-    /// Exit with 1 if there is no map, if nobody leads, if no coordinator has written for three rounds, or if slots have
-    /// no owner.
+    /// Exit with 1 if there is no map, if no replica leads, if no coordinator has written for three rounds, or if slots
+    /// have no owner.
     #[arg(long, conflicts_with = "watch")]
     check: bool,
 }
 
-/// Between two looks at whether the shares are settled.
+/// Poll interval while waiting for settled shards.
 const POLL: Duration = Duration::from_millis(500);
 
 pub(super) async fn run(args: Args) -> Result<ExitCode, CliError> {
@@ -46,19 +46,22 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, CliError> {
         let found = api.list(&Default::default()).await.map_err(|error| hub.fault(&error))?;
         Ok::<_, CliError>(Map::read_all(&hub, found.items).await)
     };
-    if let Some(patience) = args.settled_within {
-        let hub = args.hub.place.hub().await?;
-        settle(patience, &async || read(hub.clone()).await).await?;
+    if let Some(timeout) = args.settled_within {
+        let hub = args.hub.flags.hub().await?;
+        wait_until_settled(timeout, &async || read(hub.clone()).await).await?;
     }
     let Maps(maps) = args.hub.show(async |hub| Ok(Maps(read(hub).await?))).await?;
     let is_well = !maps.is_empty() && maps.iter().all(|map| map.faults().is_empty());
     Ok(if args.check && !is_well { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// Returns once every slot of every map has an owner, and each map has got a newer observation than it had at first: by
-/// that a living coordinator is told from one that has gone and left its map.
-async fn settle(patience: Duration, read: &impl AsyncFn() -> Result<Vec<Map>, CliError>) -> Result<(), CliError> {
-    let end = Instant::now() + patience;
+/// Returns once every slot of every map has an owner and each map's status is newer than at first, which distinguishes
+/// a live coordinator from a map that a dead one left.
+async fn wait_until_settled(
+    timeout: Duration,
+    read: &impl AsyncFn() -> Result<Vec<Map>, CliError>,
+) -> Result<(), CliError> {
+    let end = Instant::now() + timeout;
     let mut first = BTreeMap::new();
     loop {
         let maps = read().await?;
@@ -72,7 +75,7 @@ async fn settle(patience: Duration, read: &impl AsyncFn() -> Result<Vec<Map>, Cl
         }
         if Instant::now() > end {
             print(&Maps(maps).text(true))?;
-            return Err(format!("the shares were not settled within {} s", patience.as_secs()).into());
+            return Err(format!("the shards were not settled within {} s", timeout.as_secs()).into());
         }
         tokio::time::sleep(POLL).await;
     }
@@ -90,9 +93,9 @@ pub(super) struct Map {
     term: i64,
     epoch: i64,
     coordinator: String,
-    /// Where it takes reports.
+    /// Address for reports.
     address: Option<String>,
-    /// When load and freshness were written.
+    /// Time of the last status write.
     observed_at: Option<String>,
     /// Time since then.
     age_seconds: Option<u64>,
@@ -101,7 +104,7 @@ pub(super) struct Map {
     freshness: Freshness,
     #[serde(skip)]
     namespaces: Option<Vec<String>>,
-    /// Why nobody leads, by the coordinator's Lease. None also where that may not be read.
+    /// Reason that no replica leads, from the coordinator's Lease. Also `None` if the Lease can't be read.
     #[serde(skip)]
     leaderless: Option<String>,
 }
@@ -112,14 +115,14 @@ struct Replica {
     name: String,
     slots: usize,
     slot_ranges: String,
-    /// None: not written since it took part.
+    /// `None`: not written since the replica joined.
     targets: Option<u32>,
-    /// Its age now.
+    /// Current age.
     oldest_observation_seconds: Option<u64>,
 }
 
 impl Map {
-    /// With what its Lease says at this time on the hub.
+    /// Combines the map with its Lease; `now` is the hub's time.
     pub(super) async fn read(client: &Client, map: ShardMap, now: Timestamp) -> Self {
         let leases: Api<Lease> = Api::namespaced(client.clone(), &map.namespace().unwrap_or_default());
         let lease = leases.get_opt(&format!("{}-coordinator", map.name_any())).await;
@@ -135,19 +138,19 @@ impl Map {
         maps
     }
 
-    /// Whether it is known to leave the objects of a namespace alone.
-    fn ignores(&self, namespace: &str) -> bool {
+    /// Whether the installation is known not to watch a namespace.
+    fn is_known_to_ignore(&self, namespace: &str) -> bool {
         let namespaces = self.namespaces.as_deref().unwrap_or_default();
         self.leaderless.is_some() || !namespaces.is_empty() && namespaces.iter().all(|watched| watched != namespace)
     }
 
-    /// Its name, and the namespaces that it observes.
+    /// The installation's name and the namespaces that it watches.
     fn title(&self) -> String {
-        let what = match (&self.leaderless, &self.namespaces) {
+        let state = match (&self.leaderless, &self.namespaces) {
             (Some(why), _) => why.clone(),
-            (None, namespaces) => format!("it observes {}", namespaces.as_deref().unwrap_or_default().join(", ")),
+            (None, namespaces) => format!("it watches {}", namespaces.as_deref().unwrap_or_default().join(", ")),
         };
-        format!("{}/{} ({what})", self.namespace, self.installation)
+        format!("{}/{} ({state})", self.namespace, self.installation)
     }
 
     fn new(map: ShardMap, now: Timestamp) -> Self {
@@ -181,25 +184,25 @@ impl Map {
     }
 }
 
-/// Those of all namespaces; `None` if they may not be listed.
+/// The maps of all namespaces; `None` if they can't be listed.
 pub(super) async fn all_maps(hub: &Hub) -> Option<Vec<Map>> {
     let found = hub.api::<ShardMap>(true).list(&Default::default()).await.ok()?;
     Some(Map::read_all(hub, found.items).await)
 }
 
-/// Why nobody observes the objects of a namespace, where that is known.
-pub(super) fn unobserved(namespace: &str, maps: &[Map]) -> Option<String> {
-    if !maps.iter().all(|map| map.ignores(namespace)) {
+/// The reason that no installation watches a namespace, if that is known.
+pub(super) fn unwatched(namespace: &str, maps: &[Map]) -> Option<String> {
+    if !maps.iter().all(|map| map.is_known_to_ignore(namespace)) {
         return None;
     }
     let others = match maps {
         [] => "none has led on this hub yet".to_owned(),
-        maps => format!("there is {}", maps.iter().map(Map::title).collect::<Vec<_>>().join("; ")),
+        maps => format!("found {}", maps.iter().map(Map::title).collect::<Vec<_>>().join("; ")),
     };
-    Some(format!("no installation of ksit observes namespace {namespace}: {others}"))
+    Some(format!("no installation of ksit watches namespace {namespace}: {others}"))
 }
 
-/// Why nobody leads, if so: the Lease is free, or has run out.
+/// The reason that no replica leads, if so: the Lease is free or has expired.
 fn leaderless(lease: Option<LeaseSpec>, now: Timestamp) -> Option<String> {
     let LeaseSpec { holder_identity, renew_time, lease_duration_seconds, .. } = lease.unwrap_or_default();
     if holder_identity.unwrap_or_default().is_empty() {
@@ -207,7 +210,7 @@ fn leaderless(lease: Option<LeaseSpec>, now: Timestamp) -> Option<String> {
     }
     let (renewed, lasts) = (renew_time?.0, SignedDuration::from_secs(lease_duration_seconds?.into()));
     let silent = now.duration_since(renewed);
-    // A whole second more: the hub's time comes without fractions.
+    // One second of tolerance: the hub's time has no fractions.
     (silent > lasts + SignedDuration::from_secs(1)).then(|| {
         let silent = SignedDuration::from_secs(silent.as_secs());
         format!("nobody leads: the coordinator has not renewed its Lease for {silent:#}")
@@ -217,7 +220,7 @@ fn leaderless(lease: Option<LeaseSpec>, now: Timestamp) -> Option<String> {
 impl Shown for Maps {
     fn text(&self, wide: bool) -> String {
         if self.0.is_empty() {
-            return "No ShardMap found: no replica of ksit has led here yet; -A looks in all namespaces.\n".to_owned();
+            return "No ShardMap found: no replica of ksit has led here yet; use -A for all namespaces.\n".to_owned();
         }
         self.0.iter().map(|map| map.text(wide)).collect::<Vec<_>>().join("\n")
     }
@@ -228,7 +231,7 @@ impl Map {
         &self.freshness
     }
 
-    /// Reasons to doubt what is shown.
+    /// Reasons not to trust the data shown.
     pub(super) fn faults(&self) -> Vec<String> {
         let orphans = self.orphans();
         let faults = [
@@ -288,7 +291,7 @@ mod tests {
     use crate::cli::table::assert_harmless;
 
     #[test]
-    fn nobody_leads_once_the_lease_is_free_or_has_run_out() {
+    fn free_or_expired_lease_means_nobody_leads() {
         let lease = |holder: &str| {
             serde_json::from_value(json!({ "holderIdentity": holder, "leaseDurationSeconds": 10,
                 "renewTime": "2026-01-01T12:00:00.900000Z" }))

@@ -1,18 +1,18 @@
-//! Columns, as kubectl sets them.
+//! Renders tables in kubectl's style.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 
 use crate::domain::escape::escape;
 
-/// A longer cell is cut: it would push all that follows it out of sight.
-const WIDEST: usize = 256;
+/// Longer cells are truncated, or they would push the following columns out of sight.
+const MAX_WIDTH: usize = 256;
 
-/// Nothing follows the last one. Room for the ranges of any shard.
-const WIDEST_LAST: usize = 4_096;
+/// Width of the last column: room for the ranges of any shard.
+const MAX_LAST_WIDTH: usize = 4_096;
 
-/// Heads and rows, padded with three spaces; nothing behind the last column. Cells are escaped: what a cluster or a user
-/// calls something stays within its cell.
+/// Renders headings and rows, separated by three spaces, without trailing spaces. Cells are escaped: names from
+/// clusters and users can't break out of their cell.
 pub(super) fn table(heads: &[&str], rows: &[Vec<String>]) -> String {
     let heads: Vec<String> = heads.iter().map(|head| (*head).to_owned()).collect();
     let last = heads.len().saturating_sub(1);
@@ -40,7 +40,7 @@ pub(super) fn table(heads: &[&str], rows: &[Vec<String>]) -> String {
 
 fn shown(cell: &str, is_last: bool) -> Cow<'_, str> {
     let cell = escape(cell);
-    match cell.char_indices().nth(if is_last { WIDEST_LAST } else { WIDEST }) {
+    match cell.char_indices().nth(if is_last { MAX_LAST_WIDTH } else { MAX_WIDTH }) {
         None => cell,
         Some((end, _)) => Cow::Owned(format!("{}…", &cell[..end])),
     }
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
     use crate::domain::escape::is_invisible;
 
-    /// Nothing but whole lines of what can be seen.
+    /// Asserts that the text has visible characters and line feeds only.
     pub(in crate::cli) fn assert_harmless(text: &str) {
         let bad: Vec<char> = text.chars().filter(|c| *c != '\n' && is_invisible(*c)).collect();
         assert!(bad.is_empty(), "{bad:?} in {text:?}");
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn cells_of_a_megabyte_are_cut() {
+    fn cells_of_a_megabyte_are_truncated() {
         let cell = "n".repeat(1_200_000);
         let text = table(&["NAME", "MESSAGE"], &[vec![cell.clone(), cell]]);
         assert!(text.len() < 10_000, "{}", text.len());
@@ -77,7 +77,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn tables_have_a_line_a_row(rows in prop::collection::vec(prop::collection::vec(any::<String>(), 3), 0..5)) {
+        fn tables_have_one_line_per_row(rows in prop::collection::vec(prop::collection::vec(any::<String>(), 3), 0..5)) {
             let text = table(&["A", "B", "C"], &rows);
             assert_harmless(&text);
             prop_assert_eq!(text.lines().count(), rows.len() + 1);

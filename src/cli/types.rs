@@ -1,19 +1,18 @@
-//! What each tool expects on a cluster, in words: for `ksit check --list-types` and the README.
+//! Describes the components of each tool, for `ksit check --list-types` and the README.
 
 use super::table::table;
 use crate::domain::component::ComponentKind;
 use crate::domain::integrations::{Part, Tool};
 
-/// One line for each component of each tool.
+/// One line per component of each tool.
 pub fn list(tools: &[&Tool]) -> String {
     let rows: Vec<Vec<String>> = tools.iter().flat_map(|tool| tool.parts.iter().map(|part| row(tool, part))).collect();
     table(&["TYPE", "NAMESPACE", "COMPONENT", "EXPECTED", "FOUND BY"], &rows)
 }
 
-/// One line for each tool, in Markdown.
+/// One line per tool, in Markdown.
 pub fn markdown(tools: &[&Tool]) -> String {
-    let mut text =
-        "| type | tool | namespace | required | where in use |\n| --- | --- | --- | --- | --- |\n".to_owned();
+    let mut text = "| type | tool | namespace | required | optional |\n| --- | --- | --- | --- | --- |\n".to_owned();
     for tool in tools {
         let Tool { name, title, namespace, .. } = tool;
         let (required, optional) = (markdown_names(tool, false), markdown_names(tool, true));
@@ -22,7 +21,7 @@ pub fn markdown(tools: &[&Tool]) -> String {
     text
 }
 
-/// The components that must be there, or those that may be missing, kind by kind.
+/// The required or the optional components, by kind.
 fn markdown_names(tool: &Tool, optional: bool) -> String {
     let of_kind = |kind: ComponentKind| {
         let parts = tool.parts.iter().filter(|part| part.kind == kind && part.optional == optional);
@@ -39,12 +38,12 @@ fn row(tool: &Tool, part: &Part) -> Vec<String> {
         tool.name.to_owned(),
         if is_crd { "-" } else { tool.namespace }.to_owned(),
         format!("{}/{}", short(part.kind), part.name),
-        if part.optional { "where in use" } else { "required" }.to_owned(),
+        if part.optional { "optional" } else { "required" }.to_owned(),
         found_by(part),
     ]
 }
 
-/// As selectors, any of them; `!=` where a label must not say so.
+/// Alternative label selectors and names; `!=` for a value that a label must not have.
 fn found_by(part: &Part) -> String {
     let pair = |(key, value): &(&str, &str)| match value.strip_prefix('!') {
         Some(unwanted) => format!("{key}!={unwanted}"),
@@ -68,7 +67,7 @@ mod tests {
     use crate::domain::integrations::TOOLS;
 
     #[test]
-    fn says_what_a_tool_must_have_and_how_that_is_found() {
+    fn list_shows_required_components_and_their_selectors() {
         let list = list(TOOLS);
         let words: Vec<Vec<&str>> = list.lines().map(|line| line.split_whitespace().collect()).collect();
         let server = words.iter().find(|words| words[2] == "Deployment/argocd-server").unwrap();

@@ -1,4 +1,4 @@
-//! Why a replica ends.
+//! Errors that end a replica.
 
 use super::coordinator::LeadError;
 use crate::domain::election::EmptyIdentity;
@@ -11,7 +11,7 @@ pub enum OperatorError {
     Serve(#[from] ServeError),
     #[error("the hub {}", cause(.0))]
     Client(#[from] kube::Error),
-    #[error("a thread for Leases can't be started: {0}")]
+    #[error("can't start the Lease thread: {0}")]
     Thread(std::io::Error),
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -23,8 +23,8 @@ pub enum OperatorError {
     Election(#[from] ElectionError),
     #[error(transparent)]
     Lead(#[from] LeadError),
-    #[error("{0} ended, which it never should; restart ksit and tell its makers")]
+    #[error("{0} exited unexpectedly; please report this bug")]
     Ended(&'static str),
-    #[error("{0} crashed; restart ksit and tell its makers")]
+    #[error("{0} crashed; please report this bug")]
     Crashed(&'static str),
 }

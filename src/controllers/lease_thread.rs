@@ -1,7 +1,7 @@
-//! A thread with a runtime of its own for what may never be late.
+//! Runs Lease renewals on a dedicated thread with its own runtime.
 //!
-//! Lease renewals that shared the threads of everything else would wait for it: for the evaluation of ten thousand
-//! clusters, or for whatever else takes a processor for seconds without an await.
+//! On shared threads they would wait for the evaluation of ten thousand clusters, or for anything else that occupies a
+//! CPU for seconds without an await.
 
 use std::future::Future;
 use std::thread::{Builder, JoinHandle};
@@ -11,8 +11,8 @@ use tokio::sync::oneshot;
 
 use super::error::OperatorError;
 
-/// Runs what `make` makes on a thread named `name`, and ends as it ends. When this is dropped, the thread has ended too.
-/// `make` is called there, so that connections are served there.
+/// Runs the future that `make` returns on a thread named `name`, and returns its error. Dropping this future joins the
+/// thread. `make` is called on that thread, so that connections are served there.
 pub(super) async fn on_own_thread<F>(
     name: &'static str,
     make: impl FnOnce() -> F + Send + 'static,
@@ -33,7 +33,7 @@ where
                 _ = stopped => {}
             }
         });
-        // A look-up of a name may hang.
+        // A DNS look-up may hang.
         runtime.shutdown_background();
     });
     let thread = thread.map_err(OperatorError::Thread)?;
@@ -47,7 +47,7 @@ struct Guard {
 }
 
 impl Drop for Guard {
-    /// Waits for an await of the thread, which is never far.
+    /// Blocks until the thread reaches its next await, which is never far.
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
@@ -76,16 +76,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn own_thread_goes_on_while_all_others_are_blocked() {
+    async fn own_thread_runs_while_the_others_are_blocked() {
         let counted: Arc<AtomicU32> = Arc::default();
         let shared = counted.clone();
         let mut running = JoinSet::new();
         running.spawn(on_own_thread("counter", || count(shared)));
         sleep(Duration::from_millis(300)).await;
         let before = counted.load(Ordering::Relaxed);
-        // The one thread of this runtime does nothing else.
+        // Blocks the only thread of this runtime.
         std::thread::sleep(Duration::from_secs(2));
-        assert!(counted.load(Ordering::Relaxed) > before + 5, "it went on");
+        assert!(counted.load(Ordering::Relaxed) > before + 5, "it kept running");
         running.shutdown().await;
         let after = counted.load(Ordering::Relaxed);
         std::thread::sleep(Duration::from_millis(500));

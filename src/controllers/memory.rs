@@ -1,21 +1,21 @@
-//! How much of its memory a replica gives to unusually large clusters.
+//! The memory budget of a replica for unusually large clusters.
 
 use std::fs;
 
-/// At most, also where the container has no limit.
-const MOST: usize = 1 << 30;
+/// Upper bound, also for containers without a limit.
+const MAX_BYTES: usize = 1 << 30;
 
-/// The memory limit of the container, by cgroup v2.
+/// The container's memory limit (cgroup v2).
 const LIMIT: &str = "/sys/fs/cgroup/memory.max";
 
-/// Bytes for what is kept of clusters beyond what an ordinary one takes: half of what the container may take.
+/// Bytes for state of clusters beyond that of an ordinary one: half of the container's limit.
 pub(super) fn for_large_targets() -> usize {
-    fs::read_to_string(LIMIT).map_or(MOST, |limit| half_of(&limit))
+    fs::read_to_string(LIMIT).map_or(MAX_BYTES, |limit| half_of(&limit))
 }
 
-/// `max` is no limit.
+/// `max` means unlimited.
 fn half_of(limit: &str) -> usize {
-    limit.trim().parse::<usize>().map_or(MOST, |limit| (limit / 2).min(MOST))
+    limit.trim().parse::<usize>().map_or(MAX_BYTES, |limit| (limit / 2).min(MAX_BYTES))
 }
 
 #[cfg(test)]
@@ -25,6 +25,6 @@ mod tests {
     #[test]
     fn half_of_the_limit_is_for_large_targets() {
         assert_eq!(half_of("1073741824\n"), 1 << 29);
-        assert_eq!([half_of("max\n"), half_of("99999999999\n"), half_of("")], [MOST; 3]);
+        assert_eq!([half_of("max\n"), half_of("99999999999\n"), half_of("")], [MAX_BYTES; 3]);
     }
 }

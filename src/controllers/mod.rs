@@ -1,7 +1,7 @@
-//! The roles of a replica, and what keeps them running.
+//! The roles of a replica, and the code that starts and stops them.
 //!
 //! ```text
-//! hub watches ─> worker ─ one task a target ─> reports ─> coordinator ─> status queue ─> hub
+//! hub watches ─> worker ─ one task per target ─> reports ─> coordinator ─> status queue ─> hub
 //! ```
 
 pub mod coordinator;

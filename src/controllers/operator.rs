@@ -1,9 +1,9 @@
-//! One replica: its roles, started together and ended together.
+//! Runs one replica: starts its roles together and stops them together.
 //!
 //! ```text
-//! thread of its own: own Lease, watch of Leases ─> election ─┐
-//!                                                           └─> coordinator (while this replica leads) ─> hub
-//! watch of the map ─> worker ─ reports ─> reporter ─> coordinator, here or in another replica
+//! Lease thread: own Lease, Lease watch ─> election ─┐
+//!                                                   └─> coordinator (while this replica leads) ─> hub
+//! ShardMap watch ─> worker ─ reports ─> reporter ─> coordinator, here or in another replica
 //! health endpoints
 //! ```
 //!
@@ -43,17 +43,17 @@ use crate::reports::Incoming;
 use crate::targets::kubeconfig::Policy;
 use crate::targets::{ClusterManager, Limits, Settings};
 
-/// Between two look-ups of the hub's addresses.
-const LOOK_UP: Duration = Duration::from_secs(60);
+/// Interval between look-ups of the hub's addresses.
+const LOOKUP_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Everything that a replica is told, checked.
+/// The validated configuration of a replica.
 #[derive(Clone, Debug)]
 pub struct OperatorConfig {
     /// This process.
     pub me: Incarnation,
-    /// Where the Leases and the map are.
+    /// Namespace of the Leases and the ShardMap.
     pub namespace: String,
-    /// Name of the map, and first part of the name of the coordinator's Lease.
+    /// Name of the ShardMap, and prefix of the coordinator's Lease name.
     pub installation: String,
     pub timing: Timing,
     pub report_bind_address: SocketAddr,
@@ -61,24 +61,24 @@ pub struct OperatorConfig {
     pub report_token_file: Option<PathBuf>,
     /// Empty: all namespaces.
     pub namespaces: Vec<String>,
-    /// Notice at once when a kubeconfig changes.
+    /// Watch Secrets, to notice a changed kubeconfig at once.
     pub watch_secrets: bool,
     pub round_deadline: Duration,
     pub failure_threshold: u32,
     pub check_by: CheckBy,
-    /// Each target has series of its own among the metrics.
+    /// Whether each target has its own metric series.
     pub target_metrics: TargetMetrics,
     pub max_concurrent_reconciles: usize,
     pub max_concurrent_connects: usize,
     pub status_writes_per_second: u32,
     pub metrics_address: SocketAddr,
-    /// The limit of open files of this process.
+    /// The file descriptor limit of this process.
     pub descriptors: Descriptors,
     pub drain_deadline: Duration,
     pub policy: Policy,
 }
 
-/// Runs until the first of `signals`, then drains; a second one cuts that short.
+/// Runs until the first of `signals`, then drains; the second one aborts the drain.
 pub async fn run(
     config: OperatorConfig,
     hub: HubAccess,
@@ -106,12 +106,12 @@ pub async fn run(
     }
     tokio::select! {
         () = replica.drain(&mut roles) => {}
-        _ = signals.next() => tracing::warn!(left = replica.statuses.pending(), "asked twice: ending without the rest"),
+        _ = signals.next() => tracing::warn!(left = replica.statuses.pending(), "second signal: exiting without draining"),
     }
     Ok(())
 }
 
-/// One replica, and what its roles share.
+/// One replica and the state that its roles share.
 struct Replica {
     config: OperatorConfig,
     access: HubAccess,
@@ -137,7 +137,7 @@ impl Replica {
         let name = me.name.ordinal().and_then(|_| Some(me.name.as_str().rsplit_once('-')?.0.to_owned()));
         let stateful_set = StatefulSets { hub: prompt.clone(), namespace: namespace.clone(), name };
         let owner = stateful_set.owner().await.unwrap_or_else(|error| {
-            tracing::warn!(%error, "the StatefulSet can't be read; Leases and the map will not go with it");
+            tracing::warn!(%error, "can't read the StatefulSet; Leases and the ShardMap get no owner and outlive it");
             None
         });
         let board = Arc::new(LeaseBoard::new(Clock::start(), timing.renew + timing.renewal_deadline()));
@@ -181,7 +181,7 @@ impl Replica {
         })
     }
 
-    /// Requests that must never be late, with connections that nothing else uses.
+    /// Starts the requests that must never be late, over connections that nothing else uses.
     fn start_leases(&self, roles: &mut Roles) {
         const NAME: &str = "the Lease thread";
         let (access, deadline) = (self.access.clone(), self.config.timing.renewal_deadline());
@@ -197,7 +197,7 @@ impl Replica {
             let leases = MemberLeases { hub: prompt.clone(), ..leases };
             let election = Election { hub: prompt, ..election };
             tokio::select! {
-                () = watch_leases(client, &namespace, &board) => OperatorError::Ended("the watch of Leases"),
+                () = watch_leases(client, &namespace, &board) => OperatorError::Ended("the Lease watch"),
                 lost = leases.keep(&board) => lost.into(),
                 error = election.run(&leadership) => error.into(),
             }
@@ -212,7 +212,7 @@ impl Replica {
         let reports: Arc<Reports> = Arc::default();
         self.start_leases(roles);
         let stored = watch_map(self.hub.clone(), self.board.history(), &self.store);
-        roles.start("the watch of the ShardMap", follow_map(stored, self.config.me.clone(), map, shard).map(Ok));
+        roles.start("the ShardMap watch", follow_map(stored, self.config.me.clone(), map, shard).map(Ok));
         let coordinator = self.coordinator(map_seen.clone(), loopback);
         roles.start("the coordinator", async move { Err(lead(coordinator).await.into()) });
         let watched = self.watched();
@@ -223,7 +223,7 @@ impl Replica {
         };
         let targets: WatchTargets = Box::new(move |selector| watched.all(selector));
         let worker = self.worker(reports.clone());
-        roles.start("the look-up of the hub", self.look_up_the_hub().map(Ok));
+        roles.start("the look-up of the hub's addresses", self.refresh_hub_addresses().map(Ok));
         roles.start("the worker", worker::run(worker, shard_seen.clone(), targets, integrations, secrets).map(Ok));
         let reporter = ReporterContext {
             me: self.config.me.clone(),
@@ -243,17 +243,17 @@ impl Replica {
         Watched { hub, history, namespaces: self.config.namespaces.clone() }
     }
 
-    /// Follows the addresses of the hub, for ever.
-    fn look_up_the_hub(&self) -> impl Future<Output = ()> + Send + use<> {
+    /// Refreshes the addresses of the hub, forever.
+    fn refresh_hub_addresses(&self) -> impl Future<Output = ()> + Send + use<> {
         let (hub, server, known) =
             (self.hub.clone(), self.access.server().clone(), self.config.policy.hub_addresses.clone());
         async move {
             loop {
-                sleep(LOOK_UP).await;
+                sleep(LOOKUP_INTERVAL).await;
                 match hub_addresses(&hub, &server).await {
                     Ok(addresses) => known.set(addresses),
                     Err(some) => {
-                        tracing::debug!("the hub's addresses can't all be found now; its last ones stay refused");
+                        tracing::debug!("can't look up all addresses of the hub; the previous ones stay refused");
                         known.add(some);
                     }
                 }
@@ -324,8 +324,8 @@ impl Replica {
         }
     }
 
-    /// Writes what waits, as long as there is time (what is lost now is written after the next start), then gives both
-    /// Leases back, so that nobody has to wait for them to run out.
+    /// Writes the queued statuses until the drain deadline (lost ones are written after the next start), then releases
+    /// both Leases, so that nobody has to wait for them to expire.
     async fn drain(&self, roles: &mut Roles) {
         let end = Instant::now() + self.config.drain_deadline;
         tracing::info!(waiting = self.statuses.pending(), "draining");
@@ -336,14 +336,14 @@ impl Replica {
         roles.end().await;
         for released in [self.election.release().await, self.leases.release().await] {
             if let Err(error) = released {
-                tracing::warn!(%error, "a Lease can't be given back; it runs out by itself");
+                tracing::warn!(%error, "can't release a Lease; it expires by itself");
             }
         }
         tracing::info!(left, "drained");
     }
 }
 
-/// The part of the hub that is watched.
+/// The namespaces of the hub to watch.
 struct Watched {
     hub: Client,
     history: History,
@@ -352,7 +352,7 @@ struct Watched {
 }
 
 impl Watched {
-    /// All objects of a kind, or those with labels as `selector` wants them.
+    /// Watches all objects of a kind that match the label `selector`, if any.
     fn all<K>(&self, selector: Option<&str>) -> BoxStream<'static, Change<K>>
     where
         K: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
@@ -365,7 +365,7 @@ impl Watched {
         self.over(|namespace| watch(self.hub.clone(), &self.history, namespace, selector).boxed())
     }
 
-    /// One stream over all namespaces, or over each of those that are watched.
+    /// One stream over all namespaces, or the merged streams of the configured ones.
     fn over<K: kube::ResourceExt + Send + 'static>(
         &self,
         watch: impl Fn(Option<&str>) -> BoxStream<'static, Change<K>>,

@@ -1,4 +1,4 @@
-//! Tasks that run as long as the process.
+//! Supervises the tasks that run as long as the process.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -9,7 +9,7 @@ use tokio::task::{Id, JoinSet};
 
 use super::error::OperatorError;
 
-/// Ended by dropping this.
+/// Dropping it aborts all roles.
 #[derive(Default)]
 pub(super) struct Roles {
     tasks: JoinSet<Result<(), OperatorError>>,
@@ -27,7 +27,7 @@ impl Roles {
         self.names.insert(id, name);
     }
 
-    /// Waits for one to end, which is a fault whatever it says.
+    /// Waits until a role ends, which is an error whatever it returns.
     pub(super) async fn first_end(&mut self) -> OperatorError {
         let name = |id| self.names.get(&id).copied().unwrap_or("a role");
         match self.tasks.join_next_with_id().await {
@@ -38,7 +38,7 @@ impl Roles {
         }
     }
 
-    /// Ends all of them, and returns when they have ended.
+    /// Aborts all roles and waits until they have ended.
     pub(super) async fn end(&mut self) {
         self.tasks.shutdown().await;
     }

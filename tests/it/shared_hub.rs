@@ -67,7 +67,7 @@ async fn namespace_that_nobody_observes_is_named() {
         world.integration("flux", json!({ "type": "flux", "targetClusters": ["one"] })).await;
     }
     observed.until_phase("flux", "Failed").await;
-    let words = "no installation of ksit observes namespace unobserved";
+    let words = "no installation of ksit watches namespace unobserved";
     eventually("the installation to say what it observes", async || {
         let map = maps(&observed).get("ksit").await.unwrap();
         map.status?.watched_namespaces.filter(|names| names == &["observed"])
@@ -80,7 +80,7 @@ async fn namespace_that_nobody_observes_is_named() {
     })
     .await;
     assert_eq!(code, Some(1), "{text}");
-    assert!(text.contains("observed/ksit (it observes observed)"), "{text}");
+    assert!(text.contains("observed/ksit (it watches observed)"), "{text}");
     let row = text.lines().find(|line| line.starts_with("unobserved")).unwrap();
     assert!(row.contains("Unknown") && row.contains(words), "{text}");
     let (_, text) = ksit(&["fleet", "-n", "observed"]).await;

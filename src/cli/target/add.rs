@@ -11,22 +11,22 @@ use kube::config::Kubeconfig;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
-use super::carry_out::{AT_A_TIME, Candidate, Consent, Outcome, Row, carry_out};
+use super::execute::{CONCURRENCY, Candidate, Consent, Outcome, Row, execute};
 use super::hub_side::{HubSide, Wanted, acceptable, kubeconfig};
 use super::names::{is_label, matches, object_name};
-use super::target_side::{Place, Scope, apply, client, cluster_entry, config, objects, title, token};
+use super::target_side::{Scope, ToolNamespace, apply, client, cluster_entry, config, objects, title, token};
 use crate::cli::{CliError, duration, hub, key_value, tool};
 
-/// Give ksit an account on clusters of your kubeconfig, and tell the hub of them.
+/// Give ksit an account on clusters of your kubeconfig, and register them on the hub.
 ///
-/// With your own credentials (exec plugins run, so EKS, GKE and AKS work) it makes
-///   on each cluster  the Namespace ksit with a ServiceAccount and a token for it, and Roles to
-///                    read tools: what deploy/target/ has
+/// With your own credentials (exec plugins run, so EKS, GKE and AKS work) it creates
+///   on each cluster  the Namespace ksit with a ServiceAccount and its token, and Roles to read
+///                    tools: the same as deploy/target/
 ///   on the hub       the Secret NAME-kubeconfig with server, CA and that token, and the
 ///                    IntegrationTarget NAME
-/// It shows all of that and asks first. It may be repeated: what is there already stays, rights
-/// and labels are added. What somebody else made is left alone without --force. If one cluster
-/// fails, the others go on. Exits with 0, 1 if a cluster failed, 2 if nothing was tried.
+/// It shows the plan and asks first. You can run it again: existing objects stay, rights and
+/// labels are added. Objects created by others are not changed without --force. If one cluster
+/// fails, the others continue. Exits with 0, 1 if a cluster failed, 2 if nothing was attempted.
 ///
 /// Examples:
 ///   ksit target add --context berlin --hub-context hub -n ksit-system
@@ -37,42 +37,41 @@ use crate::cli::{CliError, duration, hub, key_value, tool};
 #[command(verbatim_doc_comment)]
 #[group(id = "clusters", required = true, multiple = false, args = ["context", "all_contexts", "selector"])]
 pub struct Args {
-    /// Kubeconfig with the contexts of clusters and hub; default: $KUBECONFIG, else ~/.kube/config.
+    /// Kubeconfig with the contexts of the clusters and the hub; default: $KUBECONFIG, else ~/.kube/config.
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
-    /// Context of a cluster; may be given more than once.
+    /// Context of a cluster; may be repeated.
     #[arg(long, value_name = "NAME")]
     context: Vec<String>,
-    /// Every context but those of the hub.
+    /// Add every context except the hub's.
     #[arg(long)]
     all_contexts: bool,
-    /// Contexts whose name is like this, but those of the hub: * is any characters, ? is one. May be given more than
-    /// once.
+    /// Add contexts whose name matches, except the hub's: * matches any characters, ? matches one. May be repeated.
     #[arg(long, value_name = "PATTERN")]
     selector: Vec<String>,
     /// Context of the hub; default: the current one.
     #[arg(long, value_name = "NAME")]
     hub_context: Option<String>,
-    /// Namespace on the hub; default: that of the hub's context.
+    /// Namespace on the hub; default: the namespace of the hub's context.
     #[arg(short, long, value_name = "NAME")]
     namespace: Option<String>,
-    /// Time for the hub, and for each cluster, to answer each request.
+    /// Time limit for each request to the hub and to each cluster.
     #[arg(long, default_value = "10s", value_parser = duration, value_name = "DURATION")]
     request_timeout: Duration,
-    /// Name of the cluster on the hub; default: made of the context's name. Needs one --context.
+    /// Name of the cluster on the hub; default: derived from the context's name. Needs exactly one --context.
     #[arg(long)]
     name: Option<String>,
-    /// URL at which the hub reaches the API server, where it isn't yours. Needs one --context.
+    /// URL under which the hub reaches the API server, if it differs from yours. Needs exactly one --context.
     #[arg(long, value_name = "URL")]
     server: Option<String>,
-    /// A label of the clusters, for targetSelector of Integrations; may be given more than once.
+    /// Label for the clusters, to match targetSelector of Integrations; may be repeated.
     #[arg(long, value_name = "KEY=VALUE", value_parser = label)]
     label: Vec<(String, String)>,
-    /// Tool that ksit may read, and its namespace if that isn't the usual one; may be given more than once. Default:
-    /// every tool that ksit knows whose usual namespace is there now; kube-system, which is everywhere, doesn't tell.
-    #[arg(long = "type", value_name = "TOOL[=NAMESPACE]", value_parser = place, conflicts_with = "cluster_wide")]
-    types: Vec<Place>,
-    /// Let ksit read workloads, Services and CRDs of all namespaces: for `type: custom`, and tools in unusual places.
+    /// Tool that ksit may read, with its namespace if that is not the usual one; may be repeated. Default: every known
+    /// tool whose usual namespace exists now, except those in kube-system, which always exists.
+    #[arg(long = "type", value_name = "TOOL[=NAMESPACE]", value_parser = tool_namespace, conflicts_with = "cluster_wide")]
+    types: Vec<ToolNamespace>,
+    /// Let ksit read workloads, Services and CRDs in all namespaces: for `type: custom` and tools in other namespaces.
     #[arg(long)]
     cluster_wide: bool,
     #[command(flatten)]
@@ -84,16 +83,17 @@ fn label(text: &str) -> Result<(String, String), String> {
     if is_label(&key, &value) {
         return Ok((key, value));
     }
-    Err("not a label of Kubernetes: letters, digits, '-', '_' and '.', at most 63 of them in key and value".to_owned())
+    Err("not a valid Kubernetes label: use letters, digits, '-', '_' and '.', at most 63 in key and value each"
+        .to_owned())
 }
 
-fn place(text: &str) -> Result<Place, String> {
+fn tool_namespace(text: &str) -> Result<ToolNamespace, String> {
     let (name, namespace) = text.split_once('=').map_or((text, None), |(name, namespace)| (name, Some(namespace)));
     let tool = tool(name)?;
-    Ok(Place { tool, namespace: namespace.unwrap_or(tool.namespace).to_owned() })
+    Ok(ToolNamespace { tool, namespace: namespace.unwrap_or(tool.namespace).to_owned() })
 }
 
-/// All that is needed to add one cluster.
+/// Everything needed to add one cluster.
 struct Work {
     client: Client,
     objects: Vec<Value>,
@@ -104,32 +104,32 @@ struct Work {
 
 pub(super) async fn run(args: Args) -> Result<ExitCode, CliError> {
     if (args.name.is_some() || args.server.is_some()) && args.context.len() != 1 {
-        return Err("--name and --server need one --context, whose they are".into());
+        return Err("--name and --server need exactly one --context, to which they apply".into());
     }
-    let place = hub::Place {
+    let hub_flags = hub::HubFlags {
         kubeconfig: args.kubeconfig.clone(),
         context: args.hub_context.clone(),
         namespace: args.namespace.clone(),
         request_timeout: args.request_timeout,
     };
-    let file = place.file()?;
-    let hub = HubSide { hub: place.hub().await?, force: args.consent.force };
+    let file = hub_flags.file()?;
+    let hub = HubSide { hub: hub_flags.hub().await?, force: args.consent.force };
     let contexts = contexts(&args, &file)?;
-    hub.warn_if_unobserved().await;
+    hub.warn_if_unwatched().await;
     let scope = match (args.cluster_wide, args.types.as_slice()) {
         (true, _) => Scope::ClusterWide,
         (false, []) => Scope::Found,
-        (false, places) => Scope::These(places.to_vec()),
+        (false, tool_namespaces) => Scope::These(tool_namespaces.to_vec()),
     };
     let (scope, hub, file) = (&scope, &hub, &file);
     let candidates: Vec<Candidate<Work>> = stream::iter(&contexts)
         .map(|context| candidate(context, &args, file, scope, hub))
-        .buffered(AT_A_TIME)
+        .buffered(CONCURRENCY)
         .collect()
         .await;
-    let candidates = without_doubles(candidates);
+    let candidates = deduplicated(candidates);
     let force = args.consent.force;
-    carry_out(&args.consent, candidates, async |work: Work| {
+    execute(&args.consent, candidates, async |work: Work| {
         apply(&work.client, &work.objects, force).await?;
         let token = token(&work.client).await?;
         let user = json!({ "token": token.expose_secret() });
@@ -148,12 +148,12 @@ fn contexts(args: &Args, file: &Kubeconfig) -> Result<Vec<String>, CliError> {
     };
     let found: Vec<String> = all.iter().filter(|name| is_wanted(name)).cloned().collect();
     if found.is_empty() {
-        return Err(format!("no context is like that; there are {}", all.join(", ")).into());
+        return Err(format!("no context matches; available: {}", all.join(", ")).into());
     }
     Ok(found)
 }
 
-/// Looks at a cluster and at the hub, and writes nothing.
+/// Plans the work for one cluster: reads the cluster and the hub, writes nothing.
 async fn candidate(context: &str, args: &Args, file: &Kubeconfig, scope: &Scope, hub: &HubSide) -> Candidate<Work> {
     let mut row = Row {
         cluster: context.to_owned(),
@@ -163,15 +163,15 @@ async fn candidate(context: &str, args: &Args, file: &Kubeconfig, scope: &Scope,
         message: String::new(),
         objects: Vec::new(),
     };
-    match prepared(&mut row, context, args, file, scope, hub).await {
+    match prepare(&mut row, context, args, file, scope, hub).await {
         Ok(Some(work)) => Candidate { row, work: Some(work) },
-        Ok(None) => Candidate::stopped(row, Outcome::Skipped, "this is the hub; give --context to add it"),
+        Ok(None) => Candidate::stopped(row, Outcome::Skipped, "this is the hub; use --context to add it"),
         Err(error) => Candidate::stopped(row, Outcome::Failed, error.to_string()),
     }
 }
 
-/// Nothing if it is the hub, and that wasn't asked for by name.
-async fn prepared(
+/// `None` if the cluster is the hub and was not named with --context.
+async fn prepare(
     row: &mut Row,
     context: &str,
     args: &Args,
@@ -187,17 +187,17 @@ async fn prepared(
     }
     row.cluster = object_name(args.name.as_deref().unwrap_or(context))?;
     let entry = cluster_entry(&config, &row.server)?;
-    // Before anything is made: would the operator take it?
+    // Before anything is created: would the operator accept it?
     let trial = kubeconfig(&row.cluster, &entry, &json!({ "token": "t" }));
     let note = acceptable(trial.expose_secret().as_bytes())?;
     let mut notes: Vec<String> = note.map(|note| format!("{note} with --server")).into_iter().collect();
     let client = client(config, args.request_timeout)?;
     let (objects, left_out) = objects(&client, scope).await?;
     if !args.types.is_empty() && !left_out.is_empty() {
-        notes.push(format!("left out, for the namespace is not there: {}", left_out.join(", ")));
+        notes.push(format!("left out, because the namespace does not exist: {}", left_out.join(", ")));
     }
     if args.types.is_empty() && !objects.iter().any(|object| object["kind"] == "Role") && !args.cluster_wide {
-        notes.push("no tool's usual namespace is there: ksit will be able to read nothing".to_owned());
+        notes.push("no tool's usual namespace exists: ksit will not be able to read anything".to_owned());
     }
     let wanted = Wanted {
         name: row.cluster.clone(),
@@ -213,8 +213,8 @@ async fn prepared(
     Ok(Some(Work { client, objects, entry, wanted }))
 }
 
-/// Contexts of one cluster make one target, and two clusters don't share a name.
-fn without_doubles(candidates: Vec<Candidate<Work>>) -> Vec<Candidate<Work>> {
+/// Skips further contexts of the same cluster, and fails clusters whose name is taken.
+fn deduplicated(candidates: Vec<Candidate<Work>>) -> Vec<Candidate<Work>> {
     let mut taken: Vec<(String, String, String)> = Vec::new();
     candidates
         .into_iter()
@@ -227,9 +227,10 @@ fn without_doubles(candidates: Vec<Candidate<Work>>) -> Vec<Candidate<Work>> {
             let same_name = taken.iter().find(|(name, ..)| *name == row.cluster);
             let (result, message) = match (same_server, same_name) {
                 (Some((.., from)), _) => (Outcome::Skipped, format!("the same cluster as {from}")),
-                (None, Some((.., from))) => {
-                    (Outcome::Failed, format!("its name would be that of {from}: add it alone, with --name"))
-                }
+                (None, Some((.., from))) => (
+                    Outcome::Failed,
+                    format!("its name would be the same as that of {from}: add it separately, with --name"),
+                ),
                 (None, None) => {
                     taken.push((row.cluster.clone(), row.server.clone(), row.from.clone()));
                     return candidate;

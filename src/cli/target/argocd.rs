@@ -1,4 +1,4 @@
-//! The clusters that Argo CD knows: Secrets, whose `config` is JSON.
+//! Imports clusters from Argo CD's cluster Secrets, whose `config` is JSON.
 //! <https://argo-cd.readthedocs.io/en/stable/operator-manual/declarative-setup/#clusters>
 
 use std::collections::BTreeMap;
@@ -17,10 +17,10 @@ use crate::cli::hub::Hub;
 
 const LABEL: &str = "argocd.argoproj.io/secret-type";
 
-/// How Argo CD, which runs on the hub, speaks of the hub.
+/// The address by which Argo CD, running on the hub, refers to the hub.
 const HUB: &str = "https://kubernetes.default.svc";
 
-/// `config`. What is not named here says nothing about how the cluster is reached.
+/// `config`. Fields omitted here don't affect the connection.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Config {
@@ -32,7 +32,7 @@ struct Config {
     proxy_url: Option<String>,
 }
 
-/// Data is PEM in base64, as in a kubeconfig.
+/// Data fields are base64-encoded PEM, as in a kubeconfig.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Tls {
@@ -49,7 +49,7 @@ pub(super) async fn clusters(hub: &Hub, namespace: &str) -> Result<Vec<Found>, C
     let secrets = secrets.map_err(|error| hub.fault(&error))?;
     if secrets.items.is_empty() {
         return Err(format!(
-            "there is no Secret labelled {LABEL}=cluster in namespace {namespace}: give theirs with --argocd-namespace"
+            "no Secret labelled {LABEL}=cluster in namespace {namespace}: set their namespace with --argocd-namespace"
         )
         .into());
     }
@@ -74,15 +74,15 @@ fn found(secret: &Secret, hub: &Hub) -> Found {
     Found { from, name, server, labels, secret: None, kubeconfig }
 }
 
-/// As a kubeconfig, or which field of Argo CD's can't be one.
+/// Converts to a kubeconfig, or names the field of Argo CD that can't be converted.
 fn translated(name: &str, server: &str, config: &str) -> Result<SecretString, CliError> {
-    // Without serde's message: it quotes what it doesn't like, which may be a credential.
-    let config: Config = serde_json::from_str(config).map_err(|_| "config is not the JSON that Argo CD reads")?;
+    // serde's message is omitted: it quotes the offending value, which may be a credential.
+    let config: Config = serde_json::from_str(config).map_err(|_| "config is not the JSON that Argo CD expects")?;
     let tls = config.tls_client_config.unwrap_or_default();
     let is_set = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
     for (is_given, field, why) in [
         (config.exec_provider_config.is_some(), "execProviderConfig", "ksit runs no programs; run ksit target add"),
-        (config.aws_auth_config.is_some(), "awsAuthConfig", "ksit takes no AWS roles; run ksit target add"),
+        (config.aws_auth_config.is_some(), "awsAuthConfig", "ksit does not assume AWS roles; run ksit target add"),
         (tls.insecure, "tlsClientConfig.insecure", "the credential would go to whoever answers; give caData instead"),
         (is_set(&config.username), "username", "basic authentication; run ksit target add"),
         (is_set(&config.proxy_url), "proxyUrl", "ksit dials clusters directly"),
@@ -91,16 +91,16 @@ fn translated(name: &str, server: &str, config: &str) -> Result<SecretString, Cl
             return Err(format!("{field} is not accepted: {why}").into());
         }
     }
-    let given = |pairs: [(&str, Option<String>); 3]| -> Value {
+    let non_empty = |pairs: [(&str, Option<String>); 3]| -> Value {
         let set = pairs.into_iter().filter_map(|(key, value)| Some((key.to_owned(), json!(value?))));
         set.filter(|(_, value)| value != "").collect::<Map<_, _>>().into()
     };
-    let cluster = given([
+    let cluster = non_empty([
         ("server", Some(server.to_owned())),
         ("certificate-authority-data", tls.ca_data),
         ("tls-server-name", tls.server_name),
     ]);
-    let user = given([
+    let user = non_empty([
         ("token", config.bearer_token),
         ("client-certificate-data", tls.cert_data),
         ("client-key-data", tls.key_data),
@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_config_becomes_a_kubeconfig_with_what_it_has() {
+    fn config_is_converted_to_a_kubeconfig() {
         let config = r#"{"bearerToken":"t","tlsClientConfig":{"insecure":false,"caData":"Y2E=","serverName":"a.b"},
             "disableCompression":true}"#;
         let text = translated("one", "https://one:6443", config).unwrap();
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_not_be_taken_over_is_named_and_never_shown() {
+    fn unsupported_fields_are_named_and_values_never_shown() {
         for (config, words) in [
             (r#"{"execProviderConfig":{"command":"s3cret"}}"#, "execProviderConfig"),
             (r#"{"awsAuthConfig":{"clusterName":"s3cret"}}"#, "awsAuthConfig"),

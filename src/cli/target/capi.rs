@@ -1,4 +1,4 @@
-//! The clusters that Cluster API made: `Cluster`s, each with a Secret that holds its kubeconfig.
+//! Imports the `Cluster`s of Cluster API, each with a Secret that holds its kubeconfig.
 //! <https://cluster-api.sigs.k8s.io/developer/providers/contracts/control-plane#cluster-kubeconfig-management>
 
 use k8s_openapi::api::core::v1::Secret;
@@ -15,11 +15,13 @@ const GROUP: &str = "cluster.x-k8s.io";
 /// Key of the Secret.
 const KEY: &str = "value";
 
-/// All of the hub's namespace, for ksit reads a kubeconfig beside its IntegrationTarget only.
+/// All Clusters in the selected namespace: ksit reads a kubeconfig only from its IntegrationTarget's namespace.
 pub(super) async fn clusters(hub: &Hub) -> Result<Vec<Found>, CliError> {
-    // In whichever version is served.
+    // Use the version that is served.
     let group = match discovery::group(&hub.client, GROUP).await {
-        Err(kube::Error::Discovery(_)) => return Err(format!("Cluster API is not on the hub: no group {GROUP}").into()),
+        Err(kube::Error::Discovery(_)) => {
+            return Err(format!("Cluster API is not on the hub: no API group {GROUP}").into());
+        }
         group => group.map_err(|error| hub.fault(&error))?,
     };
     let (resource, _) = group.recommended_kind("Cluster").ok_or("the hub serves no Cluster of Cluster API")?;
@@ -29,7 +31,7 @@ pub(super) async fn clusters(hub: &Hub) -> Result<Vec<Found>, CliError> {
     let mut all = Vec::new();
     let clusters = api.list(&ListParams::default()).await.map_err(fault)?.items;
     if clusters.is_empty() {
-        return Err(format!("there is no Cluster in namespace {}: give theirs with -n", hub.namespace).into());
+        return Err(format!("no Cluster in namespace {}: set their namespace with -n", hub.namespace).into());
     }
     for cluster in clusters {
         let secret = format!("{}-kubeconfig", cluster.name_any());
@@ -41,7 +43,7 @@ pub(super) async fn clusters(hub: &Hub) -> Result<Vec<Found>, CliError> {
         let kubeconfig = match secrets.get_opt(&secret).await.map_err(fault)? {
             _ if cluster.metadata.deletion_timestamp.is_some() => Err("it is being deleted".into()),
             Some(found) => value(&found),
-            None => Err(format!("Secret {secret} is not there yet: import again once the cluster is up").into()),
+            None => Err(format!("Secret {secret} does not exist yet: import again once the cluster is up").into()),
         };
         all.push(Found {
             from: format!("Cluster {}/{}", hub.namespace, cluster.name_any()),

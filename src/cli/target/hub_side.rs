@@ -1,4 +1,4 @@
-//! What stands on the hub for one cluster: the IntegrationTarget, and the Secret with its kubeconfig.
+//! Writes a cluster's objects on the hub: the IntegrationTarget, and the Secret with its kubeconfig.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::api::IntegrationTarget;
 use crate::cli::CliError;
 use crate::cli::hub::Hub;
 use crate::cli::output::print_error;
-use crate::cli::shards::{all_maps, unobserved};
+use crate::cli::shards::{all_maps, unwatched};
 use crate::domain::reason::Failure;
 use crate::hub::is_absent;
 use crate::targets::kubeconfig::{Policy, vet};
@@ -23,33 +23,33 @@ use crate::targets::kubeconfig::{Policy, vet};
 /// Field manager of server-side apply, here and on the clusters.
 pub(super) const MANAGER: &str = "ksit-target";
 
-/// On the Secret and the IntegrationTarget: which command made them, and may change them.
+/// Label of the Secret and the IntegrationTarget: the command that created them and may change them.
 const MADE_BY: &str = "ksit.io/made-by";
 
-/// On both too: the cluster that they are for. Another cluster of the same name doesn't take their place.
+/// Annotation of both: the cluster that they are for. Another cluster of the same name does not replace them.
 const SERVER: &str = "ksit.io/server";
 
-/// Of the Secret that is made.
+/// Key in the created Secret.
 const KEY: &str = "kubeconfig";
 
-/// The namespace on the hub where targets are made.
+/// The namespace on the hub where targets are created.
 pub(super) struct HubSide {
     pub(super) hub: Hub,
-    /// Take over what others made.
+    /// Take over objects created by others.
     pub(super) force: bool,
 }
 
-/// What the hub is to know of a cluster.
+/// The desired state on the hub for one cluster.
 pub(super) struct Wanted {
     pub(super) name: String,
     /// URL of its API server.
     pub(super) server: String,
     pub(super) labels: BTreeMap<String, String>,
-    /// Keep labels of an earlier time that are not given now.
+    /// Keep earlier labels that are not given now.
     pub(super) keeps_labels: bool,
     /// `target-add`, `argocd` or `capi`.
     pub(super) made_by: &'static str,
-    /// A Secret that is there already, and its key; otherwise one is made.
+    /// An existing Secret and its key; if `None`, one is created.
     pub(super) secret: Option<(String, String)>,
 }
 
@@ -58,7 +58,7 @@ impl Wanted {
         format!("{}-kubeconfig", self.name)
     }
 
-    /// What is made on the hub, for a person.
+    /// The objects to create on the hub, for display.
     pub(super) fn objects(&self, namespace: &str) -> Vec<String> {
         let secret = self.secret.is_none().then(|| format!("hub: Secret {namespace}/{}", self.secret_name()));
         secret.into_iter().chain([format!("hub: IntegrationTarget {namespace}/{}", self.name)]).collect()
@@ -66,7 +66,7 @@ impl Wanted {
 }
 
 impl HubSide {
-    /// Finds out, without writing, whether [`HubSide::write`] would be let.
+    /// Checks with a dry run whether [`HubSide::write`] would succeed.
     pub(super) async fn check(&self, wanted: &Wanted) -> Result<(), CliError> {
         let secrets: Api<Secret> = self.hub.api(false);
         let name = wanted.secret_name();
@@ -79,15 +79,17 @@ impl HubSide {
         self.apply(wanted, &none, true).await
     }
 
-    /// Says so on stderr if nobody will observe what is made.
-    pub(super) async fn warn_if_unobserved(&self) {
+    /// Warns on stderr if no installation watches the namespace.
+    pub(super) async fn warn_if_unwatched(&self) {
         let maps = all_maps(&self.hub).await;
-        if let Some(why) = maps.and_then(|maps| unobserved(&self.hub.namespace, &maps)) {
-            print_error(&format!("warning: {why}; give another namespace with -n, or let one watch it\n"));
+        if let Some(why) = maps.and_then(|maps| unwatched(&self.hub.namespace, &maps)) {
+            print_error(&format!(
+                "warning: {why}; choose another namespace with -n, or let an installation watch this one\n"
+            ));
         }
     }
 
-    /// Server-side apply of both.
+    /// Applies both objects (server-side apply).
     pub(super) async fn write(&self, wanted: &Wanted, kubeconfig: &SecretString) -> Result<(), CliError> {
         self.apply(wanted, kubeconfig, false).await
     }
@@ -111,7 +113,7 @@ impl HubSide {
         }
         let params = PatchParams { dry_run, force: self.force, ..PatchParams::apply(MANAGER) };
         let metadata = |name: &str, labels: &BTreeMap<String, String>| {
-            // In both places: `kubectl get -l` knows those of the metadata alone.
+            // In the metadata too: `kubectl get -l` sees only those.
             let mut labels: Map<String, Value> =
                 labels.iter().filter(|(key, value)| is_free(key, value)).map(|(k, v)| (k.clone(), json!(v))).collect();
             labels.insert(MADE_BY.to_owned(), json!(wanted.made_by));
@@ -124,7 +126,7 @@ impl HubSide {
             let done = secrets.patch(&name, &params, &Patch::Apply(secret)).await;
             done.map_err(|error| self.fault("Secret", &name, &error))?;
         }
-        // Said even where it is the default: whoever has made the target may have named another one.
+        // Set even where it is the default: an existing target may name another Secret.
         let (secret, key) = wanted.secret.clone().unwrap_or_else(|| (wanted.secret_name(), KEY.to_owned()));
         let mut spec = json!({ "clusterName": wanted.name, "kubeconfigSecretRef": { "name": secret, "key": key } });
         if !labels.is_empty() {
@@ -153,15 +155,15 @@ impl HubSide {
         if self.force {
             return Ok(());
         }
-        let what = format!("hub: {kind} {}/{name}", self.hub.namespace);
+        let object = format!("hub: {kind} {}/{name}", self.hub.namespace);
         match labels.get(MADE_BY) {
             Some(by) if by == wanted.made_by => {}
-            Some(by) => return Err(format!("{what} was made by {by}: --force takes it over").into()),
-            None => return Err(format!("{what} is there and was not made by ksit: --force takes it over").into()),
+            Some(by) => return Err(format!("{object} was created by {by}: --force takes it over").into()),
+            None => return Err(format!("{object} exists and was not created by ksit: --force takes it over").into()),
         }
         match annotations.get(SERVER) {
             Some(server) if *server != wanted.server => Err(format!(
-                "{what} is for another server, {server}: give this cluster another name, or --force if it has moved"
+                "{object} is for another server, {server}: give this cluster another name, or use --force if it has moved"
             )
             .into()),
             _ => Ok(()),
@@ -169,12 +171,12 @@ impl HubSide {
     }
 }
 
-/// A label that is valid, and none of ksit's own.
+/// A valid label that is not one of ksit's own.
 fn is_free(key: &str, value: &str) -> bool {
     is_label(key, value) && !key.starts_with("ksit.io/")
 }
 
-/// A kubeconfig that holds what ksit takes and nothing else; JSON, which is YAML too.
+/// A kubeconfig with only the fields that ksit accepts, as JSON, which is valid YAML.
 ///
 /// `cluster` and `user` are the entries of a kubeconfig.
 pub(super) fn kubeconfig(name: &str, cluster: &Value, user: &Value) -> SecretString {
@@ -189,9 +191,8 @@ pub(super) fn kubeconfig(name: &str, cluster: &Value, user: &Value) -> SecretStr
     SecretString::from(format!("{config:#}\n"))
 }
 
-/// Refuses what the operator would refuse of this kubeconfig.
-///
-/// What is in it depends on where the operator runs: a loopback address is let pass, and gives a note.
+/// Rejects a kubeconfig that the operator would reject. A loopback address is accepted with a note, because it depends
+/// on where the operator runs.
 pub(super) fn acceptable(kubeconfig: &[u8]) -> Result<Option<String>, Failure> {
     vet(kubeconfig, &Policy { allow_loopback: true, ..Policy::default() })?;
     Ok(vet(kubeconfig, &Policy::default()).err().map(|failure| failure.message))

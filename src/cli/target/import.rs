@@ -6,23 +6,23 @@ use std::process::ExitCode;
 use futures::{StreamExt, stream};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::carry_out::{AT_A_TIME, Candidate, Consent, Outcome, Row, carry_out};
+use super::execute::{CONCURRENCY, Candidate, Consent, Outcome, Row, execute};
 use super::hub_side::{HubSide, Wanted, acceptable};
 use super::names::object_name;
 use super::{argocd, capi};
 use crate::cli::{CliError, hub};
 
-/// Make IntegrationTargets of the clusters that Argo CD or Cluster API on the hub know already.
+/// Create IntegrationTargets for the clusters that Argo CD or Cluster API on the hub manage.
 ///
-/// From Argo CD come the Secrets labelled argocd.argoproj.io/secret-type: cluster; each gives an
-/// IntegrationTarget and a Secret with server, CA and credential. From Cluster API come the
-/// Clusters of the namespace; their IntegrationTargets use the Secret CLUSTER-kubeconfig that is
-/// there, so they stand beside it. Labels become labels of the target.
-/// ksit then has the rights of that credential, which are usually those of an administrator, and
-/// only reads; ksit target add makes an account that can do no more than that.
-/// What can't be taken over (exec plugins, AWS roles, insecure connections) is named and skipped.
-/// It shows the plan and asks first, and may be repeated. Exits with 0, 1 if a cluster failed, 2
-/// if nothing was tried.
+/// From Argo CD it imports the Secrets labelled argocd.argoproj.io/secret-type: cluster; each
+/// becomes an IntegrationTarget and a Secret with server, CA and credential. From Cluster API it
+/// imports the Clusters of the namespace; their IntegrationTargets use the existing Secret
+/// CLUSTER-kubeconfig in the same namespace. Labels become labels of the target.
+/// ksit then has the rights of that credential, usually an administrator's, and only reads;
+/// ksit target add creates an account that can't do more than read.
+/// Clusters that can't be imported (exec plugins, AWS roles, insecure connections) are skipped,
+/// with the reason. It shows the plan and asks first; you can run it again. Exits with 0, 1 if a
+/// cluster failed, 2 if nothing was attempted.
 ///
 /// Examples:
 ///   ksit target import --from argocd -n ksit-system --dry-run
@@ -30,14 +30,14 @@ use crate::cli::{CliError, hub};
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
-    /// Who knows the clusters.
+    /// Source of the clusters.
     #[arg(long, value_enum)]
     from: From,
-    /// Where Argo CD keeps its clusters.
+    /// Namespace of Argo CD's cluster Secrets.
     #[arg(long, value_name = "NAME", default_value = "argocd")]
     argocd_namespace: String,
     #[command(flatten)]
-    place: hub::Place,
+    hub_flags: hub::HubFlags,
     #[command(flatten)]
     consent: Consent,
 }
@@ -48,17 +48,17 @@ enum From {
     Capi,
 }
 
-/// A cluster as somebody else knows it.
+/// A cluster found in another system.
 pub(super) struct Found {
-    /// The object that it was found as.
+    /// The object that describes it.
     pub(super) from: String,
-    /// Any text.
+    /// Any text, not yet a valid object name.
     pub(super) name: String,
     pub(super) server: String,
     pub(super) labels: BTreeMap<String, String>,
-    /// The Secret that has a kubeconfig already, and its key.
+    /// An existing Secret with a kubeconfig, and its key.
     pub(super) secret: Option<(String, String)>,
-    /// The kubeconfig, or why there can be none.
+    /// The kubeconfig, or the reason that there is none.
     pub(super) kubeconfig: Result<SecretString, CliError>,
 }
 
@@ -68,8 +68,8 @@ struct Work {
 }
 
 pub(super) async fn run(args: Args) -> Result<ExitCode, CliError> {
-    let hub = HubSide { hub: args.place.hub().await?, force: args.consent.force };
-    hub.warn_if_unobserved().await;
+    let hub = HubSide { hub: args.hub_flags.hub().await?, force: args.consent.force };
+    hub.warn_if_unwatched().await;
     let (made_by, found) = match args.from {
         From::Argocd => ("argocd", argocd::clusters(&hub.hub, &args.argocd_namespace).await?),
         From::Capi => ("capi", capi::clusters(&hub.hub).await?),
@@ -79,7 +79,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, CliError> {
         .into_iter()
         .map(|found| {
             let name = object_name(&found.name).and_then(|name| match taken.insert(name.clone(), found.from.clone()) {
-                Some(other) => Err(format!("its name would be that of {other}").into()),
+                Some(other) => Err(format!("its name would be the same as that of {other}").into()),
                 None => Ok(name),
             });
             (found, name)
@@ -88,13 +88,13 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, CliError> {
     let hub = &hub;
     let candidates: Vec<Candidate<Work>> = stream::iter(named)
         .map(|(found, name)| candidate(found, name, made_by, hub))
-        .buffered(AT_A_TIME)
+        .buffered(CONCURRENCY)
         .collect()
         .await;
-    carry_out(&args.consent, candidates, async |work: Work| hub.write(&work.wanted, &work.kubeconfig).await).await
+    execute(&args.consent, candidates, async |work: Work| hub.write(&work.wanted, &work.kubeconfig).await).await
 }
 
-/// Looks at the hub, and writes nothing.
+/// Plans the import of one cluster: reads the hub, writes nothing.
 async fn candidate(
     found: Found,
     name: Result<String, CliError>,

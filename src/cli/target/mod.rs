@@ -3,7 +3,7 @@
 mod add;
 mod argocd;
 mod capi;
-mod carry_out;
+mod execute;
 mod hub_side;
 mod import;
 mod names;
@@ -17,13 +17,13 @@ use clap::Subcommand;
 use super::CliError;
 use super::hub::HubArgs;
 
-/// Show one cluster: where it is, whether ksit can read it, and every tool on it. Or add clusters.
+/// Show one cluster: its address, whether ksit can read it, and every tool on it. Or add clusters.
 ///
 /// Examples:
-///   ksit target berlin                      what is on the cluster
-///   ksit target add --context berlin        give ksit an account there, and tell the hub of it
-///   ksit target import --from argocd        take over the clusters that Argo CD knows
-///   ksit target -- add                      show a cluster whose name is that of a command
+///   ksit target berlin                      show the cluster berlin
+///   ksit target add --context berlin        create an account for ksit there and register the cluster
+///   ksit target import --from argocd        register the clusters that Argo CD manages
+///   ksit target -- add                      show a cluster named like a subcommand
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Args {
@@ -46,7 +46,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, CliError> {
     match args.command {
         Some(Command::Add(args)) => add::run(*args).await,
         Some(Command::Import(args)) => import::run(args).await,
-        // Clap has asked for a name where there is no command.
+        // Clap requires the name if there is no subcommand.
         None => show::run(&args.name.unwrap_or_default(), &args.hub).await.map(|()| ExitCode::SUCCESS),
     }
 }

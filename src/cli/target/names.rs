@@ -1,25 +1,25 @@
-//! Names of contexts and clusters, which may be anything, as names of objects.
+//! Converts names of contexts and clusters, which may be any text, to object names.
 
 use crate::cli::CliError;
 
-/// A name must leave room for `-kubeconfig` within the 253 characters of a Secret's name.
+/// Leaves room for `-kubeconfig` within the 253 characters of a Secret's name.
 const LONGEST: usize = 253 - "-kubeconfig".len();
 
-/// Lower case, and `-` for each character that a name of an object can't have: `arn:aws:eks:…:cluster/Berlin` becomes
-/// `arn-aws-eks-…-cluster-berlin`.
+/// Lower-cases the text and replaces each character that is invalid in an object name with `-`:
+/// `arn:aws:eks:…:cluster/Berlin` becomes `arn-aws-eks-…-cluster-berlin`.
 pub(super) fn object_name(text: &str) -> Result<String, CliError> {
     let lower = text.to_lowercase();
     let is_kept = |c: char| c.is_ascii_alphanumeric() || c == '.';
     let plain: String = lower.chars().map(|c| if is_kept(c) { c } else { '-' }).collect();
     let labels: Vec<&str> = plain.split('.').map(|label| label.trim_matches('-')).filter(|l| !l.is_empty()).collect();
     match labels.join(".") {
-        name if name.is_empty() => Err(format!("{text:?} has no letter or digit to make a name of").into()),
+        name if name.is_empty() => Err(format!("{text:?} has no letter or digit to form a name from").into()),
         name if name.len() > LONGEST => Err(format!("{text:?} is longer than {LONGEST} characters").into()),
         name => Ok(name),
     }
 }
 
-/// Whether `text` is as `pattern` says: `*` stands for any characters, `?` for one.
+/// Whether `text` matches `pattern`: `*` matches any characters, `?` matches one.
 pub(super) fn matches(pattern: &str, text: &str) -> bool {
     let mut rest = pattern.chars();
     match rest.next() {
@@ -35,7 +35,7 @@ pub(super) fn matches(pattern: &str, text: &str) -> bool {
     }
 }
 
-/// Whether Kubernetes takes this as a label of an object.
+/// Whether Kubernetes accepts this as a label of an object.
 /// <https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#syntax-and-character-set>
 pub(super) fn is_label(key: &str, value: &str) -> bool {
     let (prefix, name) = key.rsplit_once('/').map_or((None, key), |(prefix, name)| (Some(prefix), name));
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn labels_are_those_that_kubernetes_takes() {
+    fn label_syntax_matches_kubernetes() {
         for (key, value) in [("env", "prod"), ("example.com/Tier_1", ""), ("a", "v1.2-3_b"), ("9", &"a".repeat(63))] {
             assert!(is_label(key, value), "{key}={value}");
         }
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn any_name_becomes_one_that_kubernetes_takes() {
+    fn any_name_becomes_a_valid_object_name() {
         for (text, name) in [
             ("berlin", "berlin"),
             ("arn:aws:eks:eu-west-1:123456789012:cluster/Berlin", "arn-aws-eks-eu-west-1-123456789012-cluster-berlin"),
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_covers_the_whole_name() {
+    fn pattern_matches_the_whole_name() {
         for (pattern, text, expected) in [
             ("prod-*", "prod-berlin", true),
             ("prod-*", "my-prod-berlin", false),

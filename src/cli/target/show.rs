@@ -23,7 +23,7 @@ pub(super) async fn run(name: &str, hub: &HubArgs) -> Result<(), CliError> {
         };
         let namespace = &hub.namespace;
         let target = found.ok_or_else(|| {
-            format!("there is no IntegrationTarget {name} in namespace {namespace}; give its namespace with -n")
+            format!("there is no IntegrationTarget {name} in namespace {namespace}; set its namespace with -n")
         })?;
         Ok(Target {
             namespace: target.namespace().unwrap_or_default(),
@@ -71,7 +71,7 @@ impl Shown for Target {
     }
 }
 
-/// The tool, and below it its components: those that are not well, or with `wide` all.
+/// The tool, followed by its unhealthy components, or all with `wide`.
 fn lines(result: &IntegrationResult, wide: bool) -> Vec<Vec<String>> {
     let message = result.message.clone().unwrap_or_default();
     let own = vec![result.name.clone(), result.type_.clone(), result.phase.clone(), message];
@@ -90,7 +90,7 @@ fn component(seen: &ComponentStatus) -> Vec<String> {
     vec![format!("  {}", seen.name), seen.kind.clone(), seen.state.clone(), format!("{counts}{note}").trim().to_owned()]
 }
 
-/// As the status says it: kind, place, and what is ready.
+/// Splits a summary from the status: kind, namespace/name, and readiness.
 fn healthy_component(words: &str) -> Vec<String> {
     let mut words = words.splitn(3, ' ').map(str::to_owned);
     let (kind, place) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());

@@ -1,4 +1,4 @@
-//! ksit's account on a cluster, made with the user's own credentials.
+//! Creates ksit's account on a cluster, with the user's own credentials.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -16,34 +16,34 @@ use tokio::time::{Instant, sleep};
 
 use super::hub_side::MANAGER;
 use crate::cli::CliError;
-use crate::cli::hub::{PATIENCE_FOR_PLUGIN, hint};
+use crate::cli::hub::{PLUGIN_TIMEOUT, hint};
 use crate::cli::own_kubeconfig::{self, NO_PROXY, pem};
 use crate::cli::rights;
 use crate::domain::integrations::{TOOLS, Tool};
 use crate::hub::{cause, with_deadline};
 
-/// A cluster's controller fills the token in within moments.
-const PATIENCE_FOR_TOKEN: Duration = Duration::from_secs(30);
+/// The cluster's token controller normally fills in the token within moments.
+const TOKEN_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// That this namespace is there says nothing about a tool.
-const EVERYWHERE: &str = "kube-system";
+/// Exists on every cluster, so its presence does not indicate a tool.
+const ALWAYS_EXISTS: &str = "kube-system";
 
-/// A tool, and the namespace where it is to be read.
+/// A tool and the namespace to read it in.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
+pub(super) struct ToolNamespace {
     pub(super) tool: &'static Tool,
     pub(super) namespace: String,
 }
 
-/// What ksit shall be able to read.
+/// The tools that ksit gets the right to read.
 pub(super) enum Scope {
-    /// Every tool whose usual namespace is there, but those in `kube-system`.
+    /// Every tool whose usual namespace exists, except those in `kube-system`.
     Found,
-    These(Vec<Place>),
+    These(Vec<ToolNamespace>),
     ClusterWide,
 }
 
-/// How a context of the user's kubeconfig is reached. Refuses what could not be handed on safely.
+/// The configuration of a context in the user's kubeconfig. Refuses settings that can't be passed to ksit safely.
 pub(super) async fn config(context: &str, kubeconfig: &Kubeconfig) -> Result<Config, CliError> {
     let config = own_kubeconfig::config(kubeconfig, Some(context)).await?;
     if config.accept_invalid_certs {
@@ -54,10 +54,10 @@ pub(super) async fn config(context: &str, kubeconfig: &Kubeconfig) -> Result<Con
     if config.proxy_url.is_some() {
         return Err(NO_PROXY.into());
     }
-    Ok(own_kubeconfig::resolve(config, PATIENCE_FOR_PLUGIN).await?)
+    Ok(own_kubeconfig::resolve(config, PLUGIN_TIMEOUT).await?)
 }
 
-/// A client with an end for each request.
+/// A client with a deadline for each request.
 pub(super) fn client(config: Config, deadline: Duration) -> Result<Client, CliError> {
     let client = Client::try_from(config).map_err(|error| fault(&error))?;
     Ok(with_deadline(client, deadline))
@@ -67,7 +67,7 @@ fn fault(error: &kube::Error) -> CliError {
     format!("the cluster {}{}", cause(error), hint(error)).into()
 }
 
-/// The `cluster` entry of the kubeconfig that ksit gets: server, CA and server name of the user's own.
+/// The `cluster` entry of ksit's kubeconfig: `server`, and CA and server name from the user's kubeconfig.
 pub(super) fn cluster_entry(config: &Config, server: &str) -> Result<Value, CliError> {
     let ca: String = config.root_cert.iter().flatten().map(|der| pem(der)).collect();
     if ca.is_empty() {
@@ -82,27 +82,27 @@ pub(super) fn cluster_entry(config: &Config, server: &str) -> Result<Value, CliE
     Ok(entry)
 }
 
-/// What is made on the cluster, and tools left out because their namespace isn't there.
+/// The objects to create on the cluster, and the tools left out because their namespace does not exist.
 pub(super) async fn objects(client: &Client, scope: &Scope) -> Result<(Vec<Value>, Vec<String>), CliError> {
     let mut texts = vec![rights::READER.to_owned()];
     let mut left_out = Vec::new();
-    let places = match scope {
+    let tool_namespaces = match scope {
         Scope::ClusterWide => {
             texts.push(rights::CLUSTER_WIDE.to_owned());
             Vec::new()
         }
-        Scope::These(places) => places.clone(),
+        Scope::These(tool_namespaces) => tool_namespaces.clone(),
         Scope::Found => TOOLS
             .iter()
-            .filter(|tool| tool.namespace != EVERYWHERE)
-            .map(|tool| Place { tool, namespace: tool.namespace.to_owned() })
+            .filter(|tool| tool.namespace != ALWAYS_EXISTS)
+            .map(|tool| ToolNamespace { tool, namespace: tool.namespace.to_owned() })
             .collect(),
     };
-    if !places.is_empty() {
+    if !tool_namespaces.is_empty() {
         let api: Api<Namespace> = Api::all(client.clone());
         let found = api.list_metadata(&ListParams::default()).await.map_err(|error| fault(&error))?;
         let there: BTreeSet<String> = found.items.iter().map(ResourceExt::name_any).collect();
-        for Place { tool, namespace } in places {
+        for ToolNamespace { tool, namespace } in tool_namespaces {
             if there.contains(&namespace) {
                 texts.push(rights::of_tool(tool, &namespace));
             } else {
@@ -111,11 +111,11 @@ pub(super) async fn objects(client: &Client, scope: &Scope) -> Result<(Vec<Value
         }
     }
     let parsed = texts.iter().map(|text| serde_saphyr::from_multiple(text)).collect::<Result<Vec<Vec<Value>>, _>>();
-    let parsed = parsed.map_err(|error| format!("the manifests of rights: {error}"))?;
+    let parsed = parsed.map_err(|error| format!("the built-in RBAC manifests: {error}"))?;
     Ok((parsed.into_iter().flatten().collect(), left_out))
 }
 
-/// What an object is called in the plan.
+/// The name of an object in the plan.
 pub(super) fn title(object: &Value) -> String {
     let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let (kind, name) = (word(&object["kind"]), word(&object["metadata"]["name"]));
@@ -125,7 +125,7 @@ pub(super) fn title(object: &Value) -> String {
     }
 }
 
-/// Server-side apply of all objects, in their order.
+/// Applies all objects in order (server-side apply).
 pub(super) async fn apply(client: &Client, objects: &[Value], force: bool) -> Result<(), CliError> {
     for object in objects {
         let (group, version) = object["apiVersion"].as_str().unwrap_or_default().rsplit_once('/').unwrap_or(("", "v1"));
@@ -146,7 +146,7 @@ pub(super) async fn apply(client: &Client, objects: &[Value], force: bool) -> Re
     Ok(())
 }
 
-/// The account's token, once the cluster has filled it in.
+/// Waits until the cluster has filled in the account's token, and returns it.
 pub(super) async fn token(client: &Client) -> Result<SecretString, CliError> {
     let api: Api<Secret> = Api::namespaced(client.clone(), rights::NAMESPACE);
     let start = Instant::now();
@@ -156,12 +156,12 @@ pub(super) async fn token(client: &Client) -> Result<SecretString, CliError> {
             let token = String::from_utf8(token.0.clone()).map_err(|_| "cluster: the account's token is not text")?;
             return Ok(token.into());
         }
-        if start.elapsed() > PATIENCE_FOR_TOKEN {
+        if start.elapsed() > TOKEN_TIMEOUT {
             return Err(format!(
                 "cluster: Secret {}/{} got no token within {} s: is its kube-controller-manager running?",
                 rights::NAMESPACE,
                 rights::TOKEN_SECRET,
-                PATIENCE_FOR_TOKEN.as_secs()
+                TOKEN_TIMEOUT.as_secs()
             )
             .into());
         }

@@ -1,4 +1,4 @@
-//! What a target's task has to do.
+//! The desired state of one target's task: the target, its integrations and the queries for them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -9,19 +9,20 @@ use crate::domain::keys::IntegrationKey;
 use crate::domain::queries::first_step;
 use crate::domain::snapshot::Query;
 
-/// One target, and the integrations that concern it.
+/// One target and the integrations that match it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Assignment {
     pub target: Arc<DesiredTarget>,
     pub integrations: Vec<Arc<DesiredIntegration>>,
-    /// What the target is asked for them; one set for all targets that the same integrations concern.
+    /// Lists to fetch for them; one set is shared by all targets with the same integrations.
     pub queries: Arc<BTreeSet<Query>>,
     pub interval: Duration,
-    /// Version of the kubeconfig Secret, where Secrets are watched: another one than was read is to be read.
+    /// Version of the kubeconfig Secret, if Secrets are watched. If it differs from the version last read, the task
+    /// reads the Secret again.
     pub secret_version: Option<String>,
 }
 
-/// The queries of integrations that concern a target together. To be cleared when one of them changes.
+/// Queries by set of integrations. Clear it when an integration changes.
 pub type QuerySets = BTreeMap<Vec<IntegrationKey>, Arc<BTreeSet<Query>>>;
 
 impl Assignment {
@@ -43,7 +44,7 @@ impl Assignment {
         self.integrations.iter().map(|integration| integration.key.clone()).collect()
     }
 
-    /// The type of one of its integrations.
+    /// The type of the integration `key`; empty if there is none.
     pub fn type_of(&self, key: &IntegrationKey) -> String {
         let found = self.integrations.iter().find(|integration| integration.key == *key);
         found.map(|integration| integration.type_name.clone()).unwrap_or_default()

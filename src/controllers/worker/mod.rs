@@ -1,6 +1,7 @@
-//! The worker role: keeps one task for each target that this replica looks after.
+//! The worker role: runs one task per target that this replica owns.
 
 mod assignment;
+mod debounce;
 mod overdue;
 mod panics;
 mod pause;
@@ -8,7 +9,6 @@ mod reporter;
 mod round;
 mod secrets;
 mod series;
-mod settle;
 mod shard;
 mod shortage;
 mod target_task;
@@ -39,8 +39,8 @@ use crate::observability::{Health, Metrics, TargetMetrics, as_gauge};
 use crate::targets::ClusterManager;
 use crate::targets::kubeconfig::Policy;
 
+use debounce::Debounce;
 use secrets::SecretVersions;
-use settle::Settle;
 
 pub use assignment::{Assignment, QuerySets};
 pub use overdue::Overdue;
@@ -48,19 +48,19 @@ pub use reporter::{ReporterContext, report};
 pub use shard::{Shard, follow_map};
 pub use shortage::Shortage;
 
-/// What the reporter has not taken up yet: the newest of each target.
+/// Updates that the reporter has not dequeued yet: the newest of each target.
 pub type Reports = CoalescingQueue<TargetKey, ReportUpdate>;
 
-/// What is to be said of a target.
+/// A change to report for a target.
 #[derive(Debug)]
 pub enum ReportUpdate {
-    /// Something was concluded that is news: what it means, and when it should have been looked at again.
+    /// A new report, the digest of its meaning, and the time at which it is overdue.
     Changed { report: Box<TargetReport>, digest: Digest, overdue: Arc<Overdue> },
-    /// It isn't this replica's any more.
+    /// This replica no longer owns the target.
     Removed,
 }
 
-/// What every round needs.
+/// Shared by all target tasks.
 pub struct WorkerContext {
     pub hub: kube::Client,
     pub clusters: ClusterManager,
@@ -78,39 +78,39 @@ pub struct WorkerContext {
 pub struct WorkerSettings {
     /// This replica's name.
     pub replica: ReplicaName,
-    /// For Integrations that give none.
+    /// Default for Integrations without an interval.
     pub interval: Duration,
     pub failure_threshold: u32,
     pub check_by: CheckBy,
-    /// Each target has series of its own among the metrics.
+    /// Whether each target has its own metric series.
     pub target_metrics: TargetMetrics,
 }
 
-/// How targets are looked at.
+/// How targets are checked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CheckBy {
-    /// By watches, and by polling where a target has none to offer.
+    /// By watches, or by polling a target that offers none.
     #[default]
     Auto,
-    /// Everything is asked once an interval.
+    /// By listing everything once per interval.
     Poll,
 }
 
-/// Secrets that are read from the hub at a time. A start of thousands of targets must not keep Leases waiting.
+/// Concurrent Secret reads from the hub. Starting thousands of targets must not delay Lease renewals.
 pub const SECRET_READS: usize = 8;
 
-/// How often the metrics of what is open are brought up to date.
-const TICK: Duration = Duration::from_secs(2);
+/// Interval at which the connection gauge is updated.
+const GAUGE_INTERVAL: Duration = Duration::from_secs(2);
 
 pub const NEED_SHARD: &str = "its part of the shard map";
 pub const NEED_TARGETS: &str = "the list of its IntegrationTargets";
 pub const NEED_INTEGRATIONS: &str = "the list of Integrations";
 
-/// Watches the targets with labels as a selector wants them; all without one.
+/// Watches the targets that match a label selector; all without one.
 pub type WatchTargets = Box<dyn Fn(Option<&str>) -> BoxStream<'static, Change<IntegrationTarget>> + Send + Sync>;
 
-/// Follows the shard, its targets and all integrations on the hub, and keeps a task for each target. Ends only if a
-/// watch does. What `secrets` says has credentials read anew at once; it may say nothing at all.
+/// Follows the shard, its targets and all integrations on the hub, and runs a task per target. Returns only if a watch
+/// ends. A change from `secrets` makes tasks read their credentials again; the stream may stay silent.
 pub async fn run(
     context: Arc<WorkerContext>,
     mut shard: watch::Receiver<Shard>,
@@ -120,18 +120,18 @@ pub async fn run(
 ) {
     let mut worker = Worker::new(context);
     let mut targets = stream::pending().boxed();
-    let mut ticks = interval(TICK);
+    let mut ticks = interval(GAUGE_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     shard.mark_changed();
     loop {
-        let due = worker.settle.due();
+        let due = worker.debounce.due();
         tokio::select! {
             changed = shard.changed() => {
                 let now = shard.borrow_and_update().clone();
                 if changed.is_err() {
                     return;
                 }
-                if worker.takes(now) {
+                if worker.set_shard(now) {
                     targets = worker.targets_to_watch(&watch_targets);
                 }
             },
@@ -149,31 +149,30 @@ pub async fn run(
             },
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => worker.assign_all(),
             Some(ended) = worker.tasks.join_next_with_id() => worker.on_task_end(&ended),
-            _ = ticks.tick() => worker.measure(),
+            _ = ticks.tick() => worker.update_gauges(),
         }
     }
 }
 
 struct Worker {
     context: Arc<WorkerContext>,
-    targets: BTreeMap<TargetKey, Owned>,
+    targets: BTreeMap<TargetKey, OwnedTarget>,
     integrations: BTreeMap<IntegrationKey, Arc<DesiredIntegration>>,
     secrets: SecretVersions,
     tasks: JoinSet<()>,
-    /// The target of each.
-    tasks_of: HashMap<task::Id, TargetKey>,
+    task_targets: HashMap<task::Id, TargetKey>,
     /// Targets whose task was aborted and has not ended yet.
     ending: BTreeSet<TargetKey>,
     query_sets: QuerySets,
-    /// Before they have been listed no task starts, or the first round of each would look at nothing.
-    knows_integrations: bool,
-    settle: Settle,
+    /// No task starts before the integrations are listed: its first round would check nothing.
+    integrations_listed: bool,
+    debounce: Debounce,
     slots: SlotSet,
 }
 
-struct Owned {
+struct OwnedTarget {
     desired: Arc<DesiredTarget>,
-    /// What the status says of earlier rounds.
+    /// Restored from the status.
     history: History,
     task: Option<(watch::Sender<Assignment>, AbortHandle)>,
 }
@@ -189,22 +188,22 @@ impl Worker {
             integrations: BTreeMap::new(),
             secrets: SecretVersions::default(),
             tasks: JoinSet::new(),
-            tasks_of: HashMap::new(),
+            task_targets: HashMap::new(),
             ending: BTreeSet::new(),
             query_sets: QuerySets::new(),
-            knows_integrations: false,
-            settle: Settle::default(),
+            integrations_listed: false,
+            debounce: Debounce::default(),
             slots: SlotSet::default(),
         }
     }
 
-    fn measure(&self) {
+    fn update_gauges(&self) {
         self.context.metrics.connections.set(as_gauge(self.context.clusters.connections()));
     }
 
-    /// Looks after `shard` from now on. False if those are the targets that it looks after already.
-    fn takes(&mut self, shard: Shard) -> bool {
-        if shard.is_named() {
+    /// Switches to `shard`. Returns whether its slots differ from the current ones.
+    fn set_shard(&mut self, shard: Shard) -> bool {
+        if shard.is_assigned() {
             self.context.health.has(NEED_SHARD);
             if shard.slots.is_empty() {
                 self.context.health.has(NEED_TARGETS);
@@ -253,7 +252,7 @@ impl Worker {
     fn apply_target(&mut self, object: &IntegrationTarget) {
         let desired = match convert::target(object) {
             Ok(desired) => Arc::new(desired),
-            // The coordinator says so on the object.
+            // The coordinator reports that on the object.
             Err(_) => {
                 let metadata = &object.metadata;
                 let (namespace, name) = (metadata.namespace.clone(), metadata.name.clone());
@@ -261,18 +260,18 @@ impl Worker {
             }
         };
         let key = desired.key.clone();
-        // A label that is wrong, or a watch of slots that were lost meanwhile.
+        // A wrong slot label, or a watch of slots that were lost meanwhile.
         if !self.slots.contains(Slot::of(&key)) {
             return;
         }
         match self.targets.get_mut(&key) {
-            // Its own status changed, nothing that a round would do otherwise.
+            // Only metadata or status changed.
             Some(owned) if owned.desired == desired => return,
             Some(owned) => owned.desired = desired,
             None => {
                 let status = object.status.clone().map(convert::target_status).unwrap_or_default();
                 let history = status.verdict_history(&key, self.context.settings.failure_threshold);
-                self.targets.insert(key.clone(), Owned { desired, history, task: None });
+                self.targets.insert(key.clone(), OwnedTarget { desired, history, task: None });
             }
         }
         self.assign(&key);
@@ -280,8 +279,8 @@ impl Worker {
 
     fn drop_target(&mut self, key: &TargetKey) {
         match self.targets.remove(key) {
-            // One that is in the middle of something may speak once more.
-            Some(Owned { task: Some((_, task)), .. }) => {
+            // A task in the middle of a step may report once more.
+            Some(OwnedTarget { task: Some((_, task)), .. }) => {
                 task.abort();
                 self.ending.insert(key.clone());
             }
@@ -310,20 +309,20 @@ impl Worker {
             Change::Listed(keys) => {
                 self.integrations.retain(|key, _| keys.contains(&(key.namespace().to_owned(), key.name().to_owned())));
                 self.context.health.has(NEED_INTEGRATIONS);
-                self.knows_integrations = true;
-                self.settle.at_once();
+                self.integrations_listed = true;
+                self.debounce.trigger_now();
             }
         }
         self.query_sets.clear();
-        self.settle.changed();
+        self.debounce.trigger();
     }
 
     fn on_secret(&mut self, change: Change<SecretMetadata>) {
-        let Some((namespace, name)) = self.secrets.take(change) else { return self.assign_all() };
+        let Some((namespace, name)) = self.secrets.apply(change) else { return self.assign_all() };
         let uses_it =
-            |key: &TargetKey, owned: &Owned| key.namespace() == namespace && owned.desired.secret_name == name;
-        let concerned = self.targets.iter().filter(|(key, owned)| uses_it(key, owned));
-        let keys: Vec<TargetKey> = concerned.map(|(key, _)| key.clone()).collect();
+            |key: &TargetKey, owned: &OwnedTarget| key.namespace() == namespace && owned.desired.secret_name == name;
+        let affected = self.targets.iter().filter(|(key, owned)| uses_it(key, owned));
+        let keys: Vec<TargetKey> = affected.map(|(key, _)| key.clone()).collect();
         keys.iter().for_each(|key| self.assign(key));
     }
 
@@ -331,12 +330,12 @@ impl Worker {
         let started = Instant::now();
         let keys: Vec<TargetKey> = self.targets.keys().cloned().collect();
         keys.iter().for_each(|key| self.assign(key));
-        self.settle.done(started.elapsed());
+        self.debounce.finished(started.elapsed());
     }
 
-    /// Tells the target's task what concerns it now; starts the task if there is none.
+    /// Sends the target's task its current assignment; starts the task if there is none.
     fn assign(&mut self, key: &TargetKey) {
-        if !self.knows_integrations || self.ending.contains(key) {
+        if !self.integrations_listed || self.ending.contains(key) {
             return;
         }
         let interval = self.context.settings.interval;
@@ -355,21 +354,22 @@ impl Worker {
             None => {
                 let (sender, receiver) = watch::channel(assignment);
                 let task = self.tasks.spawn(target_task::run(self.context.clone(), receiver, owned.history.clone()));
-                self.tasks_of.insert(task.id(), key.clone());
+                self.task_targets.insert(task.id(), key.clone());
                 owned.task = Some((sender, task));
             }
         }
     }
 
-    /// A task ends when its target is dropped. One that ends by itself is a bug: it begins anew with the next change.
+    /// A task ends when its target is dropped. Any other end is a bug: log it and restart the task with the next
+    /// change.
     fn on_task_end(&mut self, ended: &Result<(task::Id, ()), JoinError>) {
         let id = ended.as_ref().map_or_else(JoinError::id, |(id, ())| *id);
-        let Some(key) = self.tasks_of.remove(&id) else { return };
+        let Some(key) = self.task_targets.remove(&id) else { return };
         if self.ending.remove(&key) {
             self.forget(&key);
             return self.assign(&key);
         }
-        tracing::error!(target = %key, ?ended, "the task of a target ended by itself");
+        tracing::error!(target = %key, ?ended, "target task exited unexpectedly");
         if let Some(owned) = self.targets.get_mut(&key) {
             owned.task = None;
         }

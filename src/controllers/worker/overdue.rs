@@ -1,20 +1,20 @@
-//! When a target should have been looked at again: told by its task, read with each heartbeat.
+//! The time at which a target's observation is overdue: set by its task, read with each heartbeat.
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// A round is overdue when it has not ended so long after it was due, in parts of the time between rounds.
+/// A round is overdue after this many times the delay until it was due.
 const GRACE: u32 = 2;
 
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-/// A moment, in milliseconds since the process began.
+/// Milliseconds since the process started.
 #[derive(Debug, Default)]
 pub struct Overdue(AtomicU64);
 
 impl Overdue {
-    /// Looked at just now; due again after `next`.
+    /// The target was observed now and is due again after `next`.
     pub(super) fn set(&self, next: Duration) {
         self.0.store(since_start().saturating_add(milliseconds(next * GRACE)), Ordering::Relaxed);
     }
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_looked_at_again_is_overdue_after_a_while() {
+    fn target_is_overdue_after_twice_the_delay() {
         let overdue = Overdue::default();
         overdue.set(Duration::from_secs(60));
         assert!(!overdue.is_past());

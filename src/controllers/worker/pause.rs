@@ -1,4 +1,4 @@
-//! A target that is left alone because its user says so.
+//! The verdict and the remaining time of a target that its user has paused.
 
 use std::time::Duration;
 
@@ -15,8 +15,8 @@ pub(super) fn paused(assignment: &Assignment) -> TargetVerdict {
     TargetVerdict { reach: Reach::Paused, tools: assignment.keys().into_iter().map(|key| (key, tool())).collect() }
 }
 
-/// Time from `now` to the end of the pause; as long as any back-off if it has none.
-pub(super) fn until(end: Option<Timestamp>, now: Timestamp) -> Duration {
+/// Time from `now` to the end of the pause; the longest back-off if the pause has no end.
+pub(super) fn remaining(end: Option<Timestamp>, now: Timestamp) -> Duration {
     end.and_then(|end| Duration::try_from(end.duration_since(now)).ok())
         .unwrap_or(MAX_BACKOFF)
         .max(Duration::from_millis(10))

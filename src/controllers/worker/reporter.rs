@@ -1,12 +1,12 @@
-//! Tells the coordinator what this worker sees, and no more often than it has to.
+//! Reports this worker's verdicts to the coordinator, as digests wherever a digest suffices.
 //!
 //! ```text
 //! target tasks ─ Reports (newest wins) ─> newest of each target ─┬─ first on this link: its digest ──> coordinator
-//!                                                                ├─ means something new: the report ─>
-//!                                                                └─ once a round: the heartbeat ─────>
+//!                                                                ├─ changed since: the report ────────>
+//!                                                                └─ once per round: the heartbeat ────>
 //! ```
 //!
-//! While there is no coordinator the newest report of each target is kept, and nothing is lost.
+//! Without a link the newest report of each target is kept, so nothing is lost.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -27,10 +27,10 @@ use crate::hub::StoredMap;
 use crate::observability::{Metrics, as_gauge};
 use crate::reports::{ConnectError, Incoming, Link, connect, local, read_token};
 
-/// Digests in one message: 48 kB.
+/// Digests per message: 48 kB.
 const DIGESTS: usize = 2_000;
 
-/// Pause after a link that could not be made or that ended; it doubles up to the longest.
+/// Bounds of the exponential pause after a link failed or ended.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
@@ -39,22 +39,22 @@ pub struct ReporterContext {
     pub reports: Arc<Reports>,
     pub shard: watch::Receiver<Shard>,
     pub map: watch::Receiver<Option<StoredMap>>,
-    /// Open while this very process leads.
+    /// The in-process report channel; `Some` while this process leads.
     pub loopback: watch::Receiver<Option<mpsc::Sender<Incoming>>>,
-    /// The ServiceAccount token that proves which Pod this is.
+    /// The ServiceAccount token that proves this Pod's identity.
     pub token_file: Option<std::path::PathBuf>,
-    /// Time between heartbeats.
+    /// Interval of heartbeats.
     pub round: Duration,
     pub metrics: Metrics,
 }
 
-/// For ever.
+/// Runs forever.
 pub async fn report(context: ReporterContext) {
     let mut reporter = Reporter {
         newest: BTreeMap::new(),
-        names: BTreeMap::new(),
-        news: BTreeSet::new(),
-        held: BTreeSet::new(),
+        target_keys: BTreeMap::new(),
+        pending: BTreeSet::new(),
+        held_back: BTreeSet::new(),
         unsent: Unsent::default(),
         sequence: 0,
         context,
@@ -66,13 +66,13 @@ pub async fn report(context: ReporterContext) {
         loopback.mark_unchanged();
         let began = Instant::now();
         reporter.run_session().await;
-        // One that held for a while ended for a reason of its own: the next is made at once.
+        // A link that lasted ended for a reason of its own: reconnect without back-off.
         pause = if began.elapsed() > LONGEST_PAUSE { SHORTEST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
         tokio::select! {
             () = sleep(pause.mul_f64(0.5 + 0.5 * rand::random::<f64>())) => {}
             _ = map.changed() => pause = SHORTEST_PAUSE,
             _ = loopback.changed() => pause = SHORTEST_PAUSE,
-            () = reporter.collect() => {}
+            () = reporter.apply_updates() => {}
         }
     }
 }
@@ -81,11 +81,11 @@ struct Reporter {
     context: ReporterContext,
     newest: BTreeMap<TargetKey, Newest>,
     /// By [`Digest::target`].
-    names: BTreeMap<u64, TargetKey>,
-    /// Those of which there is something to tell.
-    news: BTreeSet<u64>,
-    /// Those of them that nobody has told of on this link, and that are overdue.
-    held: BTreeSet<u64>,
+    target_keys: BTreeMap<u64, TargetKey>,
+    /// Targets with something to send.
+    pending: BTreeSet<u64>,
+    /// Overdue targets whose first digest on this link waits for a new observation.
+    held_back: BTreeSet<u64>,
     unsent: Unsent,
     sequence: u64,
 }
@@ -93,33 +93,33 @@ struct Reporter {
 struct Newest {
     report: Box<TargetReport>,
     digest: Digest,
-    /// What the coordinator was told on this link.
-    told: Option<Digest>,
+    /// The digest last sent on this link.
+    last_sent: Option<Digest>,
     overdue: Arc<Overdue>,
 }
 
-/// Whom to talk to.
+/// The coordinator: this process, or the one at the ShardMap's address.
 #[derive(Clone, PartialEq)]
 enum Peer {
-    Here,
-    There(Contact),
+    Local,
+    Remote(Contact),
 }
 
 impl Reporter {
-    /// Makes a link to the present coordinator and talks over it until it ends or another one leads.
+    /// Connects to the current coordinator and reports to it until the link ends or the peer changes.
     async fn run_session(&mut self) {
         let Some(peer) = self.peer() else { return };
         let link = match &peer {
-            Peer::Here => {
+            Peer::Local => {
                 let Some(loopback) = self.context.loopback.borrow().clone() else { return };
                 local(self.context.me.clone(), loopback)
             }
-            Peer::There(contact) => {
-                let dialled = tokio::select! {
-                    dialled = self.dial(contact) => dialled,
-                    () = self.until_peer_changes(&peer) => return,
+            Peer::Remote(contact) => {
+                let dialed = tokio::select! {
+                    dialed = self.dial(contact) => dialed,
+                    () = self.peer_changed(&peer) => return,
                 };
-                match dialled {
+                match dialed {
                     Ok(link) => link,
                     Err(error) => {
                         self.context.metrics.links_failed.inc();
@@ -129,12 +129,12 @@ impl Reporter {
                 }
             }
         };
-        if self.talk(link, &peer).await == SessionEnd::LinkEnded && self.peer().as_ref() == Some(&peer) {
+        if self.drive_link(link, &peer).await == SessionEnd::LinkEnded && self.peer().as_ref() == Some(&peer) {
             self.context.metrics.links_ended.inc();
         }
         if let Some(target) = self.unsent.link_ended() {
-            let target = self.names.get(&target).map(ToString::to_string);
-            tracing::warn!(target, "its report ended two links to the coordinator; it is left out until it changes");
+            let target = self.target_keys.get(&target).map(ToString::to_string);
+            tracing::warn!(target, "its report ended two links to the coordinator; not sending it until it changes");
         }
         self.context.metrics.reports_skipped.set(as_gauge(self.unsent.left_out()));
     }
@@ -143,13 +143,13 @@ impl Reporter {
         let map = self.context.map.borrow();
         let published = &map.as_ref()?.published;
         if published.coordinator == self.context.me {
-            return self.context.loopback.borrow().is_some().then_some(Peer::Here);
+            return self.context.loopback.borrow().is_some().then_some(Peer::Local);
         }
-        published.contact.clone().map(Peer::There)
+        published.contact.clone().map(Peer::Remote)
     }
 
-    /// Until somebody else is to be talked to: one that is dead may not even refuse.
-    async fn until_peer_changes(&self, peer: &Peer) {
+    /// Returns when the peer is no longer `peer`: a dead coordinator may not even refuse connections.
+    async fn peer_changed(&self, peer: &Peer) {
         let (mut map, mut loopback) = (self.context.map.clone(), self.context.loopback.clone());
         while self.peer().as_ref() == Some(peer) {
             let changed = tokio::select! {
@@ -167,7 +167,7 @@ impl Reporter {
         connect(&contact.address, &contact.certificate_sha256, token, &self.context.me).await
     }
 
-    async fn talk(&mut self, mut link: Link, peer: &Peer) -> SessionEnd {
+    async fn drive_link(&mut self, mut link: Link, peer: &Peer) -> SessionEnd {
         let mut shard = self.context.shard.clone();
         shard.mark_unchanged();
         let reports = self.context.reports.clone();
@@ -177,7 +177,7 @@ impl Reporter {
             return SessionEnd::LinkEnded;
         }
         loop {
-            let told = tokio::select! {
+            let sent = tokio::select! {
                 update = reports.dequeue() => {
                     self.apply(update);
                     while let Some(more) = reports.try_dequeue() { self.apply(more); }
@@ -185,10 +185,10 @@ impl Reporter {
                 }
                 answer = link.from_coordinator.recv() => match answer {
                     Some(ToWorker::Want { mut targets }) => {
-                        targets.retain(|target| !self.held.contains(target));
-                        self.send_wanted(&link, &targets).await
+                        targets.retain(|target| !self.held_back.contains(target));
+                        self.send_reports(&link, &targets).await
                     }
-                    Some(ToWorker::Confirm) => self.confirm(&link).await,
+                    Some(ToWorker::Confirm) => self.send_confirmation(&link).await,
                     Some(ToWorker::Taken { sequence }) => {
                         self.unsent.acknowledged(sequence);
                         Ok(())
@@ -196,22 +196,22 @@ impl Reporter {
                     None => return SessionEnd::LinkEnded,
                 },
                 _ = heartbeats.tick() => self.send_due_heartbeat(&link).await,
-                // What was told by an older map may have been refused: a version in between gave a slot away and back,
-                // or this very process claimed a new term before it saw the map of its claim.
+                // Reports sent under an older map may have been refused: an intermediate version moved a slot away and
+                // back, or this process claimed a new term before it read the map of its claim.
                 _ = shard.changed() => match self.send_all(&link).await {
                     Ok(()) => self.send_due_heartbeat(&link).await,
                     ended => ended,
                 },
-                () = self.until_peer_changes(peer) => return SessionEnd::AnotherLeads,
+                () = self.peer_changed(peer) => return SessionEnd::PeerChanged,
             };
-            if told.is_err() {
+            if sent.is_err() {
                 return SessionEnd::LinkEnded;
             }
         }
     }
 
-    /// Takes in what tasks say while there is nobody to tell. For ever.
-    async fn collect(&mut self) {
+    /// Applies updates while there is no link. Runs forever.
+    async fn apply_updates(&mut self) {
         let reports = self.context.reports.clone();
         loop {
             let update = reports.dequeue().await;
@@ -222,14 +222,14 @@ impl Reporter {
     fn apply(&mut self, (key, update): (TargetKey, ReportUpdate)) {
         let is_ours = self.context.shard.borrow().slots.contains(Slot::of(&key));
         match update {
-            // A task may speak once more after its slot was lost.
+            // A task may report once more after its slot was lost.
             ReportUpdate::Changed { report, digest, overdue } if is_ours => {
-                let told = self.newest.remove(&key).and_then(|former| former.told);
-                if told != Some(digest) {
-                    self.news.insert(digest.target);
+                let last_sent = self.newest.remove(&key).and_then(|former| former.last_sent);
+                if last_sent != Some(digest) {
+                    self.pending.insert(digest.target);
                 }
-                self.names.insert(digest.target, key.clone());
-                self.newest.insert(key, Newest { report, digest, told, overdue });
+                self.target_keys.insert(digest.target, key.clone());
+                self.newest.insert(key, Newest { report, digest, last_sent, overdue });
             }
             _ => self.forget(&key),
         }
@@ -238,41 +238,41 @@ impl Reporter {
     fn forget(&mut self, key: &TargetKey) {
         if let Some(former) = self.newest.remove(key) {
             self.unsent.forget(former.digest.target);
-            self.names.remove(&former.digest.target);
-            self.news.remove(&former.digest.target);
-            self.held.remove(&former.digest.target);
+            self.target_keys.remove(&former.digest.target);
+            self.pending.remove(&former.digest.target);
+            self.held_back.remove(&former.digest.target);
         }
     }
 
-    /// Everything anew that is this worker's by the present map.
+    /// Resends all targets that the current map assigns to this worker.
     async fn send_all(&mut self, link: &Link) -> Result<(), LinkClosed> {
         let slots = self.context.shard.borrow().slots.clone();
         let lost: Vec<TargetKey> = self.newest.keys().filter(|key| !slots.contains(Slot::of(key))).cloned().collect();
         lost.iter().for_each(|key| self.forget(key));
-        self.newest.values_mut().for_each(|newest| newest.told = None);
-        self.news = self.names.keys().copied().collect();
-        self.held.clear();
+        self.newest.values_mut().for_each(|newest| newest.last_sent = None);
+        self.pending = self.target_keys.keys().copied().collect();
+        self.held_back.clear();
         self.send_changes(link).await
     }
 
-    /// What the coordinator hasn't been told: as a digest the first time on this link, in full when it changed.
+    /// Sends pending targets: a digest the first time on this link, the report if the digest changed since.
     async fn send_changes(&mut self, link: &Link) -> Result<(), LinkClosed> {
         let (mut first, mut changed) = (Vec::new(), Vec::new());
-        for target in std::mem::take(&mut self.news) {
-            let Some(newest) = self.names.get(&target).and_then(|key| self.newest.get_mut(key)) else { continue };
-            match newest.told {
-                // Its last verdict would pass for what is true now.
+        for target in std::mem::take(&mut self.pending) {
+            let Some(newest) = self.target_keys.get(&target).and_then(|key| self.newest.get_mut(key)) else { continue };
+            match newest.last_sent {
+                // The coordinator would take the old verdict for a current one.
                 None if newest.overdue.is_past() => {
-                    self.held.insert(target);
+                    self.held_back.insert(target);
                     continue;
                 }
                 None => first.push(newest.digest),
                 Some(_) => changed.push(target),
             }
-            newest.told = Some(newest.digest);
+            newest.last_sent = Some(newest.digest);
         }
         self.send_digests(link, &first).await?;
-        self.send_wanted(link, &changed).await
+        self.send_reports(link, &changed).await
     }
 
     async fn send_digests(&mut self, link: &Link, digests: &[Digest]) -> Result<(), LinkClosed> {
@@ -284,9 +284,9 @@ impl Reporter {
         Ok(())
     }
 
-    async fn send_wanted(&mut self, link: &Link, targets: &[u64]) -> Result<(), LinkClosed> {
+    async fn send_reports(&mut self, link: &Link, targets: &[u64]) -> Result<(), LinkClosed> {
         for target in targets {
-            let Some(newest) = self.names.get(target).and_then(|key| self.newest.get(key)) else { continue };
+            let Some(newest) = self.target_keys.get(target).and_then(|key| self.newest.get(key)) else { continue };
             if !self.unsent.may_send(&newest.digest) {
                 continue;
             }
@@ -300,46 +300,44 @@ impl Reporter {
         Ok(())
     }
 
-    /// Sends the digests of all that this link has carried, and a heartbeat.
-    async fn confirm(&mut self, link: &Link) -> Result<(), LinkClosed> {
-        let digests: Vec<Digest> = self.told().map(|newest| newest.digest).collect();
+    /// Sends the digests of everything sent on this link, and a heartbeat.
+    async fn send_confirmation(&mut self, link: &Link) -> Result<(), LinkClosed> {
+        let digests: Vec<Digest> = self.in_sync().map(|newest| newest.digest).collect();
         self.send_digests(link, &digests).await?;
         self.send_heartbeat(link, true).await
     }
 
     async fn send_due_heartbeat(&mut self, link: &Link) -> Result<(), LinkClosed> {
-        self.news.append(&mut self.held);
+        self.pending.append(&mut self.held_back);
         self.send_changes(link).await?;
         self.send_heartbeat(link, false).await
     }
 
     async fn send_heartbeat(&self, link: &Link, confirms: bool) -> Result<(), LinkClosed> {
-        let late = self.told().filter(|newest| newest.overdue.is_past()).map(|newest| newest.digest.target);
-        // A pass over ten thousand costs less than one report does.
+        let late = self.in_sync().filter(|newest| newest.overdue.is_past()).map(|newest| newest.digest.target);
+        // Iterating over ten thousand targets costs less than one report.
         let heartbeat = Heartbeat {
             epoch: self.context.shard.borrow().epoch,
-            targets: u32::try_from(self.told().count()).unwrap_or(u32::MAX),
+            targets: u32::try_from(self.in_sync().count()).unwrap_or(u32::MAX),
             late: late.collect(),
-            set: Some(Digest::of_set(self.told().map(|newest| newest.digest))),
+            set: Some(Digest::of_set(self.in_sync().map(|newest| newest.digest))),
             confirms,
         };
         send(link, FromWorker::Heartbeat(heartbeat)).await
     }
 
-    /// Targets of which the coordinator has the newest on this link.
-    fn told(&self) -> impl Iterator<Item = &Newest> {
-        self.newest.values().filter(|newest| newest.told == Some(newest.digest))
+    /// Targets whose newest digest has been sent on this link.
+    fn in_sync(&self) -> impl Iterator<Item = &Newest> {
+        self.newest.values().filter(|newest| newest.last_sent == Some(newest.digest))
     }
 }
 
-/// Why there is nobody to talk to any more.
 #[derive(PartialEq)]
 enum SessionEnd {
-    AnotherLeads,
+    PeerChanged,
     LinkEnded,
 }
 
-/// The link is gone.
 struct LinkClosed;
 
 async fn send(link: &Link, message: FromWorker) -> Result<(), LinkClosed> {

@@ -1,4 +1,4 @@
-//! Links to coordinators that answer nothing, or that end at a report.
+//! Links to coordinators that never answer, or that close the link at a report.
 
 use tokio::task::JoinSet;
 
@@ -14,7 +14,7 @@ fn map(coordinator: &Incarnation, address: &str) -> Option<StoredMap> {
     Some(StoredMap { published, metadata: Default::default() })
 }
 
-/// The surroundings of a reporter that owns everything, on a replica that leads when its loopback is open.
+/// The other ends of a reporter that owns all slots. Its replica leads while the loopback is open.
 struct World {
     reports: Arc<Reports>,
     metrics: Metrics,
@@ -34,16 +34,16 @@ fn world() -> (ReporterContext, World) {
     (ReporterContext { me, reports, shard, map, loopback, token_file, round, metrics }, world)
 }
 
-fn conclude(reports: &Reports, name: &str) -> Digest {
+fn enqueue_report(reports: &Reports, name: &str) -> Digest {
     let (report, digest) = test_kit::report(&TargetKey::new("fleet", name));
     let overdue: Arc<Overdue> = Arc::default();
     overdue.set(Duration::from_secs(3_600));
-    let said = ReportUpdate::Changed { report: report.clone(), digest, overdue };
-    reports.enqueue(report.target.clone(), said, crate::domain::priority::Priority::CanWait);
+    let update = ReportUpdate::Changed { report: report.clone(), digest, overdue };
+    reports.enqueue(report.target.clone(), update, crate::domain::priority::Priority::CanWait);
     digest
 }
 
-/// The digests that come before the next heartbeat, in messages of so many; and that heartbeat.
+/// The digests before the next heartbeat, their number per message, and that heartbeat.
 async fn until_heartbeat(incoming: &mut mpsc::Receiver<Incoming>) -> (Vec<Digest>, Vec<usize>, Heartbeat) {
     let (mut all, mut sizes) = (Vec::new(), Vec::new());
     loop {
@@ -53,16 +53,17 @@ async fn until_heartbeat(incoming: &mut mpsc::Receiver<Incoming>) -> (Vec<Digest
                 all.extend(digests);
             }
             FromWorker::Heartbeat(heartbeat) => return (all, sizes, heartbeat),
-            FromWorker::Report { report, .. } => panic!("nobody asked for {report:?}"),
+            FromWorker::Report { report, .. } => panic!("unrequested report {report:?}"),
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn worker_confirms_thousands_of_targets_in_pages() {
+async fn confirmation_of_thousands_of_targets_is_paged() {
     let (context, world) = world();
-    let mut told: Vec<Digest> = (0..4_500).map(|number| conclude(&world.reports, &format!("c{number}"))).collect();
-    told.sort();
+    let mut expected: Vec<Digest> =
+        (0..4_500).map(|number| enqueue_report(&world.reports, &format!("c{number}"))).collect();
+    expected.sort();
     let (to_me, mut incoming) = mpsc::channel(64);
     let mut task = JoinSet::new();
     world.open_loopback.send_replace(Some(to_me));
@@ -73,10 +74,10 @@ async fn worker_confirms_thousands_of_targets_in_pages() {
     links.remove(0).send(ToWorker::Confirm).await.unwrap();
     let (mut digests, pages, heartbeat) = until_heartbeat(&mut incoming).await;
     digests.sort();
-    assert_eq!((digests == told, pages), (true, vec![2_000, 2_000, 500]));
-    assert_eq!((heartbeat.targets, heartbeat.set), (4_500, Some(Digest::of_set(told.iter().copied()))));
+    assert_eq!((digests == expected, pages), (true, vec![2_000, 2_000, 500]));
+    assert_eq!((heartbeat.targets, heartbeat.set), (4_500, Some(Digest::of_set(expected.iter().copied()))));
 
-    // Half of its slots go to another replica.
+    // Half of its slots move to another replica.
     let kept: SlotSet = "000-1ff".parse().unwrap();
     world.shard.send_replace(Shard { slots: kept.clone(), epoch: Epoch(2) });
     let is_kept = |number: &u32| kept.contains(Slot::of(&TargetKey::new("fleet", format!("c{number}").as_str())));
@@ -85,41 +86,41 @@ async fn worker_confirms_thousands_of_targets_in_pages() {
     assert_eq!((digests.len(), heartbeat.targets as usize, heartbeat.epoch), (left, left, Epoch(2)));
 }
 
-/// Its round hangs: what was seen before must not become fresh by a new link, or a new coordinator.
+/// A hung round: a new link or coordinator must not make the old verdict look fresh.
 #[tokio::test(start_paused = true)]
-async fn target_that_is_overdue_is_not_told_of_before_it_was_looked_at() {
+async fn overdue_target_is_withheld_until_it_is_checked() {
     let (context, world) = world();
     let (report_of_it, digest) = test_kit::report(&TargetKey::new("fleet", "late"));
     let overdue: Arc<Overdue> = Arc::default();
-    let said = ReportUpdate::Changed { report: report_of_it.clone(), digest, overdue: overdue.clone() };
-    world.reports.enqueue(report_of_it.target.clone(), said, crate::domain::priority::Priority::CanWait);
-    conclude(&world.reports, "well");
+    let update = ReportUpdate::Changed { report: report_of_it.clone(), digest, overdue: overdue.clone() };
+    world.reports.enqueue(report_of_it.target.clone(), update, crate::domain::priority::Priority::CanWait);
+    enqueue_report(&world.reports, "well");
     std::thread::sleep(Duration::from_millis(5));
     let (to_me, mut incoming) = mpsc::channel(64);
     world.open_loopback.send_replace(Some(to_me));
     let mut task = JoinSet::new();
     task.spawn(report(context));
     let replies = incoming.recv().await.unwrap().replies;
-    let mut told = 0;
+    let mut reported = 0;
     for _ in 0..4 {
         replies.send(ToWorker::Want { targets: vec![digest.target] }).await.unwrap();
         let (digests, _, heartbeat) = until_heartbeat(&mut incoming).await;
         assert!(!digests.contains(&digest));
-        told = heartbeat.targets;
+        reported = heartbeat.targets;
     }
-    assert_eq!(told, 1, "the other one");
+    assert_eq!(reported, 1, "the other target");
     overdue.set(Duration::from_secs(3_600));
     let (digests, _, heartbeat) = until_heartbeat(&mut incoming).await;
     assert_eq!((digests, heartbeat.targets), (vec![digest], 2));
 }
 
-/// A coordinator that ends a link at the report of "poison", as one of another version may.
+/// The coordinator closes the link at the report of "poison", as one of another version may.
 #[tokio::test(start_paused = true)]
-async fn report_that_ends_links_is_left_out_and_the_rest_arrives() {
+async fn report_that_ends_links_is_skipped_and_others_arrive() {
     let (context, world) = world();
     let World { reports, metrics, open_loopback, .. } = &world;
     for name in ["a", "poison", "b", "c"] {
-        conclude(reports, name);
+        enqueue_report(reports, name);
     }
     let mut task = JoinSet::new();
     task.spawn(report(context));
@@ -152,15 +153,15 @@ async fn report_that_ends_links_is_left_out_and_the_rest_arrives() {
     assert_eq!(metrics.reports_skipped.get(), 1);
 }
 
-/// Its node lost power: nothing refuses the connection, and nothing answers.
+/// The coordinator's node lost power: connections are neither refused nor answered.
 #[tokio::test(start_paused = true)]
-async fn a_coordinator_that_answers_nothing_is_not_waited_for_when_another_leads() {
+async fn dial_to_dead_coordinator_stops_when_the_peer_changes() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let token = tempfile::NamedTempFile::new().unwrap();
     let (me, dead) = (Incarnation::new("ksit-0", "uid", "a"), Incarnation::new("ksit-1", "uid", "b"));
     let (maps, seen) = watch::channel(map(&dead, &silent.local_addr().unwrap().to_string()));
     let (to_me, mut incoming) = mpsc::channel(8);
-    let (_door, loopback) = watch::channel(Some(to_me));
+    let (_open_loopback, loopback) = watch::channel(Some(to_me));
     let (_shard, shard) = watch::channel(Shard::default());
     let context = ReporterContext {
         me: me.clone(),

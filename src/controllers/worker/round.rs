@@ -1,4 +1,4 @@
-//! One round of one target: fetch the credential, ask the cluster what isn't known, judge.
+//! Runs one round of one target: read the credential, fetch from the cluster what isn't cached, evaluate the tools.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,37 +15,40 @@ use crate::targets::{Cluster, Reflector};
 
 use super::{Assignment, CheckBy, WorkerContext};
 
-/// A Secret is read again at the latest after this, so that its deletion is noticed; up to a fifth earlier, so that
-/// thousands that were read together aren't read together again.
+/// Upper bound between two reads of a Secret, to notice its deletion. Each read is up to a fifth earlier, to spread
+/// thousands of Secrets that were first read together.
 const REREAD: Duration = Duration::from_secs(600);
 
-/// How a target is reached now, by which Secret, and what is known of it.
+/// The connection to a target, the Secret that it came from, and the cached state of the cluster.
 pub(super) struct Access {
     pub(super) cluster: Arc<Cluster>,
     pub(super) reflector: Reflector,
     pub(super) secret_version: String,
-    /// What the watch of Secrets, where there is one, had said by then.
-    seen_version: Option<String>,
+    /// Version that the Secret watch, if enabled, had reported at that read.
+    watched_version: Option<String>,
     reread_at: Instant,
-    /// What was judged last: the version of what is known, and the integrations.
-    judged: Option<(u64, Vec<Arc<DesiredIntegration>>)>,
-    /// What of the spec it was made from.
+    /// Snapshot version and integrations of the last evaluation.
+    last_evaluated: Option<(u64, Vec<Arc<DesiredIntegration>>)>,
+    /// Secret name and key from the spec that this was built from.
     secret: (String, Option<String>),
 }
 
 impl Access {
-    /// `None` if nothing is other than when it was judged last.
-    pub(super) fn judge(&mut self, assignment: &Assignment) -> Option<Vec<(IntegrationKey, ToolVerdict)>> {
-        let is_judged = self.judged.as_ref().is_some_and(|(version, integrations)| {
+    /// Evaluates all integrations. `None` if neither they nor the snapshot changed since the last evaluation.
+    pub(super) fn evaluate_if_changed(
+        &mut self,
+        assignment: &Assignment,
+    ) -> Option<Vec<(IntegrationKey, ToolVerdict)>> {
+        let is_current = self.last_evaluated.as_ref().is_some_and(|(version, integrations)| {
             let same = |(a, b): (&Arc<DesiredIntegration>, &Arc<DesiredIntegration>)| Arc::ptr_eq(a, b);
             *version == self.reflector.version()
                 && integrations.len() == assignment.integrations.len()
                 && integrations.iter().zip(&assignment.integrations).all(same)
         });
-        if is_judged {
+        if is_current {
             return None;
         }
-        self.judged = Some((self.reflector.version(), assignment.integrations.clone()));
+        self.last_evaluated = Some((self.reflector.version(), assignment.integrations.clone()));
         let snapshot = self.reflector.snapshot();
         let verdicts = assignment.integrations.iter().filter_map(|integration| {
             let components = integration.components.as_ref().ok()?;
@@ -63,9 +66,8 @@ impl Access {
     }
 }
 
-/// What a round brought.
 pub(super) struct RoundResult {
-    /// `None`: as it was before.
+    /// `None`: unchanged.
     pub(super) outcome: Option<Outcome>,
     pub(super) access: Option<Access>,
 }
@@ -76,38 +78,38 @@ impl RoundResult {
     }
 }
 
-/// Why there is no outcome: the hub could not be asked, which says nothing of the target.
+/// The Secret could not be read from the hub, so the round has no outcome for the target.
 pub(super) struct HubUnavailable {
     pub(super) error: String,
-    /// What was known before.
+    /// The access from before the round.
     pub(super) access: Option<Access>,
 }
 
-/// Runs one round. `failing`: the last one failed.
+/// Runs one round. `failing`: the previous one failed.
 pub(super) async fn run(
     context: &WorkerContext,
     assignment: &Assignment,
     access: Option<Access>,
     failing: bool,
 ) -> Result<RoundResult, HubUnavailable> {
-    let known = access.filter(|access| is_of_this_secret(access, assignment));
-    let was_kept = known.as_ref().is_some_and(|access| is_fresh(access, assignment));
-    let mut access = match known {
-        Some(access) if was_kept => access,
-        known => match open(context, assignment, known).await {
+    let former = access.filter(|access| uses_same_secret(access, assignment));
+    let is_reused = former.as_ref().is_some_and(|access| is_fresh(access, assignment));
+    let mut access = match former {
+        Some(access) if is_reused => access,
+        former => match open(context, assignment, former).await {
             Ok(Ok(access)) => access,
             Ok(Err(failure)) => return Ok(RoundResult::failed(failure, None)),
-            // The Secret is due to be read again, and the hub is away: that is no reason to leave the target alone.
+            // Only the periodic read of the Secret failed: the credential at hand is good enough to check the target.
             Err(HubUnavailable { error, access: Some(aged) }) => {
-                tracing::debug!(target = %assignment.target.key, error, "the Secret can't be read again yet");
+                tracing::debug!(target = %assignment.target.key, error, "can't read the Secret again yet");
                 aged
             }
             Err(unavailable) => return Err(unavailable),
         },
     };
     let mut read = access.read(assignment, failing).await;
-    if was_kept && read.as_ref().is_err_and(|failure| failure.reason == Reason::Unauthorized) {
-        // The credential may have been rotated: look at once, and ask again if it was.
+    if is_reused && read.as_ref().is_err_and(|failure| failure.reason == Reason::Unauthorized) {
+        // The credential may have been rotated: read the Secret now, and retry if it has changed.
         let former = access.secret_version.clone();
         access = match open(context, assignment, Some(access)).await? {
             Ok(access) => access,
@@ -120,30 +122,30 @@ pub(super) async fn run(
     Ok(match read {
         Ok(()) => {
             if failing {
-                access.judged = None;
+                access.last_evaluated = None;
             }
-            RoundResult { outcome: access.judge(assignment).map(Outcome::Read), access: Some(access) }
+            RoundResult { outcome: access.evaluate_if_changed(assignment).map(Outcome::Read), access: Some(access) }
         }
-        // Read the Secret again before the next round: permanent faults are mended by a new one.
+        // Read the Secret again before the next round: permanent failures are fixed by a new one.
         Err(failure) if !failure.reason.is_transient() => RoundResult::failed(failure, None),
         Err(failure) => RoundResult::failed(failure, Some(access)),
     })
 }
 
-/// The Secret was read lately, and hasn't been said to have changed since.
+/// The Secret was read recently, and the watch has reported no change since.
 fn is_fresh(access: &Access, assignment: &Assignment) -> bool {
-    let seen = &assignment.secret_version;
-    let is_known = *seen == access.seen_version || seen.as_ref() == Some(&access.secret_version);
-    is_known && Instant::now() < access.reread_at
+    let watched = &assignment.secret_version;
+    let is_unchanged = *watched == access.watched_version || watched.as_ref() == Some(&access.secret_version);
+    is_unchanged && Instant::now() < access.reread_at
 }
 
-fn is_of_this_secret(access: &Access, assignment: &Assignment) -> bool {
+fn uses_same_secret(access: &Access, assignment: &Assignment) -> bool {
     let (name, key) = &access.secret;
     *name == assignment.target.secret_name && *key == assignment.target.secret_key
 }
 
-/// Secret → vetted connection → the one cluster of this target. What was known of it by `former` stays known if it is
-/// the same cluster.
+/// Secret → vetted connection → the one cluster of this target. Keeps the reflector of `former` if the API server is
+/// the same.
 async fn open(
     context: &WorkerContext,
     assignment: &Assignment,
@@ -151,8 +153,8 @@ async fn open(
 ) -> Result<Result<Access, Failure>, HubUnavailable> {
     let target = &assignment.target;
     let read = async {
-        // Never closed, so always got.
-        let _turn = context.secret_reads.acquire().await.ok();
+        // The semaphore is never closed.
+        let _permit = context.secret_reads.acquire().await.ok();
         let reading = if former.is_some() { Reading::Newest } else { Reading::Cached };
         read_kubeconfig(&context.hub, target, reading).await
     };
@@ -171,8 +173,8 @@ async fn open(
             return Ok(Err(failure));
         }
     };
-    let known = former.filter(|former| former.cluster.connection().is_same_server(&connection));
-    let reflector = known.map(|known| known.reflector).unwrap_or_else(|| match context.settings.check_by {
+    let same_server = former.filter(|former| former.cluster.connection().is_same_server(&connection));
+    let reflector = same_server.map(|former| former.reflector).unwrap_or_else(|| match context.settings.check_by {
         CheckBy::Auto => Reflector::default(),
         CheckBy::Poll => Reflector::polling(),
     });
@@ -180,10 +182,10 @@ async fn open(
         cluster: context.clusters.ensure(&target.key, connection),
         reflector,
         secret_version: secret.resource_version,
-        seen_version: assignment.secret_version.clone(),
+        watched_version: assignment.secret_version.clone(),
         reread_at: Instant::now() + REREAD.mul_f64(1.0 - 0.2 * rand::random::<f64>()),
         secret: (target.secret_name.clone(), target.secret_key.clone()),
-        judged: None,
+        last_evaluated: None,
     }))
 }
 

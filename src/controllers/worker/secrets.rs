@@ -1,4 +1,4 @@
-//! Which version each Secret has, where Secrets are watched.
+//! Tracks the resourceVersion of each watched Secret.
 
 use std::collections::BTreeMap;
 
@@ -7,18 +7,18 @@ use kube::ResourceExt;
 use crate::domain::desired::DesiredTarget;
 use crate::hub::{Change, Key, SecretMetadata};
 
-/// By namespace and name. Of what a Secret holds nothing is known here.
+/// By namespace and name. Metadata only; Secret data is never stored.
 #[derive(Default)]
 pub(super) struct SecretVersions(BTreeMap<Key, String>);
 
 impl SecretVersions {
-    /// None if the Secret isn't there, or isn't watched.
+    /// `None` if the Secret does not exist or is not watched.
     pub(super) fn of(&self, target: &DesiredTarget) -> Option<String> {
         self.0.get(&(target.key.namespace().to_owned(), target.secret_name.clone())).cloned()
     }
 
-    /// Takes a change up. The targets of the Secret that it gives are concerned; without one, any may be.
-    pub(super) fn take(&mut self, change: Change<SecretMetadata>) -> Option<Key> {
+    /// Applies a change and returns the Secret that it affects; `None` means that any may be affected.
+    pub(super) fn apply(&mut self, change: Change<SecretMetadata>) -> Option<Key> {
         match change {
             Change::Applied(secret) => {
                 let key = (secret.namespace().unwrap_or_default(), secret.name_any());

@@ -1,4 +1,4 @@
-//! Which part of the fleet is this replica's, by what the map says.
+//! Derives this replica's shard from the ShardMap.
 
 use futures::StreamExt;
 use futures::stream::BoxStream;
@@ -8,36 +8,36 @@ use crate::domain::replica::{Epoch, Incarnation};
 use crate::domain::slot::SlotSet;
 use crate::hub::StoredMap;
 
-/// The part of the fleet that this replica looks after.
+/// The part of the fleet that this replica owns.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Shard {
     pub slots: SlotSet,
-    /// Of the map that says so. 0: none has named this process yet. Then the slots are those of the process before it,
-    /// which it will most likely get: what it sees of them is believed when it has.
+    /// Epoch of the map that assigns the slots. 0: no map lists this process yet. The slots are then those of its
+    /// predecessor of the same name, which it will most likely get; its reports count once it has them.
     pub epoch: Epoch,
 }
 
 impl Shard {
-    pub fn is_named(&self) -> bool {
+    pub fn is_assigned(&self) -> bool {
         self.epoch != Epoch::default()
     }
 }
 
-/// Tells what the map says of this replica; while it can't be read the last one holds.
+/// Publishes this replica's shard for each valid map; while the map can't be read or is invalid, the last one holds.
 pub async fn follow_map(
     mut stored: BoxStream<'static, Option<StoredMap>>,
     me: Incarnation,
     map: watch::Sender<Option<StoredMap>>,
     shard: watch::Sender<Shard>,
 ) {
-    let mut was_named = false;
-    while let Some(seen) = stored.next().await {
-        if let Some(StoredMap { published, .. }) = &seen {
+    let mut was_assigned = false;
+    while let Some(map_update) = stored.next().await {
+        if let Some(StoredMap { published, .. }) = &map_update {
             match published.map.check() {
                 Ok(()) if published.map.members.is_empty() => {}
                 Ok(()) => {
-                    was_named |= published.map.names(&me);
-                    let now = match was_named {
+                    was_assigned |= published.map.names(&me);
+                    let now = match was_assigned {
                         true => Shard { slots: published.map.slots_of(&me), epoch: published.map.epoch },
                         false => Shard { slots: published.map.shards.of(&me.name), epoch: Epoch::default() },
                     };
@@ -47,10 +47,10 @@ pub async fn follow_map(
                         changed
                     });
                 }
-                Err(error) => tracing::warn!(%error, "the ShardMap makes no sense; keeping to the last one"),
+                Err(error) => tracing::warn!(%error, "invalid ShardMap; keeping the previous one"),
             }
         }
-        map.send_replace(seen);
+        map.send_replace(map_update);
     }
 }
 
@@ -67,7 +67,7 @@ mod tests {
         Incarnation::new(name, "uid", nonce)
     }
 
-    /// Two replicas, the first of which has `slots` and is that process.
+    /// A map of two replicas: `first` with `slots`, and `ksit-1` with `second`.
     fn map(epoch: i64, first: &Incarnation, slots: &str, second: &str) -> StoredMap {
         let other = process("ksit-1", "1");
         let rows = [(first.name.clone(), slots.parse().unwrap()), (other.name.clone(), second.parse().unwrap())];
@@ -90,19 +90,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_replica_that_starts_again_begins_with_what_it_had() {
+    async fn restarted_replica_starts_with_its_previous_slots() {
         let (before, me) = (process("ksit-0", "a"), process("ksit-0", "b"));
         let had = |epoch| map(epoch, &before, "000-1ff", "200-3ff");
         let shard = shard_after(&[had(7), had(8)], &me).await;
         assert_eq!(shard, Shard { slots: "000-1ff".parse().unwrap(), epoch: Epoch(0) });
-        assert!(!shard.is_named());
+        assert!(!shard.is_assigned());
 
         let shard = shard_after(&[had(7), map(8, &me, "000-0ff", "100-3ff")], &me).await;
         assert_eq!(shard, Shard { slots: "000-0ff".parse().unwrap(), epoch: Epoch(8) });
     }
 
     #[tokio::test]
-    async fn what_another_process_of_the_name_has_later_is_not_this_ones() {
+    async fn later_process_of_the_same_name_takes_the_slots() {
         let (after, me) = (process("ksit-0", "b"), process("ksit-0", "a"));
         let shard = shard_after(&[map(7, &me, "000-1ff", "200-3ff"), map(8, &after, "000-1ff", "200-3ff")], &me).await;
         assert_eq!(shard, Shard { slots: SlotSet::default(), epoch: Epoch(8) });

@@ -1,9 +1,9 @@
-//! The task of one target: a round on every change of what is asked and every interval; in between, what watches say.
+//! Runs one target: a round per interval and per change of its assignment, and watch events in between.
 //!
 //! ```text
-//! interval, assignment ─> round ──────┐
-//! watch: something changed ─> judge ──┼─> History ─> a report, if it says something new
-//! watch: a stream has ended ─> round ─┘
+//! interval, assignment ───────> round ──┐
+//! watch: objects changed ─> evaluate ───┼─> History ─> a report, if anything changed
+//! watch: a stream has ended ──> round ──┘
 //! ```
 
 use std::panic::AssertUnwindSafe;
@@ -18,7 +18,7 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 
 use super::panics::Panics;
-use super::pause::{paused, until};
+use super::pause::{paused, remaining};
 use super::round::{self, Access, HubUnavailable, RoundResult};
 use super::series::TargetSeries;
 use super::{Assignment, Overdue, ReportUpdate, WorkerContext};
@@ -37,8 +37,8 @@ use crate::targets::Change;
 
 const CONTROLLER: &str = "integrationtarget";
 
-/// Runs until it is aborted, or until the worker drops its side of `assignments`. `history` is what the status says of
-/// earlier rounds, by whomever.
+/// Runs until it is aborted or the worker drops the sender of `assignments`. `history` is restored from the status,
+/// whichever replica wrote that.
 pub(super) async fn run(context: Arc<WorkerContext>, mut assignments: watch::Receiver<Assignment>, history: History) {
     let series = TargetSeries::of(&context, &assignments.borrow().target.key);
     let mut task = Task::new(context, history, series);
@@ -53,23 +53,22 @@ struct Task {
     context: Arc<WorkerContext>,
     history: History,
     access: Option<Access>,
-    /// How much is kept of the target; and its mark, while that grows.
     growth: Growth,
-    grows: Option<Marked>,
+    /// Marks the target as a suspect on this replica's Lease while that memory grows.
+    growth_mark: Option<Marked>,
     began: Instant,
-    /// A first round has ended, and this process with it has not.
-    was_read: bool,
+    /// The first round has ended and this process survived it.
+    first_check_done: bool,
     panics: Panics,
-    /// How often in a row the hub could not be asked for the kubeconfig.
-    unasked: u32,
-    /// The last report.
-    said: Option<Box<TargetReport>>,
+    /// Consecutive failed reads of the kubeconfig Secret.
+    secret_read_failures: u32,
+    last_report: Option<Box<TargetReport>>,
     overdue: Arc<Overdue>,
     series: Option<TargetSeries>,
-    /// When the next round is due that counts.
+    /// The next scheduled round; its failure counts towards the threshold.
     due: Instant,
-    /// Since a watch ended: how often it was tried again, and when it is next.
-    tries: Option<(u32, Instant)>,
+    /// Set when a watch ends: failed early rounds since then, and the time of the next one.
+    retry: Option<(u32, Instant)>,
 }
 
 impl Task {
@@ -81,23 +80,23 @@ impl Task {
             access: None,
             growth: Growth::new(0, Duration::ZERO),
             began: due,
-            grows: None,
-            was_read: false,
+            growth_mark: None,
+            first_check_done: false,
             panics: Panics::default(),
-            unasked: 0,
-            said: None,
+            secret_read_failures: 0,
+            last_report: None,
             overdue,
             series,
             due,
-            tries: None,
+            retry: None,
         }
     }
 
-    /// Ends when the worker drops its side.
+    /// Returns when the worker drops the sender.
     async fn follow(&mut self, assignments: &mut watch::Receiver<Assignment>) {
         loop {
             let assignment = assignments.borrow_and_update().clone();
-            // Large, and gone most of the time.
+            // Boxed: the future is large and only lives during a round.
             Box::pin(self.step(&assignment)).await;
             loop {
                 let next = self.next_step();
@@ -109,11 +108,11 @@ impl Task {
                         }
                         Err(_) => return,
                     },
-                    change = self.watched() => {
+                    change = self.next_watch_change() => {
                         if self.on_change(&assignment, change) {
                             break;
                         }
-                        // A cluster whose watches always have something keeps no thread from others.
+                        // A cluster with a constant stream of events must not monopolise the thread.
                         yield_now().await;
                     }
                     () = sleep_until(next) => break,
@@ -122,17 +121,17 @@ impl Task {
         }
     }
 
-    /// After a panic outside of a round: says so, and waits as after any other.
+    /// Reports a panic outside of a round, and backs off as after a panic in one.
     async fn recover(&mut self, assignments: &mut watch::Receiver<Assignment>) -> Result<(), RecvError> {
         let assignment = assignments.borrow_and_update().clone();
         let failure = Outcome::Failed(self.on_panic(&assignment));
-        self.tries = None;
-        self.wait(self.pause(assignment.interval.min(MAX_BACKOFF)));
-        // It may be the report that panics.
+        self.retry = None;
+        self.set_due(self.round_delay(assignment.interval.min(MAX_BACKOFF)));
+        // Reporting may be the code that panics.
         let concluded = std::panic::catch_unwind(AssertUnwindSafe(|| self.conclude(&assignment, failure, false)));
         if concluded.is_err() {
-            tracing::error!(target = %assignment.target.key, "its verdict can't be reported");
-            // Heartbeats must not confirm the last one.
+            tracing::error!(target = %assignment.target.key, "reporting its verdict panicked");
+            // Heartbeats must not confirm the previous verdict.
             self.overdue.set(Duration::ZERO);
         }
         tokio::select! {
@@ -142,11 +141,11 @@ impl Task {
     }
 
     fn next_step(&self) -> Instant {
-        self.tries.map_or(self.due, |(_, at)| at.min(self.due))
+        self.retry.map_or(self.due, |(_, at)| at.min(self.due))
     }
 
-    /// What the watches of the target say next; a panic on the way is `None`.
-    async fn watched(&mut self) -> Option<Change> {
+    /// Waits for the next event of the target's watches; `None` if reading it panicked.
+    async fn next_watch_change(&mut self) -> Option<Change> {
         match &mut self.access {
             Some(Access { reflector, cluster, .. }) => {
                 AssertUnwindSafe(reflector.changed(cluster.limits())).catch_unwind().await.ok()
@@ -155,7 +154,7 @@ impl Task {
         }
     }
 
-    /// Whether a round is to be run now.
+    /// Handles a watch event. Returns whether to run a round now.
     fn on_change(&mut self, assignment: &Assignment, change: Option<Change>) -> bool {
         let Some(change) = change else {
             let outcome = Outcome::Failed(self.on_panic(assignment));
@@ -165,7 +164,7 @@ impl Task {
         self.watch_growth(assignment);
         if let Some(access) = self.access.as_mut().filter(|access| access.reflector.is_complete())
             && self.history.failures == 0
-            && let Some(verdicts) = access.judge(assignment)
+            && let Some(verdicts) = access.evaluate_if_changed(assignment)
         {
             self.conclude(assignment, Outcome::Read(verdicts), false);
         }
@@ -173,8 +172,8 @@ impl Task {
             Change::Objects => false,
             Change::Ended => {
                 self.context.metrics.watches_ended.inc();
-                let (tries, at) = self.tries.unwrap_or((0, Instant::now()));
-                self.tries = Some((tries, at));
+                let (failures, at) = self.retry.unwrap_or((0, Instant::now()));
+                self.retry = Some((failures, at));
                 at <= Instant::now()
             }
         }
@@ -186,29 +185,29 @@ impl Task {
 
     fn watch_growth(&mut self, assignment: &Assignment) {
         match self.growth.note(self.retained(), self.began.elapsed()) {
-            false => self.grows = None,
-            true if self.grows.is_some() => {}
-            true => self.grows = Some(self.context.first_checks.mark(&assignment.target.key)),
+            false => self.growth_mark = None,
+            true if self.growth_mark.is_some() => {}
+            true => self.growth_mark = Some(self.context.first_checks.mark(&assignment.target.key)),
         }
     }
 
-    /// One round and its report.
+    /// Runs one round and reports it.
     async fn step(&mut self, assignment: &Assignment) {
         self.panics.round_begins();
         let now = Timestamp::now();
         if assignment.target.is_paused(now) {
             self.access = None;
             self.context.clusters.forget(&assignment.target.key);
-            self.tries = None;
-            self.wait(until(assignment.target.paused_until, now));
+            self.retry = None;
+            self.set_due(remaining(assignment.target.paused_until, now));
             return self.report(assignment, Arc::new(paused(assignment)));
         }
         let context = self.context.clone();
-        let mark = match self.was_read {
+        let mark = match self.first_check_done {
             true => None,
             false => match context.first_checks.begin(&assignment.target.key).await {
                 Ok(mark) => Some(mark),
-                Err(Quarantined(time)) => return self.leave_alone(assignment, time),
+                Err(Quarantined(time)) => return self.quarantine(assignment, time),
             },
         };
         let started = Instant::now();
@@ -217,35 +216,35 @@ impl Task {
         let outcome = match result {
             Ok(RoundResult { outcome, access }) => {
                 self.access = access;
-                if !std::mem::replace(&mut self.was_read, true) {
-                    // A large cluster is not one that grows.
+                if !std::mem::replace(&mut self.first_check_done, true) {
+                    // Measure growth from here: a large cluster is not a growing one.
                     self.growth = Growth::new(self.retained(), self.began.elapsed());
                 }
-                self.unasked = 0;
+                self.secret_read_failures = 0;
                 outcome
             }
             Err(HubUnavailable { error, access }) => {
                 context.metrics.reconciled(CONTROLLER, ReconcileResult::Error, started.elapsed());
                 self.access = access;
-                return self.wait_for_hub(assignment, &error);
+                return self.retry_after_hub_error(assignment, &error);
             }
         };
-        self.count(outcome.as_ref(), started.elapsed());
+        self.record_round(outcome.as_ref(), started.elapsed());
         match outcome {
             Some(Outcome::Failed(failure)) if failure.reason.is_of_replica() => {
-                self.wait_for_replica(assignment, &failure)
+                self.retry_after_shortage(assignment, &failure)
             }
-            // Whoever has been cut off is tried again soon; only what failed when it was time is a failed round.
+            // A dropped watch is retried early; only a failure of the scheduled round counts towards the threshold.
             Some(Outcome::Failed(failure)) if Instant::now() < self.due && failure.reason.is_transient() => {
-                let tries = self.tries.map_or(0, |(tries, _)| tries + 1);
-                self.tries = Some((tries, Instant::now() + next_try(tries, rand::random())));
+                let failures = self.retry.map_or(0, |(failures, _)| failures + 1);
+                self.retry = Some((failures, Instant::now() + next_try(failures, rand::random())));
             }
             Some(outcome) => {
-                self.tries = None;
+                self.retry = None;
                 self.conclude(assignment, outcome, true);
             }
             None => {
-                self.tries = None;
+                self.retry = None;
                 self.schedule(assignment);
                 if let Some(verdict) = self.history.last() {
                     self.report(assignment, verdict);
@@ -254,75 +253,76 @@ impl Task {
         }
     }
 
-    /// It failed last, whether that counts or not.
+    /// True if the last round failed, whether or not it counted towards the threshold.
     fn is_failing(&self) -> bool {
-        self.history.failures > 0 || self.tries.is_some_and(|(tries, _)| tries > 0)
+        self.history.failures > 0 || self.retry.is_some_and(|(failures, _)| failures > 0)
     }
 
-    /// Reading it again might end this process too.
-    fn leave_alone(&mut self, assignment: &Assignment, time: Duration) {
-        let message = "two replicas ended while they read it for the first time; it is tried again within an hour";
+    /// Skips the target: reading it may crash this process too.
+    fn quarantine(&mut self, assignment: &Assignment, time: Duration) {
+        let message = "two replicas died while reading it for the first time; it is tried again within an hour";
         tracing::error!(target = %assignment.target.key, ?time, message);
         let failure = Failure::new(Reason::Quarantined, message);
-        self.wait(time);
+        self.set_due(time);
         self.conclude(assignment, Outcome::Failed(failure), false);
     }
 
-    /// What is said after one more outcome, which is that of a round or of something that came in between.
-    fn conclude(&mut self, assignment: &Assignment, outcome: Outcome, of_round: bool) {
+    /// Applies an outcome (of a round or a watch event) to the history and reports the verdict.
+    fn conclude(&mut self, assignment: &Assignment, outcome: Outcome, is_round: bool) {
         let verdict = self.history.conclude(&assignment.keys(), outcome, self.context.settings.failure_threshold);
-        if of_round {
+        if is_round {
             self.schedule(assignment);
         }
         self.report(assignment, verdict);
     }
 
-    /// Sets when the next round is due.
     fn schedule(&mut self, assignment: &Assignment) {
-        self.wait(self.pause(assignment.interval));
+        self.set_due(self.round_delay(assignment.interval));
     }
 
-    fn pause(&self, interval: Duration) -> Duration {
+    fn round_delay(&self, interval: Duration) -> Duration {
         let threshold = self.context.settings.failure_threshold;
         let failures = self.history.failures.max(self.panics.as_failures(threshold));
         next_round(interval, failures, threshold, rand::random())
     }
 
-    /// There was no round yet. Of thousands of targets whose first round is due the hub may fail one: that one isn't to
-    /// come an interval after the others. Said once: it may fail all of them, again and again.
-    fn wait_for_hub(&mut self, assignment: &Assignment, error: &str) {
-        if self.unasked == 0 {
+    /// The round did not run. Retries within the interval: the hub may fail single reads while thousands of first
+    /// rounds are due. Warns only about the first failure in a row: an outage fails every target's reads.
+    fn retry_after_hub_error(&mut self, assignment: &Assignment, error: &str) {
+        if self.secret_read_failures == 0 {
             let target = &assignment.target.key;
-            tracing::warn!(%target, error, "the hub can't be asked for the kubeconfig; trying again");
+            tracing::warn!(%target, error, "can't read the kubeconfig Secret from the hub; trying again");
         }
-        let wait = next_try(self.unasked, rand::random()).min(assignment.interval);
-        self.unasked += 1;
-        self.tries = None;
-        self.wait_unobserved(wait);
+        let delay = next_try(self.secret_read_failures, rand::random()).min(assignment.interval);
+        self.secret_read_failures += 1;
+        self.retry = None;
+        self.set_due_unobserved(delay);
     }
 
-    /// The target was not asked for want of what this replica lacks. That is no observation: what is known of it ages.
-    fn wait_for_replica(&mut self, assignment: &Assignment, failure: &Failure) {
-        self.context.shortage.tell(failure);
-        self.tries = None;
-        self.wait_unobserved(next_round(assignment.interval, 0, 1, rand::random()));
+    /// This replica lacked a resource to check the target. That is not an observation, so the last one ages.
+    fn retry_after_shortage(&mut self, assignment: &Assignment, failure: &Failure) {
+        self.context.shortage.warn(failure);
+        self.retry = None;
+        self.set_due_unobserved(next_round(assignment.interval, 0, 1, rand::random()));
     }
 
-    fn wait(&mut self, time: Duration) {
-        self.wait_unobserved(time);
+    /// The target was observed now; its next round is due after `time`.
+    fn set_due(&mut self, time: Duration) {
+        self.set_due_unobserved(time);
         self.overdue.set(time.max(self.context.settings.interval));
     }
 
-    fn wait_unobserved(&mut self, time: Duration) {
+    /// Like [`Self::set_due`] without a new observation: the time at which the target is overdue stays.
+    fn set_due_unobserved(&mut self, time: Duration) {
         self.due = Instant::now() + time;
     }
 
-    /// A round whose panic ends here: one bad target must not take the others along.
+    /// Runs a round and catches its panic: one bad target must not affect the others.
     async fn guarded_round(&mut self, assignment: &Assignment, failing: bool) -> Result<RoundResult, HubUnavailable> {
         let context = self.context.clone();
         let access = self.access.take();
         let round = {
-            let _under_way = context.health.round();
+            let _in_progress = context.health.round();
             AssertUnwindSafe(round::run(&context, assignment, access, failing)).catch_unwind().await
         };
         match round {
@@ -337,13 +337,13 @@ impl Task {
         self.context.metrics.round_panics.inc();
         self.context.clusters.forget(&assignment.target.key);
         let panics = self.panics.in_a_row();
-        tracing::error!(target = %assignment.target.key, panics, "reading a cluster ended in a panic");
+        tracing::error!(target = %assignment.target.key, panics, "reading the cluster panicked");
         failure
     }
 
-    fn count(&self, outcome: Option<&Outcome>, took: Duration) {
+    fn record_round(&self, outcome: Option<&Outcome>, took: Duration) {
         if let Some(series) = &self.series {
-            series.round_took(took);
+            series.set_round_time(took);
         }
         let metrics = &self.context.metrics;
         match outcome {
@@ -356,11 +356,11 @@ impl Task {
         }
     }
 
-    /// Says what was seen, if that is news.
+    /// Queues a report unless it equals the last one.
     fn report(&mut self, assignment: &Assignment, verdict: Arc<TargetVerdict>) {
         let next = self.due.saturating_duration_since(Instant::now());
         let access = self.access.as_ref();
-        // Nobody watches what can't be reached.
+        // An unreachable target has no check mode.
         let is_connected = verdict.reach == Reach::Connected;
         let (verdict, omitted) = fit(&verdict);
         let report = TargetReport {
@@ -379,11 +379,11 @@ impl Task {
             epoch: Epoch(0),
             next,
         };
-        if self.said.as_ref().is_some_and(|said| said.says_the_same(&report)) {
+        if self.last_report.as_ref().is_some_and(|last| last.says_the_same(&report)) {
             return;
         }
         let report = Box::new(report);
-        self.said = Some(report.clone());
+        self.last_report = Some(report.clone());
         let priority = Priority::of(&report.verdict);
         let digest = report_digest(&report, |tool| assignment.type_of(tool));
         let key = report.target.clone();

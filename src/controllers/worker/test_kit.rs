@@ -1,4 +1,4 @@
-//! What tests of the worker stand on: a FAKE hub with one Secret, for what a real one can't be made to do on demand.
+//! Fixtures for worker tests: a FAKE hub with one Secret, for failures that a real one can't produce on demand.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,22 +20,22 @@ use crate::observability::{Metrics, TargetMetrics};
 use crate::targets::kubeconfig::Policy;
 use crate::targets::{ClusterManager, Limits, Settings};
 
-/// What a request of the hub ends in.
+/// How the hub answers a request.
 #[derive(Clone, Copy)]
 pub(super) enum Hub {
-    /// The Secret. Nobody listens where its kubeconfig points, unless it is said who does.
+    /// Returns the Secret. Nothing listens at its kubeconfig's server, except with [`hub_of`].
     Answers,
-    IsAway,
-    /// Nothing that code can expect: it panics in whoever asked.
+    Down,
+    /// Panics in the caller.
     Panics,
 }
 
-/// A hub that is as the sender says at the time of each request.
+/// A hub whose behaviour the sender sets, request by request.
 pub(super) fn hub(state: Hub) -> (watch::Sender<Hub>, Client) {
     hub_of(state, 1)
 }
 
-/// As [`hub`], of a cluster at that port of this machine.
+/// Like [`hub`], with a kubeconfig that points at `port` on localhost.
 pub(super) fn hub_of(state: Hub, port: u16) -> (watch::Sender<Hub>, Client) {
     let (sender, state) = watch::channel(state);
     let key = rcgen::KeyPair::generate().unwrap();
@@ -53,8 +53,8 @@ pub(super) fn hub_of(state: Hub, port: u16) -> (watch::Sender<Hub>, Client) {
         async move {
             match state {
                 Hub::Answers => Ok(http::Response::new(Body::from(secret))),
-                Hub::IsAway => Err(std::io::Error::other("the hub is away")),
-                Hub::Panics => panic!("as the test wants it"),
+                Hub::Down => Err(std::io::Error::other("the hub is down")),
+                Hub::Panics => panic!("on purpose"),
             }
         }
     });
@@ -83,7 +83,7 @@ pub(super) fn context(hub: Client) -> WorkerContext {
     }
 }
 
-/// A cluster that answers.
+/// A report of a reachable cluster.
 pub(super) fn report(target: &TargetKey) -> (Box<TargetReport>, Digest) {
     let report = TargetReport {
         target: target.clone(),

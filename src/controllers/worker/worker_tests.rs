@@ -1,26 +1,26 @@
-//! Shards and targets that come and go.
+//! Shard changes, and targets that are added and removed.
 
 use super::test_kit::{Hub, context, hub};
 use super::*;
 use crate::domain::replica::Epoch;
 
 #[tokio::test]
-async fn a_replica_is_ready_when_it_has_read_the_share_that_the_map_gives_it() {
+async fn replica_is_ready_once_its_targets_are_listed() {
     let (_state, hub) = hub(Hub::Answers);
     let shard = |slots: &str, epoch| Shard { slots: slots.parse().unwrap(), epoch: Epoch(epoch) };
-    for (shares, lacks) in [
+    for (shards, lacks) in [
         (vec![shard("", 0)], vec![NEED_SHARD, NEED_TARGETS]),
         (vec![shard("000-0ff", 0)], vec![NEED_SHARD, NEED_TARGETS]),
         (vec![shard("", 0), shard("000-0ff", 7)], vec![NEED_TARGETS]),
         (vec![shard("", 0), shard("", 7)], vec![]),
     ] {
         let mut worker = Worker::new(Arc::new(context(hub.clone())));
-        for share in &shares {
-            worker.takes(share.clone());
+        for shard in &shards {
+            worker.set_shard(shard.clone());
         }
         let mut missing = worker.context.health.missing();
         missing.retain(|need| *need != NEED_INTEGRATIONS);
-        assert_eq!(missing, lacks, "{shares:?}");
+        assert_eq!(missing, lacks, "{shards:?}");
     }
 }
 
@@ -32,40 +32,40 @@ fn applied(name: &str) -> Change<IntegrationTarget> {
 
 /// The task is aborted while a step is under way.
 #[tokio::test]
-async fn last_words_of_a_target_that_is_gone_are_not_heard() {
-    let (_state, hub) = hub(Hub::IsAway);
+async fn late_report_of_a_removed_target_is_discarded() {
+    let (_state, hub) = hub(Hub::Down);
     let mut worker = Worker::new(Arc::new(context(hub)));
-    worker.takes(Shard { slots: "000-3ff".parse().unwrap(), epoch: Epoch(1) });
-    worker.knows_integrations = true;
+    worker.set_shard(Shard { slots: "000-3ff".parse().unwrap(), epoch: Epoch(1) });
+    worker.integrations_listed = true;
     let key = TargetKey::new("fleet", "c1");
     let reports = worker.context.reports.clone();
-    let speak = || {
+    let enqueue_report = || {
         let (report, digest) = test_kit::report(&key);
-        let said = ReportUpdate::Changed { report, digest, overdue: Arc::default() };
-        reports.enqueue(key.clone(), said, Priority::CanWait);
+        let update = ReportUpdate::Changed { report, digest, overdue: Arc::default() };
+        reports.enqueue(key.clone(), update, Priority::CanWait);
     };
     worker.on_target(applied("c1"));
     worker.on_target(Change::Deleted(("fleet".to_owned(), "c1".to_owned())));
-    speak();
+    enqueue_report();
     let ended = worker.tasks.join_next_with_id().await.unwrap();
     worker.on_task_end(&ended);
     assert!(matches!(reports.try_dequeue(), Some((_, ReportUpdate::Removed))));
 
-    // It is there again before its task has ended.
+    // Recreated before its task has ended.
     worker.on_target(applied("c1"));
     worker.on_target(Change::Deleted(("fleet".to_owned(), "c1".to_owned())));
     worker.on_target(applied("c1"));
-    assert_eq!(worker.tasks.len(), 1, "the next task waits for the end of the former");
+    assert_eq!(worker.tasks.len(), 1, "the next task waits for the previous one to end");
     let ended = worker.tasks.join_next_with_id().await.unwrap();
     worker.on_task_end(&ended);
     assert_eq!(worker.tasks.len(), 1);
 }
 
 #[tokio::test]
-async fn targets_are_listed_once_by_who_gets_what_it_had_before() {
+async fn confirmed_shard_does_not_relist_its_targets() {
     let (_state, hub) = hub(Hub::Answers);
     let mut worker = Worker::new(Arc::new(context(hub)));
-    let share = |epoch| Shard { slots: "000-0ff".parse().unwrap(), epoch: Epoch(epoch) };
-    assert!(worker.takes(share(0)));
-    assert!(!worker.takes(share(7)));
+    let shard = |epoch| Shard { slots: "000-0ff".parse().unwrap(), epoch: Epoch(epoch) };
+    assert!(worker.set_shard(shard(0)));
+    assert!(!worker.set_shard(shard(7)));
 }

@@ -142,10 +142,13 @@ async fn ksit_may_change_nothing_of_its_objects_but_label_and_finalizer() {
     eventually("the policy", async || patch(json!({ "spec": { "paused": true } })).await.err()).await;
     for (change, said) in [
         (json!({ "spec": { "paused": true } }), "may not change a spec"),
-        (json!({ "metadata": { "labels": { "env": "prod" } } }), "no label but ksit.io/slot"),
-        (json!({ "metadata": { "annotations": { "a": "b" } } }), "neither annotations nor owners"),
-        (json!({ "metadata": { "finalizers": ["example.com/held", "ksit.io/finalizer", "x.io/y"] } }), "add none"),
-        (json!({ "metadata": { "finalizers": ["ksit.io/finalizer"] } }), "no finalizer but its own"),
+        (json!({ "metadata": { "labels": { "env": "prod" } } }), "may not change labels other than ksit.io/slot"),
+        (json!({ "metadata": { "annotations": { "a": "b" } } }), "may not change annotations or owners"),
+        (
+            json!({ "metadata": { "finalizers": ["example.com/held", "ksit.io/finalizer", "x.io/y"] } }),
+            "may not add finalizers",
+        ),
+        (json!({ "metadata": { "finalizers": ["ksit.io/finalizer"] } }), "nor remove any but its own"),
     ] {
         let refused = patch(change.clone()).await.expect_err("it must be refused");
         assert!(refused.to_string().contains(said), "{change}: {refused}");

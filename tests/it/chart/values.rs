@@ -32,7 +32,7 @@ async fn a_value_that_does_not_exist_is_refused_by_its_name() {
         assert!(!outcome.is_ok && outcome.stderr.contains(named), "{value}: {outcome:?}");
     }
     let both = template(NAMESPACE, &["clusterWide=true", "watchNamespaces[0]=a"]).await;
-    assert!(both.stderr.contains("give one of them"), "{both:?}");
+    assert!(both.stderr.contains("set only one of them"), "{both:?}");
 }
 
 #[tokio::test]

@@ -105,5 +105,5 @@ async fn a7_soft_limit_is_raised_at_start() {
     })
     .await;
     let log = world.log();
-    assert!(log.contains("raised the limit of file descriptors"), "{log}");
+    assert!(log.contains("raised the file descriptor limit"), "{log}");
 }

@@ -120,6 +120,6 @@ async fn a4_fence_refuses_everybody_else() {
         json!({ "managedBy": null }),
     ] {
         let refused = write(&status).await.unwrap_err().to_string();
-        assert!(refused.contains("ksit-fence") && refused.contains("ksit alone"), "{status}: {refused}");
+        assert!(refused.contains("ksit-fence") && refused.contains("only ksit may write"), "{status}: {refused}");
     }
 }

@@ -191,10 +191,10 @@ async fn it_is_safe_to_repeat(setting: &Setting) {
         assert_eq!((labels["env"].as_str(), labels["tier"].as_str()), ("prod", "gold"));
     }
     let odd = setting.add(&["--context", "Eu/berlin", "--yes", "--label", "tier=solid gold"]).await;
-    assert!(odd.code == 2 && odd.stderr.contains("not a label of Kubernetes"), "{}", odd.all());
+    assert!(odd.code == 2 && odd.stderr.contains("not a valid Kubernetes label"), "{}", odd.all());
     let more = setting.add(&["--context", "paris", "--yes", "--type", "vault", "--type", "cilium", "-o", "json"]).await;
     assert_eq!(more.code, 0, "{}", more.all());
-    assert!(more.result("context paris").1.contains("left out, for the namespace is not there: vault=vault"));
+    assert!(more.result("context paris").1.contains("left out, because the namespace does not exist: vault=vault"));
     let wide = setting.add(&["--context", "paris", "--dry-run", "--cluster-wide", "-o", "json"]).await;
     assert!(wide.row("context paris")["objects"].to_string().contains("cluster: ClusterRole ksit"));
 }
@@ -204,8 +204,8 @@ async fn what_others_made_is_left_alone(setting: &Setting) {
     world.secret("rome-kubeconfig", json!({ "kubeconfig": "mine" })).await;
     world.apply("IntegrationTarget", "oslo", json!({ "clusterName": "oslo" })).await.unwrap();
     for (name, words) in [
-        ("rome", "hub: Secret target-add/rome-kubeconfig is there and was not made by ksit: --force takes it over"),
-        ("oslo", "hub: IntegrationTarget target-add/oslo is there and was not made by ksit"),
+        ("rome", "hub: Secret target-add/rome-kubeconfig exists and was not created by ksit: --force takes it over"),
+        ("oslo", "hub: IntegrationTarget target-add/oslo exists and was not created by ksit"),
         ("eu-berlin", "is for another server"),
     ] {
         let refused = setting.add(&["--context", "paris", "--name", name, "--yes", "-o", "json"]).await;

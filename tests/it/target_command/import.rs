@@ -98,7 +98,7 @@ async fn clusters_of_argo_cd_become_targets_and_what_can_not_is_named() {
             ("e", "Skipped", "tlsClientConfig.insecure is not accepted"),
             ("f", "Skipped", "certificate-authority-data is missing"),
             ("g", "Skipped", "this is the hub itself"),
-            ("h", "Failed", "its name would be that of Secret import-argocd-source/a"),
+            ("h", "Failed", "its name would be the same as that of Secret import-argocd-source/a"),
         ] {
             let (found, message) = ran.result(&format!("Secret {source}/{secret}"));
             assert_eq!(found, result, "{secret}: {message}");
@@ -152,7 +152,7 @@ async fn clusters_of_cluster_api_become_targets_beside_their_kubeconfigs() {
         assert_eq!(ran.code, 0, "{}", ran.all());
         assert_eq!(ran.result("Cluster import-capi/one").0, done);
         assert_eq!(ran.row("Cluster import-capi/one")["server"], "https://cp.example.com:6443");
-        assert!(ran.result("Cluster import-capi/two").1.contains("Secret two-kubeconfig is not there yet"));
+        assert!(ran.result("Cluster import-capi/two").1.contains("Secret two-kubeconfig does not exist yet"));
         assert_eq!(ran.result("Cluster import-capi/three").0, "Skipped");
     }
     assert_eq!(labels(&world, "one").await, json!({ "tier": "gold" }));

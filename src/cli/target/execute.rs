@@ -1,5 +1,5 @@
-//! What `ksit target add` and `ksit target import` have in common: show the plan, ask, do it for one cluster after the
-//! other whatever becomes of it, and sum up.
+//! Shared by `ksit target add` and `ksit target import`: shows the plan, asks, works through all clusters even if some
+//! fail, and prints a summary.
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -12,21 +12,21 @@ use crate::cli::table::table;
 use crate::cli::{CliError, json};
 use crate::domain::escape::escape;
 
-/// Clusters that are worked on at a time.
-pub(super) const AT_A_TIME: usize = 8;
+/// Clusters processed concurrently.
+pub(super) const CONCURRENCY: usize = 8;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Consent {
     /// Don't ask.
     #[arg(short, long)]
     yes: bool,
-    /// Show what would be made, and make nothing.
+    /// Show the plan without creating anything.
     #[arg(long, conflicts_with = "yes")]
     dry_run: bool,
-    /// Take over Secrets and IntegrationTargets that somebody else made, and fields that somebody else has changed.
+    /// Take over Secrets and IntegrationTargets created by others, and fields changed by others.
     #[arg(long)]
     pub(super) force: bool,
-    /// How to print the outcome: a table or json.
+    /// Output format of the summary: table or json.
     #[arg(short, long, value_enum, default_value_t = Format::Table)]
     output: Format,
 }
@@ -37,23 +37,23 @@ enum Format {
     Json,
 }
 
-/// One cluster, and what became of it.
+/// The outcome for one cluster.
 #[derive(Debug, Serialize)]
 pub(super) struct Row {
     /// Its name on the hub.
     pub(super) cluster: String,
-    /// The context or object that it was found as.
+    /// The context or object that it comes from.
     pub(super) from: String,
     pub(super) server: String,
     pub(super) result: Outcome,
     pub(super) message: String,
-    /// What is made, as `place: Kind namespace/name`.
+    /// Objects to create, as `cluster: Kind namespace/name` or `hub: …`.
     pub(super) objects: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(super) enum Outcome {
-    /// Would be made, or was not because the answer was no.
+    /// Not executed: a dry run, or the user declined.
     Planned,
     Added,
     /// Left out on purpose.
@@ -61,33 +61,33 @@ pub(super) enum Outcome {
     Failed,
 }
 
-/// A cluster with what is still to do for it; nothing if it is skipped or has failed already.
+/// A cluster and its pending work; `None` if it is skipped or has already failed.
 pub(super) struct Candidate<W> {
     pub(super) row: Row,
     pub(super) work: Option<W>,
 }
 
 impl<W> Candidate<W> {
-    /// One that comes no further, and why.
+    /// A candidate without work, and the reason.
     pub(super) fn stopped(row: Row, result: Outcome, message: impl Into<String>) -> Self {
         Self { row: Row { result, message: message.into(), objects: Vec::new(), ..row }, work: None }
     }
 }
 
-/// Shows the plan, asks, does `work` for each, and prints the outcome. The exit code is 0 if none failed, else 1.
-pub(super) async fn carry_out<W>(
+/// Shows the plan, asks, runs `work` for each candidate, and prints the outcome. The exit code is 1 if any failed.
+pub(super) async fn execute<W>(
     consent: &Consent,
     candidates: Vec<Candidate<W>>,
     work: impl AsyncFn(W) -> Result<(), CliError>,
 ) -> Result<ExitCode, CliError> {
-    let is_some_work = candidates.iter().any(|candidate| candidate.work.is_some());
-    // What is shown for a decision is not the output that a program reads.
+    let has_work = candidates.iter().any(|candidate| candidate.work.is_some());
+    // The plan goes to stderr: stdout is for programs.
     print_error(&plan(&candidates));
-    let goes_on = !consent.dry_run && is_some_work && (consent.yes || is_agreed()?);
+    let proceeds = !consent.dry_run && has_work && (consent.yes || confirm()?);
     let work = &work;
     let one = |candidate: Candidate<W>| async move {
         let Candidate { mut row, work: todo } = candidate;
-        if let Some(todo) = todo.filter(|_| goes_on) {
+        if let Some(todo) = todo.filter(|_| proceeds) {
             (row.result, row.message) = match work(todo).await {
                 Ok(()) => (Outcome::Added, row.message),
                 Err(error) => (Outcome::Failed, error.to_string()),
@@ -95,7 +95,7 @@ pub(super) async fn carry_out<W>(
         }
         row
     };
-    let rows: Vec<Row> = stream::iter(candidates).map(one).buffered(AT_A_TIME).collect().await;
+    let rows: Vec<Row> = stream::iter(candidates).map(one).buffered(CONCURRENCY).collect().await;
     print(&render(&rows, consent.output)?)?;
     let failed = rows.iter().any(|row| row.result == Outcome::Failed);
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
@@ -114,11 +114,14 @@ fn plan<W>(candidates: &[Candidate<W>]) -> String {
     text
 }
 
-fn is_agreed() -> Result<bool, CliError> {
+fn confirm() -> Result<bool, CliError> {
     if !std::io::stdin().is_terminal() {
-        return Err("there is nobody to ask, for stdin is no terminal: give --yes, or --dry-run to see the plan".into());
+        return Err(
+            "can't ask for confirmation, because stdin is not a terminal: use --yes, or --dry-run to see the plan"
+                .into(),
+        );
     }
-    print_error("Make all of this? [y/N] ");
+    print_error("Create all of this? [y/N] ");
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer)?;
     Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
