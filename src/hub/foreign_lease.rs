@@ -1,4 +1,4 @@
-//! The Lease of a stranger, of which only matters whether it changes, and how long it lasts.
+//! Reads the Lease of another installation's coordinator. Only whether it changes, and its duration, matter.
 
 use std::time::Duration;
 
@@ -7,15 +7,15 @@ use kube::{Api, ResourceExt};
 
 use super::prompt_client::{PromptClient, PromptError};
 
-/// One version of it.
+/// One version of the Lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ForeignLease {
     pub resource_version: String,
-    /// For how long it holds without a renewal, by what stands in it.
+    /// Validity without a renewal, from `leaseDurationSeconds`.
     pub duration: Option<Duration>,
 }
 
-/// `None` if there is none.
+/// Reads the Lease; `None` if it does not exist.
 pub async fn foreign_lease(
     hub: &PromptClient,
     namespace: &str,
