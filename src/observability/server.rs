@@ -163,7 +163,7 @@ mod tests {
 
     use super::*;
 
-    const PATIENT: Duration = Duration::from_secs(30);
+    const TEST_TIMEOUT: Duration = Duration::from_secs(30);
 
     async fn served(connections: usize) -> (SocketAddr, JoinSet<()>) {
         let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
@@ -181,7 +181,7 @@ mod tests {
             let mut stream = TcpStream::connect(address).await.unwrap();
             stream.write_all(request.as_bytes()).await.unwrap();
             let mut answer = Vec::new();
-            timeout(PATIENT, stream.read_to_end(&mut answer)).await.expect(request).unwrap();
+            timeout(TEST_TIMEOUT, stream.read_to_end(&mut answer)).await.expect(request).unwrap();
         }
     }
 
@@ -194,7 +194,7 @@ mod tests {
             let mut stream = TcpStream::connect(address).await.unwrap();
             stream.write_all(b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
             let mut answer = String::new();
-            timeout(PATIENT, stream.read_to_string(&mut answer)).await.unwrap().unwrap();
+            timeout(TEST_TIMEOUT, stream.read_to_string(&mut answer)).await.unwrap().unwrap();
             assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
         }
     }
