@@ -1,41 +1,41 @@
-//! Components in the status of a target: in full, or in a few words where these say it all.
+//! Converts components in the status of a target: to a full object, or to a short string if that loses nothing.
 //!
-//! Most components of most clusters are healthy. In full each of them is six fields of JSON, which the hub copies and
-//! encodes anew for everybody who lists targets; in a few words it is one.
+//! Most components of most clusters are healthy. A full object has six JSON fields, which the hub copies and encodes
+//! for every client that lists targets; the short form is a single string.
 
 use crate::api::{ComponentStatus, IntegrationResult};
 use crate::domain::component::SeenKind;
 use crate::domain::verdict::{ComponentState, Observation};
 
-/// What was seen of each component; `None` for what can't be read.
+/// Reads back the observation of each component; `None` for an unreadable one.
 pub(super) fn observations(result: &IntegrationResult) -> impl Iterator<Item = Option<Observation>> {
-    let in_few_words = result.healthy_components.iter().map(|words| from_words(words));
-    result.components.iter().map(from_full).chain(in_few_words)
+    let short = result.healthy_components.iter().map(|text| from_short(text));
+    result.components.iter().map(from_full).chain(short)
 }
 
-/// `Deployment argocd/argocd-server 1/1`, `Service argocd/argocd-server 2`, `CustomResourceDefinition issuers.acme.io`.
-/// `None` if this would not say all of it.
-pub(super) fn in_words(seen: &Observation) -> Option<String> {
+/// Renders `Deployment argocd/argocd-server 1/1`, `Service argocd/argocd-server 2` or
+/// `CustomResourceDefinition issuers.acme.io`. `None` if this form would lose information.
+pub(super) fn to_short(seen: &Observation) -> Option<String> {
     let Observation { kind, namespace, name, ready, desired, .. } = seen;
-    let mut words = kind.as_str().to_owned();
-    words.push(' ');
+    let mut text = kind.as_str().to_owned();
+    text.push(' ');
     if !namespace.is_empty() {
-        words.push_str(namespace);
-        words.push('/');
+        text.push_str(namespace);
+        text.push('/');
     }
-    words.push_str(name);
+    text.push_str(name);
     if let Some(ready) = ready {
-        words.push_str(&format!(" {ready}"));
+        text.push_str(&format!(" {ready}"));
     }
     if let Some(desired) = desired {
-        words.push_str(&format!("/{desired}"));
+        text.push_str(&format!("/{desired}"));
     }
-    // Names are whatever the cluster says.
-    (from_words(&words).as_ref() == Some(seen)).then_some(words)
+    // The cluster chooses the names, so verify that the text parses back.
+    (from_short(&text).as_ref() == Some(seen)).then_some(text)
 }
 
-fn from_words(words: &str) -> Option<Observation> {
-    let mut words = words.split(' ');
+fn from_short(text: &str) -> Option<Observation> {
+    let mut words = text.split(' ');
     let kind = SeenKind::read(words.next()?)?;
     let place = words.next()?;
     let counts = words.next();
@@ -45,8 +45,8 @@ fn from_words(words: &str) -> Option<Observation> {
         Some((ready, desired)) => (Some(ready.parse().ok()?), Some(desired.parse().ok()?)),
     };
     let (namespace, name) = place.split_once('/').unwrap_or(("", place));
-    let is_all = words.next().is_none();
-    is_all.then(|| Observation {
+    let is_end = words.next().is_none();
+    is_end.then(|| Observation {
         kind,
         namespace: namespace.to_owned(),
         name: name.to_owned(),
@@ -57,7 +57,7 @@ fn from_words(words: &str) -> Option<Observation> {
     })
 }
 
-pub(super) fn in_full(seen: &Observation, message: impl Fn(&str) -> String) -> ComponentStatus {
+pub(super) fn to_full(seen: &Observation, message: impl Fn(&str) -> String) -> ComponentStatus {
     let Observation { kind, namespace, name, state, ready, desired, message: note } = seen;
     ComponentStatus {
         kind: kind.as_str().to_owned(),
@@ -100,20 +100,20 @@ mod tests {
     }
 
     #[test]
-    fn a_healthy_component_is_told_in_a_few_words_and_read_back() {
-        for (observation, words) in [
+    fn healthy_component_round_trips_in_short_form() {
+        for (observation, text) in [
             (seen(ComponentKind::Deployment, "cd", "server", (Some(2), Some(2))), "Deployment cd/server 2/2"),
             (seen(ComponentKind::Service, "cd", "server", (Some(2), None)), "Service cd/server 2"),
             (seen(ComponentKind::Crd, "", "apps.io", (None, None)), "CustomResourceDefinition apps.io"),
             (seen(SeenKind::read("Widget").unwrap(), "cd", "w", (None, None)), "Widget cd/w"),
         ] {
-            assert_eq!(in_words(&observation).as_deref(), Some(words));
-            assert_eq!(from_words(words), Some(observation));
+            assert_eq!(to_short(&observation).as_deref(), Some(text));
+            assert_eq!(from_short(text), Some(observation));
         }
     }
 
     #[test]
-    fn what_a_few_words_would_not_say_is_told_in_full() {
+    fn component_that_needs_more_is_an_object() {
         let plain = seen(ComponentKind::Deployment, "cd", "server", (Some(1), Some(1)));
         let rolling = Observation { state: ComponentState::Progressing, ..plain.clone() };
         let noted = Observation { message: Some("2 of 3 are wanted".to_owned()), ..plain.clone() };
@@ -123,17 +123,17 @@ mod tests {
         });
         let no_ready = Observation { ready: None, ..plain };
         for observation in [rolling, noted, no_ready].into_iter().chain(odd) {
-            assert_eq!(in_words(&observation), None);
-            assert_eq!(from_full(&in_full(&observation, str::to_owned)), Some(observation));
+            assert_eq!(to_short(&observation), None);
+            assert_eq!(from_full(&to_full(&observation, str::to_owned)), Some(observation));
         }
     }
 
     #[test]
-    fn words_that_no_ksit_wrote_are_nothing() {
-        for words in
+    fn malformed_short_forms_are_rejected() {
+        for text in
             ["", "Deployment", "pod a/b 1/1", "Deployment a/b x/1", "Deployment a/b 1/x", "Deployment a/b 1/1 more"]
         {
-            assert_eq!(from_words(words), None, "{words}");
+            assert_eq!(from_short(text), None, "{text}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Conditions, and texts of statuses.
+//! Builds conditions, and shortens messages for statuses.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
@@ -7,11 +7,11 @@ use crate::domain::escape::escape;
 use crate::domain::reason::Reason;
 use crate::domain::verdict::Phase;
 
-/// Messages longer than this are cut: some hold names that a cluster chose.
-const LONGEST_MESSAGE: usize = 1_024;
+/// Maximum length of a message, in characters: some contain names that a cluster chose.
+const MAX_MESSAGE_LENGTH: usize = 1_024;
 
-/// Characters of what `kubectl get` shows.
-const LONGEST_BRIEF: usize = 80;
+/// Maximum length of a message in `kubectl get`, in characters.
+const MAX_BRIEF_LENGTH: usize = 80;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Truth {
@@ -27,7 +27,7 @@ pub(super) struct Stamp<'a> {
 }
 
 impl Stamp<'_> {
-    /// A condition; `lastTransitionTime` moves only with its status.
+    /// Builds a condition; `lastTransitionTime` changes only with its status.
     pub(super) fn condition(&self, type_: &str, truth: Truth, reason: Reason, message: &str) -> Condition {
         let status = match truth {
             Truth::True => "True",
@@ -48,7 +48,7 @@ impl Stamp<'_> {
 }
 
 impl Truth {
-    /// The status of the condition `Ready`, which Flux, Argo CD and `kubectl wait` read as health.
+    /// Returns the status of the condition `Ready`, which Flux, Argo CD and `kubectl wait` interpret as health.
     pub(super) fn of_health(phase: Phase) -> Self {
         match phase.is_healthy() {
             Some(true) => Self::True,
@@ -58,13 +58,13 @@ impl Truth {
     }
 }
 
-/// When the phase last changed: now, unless `former` has the same phase, whose time stands then.
+/// Returns when the phase last changed: the time of `former` if it has the same phase, else now.
 pub(super) fn transition_time(former: Option<(&String, &String)>, phase: Phase, now: Timestamp) -> String {
     let same = former.filter(|(former, _)| *former == phase.as_str());
     same.map_or_else(|| in_seconds(now).to_string(), |(_, since)| since.clone())
 }
 
-/// As Kubernetes stores times.
+/// Truncates to seconds, as Kubernetes stores times.
 fn in_seconds(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
@@ -76,22 +76,22 @@ pub(super) fn timeless(conditions: &[Condition]) -> Vec<Condition> {
         .collect()
 }
 
-/// As a status shows it: escaped, for who reads it with `-o jsonpath` or in a dashboard, and not too long.
+/// Prepares a message for a status: escaped, since it may be printed with `-o jsonpath`, and cut to the maximum length.
 pub(super) fn cut(message: &str) -> String {
     let message = escape(message);
-    match message.char_indices().nth(LONGEST_MESSAGE) {
+    match message.char_indices().nth(MAX_MESSAGE_LENGTH) {
         None => message.into_owned(),
         Some((end, _)) => format!("{}…", &message[..end]),
     }
 }
 
-/// As a column of `kubectl get` shows it: cut at a word. A condition has all of it.
+/// Shortens a message for a column of `kubectl get`, at a word boundary. The condition has the full message.
 pub(super) fn brief(message: &str) -> String {
     let message = escape(message);
-    if message.chars().nth(LONGEST_BRIEF).is_none() {
+    if message.chars().nth(MAX_BRIEF_LENGTH).is_none() {
         return message.into_owned();
     }
-    let kept: String = message.chars().take(LONGEST_BRIEF - 1).collect();
+    let kept: String = message.chars().take(MAX_BRIEF_LENGTH - 1).collect();
     let end = kept.rfind(' ').filter(|end| *end > 0).unwrap_or(kept.len());
     format!("{}…", kept[..end].trim_end_matches([' ', ',', ';', ':']))
 }

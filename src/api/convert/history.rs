@@ -1,4 +1,4 @@
-//! What a status says of earlier rounds, for the replica that takes a target over.
+//! Restores a target's history from its status, for the replica that takes the target over.
 
 use super::component::observations;
 use crate::api::{IntegrationResult, IntegrationTargetStatus};
@@ -6,7 +6,7 @@ use crate::domain::keys::{IntegrationKey, TargetKey};
 use crate::domain::reason::{Failure, Reason};
 use crate::domain::verdict::{History, Phase, Reach, TargetVerdict, ToolVerdict};
 
-/// The history that ends with what `status` says; none where that isn't a conclusion, or can't be read.
+/// Returns a history that ends with the verdict in `status`; an empty one if there is none, or it can't be read.
 pub fn history(target: &TargetKey, status: Option<&IntegrationTargetStatus>, threshold: u32) -> History {
     status
         .and_then(|status| verdict(target, status))

@@ -1,4 +1,4 @@
-//! Makes the status of an Integration.
+//! Builds the status of an Integration.
 
 use super::conditions::{Stamp, Truth, brief, cut, timeless, transition_time};
 use super::status::Writer;
@@ -10,7 +10,7 @@ use crate::domain::escape::escape;
 use crate::domain::reason::Reason;
 use crate::domain::verdict::Phase;
 
-/// The status of an Integration.
+/// Builds the status from `summary`. `former`: the present status, whose unchanged conditions keep their times.
 pub fn integration_status(
     integration: &DesiredIntegration,
     summary: &Summary,
@@ -23,7 +23,7 @@ pub fn integration_status(
     let (accepted, why, hint) = acceptance(integration);
     let Counts { total, running, degraded, failed, unreachable, unknown, initializing, paused, not_installed } =
         *counts;
-    // A status of an earlier version says only when anything in it last changed.
+    // A status of an earlier version has only `lastSyncTime`.
     let known = former.and_then(|former| {
         let since = former.last_transition_time.as_ref().or(former.last_sync_time.as_ref());
         Some((former.phase.as_ref()?, since?))
@@ -62,9 +62,9 @@ fn acceptance(integration: &DesiredIntegration) -> (Truth, Reason, String) {
         Ok(_) if integration.wants_install => (
             Truth::False,
             Reason::AutoInstallRefused,
-            "ksit installs nothing: set autoInstall.enabled to false; the tool is checked all the same".to_owned(),
+            "ksit installs nothing: set autoInstall.enabled to false; the tool is checked anyway".to_owned(),
         ),
-        Ok(_) => (Truth::True, Reason::Healthy, "the spec is used as it is".to_owned()),
+        Ok(_) => (Truth::True, Reason::Healthy, "spec accepted".to_owned()),
     }
 }
 
@@ -79,7 +79,7 @@ fn cluster(cluster: &Cluster) -> ClusterSummary {
     }
 }
 
-/// The meaning of an Integration's status for a user, in a few bytes: all of it but times, and who wrote it.
+/// Hashes the part of an Integration's status that matters to a user: all of it except times and the writer.
 pub fn integration_meaning(status: &IntegrationStatus) -> u128 {
     let meaning = IntegrationStatus {
         conditions: timeless(&status.conditions),
@@ -89,6 +89,6 @@ pub fn integration_meaning(status: &IntegrationStatus) -> u128 {
         managed_by: None,
         ..status.clone()
     };
-    // Texts and numbers, which always are JSON.
+    // Strings and numbers always serialise.
     digest::meaning([serde_json::to_string(&meaning).unwrap_or_default().as_str()])
 }

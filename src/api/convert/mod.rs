@@ -1,4 +1,4 @@
-//! Between the resources and the domain: specs in, statuses out.
+//! Converts specs to the domain, and the domain's results to statuses.
 
 mod component;
 mod conditions;

@@ -1,4 +1,4 @@
-//! Makes the status of a target, and reads it back.
+//! Builds the status of a target, and reads it back.
 
 use std::borrow::Cow;
 
@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde::Serialize;
 
-use super::component::{in_full, in_words};
+use super::component::{to_full, to_short};
 use super::conditions::{Stamp, Truth, brief, cut, timeless, transition_time};
 use crate::api::{IntegrationResult, IntegrationTargetStatus};
 use crate::domain::check_mode::CheckMode;
@@ -20,10 +20,10 @@ use crate::domain::verdict::{
     ComponentState, Observation, Phase, Reach, TargetVerdict, ToolVerdict, cause_of_failure, initializing,
 };
 
-/// The condition that a target has while its credential is about to end.
+/// Condition that is present while the target's credential is about to expire.
 pub const CREDENTIAL_EXPIRING: &str = "CredentialExpiring";
 
-/// Who writes, and when.
+/// Identity of the writer, and the time of the write.
 #[derive(Clone, Debug)]
 pub struct Writer {
     pub term: i64,
@@ -31,7 +31,7 @@ pub struct Writer {
     pub now: Timestamp,
 }
 
-/// The status of a target after `report`. `former` is what stands there now: unchanged conditions keep their times.
+/// Builds the status from `report`. `former`: the present status, whose unchanged conditions keep their times.
 pub fn target_status(
     report: &TargetReport,
     type_of: impl Fn(&IntegrationKey) -> String,
@@ -53,7 +53,7 @@ pub fn target_status(
     } = report;
     let former_conditions = former.map(|former| former.conditions.as_slice()).unwrap_or_default();
     let stamp = Stamp { generation: *generation, now: writer.now, former: former_conditions };
-    // A worker of an earlier version sends more.
+    // Reports of workers of an earlier version may be larger.
     let (verdict, more) = &fit(verdict);
     let omitted = omitted.saturating_add(*more);
     let (reachable, reason, reached) = reach(verdict);
@@ -64,7 +64,7 @@ pub fn target_status(
     ];
     conditions.extend(mode.as_ref().map(|mode| watched(&stamp, mode)));
     conditions.extend(credential_ends.map(|at| {
-        let message = format!("the credential in the kubeconfig ends at {at}: put a new one into its Secret");
+        let message = format!("the credential in the kubeconfig expires at {at}: put a new one into its Secret");
         stamp.condition(CREDENTIAL_EXPIRING, Truth::True, Reason::ExpiresSoon, &message)
     }));
     let known =
@@ -95,12 +95,12 @@ fn reach(verdict: &TargetVerdict) -> (Truth, Reason, String) {
         Reach::Initializing => (Truth::Unknown, Reason::Initializing, "waiting for the first answer".to_owned()),
         Reach::Connected => (Truth::True, Reason::Connected, "the cluster answers".to_owned()),
         Reach::Failed(failure) => (Truth::False, failure.reason, failure.message.clone()),
-        Reach::Paused => (Truth::Unknown, Reason::Paused, "paused: the cluster is left alone".to_owned()),
+        Reach::Paused => (Truth::Unknown, Reason::Paused, "paused: the cluster is not checked".to_owned()),
         Reach::Stale => (Truth::Unknown, Reason::Stale, "nobody has reported for three intervals".to_owned()),
     }
 }
 
-/// Why the cluster is not healthy: `reach` where ksit can't read it, else what its worst tool says.
+/// Returns why the cluster is not healthy: `reach` if ksit can't read it, else the reason of its worst tool.
 fn worst_reason(verdict: &TargetVerdict, reach: Reason) -> Reason {
     let worst = verdict.worst_tool().filter(|_| verdict.reach == Reach::Connected);
     worst.map_or(reach, |(_, tool)| tool.reason)
@@ -108,9 +108,7 @@ fn worst_reason(verdict: &TargetVerdict, reach: Reason) -> Reason {
 
 fn watched(stamp: &Stamp<'_>, mode: &CheckMode) -> Condition {
     match mode {
-        CheckMode::Watch => {
-            stamp.condition("Watched", Truth::True, Reason::Watching, "the cluster says itself what changes")
-        }
+        CheckMode::Watch => stamp.condition("Watched", Truth::True, Reason::Watching, "watching for changes"),
         CheckMode::Poll(why) => stamp.condition("Watched", Truth::False, why.reason, &why.message),
     }
 }
@@ -120,7 +118,7 @@ fn target_message(verdict: &TargetVerdict, reach: &str) -> String {
         return reach.to_owned();
     }
     match verdict.worst_tool() {
-        None => "the cluster answers; no Integration concerns it".to_owned(),
+        None => "the cluster answers; no Integration selects it".to_owned(),
         Some((_, tool)) if tool.phase == Phase::Running => "all tools healthy".to_owned(),
         Some((key, tool)) => format!("{}: {}", key.name(), tool.message),
     }
@@ -131,12 +129,12 @@ fn healthy_tools(verdict: &TargetVerdict) -> String {
     format!("{}/{}", count(|phase| phase == Phase::Running), count(Phase::counts))
 }
 
-/// Since when something in the status is as it is. One of an earlier version says only when anything in it changed.
+/// Returns the transition time, or `lastSyncTime` for the status of an earlier version, which has nothing else.
 fn since<'a>(status: &'a IntegrationTargetStatus, time: Option<&'a String>) -> Option<&'a String> {
     time.or(status.last_sync_time.as_ref())
 }
 
-/// Worst tools first, and of each what is not healthy.
+/// Builds the results: worst tools first, and unhealthy components first within each.
 fn results(
     verdict: &TargetVerdict,
     type_of: impl Fn(&IntegrationKey) -> String,
@@ -164,9 +162,9 @@ fn results(
         };
         for seen in observations {
             let seen = escaped(seen);
-            match in_words(&seen) {
-                Some(words) => result.healthy_components.push(words),
-                None => result.components.push(in_full(&seen, cut)),
+            match to_short(&seen) {
+                Some(text) => result.healthy_components.push(text),
+                None => result.components.push(to_full(&seen, cut)),
             }
         }
         result
@@ -174,7 +172,7 @@ fn results(
     tools.into_iter().map(result).collect()
 }
 
-/// Names of components of an Integration that is older than what the CRD refuses.
+/// Escapes names from Integrations that were stored before the CRD refused such names.
 fn escaped(seen: &Observation) -> Cow<'_, Observation> {
     match (escape(&seen.namespace), escape(&seen.name)) {
         (Cow::Borrowed(_), Cow::Borrowed(_)) => Cow::Borrowed(seen),
@@ -185,8 +183,7 @@ fn escaped(seen: &Observation) -> Cow<'_, Observation> {
     }
 }
 
-/// What is said of a tool on a target: read back from the target's status, so that a new coordinator knows it all from
-/// the hub.
+/// Reads the state of a tool on a target from the target's status, so that a new coordinator needs nothing but the hub.
 pub fn said_of<'a>(
     integration: &IntegrationKey,
     status: Option<&'a IntegrationTargetStatus>,
@@ -202,25 +199,25 @@ pub fn said_of<'a>(
     })
 }
 
-/// Why ksit can't read the cluster; none where it can, or where nothing is known.
+/// Returns why ksit can't read the cluster; `None` if it can, or if the state is unknown.
 pub fn unreachable_cause(status: &IntegrationTargetStatus) -> Option<Reason> {
     unreached(status).map(|(_, reason, message)| cause_of_failure(reason, &message))
 }
 
-/// The verdict on a tool that the status does not list, if the cluster can't be reached.
+/// Returns the state of a tool that the status does not list, if the cluster is unreachable.
 fn unreached(status: &IntegrationTargetStatus) -> Option<(Phase, Reason, Cow<'_, str>)> {
     let reachable = status.condition("Reachable").filter(|condition| condition.status == "False")?;
     Some((Phase::Failed, Reason::read(&reachable.reason)?, Cow::Borrowed(reachable.message.as_str())))
 }
 
-/// What a report means, for comparison with [`stored_digest`].
+/// Computes the digest of a report, for comparison with [`stored_digest`].
 pub fn digest(report: &TargetReport, type_of: impl Fn(&IntegrationKey) -> String) -> Digest {
     let nobody = Writer { term: 0, managed_by: String::new(), now: Timestamp::UNIX_EPOCH };
     stored_digest(&report.target, &target_status(report, type_of, None, &nobody))
 }
 
-/// What the status of a target means: all that tells a user something. Times, and who reported from what, are no news;
-/// an `observedGeneration` is, because tools wait for it after an edit.
+/// Computes the digest of a target's status over everything that matters to a user. Times, the reporter and its sources
+/// are left out; `observedGeneration` is included, because tools wait for it after an edit.
 pub fn stored_digest(target: &TargetKey, status: &IntegrationTargetStatus) -> Digest {
     let IntegrationTargetStatus {
         phase,
@@ -242,9 +239,9 @@ pub fn stored_digest(target: &TargetKey, status: &IntegrationTargetStatus) -> Di
         report_epoch: _,
     } = status;
     let tools: Vec<_> = integrations.iter().map(meaning_of_tool).collect();
-    let told = (phase, ready, healthy, message, timeless(conditions), tools, components_omitted, server);
-    // Texts and numbers, which always are JSON.
-    let meaning = serde_json::to_string(&(told, observed_generation)).unwrap_or_default();
+    let shown = (phase, ready, healthy, message, timeless(conditions), tools, components_omitted, server);
+    // Strings and numbers always serialise.
+    let meaning = serde_json::to_string(&(shown, observed_generation)).unwrap_or_default();
     Digest::of(target, [meaning.as_str()])
 }
 

@@ -1,4 +1,4 @@
-//! A status fits its store.
+//! Tests that statuses fit into etcd and `kubectl get`.
 
 use std::sync::Arc;
 

@@ -1,9 +1,9 @@
-//! Transitions between two statuses of a target. Each is a line of the coordinator's log, an Event, and an entry of the
-//! history.
+//! Derives the phase transitions between two statuses of a target. Each becomes a line of the coordinator's log, an
+//! Event, and an entry of the history.
 //!
 //! ```text
-//! cluster: Running ─> Failed        it can't be read any more; its tools follow, which is no transition of theirs
-//! tool:    Running ─> Degraded ─> Failed ─> Running, while the cluster can be read
+//! cluster: Running ─> Failed        it became unreachable; its tools get no transition of their own
+//! tool:    Running ─> Degraded ─> Failed ─> Running, while the cluster is reachable
 //! ```
 
 use std::time::Duration;
@@ -14,44 +14,44 @@ use crate::api::{IntegrationResult, IntegrationTargetStatus, TransitionRecord};
 use crate::domain::reason::Reason;
 use crate::domain::verdict::Phase;
 
-/// Entries of a history at most.
-const KEPT: usize = 20;
+/// Maximum number of history entries.
+const MAX_HISTORY: usize = 20;
 
-/// The status of an object is written once in so much time. A transition that is taken back before is none.
-const UNWRITTEN: Duration = Duration::from_secs(1);
+/// Minimum time between two writes of a status. A transition that is reverted within it is dropped.
+const WRITE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// One transition of a target.
+/// A phase transition of a target, or of a tool on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PhaseChange {
-    /// Name of the Integration; none for the cluster itself.
+    /// Name of the Integration; `None` for the cluster itself.
     pub integration: Option<String>,
     pub from: String,
     pub to: String,
     pub reason: String,
     pub message: String,
-    /// When it had become what it was; none where that is not known.
+    /// Start of the phase `from`, if known.
     pub since: Option<Timestamp>,
 }
 
 impl PhaseChange {
-    /// Something is wrong now, or needs attention.
+    /// Whether the new phase is a problem or needs attention.
     pub fn is_warning(&self) -> bool {
         is_warning(&self.to)
     }
 
-    /// Whether there is something to tell. A cluster or tool that is found healthy at first is no news.
+    /// Whether the transition is worth reporting. A cluster or tool that is healthy when first checked is not.
     fn is_news(&self) -> bool {
         let is_initial = |phase: &str| phase == Phase::Initializing.as_str();
         self.from != self.to && !is_initial(&self.to) && (!is_initial(&self.from) || self.is_warning())
     }
 }
 
-/// A phase that only a newer version knows is nothing to be silent about.
+/// Whether the phase is a warning. A phase that only a newer version knows counts as one.
 fn is_warning(phase: &str) -> bool {
     Phase::read(phase).is_none_or(|phase| phase.is_bad() || phase == Phase::Degraded)
 }
 
-/// From `former` to `status`, which has the history of the former one.
+/// Returns the transitions from `former` to `status`, which still has the history of `former`.
 pub fn phase_changes(former: Option<&IntegrationTargetStatus>, status: &IntegrationTargetStatus) -> Vec<PhaseChange> {
     let (before, now) = (former.map_or(Phase::Initializing, reach), reach(status));
     let mut changes = Vec::new();
@@ -76,18 +76,18 @@ pub fn phase_changes(former: Option<&IntegrationTargetStatus>, status: &Integrat
     changes
 }
 
-/// `known`: as it was, where the cluster could be read before.
+/// `known`: the former result, if the cluster was reachable before.
 fn change_of_tool(
     tool: &IntegrationResult,
     known: Option<&IntegrationResult>,
     status: &IntegrationTargetStatus,
     reach_before: Phase,
 ) -> PhaseChange {
-    let told = status.history.iter().find(|entry| entry.integration.as_ref() == Some(&tool.name));
-    let from = match (known, told) {
+    let recorded = status.history.iter().find(|entry| entry.integration.as_ref() == Some(&tool.name));
+    let from = match (known, recorded) {
         (Some(known), _) => known.phase.clone(),
-        (None, Some(told)) if reach_before != Phase::Running => told.to.clone(),
-        // Nothing was ever wrong with it, as far as the history goes back.
+        (None, Some(recorded)) if reach_before != Phase::Running => recorded.to.clone(),
+        // It was healthy for as long as the history goes back.
         (None, None) if reach_before != Phase::Initializing && !is_warning(&tool.phase) => tool.phase.clone(),
         (None, None) if !matches!(reach_before, Phase::Running | Phase::Initializing) => {
             Phase::Unknown.as_str().to_owned()
@@ -104,7 +104,7 @@ fn change_of_tool(
     }
 }
 
-/// The phase of the cluster itself, whatever its tools are.
+/// Returns the phase of the cluster itself, regardless of its tools.
 fn reach(status: &IntegrationTargetStatus) -> Phase {
     let Some(reachable) = status.condition("Reachable") else { return Phase::Initializing };
     match (reachable.status.as_str(), Reason::parse(&reachable.reason)) {
@@ -116,10 +116,10 @@ fn reach(status: &IntegrationTargetStatus) -> Phase {
     }
 }
 
-/// Puts the changes on top of a history.
+/// Prepends the changes to a history.
 pub fn record(history: &mut Vec<TransitionRecord>, changes: &[PhaseChange], now: Timestamp) {
     for change in changes {
-        if takes_back_unwritten(history, change, now) {
+        if reverts_unwritten(history, change, now) {
             history.remove(0);
             continue;
         }
@@ -127,17 +127,17 @@ pub fn record(history: &mut Vec<TransitionRecord>, changes: &[PhaseChange], now:
         let time = Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now).to_string();
         history.insert(0, TransitionRecord { time, integration, from, to, reason });
     }
-    history.truncate(KEPT);
+    history.truncate(MAX_HISTORY);
 }
 
-/// Whether the newest entry is the opposite, and waits to be written because another status was written just before.
-fn takes_back_unwritten(history: &[TransitionRecord], change: &PhaseChange, now: Timestamp) -> bool {
+/// Whether `change` reverts the newest entry, which is still unwritten because another status was written just before.
+fn reverts_unwritten(history: &[TransitionRecord], change: &PhaseChange, now: Timestamp) -> bool {
     let Some(newest) = history.first() else { return false };
     let is_opposite = newest.integration == change.integration && newest.from == change.to && newest.to == change.from;
-    // Entries of one time are those of one status.
+    // Entries with the same time belong to one status.
     let before = history.iter().find(|entry| entry.time != newest.time);
     let written = before.and_then(|before| before.time.parse::<Timestamp>().ok());
-    is_opposite && written.is_some_and(|written| now.duration_since(written).unsigned_abs() < UNWRITTEN)
+    is_opposite && written.is_some_and(|written| now.duration_since(written).unsigned_abs() < WRITE_INTERVAL)
 }
 
 #[cfg(test)]

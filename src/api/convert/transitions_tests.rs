@@ -15,12 +15,12 @@ fn status(reachable: (&str, &str), tools: &[(&str, &str)], history: &[Transition
 }
 
 const CONNECTED: (&str, &str) = ("True", "Connected");
-const AWAY: (&str, &str) = ("False", "Unreachable");
+const UNREACHABLE: (&str, &str) = ("False", "Unreachable");
 
-fn told(former: Option<&IntegrationTargetStatus>, status: &IntegrationTargetStatus) -> Vec<String> {
-    let tell =
+fn changes(former: Option<&IntegrationTargetStatus>, status: &IntegrationTargetStatus) -> Vec<String> {
+    let text =
         |change: PhaseChange| format!("{} {}-{}", change.integration.unwrap_or_default(), change.from, change.to);
-    phase_changes(former, status).into_iter().map(tell).collect()
+    phase_changes(former, status).into_iter().map(text).collect()
 }
 
 fn entry(tool: Option<&str>, to: &str) -> TransitionRecord {
@@ -31,38 +31,38 @@ fn entry(tool: Option<&str>, to: &str) -> TransitionRecord {
 fn each_tool_has_its_own_transitions() {
     let before = status(CONNECTED, &[("argocd", "Failed"), ("flux", "Running"), ("istio", "Running")], &[]);
     let after = status(CONNECTED, &[("argocd", "Failed"), ("flux", "Degraded"), ("istio", "Running")], &[]);
-    assert_eq!(told(Some(&before), &after), ["flux Running-Degraded"]);
+    assert_eq!(changes(Some(&before), &after), ["flux Running-Degraded"]);
     let change = phase_changes(Some(&before), &after).remove(0);
     assert!(change.is_warning() && change.since.is_some(), "{change:?}");
-    assert_eq!(told(Some(&after), &after), [""; 0]);
+    assert_eq!(changes(Some(&after), &after), [""; 0]);
 }
 
 #[test]
-fn unreachable_cluster_is_one_transition_whatever_tools_it_has() {
+fn unreachable_cluster_is_one_transition() {
     let up = status(CONNECTED, &[("argocd", "Running"), ("flux", "Running")], &[]);
-    let down = status(AWAY, &[("argocd", "Failed"), ("flux", "Failed")], &[]);
-    assert_eq!(told(Some(&up), &down), [" Running-Failed"]);
-    assert_eq!(told(Some(&down), &up), [" Failed-Running"]);
+    let down = status(UNREACHABLE, &[("argocd", "Failed"), ("flux", "Failed")], &[]);
+    assert_eq!(changes(Some(&up), &down), [" Running-Failed"]);
+    assert_eq!(changes(Some(&down), &up), [" Failed-Running"]);
     let broken = status(CONNECTED, &[("argocd", "Failed"), ("flux", "Running")], &[]);
-    assert_eq!(told(Some(&down), &broken), [" Failed-Running", "argocd Unknown-Failed"]);
+    assert_eq!(changes(Some(&down), &broken), [" Failed-Running", "argocd Unknown-Failed"]);
 }
 
 #[test]
-fn tool_that_was_broken_before_an_outage_and_after_it_has_no_transition() {
+fn tool_broken_before_and_after_an_outage_has_no_transition() {
     let history = [entry(None, "Failed"), entry(Some("argocd"), "Failed")];
-    let down = status(AWAY, &[("argocd", "Failed")], &history);
-    assert_eq!(told(Some(&down), &status(CONNECTED, &[("argocd", "Failed")], &history)), [" Failed-Running"]);
-    let mended = status(CONNECTED, &[("argocd", "Running")], &history);
-    assert_eq!(told(Some(&down), &mended), [" Failed-Running", "argocd Failed-Running"]);
+    let down = status(UNREACHABLE, &[("argocd", "Failed")], &history);
+    assert_eq!(changes(Some(&down), &status(CONNECTED, &[("argocd", "Failed")], &history)), [" Failed-Running"]);
+    let repaired = status(CONNECTED, &[("argocd", "Running")], &history);
+    assert_eq!(changes(Some(&down), &repaired), [" Failed-Running", "argocd Failed-Running"]);
 }
 
 #[test]
-fn first_observation_tells_what_is_wrong_alone() {
+fn first_observation_reports_only_problems() {
     let first = status(CONNECTED, &[("argocd", "Running"), ("flux", "Failed"), ("istio", "NotInstalled")], &[]);
-    assert_eq!(told(None, &first), ["flux Initializing-Failed"]);
-    assert_eq!(told(None, &status(AWAY, &[("flux", "Failed")], &[])), [" Initializing-Failed"]);
-    assert_eq!(told(Some(&first), &status(("Unknown", "Paused"), &[], &[])), [" Running-Paused"]);
-    assert_eq!(told(Some(&first), &status(("Unknown", "Stale"), &[], &[])), [" Running-Unknown"]);
+    assert_eq!(changes(None, &first), ["flux Initializing-Failed"]);
+    assert_eq!(changes(None, &status(UNREACHABLE, &[("flux", "Failed")], &[])), [" Initializing-Failed"]);
+    assert_eq!(changes(Some(&first), &status(("Unknown", "Paused"), &[], &[])), [" Running-Paused"]);
+    assert_eq!(changes(Some(&first), &status(("Unknown", "Stale"), &[], &[])), [" Running-Unknown"]);
 }
 
 #[test]
@@ -85,25 +85,25 @@ fn history_holds_the_newest_twenty() {
         record(&mut history, &[change(&from, &to)], now);
         now += Duration::from_secs(60);
     }
-    assert_eq!((history.len(), history[0].to.as_str(), history[19].to.as_str()), (KEPT, "P30", "P11"));
+    assert_eq!((history.len(), history[0].to.as_str(), history[19].to.as_str()), (MAX_HISTORY, "P30", "P11"));
     assert_eq!(history[0].time, "1970-01-01T00:29:00Z");
 }
 
-/// Both changes of one status are written at once, so neither waits for the other.
+/// Both changes of one status are written together, so neither waits for the other.
 #[test]
-fn transition_that_was_written_with_another_stays_in_the_history() {
+fn transition_written_with_another_stays_in_the_history() {
     let (mut history, now) = (Vec::new(), Timestamp::UNIX_EPOCH);
     let of_argocd = PhaseChange { integration: Some("argocd".to_owned()), ..change("Running", "Failed") };
     record(&mut history, &[of_argocd, change("Running", "Failed")], now);
     record(&mut history, &[change("Failed", "Running")], now + Duration::from_millis(500));
     assert_eq!(history.len(), 3, "{history:?}");
-    // This one waits for its turn.
+    // This one is not written yet.
     record(&mut history, &[change("Running", "Failed")], now + Duration::from_millis(600));
     assert_eq!(history.len(), 2, "{history:?}");
 }
 
 #[test]
-fn flapping_tool_fills_the_history_no_faster_than_its_status_is_written() {
+fn flapping_tool_adds_history_only_as_often_as_it_is_written() {
     let (mut history, mut now) = (Vec::new(), Timestamp::UNIX_EPOCH);
     for n in 0..50 {
         let (from, to) = if n % 2 == 0 { ("Running", "Failed") } else { ("Failed", "Running") };
