@@ -79,9 +79,8 @@ pub struct IntegrationSpec {
     /// How to count a cluster on which none of the tool's components exists.
     #[serde(default)]
     pub when_absent: WhenAbsent,
-    /// Maximum number of unhealthy clusters (broken, unreachable or unknown): a number, or a percentage of the clusters
-    /// that count, rounded down, such as `5%`. Up to that the Integration is Degraded, above it is Failed. Defaults to
-    /// 0.
+    /// Limit of unhealthy clusters (broken, unreachable or unknown): a number, or a percentage of the clusters that
+    /// count, rounded down, such as `5%`. Up to it the Integration is Degraded, above it Failed. Defaults to 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "max_unhealthy")]
     pub max_unhealthy: Option<IntOrString>,

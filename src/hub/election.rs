@@ -51,7 +51,7 @@ pub enum ElectionError {
     WritersStillRunning,
 }
 
-/// One candidate.
+/// A candidate of the election.
 #[derive(Clone)]
 pub struct Election {
     pub hub: PromptClient,
@@ -129,12 +129,12 @@ impl Election {
     }
 
     async fn replace(&self, lease: &Lease) -> Result<Lease, PromptError> {
-        let asked = self.board.clock().now();
+        let sent_at = self.board.clock().now();
         let replaced =
             self.hub.ask(async |client| self.api(client).replace(&self.lease_name, &post_params(), lease).await).await;
         self.board.record_write(replaced.as_ref().map_or_else(PromptError::is_answer, |_| true));
         let replaced = replaced?;
-        self.board.apply_write(replaced.clone(), asked);
+        self.board.apply_write(replaced.clone(), sent_at);
         Ok(replaced)
     }
 
@@ -147,19 +147,19 @@ impl Election {
             ..ObjectMeta::default()
         };
         let lease = vacated(Lease { metadata, spec: None });
-        let asked = self.board.clock().now();
+        let sent_at = self.board.clock().now();
         let created = self.hub.ask(async |client| self.api(client).create(&post_params(), &lease).await).await;
         self.board.record_write(created.as_ref().map_or_else(PromptError::is_answer, |_| true));
-        self.board.apply_write(created?, asked);
+        self.board.apply_write(created?, sent_at);
         Ok(())
     }
 
     /// Reads the Lease again after something that may have changed it.
     async fn reread(&self) {
-        let asked = self.board.clock().now();
+        let sent_at = self.board.clock().now();
         let read = self.hub.ask(async |client| self.api(client).get_opt(&self.lease_name).await).await;
         if let Ok(Some(lease)) = read {
-            self.board.apply_read(lease, asked);
+            self.board.apply_read(lease, sent_at);
         }
     }
 

@@ -92,15 +92,15 @@ impl LeaseBoard {
         self.update(lease, false, None);
     }
 
-    /// Applies a Lease from the answer to a read sent at `asked`, which bypasses the API server's cache.
-    pub fn apply_read(&self, lease: Lease, asked: Duration) {
-        self.update(lease, false, Some(asked));
+    /// Applies a Lease from the answer to a read sent at `sent_at`, which bypasses the API server's cache.
+    pub fn apply_read(&self, lease: Lease, sent_at: Duration) {
+        self.update(lease, false, Some(sent_at));
     }
 
-    /// Applies a Lease from the answer to an own write sent at `asked`. It is newer than every Lease received before.
-    pub fn apply_write(&self, lease: Lease, asked: Duration) {
+    /// Applies a Lease from the answer to an own write sent at `sent_at`. It is newer than every Lease received before.
+    pub fn apply_write(&self, lease: Lease, sent_at: Duration) {
         let written = version(&lease);
-        let is_later = |entry: &Entry| entry.received < asked && entry.version > written;
+        let is_later = |entry: &Entry| entry.received < sent_at && entry.version > written;
         let rolled_back = {
             let inner = self.lock();
             // A write that changes nothing keeps the version.
@@ -110,7 +110,7 @@ impl LeaseBoard {
         if rolled_back {
             self.record_rollback();
         }
-        self.update(lease, false, Some(asked));
+        self.update(lease, false, Some(sent_at));
     }
 
     /// Resets all versions, so that nothing received before outranks what arrives from now on.
@@ -197,13 +197,13 @@ impl LeaseBoard {
         })
     }
 
-    /// `asked`: when the list or read that returned this version was sent. The version then outranks every entry
+    /// `sent_at`: when the list or read that returned this version was sent. The version then outranks every entry
     /// received before, whatever its number.
-    pub(super) fn update(&self, lease: Lease, deleted: bool, asked: Option<Duration>) {
+    pub(super) fn update(&self, lease: Lease, deleted: bool, sent_at: Option<Duration>) {
         let now = self.clock.now();
         let name = lease.name_any();
         let version = version(&lease);
-        let was_received_before = |known: &Entry| asked.is_some_and(|asked| known.received < asked);
+        let was_received_before = |known: &Entry| sent_at.is_some_and(|sent_at| known.received < sent_at);
         if self.lock().leases.get(&name).is_some_and(|known| was_received_before(known) && version < known.version) {
             self.record_rollback();
         }

@@ -79,8 +79,8 @@ async fn deleted_lease_can_be_created_again() {
 fn lease_held_by_another_name_counts_as_taken() {
     assert_eq!(member_holder("ksit-0", None), Holder::Nobody);
     assert_eq!(member_holder("ksit-0", Some("")), Holder::Nobody);
-    for thief in ["mallory", "ksit-1_uid_n", "ksit-0_uid", "ksit-0_uid_n_x", "_"] {
-        assert_eq!(member_holder("ksit-0", Some(thief)), Holder::Taken, "{thief}");
+    for other in ["mallory", "ksit-1_uid_n", "ksit-0_uid", "ksit-0_uid_n_x", "_"] {
+        assert_eq!(member_holder("ksit-0", Some(other)), Holder::Taken, "{other}");
     }
 }
 
@@ -105,10 +105,10 @@ async fn rollback_is_detected_by_a_later_read() {
     board.apply_event(lease("ksit-0", "1000", Some("ksit-0_uid_a")));
     board.apply_event(lease("ksit-1", "1001", Some("ksit-1_uid_a")));
     later().await;
-    let asked = board.clock.now();
-    board.apply_read(lease("ksit-0", "1000", Some("ksit-0_uid_a")), asked);
+    let sent_at = board.clock.now();
+    board.apply_read(lease("ksit-0", "1000", Some("ksit-0_uid_a")), sent_at);
     assert!(!is_rolled_back(&board), "the same as before");
-    board.apply_read(lease("ksit-0", "7", Some("ksit-0_uid_b")), asked);
+    board.apply_read(lease("ksit-0", "7", Some("ksit-0_uid_b")), sent_at);
     assert_eq!(holder(&board), Some(Holder::Process(Incarnation::new("ksit-0", "uid", "b"))));
     assert!(is_rolled_back(&board));
     // The versions of other Leases are outdated, too.
@@ -122,8 +122,8 @@ async fn rollback_is_detected_by_the_version_of_an_own_write() {
     board.apply_event(lease("ksit-0", "90", Some("ksit-0_uid_a")));
     board.apply_event(lease("ksit-1", "100", Some("ksit-1_uid_a")));
     later().await;
-    let asked = board.clock.now();
-    board.apply_write(lease("ksit-0", "101", Some("ksit-0_uid_a")), asked);
+    let sent_at = board.clock.now();
+    board.apply_write(lease("ksit-0", "101", Some("ksit-0_uid_a")), sent_at);
     assert!(!is_rolled_back(&board));
     later().await;
     board.apply_write(lease("ksit-0", "101", Some("ksit-0_uid_a")), board.clock.now());
@@ -138,10 +138,10 @@ async fn rollback_is_detected_by_the_version_of_an_own_write() {
 #[tokio::test(start_paused = true)]
 async fn late_answer_is_not_mistaken_for_a_rollback() {
     let board = board();
-    let asked = board.clock.now();
+    let sent_at = board.clock.now();
     later().await;
     board.apply_event(lease("ksit-0", "10", Some("ksit-0_uid_b")));
-    board.apply_read(lease("ksit-0", "9", Some("ksit-0_uid_a")), asked);
+    board.apply_read(lease("ksit-0", "9", Some("ksit-0_uid_a")), sent_at);
     assert_eq!(holder(&board), Some(Holder::Process(Incarnation::new("ksit-0", "uid", "b"))));
     assert!(!is_rolled_back(&board));
 }

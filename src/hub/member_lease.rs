@@ -29,7 +29,7 @@ const CONFLICT_DELAY: Duration = Duration::from_millis(300);
 /// replica.
 const MAX_UNTRUSTED: Duration = Duration::from_secs(60);
 
-/// Keeps this replica's Lease.
+/// Manages this replica's Lease, and takes those of dead members.
 #[derive(Clone)]
 pub struct MemberLeases {
     pub hub: PromptClient,
@@ -154,9 +154,9 @@ impl MemberLeases {
         if known.metadata.resource_version.as_deref() != Some(resource_version) {
             return Err(PromptError::Conflict);
         }
-        let asked = board.clock().now();
+        let sent_at = board.clock().now();
         match self.replace(&self.held(known)).await {
-            Ok(taken) => board.apply_write(taken, asked),
+            Ok(taken) => board.apply_write(taken, sent_at),
             Err(PromptError::Conflict) => {
                 self.reread(board, name.as_str()).await?;
                 return Err(PromptError::Conflict);
@@ -174,7 +174,7 @@ impl MemberLeases {
             // The cached Lease may be stale before joining or after a conflict; read it.
             _ => self.reread(board, own).await?,
         };
-        let asked = board.clock().now();
+        let sent_at = board.clock().now();
         let (written, marks) = match lease {
             None => (self.create().await?, 0),
             Some(lease) => {
@@ -205,7 +205,7 @@ impl MemberLeases {
                 }
             }
         };
-        board.apply_write(written, asked);
+        board.apply_write(written, sent_at);
         self.first_checks.record_written(marks);
         Ok(None)
     }
@@ -244,10 +244,10 @@ impl MemberLeases {
 
     /// Reads a Lease and updates the board.
     async fn reread(&self, board: &LeaseBoard, name: &str) -> Result<Option<Lease>, PromptError> {
-        let asked = board.clock().now();
+        let sent_at = board.clock().now();
         let found = self.read(name).await?;
         if let Some(lease) = found.clone() {
-            board.apply_read(lease, asked);
+            board.apply_read(lease, sent_at);
         }
         Ok(found)
     }

@@ -83,8 +83,8 @@ async fn lease_taken_by_another_process_ends_the_replica() {
 
 #[tokio::test(start_paused = true)]
 async fn lease_conflicts_are_retried_with_a_pause() {
-    let asked = Arc::new(AtomicUsize::new(0));
-    let counted = asked.clone();
+    let request_count = Arc::new(AtomicUsize::new(0));
+    let counted = request_count.clone();
     let contested = tower::service_fn(move |request: http::Request<Body>| {
         counted.fetch_add(1, Ordering::Relaxed);
         let (code, body) = match *request.method() {
@@ -103,7 +103,7 @@ async fn lease_conflicts_are_retried_with_a_pause() {
     let leases = leases(Client::new(contested, "ksit-system"), &board);
     let _ = timeout(Duration::from_secs(10), leases.keep(&board)).await;
     // Each attempt reads, writes, and reads again.
-    assert!(asked.load(Ordering::Relaxed) <= 200, "{asked:?} requests in 10 s");
+    assert!(request_count.load(Ordering::Relaxed) <= 200, "{request_count:?} requests in 10 s");
 }
 
 #[tokio::test(start_paused = true)]

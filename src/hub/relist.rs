@@ -138,11 +138,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn watch_resumes_from_its_version_after_other_errors() {
-        let asked = Mutex::new(0);
+        let request_count = Mutex::new(0);
         let (client, lists) = hub(move || {
-            let mut asked = asked.lock().unwrap();
-            *asked += 1;
-            (*asked < 5).then(|| {
+            let mut request_count = request_count.lock().unwrap();
+            *request_count += 1;
+            (*request_count < 5).then(|| {
                 (
                     500,
                     json!({ "kind": "Status", "apiVersion": "v1", "metadata": {},

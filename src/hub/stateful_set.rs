@@ -63,8 +63,8 @@ mod tests {
 
     /// Reads the owner from a hub that fails `failures` times with `code`. Returns it and the number of requests.
     async fn owner(failures: u32, code: u16) -> (Result<Option<OwnerReference>, PromptError>, u32) {
-        let asked = Arc::new(AtomicU32::new(0));
-        let requests = asked.clone();
+        let request_count = Arc::new(AtomicU32::new(0));
+        let requests = request_count.clone();
         let connect = move || {
             let requests = requests.clone();
             let hub = tower::service_fn(move |_: Request<Body>| {
@@ -78,18 +78,18 @@ mod tests {
         };
         let hub = PromptClient::connected_by(Arc::new(connect), PROMPT_TIMEOUT).unwrap();
         let set = StatefulSets { hub, namespace: "fleet".to_owned(), name: Some("ksit".to_owned()) };
-        (set.owner().await, asked.load(Ordering::Relaxed))
+        (set.owner().await, request_count.load(Ordering::Relaxed))
     }
 
     #[tokio::test(start_paused = true)]
     async fn owner_read_is_retried_while_the_hub_does_not_answer() {
-        let (read, asked) = owner(3, 503).await;
-        assert_eq!((read.unwrap().unwrap().uid.as_str(), asked), ("u", 4));
-        let (read, asked) = owner(1_000, 503).await;
+        let (read, request_count) = owner(3, 503).await;
+        assert_eq!((read.unwrap().unwrap().uid.as_str(), request_count), ("u", 4));
+        let (read, request_count) = owner(1_000, 503).await;
         assert!(read.is_err());
-        assert_eq!(asked, ATTEMPTS);
-        let (read, asked) = owner(1_000, 403).await;
+        assert_eq!(request_count, ATTEMPTS);
+        let (read, request_count) = owner(1_000, 403).await;
         assert!(matches!(read, Err(PromptError::Refused(_))), "an answer");
-        assert_eq!(asked, 1);
+        assert_eq!(request_count, 1);
     }
 }

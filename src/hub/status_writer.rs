@@ -347,8 +347,8 @@ mod tests {
     /// The first write takes effect but its answer is lost; the second conflicts with it.
     #[tokio::test(start_paused = true)]
     async fn transition_of_a_write_without_an_answer_gets_its_event() {
-        let asked = std::sync::Arc::new(AtomicUsize::new(0));
-        let requests = asked.clone();
+        let request_count = std::sync::Arc::new(AtomicUsize::new(0));
+        let requests = request_count.clone();
         let hub = tower::service_fn(move |_: http::Request<Body>| {
             let is_first = requests.fetch_add(1, Ordering::Relaxed) == 0;
             async move {
@@ -369,13 +369,13 @@ mod tests {
         let duty_cycle = DutyCycle::default();
         let writing = write_statuses(Client::new(hub, "fleet"), &queue, 100, &duty_cycle, events, || true, |_, _| {});
         let _ = timeout(PROMPT_TIMEOUT * 5, writing).await;
-        assert_eq!((asked.load(Ordering::Relaxed), transitions.waiting()), (2, 1));
+        assert_eq!((request_count.load(Ordering::Relaxed), transitions.waiting()), (2, 1));
     }
 
     #[tokio::test(start_paused = true)]
     async fn write_waiting_for_its_permit_is_not_sent_when_fenced() {
-        let (asked, may_write) = (std::sync::Arc::new(AtomicUsize::new(0)), AtomicBool::new(true));
-        let requests = asked.clone();
+        let (request_count, may_write) = (std::sync::Arc::new(AtomicUsize::new(0)), AtomicBool::new(true));
+        let requests = request_count.clone();
         let hub = tower::service_fn(move |_: http::Request<Body>| {
             requests.fetch_add(1, Ordering::Relaxed);
             std::future::pending::<Result<http::Response<Body>, std::convert::Infallible>>()
@@ -392,7 +392,7 @@ mod tests {
             may_write.store(false, Ordering::Relaxed);
         };
         let _ = tokio::join!(an_event, closing, timeout(LATENCY * 20, writing));
-        assert_eq!(asked.load(Ordering::Relaxed), 0);
+        assert_eq!(request_count.load(Ordering::Relaxed), 0);
         assert_eq!(queue.pending(), 1, "it keeps waiting");
     }
 }

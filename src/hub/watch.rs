@@ -254,8 +254,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn list_is_read_one_page_ahead_and_stops_when_dropped() {
-        let asked = Arc::new(AtomicUsize::new(0));
-        let pages = asked.clone();
+        let request_count = Arc::new(AtomicUsize::new(0));
+        let pages = request_count.clone();
         let hub = tower::service_fn(move |request: http::Request<Body>| {
             let page = pages.fetch_add(1, Ordering::Relaxed);
             assert!(request.uri().query().unwrap().contains(&format!("limit={PAGE}")));
@@ -272,10 +272,10 @@ mod tests {
             Box::pin(watch::<IntegrationTarget>(Client::new(hub, "fleet"), &History::default(), None, None));
         changes.next().await;
         tokio::time::sleep(Duration::from_secs(1)).await;
-        assert_eq!(asked.load(Ordering::Relaxed), 2, "one page ahead");
+        assert_eq!(request_count.load(Ordering::Relaxed), 2, "one page ahead");
         drop(changes);
         tokio::time::sleep(Duration::from_secs(1)).await;
-        assert_eq!(asked.load(Ordering::Relaxed), 2);
+        assert_eq!(request_count.load(Ordering::Relaxed), 2);
     }
 
     /// A restarted API server answers 410, since it does not know the version any more.

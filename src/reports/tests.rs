@@ -114,8 +114,8 @@ async fn certificate_with_another_fingerprint_is_refused() {
 async fn connect_to_a_silent_server_times_out() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let (nobody, me) = ("0".repeat(64), me());
-    let link = connect(&address, &nobody, SecretString::from("good"), &me);
+    let (fingerprint, me) = ("0".repeat(64), me());
+    let link = connect(&address, &fingerprint, SecretString::from("good"), &me);
     assert!(matches!(timeout(TEST_TIMEOUT, link).await.unwrap(), Err(ConnectError::TimedOut)));
 }
 
@@ -186,8 +186,8 @@ async fn links_end_with_the_membership() {
 
 #[tokio::test]
 async fn token_is_reviewed_once() {
-    let asked = std::sync::Arc::new(AtomicUsize::new(0));
-    let counter = asked.clone();
+    let request_count = std::sync::Arc::new(AtomicUsize::new(0));
+    let counter = request_count.clone();
     let auth = Authenticator::new(move |_| {
         counter.fetch_add(1, Ordering::Relaxed);
         std::future::ready(Err(AuthError::Refused("no".to_owned()))).boxed()
@@ -195,7 +195,7 @@ async fn token_is_reviewed_once() {
     for _ in 0..3 {
         assert!(auth.pod(SecretString::from("x")).await.is_err());
     }
-    assert_eq!(asked.load(Ordering::Relaxed), 1);
+    assert_eq!(request_count.load(Ordering::Relaxed), 1);
 }
 
 fn observation() -> impl Strategy<Value = Observation> {

@@ -32,7 +32,7 @@ pub fn shard_map(stored: &ShardMap) -> PublishedMap {
     }
 }
 
-/// The spec that stores `published`; the same bytes for the same map.
+/// Renders the spec that stores `published`. Deterministic: the same map gives the same bytes.
 pub fn shard_map_spec(published: &PublishedMap) -> ShardMapSpec {
     let PublishedMap { map, coordinator, contact } = published;
     let member = |process: &Incarnation| Member {

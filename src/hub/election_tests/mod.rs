@@ -153,7 +153,6 @@ impl World {
     }
 }
 
-/// The StatefulSet.
 fn owner() -> OwnerReference {
     OwnerReference {
         kind: "StatefulSet".to_owned(),
