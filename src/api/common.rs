@@ -1,4 +1,4 @@
-//! What more than one resource is made of.
+//! Types and schemas shared by the resources.
 
 use std::collections::BTreeMap;
 
@@ -8,21 +8,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::integrations::TOOLS;
 
-/// Pattern of a text that shows as it is: no control or formatting characters, no separators of lines. Letters of any
-/// language, spaces and `arn:aws:eks:…:cluster/x` are fine.
+/// Pattern of printable text: no control or formatting characters and no line separators. Letters of any language,
+/// spaces and `arn:aws:eks:…:cluster/x` are allowed.
 pub(super) const VISIBLE: &str = r"^[^\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+$";
 
-/// What a cluster counts as that has nothing of the tool.
+/// How to count a cluster on which none of the tool's components exists.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum WhenAbsent {
-    /// A fault: the tool should be there.
+    /// As failed: the tool should be installed there.
     #[default]
     Failed,
-    /// Fine, and counted apart, so that one selector can serve a mixed fleet.
+    /// As not installed, counted separately, so that one selector can cover a mixed fleet.
     NotInstalled,
 }
 
-/// One thing to check on a cluster.
+/// A component to check on a cluster.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("(has(self.objectName) ? 1 : 0) + (has(self.matchLabels) ? 1 : 0) <= 1")
@@ -35,10 +35,10 @@ pub struct ComponentSpec {
     /// Kind of the object. A Service is healthy when it has ready endpoints.
     #[schemars(schema_with = "component_kind")]
     pub kind: String,
-    /// What statuses call the component. Also the object's name, unless `objectName` or `matchLabels` is given.
+    /// Name of the component in statuses, and of the object unless `objectName` or `matchLabels` is set.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
-    /// Namespace of the object; default: `config.namespace`.
+    /// Namespace of the object. Defaults to `config.namespace`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub namespace: Option<String>,
@@ -46,14 +46,14 @@ pub struct ComponentSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub object_name: Option<String>,
-    /// Labels that the object carries. Every object that has them all must be healthy.
+    /// Labels of the objects. Every object that has all of them must be healthy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "match_labels")]
     pub match_labels: Option<BTreeMap<String, String>>,
-    /// The component may be absent or scaled to zero; where it is in use, it must work.
+    /// The component may be missing or scaled to zero, but must be healthy if it is deployed.
     #[serde(default)]
     pub optional: bool,
-    /// How many Pods (for a Service: endpoints) must be ready at the least.
+    /// Minimum number of ready Pods (for a Service: ready endpoints).
     #[serde(default = "one")]
     #[schemars(range(min = 1, max = 100_000))]
     pub min_ready: u32,
@@ -63,19 +63,20 @@ fn one() -> u32 {
     1
 }
 
-/// Where the kubeconfig of a cluster is kept: a Secret in the same namespace as the IntegrationTarget.
+/// Reference to the Secret with a cluster's kubeconfig, in the namespace of the IntegrationTarget.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct KubeconfigSecretRef {
     /// Name of the Secret.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
-    /// Key in the Secret; default: `kubeconfig`, else `value`, else `value.yaml`.
+    /// Key in the Secret. Defaults to the first that exists of `kubeconfig`, `value` and `value.yaml`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub key: Option<String>,
 }
 
-/// Accepted for manifests of the Go toolkit. ksit only reads, so `enabled: true` is refused.
+/// Accepted for compatibility with manifests of the Go toolkit. ksit only reads clusters, so `enabled: true` is
+/// refused.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!has(self.enabled) || !self.enabled").message(
@@ -99,7 +100,7 @@ pub struct AutoInstall {
     pub manifest_url: Option<String>,
 }
 
-/// Accepted for manifests of the Go toolkit; has no effect.
+/// Accepted for compatibility with manifests of the Go toolkit; has no effect.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct HelmConfig {
@@ -132,34 +133,34 @@ pub(super) fn integration_type(_: &mut SchemaGenerator) -> Schema {
     one_of(TOOLS.iter().map(|tool| tool.name).chain(["custom"]))
 }
 
-/// A name that ksit itself writes: another version may have more of them than this one.
+/// Schema of a phase or similar name written by ksit. Not an enum, since another version may have more of them.
 pub(super) fn word(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "string", "maxLength": 64, "pattern": "^[A-Z][A-Za-z0-9]*$" })
 }
 
-/// The longest key of a label: a prefix of 253, and a name of 63.
-const LONGEST_KEY: u32 = 317;
-const LONGEST_LABEL: u32 = 63;
+/// Maximum length of a label key: a prefix of 253, a slash, and a name of 63.
+const MAX_KEY_LENGTH: u32 = 317;
+const MAX_LABEL_LENGTH: u32 = 63;
 
-/// A map of texts that can't fill the hub, nor what reads it.
-fn texts(most: u32, longest: u32) -> Schema {
+/// Schema of a map of strings, with bounds on its size.
+fn string_map(max_entries: u32, max_length: u32) -> Schema {
     json_schema!({
         "type": "object",
-        "maxProperties": most,
-        "additionalProperties": { "type": "string", "maxLength": longest },
+        "maxProperties": max_entries,
+        "additionalProperties": { "type": "string", "maxLength": max_length },
         "x-kubernetes-validations": [{
-            "rule": format!("self.all(key, size(key) <= {LONGEST_KEY})"),
-            "message": format!("a key has at most {LONGEST_KEY} characters"),
+            "rule": format!("self.all(key, size(key) <= {MAX_KEY_LENGTH})"),
+            "message": format!("a key has at most {MAX_KEY_LENGTH} characters"),
         }],
     })
 }
 
 pub(super) fn labels(_: &mut SchemaGenerator) -> Schema {
-    nullable(texts(64, LONGEST_LABEL))
+    nullable(string_map(64, MAX_LABEL_LENGTH))
 }
 
 pub(super) fn config(_: &mut SchemaGenerator) -> Schema {
-    nullable(texts(100, 1_024))
+    nullable(string_map(100, 1_024))
 }
 
 pub(super) fn max_unhealthy(_: &mut SchemaGenerator) -> Schema {
@@ -169,51 +170,52 @@ pub(super) fn max_unhealthy(_: &mut SchemaGenerator) -> Schema {
         "nullable": true,
         "x-kubernetes-validations": [{
             "rule": "type(self) == int ? self >= 0 && self <= 1000000 : self.matches('^(100|[0-9]{1,2})%$')",
-            "message": "maxUnhealthy is a number from 0, or a percentage such as 5%",
+            "message": "maxUnhealthy must be a number from 0, or a percentage such as 5%",
         }],
     })
 }
 
 fn match_labels(_: &mut SchemaGenerator) -> Schema {
-    let mut schema = texts(5, LONGEST_LABEL);
+    let mut schema = string_map(5, MAX_LABEL_LENGTH);
     schema.insert("minProperties".to_owned(), 1.into());
     nullable(schema)
 }
 
-/// As an `Option` has it.
+/// Makes the schema nullable, as schemars does for an `Option`.
 fn nullable(mut schema: Schema) -> Schema {
     schema.insert("nullable".to_owned(), true.into());
     schema
 }
 
-/// A LabelSelector of the Kubernetes API, with bounds.
+/// Schema of a Kubernetes LabelSelector, with bounds on its size.
 pub(super) fn label_selector(_: &mut SchemaGenerator) -> Schema {
     let requirement = json_schema!({
         "type": "object",
         "required": ["key", "operator"],
         "properties": {
-            "key": { "type": "string", "minLength": 1, "maxLength": LONGEST_KEY, "description": "The label." },
+            "key": { "type": "string", "minLength": 1, "maxLength": MAX_KEY_LENGTH,
+                "description": "Key of the label." },
             "operator": { "type": "string", "enum": ["In", "NotIn", "Exists", "DoesNotExist"],
-                "description": "How the label relates to `values`." },
+                "description": "Relation of the label to `values`." },
             "values": { "type": "array", "maxItems": 100, "nullable": true,
-                "items": { "type": "string", "maxLength": LONGEST_LABEL },
-                "description": "For In and NotIn, at least one." },
+                "items": { "type": "string", "maxLength": MAX_LABEL_LENGTH },
+                "description": "Values for In and NotIn, which need at least one." },
         },
     });
-    let mut equal = texts(16, LONGEST_LABEL);
-    equal.insert("description".to_owned(), "Labels that the target carries.".into());
+    let mut equal = string_map(16, MAX_LABEL_LENGTH);
+    equal.insert("description".to_owned(), "Labels that a target must have.".into());
     json_schema!({
         "type": "object",
         "nullable": true,
         "properties": {
             "matchLabels": nullable(equal),
             "matchExpressions": { "type": "array", "maxItems": 10, "nullable": true, "items": requirement,
-                "description": "Requirements on labels, which must all hold." },
+                "description": "Requirements on labels. All of them must hold." },
         },
     })
 }
 
-/// Conditions as Kubernetes merges them: one of each type.
+/// Schema of conditions as a map list, keyed by type.
 pub(super) fn conditions(generator: &mut SchemaGenerator) -> Schema {
     let item = generator.subschema_for::<k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition>();
     json_schema!({

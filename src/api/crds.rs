@@ -1,4 +1,4 @@
-//! The CustomResourceDefinitions as they are installed.
+//! Generates the CustomResourceDefinitions.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
@@ -9,7 +9,7 @@ use kube::core::Rule;
 use super::{Integration, IntegrationTarget, ShardMap};
 use crate::domain::claim::MAX_AHEAD;
 
-/// All of them, in the order in which they are printed.
+/// Returns all CRDs, in the order in which they are printed.
 pub fn all() -> Vec<CustomResourceDefinition> {
     let mut crds = vec![Integration::crd(), IntegrationTarget::crd(), ShardMap::crd()];
     for version in crds.iter_mut().flat_map(|crd| &mut crd.spec.versions) {
@@ -17,21 +17,22 @@ pub fn all() -> Vec<CustomResourceDefinition> {
         root.iter_mut().for_each(|root| use_known_formats(root));
         if let Some(status) = root.and_then(|root| root.properties.as_mut()?.get_mut("status")) {
             strip_defaults(status);
-            // Written whole, by one writer: an account of who wrote each field of it would be a tenth of the bytes, and
-            // an eighth of the fields, that the API server keeps of a target and hands out with each read.
+            // A status is written whole, by one writer. Without "atomic", its managedFields would be a tenth of the
+            // bytes and an eighth of the fields of a target, which the API server stores and returns with each read.
             status.x_kubernetes_map_type = Some("atomic".to_owned());
         }
     }
     crds
 }
 
-/// What reads leniently must not make the API server write: a status holds what was said, and nothing else.
+/// Removes the defaults. They exist for lenient reading only; with them, the API server would add fields that ksit did
+/// not write.
 fn strip_defaults(schema: &mut JSONSchemaProps) {
     schema.default = None;
     children(schema).for_each(strip_defaults);
 }
 
-/// Kubernetes knows int32 and int64 alone, and kubectl warns of others at each apply.
+/// Replaces `uint32`: Kubernetes knows only int32 and int64, and kubectl warns about other formats at each apply.
 fn use_known_formats(schema: &mut JSONSchemaProps) {
     if schema.format.as_deref() == Some("uint32") {
         schema.format = Some("int64".to_owned());
@@ -52,16 +53,16 @@ fn children(schema: &mut JSONSchemaProps) -> impl Iterator<Item = &mut JSONSchem
     schema.properties.iter_mut().flat_map(|properties| properties.values_mut()).chain(items).chain(values)
 }
 
-/// One YAML document, as `crds/` holds it.
+/// Renders a CRD as a YAML document, as in `crds/`.
 pub fn to_yaml(crd: &CustomResourceDefinition) -> Result<String, serde_saphyr::ser::Error> {
     serde_saphyr::to_string(crd)
 }
 
-/// Fences statuses: once a term is set, no write with a lower or without a term is taken. Two exceptions, so that an
-/// edited term can be mended: a former coordinator's is lower by a few, not by thousands; and each installation has terms
-/// of its own.
+/// Fences statuses: once a term is set, writes with a lower term or without one are rejected. There are two exceptions,
+/// so that an edited term can be repaired: a term lower by thousands (a former coordinator's is lower by a few only),
+/// and another installation, which has terms of its own.
 ///
-/// It stands at the root, where neither a removed field nor a removed status escapes it.
+/// The rule is at the root, so that removing the field or the whole status does not bypass it.
 pub(super) fn term_rule() -> Rule {
     Rule::new(format!(
         "!has(oldSelf.status) || !has(oldSelf.status.coordinatorTerm) || (has(self.status) && \
@@ -70,7 +71,7 @@ pub(super) fn term_rule() -> Rule {
          (has(self.status.managedBy) && has(oldSelf.status.managedBy) && \
          self.status.managedBy != oldSelf.status.managedBy)))"
     ))
-    .message("status.coordinatorTerm never falls: this write is a former coordinator's")
+    .message("status.coordinatorTerm must not decrease: this write is from a former coordinator")
 }
 
 #[cfg(test)]
@@ -78,8 +79,8 @@ mod tests {
     use super::*;
     use serde_json::Value;
 
-    /// Fields of such names are written `__namespace__` in rules: API servers of 1.30 refuse the rule otherwise.
-    const KEYWORDS_OF_CEL: [&str; 8] = ["namespace", "package", "import", "function", "if", "in", "let", "return"];
+    /// Fields with these names must be written as `__namespace__` in rules, or API servers of 1.30 refuse the rule.
+    const CEL_KEYWORDS: [&str; 8] = ["namespace", "package", "import", "function", "if", "in", "let", "return"];
 
     fn rules(schema: &Value, found: &mut Vec<String>) {
         let children: Vec<&Value> = match schema {
@@ -93,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn formats_are_those_that_kubernetes_knows() {
+    fn formats_are_known_to_kubernetes() {
         let text = serde_json::to_string(&all()).unwrap();
         let formats: std::collections::BTreeSet<&str> =
             text.split("\"format\":\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
@@ -101,14 +102,14 @@ mod tests {
     }
 
     #[test]
-    fn rules_escape_fields_that_are_keywords_of_cel() {
+    fn rules_escape_fields_named_like_cel_keywords() {
         let mut found = Vec::new();
         rules(&serde_json::to_value(all()).unwrap(), &mut found);
         assert!(found.len() > 5, "{found:?}");
         for rule in found {
             let paths = rule.split(|letter: char| !(letter.is_alphanumeric() || matches!(letter, '_' | '.')));
             let mut fields = paths.flat_map(|path| path.split('.').skip(1));
-            assert_eq!(fields.find(|field| KEYWORDS_OF_CEL.contains(field)), None, "in {rule}");
+            assert_eq!(fields.find(|field| CEL_KEYWORDS.contains(field)), None, "in {rule}");
         }
     }
 }

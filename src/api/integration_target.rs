@@ -1,4 +1,4 @@
-//! `IntegrationTarget`: one cluster, and all that ksit knows of the tools on it.
+//! Defines `IntegrationTarget`: a cluster, and the state of the tools on it.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::common::{KubeconfigSecretRef, conditions, labels, word};
 
-/// One cluster to check.
+/// A cluster to check.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "ksit.io",
@@ -19,12 +19,12 @@ use super::common::{KubeconfigSecretRef, conditions, labels, word};
     status = "IntegrationTargetStatus",
     shortname = "it",
     category = "ksit",
-    doc = "A cluster that ksit checks with the kubeconfig of a Secret, and the state of every tool on it.",
+    doc = "A cluster that ksit checks with the kubeconfig from a Secret, and the state of every tool on it.",
     selectable = ".status.phase",
     printcolumn = r#"{"name":"Cluster","type":"string","jsonPath":".spec.clusterName"}"#,
     printcolumn = r#"{"name":"Reachable","type":"boolean","jsonPath":".status.ready","description":"ksit can read the cluster"}"#,
     printcolumn = r#"{"name":"Phase","type":"string","jsonPath":".status.phase"}"#,
-    printcolumn = r#"{"name":"Healthy","type":"string","jsonPath":".status.healthy","description":"healthy of all tools checked there"}"#,
+    printcolumn = r#"{"name":"Healthy","type":"string","jsonPath":".status.healthy","description":"healthy tools / tools checked on the cluster"}"#,
     printcolumn = r#"{"name":"Since","type":"date","jsonPath":".status.lastTransitionTime","description":"when the phase last changed"}"#,
     printcolumn = r#"{"name":"Message","type":"string","jsonPath":".status.message"}"#,
     printcolumn = r#"{"name":"Server","type":"string","jsonPath":".status.server","priority":1}"#,
@@ -34,96 +34,96 @@ use super::common::{KubeconfigSecretRef, conditions, labels, word};
 )]
 #[serde(rename_all = "camelCase")]
 pub struct IntegrationTargetSpec {
-    /// The name by which `targetClusters` of Integrations speaks of the cluster; no control characters, and none that
-    /// change the direction of text.
+    /// Name of the cluster, for `targetClusters` of Integrations. Must not contain control characters or characters
+    /// that change the direction of text.
     #[schemars(length(min = 1, max = 253), extend("pattern" = crate::api::common::VISIBLE))]
     pub cluster_name: String,
-    /// Kept and shown; changes nothing about where tools are looked for.
+    /// Informational; has no effect on the namespaces in which tools are checked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub namespace: Option<String>,
-    /// Labels for `targetSelector` of Integrations, beside `metadata.labels`.
+    /// Labels for `targetSelector` of Integrations, in addition to `metadata.labels`, which take precedence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "labels")]
     pub labels: Option<BTreeMap<String, String>>,
-    /// Where the kubeconfig is; default: the Secret `<clusterName>-kubeconfig`.
+    /// Secret with the kubeconfig. Defaults to `<clusterName>-kubeconfig`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kubeconfig_secret_ref: Option<KubeconfigSecretRef>,
-    /// Leave the cluster alone, for example during maintenance. It is shown as Paused and counts apart.
+    /// Stops checking the cluster, for example during maintenance. It is shown as Paused and counted separately.
     #[serde(default)]
     pub paused: bool,
-    /// Leave the cluster alone until then.
+    /// Stops checking the cluster until this time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64), extend("format" = "date-time"))]
     pub paused_until: Option<String>,
 }
 
-/// What ksit found on the cluster. Written only when it means something else than before.
+/// State of the cluster. Written only when its meaning changes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct IntegrationTargetStatus {
-    /// Running: reachable, and every tool on it is healthy. Degraded: every tool works, and one needs attention. Failed:
-    /// unreachable, or a tool is broken.
+    /// Running: the cluster is reachable and every tool on it is healthy. Degraded: every tool works, but one needs
+    /// attention. Failed: the cluster is unreachable, or a tool is broken.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "word")]
     pub phase: Option<String>,
-    /// ksit can read the cluster, as the condition `Reachable`. Says nothing of the tools: see `phase`, and the condition
-    /// `Ready`. The name is the Go toolkit's.
+    /// Whether ksit can read the cluster, like the condition `Reachable`. For the state of the tools, see `phase` and
+    /// the condition `Ready`. The name is from the Go toolkit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ready: Option<bool>,
-    /// Healthy tools of all that are checked, such as `4/5`.
+    /// Healthy tools out of those that are checked, such as `4/5`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub healthy: Option<String>,
-    /// One sentence for a person, of at most 80 characters; the conditions have all of it.
+    /// Human-readable summary of at most 80 characters; the conditions have the full message.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4_096))]
     pub message: Option<String>,
-    /// `Ready`: the phase is Running or Degraded. `Reachable`: ksit can read the cluster. `Watched`: the cluster says itself what changes; where it
-    /// can't, it is asked once an interval, and the message says why. `CredentialExpiring`: only while the credential in
-    /// the kubeconfig is about to end; the message says when.
+    /// `Ready`: the phase is Running or Degraded. `Reachable`: ksit can read the cluster. `Watched`: ksit watches the
+    /// cluster for changes; if False, it polls once per interval, and the message has the cause. `CredentialExpiring`:
+    /// the credential in the kubeconfig expires soon; the message has the time. Present only while that is the case.
     #[schemars(schema_with = "conditions")]
     pub conditions: Vec<Condition>,
-    /// Each tool that is checked on the cluster.
+    /// State of each tool that is checked on the cluster.
     pub integrations: Vec<IntegrationResult>,
-    /// Components left out above because there were too many; failing ones are never left out first.
+    /// Number of components omitted above because there were too many; healthy ones are omitted first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub components_omitted: Option<u32>,
-    /// Host and port that the kubeconfig names.
+    /// Host and port of the API server, from the kubeconfig.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
     pub server: Option<String>,
-    /// When the phase last changed.
+    /// Time when the phase last changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "date-time"))]
     pub last_transition_time: Option<String>,
-    /// The last transitions of the cluster and of the tools on it, the newest first.
+    /// Last phase changes of the cluster and of the tools on it, newest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
     pub history: Vec<TransitionRecord>,
-    /// When the state last changed.
+    /// Time when the state last changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "date-time"))]
     pub last_sync_time: Option<String>,
-    /// The generation of the spec that this status speaks of.
+    /// Generation of the spec that this status is based on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// The version of the kubeconfig Secret that was used.
+    /// resourceVersion of the kubeconfig Secret that was used.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub secret_resource_version: Option<String>,
-    /// The reign of the coordinator that wrote this.
+    /// Term of the coordinator that wrote this status.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 9_007_199_254_740_991i64))]
     pub coordinator_term: Option<i64>,
-    /// The installation of ksit that looks after this object.
+    /// Installation of ksit that manages this object.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 317))]
     pub managed_by: Option<String>,
-    /// The replica that observed the cluster.
+    /// Replica that checked the cluster.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub reported_by: Option<String>,
-    /// The epoch of the shard map by which that replica owned the cluster.
+    /// Epoch of the shard map in which that replica owned the cluster.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 9_007_199_254_740_991i64))]
     pub report_epoch: Option<i64>,
@@ -135,7 +135,7 @@ impl IntegrationTargetStatus {
     }
 }
 
-/// One tool on the cluster.
+/// State of one tool on the cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct IntegrationResult {
@@ -148,26 +148,26 @@ pub struct IntegrationResult {
     pub reason: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// When the phase last changed.
+    /// Time when the phase last changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "date-time"))]
     pub last_transition_time: Option<String>,
-    /// Components that are not healthy, or of which there is more to say.
+    /// Components that are not healthy, or that need more than one line.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub components: Vec<ComponentStatus>,
-    /// The others: kind, place, and how many are ready of how many that are wanted, such as
+    /// All other components in short form: kind, namespace and name, and ready/desired replicas, such as
     /// `Deployment argocd/argocd-server 2/2`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub healthy_components: Vec<String>,
 }
 
-/// A cluster, or one tool on it, went from one phase to another.
+/// A phase change of the cluster, or of one tool on it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct TransitionRecord {
     #[schemars(extend("format" = "date-time"))]
     pub time: String,
-    /// Name of the Integration; absent where the cluster itself became unreachable, say, or reachable again.
+    /// Name of the Integration; absent if the cluster itself changed, such as when it became unreachable.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub integration: Option<String>,
@@ -179,7 +179,7 @@ pub struct TransitionRecord {
     pub reason: String,
 }
 
-/// One component as it was seen.
+/// State of one component.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ComponentStatus {
@@ -187,15 +187,15 @@ pub struct ComponentStatus {
     pub kind: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
-    /// Name of the object; of the component where none was found.
+    /// Name of the object, or of the component if no object was found.
     pub name: String,
-    /// `Healthy`, `Progressing` (healthy, a roll is under way), `NotReady`, `Absent`, `NotInUse` (optional and
-    /// scaled to zero) or `NotSeen` (forbidden).
+    /// `Healthy`, `Progressing` (healthy, with a rollout in progress), `NotReady`, `Absent`, `NotInUse` (optional and
+    /// scaled to zero) or `NotSeen` (ksit may not read it).
     pub state: String,
-    /// Pods or endpoints that are ready.
+    /// Number of ready Pods or endpoints.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ready: Option<u32>,
-    /// Pods that are wanted.
+    /// Number of desired Pods.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub desired: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]

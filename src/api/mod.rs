@@ -1,7 +1,7 @@
-//! The custom resources (group `ksit.io`, version `v1alpha1`) and their way to and from the domain.
+//! Defines the custom resources (group `ksit.io`, version `v1alpha1`) and converts them to and from the domain.
 //!
-//! Types here are what a user writes and reads. They accept whatever may be stored, also by an older version; what
-//! can be used is decided in [`convert`].
+//! The types here are the user-facing API. They accept whatever may be stored, including by an older version;
+//! [`convert`] decides what is valid.
 
 mod common;
 pub mod convert;
@@ -18,11 +18,11 @@ pub use integration_target::{
 };
 pub use shard_map::{Coordinator, Member, ReplicaLoad, ShardMap, ShardMapSpec, ShardMapStatus};
 
-/// Finalizer of the Go toolkit on Integrations. Nobody but ksit removes it any more.
+/// Finalizer that the Go toolkit set on Integrations; only ksit removes it now.
 pub const LEGACY_FINALIZER: &str = "ksit.io/finalizer";
 
-/// Which of the 1,024 slots an IntegrationTarget is in, as three hex digits. Set by ksit.
+/// Label with the slot of an IntegrationTarget, one of 1,024, as three hex digits. Set by ksit.
 pub const SLOT_LABEL: &str = "ksit.io/slot";
 
-/// Who wrote a field, as server-side apply and `managedFields` name it.
+/// Field manager of ksit's writes, as shown in `managedFields`.
 pub const FIELD_MANAGER: &str = "ksit";

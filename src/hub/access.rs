@@ -1,8 +1,8 @@
-//! How the hub is reached.
+//! Builds the clients for the hub's API server.
 //!
 //! ```text
 //! requests, watches ─ base address, token, retries ─> Connections ─> a few HTTP/2 connections ─> API server
-//!                                                       (PING on each, and an end for streams that are silent)
+//!                                                       (PING on each; silent streams are ended)
 //! Leases, map       ─ PromptClient, HTTP/1.1 ──────────────────────────────────────────────> API server
 //! ```
 
@@ -22,18 +22,18 @@ use tower::{BoxError, Service, ServiceBuilder};
 use super::connections::Connections;
 use super::prompt_client::PromptClient;
 
-/// For a connection to be made, TLS included: whatever waits for it waits for this long at the most.
-const TO_CONNECT: Duration = Duration::from_secs(10);
+/// Limit for establishing a connection, TLS included; requests that need it wait no longer.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long the hub may be silent.
+/// Limits on the hub's silence.
 #[derive(Clone, Copy, Debug)]
 pub struct Silence {
-    /// On a connection with nothing else to send, this long after the last byte a PING goes out.
+    /// An idle connection sends a PING this long after the last byte.
     pub ping_after: Duration,
-    /// Without an answer to that the connection is dead, and with it every watch on it.
+    /// Without an answer to the PING within this time, the connection and all watches on it are dead.
     pub pong_within: Duration,
-    /// A watch that has shown nothing for so long, nor a bookmark, of which an API server sends one a minute, is ended
-    /// and goes on from its last version: should all have been well, that costs one request. Other requests fail.
+    /// A watch without an event or bookmark (API servers send one a minute) for this long is ended and resumes from its
+    /// last version; a false alarm costs one request. Other requests fail.
     pub stream: Duration,
 }
 
@@ -45,7 +45,7 @@ impl Default for Silence {
     }
 }
 
-/// Where the hub is and who asks; makes clients. Each belongs to the runtime that it is made in. Cheap to clone.
+/// Factory of hub clients. A client belongs to the runtime it is created in. Cheap to clone.
 #[derive(Clone)]
 pub struct HubAccess {
     config: Config,
@@ -54,31 +54,31 @@ pub struct HubAccess {
 }
 
 impl HubAccess {
-    /// Connects once, to see whether the hub speaks HTTP/2. Something before an API server may not.
+    /// Connects once to find out whether the hub speaks HTTP/2; a proxy in front of it may not.
     pub async fn to(config: Config, silence: Silence) -> Result<Self, BoxError> {
         let is_https = config.cluster_url.scheme() == Some(&http::uri::Scheme::HTTPS);
         let is_http2 = is_https && config.proxy_url.is_none() && {
-            let mut connector = timed(connector(&config, Versions::Both)?);
+            let mut connector = with_timeout(connector(&config, Versions::Both)?);
             connector.call(config.cluster_url.clone()).await?.connected().is_negotiated_h2()
         };
         if !is_http2 {
-            tracing::warn!("the hub is not reached by HTTP/2: each watch takes a connection of its own");
+            tracing::warn!("the hub does not support HTTP/2: each watch takes a connection of its own");
         }
         Ok(Self { config, silence, is_http2 })
     }
 
-    /// URL of its API server.
+    /// URL of the API server.
     pub fn server(&self) -> &Uri {
         &self.config.cluster_url
     }
 
-    /// A client for everything that is not urgent. All of its watches share a few connections.
+    /// Creates a client for requests that are not urgent. Its watches share a few connections.
     pub fn client(&self) -> Result<Client, kube::Error> {
         let config = self.config.clone();
         if !self.is_http2 {
             return Client::try_from(config);
         }
-        let connections = Connections::new(timed(connector(&config, Versions::Http2)?), self.silence);
+        let connections = Connections::new(with_timeout(connector(&config, Versions::Http2)?), self.silence);
         let service = ServiceBuilder::new()
             .layer(config.base_uri_layer())
             .option_layer(config.default_retry.then(|| RetryLayer::new(RetryPolicy::server_retry())))
@@ -88,7 +88,7 @@ impl HubAccess {
         Ok(Client::new(service, config.default_namespace))
     }
 
-    /// A client for what must be prompt, with a deadline for each request.
+    /// Creates a client for urgent requests, with a deadline for each.
     pub fn prompt(&self, deadline: Duration) -> Result<PromptClient, kube::Error> {
         PromptClient::new(self.config.clone(), deadline)
     }
@@ -100,7 +100,7 @@ enum Versions {
     Both,
 }
 
-/// As kube makes it, but for the versions that are offered.
+/// kube's connector, except for the HTTP versions it offers.
 fn connector(config: &Config, versions: Versions) -> Result<HttpsConnector<HttpConnector>, kube::Error> {
     let builder = HttpsConnectorBuilder::new().with_tls_config(config.rustls_client_config()?).https_only();
     let builder = match &config.tls_server_name {
@@ -121,8 +121,8 @@ fn connector(config: &Config, versions: Versions) -> Result<HttpsConnector<HttpC
 
 pub(super) type Connector = TimeoutConnector<HttpsConnector<HttpConnector>>;
 
-fn timed(connector: HttpsConnector<HttpConnector>) -> Connector {
+fn with_timeout(connector: HttpsConnector<HttpConnector>) -> Connector {
     let mut connector = TimeoutConnector::new(connector);
-    connector.set_connect_timeout(Some(TO_CONNECT));
+    connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
     connector
 }

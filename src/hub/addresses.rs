@@ -1,5 +1,5 @@
-//! Where the hub's API server is: no target may be the hub itself. With a ServiceAccount's token for a target, that would
-//! be a way around RBAC.
+//! Resolves the addresses of the hub's API server. No target may be the hub itself: with a ServiceAccount's token as
+//! its credential, such a target would bypass RBAC.
 
 use std::net::IpAddr;
 
@@ -11,11 +11,11 @@ use tokio::time::timeout;
 
 use super::prompt_client::PROMPT_TIMEOUT;
 
-/// The addresses of its name, which in a Pod is that of a Service, and the endpoints of that Service where they may be
-/// read.
+/// Returns the addresses of the server's name (in a Pod: of a Service), and that Service's endpoints if RBAC allows
+/// reading them.
 ///
 /// # Errors
-/// Those that are known all the same, if the name does not resolve now or the endpoints can't be read now.
+/// The addresses found so far, if the name does not resolve or the endpoints can't be read at the moment.
 pub async fn hub_addresses(client: &Client, server: &Uri) -> Result<Vec<IpAddr>, Vec<IpAddr>> {
     let host = server.host().unwrap_or_default().trim_matches(['[', ']']);
     let Ok(Ok(found)) = timeout(PROMPT_TIMEOUT, lookup_host((host, 0))).await else { return Err(Vec::new()) };
@@ -53,14 +53,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn hub_is_its_name_and_the_endpoints_of_its_api_server() {
+    async fn hub_addresses_are_service_ip_and_endpoints() {
         let slice = json!({ "addressType": "IPv4",
             "endpoints": [{ "addresses": ["10.0.0.1"] }, { "addresses": ["10.0.0.2", "c1.example"] }] });
         let found = addresses("https://10.96.0.1:443", 200, slice.clone()).await.unwrap();
         assert_eq!(found, ["10.96.0.1", "10.0.0.1", "10.0.0.2"]);
         assert_eq!(addresses("https://[fd00::1]:443", 403, json!({ "code": 403 })).await.unwrap(), ["fd00::1"]);
         let passing = addresses("https://10.96.0.1:443", 503, json!({ "code": 503 })).await;
-        assert_eq!(passing, Err(vec!["10.96.0.1".to_owned()]), "the endpoints are not gone");
+        assert_eq!(passing, Err(vec!["10.96.0.1".to_owned()]), "a temporary error keeps the endpoints");
         assert_eq!(addresses("https://hub.invalid:443", 200, slice).await, Err(Vec::new()));
     }
 }

@@ -1,4 +1,4 @@
-//! How long a watch of the hub waits after an error.
+//! Backs off the hub's watches after errors.
 
 use std::time::Duration;
 
@@ -10,34 +10,34 @@ use tokio::time::Instant;
 
 use super::relist::is_unknown_version;
 
-const FIRST: Duration = Duration::from_millis(200);
-const LONGEST: Duration = Duration::from_secs(3);
+const INITIAL: Duration = Duration::from_millis(200);
+const MAX: Duration = Duration::from_secs(3);
 
-/// So long after an error the next one is the first again.
-const FORGOTTEN: Duration = Duration::from_secs(30);
+/// The backoff starts over if the last error is older than this.
+const RESET_AFTER: Duration = Duration::from_secs(30);
 
-/// The events of a watch, with a pause after each error. One that only says that the hub doesn't have the version, as
-/// an API server says that began anew, is left out: a list brings what is missed, and is made at once.
+/// Pauses after each error of a watch. The first "unknown resourceVersion" error, as sent by a restarted API server, is
+/// dropped without a pause: the immediate relist delivers the missed events.
 pub(super) fn with_backoff<E>(events: impl Stream<Item = Result<E>>) -> impl Stream<Item = Result<E>> {
     let mut listed_at: Option<Instant> = None;
-    let is_told = move |event: &Result<E>| {
-        let forgotten = matches!(event, Err(error) if is_unknown_version(error));
-        let again = listed_at.is_some_and(|at| at.elapsed() <= FORGOTTEN);
-        if forgotten && !again {
+    let is_reported = move |event: &Result<E>| {
+        let is_unknown = matches!(event, Err(error) if is_unknown_version(error));
+        let is_repeated = listed_at.is_some_and(|at| at.elapsed() <= RESET_AFTER);
+        if is_unknown && !is_repeated {
             listed_at = Some(Instant::now());
         }
-        future::ready(!forgotten || again)
+        future::ready(!is_unknown || is_repeated)
     };
-    events.filter(is_told).backoff(WatchBackoff::default())
+    events.filter(is_reported).backoff(WatchBackoff::default())
 }
 
-/// A pause of about so long, different for each who waits.
+/// Returns a random pause between half of `pause` and all of it.
 pub(super) fn jittered(pause: Duration) -> Duration {
     pause.mul_f64(0.5 + 0.5 * rand::random::<f64>())
 }
 
-/// Doubles, with jitter. Far shorter than kube's own, which may wait a minute: after an outage nobody would lead, and
-/// nobody would know its shard, until the last of these watches is back. There are a handful a replica.
+/// Exponential backoff with jitter. Far shorter than kube's default of up to a minute: after an outage there is no
+/// leader, and no replica has its shard, until the last of these watches is back. A replica has a handful of them.
 #[derive(Debug)]
 struct WatchBackoff {
     next: Duration,
@@ -46,7 +46,7 @@ struct WatchBackoff {
 
 impl Default for WatchBackoff {
     fn default() -> Self {
-        Self { next: FIRST, last_error: None }
+        Self { next: INITIAL, last_error: None }
     }
 }
 
@@ -54,19 +54,19 @@ impl Iterator for WatchBackoff {
     type Item = Duration;
 
     fn next(&mut self) -> Option<Duration> {
-        if self.last_error.is_some_and(|last| last.elapsed() > FORGOTTEN) {
-            self.next = FIRST;
+        if self.last_error.is_some_and(|last| last.elapsed() > RESET_AFTER) {
+            self.next = INITIAL;
         }
         self.last_error = Some(Instant::now());
         let base = self.next;
-        self.next = (base * 2).min(LONGEST);
+        self.next = (base * 2).min(MAX);
         Some(jittered(base))
     }
 }
 
 impl Backoff for WatchBackoff {
-    /// Asked for after anything but an error. A watch that begins anew says so before it has asked the hub anything,
-    /// and would start over each time: time alone tells.
+    /// Called after every event that is no error. A restarting watch emits `Init` before its first request, which would
+    /// reset the backoff each time; so only elapsed time resets it.
     fn reset(&mut self) {}
 }
 
@@ -75,10 +75,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_for_seconds_at_the_most_and_for_some_time_at_the_least() {
+    fn backoff_stays_between_minimum_and_maximum() {
         let waits: Vec<Duration> = WatchBackoff::default().take(20).collect();
-        assert!(waits[0] >= FIRST / 2 && waits[0] <= FIRST);
-        assert!(waits.iter().all(|wait| *wait <= LONGEST));
-        assert!(waits[19] >= LONGEST / 2);
+        assert!(waits[0] >= INITIAL / 2 && waits[0] <= INITIAL);
+        assert!(waits.iter().all(|wait| *wait <= MAX));
+        assert!(waits[19] >= MAX / 2);
     }
 }

@@ -1,7 +1,7 @@
-//! Why a request to an API server failed, in ksit's own words.
+//! Describes why a request to an API server failed, in ksit's own words.
 //!
-//! The texts of kube, of a YAML or JSON parser and of a credential plugin quote what they were given, which may be a
-//! credential, so none of them is shown. An API server's own message is.
+//! Errors of kube, of YAML and JSON parsers and of credential plugins quote their input, which may be a credential, so
+//! their text is never shown. An API server's own message is.
 
 use std::error::Error;
 use std::io;
@@ -12,17 +12,17 @@ use kube::config::{KubeconfigError, LoadDataError};
 use kube::core::Status;
 use rustls::CertificateError as Bad;
 
-/// No answer came in time.
+/// The deadline passed without an answer.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("did not answer within {} s", .0.as_secs_f32())]
 pub struct NoAnswer(pub Duration);
 
-/// kube's reason of an error whose body is no `Status`.
+/// kube's reason for an error whose body is not a `Status`.
 const NO_STATUS: &str = "Failed to parse error data";
 
-/// The cause in words, as the end of a sentence that begins with the API server.
+/// Describes the cause as a predicate whose subject is the API server.
 pub fn cause(error: &(dyn Error + 'static)) -> String {
-    if let Some(words) = chain(error).find_map(known) {
+    if let Some(words) = chain(error).find_map(describe) {
         return words;
     }
     let is_late = |error: &io::Error| error.kind() == io::ErrorKind::TimedOut;
@@ -32,40 +32,40 @@ pub fn cause(error: &(dyn Error + 'static)) -> String {
     }
 }
 
-/// Whether it took longer than it may.
+/// Whether the request exceeded its deadline.
 pub fn is_late(error: &(dyn Error + 'static)) -> bool {
     chain(error).any(|error| error.is::<NoAnswer>())
 }
 
-/// The error, what it comes from, and so on.
+/// Iterates over the error and its sources.
 fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error| below(*error))
+    std::iter::successors(Some(error), |error| source_of(*error))
 }
 
-fn below<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
-    // An io::Error shows only the source of the error that it wraps.
+fn source_of<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    // io::Error::source() skips the wrapped error and returns the source of that.
     let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
     wrapped.map(|wrapped| wrapped as &(dyn Error + 'static)).or_else(|| error.source())
 }
 
-fn known(error: &(dyn Error + 'static)) -> Option<String> {
+fn describe(error: &(dyn Error + 'static)) -> Option<String> {
     if let Some(error) = error.downcast_ref::<NoAnswer>() {
         return Some(error.to_string());
     }
     if let Some(error) = error.downcast_ref::<AuthError>() {
-        return Some(of_credential(error));
+        return Some(credential_cause(error));
     }
     if let Some(error) = error.downcast_ref::<KubeconfigError>() {
         return Some(of_kubeconfig(error));
     }
     if let Some(error) = error.downcast_ref::<rustls::Error>() {
-        return Some(of_tls(error).to_owned());
+        return Some(tls_cause(error).to_owned());
     }
     if let Some(error) = error.downcast_ref::<io::Error>() {
-        return of_network(error.kind()).map(str::to_owned);
+        return network_cause(error.kind()).map(str::to_owned);
     }
     match error.downcast_ref::<kube::Error>() {
-        Some(kube::Error::Api(status)) => Some(of_status(status)),
+        Some(kube::Error::Api(status)) => Some(status_cause(status)),
         Some(kube::Error::SerdeError(_) | kube::Error::FromUtf8(_)) => {
             Some("gave an answer that is not the Kubernetes API's".to_owned())
         }
@@ -75,13 +75,13 @@ fn known(error: &(dyn Error + 'static)) -> Option<String> {
         Some(kube::Error::RustlsTls(_)) => {
             Some("can't be dialled: its CA, or the client certificate or key in the kubeconfig, is unusable".to_owned())
         }
-        // hyper-util's error for look-ups is private: its text is all that tells it apart.
+        // hyper-util's type for failed DNS lookups is private, so match on its text.
         _ if error.to_string() == "dns error" => Some("has a name that does not resolve; check its URL".to_owned()),
         _ => None,
     }
 }
 
-fn of_network(kind: io::ErrorKind) -> Option<&'static str> {
+fn network_cause(kind: io::ErrorKind) -> Option<&'static str> {
     Some(match kind {
         io::ErrorKind::ConnectionRefused => "refuses connections; check that it runs and the port is right",
         io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe => {
@@ -91,7 +91,7 @@ fn of_network(kind: io::ErrorKind) -> Option<&'static str> {
     })
 }
 
-fn of_tls(error: &rustls::Error) -> &'static str {
+fn tls_cause(error: &rustls::Error) -> &'static str {
     match error {
         rustls::Error::InvalidCertificate(Bad::Expired | Bad::ExpiredContext { .. }) => {
             "shows a certificate that has expired"
@@ -110,30 +110,30 @@ fn of_tls(error: &rustls::Error) -> &'static str {
     }
 }
 
-fn of_status(status: &Status) -> String {
+fn status_cause(status: &Status) -> String {
     match status.code {
         _ if status.reason == NO_STATUS => {
-            format!("answered {} with what is not the Kubernetes API's; check its URL", status.code)
+            format!("answered {} with a body that is not the Kubernetes API's; check its URL", status.code)
         }
         401 => "does not accept the credential".to_owned(),
         _ => format!("answered: {}", status.message.trim()),
     }
 }
 
-/// Whether an object is not there; not so where its kind is not.
+/// Whether the object does not exist. False if the API server does not serve the kind.
 pub fn is_absent(error: &kube::Error) -> bool {
-    let is_told = matches!(error, kube::Error::Api(status) if status.code == 404 && status.reason != NO_STATUS);
-    is_told && !is_unknown_path(error)
+    let is_not_found = matches!(error, kube::Error::Api(status) if status.code == 404 && status.reason != NO_STATUS);
+    is_not_found && !is_unknown_path(error)
 }
 
-/// Whether an error is that of a path that the API server does not serve, as those of resources that it doesn't know.
+/// Whether the API server does not serve the requested path, such as that of an unknown resource.
 pub fn is_unknown_path(error: &kube::Error) -> bool {
     let kube::Error::Api(status) = error else { return false };
     let is_plain = status.reason == NO_STATUS && status.message.trim() == "404 page not found";
     status.code == 404 && (is_plain || status.reason != NO_STATUS && status.details.is_none())
 }
 
-fn of_credential(error: &AuthError) -> String {
+fn credential_cause(error: &AuthError) -> String {
     match error {
         AuthError::AuthExecRun { status, .. } => format!("can't be asked: the credential plugin ended with {status}"),
         AuthError::AuthExecStart(error) => format!("can't be asked: the credential plugin does not start: {error}"),
@@ -148,7 +148,7 @@ fn of_credential(error: &AuthError) -> String {
     }
 }
 
-/// The fault of a kubeconfig: the field, or the place in the file.
+/// Describes what is wrong with a kubeconfig: the field, or the position in the file.
 pub fn of_kubeconfig(error: &KubeconfigError) -> String {
     match error {
         KubeconfigError::Parse(error) => match error.location().filter(|place| place.line() > 0) {
@@ -169,9 +169,9 @@ pub fn of_kubeconfig(error: &KubeconfigError) -> String {
         KubeconfigError::MissingClusterUrl => "the context's cluster has no server".to_owned(),
         KubeconfigError::ParseClusterUrl(_) => "server is not a URL like https://host:6443".to_owned(),
         KubeconfigError::ParseProxyUrl(_) => "proxy-url, or HTTPS_PROXY, is not a URL".to_owned(),
-        KubeconfigError::LoadCertificateAuthority(error) => of_data("certificate-authority", error),
-        KubeconfigError::LoadClientCertificate(error) => of_data("client-certificate", error),
-        KubeconfigError::LoadClientKey(error) => of_data("client-key", error),
+        KubeconfigError::LoadCertificateAuthority(error) => data_cause("certificate-authority", error),
+        KubeconfigError::LoadClientCertificate(error) => data_cause("client-certificate", error),
+        KubeconfigError::LoadClientKey(error) => data_cause("client-key", error),
         KubeconfigError::ParseCertificates(_) => "its certificate authority holds PEM that can't be read".to_owned(),
         KubeconfigError::KindMismatch | KubeconfigError::ApiVersionMismatch => {
             "the files of KUBECONFIG differ in kind or apiVersion".to_owned()
@@ -179,7 +179,7 @@ pub fn of_kubeconfig(error: &KubeconfigError) -> String {
     }
 }
 
-fn of_data(field: &str, error: &LoadDataError) -> String {
+fn data_cause(field: &str, error: &LoadDataError) -> String {
     match error {
         LoadDataError::DecodeBase64(_) => format!("{field}-data is not base64"),
         LoadDataError::ReadFile(error, path) => format!("{field}: {}: {error}", path.display()),
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_that_quote_what_they_were_given_are_not_shown() {
+    fn errors_that_quote_their_input_are_not_shown() {
         let out =
             Output { status: ExitStatus::from_raw(256), stdout: b"planted".to_vec(), stderr: b"planted".to_vec() };
         let plugin = AuthError::AuthExecRun { cmd: "x --planted".to_owned(), status: out.status, out };
@@ -212,15 +212,15 @@ mod tests {
             (service(plugin), "the credential plugin ended with exit status: 1"),
             (kube::Error::SerdeError(answer), "an answer that is not the Kubernetes API's"),
             (kube::Error::InferKubeconfig(file), "line 1"),
-            (kube::Error::Api(Box::new(page)), "answered 403 with what is not the Kubernetes API's"),
+            (kube::Error::Api(Box::new(page)), "answered 403 with a body that is not the Kubernetes API's"),
         ] {
-            let said = cause(&error);
-            assert!(said.contains(words) && !said.contains("planted"), "{said}");
+            let shown = cause(&error);
+            assert!(shown.contains(words) && !shown.contains("planted"), "{shown}");
         }
     }
 
     #[test]
-    fn causes_are_found_below_what_wraps_them() {
+    fn wrapped_causes_are_found() {
         let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
         assert!(cause(&service(io::Error::other(refused))).starts_with("refuses connections"));
         let certificate = rustls::Error::InvalidCertificate(Bad::UnknownIssuer);
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn kinds_that_are_not_there_are_told_from_objects() {
+    fn missing_kind_is_distinguished_from_missing_object() {
         let error = |text: &str| match serde_json::from_str(text) {
             Ok(status) => kube::Error::Api(Box::new(status)),
             Err(_) => kube::Error::Api(Box::new(Status::failure(text, NO_STATUS).with_code(404))),

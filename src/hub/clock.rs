@@ -1,11 +1,11 @@
-//! The one clock that leases, claims and silence are judged by.
+//! Measures monotonic time for leases, claims and silence.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Monotonic time since the process began. Decisions take it as a `Duration`; what is written in a Lease is never
-/// compared with it.
+/// Monotonic time since the process started. Decisions take it as a `Duration`; it is never compared with the times in
+/// a Lease.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock(Instant);
 
@@ -18,7 +18,7 @@ impl Clock {
         self.0.elapsed()
     }
 
-    /// When `time` of this clock is, for a timer.
+    /// Converts `time` of this clock to an `Instant`, for a timer.
     pub fn at(self, time: Duration) -> Instant {
         self.0.checked_add(time).unwrap_or_else(|| Instant::now() + Duration::from_secs(3600))
     }

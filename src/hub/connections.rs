@@ -1,4 +1,4 @@
-//! All that a client asks of the hub, over as few HTTP/2 connections as the hub's limit of streams allows.
+//! Multiplexes a client's requests over as few HTTP/2 connections as the hub's stream limit allows.
 
 use std::io;
 use std::pin::Pin;
@@ -20,16 +20,16 @@ use tower::{BoxError, Service};
 
 use super::access::{Connector, Silence};
 
-/// Requests and watches under way on one connection. An API server serves 100 at a time by default, older ones 250; a
-/// further one would wait behind watches, which never end.
-const STREAMS: usize = 90;
+/// Concurrent requests and watches per connection. API servers allow 100 by default, older ones 250; one more would
+/// queue behind watches, which never end.
+const MAX_STREAMS: usize = 90;
 
-/// The bytes that the hub may send ahead on one stream, and on all of a connection: with room for each, one that is not
-/// read can't hold up the others.
+/// HTTP/2 flow-control windows, in bytes. The connection has room for every stream's window, so an unread stream can't
+/// block the others.
 const STREAM_WINDOW: u32 = 1 << 20;
-const CONNECTION_WINDOW: u32 = STREAM_WINDOW * (STREAMS as u32);
+const CONNECTION_WINDOW: u32 = STREAM_WINDOW * (MAX_STREAMS as u32);
 
-/// Cheap to clone; clones share the connections.
+/// Pool of connections. Cheap to clone; clones share the connections.
 #[derive(Clone)]
 pub(super) struct Connections {
     connector: Connector,
@@ -37,11 +37,11 @@ pub(super) struct Connections {
     connections: Arc<Mutex<Vec<Connection>>>,
 }
 
-/// One connection, once it is used, and again whenever it broke.
+/// One connection: opened with the first request, and again after it broke.
 struct Connection {
     client: Client<Connector, Body>,
-    /// As many clones as there are requests under way.
-    under_way: Arc<()>,
+    /// Cloned once per request in flight.
+    in_flight: Arc<()>,
 }
 
 impl Connections {
@@ -49,18 +49,18 @@ impl Connections {
         Self { connector, silence, connections: Arc::default() }
     }
 
-    /// The first that has room for a request; a new one if there is none.
-    fn with_room(&self) -> (Client<Connector, Body>, Arc<()>) {
+    /// Returns the first connection with a free stream, or a new one.
+    fn with_free_stream(&self) -> (Client<Connector, Body>, Arc<()>) {
         let mut all = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
-        let index = all.iter().position(|one| Arc::strong_count(&one.under_way) <= STREAMS).unwrap_or_else(|| {
-            all.push(Connection { client: self.connection(), under_way: Arc::default() });
+        let index = all.iter().position(|one| Arc::strong_count(&one.in_flight) <= MAX_STREAMS).unwrap_or_else(|| {
+            all.push(Connection { client: self.connection(), in_flight: Arc::default() });
             all.len() - 1
         });
-        (all[index].client.clone(), all[index].under_way.clone())
+        (all[index].client.clone(), all[index].in_flight.clone())
     }
 
     fn connection(&self) -> Client<Connector, Body> {
-        // One attempt to connect at a time, however many wait for it: which needs `http2_only`.
+        // With `http2_only`, concurrent requests share one connection attempt.
         Client::builder(TokioExecutor::new())
             .http2_only(true)
             .timer(TokioTimer::new())
@@ -83,32 +83,32 @@ impl Service<Request<Body>> for Connections {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let (client, under_way) = self.with_room();
-        let patience = self.silence.stream;
+        let (client, in_flight) = self.with_free_stream();
+        let limit = self.silence.stream;
         let is_watch = request.uri().query().is_some_and(|query| query.split('&').any(|pair| pair == "watch=true"));
         async move {
-            let late = |_| BoxError::from(format!("the hub sent nothing for {} s", patience.as_secs()));
-            let response = timeout(patience, client.request(request)).await.map_err(late)??;
-            Ok(response.map(|body| IdleTimeout::new(body, is_watch, patience, under_way)))
+            let late = |_| BoxError::from(format!("the hub sent nothing for {} s", limit.as_secs()));
+            let response = timeout(limit, client.request(request)).await.map_err(late)??;
+            Ok(response.map(|body| IdleTimeout::new(body, is_watch, limit, in_flight)))
         }
         .boxed()
     }
 }
 
-/// A body that must not be silent for long.
+/// Body with a limit on the time between two frames.
 pub(super) struct IdleTimeout<B> {
     body: B,
     is_watch: bool,
-    patience: Duration,
-    silent: Pin<Box<Sleep>>,
+    limit: Duration,
+    timer: Pin<Box<Sleep>>,
     is_over: bool,
-    _under_way: Arc<()>,
+    _in_flight: Arc<()>,
 }
 
 impl<B> IdleTimeout<B> {
-    fn new(body: B, is_watch: bool, patience: Duration, under_way: Arc<()>) -> Self {
-        let silent = Box::pin(tokio::time::sleep(patience));
-        Self { body, is_watch, patience, silent, is_over: false, _under_way: under_way }
+    fn new(body: B, is_watch: bool, limit: Duration, in_flight: Arc<()>) -> Self {
+        let timer = Box::pin(tokio::time::sleep(limit));
+        Self { body, is_watch, limit, timer, is_over: false, _in_flight: in_flight }
     }
 }
 
@@ -125,15 +125,15 @@ where
             return Poll::Ready(None);
         }
         if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
-            let next = Instant::now() + self.patience;
-            self.silent.as_mut().reset(next);
+            let next = Instant::now() + self.limit;
+            self.timer.as_mut().reset(next);
             return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
         }
-        ready!(self.silent.as_mut().poll(cx));
+        ready!(self.timer.as_mut().poll(cx));
         self.is_over = true;
         if self.is_watch {
-            // As when the API server ends it: kube goes on from the last version.
-            tracing::debug!(seconds = self.patience.as_secs(), "a watch of the hub was silent; asking again");
+            // Same as an end by the API server: kube resumes from the last version.
+            tracing::debug!(seconds = self.limit.as_secs(), "a watch of the hub was silent; restarting it");
             return Poll::Ready(None);
         }
         Poll::Ready(Some(Err(io::Error::from(io::ErrorKind::TimedOut).into())))

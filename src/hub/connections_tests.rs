@@ -24,10 +24,10 @@ use super::super::watch::{Change, watch};
 use super::*;
 use crate::api::IntegrationTarget;
 
-/// The number of requests that an API server allows on a connection.
-const STREAMS_OF_THE_HUB: u32 = 100;
+/// Concurrent streams that the API server allows per connection.
+const HUB_STREAMS: u32 = 100;
 
-/// An API server without a single object, over HTTP/2. Its watches say nothing, ever; everything else is well.
+/// An API server without objects, over HTTP/2. Its watches stay silent.
 struct EmptyHub {
     address: SocketAddr,
     ca_pem: String,
@@ -39,7 +39,7 @@ struct EmptyHub {
 struct Counts {
     connections: AtomicUsize,
     lists: AtomicUsize,
-    /// The versions that watches went on from.
+    /// The resourceVersions that watches started from.
     watches: Mutex<Vec<String>>,
 }
 
@@ -76,7 +76,7 @@ impl EmptyHub {
                         async { Ok::<_, Infallible>(Response::new(answer)) }
                     });
                     let mut server = http2::Builder::new(TokioExecutor::new());
-                    server.max_concurrent_streams(STREAMS_OF_THE_HUB);
+                    server.max_concurrent_streams(HUB_STREAMS);
                     let _ = server.serve_connection(TokioIo::new(stream), service).await;
                 });
             }
@@ -84,7 +84,7 @@ impl EmptyHub {
         Self { address, ca_pem, counts, _tasks: tasks }
     }
 
-    /// A client that begins anew after so long.
+    /// A client that restarts a watch after this much silence.
     async fn client(&self, silence: Duration) -> kube::Client {
         let mut config = Config::new(format!("https://{}", self.address).parse().unwrap());
         config.root_cert = Some(vec![CertificateDer::from_pem_slice(self.ca_pem.as_bytes()).unwrap().to_vec()]);
@@ -112,18 +112,17 @@ impl Counts {
     }
 }
 
-/// As long as it takes until `is_so`.
-async fn until(is_so: impl Fn() -> bool) {
-    let waited = async {
-        while !is_so() {
+async fn until(condition: impl Fn() -> bool) {
+    let wait = async {
+        while !condition() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    timeout(Duration::from_secs(30), waited).await.expect("it never came");
+    timeout(Duration::from_secs(30), wait).await.expect("the condition never became true");
 }
 
 #[tokio::test]
-async fn watch_silent_stream_goes_on_without_a_list() {
+async fn watch_silent_stream_resumes_without_a_list() {
     let hub = EmptyHub::start().await;
     let client = hub.client(Duration::from_secs(1)).await;
     let mut changes = watch::<IntegrationTarget>(client, &History::default(), None, None).boxed();
@@ -133,15 +132,15 @@ async fn watch_silent_stream_goes_on_without_a_list() {
         change = watching => panic!("nothing changed: {change:?}"),
         () = until(|| hub.counts.watches().len() >= 3) => {}
     }
-    assert!(hub.counts.watches().iter().all(|version| version == "7"), "each goes on where the last one was");
+    assert!(hub.counts.watches().iter().all(|version| version == "7"), "each resumes from the last version");
     assert_eq!(hub.counts.lists.load(Ordering::Relaxed), 1);
 }
 
 #[tokio::test]
-async fn watches_beyond_the_streams_of_a_connection_get_another() {
+async fn watches_beyond_the_stream_limit_get_another_connection() {
     let hub = EmptyHub::start().await;
     let client = hub.client(Duration::from_secs(90)).await;
-    let begun = hub.counts.connections.load(Ordering::Relaxed);
+    let before = hub.counts.connections.load(Ordering::Relaxed);
     let mut tasks = JoinSet::new();
     for number in 0..600 {
         let namespace = format!("team-{number}");
@@ -150,11 +149,11 @@ async fn watches_beyond_the_streams_of_a_connection_get_another() {
         tasks.spawn(async move { while changes.next().await.is_some() {} });
     }
     until(|| hub.counts.watches().len() == 600).await;
-    let connections = hub.counts.connections.load(Ordering::Relaxed) - begun;
+    let connections = hub.counts.connections.load(Ordering::Relaxed) - before;
     assert!((7..=8).contains(&connections), "{connections}");
-    // With all of them open there is room for a question, and that without a further connection for each.
+    // With all watches open, requests still find a free stream and need no connection each.
     for _ in 0..20 {
         client.request_text(Request::get("/version").body(Vec::new()).unwrap()).await.unwrap();
     }
-    assert!(hub.counts.connections.load(Ordering::Relaxed) - begun <= 8);
+    assert!(hub.counts.connections.load(Ordering::Relaxed) - before <= 8);
 }

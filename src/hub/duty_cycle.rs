@@ -1,4 +1,4 @@
-//! Leaving the hub time for what is more urgent.
+//! Throttles low-priority writes so that the hub keeps capacity for urgent ones.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -6,14 +6,15 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 
-/// The longest rest: a hub that takes longer has failed rather than been busy.
-const LONGEST_REST: Duration = Duration::from_secs(1);
+/// Upper bound of the pause: a hub that takes longer has failed rather than been busy.
+const MAX_REST: Duration = Duration::from_secs(1);
 
-/// The longest time for which one thing keeps the others waiting: a hub that hangs on Events must not delay statuses.
-const LONGEST_TURN: Duration = Duration::from_secs(1);
+/// Time after which the permit is released although the work goes on: a hub that hangs on Events must not delay
+/// statuses.
+const MAX_HOLD: Duration = Duration::from_secs(1);
 
-/// Does one thing at a time, and after each rests as long as it took. What is written so gives way by itself: the
-/// busier the hub, the less of it.
+/// Runs one piece of work at a time, and pauses after each for as long as it took. The busier the hub, the less it gets
+/// of this work.
 #[derive(Debug)]
 pub struct DutyCycle(Semaphore);
 
@@ -24,21 +25,21 @@ impl Default for DutyCycle {
 }
 
 impl DutyCycle {
-    /// Waits for its turn, does `work`, and rests.
+    /// Waits for the permit, runs `work`, and pauses.
     pub(super) async fn run<T>(&self, work: impl Future<Output = T>) -> T {
-        // Never closed, so always got.
-        let turn = self.0.acquire().await.ok();
-        let begun = Instant::now();
+        // The semaphore is never closed, so this always succeeds.
+        let permit = self.0.acquire().await.ok();
+        let started = Instant::now();
         let mut work = pin!(work);
-        let (done, _turn) = match timeout(LONGEST_TURN, &mut work).await {
-            Ok(done) => (done, turn),
+        let (output, _permit) = match timeout(MAX_HOLD, &mut work).await {
+            Ok(output) => (output, permit),
             Err(_) => {
-                drop(turn);
+                drop(permit);
                 (work.await, None)
             }
         };
-        sleep(begun.elapsed().min(LONGEST_REST)).await;
-        done
+        sleep(started.elapsed().min(MAX_REST)).await;
+        output
     }
 }
 
@@ -47,34 +48,34 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn the_rest_is_as_long_as_the_work_but_not_endless() {
+    async fn pause_is_as_long_as_the_work_up_to_a_limit() {
         let duty_cycle = DutyCycle::default();
         let took = async |millis| {
-            let begun = Instant::now();
+            let started = Instant::now();
             duty_cycle.run(sleep(Duration::from_millis(millis))).await;
-            begun.elapsed()
+            started.elapsed()
         };
         assert_eq!(took(30).await, Duration::from_millis(60));
         assert_eq!(took(9_000).await, Duration::from_secs(10));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn hanging_work_delays_the_next_by_one_turn() {
-        let (duty_cycle, begun) = (DutyCycle::default(), Instant::now());
+    async fn hanging_work_delays_the_next_up_to_a_limit() {
+        let (duty_cycle, started) = (DutyCycle::default(), Instant::now());
         let next = async {
             tokio::task::yield_now().await;
             duty_cycle.run(async {}).await;
-            begun.elapsed()
+            started.elapsed()
         };
         let (_, next) = tokio::join!(duty_cycle.run(sleep(Duration::from_secs(3))), next);
-        assert_eq!((next, begun.elapsed()), (LONGEST_TURN, Duration::from_secs(4)));
+        assert_eq!((next, started.elapsed()), (MAX_HOLD, Duration::from_secs(4)));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn there_is_one_thing_at_a_time() {
-        let (duty_cycle, begun) = (DutyCycle::default(), Instant::now());
+    async fn work_runs_one_at_a_time() {
+        let (duty_cycle, started) = (DutyCycle::default(), Instant::now());
         let work = || duty_cycle.run(async { sleep(Duration::from_millis(30)).await });
         tokio::join!(work(), work());
-        assert!(begun.elapsed() >= Duration::from_millis(120), "{:?}", begun.elapsed());
+        assert!(started.elapsed() >= Duration::from_millis(120), "{:?}", started.elapsed());
     }
 }

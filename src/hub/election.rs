@@ -1,11 +1,11 @@
-//! Runs the election: asks the crate when the domain says so, and tells when this replica leads.
+//! Runs the election: executes what the domain decides, and publishes this replica's claim while it leads.
 //!
 //! ```text
-//! board ─> domain::election::decide ─┬─> the crate ─> the answer names us? ─> claim, as long as the Lease
-//!                                    ├─> renew by compare-and-swap what is ours ─> the same
-//!                                    ├─> make the Lease where there is none
+//! board ─> domain::election::decide ─┬─> the crate ─> the answer names us? ─> claim, valid as long as the Lease
+//!                                    ├─> renew our own Lease by compare-and-swap ─> the same
+//!                                    ├─> create the Lease if it is missing
 //!                                    ├─> vacate by compare-and-swap
-//!                                    └─> step down: tell, wait for the writers, vacate
+//!                                    └─> step down: drop the claim, wait for the writers, vacate
 //! ```
 
 use std::sync::Arc;
@@ -29,28 +29,29 @@ use crate::domain::election::{Action, Identity, Leading, Observation, decide};
 use crate::domain::member::SAFETY_MARGIN;
 use crate::domain::replica::Term;
 
-/// Pause after a request that failed.
-const AFTER_A_FAILURE: Duration = Duration::from_secs(1);
+/// Pause after a failed request.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// Pause after somebody else wrote the Lease.
-const AFTER_A_CONFLICT: Duration = Duration::from_millis(300);
+/// Pause after another process wrote the Lease.
+const CONFLICT_DELAY: Duration = Duration::from_millis(300);
 
 /// The crate reads the Lease, then writes it.
-const REQUESTS_OF_THE_CRATE: u32 = 2;
+const CRATE_REQUESTS: u32 = 2;
 
-/// Who didn't vacate the Lease leaves so long, at the most, to who did.
-const COURTESY: Duration = Duration::from_millis(500);
+/// Upper bound of the random delay before acquiring a Lease that another candidate vacated, so that candidate goes
+/// first.
+const MAX_COURTESY_DELAY: Duration = Duration::from_millis(500);
 
-/// What writes as long as this replica leads must have ended by then.
-const WRITERS_END: Duration = Duration::from_secs(2);
+/// Time for the coordinator's writers to end after this replica lost the lead.
+const WRITERS_TIMEOUT: Duration = Duration::from_secs(2);
 
 #[derive(Debug, thiserror::Error)]
 pub enum ElectionError {
-    #[error("the coordinator role did not end within {} s of losing the lead", WRITERS_END.as_secs())]
-    WritersGoOn,
+    #[error("the coordinator role did not end within {} s of losing the lead", WRITERS_TIMEOUT.as_secs())]
+    WritersStillRunning,
 }
 
-/// One candidate.
+/// A candidate of the election.
 #[derive(Clone)]
 pub struct Election {
     pub hub: PromptClient,
@@ -60,19 +61,18 @@ pub struct Election {
     pub identity: Identity,
     pub ttl: Duration,
     pub renew: Duration,
-    /// What the Lease goes with.
+    /// Owner of the Lease, which is garbage-collected with it.
     pub owner: Option<OwnerReference>,
-    /// How long each renewal takes, and each acquisition.
+    /// Duration of renewals and acquisitions.
     pub renew_seconds: Histogram,
 }
 
-/// What ties the election to the role that it elects.
+/// Connects the election with the coordinator role.
 pub struct Leadership {
-    /// The hold on the Lease while this replica leads; the term in it is not claimed yet and 0.
+    /// The hold on the Lease while this replica leads. Its term is 0: none is claimed yet.
     pub claim: watch::Sender<Option<Claim>>,
-    /// Whether the role is running.
     pub role_running: watch::Sender<bool>,
-    /// The role wants to give up the lead.
+    /// Notified by the role to give up the lead.
     pub resign: Notify,
 }
 
@@ -83,7 +83,7 @@ impl Default for Leadership {
 }
 
 impl Election {
-    /// For ever, unless the role goes on without the lead.
+    /// Runs until the role fails to end after losing the lead.
     pub async fn run(&self, leadership: &Leadership) -> ElectionError {
         let mut candidate = Candidate { election: self, leading: None, vacated: None };
         let mut changes = self.board.changes();
@@ -94,14 +94,14 @@ impl Election {
                     if let Err(error) = candidate.step_down(leadership).await {
                         return error;
                     }
-                    // Somebody who is better placed shall lead.
+                    // Let a better-placed replica lead.
                     sleep(self.ttl).await;
                 }
             }
         }
     }
 
-    /// Gives the Lease back if this replica holds it. Only after [`Self::run`] and the role have ended.
+    /// Releases the Lease if this replica holds it. Call only after [`Self::run`] and the role have ended.
     pub async fn release(&self) -> Result<(), PromptError> {
         let ours = |lease: &Lease| {
             self.identity.acquired(lease.spec.as_ref().and_then(|spec| spec.holder_identity.as_deref()))
@@ -118,10 +118,10 @@ impl Election {
         self.replace(&lease).await.map(|_| ())
     }
 
-    /// Renews by compare-and-swap what this replica holds: in one request where the crate takes two, so that a slow hub
-    /// leaves time to write between one renewal and the next. It is the earlier write that counts if the answer was
-    /// lost: a conflict, after which the Lease is looked at.
-    async fn renewed(&self, mut lease: Lease) -> Result<Lease, PromptError> {
+    /// Renews this replica's Lease by compare-and-swap. This takes one request, the crate takes two: with a slow hub,
+    /// time to write remains between renewals. If an earlier renewal succeeded but its answer was lost, this one
+    /// conflicts, and the Lease is read again.
+    async fn renew(&self, mut lease: Lease) -> Result<Lease, PromptError> {
         let spec = lease.spec.get_or_insert_default();
         spec.renew_time = Some(MicroTime(Timestamp::now()));
         spec.lease_duration_seconds = Some(i32::try_from(self.ttl.as_secs()).unwrap_or(i32::MAX));
@@ -129,37 +129,37 @@ impl Election {
     }
 
     async fn replace(&self, lease: &Lease) -> Result<Lease, PromptError> {
-        let asked = self.board.clock().now();
+        let sent_at = self.board.clock().now();
         let replaced =
             self.hub.ask(async |client| self.api(client).replace(&self.lease_name, &post_params(), lease).await).await;
-        self.board.wrote(replaced.as_ref().map_or_else(PromptError::is_answer, |_| true));
+        self.board.record_write(replaced.as_ref().map_or_else(PromptError::is_answer, |_| true));
         let replaced = replaced?;
-        self.board.written(replaced.clone(), asked);
+        self.board.apply_write(replaced.clone(), sent_at);
         Ok(replaced)
     }
 
-    /// Makes the Lease, free: the crate would make it without an owner, and to give it one later is more than a
-    /// replica may do where owners are guarded.
-    async fn make(&self) -> Result<(), PromptError> {
+    /// Creates the Lease, vacated. The crate would create it without an owner reference, and adding one later needs
+    /// more rights where owner references are guarded.
+    async fn create(&self) -> Result<(), PromptError> {
         let metadata = ObjectMeta {
             name: Some(self.lease_name.clone()),
             owner_references: self.owner.clone().map(|owner| vec![owner]),
             ..ObjectMeta::default()
         };
         let lease = vacated(Lease { metadata, spec: None });
-        let asked = self.board.clock().now();
-        let made = self.hub.ask(async |client| self.api(client).create(&post_params(), &lease).await).await;
-        self.board.wrote(made.as_ref().map_or_else(PromptError::is_answer, |_| true));
-        self.board.written(made?, asked);
+        let sent_at = self.board.clock().now();
+        let created = self.hub.ask(async |client| self.api(client).create(&post_params(), &lease).await).await;
+        self.board.record_write(created.as_ref().map_or_else(PromptError::is_answer, |_| true));
+        self.board.apply_write(created?, sent_at);
         Ok(())
     }
 
-    /// Reads the Lease, after something that may have changed it.
-    async fn look(&self) {
-        let asked = self.board.clock().now();
+    /// Reads the Lease again after something that may have changed it.
+    async fn reread(&self) {
+        let sent_at = self.board.clock().now();
         let read = self.hub.ask(async |client| self.api(client).get_opt(&self.lease_name).await).await;
         if let Ok(Some(lease)) = read {
-            self.board.read(lease, asked);
+            self.board.apply_read(lease, sent_at);
         }
     }
 
@@ -168,7 +168,7 @@ impl Election {
     }
 }
 
-/// The Lease as it is when nobody holds it.
+/// Returns the Lease without a holder.
 fn vacated(mut lease: Lease) -> Lease {
     let spec = lease.spec.get_or_insert_default();
     let long_ago = MicroTime(Timestamp::UNIX_EPOCH);
@@ -210,19 +210,19 @@ impl Candidate<'_> {
             }
             Action::StepDown => return self.step_down(leadership).await,
             Action::Vacate { resource_version } => self.vacate(&resource_version).await,
-            Action::AskCrate if lease.is_none() => self.make(leadership).await,
+            Action::AskCrate if lease.is_none() => self.create(leadership).await,
             Action::AskCrate if lease.as_ref().is_some_and(|lease| identity.acquired(lease.holder.as_deref())) => {
                 self.renew(leadership).await;
             }
             Action::AskCrate => {
                 let free = lease.as_ref().is_some_and(|lease| lease.vacated);
                 if free && lease.map(|lease| lease.resource_version) != self.vacated {
-                    // Asking together, both might believe the answer.
+                    // Two candidates that acquire at the same time may both get a positive answer.
                     self.vacated = board.election_lease(lease_name).map(|lease| lease.resource_version);
-                    sleep(COURTESY.mul_f64(rand::random())).await;
+                    sleep(MAX_COURTESY_DELAY.mul_f64(rand::random())).await;
                     return Ok(());
                 }
-                self.ask(leadership).await;
+                self.acquire(leadership).await;
             }
         }
         Ok(())
@@ -237,37 +237,37 @@ impl Candidate<'_> {
         match self.election.vacate(lease).await {
             Ok(()) => self.vacated = board.election_lease(lease_name).map(|lease| lease.resource_version),
             Err(PromptError::Conflict) => {
-                self.election.look().await;
-                sleep(jittered(AFTER_A_CONFLICT)).await;
+                self.election.reread().await;
+                sleep(jittered(CONFLICT_DELAY)).await;
             }
             Err(error) => {
-                tracing::warn!(%error, lease = lease_name, "the coordinator's Lease can't be vacated; trying again");
-                sleep(AFTER_A_FAILURE).await;
+                tracing::warn!(%error, lease = lease_name, "failed to vacate the coordinator's Lease; retrying");
+                sleep(RETRY_DELAY).await;
             }
         }
     }
 
-    /// Whoever makes the Lease asks for it first.
-    async fn make(&mut self, leadership: &Leadership) {
+    /// Creates the Lease and acquires it at once, ahead of the other candidates.
+    async fn create(&mut self, leadership: &Leadership) {
         let Election { board, lease_name, .. } = self.election;
-        match self.election.make().await {
+        match self.election.create().await {
             Ok(()) => {
                 self.vacated = board.election_lease(lease_name).map(|lease| lease.resource_version);
-                self.ask(leadership).await;
+                self.acquire(leadership).await;
             }
             Err(error) => {
-                self.election.look().await;
+                self.election.reread().await;
                 if board.election_lease(lease_name).is_none() {
-                    tracing::warn!(%error, lease = lease_name, "the coordinator's Lease can't be made; trying again");
-                    sleep(AFTER_A_FAILURE).await;
+                    tracing::warn!(%error, lease = lease_name, "failed to create the coordinator's Lease; retrying");
+                    sleep(RETRY_DELAY).await;
                 } else {
-                    sleep(jittered(AFTER_A_CONFLICT)).await;
+                    sleep(jittered(CONFLICT_DELAY)).await;
                 }
             }
         }
     }
 
-    async fn ask(&mut self, leadership: &Leadership) {
+    async fn acquire(&mut self, leadership: &Leadership) {
         let Election { hub, board, identity, ttl, lease_name, namespace, .. } = self.election;
         let requested = board.clock().now();
         let params = || LeaseLockParams {
@@ -276,16 +276,16 @@ impl Candidate<'_> {
             lease_ttl: *ttl,
         };
         let lock = async |client| LeaseLock::new(client, namespace, params()).try_acquire_or_renew().await;
-        let answer = hub.ask_in_turn(REQUESTS_OF_THE_CRATE, lock).await;
-        board.wrote(answer.as_ref().map_or_else(PromptError::is_answer, |_| true));
+        let answer = hub.ask_in_turn(CRATE_REQUESTS, lock).await;
+        board.record_write(answer.as_ref().map_or_else(PromptError::is_answer, |_| true));
         match answer {
             Ok(LeaseLockResult::Acquired(lease) | LeaseLockResult::NotAcquired(lease)) => {
                 let holder = lease.spec.as_ref().and_then(|spec| spec.holder_identity.clone());
-                board.read(lease, requested);
+                board.apply_read(lease, requested);
                 if identity.acquired(holder.as_deref()) {
                     self.acquired(leadership, requested);
                 } else {
-                    sleep(jittered(AFTER_A_CONFLICT)).await;
+                    sleep(jittered(CONFLICT_DELAY)).await;
                 }
             }
             Err(error) => self.failed(error).await,
@@ -296,13 +296,13 @@ impl Candidate<'_> {
         let Election { board, lease_name, .. } = self.election;
         let Some(lease) = board.lease(lease_name) else { return };
         let requested = board.clock().now();
-        match self.election.renewed(lease).await {
+        match self.election.renew(lease).await {
             Ok(_) => self.acquired(leadership, requested),
             Err(error) => self.failed(error).await,
         }
     }
 
-    /// The Lease is ours, by a request that was sent at `requested`.
+    /// Records that the Lease is ours. The claim counts from `requested`, when the request was sent.
     fn acquired(&mut self, leadership: &Leadership, requested: Duration) {
         let Election { board, ttl, renew_seconds, .. } = self.election;
         renew_seconds.observe((board.clock().now() - requested).as_secs_f64());
@@ -317,35 +317,35 @@ impl Candidate<'_> {
     async fn failed(&mut self, error: PromptError) {
         let Election { board, renew, lease_name, .. } = self.election;
         let pause = match error {
-            PromptError::Conflict => jittered(AFTER_A_CONFLICT),
+            PromptError::Conflict => jittered(CONFLICT_DELAY),
             _ => {
-                tracing::warn!(%error, lease = lease_name, "the election can't be asked; trying again");
-                AFTER_A_FAILURE
+                tracing::warn!(%error, lease = lease_name, "failed to update the coordinator's Lease; retrying");
+                RETRY_DELAY
             }
         };
         if error.is_answer() {
-            self.election.look().await;
+            self.election.reread().await;
         }
         match &mut self.leading {
-            // A change that was seen meanwhile may end the lead before the pause does.
+            // Don't sleep while leading: a change on the board may end the lead before the pause does.
             Some(leading) => leading.asked = (board.clock().now() + pause).saturating_sub(*renew),
             None => sleep(pause).await,
         }
     }
 
-    /// Tells the role, waits until it has ended, and gives the Lease back if it is still ours.
+    /// Drops the claim, waits until the role has ended, and releases the Lease if it is still ours.
     async fn step_down(&mut self, leadership: &Leadership) -> Result<(), ElectionError> {
         let valid_until = self.leading.take().map(|leading| leading.claim.valid_until());
         leadership.claim.send_replace(None);
         let mut role_running = leadership.role_running.subscribe();
-        if timeout(WRITERS_END, role_running.wait_for(|role_running| !role_running)).await.is_err() {
-            return Err(ElectionError::WritersGoOn);
+        if timeout(WRITERS_TIMEOUT, role_running.wait_for(|role_running| !role_running)).await.is_err() {
+            return Err(ElectionError::WritersStillRunning);
         }
-        // Past its validity it may be somebody else's, and the hub may be away: then it runs out by itself.
+        // An expired Lease may belong to another candidate by now, and the hub may be unreachable: let it expire.
         if valid_until.is_some_and(|until| self.election.board.clock().now() < until)
             && let Err(error) = self.election.release().await
         {
-            tracing::warn!(%error, "the coordinator's Lease can't be given back; it runs out by itself");
+            tracing::warn!(%error, "failed to release the coordinator's Lease; it will expire");
         }
         Ok(())
     }
@@ -361,7 +361,7 @@ impl From<CrateError> for PromptError {
             | CrateError::ReleaseLease(error)
             | CrateError::Kube(error) => error.into(),
             CrateError::ApiError { response } => kube::Error::Api(response).into(),
-            // A field of the Lease was missing or nonsense: it is looked at again, and vacated.
+            // A field of the Lease is missing or invalid: the Lease is read again, and vacated.
             error => Self::Refused(error.to_string()),
         }
     }

@@ -1,4 +1,4 @@
-//! Kubernetes Events: one for each transition, never one for each round.
+//! Publishes Kubernetes Events: one per phase transition, never one per round.
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -22,16 +22,16 @@ use crate::domain::status::PhaseChange;
 #[cfg(test)]
 use crate::domain::verdict::Phase;
 
-/// Waiting events at most; more are dropped and counted, since the status itself says what is.
-const WAITING: usize = 1_000;
+/// Events that may wait; more are dropped and counted, since the status has the same information.
+const CAPACITY: usize = 1_000;
 
-/// Thousands are dropped together: one warning in so much time.
-const SAID_EVERY: Duration = Duration::from_secs(60);
+/// Minimum time between two warnings: thousands of Events are dropped together.
+const WARNING_INTERVAL: Duration = Duration::from_secs(60);
 
-/// What the API server takes as a note.
-const LONGEST_NOTE: usize = 1_000;
+/// Characters of a note; the API server limits its length.
+const MAX_NOTE_LENGTH: usize = 1_000;
 
-/// An object, or one tool on a target, went from one phase to another.
+/// A phase change of an object, or of one tool on a target.
 #[derive(Clone, Debug)]
 pub struct Transition {
     pub object: ObjectReference,
@@ -39,7 +39,6 @@ pub struct Transition {
 }
 
 impl Transition {
-    /// One line of the log.
     fn log(&self) {
         let Self { object, change } = self;
         let PhaseChange { integration: tool, from, to, reason, since, .. } = change;
@@ -71,8 +70,8 @@ fn in_seconds(time: SignedDuration) -> SignedDuration {
     SignedDuration::from_secs(time.as_secs())
 }
 
-/// The transitions of one object that are still to be published: the earlier ones, which were not, and then `newer`. A
-/// tool has one, from its first phase to its last, or none if both are the same.
+/// Merges the unpublished transitions of one object with `newer` ones. The result has one transition per tool, from its
+/// first phase to its last, and none if both are the same.
 pub(super) fn merge(earlier: Vec<Transition>, newer: Vec<Transition>) -> Vec<Transition> {
     let mut merged = earlier;
     for mut transition in newer {
@@ -88,14 +87,14 @@ pub(super) fn merge(earlier: Vec<Transition>, newer: Vec<Transition>) -> Vec<Tra
     merged
 }
 
-/// Takes transitions without waiting.
+/// Accepts transitions without blocking.
 #[derive(Debug)]
 pub struct EventSink {
     transitions: mpsc::Sender<Transition>,
     dropped: Dropped,
 }
 
-/// What an [`EventSink`] took.
+/// Receiving half of an [`EventSink`].
 #[derive(Debug)]
 pub struct EventQueue {
     transitions: mpsc::Receiver<Transition>,
@@ -105,41 +104,41 @@ pub struct EventQueue {
 impl EventSink {
     /// `dropped` counts the transitions that get no Event.
     pub fn channel(dropped: IntCounter) -> (Self, EventQueue) {
-        let (sender, receiver) = mpsc::channel(WAITING);
-        let dropped = Dropped { count: dropped, said: None };
+        let (sender, receiver) = mpsc::channel(CAPACITY);
+        let dropped = Dropped { count: dropped, last_warned: None };
         let queue = EventQueue { transitions: receiver, dropped: dropped.clone() };
         (Self { transitions: sender, dropped }, queue)
     }
 
-    /// Logs the transition. It gets no Event if there is no room.
+    /// Logs the transition and queues its Event, or drops the Event if the queue is full.
     pub fn offer(&mut self, transition: Transition) {
         transition.log();
         if self.transitions.try_send(transition).is_err() {
-            self.dropped.another(&"too many wait");
+            self.dropped.record(&"too many wait");
         }
     }
 }
 
-/// Transitions that got no Event.
+/// Counts the transitions that got no Event.
 #[derive(Clone, Debug)]
 struct Dropped {
     count: IntCounter,
-    /// When it was said last.
-    said: Option<Instant>,
+    last_warned: Option<Instant>,
 }
 
 impl Dropped {
-    fn another(&mut self, why: &dyn Display) {
+    fn record(&mut self, why: &dyn Display) {
         self.count.inc();
-        if self.said.is_none_or(|said| said.elapsed() >= SAID_EVERY) {
-            self.said = Some(Instant::now());
+        if self.last_warned.is_none_or(|last| last.elapsed() >= WARNING_INTERVAL) {
+            self.last_warned = Some(Instant::now());
             let dropped = self.count.get();
-            tracing::warn!(dropped, %why, "some transitions get no Event; the statuses say the same");
+            tracing::warn!(dropped, %why, "some transitions get no Event; see the statuses instead");
         }
     }
 }
 
-/// Publishes until the sink is closed, at half speed: the statuses say the same, and sooner. None is tried again.
+/// Publishes Events until the sink is closed, throttled by `duty_cycle`: the statuses have the same information, and
+/// earlier. Failed ones are not retried.
 pub async fn publish_events(
     client: Client,
     instance: String,
@@ -152,15 +151,15 @@ pub async fn publish_events(
         let event = Event {
             type_: if change.is_warning() { EventType::Warning } else { EventType::Normal },
             reason: change.reason.map_or("Unknown", Reason::as_str).to_owned(),
-            note: Some(escape(&transition.note()).chars().take(LONGEST_NOTE).collect()),
+            note: Some(escape(&transition.note()).chars().take(MAX_NOTE_LENGTH).collect()),
             action: "Check".to_owned(),
-            // Events of the same objects with the same reason are one with a count.
+            // The recorder aggregates Events with the same objects and reason into one with a count.
             secondary: change.integration.clone().map(|name| integration(name, object.namespace.clone())),
         };
         match duty_cycle.run(timeout(PROMPT_TIMEOUT, recorder.publish(&event, object))).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => dropped.another(&cause(&error)),
-            Err(_) => dropped.another(&"the hub does not answer"),
+            Ok(Err(error)) => dropped.record(&cause(&error)),
+            Err(_) => dropped.record(&"the hub does not answer"),
         }
     }
 }
@@ -175,7 +174,7 @@ fn integration(name: String, namespace: Option<String>) -> ObjectReference {
     }
 }
 
-/// A sink with a count of its own.
+/// Creates a sink with its own counter.
 #[cfg(test)]
 pub(super) fn sink() -> (EventSink, EventQueue) {
     EventSink::channel(IntCounter::new("dropped", "Dropped.").unwrap())
@@ -215,42 +214,42 @@ mod tests {
     }
 
     #[test]
-    fn transition_that_was_not_told_and_is_taken_back_is_none() {
-        let (broke, mended) = (change(Some("flux"), Running, Failed), change(Some("flux"), Failed, Running));
+    fn unpublished_transition_that_is_reverted_is_dropped() {
+        let (broke, recovered) = (change(Some("flux"), Running, Failed), change(Some("flux"), Failed, Running));
         let other = change(Some("argocd"), Running, Failed);
-        let told = |transitions: Vec<Transition>| -> Vec<_> {
+        let phases = |transitions: Vec<Transition>| -> Vec<_> {
             let changes = transitions.into_iter().map(|one| one.change);
             changes.map(|one| (one.integration.unwrap_or_default(), one.from, one.to)).collect()
         };
-        assert_eq!(told(merge(vec![broke.clone()], vec![mended])), []);
-        let both = told(merge(vec![broke.clone(), other], vec![change(Some("flux"), Failed, Degraded)]));
+        assert_eq!(phases(merge(vec![broke.clone()], vec![recovered])), []);
+        let both = phases(merge(vec![broke.clone(), other], vec![change(Some("flux"), Failed, Degraded)]));
         let expected = [("argocd", Running, Failed), ("flux", Running, Degraded)];
         assert_eq!(both, expected.map(|(tool, from, to)| (tool.to_owned(), from, to)));
-        assert_eq!(told(merge(Vec::new(), vec![broke])).len(), 1);
+        assert_eq!(phases(merge(Vec::new(), vec![broke])).len(), 1);
     }
 
     #[tokio::test]
-    async fn what_finds_no_room_is_counted() {
+    async fn events_beyond_the_capacity_are_counted() {
         let (mut sink, queue) = sink();
-        (0..WAITING + 3).for_each(|_| sink.offer(transition()));
-        assert_eq!((queue.waiting(), sink.dropped.count.get()), (WAITING, 3));
+        (0..CAPACITY + 3).for_each(|_| sink.offer(transition()));
+        assert_eq!((queue.waiting(), sink.dropped.count.get()), (CAPACITY, 3));
     }
 
     #[tokio::test]
-    async fn what_the_hub_does_not_take_is_counted() {
-        let away = tower::service_fn(|_: http::Request<Body>| {
-            std::future::ready(Err::<http::Response<Body>, _>(std::io::Error::other("the hub is away")))
+    async fn events_that_the_hub_rejects_are_counted() {
+        let unreachable = tower::service_fn(|_: http::Request<Body>| {
+            std::future::ready(Err::<http::Response<Body>, _>(std::io::Error::other("the hub is down")))
         });
         let (mut sink, queue) = sink();
         let dropped = sink.dropped.count.clone();
         (0..2).for_each(|_| sink.offer(transition()));
         drop(sink);
-        publish_events(Client::new(away, "fleet"), "ksit-0".to_owned(), &DutyCycle::default(), queue).await;
+        publish_events(Client::new(unreachable, "fleet"), "ksit-0".to_owned(), &DutyCycle::default(), queue).await;
         assert_eq!(dropped.get(), 2);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_hub_that_does_not_answer_keeps_no_turn_for_ever() {
+    async fn silent_hub_does_not_hold_the_permit_forever() {
         let silent = tower::service_fn(|_: http::Request<Body>| {
             std::future::pending::<Result<http::Response<Body>, std::convert::Infallible>>()
         });
@@ -264,7 +263,7 @@ mod tests {
         };
         tokio::select! {
             () = publishing => unreachable!("the sink is open"),
-            had_its_turn = timeout(PROMPT_TIMEOUT * 3, next) => had_its_turn.unwrap(),
+            ran = timeout(PROMPT_TIMEOUT * 3, next) => ran.unwrap(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Every write to the hub says that it is ksit's.
+//! Sets ksit's field manager on every write to the hub.
 
 use kube::api::{PatchParams, PostParams};
 

@@ -1,4 +1,4 @@
-//! Removes the Go toolkit's finalizer, which nobody else would remove: deletion would hang for ever.
+//! Removes the Go toolkit's finalizer. Nothing else removes it, so deletions would hang forever.
 
 use kube::api::Patch;
 use kube::{Api, Client, ResourceExt};
@@ -7,14 +7,14 @@ use serde_json::json;
 use super::field_manager::patch_params;
 use crate::api::{Integration, LEGACY_FINALIZER};
 
-/// Takes the finalizer off `integration`, if it is there. Others' finalizers stay.
+/// Removes the finalizer from `integration` if it is set. Other finalizers stay.
 pub async fn remove_legacy_finalizer(client: &Client, integration: &Integration) -> Result<(), kube::Error> {
     let Some(index) = integration.finalizers().iter().position(|name| name == LEGACY_FINALIZER) else {
         return Ok(());
     };
     let (Some(namespace), name) = (integration.namespace(), integration.name_any()) else { return Ok(()) };
     let path = format!("/metadata/finalizers/{index}");
-    // The test guards against a list that changed meanwhile; the watch then brings the object again.
+    // The test fails if the list has changed meanwhile; the watch then delivers the object again.
     let patch = json!([
         { "op": "test", "path": path, "value": LEGACY_FINALIZER },
         { "op": "remove", "path": path },

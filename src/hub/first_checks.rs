@@ -1,4 +1,5 @@
-//! Leave to read a target for the first time: given when the replica's Lease says that it is about to.
+//! Admits first checks of targets: a target is marked on the replica's Lease before it is read for the first time, so
+//! that a crash can be traced to it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -13,31 +14,32 @@ use crate::domain::first_check::{Marks, Suspicion, suspicion};
 use crate::domain::keys::TargetKey;
 use crate::domain::replica::ReplicaName;
 
-/// On a member's Lease.
+/// Annotation of a member's Lease.
 const ANNOTATION: &str = "ksit.io/first-checks";
 
-/// Targets that are marked at a time. Few enough that after a death they can be read one by one.
-const MARKED: usize = 256;
+/// Targets marked at a time. Few enough to read them one by one after a crash.
+const MAX_MARKED: usize = 256;
 
-/// Shortest time from one write of marks to the next; ten times as long as the last one took where that is more: the
-/// busier the hub, the fewer.
-const GAP: Duration = Duration::from_millis(100);
-const GAP_OF_WRITES: u32 = 10;
+/// Minimum time between two writes of marks, or ten times the duration of the last write if that is longer: the busier
+/// the hub, the fewer writes.
+const MIN_GAP: Duration = Duration::from_millis(100);
+const GAP_PER_WRITE: u32 = 10;
 
-/// So that a replica gets on all the same.
-const LONGEST_GAP: Duration = Duration::from_millis(500);
+/// Upper bound of that gap, so that first checks still make progress.
+const MAX_GAP: Duration = Duration::from_millis(500);
 
-/// The marks of this replica, and how far they are written.
+/// The marks of this replica, and which of them the hub has.
 pub struct FirstChecks {
     me: ReplicaName,
     board: Arc<LeaseBoard>,
     inner: Mutex<Inner>,
-    /// Number of the newest change that the hub has. `None`: the Lease isn't this process's yet.
+    /// Number of the newest change that the hub has. `None`: this process does not hold the Lease yet.
     written: watch::Sender<Option<u64>>,
     dirty: Notify,
-    places: Semaphore,
-    /// Of suspects.
-    alone: Semaphore,
+    /// Limits the marked targets.
+    marked: Semaphore,
+    /// Serialises first checks of suspect targets.
+    suspect: Semaphore,
 }
 
 #[derive(Default)]
@@ -46,70 +48,70 @@ struct Inner {
     changes: u64,
 }
 
-/// The target is marked until this is dropped.
+/// Marks the target until dropped.
 pub struct FirstCheck<'a> {
     checks: &'a FirstChecks,
     target: TargetKey,
-    _place: Option<SemaphorePermit<'a>>,
-    _alone: Option<SemaphorePermit<'a>>,
+    _marked: Option<SemaphorePermit<'a>>,
+    _suspect: Option<SemaphorePermit<'a>>,
 }
 
-/// The target is marked until this is dropped, as one in its first check is.
+/// Marks a target until dropped, like a first check, without occupying one of its permits.
 pub struct Marked {
     checks: Arc<FirstChecks>,
     target: TargetKey,
 }
 
-/// The target was being read when replicas died; it is left alone for so long.
+/// The target was being read when replicas crashed; it is not read for this long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quarantined(pub Duration);
 
 impl FirstChecks {
     pub fn new(me: ReplicaName, board: Arc<LeaseBoard>) -> Self {
-        let (places, alone) = (Semaphore::new(MARKED), Semaphore::new(1));
+        let (marked, suspect) = (Semaphore::new(MAX_MARKED), Semaphore::new(1));
         Self {
             me,
             board,
             inner: Mutex::default(),
             written: watch::Sender::new(None),
             dirty: Notify::new(),
-            places,
-            alone,
+            marked,
+            suspect,
         }
     }
 
-    /// Waits until the hub knows that `target` is about to be read.
+    /// Marks `target` and waits until the hub has the mark.
     ///
     /// # Errors
-    /// It was present at two deaths of replicas within an hour.
+    /// The target was marked at two crashes of replicas within an hour.
     pub async fn begin(&self, target: &TargetKey) -> Result<FirstCheck<'_>, Quarantined> {
-        self.until_earlier_marks_are_known().await;
-        // The semaphores are never closed, so a permit is always got.
-        let alone = match self.suspicion(target) {
+        self.wait_for_earlier_marks().await;
+        // The semaphores are never closed, so acquiring always succeeds.
+        let suspect = match self.suspicion(target) {
             Suspicion::None => None,
-            _ => self.alone.acquire().await.ok(),
+            _ => self.suspect.acquire().await.ok(),
         };
-        let place = self.places.acquire().await.ok();
+        let marked = self.marked.acquire().await.ok();
         if let Suspicion::Quarantined { seconds } = self.suspicion(target) {
             return Err(Quarantined(Duration::from_secs(seconds.into())));
         }
         let change = self.change(|marks| marks.begin(target.clone()));
-        let check = FirstCheck { checks: self, target: target.clone(), _place: place, _alone: alone };
+        let check = FirstCheck { checks: self, target: target.clone(), _marked: marked, _suspect: suspect };
         self.dirty.notify_one();
-        // It ends with the process only.
+        // The sender lives in `self`, so this can't fail.
         let _ = self.written.subscribe().wait_for(|written| *written >= Some(change)).await;
         Ok(check)
     }
 
-    /// Marks a target that makes this replica keep ever more. Waits for nothing: it is being read already.
+    /// Marks a target whose memory use keeps growing. Does not wait for the hub: the target is being read already.
     pub fn mark(self: &Arc<Self>, target: &TargetKey) -> Marked {
         self.change(|marks| marks.begin(target.clone()));
         self.dirty.notify_one();
         Marked { checks: self.clone(), target: target.clone() }
     }
 
-    /// Those that other replicas left, and those of the process before this one.
-    async fn until_earlier_marks_are_known(&self) {
+    /// Waits for the marks of other replicas, and of this replica's previous process.
+    async fn wait_for_earlier_marks(&self) {
         let mut changes = self.board.changes();
         while !self.board.is_listed() && changes.changed().await.is_ok() {}
         let _ = self.written.subscribe().wait_for(Option::is_some).await;
@@ -124,16 +126,16 @@ impl FirstChecks {
         suspicion(all.flat_map(|marks| marks.deaths(target)), Timestamp::now().as_second())
     }
 
-    /// Waits for marks that the hub doesn't have, and a moment more for those that come with them. A suspect's comes
-    /// alone, and the next one waits for it. `took`: the last write.
+    /// Waits until there are unwritten marks, and then for the gap, to batch further ones. A suspect's mark is written
+    /// without the gap, since the next suspect waits for it. `took`: duration of the last write.
     pub(super) async fn until_dirty(&self, took: Duration) {
         self.dirty.notified().await;
-        if self.alone.available_permits() > 0 {
-            tokio::time::sleep((took * GAP_OF_WRITES).clamp(GAP, LONGEST_GAP)).await;
+        if self.suspect.available_permits() > 0 {
+            tokio::time::sleep((took * GAP_PER_WRITE).clamp(MIN_GAP, MAX_GAP)).await;
         }
     }
 
-    /// Puts the marks on the own Lease, which is about to be written; the number is for [`Self::wrote`].
+    /// Puts the marks on our Lease before it is written. Returns the number for [`Self::record_written`].
     pub(super) fn put_on(&self, lease: &mut Lease) -> u64 {
         let mut inner = self.lock();
         inner.marks.forget(Timestamp::now().as_second());
@@ -141,18 +143,18 @@ impl FirstChecks {
         inner.changes
     }
 
-    pub(super) fn wrote(&self, change: u64) {
+    pub(super) fn record_written(&self, change: u64) {
         self.written.send_replace(Some(change));
     }
 
-    /// Takes over what the process before this one left on the Lease: one that was not given back tells of a death.
-    pub(super) fn inherit(&self, lease: &Lease, was_given_back: bool) {
-        let left = if was_given_back { read(lease).given_back() } else { after_death(lease) };
+    /// Takes over the marks that the previous process left on the Lease. A Lease that was not released means a crash.
+    pub(super) fn inherit(&self, lease: &Lease, was_released: bool) {
+        let left = if was_released { read(lease).given_back() } else { after_death(lease) };
         self.change(|marks| marks.inherit(left));
     }
 
-    /// What stays on the own Lease when it is given back.
-    pub(super) fn give_back(&self, lease: &mut Lease) {
+    /// Reduces the marks on our Lease to those that stay after its release.
+    pub(super) fn release(&self, lease: &mut Lease) {
         let marks = read(lease).given_back();
         put(lease, &marks);
     }
@@ -173,7 +175,7 @@ fn read(lease: &Lease) -> Marks {
     lease.annotations().get(ANNOTATION).map(|text| Marks::parse(text)).unwrap_or_default()
 }
 
-/// Whoever held it died after it was last written.
+/// Returns the Lease's marks, given that its holder died after the last renewal.
 fn after_death(lease: &Lease) -> Marks {
     let written = lease.spec.as_ref().and_then(|spec| spec.renew_time.as_ref());
     read(lease).after_death(written.map_or_else(Timestamp::now, |time| time.0).as_second())
@@ -205,12 +207,12 @@ impl Drop for Marked {
 
 #[cfg(test)]
 impl FirstChecks {
-    /// Gives leave at once, as if each mark were known to the hub.
+    /// Admits every first check at once, as if the hub had each mark.
     pub fn at_once() -> Self {
         let board = Arc::new(LeaseBoard::new(super::Clock::start(), Duration::from_secs(6)));
-        board.listed(&Default::default(), Duration::ZERO);
+        board.finish_list(&Default::default(), Duration::ZERO);
         let checks = Self::new(ReplicaName::new("ksit-0"), board);
-        checks.wrote(u64::MAX);
+        checks.record_written(u64::MAX);
         checks
     }
 }
@@ -223,27 +225,27 @@ mod tests {
     use crate::hub::Clock;
 
     #[test]
-    fn a_first_check_waits_until_it_is_known_what_earlier_processes_died_of() {
+    fn first_check_waits_for_the_marks_of_earlier_processes() {
         let board = Arc::new(LeaseBoard::new(Clock::start(), Duration::from_secs(6)));
         let checks = FirstChecks::new(ReplicaName::new("ksit-0"), board.clone());
-        let poison = TargetKey::new("fleet", "poison");
-        let mut begins = Box::pin(checks.begin(&poison));
-        assert!((&mut begins).now_or_never().is_none(), "other replicas may have died of it");
-        board.listed(&Default::default(), Duration::ZERO);
-        assert!((&mut begins).now_or_never().is_none(), "this one may have");
+        let hostile = TargetKey::new("fleet", "hostile");
+        let mut begins = Box::pin(checks.begin(&hostile));
+        assert!((&mut begins).now_or_never().is_none(), "it may have crashed other replicas");
+        board.finish_list(&Default::default(), Duration::ZERO);
+        assert!((&mut begins).now_or_never().is_none(), "it may have crashed this replica");
 
         let mut lease = Lease::default();
         let now = Timestamp::now().as_second();
-        let marks = format!("fleet/poison={},{}", now - 2, now - 1);
+        let marks = format!("fleet/hostile={},{}", now - 2, now - 1);
         lease.annotations_mut().insert(ANNOTATION.to_owned(), marks);
         checks.inherit(&lease, false);
-        checks.wrote(0);
-        let begun = begins.now_or_never().expect("all is known");
-        assert!(matches!(begun, Err(Quarantined(_))));
+        checks.record_written(0);
+        let result = begins.now_or_never().expect("all marks are known");
+        assert!(matches!(result, Err(Quarantined(_))));
     }
 
     #[test]
-    fn growing_target_is_on_the_lease_as_long_as_it_grows() {
+    fn growing_target_is_marked_on_the_lease_while_it_grows() {
         let checks = Arc::new(FirstChecks::at_once());
         let marks = |checks: &FirstChecks| {
             let mut lease = Lease::default();
@@ -257,14 +259,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_busier_the_hub_the_fewer_writes() {
+    async fn slower_writes_widen_the_gap() {
         let board = Arc::new(LeaseBoard::new(Clock::start(), Duration::from_secs(6)));
         let checks = FirstChecks::new(ReplicaName::new("ksit-0"), board);
         for (took, gap) in [(3, 100), (30, 300), (4_000, 500)] {
             checks.dirty.notify_one();
-            let begun = tokio::time::Instant::now();
+            let started = tokio::time::Instant::now();
             checks.until_dirty(Duration::from_millis(took)).await;
-            assert_eq!(begun.elapsed(), Duration::from_millis(gap));
+            assert_eq!(started.elapsed(), Duration::from_millis(gap));
         }
     }
 }

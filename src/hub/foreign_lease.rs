@@ -1,4 +1,4 @@
-//! The Lease of a stranger, of which only matters whether it changes, and how long it lasts.
+//! Reads the Lease of another installation's coordinator. Only whether it changes, and its duration, matter.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use kube::{Api, ResourceExt};
 use super::prompt_client::{PromptClient, PromptError};
 use crate::domain::coordinator::ForeignLease;
 
-/// `None` if there is none.
+/// Reads the Lease; `None` if it does not exist.
 pub async fn foreign_lease(
     hub: &PromptClient,
     namespace: &str,

@@ -1,9 +1,9 @@
-//! Whether the hub is still the one that was seen. After etcd was restored from a backup it counts resourceVersions
-//! from lower ones: what was watched from a higher one would be silent until it is passed again, which takes hours.
+//! Detects rollbacks of the hub. After etcd is restored from a backup, resourceVersions continue from a lower one, and
+//! a watch from a higher version would stay silent until that version is passed again, which takes hours.
 
 use tokio::sync::watch;
 
-/// Counts the pasts of the hub. Watches begin anew, with a list, whenever there is another. Cheap to clone.
+/// Counts the hub's rollbacks. After each, all watches restart with a list. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct History(watch::Sender<u64>);
 
@@ -14,15 +14,15 @@ impl Default for History {
 }
 
 impl History {
-    /// Something was older than it can be: nothing seen before counts any more.
-    pub(super) fn went_back(&self) {
-        self.0.send_modify(|pasts| *pasts += 1);
+    /// Records that a version was lower than possible: nothing cached before counts any more.
+    pub(super) fn record_rollback(&self) {
+        self.0.send_modify(|rollbacks| *rollbacks += 1);
         tracing::warn!(
-            "resourceVersions of the hub have fallen, as after a restore from a backup: everything is listed anew"
+            "resourceVersions of the hub have fallen, as after a restore from a backup: listing everything again"
         );
     }
 
-    /// Wakes whenever the hub went back.
+    /// Wakes after each rollback.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.0.subscribe()
     }

@@ -1,14 +1,14 @@
-//! All Leases of the installation, each the newest that a watch or an answer showed.
+//! Caches all Leases of the installation, each in the newest version that a watch or an answer showed.
 //!
 //! ```text
 //! watch ──────────┐
-//! answers to own ─┴─> newest by resourceVersion, and when it was last seen to change ─> members, election
+//! answers to own ─┴─> newest by resourceVersion, with the time of its last change ─> members, election
 //! writes
 //! ```
 //!
-//! An event that is older than an answer must not bring the past back: whoever renewed would look silent. But what a
-//! question is answered that was asked later is the newest whatever its number: if that is lower, it is the hub that
-//! went back, as after a restore from a backup.
+//! An event older than an answer must not overwrite it, or a renewed Lease would look silent. The answer to a later
+//! request, however, is the newest whatever its version: a lower one means that the hub was rolled back, as after a
+//! restore from a backup.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -33,10 +33,10 @@ use crate::domain::replica::{Incarnation, ReplicaName};
 /// Label of every member's Lease; its value is the installation.
 pub const INSTALLATION_LABEL: &str = "ksit.io/installation";
 
-/// What this replica knows of Leases.
+/// Cache of Leases, shared by membership and election.
 pub struct LeaseBoard {
     clock: Clock,
-    /// Longest time from one own write to the next while all is well.
+    /// Maximum time between two own writes in normal operation.
     longest_gap: Duration,
     history: History,
     inner: Mutex<Inner>,
@@ -45,19 +45,19 @@ pub struct LeaseBoard {
 
 #[derive(Default)]
 struct Inner {
-    leases: BTreeMap<String, Seen>,
+    leases: BTreeMap<String, Entry>,
     own_writes: OwnWrites,
     listed: bool,
 }
 
-struct Seen {
+struct Entry {
     lease: Lease,
-    /// Its resourceVersion; 0 if that is of a past that the hub has lost.
+    /// Its resourceVersion; 0 if it predates a rollback of the hub.
     version: u128,
     deleted: bool,
-    /// When it came.
-    seen: Duration,
-    /// When it was last seen to change.
+    /// When this version arrived.
+    received: Duration,
+    /// When the Lease last changed.
     changed: Duration,
     held_since: Duration,
 }
@@ -68,7 +68,7 @@ impl LeaseBoard {
         Self { clock, longest_gap, history, inner: Mutex::default(), changed }
     }
 
-    /// Tells when Leases show that the hub went back.
+    /// Rollbacks of the hub, as detected from Leases.
     pub fn history(&self) -> &History {
         &self.history
     }
@@ -82,45 +82,45 @@ impl LeaseBoard {
         self.changed.subscribe()
     }
 
-    /// Whether all Leases have been listed once. Before, an absent one says nothing.
+    /// Whether all Leases have been listed once. Before that, absence of a Lease means nothing.
     pub fn is_listed(&self) -> bool {
         self.lock().listed
     }
 
-    /// A Lease as an event has it.
-    pub fn see(&self, lease: Lease) {
-        self.put(lease, false, None);
+    /// Applies a Lease from a watch event.
+    pub fn apply_event(&self, lease: Lease) {
+        self.update(lease, false, None);
     }
 
-    /// A Lease as the hub answered a question that was asked at `asked`. No cache answers those.
-    pub fn read(&self, lease: Lease, asked: Duration) {
-        self.put(lease, false, Some(asked));
+    /// Applies a Lease from the answer to a read sent at `sent_at`, which bypasses the API server's cache.
+    pub fn apply_read(&self, lease: Lease, sent_at: Duration) {
+        self.update(lease, false, Some(sent_at));
     }
 
-    /// A Lease as an own write of `asked` left it: newer than every Lease that was seen before.
-    pub fn written(&self, lease: Lease, asked: Duration) {
+    /// Applies a Lease from the answer to an own write sent at `sent_at`. It is newer than every Lease received before.
+    pub fn apply_write(&self, lease: Lease, sent_at: Duration) {
         let written = version(&lease);
-        let is_later = |seen: &Seen| seen.seen < asked && seen.version > written;
-        let went_back = {
+        let is_later = |entry: &Entry| entry.received < sent_at && entry.version > written;
+        let rolled_back = {
             let inner = self.lock();
-            // A write that changes nothing gets no version of its own.
+            // A write that changes nothing keeps the version.
             let is_known = inner.leases.get(&lease.name_any()).is_some_and(|known| known.version == written);
             !is_known && inner.leases.values().any(is_later)
         };
-        if went_back {
-            self.went_back();
+        if rolled_back {
+            self.record_rollback();
         }
-        self.put(lease, false, Some(asked));
+        self.update(lease, false, Some(sent_at));
     }
 
-    /// Nothing that was seen before outranks what is seen from now on.
-    fn went_back(&self) {
-        self.lock().leases.values_mut().for_each(|seen| seen.version = 0);
-        self.history.went_back();
+    /// Resets all versions, so that nothing received before outranks what arrives from now on.
+    fn record_rollback(&self) {
+        self.lock().leases.values_mut().for_each(|entry| entry.version = 0);
+        self.history.record_rollback();
     }
 
-    /// An own write of a Lease was answered, or was not.
-    pub fn wrote(&self, answered: bool) {
+    /// Records whether an own write of a Lease was answered.
+    pub fn record_write(&self, answered: bool) {
         let now = self.clock.now();
         let mut inner = self.lock();
         match answered {
@@ -129,58 +129,57 @@ impl LeaseBoard {
         }
     }
 
-    /// Since when own writes succeed without a gap: silence of others counts from there.
+    /// Start of the unbroken series of own writes. Silence of others counts only from then on.
     pub fn writes_since(&self) -> Option<Duration> {
         self.lock().own_writes.unbroken_since(self.clock.now(), self.longest_gap)
     }
 
-    /// The newest version of a Lease, unless it is gone.
+    /// Returns the newest version of a Lease, unless it was deleted.
     pub fn lease(&self, name: &str) -> Option<Lease> {
-        self.lock().leases.get(name).filter(|seen| !seen.deleted).map(|seen| seen.lease.clone())
+        self.lock().leases.get(name).filter(|entry| !entry.deleted).map(|entry| entry.lease.clone())
     }
 
-    /// As the election looks at it.
+    /// Returns the election's view of a Lease.
     pub fn election_lease(&self, name: &str) -> Option<ElectionLease> {
         let inner = self.lock();
-        let seen = inner.leases.get(name).filter(|seen| !seen.deleted)?;
-        let spec = seen.lease.spec.clone().unwrap_or_default();
+        let entry = inner.leases.get(name).filter(|entry| !entry.deleted)?;
+        let spec = entry.lease.spec.clone().unwrap_or_default();
         Some(ElectionLease {
-            resource_version: seen.lease.resource_version().unwrap_or_default(),
+            resource_version: entry.lease.resource_version().unwrap_or_default(),
             complete: is_complete(&spec),
             vacated: is_vacated(&spec),
             holder: spec.holder_identity,
-            changed: seen.changed,
+            changed: entry.changed,
         })
     }
 
-    /// The Leases whose annotation `name` holds `text`, but for that of `except`; and whether each was taken from its
-    /// replica, which then died.
+    /// Returns the Leases, except that of `except`, whose annotation `name` contains `text`, and whether each was taken
+    /// from its replica, which means that the replica died.
     pub(super) fn annotated(&self, name: &str, text: &str, except: &ReplicaName) -> Vec<(Lease, bool)> {
         let inner = self.lock();
-        let all = inner.leases.iter().filter(|(lease, seen)| !seen.deleted && *lease != except.as_str());
+        let all = inner.leases.iter().filter(|(lease, entry)| !entry.deleted && *lease != except.as_str());
         let holds = |lease: &Lease| lease.annotations().get(name).is_some_and(|value| value.contains(text));
-        all.filter(|(_, seen)| holds(&seen.lease))
-            .map(|(name, seen)| {
-                let holder = seen.lease.spec.as_ref().and_then(|spec| spec.holder_identity.as_deref());
-                (seen.lease.clone(), member_holder(name, holder) == Holder::Taken)
+        all.filter(|(_, entry)| holds(&entry.lease))
+            .map(|(name, entry)| {
+                let holder = entry.lease.spec.as_ref().and_then(|spec| spec.holder_identity.as_deref());
+                (entry.lease.clone(), member_holder(name, holder) == Holder::Taken)
             })
             .collect()
     }
 
-    /// The members' Leases of `installation`.
+    /// Returns the member Leases of `installation`.
     pub fn members(&self, installation: &str) -> BTreeMap<ReplicaName, MemberLease> {
         let inner = self.lock();
-        let ours = inner
-            .leases
-            .iter()
-            .filter(|(_, seen)| seen.lease.labels().get(INSTALLATION_LABEL).is_some_and(|label| label == installation));
-        ours.map(|(name, seen)| {
-            let holder = seen.lease.spec.as_ref().and_then(|spec| spec.holder_identity.as_deref());
+        let ours = inner.leases.iter().filter(|(_, entry)| {
+            entry.lease.labels().get(INSTALLATION_LABEL).is_some_and(|label| label == installation)
+        });
+        ours.map(|(name, entry)| {
+            let holder = entry.lease.spec.as_ref().and_then(|spec| spec.holder_identity.as_deref());
             let lease = MemberLease {
-                holder: if seen.deleted { Holder::Nobody } else { member_holder(name, holder) },
-                resource_version: seen.lease.resource_version().unwrap_or_default(),
-                changed: seen.changed,
-                held_since: seen.held_since,
+                holder: if entry.deleted { Holder::Nobody } else { member_holder(name, holder) },
+                resource_version: entry.lease.resource_version().unwrap_or_default(),
+                changed: entry.changed,
+                held_since: entry.held_since,
                 heard: None,
             };
             (ReplicaName::new(name.as_str()), lease)
@@ -191,29 +190,29 @@ impl LeaseBoard {
     /// Whether `process` holds the Lease of a member of `installation`.
     pub fn is_held_by(&self, installation: &str, process: &Incarnation) -> bool {
         let inner = self.lock();
-        inner.leases.get(process.name.as_str()).filter(|seen| !seen.deleted).is_some_and(|seen| {
-            let holder = seen.lease.spec.as_ref().and_then(|spec| spec.holder_identity.as_deref());
-            seen.lease.labels().get(INSTALLATION_LABEL).is_some_and(|label| label == installation)
+        inner.leases.get(process.name.as_str()).filter(|entry| !entry.deleted).is_some_and(|entry| {
+            let holder = entry.lease.spec.as_ref().and_then(|spec| spec.holder_identity.as_deref());
+            entry.lease.labels().get(INSTALLATION_LABEL).is_some_and(|label| label == installation)
                 && matches!(member_holder(process.name.as_str(), holder), Holder::Process(holder) if holder == *process)
         })
     }
 
-    /// `asked`: since when the list or the question is under way that shows this version, which is then the newest
-    /// whatever its number.
-    pub(super) fn put(&self, lease: Lease, deleted: bool, asked: Option<Duration>) {
+    /// `sent_at`: when the list or read that returned this version was sent. The version then outranks every entry
+    /// received before, whatever its number.
+    pub(super) fn update(&self, lease: Lease, deleted: bool, sent_at: Option<Duration>) {
         let now = self.clock.now();
         let name = lease.name_any();
         let version = version(&lease);
-        let is_of_before = |known: &Seen| asked.is_some_and(|asked| known.seen < asked);
-        if self.lock().leases.get(&name).is_some_and(|known| is_of_before(known) && version < known.version) {
-            self.went_back();
+        let was_received_before = |known: &Entry| sent_at.is_some_and(|sent_at| known.received < sent_at);
+        if self.lock().leases.get(&name).is_some_and(|known| was_received_before(known) && version < known.version) {
+            self.record_rollback();
         }
         let mut inner = self.lock();
         if let Some(known) = inner.leases.get(&name) {
             let is_newer = version > known.version;
-            let is_shown = is_of_before(known) && version != known.version;
-            let is_end = deleted && !known.deleted && version == known.version;
-            if !(is_newer || is_shown || is_end) {
+            let is_answer = was_received_before(known) && version != known.version;
+            let is_deletion = deleted && !known.deleted && version == known.version;
+            if !(is_newer || is_answer || is_deletion) {
                 return;
             }
         }
@@ -223,19 +222,19 @@ impl LeaseBoard {
             .get(&name)
             .filter(|known| !known.deleted && holder(&known.lease) == holder(&lease))
             .map_or(now, |known| known.held_since);
-        inner.leases.insert(name, Seen { lease, version, deleted, seen: now, changed: now, held_since });
+        inner.leases.insert(name, Entry { lease, version, deleted, received: now, changed: now, held_since });
         drop(inner);
         self.changed.send_replace(());
     }
 
-    /// After a full list: what it didn't show is gone, unless it was made while the list was under way.
-    pub(super) fn listed(&self, shown: &std::collections::BTreeSet<String>, since: Duration) {
+    /// Ends a full list: Leases not in it are deleted, unless they arrived after the list started at `since`.
+    pub(super) fn finish_list(&self, shown: &std::collections::BTreeSet<String>, since: Duration) {
         let now = self.clock.now();
         let mut inner = self.lock();
         inner.listed = true;
-        for (name, seen) in &mut inner.leases {
-            if !shown.contains(name) && seen.seen < since && !seen.deleted {
-                (seen.deleted, seen.seen, seen.changed, seen.held_since) = (true, now, now, now);
+        for (name, entry) in &mut inner.leases {
+            if !shown.contains(name) && entry.received < since && !entry.deleted {
+                (entry.deleted, entry.received, entry.changed, entry.held_since) = (true, now, now, now);
             }
         }
         drop(inner);
@@ -247,17 +246,14 @@ impl LeaseBoard {
     }
 }
 
-/// Keeps `board` as the hub has it, for ever.
+/// Keeps `board` up to date with a watch. Never returns.
 pub async fn watch_leases(client: Client, namespace: &str, board: &LeaseBoard) {
     let api: Api<Lease> = Api::namespaced(client, namespace);
     let begin = move || watcher::watcher(api.clone(), watcher::Config::default()).boxed();
     let events = relisting(&board.history, begin);
     let mut events = std::pin::pin!(
         events
-            .inspect_err(|error| tracing::warn!(
-                error = cause(error),
-                "the hub's Leases can't be watched; trying again"
-            ))
+            .inspect_err(|error| tracing::warn!(error = cause(error), "failed to watch the hub's Leases; retrying"))
             .filter_map(|event| std::future::ready(event.ok()))
     );
     let mut shown = std::collections::BTreeSet::new();
@@ -267,11 +263,11 @@ pub async fn watch_leases(client: Client, namespace: &str, board: &LeaseBoard) {
             Event::Init => (shown, since) = (std::collections::BTreeSet::new(), board.clock.now()),
             Event::InitApply(lease) => {
                 shown.insert(lease.name_any());
-                board.put(lease, false, Some(since));
+                board.update(lease, false, Some(since));
             }
-            Event::InitDone => board.listed(&shown, since),
-            Event::Apply(lease) => board.see(lease),
-            Event::Delete(lease) => board.put(lease, true, None),
+            Event::InitDone => board.finish_list(&shown, since),
+            Event::Apply(lease) => board.apply_event(lease),
+            Event::Delete(lease) => board.update(lease, true, None),
         }
     }
 }
@@ -280,7 +276,7 @@ fn version(lease: &Lease) -> u128 {
     order(lease.metadata.resource_version.as_deref())
 }
 
-/// Everything that the election crate reads.
+/// Whether the spec has every field that the election crate reads.
 fn is_complete(spec: &LeaseSpec) -> bool {
     spec.holder_identity.is_some()
         && spec.renew_time.is_some()
@@ -289,14 +285,14 @@ fn is_complete(spec: &LeaseSpec) -> bool {
         && spec.lease_transitions.is_some()
 }
 
-/// Nobody holds it, and to anybody's clock it expired long ago.
+/// Whether nobody holds the Lease, and it expired long ago by any clock.
 fn is_vacated(spec: &LeaseSpec) -> bool {
     spec.holder_identity.as_deref() == Some("")
         && spec.renew_time.as_ref().is_some_and(|time| time.0 == jiff::Timestamp::UNIX_EPOCH)
         && spec.lease_duration_seconds == Some(1)
 }
 
-/// Who holds the Lease `name`. Anybody but a process of that name has taken it.
+/// Returns the holder of the Lease `name`. Any holder but a process of that name has taken the Lease.
 fn member_holder(name: &str, holder: Option<&str>) -> Holder {
     let Some(holder) = holder.filter(|holder| !holder.is_empty()) else { return Holder::Nobody };
     match holder.split('_').collect::<Vec<_>>()[..] {

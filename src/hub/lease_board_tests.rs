@@ -26,122 +26,122 @@ async fn later() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_from_before_an_answer_changes_nothing() {
+async fn event_older_than_an_answer_is_ignored() {
     let board = board();
-    board.see(lease("ksit-0", "10", Some("ksit-0_uid_b")));
+    board.apply_event(lease("ksit-0", "10", Some("ksit-0_uid_b")));
     later().await;
-    board.see(lease("ksit-0", "9", Some("ksit-0_uid_a")));
-    board.put(lease("ksit-0", "9", None), true, None);
+    board.apply_event(lease("ksit-0", "9", Some("ksit-0_uid_a")));
+    board.update(lease("ksit-0", "9", None), true, None);
     let seen = board.members("ksit").remove("ksit-0").unwrap();
     assert_eq!(seen.holder, Holder::Process(Incarnation::new("ksit-0", "uid", "b")));
     assert_eq!(seen.changed, Duration::ZERO);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_list_outranks_what_was_seen_before_it_began() {
+async fn list_outranks_entries_received_before_it_started() {
     let board = board();
-    board.see(lease("ksit-0", "1000", Some("ksit-0_uid_a")));
+    board.apply_event(lease("ksit-0", "1000", Some("ksit-0_uid_a")));
     later().await;
     let since = board.clock.now();
-    board.put(lease("ksit-0", "7", Some("ksit-0_uid_b")), false, Some(since));
+    board.update(lease("ksit-0", "7", Some("ksit-0_uid_b")), false, Some(since));
     assert_eq!(holder(&board), Some(Holder::Process(Incarnation::new("ksit-0", "uid", "b"))), "a restored hub");
     later().await;
-    board.see(lease("ksit-0", "9", Some("")));
-    board.put(lease("ksit-0", "8", Some("ksit-0_uid_b")), false, Some(since));
-    assert_eq!(holder(&board), Some(Holder::Nobody), "an answer that came while the list was under way");
+    board.apply_event(lease("ksit-0", "9", Some("")));
+    board.update(lease("ksit-0", "8", Some("ksit-0_uid_b")), false, Some(since));
+    assert_eq!(holder(&board), Some(Holder::Nobody), "an answer received during the list");
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_list_does_not_show_is_gone_unless_it_is_newer() {
+async fn lease_missing_in_a_list_is_deleted_unless_newer() {
     let board = board();
-    board.see(lease("ksit-0", "3", Some("ksit-0_uid_a")));
+    board.apply_event(lease("ksit-0", "3", Some("ksit-0_uid_a")));
     later().await;
     let since = board.clock.now();
-    board.see(lease("ksit-1", "4", Some("ksit-1_uid_a")));
-    board.listed(&Default::default(), since);
+    board.apply_event(lease("ksit-1", "4", Some("ksit-1_uid_a")));
+    board.finish_list(&Default::default(), since);
     assert!(board.is_listed());
     assert_eq!(holder(&board), Some(Holder::Nobody));
     assert!(board.lease("ksit-0").is_none() && board.lease("ksit-1").is_some());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_deleted_lease_can_be_made_again() {
+async fn deleted_lease_can_be_created_again() {
     let board = board();
-    board.see(lease("ksit-0", "3", Some("ksit-0_uid_a")));
-    board.put(lease("ksit-0", "4", Some("ksit-0_uid_a")), true, None);
+    board.apply_event(lease("ksit-0", "3", Some("ksit-0_uid_a")));
+    board.update(lease("ksit-0", "4", Some("ksit-0_uid_a")), true, None);
     assert_eq!(holder(&board), Some(Holder::Nobody));
     later().await;
-    board.see(lease("ksit-0", "5", Some("ksit-0_uid_a")));
+    board.apply_event(lease("ksit-0", "5", Some("ksit-0_uid_a")));
     assert_eq!(board.members("ksit")["ksit-0"].held_since, Duration::from_secs(1));
 }
 
 #[test]
-fn a_holder_of_another_name_has_taken_it() {
+fn lease_held_by_another_name_counts_as_taken() {
     assert_eq!(member_holder("ksit-0", None), Holder::Nobody);
     assert_eq!(member_holder("ksit-0", Some("")), Holder::Nobody);
-    for thief in ["mallory", "ksit-1_uid_n", "ksit-0_uid", "ksit-0_uid_n_x", "_"] {
-        assert_eq!(member_holder("ksit-0", Some(thief)), Holder::Taken, "{thief}");
+    for other in ["mallory", "ksit-1_uid_n", "ksit-0_uid", "ksit-0_uid_n_x", "_"] {
+        assert_eq!(member_holder("ksit-0", Some(other)), Holder::Taken, "{other}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_renewal_keeps_the_holder_and_moves_the_change() {
+async fn renewal_updates_the_change_time_but_not_held_since() {
     let board = board();
-    board.see(lease("ksit-0", "3", Some("ksit-0_uid_a")));
+    board.apply_event(lease("ksit-0", "3", Some("ksit-0_uid_a")));
     later().await;
-    board.see(lease("ksit-0", "4", Some("ksit-0_uid_a")));
+    board.apply_event(lease("ksit-0", "4", Some("ksit-0_uid_a")));
     let seen = board.members("ksit").remove("ksit-0").unwrap();
     assert_eq!((seen.held_since, seen.changed), (Duration::ZERO, Duration::from_secs(1)));
     assert!(board.members("other").is_empty());
 }
 
-fn has_gone_back(board: &LeaseBoard) -> bool {
+fn is_rolled_back(board: &LeaseBoard) -> bool {
     *board.history().changes().borrow() > 0
 }
 
 #[tokio::test(start_paused = true)]
-async fn restored_lease_of_a_later_question_is_the_newest() {
+async fn rollback_is_detected_by_a_later_read() {
     let board = board();
-    board.see(lease("ksit-0", "1000", Some("ksit-0_uid_a")));
-    board.see(lease("ksit-1", "1001", Some("ksit-1_uid_a")));
+    board.apply_event(lease("ksit-0", "1000", Some("ksit-0_uid_a")));
+    board.apply_event(lease("ksit-1", "1001", Some("ksit-1_uid_a")));
     later().await;
-    let asked = board.clock.now();
-    board.read(lease("ksit-0", "1000", Some("ksit-0_uid_a")), asked);
-    assert!(!has_gone_back(&board), "the same as before");
-    board.read(lease("ksit-0", "7", Some("ksit-0_uid_b")), asked);
+    let sent_at = board.clock.now();
+    board.apply_read(lease("ksit-0", "1000", Some("ksit-0_uid_a")), sent_at);
+    assert!(!is_rolled_back(&board), "the same as before");
+    board.apply_read(lease("ksit-0", "7", Some("ksit-0_uid_b")), sent_at);
     assert_eq!(holder(&board), Some(Holder::Process(Incarnation::new("ksit-0", "uid", "b"))));
-    assert!(has_gone_back(&board));
-    // Other Leases are of the lost past, too.
-    board.see(lease("ksit-1", "8", Some("")));
+    assert!(is_rolled_back(&board));
+    // The versions of other Leases are outdated, too.
+    board.apply_event(lease("ksit-1", "8", Some("")));
     assert_eq!(board.members("ksit")["ksit-1"].holder, Holder::Nobody);
 }
 
 #[tokio::test(start_paused = true)]
-async fn restored_hub_shows_in_the_version_of_an_own_write() {
+async fn rollback_is_detected_by_the_version_of_an_own_write() {
     let board = board();
-    board.see(lease("ksit-0", "90", Some("ksit-0_uid_a")));
-    board.see(lease("ksit-1", "100", Some("ksit-1_uid_a")));
+    board.apply_event(lease("ksit-0", "90", Some("ksit-0_uid_a")));
+    board.apply_event(lease("ksit-1", "100", Some("ksit-1_uid_a")));
     later().await;
-    let asked = board.clock.now();
-    board.written(lease("ksit-0", "101", Some("ksit-0_uid_a")), asked);
-    assert!(!has_gone_back(&board));
+    let sent_at = board.clock.now();
+    board.apply_write(lease("ksit-0", "101", Some("ksit-0_uid_a")), sent_at);
+    assert!(!is_rolled_back(&board));
     later().await;
-    board.written(lease("ksit-0", "101", Some("ksit-0_uid_a")), board.clock.now());
-    board.see(lease("ksit-1", "103", Some("ksit-1_uid_a")));
+    board.apply_write(lease("ksit-0", "101", Some("ksit-0_uid_a")), board.clock.now());
+    board.apply_event(lease("ksit-1", "103", Some("ksit-1_uid_a")));
     later().await;
-    board.written(lease("ksit-0", "101", Some("ksit-0_uid_a")), board.clock.now());
-    assert!(!has_gone_back(&board), "a write that changes nothing");
-    board.written(lease("ksit-0", "102", Some("ksit-0_uid_a")), board.clock.now());
-    assert!(has_gone_back(&board), "another Lease had 103 before this was asked");
+    board.apply_write(lease("ksit-0", "101", Some("ksit-0_uid_a")), board.clock.now());
+    assert!(!is_rolled_back(&board), "a write that changes nothing");
+    board.apply_write(lease("ksit-0", "102", Some("ksit-0_uid_a")), board.clock.now());
+    assert!(is_rolled_back(&board), "another Lease had 103 before this write was sent");
 }
 
 #[tokio::test(start_paused = true)]
-async fn restored_lease_is_not_mistaken_for_an_answer_that_came_late() {
+async fn late_answer_is_not_mistaken_for_a_rollback() {
     let board = board();
-    let asked = board.clock.now();
+    let sent_at = board.clock.now();
     later().await;
-    board.see(lease("ksit-0", "10", Some("ksit-0_uid_b")));
-    board.read(lease("ksit-0", "9", Some("ksit-0_uid_a")), asked);
+    board.apply_event(lease("ksit-0", "10", Some("ksit-0_uid_b")));
+    board.apply_read(lease("ksit-0", "9", Some("ksit-0_uid_a")), sent_at);
     assert_eq!(holder(&board), Some(Holder::Process(Incarnation::new("ksit-0", "uid", "b"))));
-    assert!(!has_gone_back(&board));
+    assert!(!is_rolled_back(&board));
 }

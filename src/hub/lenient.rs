@@ -1,4 +1,4 @@
-//! An object of the hub, as far as this version can read it.
+//! Deserialises objects of the hub one by one, so that an unreadable one is reported instead of failing the whole list.
 
 use std::borrow::Cow;
 
@@ -8,11 +8,11 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, Error};
 use serde_json::value::RawValue;
 
-/// What it says; if that can't be read, who it is and why not.
+/// An object, or its name and the error if it can't be read.
 #[derive(Clone, Debug)]
 pub enum Lenient<K> {
-    /// Without annotations and managed fields, which nothing reads; without a status that can't be read, which is
-    /// written anew.
+    /// Without annotations and managed fields, which nothing reads. An unreadable status is dropped, since it will be
+    /// rewritten.
     Read(Box<K>),
     Unreadable {
         metadata: Box<ObjectMeta>,
@@ -43,10 +43,10 @@ fn without_status<K: DeserializeOwned>(text: &str) -> Option<Box<K>> {
     serde_json::from_value(object).ok()
 }
 
-/// Whose text it is, whatever else it says.
+/// Reads namespace, name and version only.
 fn name(text: &str) -> serde_json::Result<ObjectMeta> {
     #[derive(Deserialize)]
-    struct Known {
+    struct Named {
         metadata: Name,
     }
     #[derive(Deserialize)]
@@ -57,7 +57,7 @@ fn name(text: &str) -> serde_json::Result<ObjectMeta> {
         #[serde(default, rename = "resourceVersion")]
         resource_version: Option<String>,
     }
-    let Known { metadata } = serde_json::from_str(text)?;
+    let Named { metadata } = serde_json::from_str(text)?;
     Ok(ObjectMeta {
         namespace: metadata.namespace,
         name: Some(metadata.name),
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_still_known_by_name() {
+    fn unreadable_object_keeps_its_name() {
         let metadata = json!({ "namespace": "fleet", "name": "c1", "resourceVersion": "7", "managedFields": [{}],
             "annotations": { "a": "b" } });
         let good = read(json!({ "metadata": metadata, "spec": { "clusterName": "c1" } })).unwrap();
@@ -125,8 +125,8 @@ mod tests {
         let edited = json!({ "metadata": metadata, "spec": { "clusterName": "c1" },
             "status": { "componentsOmitted": i64::MAX, "phase": "Running" } });
         assert!(matches!(read(edited).unwrap(), Lenient::Read(target) if target.status.is_none()));
-        for nobody in [json!({ "spec": {} }), json!({ "metadata": {}, "spec": { "clusterName": 5 } })] {
-            assert!(read(nobody).is_err());
+        for nameless in [json!({ "spec": {} }), json!({ "metadata": {}, "spec": { "clusterName": 5 } })] {
+            assert!(read(nameless).is_err());
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The one ShardMap of the installation: read, watched, and written by compare-and-swap.
+//! Reads, watches and writes (by compare-and-swap) the installation's ShardMap.
 
 use futures::stream::BoxStream;
 use futures::{StreamExt, future, stream};
@@ -14,7 +14,7 @@ use super::watch::{Change, watch_one};
 use crate::api::{ShardMap, ShardMapStatus, convert};
 use crate::domain::shard_map::PublishedMap;
 
-/// A map with its metadata: the version that a write has to carry, and what others have put there.
+/// A map with its metadata, which a write must carry: the version, and whatever others have put there.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredMap {
     pub published: PublishedMap,
@@ -34,13 +34,13 @@ impl From<&ShardMap> for StoredMap {
     }
 }
 
-/// Where the map is kept.
+/// Access to the stored map.
 #[derive(Clone)]
 pub struct MapStore {
     pub hub: PromptClient,
     pub namespace: String,
     pub name: String,
-    /// The StatefulSet, so that the map goes with it.
+    /// The StatefulSet, so that the map is garbage-collected with it.
     pub owner: Option<OwnerReference>,
 }
 
@@ -50,8 +50,8 @@ impl MapStore {
         Ok(found.as_ref().map(StoredMap::from))
     }
 
-    /// Writes the whole map over the version that `over` has, or makes the object where there was none. The metadata
-    /// that others have put on it stays.
+    /// Replaces the version `over` with the whole map, or creates the object if there was none. Metadata that others
+    /// have put on it stays.
     pub async fn write(&self, published: &PublishedMap, over: Option<&StoredMap>) -> Result<StoredMap, PromptError> {
         let mut map = ShardMap::new(&self.name, convert::shard_map_spec(published));
         if let Some(stored) = over {
@@ -72,7 +72,7 @@ impl MapStore {
         Ok(StoredMap::from(&written))
     }
 
-    /// Says how fresh the fleet is, on the map that has `resource_version`.
+    /// Writes the status, if the map still has the version of `over`.
     pub async fn write_status(&self, status: &ShardMapStatus, over: &StoredMap) -> Result<StoredMap, PromptError> {
         let patch = Patch::Merge(json!({
             "metadata": { "resourceVersion": over.resource_version() },
@@ -89,9 +89,8 @@ impl MapStore {
     }
 }
 
-/// Every version of the map that is seen; `None` while there is none. The first comes from a GET: the list that a watch
-/// begins with waits until the API server has heard of etcd how far that is, a tenth of a second in which a replica
-/// that starts could have begun.
+/// Streams the versions of the map; `None` while there is none. The first comes from a GET: the initial list of a watch
+/// waits until the API server's cache has caught up with etcd, which delays the start of a replica by 0.1 s.
 pub fn watch_map(client: Client, history: &History, store: &MapStore) -> BoxStream<'static, Option<StoredMap>> {
     let changes: BoxStream<'static, Change<ShardMap>> =
         watch_one(client, history, &store.namespace, &store.name).boxed();

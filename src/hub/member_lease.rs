@@ -1,4 +1,4 @@
-//! A replica's own Lease: taken, renewed, given back; and the Lease of a dead member, taken away.
+//! Acquires, renews and releases a replica's own Lease, and takes the Leases of dead members.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,17 +18,18 @@ use super::lease_board::{INSTALLATION_LABEL, LeaseBoard};
 use super::prompt_client::{PromptClient, PromptError};
 use crate::domain::replica::{Incarnation, ReplicaName};
 
-/// Pause after a renewal that failed: well below the renew interval, so that one lost packet costs no membership.
-const AFTER_A_FAILURE: Duration = Duration::from_secs(1);
+/// Pause after a failed renewal: well below the renew interval, so that one lost packet does not cost the membership.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// Pause after somebody else wrote the Lease.
-const AFTER_A_CONFLICT: Duration = Duration::from_millis(300);
+/// Pause after another process wrote the Lease.
+const CONFLICT_DELAY: Duration = Duration::from_millis(300);
 
-/// A hub whose CA has changed is trusted only by a process that has read the new one. Shorter than it takes until
-/// somebody misses what a replica does, longer than an API server restarts with the certificates of its past.
-const UNTRUSTED_FOR: Duration = Duration::from_secs(60);
+/// Time after which the process ends because it does not trust the hub's certificate: only a restart reads a changed
+/// CA. Long enough for an API server that restarts with its former certificates, short enough that nobody misses the
+/// replica.
+const MAX_UNTRUSTED: Duration = Duration::from_secs(60);
 
-/// Everything that makes a member's Lease.
+/// Manages this replica's Lease, and takes those of dead members.
 #[derive(Clone)]
 pub struct MemberLeases {
     pub hub: PromptClient,
@@ -37,20 +38,20 @@ pub struct MemberLeases {
     pub me: Incarnation,
     pub duration: Duration,
     pub renew: Duration,
-    /// The StatefulSet, so that Leases go with it.
+    /// The StatefulSet, so that Leases are garbage-collected with it.
     pub owner: Option<OwnerReference>,
-    /// What is written on the own Lease beside.
+    /// Marks that are written to our Lease as well.
     pub first_checks: Arc<FirstChecks>,
-    /// How long each renewal takes.
+    /// Duration of renewals.
     pub renew_seconds: Histogram,
 }
 
-/// Somebody else has this replica's Lease: it must not go on.
+/// This replica can't keep its Lease: the process must end.
 #[derive(Debug, thiserror::Error)]
 pub enum LeaseLost {
     #[error(
         "Lease {name} was taken by {holder}: another process has this replica's name, or this one was silent for so \
-         long that it counts as dead"
+         long that it was declared dead"
     )]
     Taken { name: ReplicaName, holder: String },
     #[error(
@@ -58,46 +59,46 @@ pub enum LeaseLost {
     )]
     Refused { name: ReplicaName, message: String },
     #[error(
-        "the hub's certificate has not been trusted for {} s ({message}): its CA may have changed; starting again reads \
-         the CA anew, from the Pod's ca.crt or from --kubeconfig",
-        UNTRUSTED_FOR.as_secs()
+        "the hub's certificate has not been trusted for {} s ({message}): its CA may have changed; a restart reads the \
+         CA again, from the Pod's ca.crt or from --kubeconfig",
+        MAX_UNTRUSTED.as_secs()
     )]
     Untrusted { message: String },
 }
 
-/// By what right the own Lease is written.
+/// State of the hold on our Lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Hold {
-    /// A new process takes it over, whoever held it.
-    Joins,
-    Holds,
-    /// It holds a Lease that the hub has lost: that of a backup may name an earlier process, who is no thief.
-    Restores,
+    /// A new process takes the Lease over, whoever held it.
+    Joining,
+    Held,
+    /// The hub was rolled back: the restored Lease may name an earlier process, which has not taken it.
+    Restoring,
 }
 
 impl MemberLeases {
-    /// Takes the own Lease, whoever held it, and renews it until it is lost.
+    /// Takes our Lease, whoever held it, and renews it until it is lost.
     pub async fn keep(&self, board: &LeaseBoard) -> LeaseLost {
         let clock = board.clock();
         let mut changes = board.changes();
-        let pasts = board.history().changes();
-        let (mut hold, mut untrusted, mut past) = (Hold::Joins, None, *pasts.borrow());
+        let rollbacks = board.history().changes();
+        let (mut hold, mut untrusted, mut handled) = (Hold::Joining, None, *rollbacks.borrow());
         loop {
             let started = clock.now();
-            let present = *pasts.borrow();
-            if present != past && hold == Hold::Holds {
-                hold = Hold::Restores;
+            let present = *rollbacks.borrow();
+            if present != handled && hold == Hold::Held {
+                hold = Hold::Restoring;
             }
-            past = present;
+            handled = present;
             match self.renew(board, hold).await {
                 Ok(None) => {
                     let took = clock.now() - started;
                     self.renew_seconds.observe(took.as_secs_f64());
-                    if hold == Hold::Joins {
+                    if hold == Hold::Joining {
                         tracing::info!(lease = %self.me.name, "joined");
                     }
-                    (hold, untrusted) = (Hold::Holds, None);
-                    board.wrote(true);
+                    (hold, untrusted) = (Hold::Held, None);
+                    board.record_write(true);
                     let next = sleep_until(clock.at(started + self.renew));
                     tokio::select! {
                         () = next => {}
@@ -108,28 +109,28 @@ impl MemberLeases {
                 Ok(Some(lost)) => return lost,
                 Err(PromptError::Conflict) => {
                     untrusted = None;
-                    board.wrote(true);
-                    sleep(jittered(AFTER_A_CONFLICT)).await;
+                    board.record_write(true);
+                    sleep(jittered(CONFLICT_DELAY)).await;
                 }
-                Err(PromptError::Refused(message)) if hold == Hold::Joins => {
+                Err(PromptError::Refused(message)) if hold == Hold::Joining => {
                     return LeaseLost::Refused { name: self.me.name.clone(), message };
                 }
                 Err(error) => {
-                    board.wrote(false);
-                    tracing::warn!(%error, lease = %self.me.name, "not renewed; trying again");
+                    board.record_write(false);
+                    tracing::warn!(%error, lease = %self.me.name, "failed to renew the replica's Lease; retrying");
                     if let PromptError::Untrusted(message) = error {
                         let since = *untrusted.get_or_insert(started);
-                        if clock.now() - since >= UNTRUSTED_FOR {
+                        if clock.now() - since >= MAX_UNTRUSTED {
                             return LeaseLost::Untrusted { message };
                         }
                     }
-                    sleep(AFTER_A_FAILURE).await;
+                    sleep(RETRY_DELAY).await;
                 }
             }
         }
     }
 
-    /// Gives the own Lease back, so that leaving is seen at once. Only after [`Self::keep`] has ended.
+    /// Releases our Lease, so that the others notice at once. Call only after [`Self::keep`] has ended.
     pub async fn release(&self) -> Result<(), PromptError> {
         let Some(mut lease) = self.read(self.me.name.as_str()).await? else { return Ok(()) };
         let spec = lease.spec.get_or_insert_default();
@@ -138,11 +139,11 @@ impl MemberLeases {
         }
         spec.holder_identity = Some(String::new());
         spec.renew_time = Some(MicroTime(Timestamp::now()));
-        self.first_checks.give_back(&mut lease);
+        self.first_checks.release(&mut lease);
         self.replace(&lease).await.map(|_| ())
     }
 
-    /// Takes the Lease of a silent member, if it still has `resource_version`. Then that member can't renew it.
+    /// Takes the Lease of a silent member if it still has `resource_version`, so that the member can't renew it.
     pub async fn take(
         &self,
         board: &LeaseBoard,
@@ -153,11 +154,11 @@ impl MemberLeases {
         if known.metadata.resource_version.as_deref() != Some(resource_version) {
             return Err(PromptError::Conflict);
         }
-        let asked = board.clock().now();
+        let sent_at = board.clock().now();
         match self.replace(&self.held(known)).await {
-            Ok(taken) => board.written(taken, asked),
+            Ok(taken) => board.apply_write(taken, sent_at),
             Err(PromptError::Conflict) => {
-                self.look(board, name.as_str()).await?;
+                self.reread(board, name.as_str()).await?;
                 return Err(PromptError::Conflict);
             }
             Err(error) => return Err(error),
@@ -166,30 +167,30 @@ impl MemberLeases {
     }
 
     async fn renew(&self, board: &LeaseBoard, hold: Hold) -> Result<Option<LeaseLost>, PromptError> {
-        let joined = hold == Hold::Holds;
+        let is_held = hold == Hold::Held;
         let own = self.me.name.as_str();
         let lease = match board.lease(own) {
-            Some(known) if joined => Some(known),
-            // What was listed may be old; and a conflict before has to be looked at.
-            _ => self.look(board, own).await?,
+            Some(known) if is_held => Some(known),
+            // The cached Lease may be stale before joining or after a conflict; read it.
+            _ => self.reread(board, own).await?,
         };
-        let asked = board.clock().now();
+        let sent_at = board.clock().now();
         let (written, marks) = match lease {
             None => (self.create().await?, 0),
             Some(lease) => {
-                if let Some(thief) = self.thief(&lease).filter(|_| joined) {
-                    // Read anew: the process ends by this.
-                    let pasts = board.history().changes();
-                    let now = self.look(board, own).await?;
-                    if pasts.has_changed().unwrap_or_default() {
+                if let Some(holder) = self.other_holder(&lease).filter(|_| is_held) {
+                    // Confirm with a read, since the process ends because of this.
+                    let rollbacks = board.history().changes();
+                    let now = self.reread(board, own).await?;
+                    if rollbacks.has_changed().unwrap_or_default() {
                         return Err(PromptError::Conflict);
                     }
-                    if now.as_ref().and_then(|lease| self.thief(lease)).is_some() {
-                        return Ok(Some(LeaseLost::Taken { name: self.me.name.clone(), holder: thief }));
+                    if now.as_ref().and_then(|lease| self.other_holder(lease)).is_some() {
+                        return Ok(Some(LeaseLost::Taken { name: self.me.name.clone(), holder }));
                     }
                     return Err(PromptError::Conflict);
                 }
-                if hold == Hold::Joins {
+                if hold == Hold::Joining {
                     let holder = lease.spec.as_ref().and_then(|spec| spec.holder_identity.as_deref());
                     self.first_checks.inherit(&lease, holder.unwrap_or_default().is_empty());
                 }
@@ -197,33 +198,33 @@ impl MemberLeases {
                 let marks = self.first_checks.put_on(&mut lease);
                 match self.replace(&lease).await {
                     Err(PromptError::Conflict) => {
-                        self.look(board, own).await?;
+                        self.reread(board, own).await?;
                         return Err(PromptError::Conflict);
                     }
                     answer => (answer?, marks),
                 }
             }
         };
-        board.written(written, asked);
-        self.first_checks.wrote(marks);
+        board.apply_write(written, sent_at);
+        self.first_checks.record_written(marks);
         Ok(None)
     }
 
     async fn until_taken(&self, board: &LeaseBoard, changes: &mut tokio::sync::watch::Receiver<()>) {
         while changes.changed().await.is_ok() {
-            if board.lease(self.me.name.as_str()).is_none_or(|lease| self.thief(&lease).is_some()) {
+            if board.lease(self.me.name.as_str()).is_none_or(|lease| self.other_holder(&lease).is_some()) {
                 return;
             }
         }
     }
 
-    /// Who holds it instead of this process; an empty holder is nobody.
-    fn thief(&self, lease: &Lease) -> Option<String> {
+    /// Returns the holder if it is another process.
+    fn other_holder(&self, lease: &Lease) -> Option<String> {
         let holder = lease.spec.as_ref()?.holder_identity.clone()?;
         (!holder.is_empty() && holder != self.me.to_string()).then_some(holder)
     }
 
-    /// `lease` as this process holds it from now on.
+    /// Returns `lease` with this process as its holder, renewed now.
     fn held(&self, mut lease: Lease) -> Lease {
         let holder = self.me.to_string();
         let now = MicroTime(Timestamp::now());
@@ -241,12 +242,12 @@ impl MemberLeases {
         lease
     }
 
-    /// Reads a Lease, and shows it to the board.
-    async fn look(&self, board: &LeaseBoard, name: &str) -> Result<Option<Lease>, PromptError> {
-        let asked = board.clock().now();
+    /// Reads a Lease and updates the board.
+    async fn reread(&self, board: &LeaseBoard, name: &str) -> Result<Option<Lease>, PromptError> {
+        let sent_at = board.clock().now();
         let found = self.read(name).await?;
         if let Some(lease) = found.clone() {
-            board.read(lease, asked);
+            board.apply_read(lease, sent_at);
         }
         Ok(found)
     }
@@ -267,7 +268,7 @@ impl MemberLeases {
         self.hub.ask(async |client| self.api(client).create(&post_params(), &lease).await).await
     }
 
-    /// Takes effect only if the Lease still has the resourceVersion that `lease` carries.
+    /// Replaces the Lease if it still has the resourceVersion of `lease`.
     async fn replace(&self, lease: &Lease) -> Result<Lease, PromptError> {
         let name = lease.metadata.name.as_deref().unwrap_or_default();
         self.hub.ask(async |client| self.api(client).replace(name, &post_params(), lease).await).await

@@ -47,7 +47,7 @@ fn lease(holder: &str, version: &str) -> Lease {
 }
 
 #[tokio::test(start_paused = true)]
-async fn lease_of_a_backup_is_taken_back() {
+async fn lease_restored_from_a_backup_is_taken_back() {
     for holder in ["ksit-0_uid_new", "ksit-0_uid_old", ""] {
         let (board, other) = (board(), board());
         let hub = ScriptedHub::new(None, [board.clone(), other], |_| Fate::prompt());
@@ -63,13 +63,13 @@ async fn lease_of_a_backup_is_taken_back() {
             () = restored => {}
         }
         assert_eq!(hub.holder(), me().to_string(), "{holder}");
-        assert_eq!(*board.history().changes().borrow(), 1, "{holder}: the hub went back once");
+        assert_eq!(*board.history().changes().borrow(), 1, "{holder}: one rollback");
         assert!(board.lease("ksit-0").unwrap().metadata.resource_version.unwrap().len() < 3);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn lease_of_another_process_ends_the_replica() {
+async fn lease_taken_by_another_process_ends_the_replica() {
     let (board, other) = (board(), board());
     let hub = ScriptedHub::new(None, [board.clone(), other], |_| Fate::prompt());
     let leases = leases(hub.client(0), &board);
@@ -82,9 +82,9 @@ async fn lease_of_another_process_ends_the_replica() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn lease_conflicts_are_not_asked_about_without_pause() {
-    let asked = Arc::new(AtomicUsize::new(0));
-    let counted = asked.clone();
+async fn lease_conflicts_are_retried_with_a_pause() {
+    let request_count = Arc::new(AtomicUsize::new(0));
+    let counted = request_count.clone();
     let contested = tower::service_fn(move |request: http::Request<Body>| {
         counted.fetch_add(1, Ordering::Relaxed);
         let (code, body) = match *request.method() {
@@ -102,19 +102,19 @@ async fn lease_conflicts_are_not_asked_about_without_pause() {
     let board = board();
     let leases = leases(Client::new(contested, "ksit-system"), &board);
     let _ = timeout(Duration::from_secs(10), leases.keep(&board)).await;
-    // Each try reads, writes, and looks what is there now.
-    assert!(asked.load(Ordering::Relaxed) <= 200, "{asked:?} requests in 10 s");
+    // Each attempt reads, writes, and reads again.
+    assert!(request_count.load(Ordering::Relaxed) <= 200, "{request_count:?} requests in 10 s");
 }
 
 #[tokio::test(start_paused = true)]
-async fn lease_of_an_untrusted_hub_ends_the_replica_after_a_minute() {
+async fn lease_on_an_untrusted_hub_ends_the_replica_in_a_minute() {
     let untrusted = tower::service_fn(|_: http::Request<Body>| async {
         let why = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
         Err::<http::Response<Body>, _>(std::io::Error::other(why))
     });
     let board = board();
     let leases = leases(Client::new(untrusted, "ksit-system"), &board);
-    assert!(timeout(UNTRUSTED_FOR - Duration::from_secs(5), leases.keep(&board)).await.is_err());
-    let lost = timeout(UNTRUSTED_FOR + Duration::from_secs(5), leases.keep(&board)).await;
+    assert!(timeout(MAX_UNTRUSTED - Duration::from_secs(5), leases.keep(&board)).await.is_err());
+    let lost = timeout(MAX_UNTRUSTED + Duration::from_secs(5), leases.keep(&board)).await;
     assert!(matches!(lost, Ok(LeaseLost::Untrusted { .. })), "{lost:?}");
 }

@@ -1,4 +1,4 @@
-//! Everything that talks to the hub's API server.
+//! Talks to the hub's API server.
 
 mod access;
 mod addresses;

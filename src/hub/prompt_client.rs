@@ -1,7 +1,7 @@
-//! Requests that are never retried and never waited for: for Leases and for the shard map.
+//! Sends the requests for Leases and the shard map: with a short deadline each, and without retries.
 //!
-//! A renewal that comes late is worse than none, since nobody knows what it was decided from. So each request has its
-//! own short deadline, and after one that hung the next goes over a new connection.
+//! A late renewal is worse than none, since the decision behind it may be outdated. After a request that hung, the next
+//! one uses a new connection.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,20 +13,20 @@ use tokio::time::timeout;
 
 use super::cause::{NoAnswer, cause};
 
-/// Time for one request, connecting included.
+/// Deadline of a request, connecting included.
 pub const PROMPT_TIMEOUT: Duration = Duration::from_secs(3);
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Why a request came to nothing.
+/// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub enum PromptError {
-    /// Somebody else wrote the object since, made it, or deleted it.
+    /// The object was written, created or deleted by another process meanwhile.
     #[error("it changed meanwhile")]
     Conflict,
     #[error("the API server refuses it: {0}")]
     Refused(String),
-    /// It may have been done all the same.
+    /// The request may still have taken effect.
     #[error("the hub does not answer: {0}")]
     Unavailable(String),
     #[error("the hub's certificate is not trusted: {0}")]
@@ -34,6 +34,7 @@ pub enum PromptError {
 }
 
 impl PromptError {
+    /// Whether the API server has answered.
     pub fn is_answer(&self) -> bool {
         !matches!(self, Self::Unavailable(_) | Self::Untrusted(_))
     }
@@ -55,12 +56,12 @@ impl From<kube::Error> for PromptError {
     }
 }
 
-/// The fault of the hub's certificate, if `error` comes from one.
+/// Returns why the hub's certificate is not trusted, if that caused `error`.
 fn why_untrusted<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a CertificateError> {
     if let Some(rustls::Error::InvalidCertificate(why)) = error.downcast_ref() {
         return Some(why);
     }
-    // An io::Error shows only the source of the error that it wraps.
+    // io::Error::source() skips the wrapped error and returns the source of that.
     let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
     let wrapped = wrapped.and_then(|wrapped| why_untrusted(wrapped as &(dyn std::error::Error + 'static)));
     wrapped.or_else(|| error.source().and_then(why_untrusted))
@@ -68,32 +69,32 @@ fn why_untrusted<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a
 
 type Connect = Arc<dyn Fn() -> Result<Client, kube::Error> + Send + Sync>;
 
-/// A client of its own for what must be prompt. Cheap to clone.
+/// A client with its own connection for urgent requests. Cheap to clone.
 #[derive(Clone)]
 pub struct PromptClient {
     connect: Connect,
     client: Arc<Mutex<Client>>,
-    /// Of one request.
+    /// Deadline of each request.
     deadline: Duration,
 }
 
 impl PromptClient {
     pub fn new(mut config: Config, deadline: Duration) -> Result<Self, kube::Error> {
         config.connect_timeout = Some(deadline);
-        // Not a read time-out: it would also end a connection that idles from one renewal to the next, at the very
-        // moment of the next. The deadline of each request is ours.
+        // No read timeout: it would also close a connection that is idle between two renewals, just when the next one
+        // starts. Each request has our own deadline.
         config.read_timeout = None;
         config.default_retry = false;
         Self::connected_by(Arc::new(move || Client::try_from(config.clone())), deadline)
     }
 
-    /// With any way to make a client.
+    /// Creates a client that `connect` connects, and reconnects.
     pub fn connected_by(connect: Connect, deadline: Duration) -> Result<Self, kube::Error> {
         let client = Arc::new(Mutex::new(connect()?));
         Ok(Self { connect, client, deadline })
     }
 
-    /// Makes one request.
+    /// Sends one request.
     pub async fn ask<T, E>(&self, request: impl AsyncFnOnce(Client) -> Result<T, E>) -> Result<T, PromptError>
     where
         PromptError: From<E>,
@@ -101,8 +102,8 @@ impl PromptClient {
         self.within(self.deadline, request(self.client())).await
     }
 
-    /// Makes several requests one after the other, each of which has the deadline of one: a hub that is slow, not
-    /// silent, answers them all, and one that is silent holds nobody up for longer than with [`Self::ask`].
+    /// Sends several requests in sequence, each with its own deadline: a slow hub can answer them all, and a silent one
+    /// blocks no longer than with [`Self::ask`].
     pub async fn ask_in_turn<T, E>(
         &self,
         requests: u32,
@@ -133,26 +134,28 @@ impl PromptClient {
         self.client.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    async fn within<T, E>(&self, time: Duration, asking: impl Future<Output = Result<T, E>>) -> Result<T, PromptError>
+    async fn within<T, E>(&self, time: Duration, request: impl Future<Output = Result<T, E>>) -> Result<T, PromptError>
     where
         PromptError: From<E>,
     {
-        match timeout(time, asking).await {
+        match timeout(time, request).await {
             Ok(answer) => answer.map_err(PromptError::from),
-            Err(_) => Err(self.late(time)),
+            Err(_) => Err(self.timed_out(time)),
         }
     }
 
-    fn late(&self, after: Duration) -> PromptError {
+    fn timed_out(&self, after: Duration) -> PromptError {
         self.reconnect();
         PromptError::Unavailable(format!("nothing within {:.1} s", after.as_secs_f64()))
     }
 
-    /// After a request that hung: its connection may be as dead as it was.
+    /// Replaces the connection after a request that hung, since the connection may be dead.
     fn reconnect(&self) {
         match (self.connect)() {
             Ok(client) => *self.client.lock().unwrap_or_else(PoisonError::into_inner) = client,
-            Err(error) => tracing::warn!(error = cause(&error), "no new connection to the hub; the old one is kept"),
+            Err(error) => {
+                tracing::warn!(error = cause(&error), "failed to create a new client of the hub; keeping the old one")
+            }
         }
     }
 }
@@ -171,7 +174,7 @@ mod tests {
 
     use super::*;
 
-    /// A server whose certificate `signed` signs for itself.
+    /// Serves TLS with the self-signed certificate `signed`.
     async fn serve(listener: TcpListener, signed: rcgen::CertifiedKey<rcgen::KeyPair>) {
         let chain = vec![CertificateDer::from_pem_slice(signed.cert.pem().as_bytes()).unwrap()];
         let key = PrivateKeyDer::from_pem_slice(signed.signing_key.serialize_pem().as_bytes()).unwrap();
@@ -189,7 +192,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn hub_with_another_ca_is_untrusted_and_a_dead_one_is_not() {
+    async fn hub_with_another_ca_is_untrusted_but_not_a_dead_one() {
         let made = || rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
         let (trusted, used) = (made(), made());
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
@@ -202,7 +205,7 @@ mod tests {
             answer = ask() => answer,
         };
         assert!(matches!(answer, Err(PromptError::Untrusted(_))), "{answer:?}");
-        // By now nobody listens there.
+        // Nothing listens there any more.
         assert!(matches!(ask().await, Err(PromptError::Unavailable(_))));
     }
 }

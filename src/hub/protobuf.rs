@@ -1,7 +1,7 @@
-//! Objects as Kubernetes encodes them in protobuf, as far as ksit reads them.
+//! Decodes Kubernetes objects from protobuf, with only the fields that ksit reads.
 //!
-//! A start reads a Secret for each target, and to write one as JSON is a tenth of what the hub's API server takes for
-//! it. Numbers are those of `generated.proto` in `k8s.io/api/core/v1` and `k8s.io/apimachinery`.
+//! A start reads a Secret per target, and JSON encoding is a tenth of the API server's cost of that. Field numbers are
+//! from `generated.proto` in `k8s.io/api/core/v1` and `k8s.io/apimachinery`.
 
 use std::collections::HashMap;
 
@@ -12,14 +12,14 @@ pub(super) const CONTENT_TYPE: &str = "application/vnd.kubernetes.protobuf";
 
 const MAGIC: &[u8] = b"k8s\0";
 
-/// Around every object.
+/// Envelope of every object.
 #[derive(Clone, PartialEq, Message)]
 struct Unknown {
     #[prost(bytes = "bytes", tag = "2")]
     raw: Bytes,
 }
 
-/// Never printed.
+/// A Secret. `Debug` is skipped, so its data is never printed.
 #[derive(Clone, PartialEq, Message)]
 #[prost(skip_debug)]
 pub(super) struct Secret {
@@ -41,20 +41,20 @@ pub(super) struct Status {
     pub message: String,
 }
 
-/// The object in the body of an answer; `None` if it is something else.
+/// Decodes the object in a response body; `None` if the body is anything else.
 pub(super) fn decode<M: Message + Default>(mut body: Bytes) -> Option<M> {
     if !body.starts_with(MAGIC) {
         return None;
     }
-    let around = Unknown::decode(body.split_off(MAGIC.len())).ok()?;
-    M::decode(around.raw).ok()
+    let envelope = Unknown::decode(body.split_off(MAGIC.len())).ok()?;
+    M::decode(envelope.raw).ok()
 }
 
-/// The body of an answer.
+/// Encodes an object as a response body.
 #[cfg(test)]
 pub(super) fn encode(object: &impl Message) -> Vec<u8> {
-    let around = Unknown { raw: object.encode_to_vec().into() };
-    [MAGIC, &around.encode_to_vec()].concat()
+    let envelope = Unknown { raw: object.encode_to_vec().into() };
+    [MAGIC, &envelope.encode_to_vec()].concat()
 }
 
 #[cfg(test)]
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_whole_and_an_object_is_read() {
+    fn truncated_bodies_and_other_formats_are_rejected() {
         let object = encode(&Status { message: "secrets \"a\" not found".to_owned() });
         assert_eq!(decode(object.clone().into()), Some(Status { message: "secrets \"a\" not found".to_owned() }));
         for length in 0..MAGIC.len() {

@@ -1,4 +1,4 @@
-//! A watch that lists again where resuming from the last version would show nothing.
+//! Restarts a watch with a list when it can't resume from its last version.
 
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
@@ -10,8 +10,8 @@ use super::history::History;
 
 pub(super) type Events<K> = BoxStream<'static, Result<Event<K>>>;
 
-/// The events of a watch, with a pause after each error. `begin` makes it: at first, whenever the hub went back, and when
-/// the hub does not have the version any more or not yet.
+/// Streams the events of a watch, with a pause after each error. `begin` creates the watch: at first, after each
+/// rollback of the hub, and when the hub does not have the version any more or not yet.
 pub(super) fn relisting<K: Send + 'static>(
     history: &History,
     begin: impl Fn() -> Events<K> + Send + 'static,
@@ -35,20 +35,20 @@ pub(super) fn relisting<K: Send + 'static>(
     events.boxed()
 }
 
-/// Whether the watch can only go on with a list: the hub has forgotten the version, or has not come so far. kube's watcher
-/// lists only after the first, and only if an event says so.
+/// Whether the watch needs a list: the version is too old for the hub, or too new. kube's watcher lists only if it is
+/// too old, and only if an event reports that.
 pub(super) fn is_unknown_version(error: &Error) -> bool {
     match error {
-        Error::WatchError(status) => is_of_another_time(status),
+        Error::WatchError(status) => is_version_unavailable(status),
         Error::WatchStartFailed(kube::Error::Api(status)) | Error::WatchFailed(kube::Error::Api(status)) => {
-            is_of_another_time(status)
+            is_version_unavailable(status)
         }
         _ => false,
     }
 }
 
-/// As client-go tells them: "Expired", and "Too large resource version".
-fn is_of_another_time(status: &Status) -> bool {
+/// Matches "Expired" and "Too large resource version" as client-go does.
+fn is_version_unavailable(status: &Status) -> bool {
     let mut causes = status.details.iter().flat_map(|details| &details.causes);
     let too_large = "Too large resource version";
     status.code == 410
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
     use crate::api::IntegrationTarget;
 
-    /// A hub whose lists are counted, and whose watches answer as `watched` says.
+    /// A hub that counts lists and answers watches with `watched`.
     fn hub(watched: impl Fn() -> Option<(u16, Value)> + Send + Sync + 'static) -> (Client, Arc<AtomicUsize>) {
         let lists = Arc::new(AtomicUsize::new(0));
         let (listed, watched) = (lists.clone(), Arc::new(watched));
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn watch_too_large_version_is_listed_anew() {
+    async fn watch_with_unavailable_version_is_relisted() {
         let (client, _) = hub(|| Some((504, too_large())));
         is_listed_twice(client, &History::default(), async {}).await;
         let (client, _) = hub(|| Some((200, json!({ "type": "ERROR", "object": too_large() }))));
@@ -125,24 +125,24 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn watch_of_restored_hub_is_listed_anew() {
+    async fn watch_of_a_restored_hub_is_relisted() {
         let history = History::default();
         let (client, lists) = hub(|| None);
         let restored = async {
             tokio::time::sleep(Duration::from_secs(5)).await;
             assert_eq!(lists.load(Ordering::Relaxed), 1, "an idle watch lists nothing");
-            history.went_back();
+            history.record_rollback();
         };
         is_listed_twice(client, &history, restored).await;
     }
 
     #[tokio::test(start_paused = true)]
-    async fn watch_error_of_another_kind_goes_on_from_its_version() {
-        let asked = Mutex::new(0);
+    async fn watch_resumes_from_its_version_after_other_errors() {
+        let request_count = Mutex::new(0);
         let (client, lists) = hub(move || {
-            let mut asked = asked.lock().unwrap();
-            *asked += 1;
-            (*asked < 5).then(|| {
+            let mut request_count = request_count.lock().unwrap();
+            *request_count += 1;
+            (*request_count < 5).then(|| {
                 (
                     500,
                     json!({ "kind": "Status", "apiVersion": "v1", "metadata": {},

@@ -1,4 +1,4 @@
-//! Reads the kubeconfig of a target from its Secret. `get` only, unless the user wants Secrets watched.
+//! Reads the kubeconfig of a target from its Secret, with `get` only unless the user enables watching Secrets.
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -23,41 +23,43 @@ use super::watch::{Change, config, key_of, or_warned};
 use crate::domain::desired::DesiredTarget;
 use crate::domain::reason::{Failure, Reason};
 
-/// Where a kubeconfig is looked for when the target names no key, in this order.
-const USUAL_KEYS: [&str; 3] = ["kubeconfig", "value", "value.yaml"];
+/// Keys to look up if the target names none, in this order.
+const DEFAULT_KEYS: [&str; 3] = ["kubeconfig", "value", "value.yaml"];
 
-/// A hub that does not answer must not hold up the round of a target for ever.
+/// Deadline of a read: a silent hub must not block a target's round forever.
 const DEADLINE: Duration = Duration::from_secs(5);
 
-/// A Secret without its data. Annotations may hold a copy of it (`kubectl apply` leaves one): only the version is to be
-/// kept, and nothing else ever shown.
+/// A Secret without its data. Annotations may hold a copy of the data (`kubectl apply` leaves one): keep only the
+/// version, and never print the rest.
 pub type SecretMetadata = PartialObjectMeta<Secret>;
 
-/// A kubeconfig as it was stored. Not vetted, and never printed.
+/// A stored kubeconfig, not validated yet. Never printed.
 pub struct KubeconfigSecret {
     pub resource_version: String,
     pub bytes: Vec<u8>,
 }
 
-/// What is wrong: with the Secret (said on the target), or with the hub (tried again, nothing said).
+/// Why a kubeconfig can't be read.
 #[derive(Debug)]
 pub enum SecretError {
+    /// A fault of the Secret; reported on the target.
     Unusable(Failure),
+    /// A fault of the hub; retried and not reported on the target.
     Hub(String),
 }
 
-/// Keys of a Secret that a message names.
-const MOST_KEYS: usize = 3;
+/// Number of a Secret's keys that a message lists.
+const MAX_LISTED_KEYS: usize = 3;
 
-/// How new a Secret has to be.
+/// Required freshness of a Secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reading {
-    /// As the API server has it in memory: a start of thousands of targets needn't bother etcd.
+    /// From the API server's cache, which spares etcd when thousands of targets start.
     Cached,
     Newest,
 }
 
-/// `None` if there is none.
+/// Reads the Secret; `None` if it does not exist.
 async fn get(
     client: &Client,
     namespace: &str,
@@ -66,7 +68,7 @@ async fn get(
 ) -> Result<Option<protobuf::Secret>, SecretError> {
     if reading == Reading::Cached {
         match ask(client, namespace, name, &GetParams::any()).await {
-            // It may have come a moment ago.
+            // It may be too new for the cache.
             Ok(None) => {}
             answer => return answer,
         }
@@ -81,15 +83,16 @@ async fn ask(
     parameters: &GetParams,
 ) -> Result<Option<protobuf::Secret>, SecretError> {
     let url = Secret::url_path(&(), Some(namespace));
-    let mut request = Request::new(url).get(name, parameters).map_err(of_hub)?;
+    let mut request = Request::new(url).get(name, parameters).map_err(hub_error)?;
     request.headers_mut().insert(ACCEPT, HeaderValue::from_static(protobuf::CONTENT_TYPE));
-    let answer = client.send(request.map(Body::from)).await.map_err(|error| of_hub(format!("it {}", cause(&error))))?;
+    let answer =
+        client.send(request.map(Body::from)).await.map_err(|error| hub_error(format!("it {}", cause(&error))))?;
     let status = answer.status();
-    let body = answer.into_body().collect().await.map_err(of_hub)?.to_bytes();
+    let body = answer.into_body().collect().await.map_err(hub_error)?.to_bytes();
     match status {
         StatusCode::OK => match protobuf::decode(body) {
             Some(secret) => Ok(Some(secret)),
-            None => Err(of_hub("it sent something else than a Secret as protobuf")),
+            None => Err(hub_error("its answer is not a Secret in protobuf")),
         },
         StatusCode::NOT_FOUND => Ok(None),
         StatusCode::FORBIDDEN => Err(unusable(
@@ -97,28 +100,28 @@ async fn ask(
             format!("ksit may not get Secret {namespace}/{name} on the hub: add it to ksit's Role in {namespace}"),
         )),
         _ => {
-            let said = protobuf::decode(body).map(|status: protobuf::Status| status.message).unwrap_or_default();
-            Err(of_hub(format!("{status} {said}").trim_end()))
+            let message = protobuf::decode(body).map(|status: protobuf::Status| status.message).unwrap_or_default();
+            Err(hub_error(format!("{status} {message}").trim_end()))
         }
     }
 }
 
-/// Keys that the Secret has instead: a controller that writes it may use another one.
+/// Lists the keys that the Secret has instead: the controller that writes it may use another one.
 fn other_keys<'a>(keys: impl Iterator<Item = &'a str>) -> String {
     let mut keys: Vec<&str> = keys.collect();
     keys.sort_unstable();
-    keys.truncate(MOST_KEYS);
+    keys.truncate(MAX_LISTED_KEYS);
     match keys.as_slice() {
         [] => String::new(),
         keys => format!(", or name its key in kubeconfigSecretRef.key; it has {}", keys.join(", ")),
     }
 }
 
-fn of_hub(error: impl Display) -> SecretError {
+fn hub_error(error: impl Display) -> SecretError {
     SecretError::Hub(error.to_string())
 }
 
-/// Reads the Secret of `target`, which is in the target's own namespace.
+/// Reads the kubeconfig of `target` from its Secret, which is in the target's namespace.
 pub async fn read_kubeconfig(
     client: &Client,
     target: &DesiredTarget,
@@ -126,14 +129,14 @@ pub async fn read_kubeconfig(
 ) -> Result<KubeconfigSecret, SecretError> {
     let (namespace, name) = (target.key.namespace(), target.secret_name.as_str());
     let answer = tokio::time::timeout(DEADLINE, get(client, namespace, name, reading)).await;
-    let late = |_| Err(of_hub(format!("no answer within {} s", DEADLINE.as_secs())));
+    let late = |_| Err(hub_error(format!("no answer within {} s", DEADLINE.as_secs())));
     let Some(mut secret) = answer.unwrap_or_else(late)? else {
         return Err(unusable(
             Reason::SecretNotFound,
             format!("Secret {namespace}/{name} does not exist: create it with the kubeconfig under the key kubeconfig"),
         ));
     };
-    let wanted: Vec<&str> = target.secret_key.as_deref().map_or(USUAL_KEYS.to_vec(), |key| vec![key]);
+    let wanted: Vec<&str> = target.secret_key.as_deref().map_or(DEFAULT_KEYS.to_vec(), |key| vec![key]);
     let Some((key, bytes)) = wanted.iter().find_map(|key| secret.data.remove_entry(*key)) else {
         return Err(unusable(
             Reason::SecretInvalid,
@@ -150,7 +153,8 @@ pub async fn read_kubeconfig(
     Ok(KubeconfigSecret { resource_version: secret.metadata.unwrap_or_default().resource_version, bytes })
 }
 
-/// Metadata of the Secrets in `namespace` (all, if none), for ever. Errors are logged and retried with back-off.
+/// Watches the metadata of the Secrets in `namespace` (all namespaces if `None`). Never ends; errors are logged and
+/// retried with backoff.
 pub fn watch_secrets(
     client: Client,
     history: &History,
@@ -183,7 +187,7 @@ fn unusable(reason: Reason, message: String) -> SecretError {
     SecretError::Unusable(Failure::new(reason, message))
 }
 
-/// The body in which a hub sends a Secret.
+/// Encodes a Secret as the hub's response body.
 #[cfg(test)]
 pub fn encoded_secret(resource_version: &str, key: &str, bytes: Vec<u8>) -> Vec<u8> {
     let metadata = protobuf::ObjectMeta { resource_version: resource_version.to_owned() };
@@ -197,7 +201,7 @@ mod tests {
 
     use super::*;
 
-    /// What is read of a hub that answers everything with that: version and kubeconfig, or what is said of it.
+    /// Reads from a hub with a fixed answer. Returns version and kubeconfig, or the error message.
     async fn read(status: u16, body: Vec<u8>) -> Result<Option<(String, Vec<u8>)>, String> {
         let hub = tower::service_fn(move |request: http::Request<Body>| {
             assert_eq!(request.headers()[ACCEPT], protobuf::CONTENT_TYPE);
@@ -214,19 +218,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_hub_is_taken_at_its_word_and_nothing_that_it_sends_instead_of_a_secret_is_repeated() {
+    async fn unexpected_secret_responses_are_classified_and_never_echoed() {
         let secret = encoded_secret("7", "kubeconfig", b"here".to_vec());
         assert_eq!(read(200, secret.clone()).await, Ok(Some(("7".to_owned(), b"here".to_vec()))));
         let why = protobuf::encode(&protobuf::Status { message: "etcdserver: request timed out".to_owned() });
         assert_eq!(read(404, why.clone()).await, Ok(None));
-        let something_else = "it sent something else than a Secret as protobuf";
+        let not_a_secret = "its answer is not a Secret in protobuf";
         let forbidden =
             "SecretForbidden: ksit may not get Secret fleet/c1-kubeconfig on the hub: add it to ksit's Role in fleet";
         let cases = [
             (500, why.clone(), "500 Internal Server Error etcdserver: request timed out"),
             (502, b"<html>secret</html>".to_vec(), "502 Bad Gateway"),
-            (200, br#"{"kind":"Secret","data":{"kubeconfig":"c2VjcmV0"}}"#.to_vec(), something_else),
-            (200, secret[..secret.len() - 1].to_vec(), something_else),
+            (200, br#"{"kind":"Secret","data":{"kubeconfig":"c2VjcmV0"}}"#.to_vec(), not_a_secret),
+            (200, secret[..secret.len() - 1].to_vec(), not_a_secret),
             (403, why, forbidden),
         ];
         for (status, body, expected) in cases {

@@ -1,4 +1,4 @@
-//! The label by which a replica watches the targets of its own slots alone.
+//! Labels targets with their slot, so that a replica can watch those of its own slots only.
 
 use kube::api::Patch;
 use kube::{Api, Client, ResourceExt};
@@ -9,7 +9,7 @@ use crate::api::{IntegrationTarget, SLOT_LABEL};
 use crate::domain::keys::TargetKey;
 use crate::domain::slot::Slot;
 
-/// Labels `target` with its slot. A slot follows from namespace and name and never changes.
+/// Labels `target` with its slot, which is derived from namespace and name and never changes.
 pub async fn label_slot(client: &Client, target: &IntegrationTarget) -> Result<(), kube::Error> {
     let (namespace, name) = (target.namespace().unwrap_or_default(), target.name_any());
     let slot = Slot::of(&TargetKey::new(namespace.as_str(), name.as_str())).to_string();

@@ -1,4 +1,4 @@
-//! The StatefulSet that runs the replicas: how many are wanted, and who owns what they make.
+//! Reads the StatefulSet that runs the replicas, for their number and for owner references.
 
 use std::time::Duration;
 
@@ -9,32 +9,32 @@ use tokio::time::sleep;
 
 use super::prompt_client::{PromptClient, PromptError};
 
-/// Tries of the first read. A replica can do nothing anyway while the hub gives no answer.
-const TRIES: u32 = 10;
-const BETWEEN_TRIES: Duration = Duration::from_secs(1);
+/// Attempts of the first read. Without an answer from the hub, a replica can't do anything else anyway.
+const ATTEMPTS: u32 = 10;
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// The one StatefulSet that this replica belongs to, if it belongs to any.
+/// Reader of the StatefulSet that this replica belongs to, if any.
 #[derive(Clone)]
 pub struct StatefulSets {
     pub hub: PromptClient,
     pub namespace: String,
-    /// None: the replica's name has no ordinal, so no StatefulSet gave it.
+    /// `None`: the replica's name has no ordinal, so it belongs to no StatefulSet.
     pub name: Option<String>,
 }
 
 impl StatefulSets {
-    /// `spec.replicas`; `None` without a StatefulSet.
+    /// Reads `spec.replicas`; `None` without a StatefulSet.
     pub async fn replicas(&self) -> Result<Option<u32>, PromptError> {
         let replicas = |set: StatefulSet| set.spec.and_then(|spec| spec.replicas).unwrap_or(1);
         Ok(self.read().await?.map(|set| u32::try_from(replicas(set)).unwrap_or(0)))
     }
 
-    /// For the `ownerReferences` of Leases and of the map, which they get when they are made: a hub that gives no answer
-    /// is asked again.
+    /// Reads the owner reference for Leases and the map. They get it only when created, so this retries while the hub
+    /// does not answer.
     pub async fn owner(&self) -> Result<Option<OwnerReference>, PromptError> {
-        for _ in 1..TRIES {
+        for _ in 1..ATTEMPTS {
             match self.read().await {
-                Err(error) if !error.is_answer() => sleep(BETWEEN_TRIES).await,
+                Err(error) if !error.is_answer() => sleep(RETRY_DELAY).await,
                 read => return Ok(read?.and_then(|set| set.owner_ref(&()))),
             }
         }
@@ -61,10 +61,10 @@ mod tests {
     use super::*;
     use crate::hub::PROMPT_TIMEOUT;
 
-    /// The owner that a hub gives after so many failures with this code, and how often it was asked.
+    /// Reads the owner from a hub that fails `failures` times with `code`. Returns it and the number of requests.
     async fn owner(failures: u32, code: u16) -> (Result<Option<OwnerReference>, PromptError>, u32) {
-        let asked = Arc::new(AtomicU32::new(0));
-        let requests = asked.clone();
+        let request_count = Arc::new(AtomicU32::new(0));
+        let requests = request_count.clone();
         let connect = move || {
             let requests = requests.clone();
             let hub = tower::service_fn(move |_: Request<Body>| {
@@ -78,18 +78,18 @@ mod tests {
         };
         let hub = PromptClient::connected_by(Arc::new(connect), PROMPT_TIMEOUT).unwrap();
         let set = StatefulSets { hub, namespace: "fleet".to_owned(), name: Some("ksit".to_owned()) };
-        (set.owner().await, asked.load(Ordering::Relaxed))
+        (set.owner().await, request_count.load(Ordering::Relaxed))
     }
 
     #[tokio::test(start_paused = true)]
-    async fn owner_is_read_again_while_the_hub_gives_no_answer() {
-        let (read, asked) = owner(3, 503).await;
-        assert_eq!((read.unwrap().unwrap().uid.as_str(), asked), ("u", 4));
-        let (read, asked) = owner(1_000, 503).await;
+    async fn owner_read_is_retried_while_the_hub_does_not_answer() {
+        let (read, request_count) = owner(3, 503).await;
+        assert_eq!((read.unwrap().unwrap().uid.as_str(), request_count), ("u", 4));
+        let (read, request_count) = owner(1_000, 503).await;
         assert!(read.is_err());
-        assert_eq!(asked, TRIES);
-        let (read, asked) = owner(1_000, 403).await;
+        assert_eq!(request_count, ATTEMPTS);
+        let (read, request_count) = owner(1_000, 403).await;
         assert!(matches!(read, Err(PromptError::Refused(_))), "an answer");
-        assert_eq!(asked, 1);
+        assert_eq!(request_count, 1);
     }
 }

@@ -1,4 +1,4 @@
-//! Statuses on their way to the hub.
+//! Queues status writes, coalesced per object.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -14,28 +14,28 @@ use crate::domain::priority::Priority;
 pub struct StatusWrite {
     pub resource: ApiResource,
     pub object: ObjectReference,
-    /// As JSON: thousands may wait, and a tree of values is four times as large.
+    /// JSON text: thousands may wait, and a `serde_json::Value` is four times as large.
     pub status: String,
     pub priority: Priority,
-    /// The meaning of the status.
+    /// Hash of the status without times and writer.
     pub meaning: u128,
-    /// The meaning of the status that it was decided from; none where that is to be written over in any case.
+    /// The `meaning` of the status that this one replaces; `None` to write in any case.
     pub former_meaning: Option<u128>,
-    /// Told once the write has been taken.
+    /// Published once the hub has accepted the write.
     pub transitions: Vec<Transition>,
 }
 
 impl StatusWrite {
-    /// The same, instead of an earlier write of the object that was not made, and telling what that would have told.
+    /// Replaces an earlier, unwritten status of the object, and takes over its unpublished transitions.
     pub(super) fn instead_of(self, earlier: Option<Self>) -> Self {
         let Some(earlier) = earlier else { return self };
-        // One that was decided from another status than the earlier one knows better what stands on the hub.
+        // If it does not follow on the earlier write, its own view of the hub's status is the newer one.
         let follows = self.former_meaning == Some(earlier.meaning);
         let former_meaning = if follows { earlier.former_meaning } else { self.former_meaning };
         Self { transitions: merge(earlier.transitions, self.transitions), former_meaning, ..self }
     }
 
-    /// It takes back what an earlier write would have changed: there is nothing to write.
+    /// Whether the hub has the same status already, because this write reverts an unwritten change.
     pub(super) fn changes_nothing(&self) -> bool {
         self.former_meaning == Some(self.meaning)
     }
@@ -44,7 +44,7 @@ impl StatusWrite {
 /// Kind, namespace and name of the object that a status is for.
 pub type ObjectId = (String, String, String);
 
-/// Statuses that wait to be written, and those that are being written.
+/// Statuses waiting to be written or in flight.
 #[derive(Debug, Default)]
 pub struct StatusQueue {
     waiting: CoalescingQueue<ObjectId, StatusWrite>,
@@ -52,36 +52,36 @@ pub struct StatusQueue {
 }
 
 impl StatusQueue {
-    /// Puts a status in; an older one of the same object is dropped.
+    /// Enqueues a status; it replaces an older one of the same object.
     pub fn enqueue(&self, id: ObjectId, write: StatusWrite) {
         let priority = write.priority;
         self.waiting.enqueue_with(id, priority, |older| write.instead_of(older));
     }
 
-    /// Throws away what waits: it was decided in a reign that has ended.
+    /// Drops the waiting statuses of a term that has ended.
     pub fn clear(&self) {
         self.waiting.clear();
         self.in_flight.store(0, Ordering::Relaxed);
     }
 
-    /// Statuses that the hub doesn't have yet.
+    /// Number of statuses that the hub does not have yet.
     pub fn pending(&self) -> usize {
         self.waiting.len() + self.in_flight.load(Ordering::Relaxed)
     }
 
-    /// Statuses that a newer one of the same object replaced, in the life of this process.
+    /// Number of statuses replaced by a newer one of the same object, since the process started.
     pub fn superseded(&self) -> u64 {
         self.waiting.superseded()
     }
 
-    /// The next one of these priorities, which counts as being written from now on.
+    /// Takes out the next status of these priorities, which then counts as in flight.
     pub(super) async fn dequeue_where(&self, priorities: impl Fn(Priority) -> bool) -> (ObjectId, StatusWrite) {
         let next = self.waiting.dequeue_where(priorities).await;
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         next
     }
 
-    /// Ends what [`StatusQueue::dequeue_where`] began; what comes back waits again, unless something newer does.
+    /// Ends the flight of a status; `again` puts it back into the queue, behind a newer one if there is any.
     pub(super) fn done(&self, again: Option<(ObjectId, StatusWrite)>) {
         if let Some((id, write)) = again {
             self.requeue(id, write);

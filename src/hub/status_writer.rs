@@ -1,11 +1,11 @@
-//! The one place where statuses are written.
+//! Writes all statuses to the hub.
 //!
 //! ```text
-//! coordinator ─> StatusQueue (newest wins, sorts take turns) ─> rate limit ─> PUT …/status
+//! coordinator ─> StatusQueue (newest wins, priorities take turns) ─> rate limit ─> PUT …/status
 //! ```
 //!
-//! Every write carries the resourceVersion that its decision was made from. After a conflict nothing is done here:
-//! the watch brings the newer object, and the coordinator decides again.
+//! Every write carries the resourceVersion that its decision was based on. A conflict is not retried here: the watch
+//! delivers the newer object, and the coordinator decides again.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -28,28 +28,28 @@ use super::status_queue::{ObjectId, StatusQueue, StatusWrite};
 use super::write_schedule::WriteSchedule;
 use crate::domain::priority::Priority;
 
-/// Writes under way at a time: enough for the rate at tens of milliseconds each.
-const IN_FLIGHT: usize = 8;
+/// Concurrent writes: enough for the rate at tens of milliseconds each.
+const MAX_IN_FLIGHT: usize = 8;
 
-/// Details among them: a hub that takes seconds for each leaves room for what breaks.
-const DETAILS: usize = 4;
+/// Concurrent writes of details: if each takes seconds, broken tools still find a free place.
+const MAX_DETAILS: usize = 4;
 
-/// Writes that need not wait for one another where there were fewer than the rate allows.
+/// Writes that may go out at once after a time below the rate limit.
 const BURST: u32 = 8;
 
 const METADATA: HeaderValue =
     HeaderValue::from_static("application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io, application/json");
 
-/// How a write ended.
+/// Outcome of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum WriteOutcome {
     Written,
-    /// The object changed or went meanwhile; the watch will tell.
+    /// The object was changed or deleted meanwhile; the watch will show it.
     Superseded,
-    /// The API server refused it: admission, validation, or missing rights. Tried again ever more rarely: one that has
-    /// just started refuses everything until its admission policies are in place.
+    /// The API server refused it: admission, validation, or missing rights. Retried with backoff: an API server that
+    /// has just started refuses everything until its admission policies are loaded.
     Refused,
-    /// The hub could not be asked; tried again ever more rarely.
+    /// The hub did not take the request; retried with backoff.
     Retried,
 }
 
@@ -66,13 +66,12 @@ impl WriteOutcome {
     }
 }
 
-/// Pause while nothing may be written.
-const CLOSED: Duration = Duration::from_millis(100);
+/// Pause while the fence forbids writes.
+const FENCED_PAUSE: Duration = Duration::from_millis(100);
 
-/// Writes what the queue holds, `per_second` at the most and a few at once, for ever. `may_write` is asked before each;
-/// `done` hears how each ended. What gives way is said one after the other, at half speed: that clusters can't be reached
-/// comes of thousands at once, that of Integrations of all together, and the busier an API server is with either, the
-/// later comes what there is to say of the other clusters.
+/// Writes the queued statuses, at most `per_second` and a few concurrently. Never returns. Calls `may_write` before
+/// each write and `done` after it. Low-priority writes (unreachable clusters, Integration summaries) go out one at a
+/// time, with a pause as long as the write took, so a burst of thousands cannot delay other updates.
 pub async fn write_statuses(
     client: Client,
     queue: &StatusQueue,
@@ -85,20 +84,21 @@ pub async fn write_statuses(
     let gap = Duration::from_secs(1) / per_second.max(1);
     let mut next = ago(gap * BURST);
     let mut writes = FuturesUnordered::new();
-    let mut places = Places::default();
-    // Objects whose last write got no answer: it may have been made all the same.
+    let mut limits = Limits::default();
+    // Objects whose last write got no answer: it may have taken effect.
     let (mut schedule, mut unanswered) = (WriteSchedule::default(), BTreeSet::new());
     let (client, may_write) = (&client, &may_write);
     loop {
         let wake = schedule.next(Instant::now());
-        let turn = async {
+        let dequeue = async {
             sleep_until(next).await;
-            queue.dequeue_where(|sort| places.has(sort) && !schedule.is_paused(kind_of(sort), Instant::now())).await
+            let is_paused = |priority| schedule.is_paused(kind_of(priority), Instant::now());
+            queue.dequeue_where(|priority| limits.allow(priority) && !is_paused(priority)).await
         };
         tokio::select! {
-            (id, write) = turn, if writes.len() < IN_FLIGHT => {
+            (id, write) = dequeue, if writes.len() < MAX_IN_FLIGHT => {
                 if !may_write() {
-                    next = Instant::now() + CLOSED;
+                    next = Instant::now() + FENCED_PAUSE;
                     queue.done(Some((id, write)));
                     continue;
                 }
@@ -107,30 +107,31 @@ pub async fn write_statuses(
                     continue;
                 };
                 next = next.max(ago(gap * BURST)) + gap;
-                places.take(write.priority);
+                limits.add(write.priority);
                 writes.push(async move {
-                    let end = match gives_way(write.priority) {
-                        true => in_turn(duty_cycle, may_write, put(client, &write)).await,
+                    let result = match is_low(write.priority) {
+                        true => throttled(duty_cycle, may_write, put(client, &write)).await,
                         false => Some(put(client, &write).await),
                     };
-                    (end, id, write)
+                    (result, id, write)
                 });
             }
-            Some((end, id, mut write)) = writes.next() => {
-                places.free(write.priority);
+            Some((result, id, mut write)) = writes.next() => {
+                limits.remove(write.priority);
                 schedule.ended(&id);
-                let Some(ended) = end else {
+                let Some(result) = result else {
                     queue.done(Some((id, write)));
                     continue;
                 };
-                done(&id, ended.outcome);
+                done(&id, result.outcome);
                 queue.done(None);
-                if is_made(&id, &ended, &mut unanswered) {
+                if has_taken_effect(&id, &result, &mut unanswered) {
                     std::mem::take(&mut write.transitions).into_iter().for_each(|transition| events.offer(transition));
                 }
-                match ended.outcome {
+                match result.outcome {
                     WriteOutcome::Retried | WriteOutcome::Refused => {
-                        schedule.failed(id, write, ended.outcome == WriteOutcome::Refused, &ended.why, Instant::now());
+                        let is_refused = result.outcome == WriteOutcome::Refused;
+                        schedule.failed(id, write, is_refused, &result.why, Instant::now());
                     }
                     WriteOutcome::Superseded => schedule.superseded(&id),
                     WriteOutcome::Written => schedule.written(&id, Instant::now()),
@@ -143,75 +144,75 @@ pub async fn write_statuses(
     }
 }
 
-/// Whether what the write tells of stands on the hub: what a write met there may be its own, whose answer was lost.
-fn is_made(id: &ObjectId, ended: &Ended, unanswered: &mut BTreeSet<ObjectId>) -> bool {
+/// Whether the hub has the status. A conflict may be with our own earlier write, whose answer was lost.
+fn has_taken_effect(id: &ObjectId, result: &WriteResult, unanswered: &mut BTreeSet<ObjectId>) -> bool {
     let was_unanswered = unanswered.remove(id);
-    match ended.outcome {
+    match result.outcome {
         WriteOutcome::Written => true,
         WriteOutcome::Superseded => was_unanswered,
         WriteOutcome::Retried | WriteOutcome::Refused => {
-            unanswered.extend((was_unanswered || !ended.has_answer).then(|| id.clone()));
+            unanswered.extend((was_unanswered || !result.has_answer).then(|| id.clone()));
             false
         }
     }
 }
 
-/// Writes of a sort that are under way, where there may not be any number.
+/// Limits the concurrent writes of low priorities and of details.
 #[derive(Default)]
-struct Places {
-    giving_way: BTreeSet<Priority>,
+struct Limits {
+    low: BTreeSet<Priority>,
     details: usize,
 }
 
-impl Places {
-    fn has(&self, sort: Priority) -> bool {
-        !self.giving_way.contains(&sort) && (sort != Priority::Detail || self.details < DETAILS)
+impl Limits {
+    fn allow(&self, priority: Priority) -> bool {
+        !self.low.contains(&priority) && (priority != Priority::Detail || self.details < MAX_DETAILS)
     }
 
-    fn take(&mut self, sort: Priority) {
-        self.giving_way.extend(gives_way(sort).then_some(sort));
-        self.details += usize::from(sort == Priority::Detail);
+    fn add(&mut self, priority: Priority) {
+        self.low.extend(is_low(priority).then_some(priority));
+        self.details += usize::from(priority == Priority::Detail);
     }
 
-    fn free(&mut self, sort: Priority) {
-        self.giving_way.remove(&sort);
-        self.details -= usize::from(sort == Priority::Detail);
+    fn remove(&mut self, priority: Priority) {
+        self.low.remove(&priority);
+        self.details -= usize::from(priority == Priority::Detail);
     }
 }
 
-/// Written one after the other, at half speed.
-fn gives_way(sort: Priority) -> bool {
-    matches!(sort, Priority::Unreachable | Priority::Summary)
+/// Whether writes of this priority go out one at a time, throttled by the duty cycle.
+fn is_low(priority: Priority) -> bool {
+    matches!(priority, Priority::Unreachable | Priority::Summary)
 }
 
-/// The kind of the objects that are written with that priority.
-fn kind_of(sort: Priority) -> &'static str {
-    match sort {
+/// The kind of the objects that are written with this priority.
+fn kind_of(priority: Priority) -> &'static str {
+    match priority {
         Priority::Summary => "Integration",
         Priority::Failing | Priority::Unreachable | Priority::CanWait | Priority::Detail => "IntegrationTarget",
     }
 }
 
-/// That moment; now if the machine has not run for so long.
+/// Returns the instant `time` ago, or now if the machine has not been up for that long.
 fn ago(time: Duration) -> Instant {
     let now = Instant::now();
     now.checked_sub(time).unwrap_or(now)
 }
 
-/// The write when its turn has come; `None` if nothing may be written by then.
-async fn in_turn<T>(duty_cycle: &DutyCycle, may_write: impl Fn() -> bool, put: impl Future<Output = T>) -> Option<T> {
+/// Writes once the duty cycle permits; `None` if writes are forbidden by then.
+async fn throttled<T>(duty_cycle: &DutyCycle, may_write: impl Fn() -> bool, put: impl Future<Output = T>) -> Option<T> {
     duty_cycle.run(async { if may_write() { Some(put.await) } else { None } }).await
 }
 
-/// How a write ended, and for a failure why.
-struct Ended {
+/// Outcome of a write, with the cause of a failure.
+struct WriteResult {
     outcome: WriteOutcome,
     why: String,
-    /// False: the hub may have made the write all the same.
+    /// If false, the write may still have taken effect.
     has_answer: bool,
 }
 
-impl Ended {
+impl WriteResult {
     fn with(outcome: WriteOutcome, why: String) -> Self {
         Self { outcome, why, has_answer: true }
     }
@@ -221,7 +222,7 @@ impl Ended {
     }
 }
 
-async fn put(client: &Client, write: &StatusWrite) -> Ended {
+async fn put(client: &Client, write: &StatusWrite) -> WriteResult {
     let ObjectReference { name, namespace, resource_version, uid, .. } = &write.object;
     let (name, namespace) = (name.as_deref().unwrap_or_default(), namespace.as_deref().unwrap_or_default());
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &write.resource);
@@ -230,23 +231,23 @@ async fn put(client: &Client, write: &StatusWrite) -> Ended {
     object.metadata.resource_version = resource_version.clone();
     object.metadata.uid = uid.clone();
     let Ok(status) = serde_json::from_str::<serde_json::Value>(&write.status) else {
-        return Ended::with(WriteOutcome::Refused, "the status is no JSON".to_owned());
+        return WriteResult::with(WriteOutcome::Refused, "the status is not JSON".to_owned());
     };
     object.data = serde_json::json!({ "status": status });
     match timeout(PROMPT_TIMEOUT, replace_status(client, api.resource_url(), name, &object)).await {
-        Ok(Ok(_)) => Ended::with(WriteOutcome::Written, String::new()),
+        Ok(Ok(_)) => WriteResult::with(WriteOutcome::Written, String::new()),
         Ok(Err(kube::Error::Api(status))) => match status.code {
-            404 | 409 => Ended::with(WriteOutcome::Superseded, String::new()),
-            504 => Ended::without_answer(status.message),
-            429 | 500.. => Ended::with(WriteOutcome::Retried, status.message),
-            _ => Ended::with(WriteOutcome::Refused, status.message),
+            404 | 409 => WriteResult::with(WriteOutcome::Superseded, String::new()),
+            504 => WriteResult::without_answer(status.message),
+            429 | 500.. => WriteResult::with(WriteOutcome::Retried, status.message),
+            _ => WriteResult::with(WriteOutcome::Refused, status.message),
         },
-        Ok(Err(error)) => Ended::without_answer(format!("the hub {}", cause(&error))),
-        Err(_) => Ended::without_answer(format!("the hub did not answer within {} s", PROMPT_TIMEOUT.as_secs())),
+        Ok(Err(error)) => WriteResult::without_answer(format!("the hub {}", cause(&error))),
+        Err(_) => WriteResult::without_answer(format!("the hub did not answer within {} s", PROMPT_TIMEOUT.as_secs())),
     }
 }
 
-/// As `Api::replace_status`, but of what is stored then only the metadata is asked for: the watch brings it anyway.
+/// Like `Api::replace_status`, but requests only the metadata of the stored object: the watch delivers it anyway.
 async fn replace_status(client: &Client, url: &str, name: &str, object: &DynamicObject) -> kube::Result<()> {
     let body = serde_json::to_vec(object).map_err(kube::Error::SerdeError)?;
     let request = Request::new(url).replace_subresource("status", name, &post_params(), body);
@@ -277,24 +278,29 @@ mod tests {
         (id, StatusWrite { resource, object, status, priority, meaning, former_meaning: None, transitions: Vec::new() })
     }
 
-    /// What a writer says to a hub that takes `LATENCY` for each, and after how long, while `others` post to its queue.
-    async fn said(queue: &StatusQueue, per_second: u32, others: impl Future<Output = ()>) -> Vec<(String, Duration)> {
+    /// Runs a writer against a hub with `LATENCY` per write, and `others` beside it. Returns the names of the written
+    /// objects and the time of each write.
+    async fn written(
+        queue: &StatusQueue,
+        per_second: u32,
+        others: impl Future<Output = ()>,
+    ) -> Vec<(String, Duration)> {
         let slow_hub = tower::service_fn(async |_: http::Request<Body>| {
             sleep(LATENCY).await;
             let object = serde_json::json!({ "apiVersion": "ksit.io/v1", "kind": "Thing", "metadata": {} });
             Ok::<_, std::convert::Infallible>(http::Response::new(Body::from(object.to_string().into_bytes())))
         });
-        let begun = Instant::now();
-        let said = std::cell::RefCell::new(Vec::new());
+        let started = Instant::now();
+        let written = std::cell::RefCell::new(Vec::new());
         let (events, _transitions) = sink();
-        let heard = |id: &ObjectId, outcome| {
+        let done = |id: &ObjectId, outcome| {
             assert_eq!(outcome, WriteOutcome::Written);
-            said.borrow_mut().push((id.2.clone(), begun.elapsed()));
+            written.borrow_mut().push((id.2.clone(), started.elapsed()));
         };
         let (hub, duty_cycle) = (Client::new(slow_hub, "fleet"), DutyCycle::default());
-        let writing = write_statuses(hub, queue, per_second, &duty_cycle, events, || true, heard);
+        let writing = write_statuses(hub, queue, per_second, &duty_cycle, events, || true, done);
         let _ = timeout(LATENCY * 20, async { tokio::join!(writing, others) }).await;
-        said.into_inner()
+        written.into_inner()
     }
 
     fn enqueue(queue: &StatusQueue, name: &str, priority: Priority) {
@@ -303,12 +309,12 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn that_clusters_cannot_be_reached_leaves_room_for_the_rest() {
+    async fn unreachable_clusters_leave_room_for_other_writes() {
         leaves_room(Priority::Unreachable).await;
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_integrations_come_to_leaves_room_for_clusters() {
+    async fn integration_summaries_leave_room_for_other_writes() {
         leaves_room(Priority::Summary).await;
     }
 
@@ -319,31 +325,31 @@ mod tests {
             sleep(LATENCY / 2).await;
             enqueue(&queue, "broken", Priority::Failing);
         };
-        let said = said(&queue, 1_000, breaking).await;
-        assert_eq!(said.len(), 11, "those that wait come all the same: {said:?}");
-        let broken = said.iter().find(|(name, _)| name == "broken").unwrap().1;
-        assert!(broken < LATENCY * 2, "it waits for nobody: {broken:?}");
-        let last = said.last().unwrap().1;
-        assert!(last >= LATENCY * 18, "one at a time, and as long nothing: {last:?}");
+        let written = written(&queue, 1_000, breaking).await;
+        assert_eq!(written.len(), 11, "low-priority writes are made as well: {written:?}");
+        let broken = written.iter().find(|(name, _)| name == "broken").unwrap().1;
+        assert!(broken < LATENCY * 2, "it does not wait for them: {broken:?}");
+        let last = written.last().unwrap().1;
+        assert!(last >= LATENCY * 18, "one at a time, each with a pause as long: {last:?}");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_few_go_together_and_many_keep_to_the_rate() {
+    async fn burst_is_concurrent_and_the_rest_keeps_the_rate() {
         let queue = StatusQueue::default();
         (0..20).for_each(|number| enqueue(&queue, &format!("broken-{number}"), Priority::Failing));
-        let said = said(&queue, 4, std::future::ready(())).await;
-        let together = said.iter().filter(|(_, after)| *after < LATENCY * 2).count();
-        assert!((8..=10).contains(&together), "{said:?}");
-        let last = said.last().unwrap();
-        assert_eq!(said.len(), 20);
+        let written = written(&queue, 4, std::future::ready(())).await;
+        let concurrent = written.iter().filter(|(_, after)| *after < LATENCY * 2).count();
+        assert!((8..=10).contains(&concurrent), "{written:?}");
+        let last = written.last().unwrap();
+        assert_eq!(written.len(), 20);
         assert!(last.1 >= Duration::from_millis(250) * 10, "four a second: {last:?}");
     }
 
-    /// The hub made the first write, and its answer was lost; the second meets what the first wrote.
+    /// The first write takes effect but its answer is lost; the second conflicts with it.
     #[tokio::test(start_paused = true)]
     async fn transition_of_a_write_without_an_answer_gets_its_event() {
-        let asked = std::sync::Arc::new(AtomicUsize::new(0));
-        let requests = asked.clone();
+        let request_count = std::sync::Arc::new(AtomicUsize::new(0));
+        let requests = request_count.clone();
         let hub = tower::service_fn(move |_: http::Request<Body>| {
             let is_first = requests.fetch_add(1, Ordering::Relaxed) == 0;
             async move {
@@ -364,13 +370,13 @@ mod tests {
         let duty_cycle = DutyCycle::default();
         let writing = write_statuses(Client::new(hub, "fleet"), &queue, 100, &duty_cycle, events, || true, |_, _| {});
         let _ = timeout(PROMPT_TIMEOUT * 5, writing).await;
-        assert_eq!((asked.load(Ordering::Relaxed), transitions.waiting()), (2, 1));
+        assert_eq!((request_count.load(Ordering::Relaxed), transitions.waiting()), (2, 1));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_waited_for_its_turn_is_not_sent_once_nothing_may_be_written() {
-        let (asked, may_write) = (std::sync::Arc::new(AtomicUsize::new(0)), AtomicBool::new(true));
-        let requests = asked.clone();
+    async fn write_waiting_for_its_permit_is_not_sent_when_fenced() {
+        let (request_count, may_write) = (std::sync::Arc::new(AtomicUsize::new(0)), AtomicBool::new(true));
+        let requests = request_count.clone();
         let hub = tower::service_fn(move |_: http::Request<Body>| {
             requests.fetch_add(1, Ordering::Relaxed);
             std::future::pending::<Result<http::Response<Body>, std::convert::Infallible>>()
@@ -387,7 +393,7 @@ mod tests {
             may_write.store(false, Ordering::Relaxed);
         };
         let _ = tokio::join!(an_event, closing, timeout(LATENCY * 20, writing));
-        assert_eq!(asked.load(Ordering::Relaxed), 0);
-        assert_eq!(queue.pending(), 1, "it waits on");
+        assert_eq!(request_count.load(Ordering::Relaxed), 0);
+        assert_eq!(queue.pending(), 1, "it keeps waiting");
     }
 }

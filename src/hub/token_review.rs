@@ -1,4 +1,4 @@
-//! Asks the hub whose token it is that a caller shows.
+//! Identifies the Pod of a caller by its token, with the hub's TokenReview API.
 
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, TokenReviewStatus};
 use kube::api::PostParams;
@@ -7,10 +7,10 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::domain::replica::PodIdentity;
 
-/// Whose token it is.
+/// Owner of a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bearer {
-    /// As in `system:serviceaccount:ksit-system:ksit`.
+    /// Such as `system:serviceaccount:ksit-system:ksit`.
     pub account: String,
     pub pod: PodIdentity,
 }
@@ -27,7 +27,7 @@ pub enum ReviewError {
     Unavailable(String),
 }
 
-/// The ServiceAccount and the Pod that `token` was issued to for `audience`. Asks the hub once.
+/// Returns the ServiceAccount and Pod that `token` was issued to for `audience`. Sends one request.
 pub async fn review_token(client: &Client, audience: &str, token: &SecretString) -> Result<Bearer, ReviewError> {
     let spec = TokenReviewSpec { token: token.expose_secret().to_owned(), audiences: Some(vec![audience.to_owned()]) };
     let review = TokenReview { spec, ..TokenReview::default() };
@@ -38,14 +38,14 @@ pub async fn review_token(client: &Client, audience: &str, token: &SecretString)
 
 fn judge(status: TokenReviewStatus, audience: &str) -> Result<Bearer, ReviewError> {
     if status.authenticated != Some(true) {
-        return Err(ReviewError::Refused("unknown, expired, or of a Pod that is gone"));
+        return Err(ReviewError::Refused("unknown, expired, or bound to a deleted Pod"));
     }
     if !status.audiences.iter().flatten().any(|issued| issued == audience) {
         return Err(ReviewError::Refused("issued for another audience"));
     }
     let user = status.user.unwrap_or_default();
     let account = user.username.filter(|name| name.starts_with(SERVICE_ACCOUNT));
-    let account = account.ok_or(ReviewError::Refused("of a user, not of a ServiceAccount"))?;
+    let account = account.ok_or(ReviewError::Refused("issued to a user, not to a ServiceAccount"))?;
     let extra = user.extra.unwrap_or_default();
     let one = |key: &str| extra.get(key).and_then(|values| values.first()).filter(|value| !value.is_empty()).cloned();
     match (one(POD_NAME), one(POD_UID)) {
@@ -54,7 +54,7 @@ fn judge(status: TokenReviewStatus, audience: &str) -> Result<Bearer, ReviewErro
     }
 }
 
-/// Without the body of the request, which holds the token.
+/// Describes the error without the request body, which holds the token.
 fn explain(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) => format!("{} {}", status.code, status.reason),
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_token_of_a_pod_for_this_purpose_counts() {
+    fn token_must_be_bound_to_a_pod_and_audience() {
         let pod = [(POD_NAME, "ksit-0"), (POD_UID, "u")];
         let ours = "system:serviceaccount:ksit:ksit";
         let judge = |status| judge(status, "reports");

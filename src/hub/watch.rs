@@ -1,11 +1,11 @@
-//! A watch that one bad object can't end.
+//! Watches objects of the hub, and survives unreadable ones.
 //!
 //! ```text
-//! watcher (list, watch, back off, relist) ─> ahead ─> each object read by itself ─> Change
+//! watcher (list, watch, back off, relist) ─> read_ahead ─> each object read by itself ─> Change
 //! ```
 //!
-//! kube's typed watch fails a whole page for one object that doesn't parse. Here one that this version can't read is
-//! one warning.
+//! kube's typed watch fails a whole page for one object that does not parse. Here an unreadable object costs one
+//! warning.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Debug;
@@ -25,21 +25,21 @@ use super::history::History;
 use super::lenient::Lenient;
 use super::relist::relisting;
 
-/// Objects a page, forty times what kube and client-go ask for. An API server has the first page in memory; for the next
-/// ones it asks etcd, once nothing of the kind has changed since etcd was compacted, which is every five minutes. A
-/// fleet where all is well changes nothing. With a selector it then decodes all of the fleet for each replica: a start
-/// of 10,000 targets in pages of 500 took it up to three times as much processor.
+/// Objects per page, forty times the default of kube and client-go. The API server serves the first page from memory,
+/// but the next ones from etcd if nothing of the kind has changed since etcd's last compaction, which runs every five
+/// minutes; in a healthy fleet nothing changes. With a selector it then decodes the whole fleet for each replica: a
+/// start with 10,000 targets in pages of 500 cost it up to three times the CPU.
 const PAGE: u32 = 20_000;
 
 /// Namespace and name.
 pub type Key = (String, String);
 
-/// What happened to the objects of one kind.
+/// A change of the objects of one kind.
 #[derive(Debug)]
 pub enum Change<K> {
     Applied(Box<K>),
     Deleted(Key),
-    /// A full list has been handed over; whatever is not in it is gone.
+    /// Ends a full list: objects not in it are deleted.
     Listed(BTreeSet<Key>),
 }
 
@@ -53,8 +53,8 @@ impl<K> Change<K> {
     }
 }
 
-/// Several watches of one kind, each of its own namespace, as if they were one: the first list is handed on when
-/// every namespace has been listed, and a later list of one namespace says nothing of the others.
+/// Merges watches of one kind in several namespaces into one: the first list ends when every namespace has been listed,
+/// and a later list of one namespace does not delete objects of the others.
 pub fn merge<K: ResourceExt + Send + 'static>(
     watches: Vec<BoxStream<'static, Change<K>>>,
 ) -> BoxStream<'static, Change<K>> {
@@ -84,8 +84,8 @@ pub fn merge<K: ResourceExt + Send + 'static>(
         .boxed()
 }
 
-/// Objects of kind `K` in `namespace` (all, if none) with labels as `selector` wants them, for ever. Errors are
-/// logged and retried with back-off.
+/// Watches the objects of kind `K` in `namespace` (all namespaces if `None`) that match the label `selector`. Never
+/// ends; errors are logged and retried with backoff.
 pub fn watch<K>(
     client: Client,
     history: &History,
@@ -98,7 +98,7 @@ where
     watch_by(client, history, namespace, selector.map_or(config(), |selector| config().labels(selector)))
 }
 
-/// The one object of that name.
+/// Watches a single object.
 pub fn watch_one<K>(
     client: Client,
     history: &History,
@@ -132,12 +132,12 @@ where
     let mut reader = Reader { kind: kind.clone(), listed: BTreeSet::new(), warned: HashMap::new() };
     let begin = move || watcher::watcher(api.clone(), config.clone()).boxed();
     let events = relisting(history, begin).filter_map(move |event| future::ready(or_warned(event, &kind)));
-    ahead(events).flat_map(move |event| stream::iter(reader.changes(event)))
+    read_ahead(events).flat_map(move |event| stream::iter(reader.changes(event)))
 }
 
-/// The same in a task of its own, as far ahead as one page of a list: of thousands of objects the hub makes the next
-/// page ready while the last one is read.
-fn ahead<T: Send + 'static>(items: impl Stream<Item = T> + Send + 'static) -> impl Stream<Item = T> {
+/// Polls `items` in its own task, up to one page ahead, so that the hub prepares the next page of a long list while the
+/// last one is processed.
+fn read_ahead<T: Send + 'static>(items: impl Stream<Item = T> + Send + 'static) -> impl Stream<Item = T> {
     let (sender, receiver) = mpsc::channel(PAGE as usize);
     let mut task = JoinSet::new();
     task.spawn(async move {
@@ -146,21 +146,21 @@ fn ahead<T: Send + 'static>(items: impl Stream<Item = T> + Send + 'static) -> im
             && sender.send(item).await.is_ok()
         {}
     });
-    // The task ends with the stream.
+    // Dropping the stream ends the task.
     stream::unfold((receiver, task), async |(mut receiver, task)| Some((receiver.recv().await?, (receiver, task))))
 }
 
-/// The event; of an error only a warning remains.
+/// Returns the event, or logs the error.
 pub(super) fn or_warned<E>(event: Result<E, watcher::Error>, kind: &str) -> Option<E> {
     event
         .inspect_err(|error| {
             let (error, hint) = explain(error);
-            tracing::warn!(kind, error, hint, "the hub can't be watched; trying again");
+            tracing::warn!(kind, error, hint, "failed to watch the hub; retrying");
         })
         .ok()
 }
 
-/// What went wrong with a watch, in a line, and what to do about it.
+/// Describes a watch error in one line, and its remedy.
 fn explain(error: &watcher::Error) -> (String, &'static str) {
     let (watcher::Error::InitialListFailed(kube::Error::Api(status))
     | watcher::Error::WatchStartFailed(kube::Error::Api(status))) = error
@@ -178,7 +178,7 @@ fn explain(error: &watcher::Error) -> (String, &'static str) {
 struct Reader {
     kind: String,
     listed: BTreeSet<Key>,
-    /// Objects that were complained of, by the version that was complained of.
+    /// Unreadable objects, with the version of the last warning.
     warned: HashMap<Key, Option<String>>,
 }
 
@@ -192,7 +192,7 @@ impl Reader {
             Event::InitApply(object) => {
                 let key = key_of(&object);
                 let change = self.read(&key, object);
-                // One that can't be read is gone for our purposes, also if an earlier version could be.
+                // An unreadable object counts as deleted, even if an earlier version was readable.
                 if change.is_some() {
                     self.listed.insert(key);
                 }
@@ -226,7 +226,7 @@ impl Reader {
                         namespace,
                         name,
                         error,
-                        "this object can't be read and is left alone; mend it or delete it"
+                        "this object can't be read and is ignored; fix it or delete it"
                     );
                 }
                 None
@@ -253,9 +253,9 @@ mod tests {
     use crate::api::IntegrationTarget;
 
     #[tokio::test(start_paused = true)]
-    async fn the_next_page_is_asked_for_while_the_last_one_is_read_and_none_when_nobody_listens() {
-        let asked = Arc::new(AtomicUsize::new(0));
-        let pages = asked.clone();
+    async fn list_is_read_one_page_ahead_and_stops_when_dropped() {
+        let request_count = Arc::new(AtomicUsize::new(0));
+        let pages = request_count.clone();
         let hub = tower::service_fn(move |request: http::Request<Body>| {
             let page = pages.fetch_add(1, Ordering::Relaxed);
             assert!(request.uri().query().unwrap().contains(&format!("limit={PAGE}")));
@@ -272,15 +272,15 @@ mod tests {
             Box::pin(watch::<IntegrationTarget>(Client::new(hub, "fleet"), &History::default(), None, None));
         changes.next().await;
         tokio::time::sleep(Duration::from_secs(1)).await;
-        assert_eq!(asked.load(Ordering::Relaxed), 2, "as far ahead as one page");
+        assert_eq!(request_count.load(Ordering::Relaxed), 2, "one page ahead");
         drop(changes);
         tokio::time::sleep(Duration::from_secs(1)).await;
-        assert_eq!(asked.load(Ordering::Relaxed), 2);
+        assert_eq!(request_count.load(Ordering::Relaxed), 2);
     }
 
-    /// What an API server says that has just begun again: it doesn't know the version any more.
+    /// A restarted API server answers 410, since it does not know the version any more.
     #[tokio::test(start_paused = true)]
-    async fn what_the_hub_has_forgotten_is_listed_again_at_once_and_with_patience_if_it_forgets_again() {
+    async fn http_410_relists_immediately_then_with_backoff() {
         let lists: Arc<Mutex<Vec<Instant>>> = Arc::default();
         let listed = lists.clone();
         let hub = tower::service_fn(move |request: http::Request<Body>| {

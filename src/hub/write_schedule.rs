@@ -1,10 +1,10 @@
-//! When the status of each object may be written next.
+//! Decides when the status of each object may be written next.
 //!
 //! ```text
-//! tried   ─> rests for a second          (a cluster that flaps costs the hub one request a second)
-//! failed  ─> backs off alone              (one failing object delays no other)
-//! failed, or several of its namespace did ─> takes one of a few places   (hub that hangs on them delays no other)
-//! many different objects failed in a row ─> all of that kind pause: the hub itself fails
+//! attempted ─> rests for a second    (a flapping cluster costs the hub one request a second)
+//! failed    ─> backs off by itself   (a failing object does not delay others)
+//! failed, or several of its namespace did ─> takes one of a few places   (a hub hanging on them does not delay others)
+//! many different objects failed in a row  ─> their kind pauses: the hub itself fails
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -14,74 +14,75 @@ use tokio::time::Instant;
 
 use super::status_queue::{ObjectId, StatusWrite};
 
-/// Between two writes of one object.
+/// Minimum time between two writes of one object.
 const REST: Duration = Duration::from_secs(1);
 
-/// After the first failure of an object; it doubles with each.
-const FIRST: Duration = Duration::from_secs(1);
+/// Backoff after the first failure of an object; it doubles with each further one.
+const INITIAL_BACKOFF: Duration = Duration::from_secs(1);
 
-/// At the longest: after a refusal, which only a person mends, and after a fault of the hub, which passes.
-const LONGEST_REFUSED: Duration = Duration::from_secs(60);
-const LONGEST_RETRIED: Duration = Duration::from_secs(8);
+/// Maximum backoff: after a refusal, which needs a person to fix it, and after a fault of the hub, which passes.
+const MAX_BACKOFF_REFUSED: Duration = Duration::from_secs(60);
+const MAX_BACKOFF_RETRIED: Duration = Duration::from_secs(8);
 
-/// So many different objects of a kind that fail in a row say that the hub fails, not they.
+/// Failures in a row, of different objects of one kind, that mean that the hub fails rather than the objects.
 const STREAK: usize = 20;
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// So many different objects of a kind in one namespace that fail in a row make all of them suspect.
-const SUSPECT: usize = 4;
+/// Failures in a row, of different objects of one kind and namespace, that make all of that namespace suspect.
+const SUSPECT_STREAK: usize = 4;
 
-/// Writes of suspect objects under way at a time. Each may take as long as the hub is waited for; the other places are
-/// for objects whose writes succeed.
-const SUSPECTS_IN_FLIGHT: usize = 4;
+/// Concurrent writes of suspect objects. Each may take as long as the request timeout; the other places are for objects
+/// whose writes succeed.
+const MAX_SUSPECTS: usize = 4;
 
-/// A suspect object that finds no place is looked at again after so long.
-const LOOK_FOR_PLACE: Duration = Duration::from_millis(200);
+/// Delay before a suspect object without a place is looked at again.
+const PLACE_RETRY_DELAY: Duration = Duration::from_millis(200);
 
-/// One warning for so long: when something is wrong with the hub, everything fails for the same reason.
-const QUIET: Duration = Duration::from_secs(10);
+/// Minimum time between two warnings: when the hub is at fault, everything fails for the same reason.
+const WARNING_INTERVAL: Duration = Duration::from_secs(10);
 
-/// One write for each object at the most; a newer one takes the place of the one that is held.
+/// Holds back writes, at most one per object; a newer one replaces the held one.
 #[derive(Debug, Default)]
 pub(super) struct WriteSchedule {
     held: BTreeMap<ObjectId, (Instant, StatusWrite)>,
     failures: HashMap<ObjectId, u32>,
-    /// Objects that rest, in the order in which they were tried.
-    tried: VecDeque<(Instant, ObjectId)>,
+    /// Resting objects with the time of their last attempt, in that order.
+    attempted: VecDeque<(Instant, ObjectId)>,
     streaks: BTreeMap<String, BTreeSet<ObjectId>>,
     /// By kind and namespace.
     streaks_of_namespaces: BTreeMap<(String, String), BTreeSet<ObjectId>>,
-    /// Suspect objects whose writes are under way.
-    probing: BTreeSet<ObjectId>,
+    /// Suspect objects whose writes are in flight.
+    suspects: BTreeSet<ObjectId>,
     pauses: BTreeMap<String, Instant>,
-    warned: Option<Instant>,
-    unsaid: usize,
+    last_warned: Option<Instant>,
+    /// Failures since the last warning.
+    suppressed: usize,
 }
 
 impl WriteSchedule {
-    /// Gives the write back if it may be made now, else holds it until it may. One that changes nothing is dropped.
+    /// Returns the write if it may be made now, and holds it back otherwise. A write that changes nothing is dropped.
     pub(super) fn admit(&mut self, id: ObjectId, write: StatusWrite, now: Instant) -> Option<(ObjectId, StatusWrite)> {
-        while self.tried.front().is_some_and(|(at, _)| now - *at >= REST) {
-            self.tried.pop_front();
+        while self.attempted.front().is_some_and(|(at, _)| now - *at >= REST) {
+            self.attempted.pop_front();
         }
         let held = self.held.remove(&id);
-        let backs_off = held.as_ref().map(|(due, _)| *due);
+        let backoff_ends = held.as_ref().map(|(due, _)| *due);
         let write = write.instead_of(held.map(|(_, held)| held));
         if write.changes_nothing() {
             return None;
         }
-        let rests = self.tried.iter().rfind(|(_, tried)| *tried == id).map(|(at, _)| *at + REST);
+        let rest_ends = self.attempted.iter().rfind(|(_, attempted)| *attempted == id).map(|(at, _)| *at + REST);
         let is_suspect = self.is_suspect(&id);
-        let has_no_place = is_suspect && self.probing.len() >= SUSPECTS_IN_FLIGHT;
-        let looks_again = has_no_place.then_some(now + LOOK_FOR_PLACE);
-        match rests.max(backs_off).max(looks_again).filter(|due| *due > now) {
+        let has_no_place = is_suspect && self.suspects.len() >= MAX_SUSPECTS;
+        let place_retry = has_no_place.then_some(now + PLACE_RETRY_DELAY);
+        match rest_ends.max(backoff_ends).max(place_retry).filter(|due| *due > now) {
             Some(due) => {
                 self.held.insert(id, (due, write));
                 None
             }
             None => {
-                self.tried.push_back((now, id.clone()));
-                self.probing.extend(is_suspect.then(|| id.clone()));
+                self.attempted.push_back((now, id.clone()));
+                self.suspects.extend(is_suspect.then(|| id.clone()));
                 Some((id, write))
             }
         }
@@ -89,15 +90,15 @@ impl WriteSchedule {
 
     fn is_suspect(&self, id: &ObjectId) -> bool {
         let streak = self.streaks_of_namespaces.get(&namespace_of(id));
-        self.failures.contains_key(id) || streak.is_some_and(|streak| streak.len() >= SUSPECT)
+        self.failures.contains_key(id) || streak.is_some_and(|streak| streak.len() >= SUSPECT_STREAK)
     }
 
-    /// The write that was admitted is under way no more, however it ended.
+    /// Records that an admitted write is no longer in flight, whatever its outcome.
     pub(super) fn ended(&mut self, id: &ObjectId) {
-        self.probing.remove(id);
+        self.suspects.remove(id);
     }
 
-    /// The hub took the write. What failed beside it because the hub did is due again.
+    /// Records a success. Writes held back because of a fault of the hub become due at once.
     pub(super) fn written(&mut self, id: &ObjectId, now: Instant) {
         self.superseded(id);
         self.streaks_of_namespaces.remove(&namespace_of(id));
@@ -110,18 +111,18 @@ impl WriteSchedule {
         }
     }
 
-    /// The object went or changed meanwhile: another decision comes.
+    /// Records that the object was changed or deleted meanwhile, so that a new decision will follow.
     pub(super) fn superseded(&mut self, id: &ObjectId) {
         self.failures.remove(id);
     }
 
-    /// The hub refused the write, or could not take it.
+    /// Records a failure and backs off. `refused`: by the hub, which otherwise did not take the request.
     pub(super) fn failed(&mut self, id: ObjectId, mut write: StatusWrite, refused: bool, why: &str, now: Instant) {
-        // It may have been made all the same.
+        // Unless it was refused, it may have taken effect.
         write.former_meaning = write.former_meaning.filter(|_| refused);
-        let longest = if refused { LONGEST_REFUSED } else { LONGEST_RETRIED };
+        let longest = if refused { MAX_BACKOFF_REFUSED } else { MAX_BACKOFF_RETRIED };
         let failures = self.failures.entry(id.clone()).or_default();
-        let pause = FIRST.saturating_mul(2u32.saturating_pow(*failures)).min(longest);
+        let pause = INITIAL_BACKOFF.saturating_mul(2u32.saturating_pow(*failures)).min(longest);
         *failures = failures.saturating_add(1);
         self.streaks_of_namespaces.entry(namespace_of(&id)).or_default().insert(id.clone());
         let streak = self.streaks.entry(id.0.clone()).or_default();
@@ -130,7 +131,7 @@ impl WriteSchedule {
             self.pauses.insert(id.0.clone(), now + PAUSE);
         }
         self.warn(&id, why, now);
-        // A newer one may have come while it was under way.
+        // A newer write may have arrived while this one was in flight.
         let write = match self.held.remove(&id) {
             Some((_, newer)) => newer.instead_of(Some(write)),
             None => write,
@@ -139,27 +140,27 @@ impl WriteSchedule {
     }
 
     fn warn(&mut self, id: &ObjectId, why: &str, now: Instant) {
-        if self.warned.is_some_and(|warned| now - warned < QUIET) {
-            self.unsaid += 1;
+        if self.last_warned.is_some_and(|last| now - last < WARNING_INTERVAL) {
+            self.suppressed += 1;
             return;
         }
-        let ((kind, namespace, name), others) = (id, std::mem::take(&mut self.unsaid));
-        tracing::warn!(kind, namespace, name, why, others, "a status could not be written; trying again");
-        self.warned = Some(now);
+        let ((kind, namespace, name), others) = (id, std::mem::take(&mut self.suppressed));
+        tracing::warn!(kind, namespace, name, why, others, "failed to write a status; retrying");
+        self.last_warned = Some(now);
     }
 
-    /// Whether objects of a kind may not be written now.
+    /// Whether writes of a kind are paused.
     pub(super) fn is_paused(&self, kind: &str, now: Instant) -> bool {
         self.pauses.get(kind).is_some_and(|until| *until > now)
     }
 
-    /// When there is something to do again: a held write is due, or a pause ends.
+    /// Returns when the next held write is due or the next pause ends.
     pub(super) fn next(&self, now: Instant) -> Option<Instant> {
         let pauses = self.pauses.values().copied().filter(|until| *until > now);
         self.held.values().map(|(due, _)| *due).chain(pauses).min()
     }
 
-    /// Takes out what is due.
+    /// Takes out the writes that are due.
     pub(super) fn due(&mut self, now: Instant) -> Vec<(ObjectId, StatusWrite)> {
         let due: Vec<ObjectId> =
             self.held.iter().filter(|(_, (due, _))| *due <= now).map(|(id, _)| id.clone()).collect();
@@ -199,47 +200,47 @@ mod tests {
     }
 
     #[test]
-    fn write_that_takes_back_one_that_was_not_made_is_none() {
+    fn write_that_reverts_an_unwritten_one_is_dropped() {
         let (mut schedule, start) = (WriteSchedule::default(), Instant::now());
         let change = |former: u128, meaning| StatusWrite { meaning, former_meaning: Some(former), ..write() };
         assert!(schedule.admit(id("a"), change(0, 1), start).is_some());
         assert!(schedule.admit(id("a"), change(1, 2), start).is_none(), "it rests");
         assert!(schedule.admit(id("a"), change(2, 1), start).is_none());
-        assert_eq!(schedule.next(start), None, "what stands there is what is to be written");
+        assert_eq!(schedule.next(start), None, "the hub has this status already");
         assert!(schedule.admit(id("a"), change(1, 2), start).is_none(), "it rests");
         assert_eq!(schedule.due(start + REST).len(), 1);
         let lost = |schedule: &mut WriteSchedule, refused| {
             schedule.failed(id("b"), change(1, 2), refused, WHY, start);
             schedule.admit(id("b"), change(2, 1), start);
-            !schedule.due(start + LONGEST_REFUSED).is_empty()
+            !schedule.due(start + MAX_BACKOFF_REFUSED).is_empty()
         };
-        assert!(lost(&mut schedule, false), "nobody knows whether it was made");
+        assert!(lost(&mut schedule, false), "it may have taken effect");
         assert!(!lost(&mut schedule, true));
     }
 
-    /// A newer status came while the older one was under way.
+    /// A newer status arrives while the older one is in flight.
     #[test]
-    fn write_that_fails_replaces_no_newer_one() {
+    fn failed_write_does_not_replace_a_newer_one() {
         let (mut schedule, start) = (WriteSchedule::default(), Instant::now());
         let change = |former: u128, meaning| StatusWrite { meaning, former_meaning: Some(former), ..write() };
         assert!(schedule.admit(id("a"), change(0, 1), start).is_some());
         assert!(schedule.admit(id("a"), change(1, 2), start).is_none(), "it rests");
         schedule.failed(id("a"), change(0, 1), true, WHY, start);
-        let due = schedule.due(start + LONGEST_REFUSED);
+        let due = schedule.due(start + MAX_BACKOFF_REFUSED);
         assert_eq!(
             due.iter().map(|(_, write)| (write.former_meaning, write.meaning)).collect::<Vec<_>>(),
             [(Some(0), 2)]
         );
     }
 
-    /// The older write was decided from another status than the newer one: somebody wrote in between.
+    /// The two writes are based on different statuses: another process wrote in between.
     #[test]
-    fn write_over_another_status_is_made() {
+    fn write_based_on_another_status_is_made() {
         let (mut schedule, start) = (WriteSchedule::default(), Instant::now());
         let change = |former: u128, meaning| StatusWrite { meaning, former_meaning: Some(former), ..write() };
         schedule.failed(id("a"), change(0, 1), true, WHY, start);
         assert!(schedule.admit(id("a"), change(7, 0), start).is_none(), "it backs off");
-        assert_eq!(schedule.due(start + LONGEST_REFUSED).len(), 1, "7 stands there, and 0 is meant");
+        assert_eq!(schedule.due(start + MAX_BACKOFF_REFUSED).len(), 1, "the hub has 7, and 0 is wanted");
     }
 
     #[test]
@@ -249,22 +250,22 @@ mod tests {
         for _ in 0..8 {
             refuse(&mut schedule, "a", start);
             let other = format!("other-{}", pauses.len());
-            assert!(schedule.admit(id(&other), write(), start).is_some(), "the others are not concerned");
-            assert!(schedule.admit(id("a"), write(), start).is_none(), "nor is a newer status written sooner");
+            assert!(schedule.admit(id(&other), write(), start).is_some(), "others are not delayed");
+            assert!(schedule.admit(id("a"), write(), start).is_none(), "a newer status does not shorten the backoff");
             let due = schedule.next(start).unwrap();
             pauses.push((due - start).as_secs());
             assert!(schedule.due(start).is_empty(), "not yet");
-            assert_eq!(schedule.due(due).len(), 1, "the newest alone");
+            assert_eq!(schedule.due(due).len(), 1, "only the newest");
         }
         assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60]);
         assert_eq!((schedule.next(start), schedule.is_paused("IntegrationTarget", start)), (None, false));
         schedule.superseded(&id("a"));
         refuse(&mut schedule, "a", start);
-        assert_eq!(schedule.next(start), Some(start + FIRST));
+        assert_eq!(schedule.next(start), Some(start + INITIAL_BACKOFF));
     }
 
     #[test]
-    fn tried_object_rests_for_a_second() {
+    fn attempted_object_rests_for_a_second() {
         let (mut schedule, start) = (WriteSchedule::default(), Instant::now());
         assert!(schedule.admit(id("a"), write(), start).is_some());
         let half = start + REST / 2;
@@ -273,7 +274,7 @@ mod tests {
         assert_eq!(schedule.next(half), Some(start + REST));
         let due = schedule.due(start + REST);
         assert!(due.len() == 1 && schedule.admit(id("a"), write(), start + REST).is_some());
-        assert_eq!(schedule.tried.len(), 2, "older tries are forgotten");
+        assert_eq!(schedule.attempted.len(), 2, "older attempts are forgotten");
     }
 
     #[test]
@@ -281,7 +282,7 @@ mod tests {
         let (mut schedule, start) = (WriteSchedule::default(), Instant::now());
         let name = |number: usize| id(&format!("c{number}"));
         (0..STREAK * 3).for_each(|_| schedule.failed(name(0), write(), false, WHY, start));
-        assert_eq!(schedule.next(start), Some(start + LONGEST_RETRIED));
+        assert_eq!(schedule.next(start), Some(start + MAX_BACKOFF_RETRIED));
         assert!(!schedule.is_paused("IntegrationTarget", start), "one object, however often");
         (1..STREAK).for_each(|number| schedule.failed(name(number), write(), false, WHY, start));
         assert!(schedule.is_paused("IntegrationTarget", start));
@@ -289,7 +290,7 @@ mod tests {
         assert!(!schedule.is_paused("Integration", start));
         schedule.written(&id("other"), start + PAUSE);
         assert!(!schedule.is_paused("IntegrationTarget", start + PAUSE / 2));
-        assert_eq!(schedule.due(start + PAUSE).len(), STREAK, "the hub is back: nobody waits out a back-off");
+        assert_eq!(schedule.due(start + PAUSE).len(), STREAK, "the hub is back: backoffs end at once");
     }
 
     #[test]
@@ -301,16 +302,16 @@ mod tests {
         let admitted = |schedule: &mut WriteSchedule, namespace, numbers: std::ops::Range<usize>| {
             numbers.filter(|number| schedule.admit(of(namespace, *number), write(), start).is_some()).count()
         };
-        assert_eq!(admitted(&mut schedule, "team", 0..SUSPECT), SUSPECT);
-        for number in 0..SUSPECT {
+        assert_eq!(admitted(&mut schedule, "team", 0..SUSPECT_STREAK), SUSPECT_STREAK);
+        for number in 0..SUSPECT_STREAK {
             schedule.ended(&of("team", number));
             schedule.failed(of("team", number), write(), false, WHY, start);
         }
-        assert_eq!(admitted(&mut schedule, "team", 10..50), SUSPECTS_IN_FLIGHT, "also those that have not failed");
+        assert_eq!(admitted(&mut schedule, "team", 10..50), MAX_SUSPECTS, "also those that have not failed");
         assert_eq!(admitted(&mut schedule, "fleet", 0..50), 50);
-        let retry = start + LOOK_FOR_PLACE;
+        let retry = start + PLACE_RETRY_DELAY;
         assert_eq!(schedule.next(start), Some(retry));
-        assert_eq!(schedule.due(retry).len(), 40 - SUSPECTS_IN_FLIGHT);
+        assert_eq!(schedule.due(retry).len(), 40 - MAX_SUSPECTS);
         schedule.ended(&of("team", 10));
         schedule.written(&of("team", 10), start);
         assert_eq!(admitted(&mut schedule, "team", 50..90), 40, "one success clears the namespace");
@@ -320,8 +321,8 @@ mod tests {
     fn one_warning_stands_for_many_failures() {
         let (mut schedule, start) = (WriteSchedule::default(), Instant::now());
         ["a", "b", "c"].iter().for_each(|name| refuse(&mut schedule, name, start));
-        assert_eq!((schedule.warned, schedule.unsaid), (Some(start), 2));
-        refuse(&mut schedule, "d", start + QUIET);
-        assert_eq!((schedule.warned, schedule.unsaid), (Some(start + QUIET), 0));
+        assert_eq!((schedule.last_warned, schedule.suppressed), (Some(start), 2));
+        refuse(&mut schedule, "d", start + WARNING_INTERVAL);
+        assert_eq!((schedule.last_warned, schedule.suppressed), (Some(start + WARNING_INTERVAL), 0));
     }
 }

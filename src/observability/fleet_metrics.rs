@@ -1,7 +1,7 @@
-//! Metrics of each cluster, and of each tool on it.
+//! Renders metrics per cluster and per tool on it.
 //!
-//! The coordinator alone has them. It writes them out when they are asked for: kept as gauges, a hundred thousand of them
-//! would take more memory than the fleet itself.
+//! Only the coordinator has them. It renders them at each scrape: as gauges, a hundred thousand of them would take more
+//! memory than the fleet itself.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -10,13 +10,13 @@ use std::time::Duration;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout};
 
-/// Whether each cluster, and each tool on it, has series of its own.
+/// Which clusters and tools have their own series.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum TargetMetrics {
-    /// All, up to 10,000 tools on clusters; beyond that those that are not healthy.
+    /// All, up to 10,000 tools on clusters; beyond that only those that are not healthy.
     #[default]
     Auto,
-    /// All, and the time that the rounds of each cluster take.
+    /// All, and the duration of each cluster's rounds.
     #[value(alias = "true")]
     On,
     /// None.
@@ -24,7 +24,7 @@ pub enum TargetMetrics {
     Off,
 }
 
-/// One metric.
+/// A metric with its help text and labels.
 #[derive(Debug)]
 pub struct Family {
     pub name: &'static str,
@@ -40,41 +40,41 @@ pub const TARGET_REACHABLE: Family = Family {
 
 pub const TARGET_HEALTHY: Family = Family {
     name: "ksit_target_healthy",
-    help: "Whether a cluster can be read and all tools on it work (1) or not (0).",
+    help: "Whether ksit can read a cluster and all tools on it work (1) or not (0).",
     labels: &["namespace", "target", "cluster"],
 };
 
 pub const TARGET_SINCE: Family = Family {
     name: "ksit_target_unhealthy_since_timestamp_seconds",
-    help: "When a cluster that is Degraded, Failed or Unknown became so, with its reason.",
+    help: "When a cluster became Degraded, Failed or Unknown, with the reason.",
     labels: &["namespace", "target", "cluster", "phase", "reason"],
 };
 
 pub const TARGET_LABELS: Family = Family {
     name: "ksit_target_labels",
-    help: "Labels of a cluster, each as label_NAME, to be joined with the others.",
+    help: "Labels of a cluster, each as label_NAME, to join with the other metrics.",
     labels: &["namespace", "target"],
 };
 
 pub const TARGET_CREDENTIAL_EXPIRING: Family = Family {
     name: "ksit_target_credential_expiring",
-    help: "1 for a cluster whose credential is about to end, as its condition CredentialExpiring says.",
+    help: "1 for a cluster whose credential expires soon, as in its condition CredentialExpiring.",
     labels: &["namespace", "target", "cluster"],
 };
 
 pub const TOOL_HEALTHY: Family = Family {
     name: "ksit_tool_healthy",
-    help: "Whether a tool works on a cluster that can be read (1) or not (0).",
+    help: "Whether a tool works on a reachable cluster (1) or not (0).",
     labels: &["namespace", "target", "cluster", "integration", "type"],
 };
 
 pub const TOOL_SINCE: Family = Family {
     name: "ksit_tool_unhealthy_since_timestamp_seconds",
-    help: "When a tool that is Degraded, Failed or Unknown on a cluster that can be read became so, with its reason.",
+    help: "When a tool on a reachable cluster became Degraded, Failed or Unknown, with the reason.",
     labels: &["namespace", "target", "cluster", "integration", "type", "phase", "reason"],
 };
 
-/// Every metric that [`FleetMetrics`] can show.
+/// All metrics that [`FleetMetrics`] can render.
 pub const FAMILIES: [&Family; 7] = [
     &TARGET_REACHABLE,
     &TARGET_HEALTHY,
@@ -85,18 +85,17 @@ pub const FAMILIES: [&Family; 7] = [
     &TOOL_SINCE,
 ];
 
-/// Samples in the text format of Prometheus, each family in one piece.
+/// Samples in the Prometheus text format, grouped by family.
 #[derive(Debug, Default)]
 pub struct Samples(BTreeMap<&'static str, (&'static Family, String)>);
 
 impl Samples {
-    /// `values`: of the family's labels, in their order.
+    /// `values`: values of the family's labels, in order.
     pub fn add(&mut self, family: &'static Family, values: &[&str], value: i64) {
         self.add_labelled(family, values, &BTreeMap::new(), value);
     }
 
-    /// The same with labels of a cluster. Two whose names differ in characters that a metric's label can't have would be
-    /// one: the first of them counts.
+    /// Adds a sample with a cluster's labels. If two label names are equal after sanitising, the first one wins.
     pub fn add_labelled(
         &mut self,
         family: &'static Family,
@@ -133,7 +132,7 @@ fn label_name(name: &str) -> String {
     format!("label_{}", name.chars().map(plain).collect::<String>())
 }
 
-/// A character as it stands in the value of a label.
+/// Escapes a character for a label value.
 fn escaped(c: char) -> impl Iterator<Item = char> {
     let (first, second) = match c {
         '\\' | '"' => ('\\', Some(c)),
@@ -143,19 +142,19 @@ fn escaped(c: char) -> impl Iterator<Item = char> {
     std::iter::once(first).chain(second)
 }
 
-/// The coordinator answers a scrape by its samples.
+/// A scrape, which the coordinator answers with its samples.
 pub type Scrape = oneshot::Sender<String>;
 
-/// Scrapes that wait for an answer.
-const SCRAPES: usize = 4;
+/// Scrapes that may wait for an answer.
+const MAX_SCRAPES: usize = 4;
 
-/// Below the ten seconds that Prometheus waits by default.
-const PATIENCE: Duration = Duration::from_secs(8);
+/// Below Prometheus' default timeout of ten seconds.
+const TIMEOUT: Duration = Duration::from_secs(8);
 
-/// Anybody who reaches the port may scrape, however often: the coordinator answers once in so much time.
-const KEPT: Duration = Duration::from_secs(1);
+/// Validity of an answer. Anyone who can reach the port may scrape as often as they like, so answers are cached.
+const CACHED_FOR: Duration = Duration::from_secs(1);
 
-/// The way from `/metrics` to the coordinator, while this replica is it.
+/// Forwards scrapes from `/metrics` to the coordinator while this replica is the coordinator.
 #[derive(Debug)]
 pub struct FleetMetrics {
     coordinator: watch::Sender<Option<mpsc::Sender<Scrape>>>,
@@ -169,9 +168,9 @@ struct Answer {
     samples: String,
 }
 
-/// The coordinator doesn't answer. An answer without its series would end alerts that should go on.
+/// The coordinator did not answer. A response without its series would resolve alerts that should keep firing.
 #[derive(Debug, thiserror::Error)]
-#[error("the coordinator did not give its metrics within {} s", PATIENCE.as_secs())]
+#[error("the coordinator did not provide its metrics within {} s", TIMEOUT.as_secs())]
 pub struct Unanswered;
 
 impl Default for FleetMetrics {
@@ -181,9 +180,9 @@ impl Default for FleetMetrics {
 }
 
 impl FleetMetrics {
-    /// The scrapes to answer from now on.
+    /// Returns the scrapes that the new coordinator has to answer.
     pub fn open(&self) -> mpsc::Receiver<Scrape> {
-        let (sender, receiver) = mpsc::channel(SCRAPES);
+        let (sender, receiver) = mpsc::channel(MAX_SCRAPES);
         self.coordinator.send_replace(Some(sender));
         receiver
     }
@@ -192,20 +191,20 @@ impl FleetMetrics {
         self.coordinator.send_replace(None);
     }
 
-    /// Nothing where this replica doesn't coordinate.
+    /// Renders the samples; empty if this replica is not the coordinator.
     pub async fn render(&self) -> Result<String, Unanswered> {
-        timeout(PATIENCE, self.answer()).await.unwrap_or(Err(Unanswered))
+        timeout(TIMEOUT, self.answer()).await.unwrap_or(Err(Unanswered))
     }
 
     async fn answer(&self) -> Result<String, Unanswered> {
-        // Several scrapes wait for one answer.
+        // Concurrent scrapes share one answer.
         let mut last = self.last.lock().await;
         let Some(coordinator) = self.coordinator.borrow().clone() else {
             *last = None;
             return Ok(String::new());
         };
         if let Some(Answer { at, by, samples }) = &*last
-            && at.elapsed() < KEPT
+            && at.elapsed() < CACHED_FOR
             && by.same_channel(&coordinator)
         {
             return Ok(samples.clone());
@@ -217,7 +216,7 @@ impl FleetMetrics {
                 *last = Some(Answer { at: Instant::now(), by: coordinator, samples: samples.clone() });
                 Ok(samples)
             }
-            // It leads no more.
+            // This replica is no longer the coordinator.
             Err(_) if self.coordinator.borrow().as_ref().is_none_or(|now| !now.same_channel(&coordinator)) => {
                 Ok(String::new())
             }
@@ -231,7 +230,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn samples_of_a_family_stand_together_and_values_are_escaped() {
+    fn samples_are_grouped_by_family_and_values_escaped() {
         let mut samples = Samples::default();
         samples.add(&TARGET_REACHABLE, &["fleet", "a", "x\"\\\n"], 1);
         samples.add(&TARGET_HEALTHY, &["fleet", "a", "a"], 0);
@@ -249,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_that_would_be_one_are_one() {
+    fn labels_with_equal_sanitised_names_are_merged() {
         let labels = [("a.b", "1"), ("a/b", "2"), ("region", "eu")];
         let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         let mut samples = Samples::default();
@@ -259,19 +258,19 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn coordinator_that_does_not_answer_is_an_error() {
+    async fn silent_coordinator_is_an_error() {
         let metrics = FleetMetrics::default();
-        assert_eq!(metrics.render().await.unwrap(), "", "nobody leads here");
+        assert_eq!(metrics.render().await.unwrap(), "", "this replica does not lead");
         let mut scrapes = metrics.open();
         let (answer, ()) = tokio::join!(metrics.render(), async {
             scrapes.recv().await.unwrap().send("a 1\n".to_owned()).unwrap();
         });
         assert_eq!(answer.unwrap(), "a 1\n");
-        assert_eq!(metrics.render().await.unwrap(), "a 1\n", "it is not asked again");
-        tokio::time::advance(KEPT).await;
+        assert_eq!(metrics.render().await.unwrap(), "a 1\n", "the answer is cached");
+        tokio::time::advance(CACHED_FOR).await;
         assert!(metrics.render().await.is_err());
         drop(scrapes);
-        assert!(metrics.render().await.is_err(), "it should answer, and is gone");
+        assert!(metrics.render().await.is_err(), "the coordinator is gone but has not closed");
         metrics.close();
         assert_eq!(metrics.render().await.unwrap(), "");
     }

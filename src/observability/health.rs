@@ -1,14 +1,14 @@
-//! Whether this replica is ready, and whether it is alive.
+//! Tracks readiness and liveness of this replica.
 //!
-//! Ready: everything that it needs has been listed once. Alive: its rounds finish. Neither asks whether the hub
-//! answers right now: a restart would not mend that.
+//! Ready: everything it needs has been listed once. Alive: its rounds finish. Neither depends on whether the hub
+//! answers right now, which a restart would not fix.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// A round that has not ended by then hangs in ksit itself, unless it may take longer.
-const STUCK: Duration = Duration::from_secs(180);
+/// Time after which a round hangs because of a bug in ksit, unless `--round-timeout` allows more.
+const MIN_STUCK: Duration = Duration::from_secs(180);
 
 #[derive(Debug)]
 pub struct Health {
@@ -24,33 +24,34 @@ impl Default for Health {
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// What has to be there before the replica is ready, and whether it is.
+    /// Requirements of readiness, and whether each is met.
     needs: BTreeMap<&'static str, bool>,
     in_flight: u64,
     last_progress: Option<Instant>,
 }
 
 impl Health {
-    /// `round` is the time that a round may take: twice that is too long.
+    /// `round`: maximum duration of a round; twice that is considered stuck.
     pub fn new(round: Duration) -> Self {
-        Self { inner: Mutex::default(), stuck: STUCK.max(round.saturating_mul(2)) }
+        Self { inner: Mutex::default(), stuck: MIN_STUCK.max(round.saturating_mul(2)) }
     }
 
-    /// Declares something without which the replica isn't ready.
+    /// Declares a requirement of readiness.
     pub fn need(&self, what: &'static str) {
         self.lock().needs.entry(what).or_insert(false);
     }
 
+    /// Marks a requirement as met.
     pub fn has(&self, what: &'static str) {
         self.lock().needs.insert(what, true);
     }
 
-    /// What is still missing; empty when ready.
+    /// Returns the requirements not met yet; empty when ready.
     pub fn missing(&self) -> Vec<&'static str> {
         self.lock().needs.iter().filter(|(_, there)| !**there).map(|(what, _)| *what).collect()
     }
 
-    /// A round, which ends when it is dropped: also one that is cut off in the middle.
+    /// Starts a round, which ends when the guard is dropped, even if it is cancelled.
     pub fn round(&self) -> Round<'_> {
         let mut inner = self.lock();
         if inner.in_flight == 0 {
@@ -60,7 +61,7 @@ impl Health {
         Round(self)
     }
 
-    /// Rounds are under way and none has ended for longer than any may take.
+    /// Whether rounds are in progress but none has ended for longer than a round may take.
     pub fn is_stuck(&self, now: Instant) -> bool {
         let inner = self.lock();
         inner.in_flight > 0 && inner.last_progress.is_some_and(|last| now.duration_since(last) > self.stuck)
@@ -71,7 +72,7 @@ impl Health {
     }
 }
 
-/// A round that is under way.
+/// Guard of a round in progress.
 #[must_use]
 #[derive(Debug)]
 pub struct Round<'a>(&'a Health);
@@ -89,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rounds_that_may_take_long_are_not_stuck() {
+    fn long_round_timeout_extends_the_stuck_limit() {
         let health = Health::new(Duration::from_secs(300));
         let _round = health.round();
         assert!(!health.is_stuck(Instant::now() + Duration::from_secs(300)), "--round-timeout=300s");
@@ -97,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn names_what_is_missing() {
+    fn missing_requirements_are_named() {
         let health = Health::default();
         health.need("targets");
         health.need("integrations");
@@ -106,14 +107,14 @@ mod tests {
     }
 
     #[test]
-    fn is_stuck_only_when_rounds_do_not_end() {
+    fn stuck_only_if_rounds_do_not_end() {
         let health = Health::default();
-        let later = || Instant::now() + STUCK * 2;
+        let later = || Instant::now() + MIN_STUCK * 2;
         assert!(!health.is_stuck(later()), "idle");
         let (one, two) = (health.round(), health.round());
         assert!(health.is_stuck(later()));
         drop(one);
-        assert!(!health.is_stuck(Instant::now() + STUCK / 2), "one of two ended");
+        assert!(!health.is_stuck(Instant::now() + MIN_STUCK / 2), "one of two ended");
         drop(two);
         assert!(!health.is_stuck(later()), "idle again");
     }

@@ -1,5 +1,5 @@
-//! Logs through `tracing`: text for people, JSON for machines. Values are escaped in both: what a cluster or a user calls
-//! something can't end a line and begin a false one, nor move the cursor of who reads it.
+//! Logs with `tracing`, as text or JSON. Both escape values, so that names chosen by clusters or users can neither
+//! forge a log line nor control the reader's terminal.
 
 use std::fmt::{self, Debug};
 use std::io::{self, IsTerminal, Write};
@@ -22,7 +22,7 @@ pub enum LogFormat {
 
 /// Starts logging to standard error. `filter` is a level or `tracing` directives (`info,ksit=debug`).
 pub fn init_logs(format: LogFormat, filter: &str) -> Result<(), String> {
-    // kube logs every request that fails and every answer that it can't parse; whoever asked says it better.
+    // kube logs every failed request and unparsable answer; the callers log them with more context.
     let filter = if filter.contains("kube") { filter.to_owned() } else { format!("{filter},kube_client=off") };
     let filter = EnvFilter::builder().parse(&filter).map_err(|error| {
         format!("--log-level: {filter:?} is not a level or filter such as info or info,ksit=debug: {error}")
@@ -45,18 +45,18 @@ where
     }
 }
 
-/// As tracing's own, but escaped; that escapes only what a terminal takes for a command.
+/// Formats a field like tracing's default, but escaped; the default escapes terminal sequences only.
 fn text_field(writer: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> fmt::Result {
     let value = format!("{value:?}");
     match field.name() {
         "message" => write!(writer, "{}", escape(&value)),
-        // Where a record of the `log` crate came from.
+        // Source location of a record of the `log` crate.
         name if name.starts_with("log.") => Ok(()),
         name => write!(writer, "{}={}", name.trim_start_matches("r#"), escape(&value)),
     }
 }
 
-/// JSON escapes the control characters of ASCII by itself, and no others.
+/// Escapes what JSON does not: control characters beyond ASCII, and invisible ones.
 struct EscapedJson<W>(W);
 
 impl<'a, W: MakeWriter<'a>> MakeWriter<'a> for EscapedJson<W> {
@@ -68,7 +68,7 @@ impl<'a, W: MakeWriter<'a>> MakeWriter<'a> for EscapedJson<W> {
 }
 
 impl<W: Write> Write for EscapedJson<W> {
-    /// One whole event at a time, as `tracing_subscriber` writes them.
+    /// Expects one whole event per call, as `tracing_subscriber` writes them.
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         self.0.write_all(escape_json(&String::from_utf8_lossy(event)).as_bytes())?;
         Ok(event.len())
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn log_lines_escape_what_users_chose() {
+    fn log_lines_escape_names_chosen_by_users() {
         let name = "\u{1b}[2Jx\n2026-01-01T00:00:00Z ERROR root\u{202e}gnp\u{9b}31m\u{2028}y\u{200b}";
         for format in [LogFormat::Text, LogFormat::Json] {
             let text = logged(format, name);
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn log_lines_say_message_and_fields() {
+    fn log_lines_have_message_and_fields() {
         let text = logged(LogFormat::Text, "c1");
         assert!(text.contains(r#"WARN c1 can't be read cluster=c1 name="c1" debug="c1" error=spec of c1"#), "{text}");
     }

@@ -1,5 +1,5 @@
-//! The metrics, each declared once with its help text and labels. Labels are finite: those that name a cluster are in
-//! `fleet_metrics`, but for `ksit_target_round_seconds`, which is there by choice.
+//! Declares each metric once, with help text and labels. Label values are finite: metrics that name a cluster are in
+//! `fleet_metrics`, except for the opt-in `ksit_target_round_seconds`.
 
 use std::time::Duration;
 
@@ -12,12 +12,12 @@ use prometheus::{
 
 use super::process;
 
-/// Upper bounds in seconds for whatever talks to a cluster.
+/// Histogram buckets for requests to clusters and the hub, in seconds.
 const SECONDS: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
 macro_rules! metrics {
     ($($(#[doc = $help:literal])+ $field:ident: $type:ident = $make:ident($name:literal $(, $labels:expr)?);)+) => {
-        /// Everything that `/metrics` shows.
+        /// All metrics of `/metrics`, except those of `FleetMetrics`.
         #[derive(Clone, Debug)]
         pub struct Metrics {
             registry: Registry,
@@ -25,7 +25,7 @@ macro_rules! metrics {
         }
 
         impl Metrics {
-            /// Name and help of every metric.
+            /// Name and help text of every metric.
             pub const TABLE: &'static [(&'static str, &'static str)] =
                 &[$(($name, concat!($($help),+).trim_ascii_start()),)+];
 
@@ -48,7 +48,7 @@ macro_rules! metrics {
 }
 
 metrics! {
-    /// Reconciliations by controller and result (success, error), as controller-runtime counts them.
+    /// Reconciliations by controller and result (success, error), as in controller-runtime.
     reconciles: IntCounterVec = counters("controller_runtime_reconcile_total", &["controller", "result"]);
     /// Reconciliations that ended in an error, by controller.
     reconcile_errors: IntCounterVec = counters("controller_runtime_reconcile_errors_total", &["controller"]);
@@ -61,61 +61,62 @@ metrics! {
         gauges("ksit_integration_targets", &["namespace", "integration", "type", "phase"]);
     /// Whether an Integration is healthy on every cluster that counts (1) or not (0).
     integration_healthy: IntGaugeVec = gauges("ksit_integration_healthy", &["namespace", "integration", "type"]);
-    /// Clusters whose credential is about to end, as their condition CredentialExpiring says.
+    /// Clusters whose credential expires soon, as in their condition CredentialExpiring.
     targets_credential_expiring: FleetGauge = fleet_gauge("ksit_targets_credential_expiring");
-    /// Rounds that could not read their cluster, by reason.
+    /// Rounds that failed to read their cluster, by reason.
     round_failures: IntCounterVec = counters("ksit_round_failures_total", &["reason"]);
-    /// Rounds that panicked; the cluster is left alone for a while.
+    /// Rounds that panicked; the cluster is not checked again for a while.
     round_panics: IntCounter = counter("ksit_round_panics_total");
-    /// Connections of this replica to clusters that are open.
+    /// Open connections of this replica to clusters.
     connections: IntGauge = gauge("ksit_connections");
-    /// Times that a cluster ended watches, which are begun again then.
+    /// Times that a cluster ended watches, which are then restarted.
     watches_ended: IntCounter = counter("ksit_watches_ended_total");
-    /// Whether series of healthy clusters are left out (1), because there are too many for --target-metrics=auto.
+    /// Whether series of healthy clusters are omitted (1), because there are too many for --target-metrics=auto.
     target_metrics_limited: FleetGauge = fleet_gauge("ksit_target_metrics_limited");
-    /// Time that the last round of a cluster took, with its wait for a turn. With --target-metrics=on.
+    /// Duration of a cluster's last round, including its wait for a permit. With --target-metrics=on.
     target_round_seconds: GaugeVec = real_gauges("ksit_target_round_seconds", &["namespace", "target"]);
     /// Status writes by outcome (written, superseded, refused, retried).
     status_writes: IntCounterVec = counters("ksit_status_writes_total", &["kind", "outcome"]);
-    /// Statuses that wait to be written.
+    /// Statuses waiting to be written.
     status_queue: FleetGauge = fleet_gauge("ksit_status_queue_depth");
-    /// Statuses that a newer one of the same object replaced before they were written.
+    /// Statuses replaced by a newer one of the same object before they were written.
     status_queue_superseded: IntCounter = counter("ksit_status_queue_superseded_total");
-    /// Transitions that got no Event: too many waited, or the hub took none. Their statuses were written.
+    /// Transitions without an Event, because too many waited or the hub rejected it. Their statuses were written.
     events_dropped: IntCounter = counter("ksit_events_dropped_total");
-    /// Time that the renewal of a Lease took, by whose it is (member, coordinator).
+    /// Duration of Lease renewals, by kind of Lease (member, coordinator).
     lease_renew_seconds: HistogramVec = histograms("ksit_lease_renew_seconds", &["lease"]);
-    /// Term of this replica's reign; 0 while it doesn't lead.
+    /// Term in which this replica is the coordinator; 0 while it is not.
     coordinator_term: IntGauge = gauge("ksit_coordinator_term");
-    /// Version of the shard map that this replica published last.
+    /// Epoch of the shard map that this replica published last.
     shard_map_epoch: FleetGauge = fleet_gauge("ksit_shard_map_epoch");
-    /// Replicas that live, as the coordinator sees it.
+    /// Live replicas, as seen by the coordinator.
     members: FleetGauge = fleet_gauge("ksit_members");
-    /// Clusters that each replica looks after, as the coordinator sees it; the most by the mean are the imbalance.
+    /// Clusters owned by each replica, as seen by the coordinator; the maximum divided by the mean is the imbalance.
     replica_targets: IntGaugeVec = gauges("ksit_replica_targets", &["replica"]);
-    /// Age of the oldest observation of any cluster of each replica, as the coordinator sees it.
+    /// Age of the oldest observation among each replica's clusters, as seen by the coordinator.
     replica_oldest_observation: GaugeVec =
         real_gauges("ksit_replica_oldest_observation_seconds", &["replica"]);
-    /// Clusters whose slot has no living owner.
+    /// Clusters whose slot has no live owner.
     targets_orphaned: FleetGauge = fleet_gauge("ksit_targets_orphaned");
-    /// Clusters that their present owner hasn't looked at in this reign.
+    /// Clusters that their current owner has not checked in this term.
     targets_unobserved: FleetGauge = fleet_gauge("ksit_targets_unobserved");
     /// Age of the oldest observation of any cluster.
     oldest_observation: FleetGauge = fleet_gauge("ksit_oldest_observation_seconds");
-    /// What workers said of a cluster, by whether it was believed (accepted, not_owner, stale_epoch, superseded);
+    /// Reports of clusters from workers, by whether they were accepted (accepted, not_owner, stale_epoch, superseded);
     /// not_a_member counts messages that no replica sent.
     observations: IntCounterVec = counters("ksit_observations_total", &["outcome"]);
-    /// Bytes of the messages that came from workers in other replicas.
+    /// Bytes of messages received from workers in other replicas.
     report_bytes: IntCounter = counter("ksit_report_bytes_total");
-    /// Links to the coordinator that could not be made.
+    /// Links to the coordinator that could not be established.
     links_failed: IntCounter = counter("ksit_report_links_failed_total");
-    /// Clusters whose report this replica leaves out, because it ended links to the coordinator; they become Unknown.
+    /// Clusters whose report this replica skips, because sending it broke links to the coordinator; they become
+    /// Unknown.
     reports_skipped: IntGauge = gauge("ksit_reports_skipped");
     /// Links to the coordinator that ended although it still led.
     links_ended: IntCounter = counter("ksit_report_links_ended_total");
-    /// Claims of a term on the ShardMap that failed, for another cause than a newer version of it.
+    /// Claims of a term on the ShardMap that failed for another reason than a conflict.
     term_claims_failed: IntCounter = counter("ksit_term_claims_failed_total");
-    /// 1, with the version and the commit that this program was built from.
+    /// Always 1, with the version and commit of this build.
     build_info: IntGaugeVec = gauges("ksit_build_info", &["version", "revision"]);
     /// Number of open file descriptors.
     open_fds: IntGauge = gauge("process_open_fds");
@@ -125,11 +126,11 @@ metrics! {
     resident_memory: IntGauge = gauge("process_resident_memory_bytes");
     /// Start time of the process since unix epoch in seconds.
     start_time: IntGauge = gauge("process_start_time_seconds");
-    /// Stored objects whose spec can't be used, by kind; their status says why.
+    /// Stored objects with an invalid spec, by kind; see their status for the reason.
     invalid_objects: IntGaugeVec = gauges("ksit_invalid_objects", &["kind"]);
 }
 
-/// A gauge that the coordinator alone has: others show no zero in its place.
+/// A gauge that only the coordinator exposes; other replicas omit it rather than show zero.
 #[derive(Clone, Debug)]
 pub struct FleetGauge(GaugeVec);
 
@@ -158,7 +159,7 @@ impl Collector for FleetGauge {
     }
 }
 
-/// How a reconciliation ended.
+/// Result of a reconciliation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReconcileResult {
     Success,
@@ -180,7 +181,7 @@ impl Metrics {
         }
     }
 
-    /// This replica leads no more: it shows nothing of the fleet, for its figures are those of a time that has passed.
+    /// Removes all metrics of the fleet when this replica stops leading, since their values are outdated.
     pub fn forget_fleet(&self) {
         self.coordinator_term.set(0);
         let gauges = [&self.targets, &self.integration_targets, &self.integration_healthy, &self.invalid_objects];
@@ -200,7 +201,7 @@ impl Metrics {
         }
     }
 
-    /// The text format of Prometheus.
+    /// Renders all metrics in the Prometheus text format.
     pub fn render(&self) -> Result<String, prometheus::Error> {
         process::measure(self);
         let mut text = Vec::new();
@@ -209,7 +210,7 @@ impl Metrics {
     }
 }
 
-/// The one list of labels, where there is one.
+/// Returns the only list of labels, or an empty one.
 const fn only(labels: &'static [&'static [&'static str]]) -> &'static [&'static str] {
     if labels.is_empty() { &[] } else { labels[0] }
 }
@@ -222,7 +223,7 @@ fn counters(name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, pr
     IntCounterVec::new(Opts::new(name, help), labels)
 }
 
-/// A count as a gauge takes it.
+/// Converts a count for a gauge, saturating.
 pub fn as_gauge(count: impl TryInto<i64>) -> i64 {
     count.try_into().unwrap_or(i64::MAX)
 }
@@ -252,7 +253,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn replica_that_leads_no_more_shows_nothing_of_the_fleet() {
+    fn former_coordinator_exposes_no_fleet_metrics() {
         let metrics = Metrics::new().unwrap();
         let is_shown = |name: &str| metrics.render().unwrap().lines().any(|line| line.starts_with(name));
         assert!(!is_shown("ksit_members"), "it never led");
@@ -265,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn speaks_the_names_of_controller_runtime() {
+    fn reconcile_metrics_are_named_as_in_controller_runtime() {
         let metrics = Metrics::new().unwrap();
         metrics.reconciled("integrationtarget", ReconcileResult::Error, Duration::from_millis(30));
         let text = metrics.render().unwrap();

@@ -1,4 +1,4 @@
-//! What ksit shows of itself: metrics, health endpoints, logs.
+//! Exposes ksit's metrics, health endpoints and logs.
 
 mod fleet_metrics;
 mod health;

@@ -1,5 +1,5 @@
-//! Metrics of the process, under the names that every Prometheus client gives them. The client's own collector reads files
-//! for all of them, and shows zeros when no descriptor is left to open these: the very moment that they are for.
+//! Measures process metrics, under the standard names of Prometheus clients. The crate's own collector opens files for
+//! all of them, and shows zeros when the process is out of file descriptors: just when they matter.
 
 use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -9,18 +9,18 @@ use rustix::process::{Resource, getrlimit};
 
 use super::metrics::{Metrics, as_gauge};
 
-/// The commit, where the build gives it.
+/// The commit, if set at build time.
 const REVISION: &str = match option_env!("KSIT_REVISION") {
     Some(revision) => revision,
     None => "unknown",
 };
 
-/// Just before anything is shown.
+/// Updates the metrics before each scrape.
 pub(super) fn measure(metrics: &Metrics) {
     let limit = getrlimit(Resource::Nofile).current;
     metrics.max_fds.set(limit.map_or(i64::MAX, as_gauge));
     match fs::read_dir("/proc/self/fd") {
-        // But for the one that reads them.
+        // Except for the descriptor of this directory.
         Ok(open) => metrics.open_fds.set(as_gauge(open.count()) - 1),
         Err(_) => metrics.open_fds.set(metrics.max_fds.get()),
     }
@@ -29,14 +29,14 @@ pub(super) fn measure(metrics: &Metrics) {
     }
 }
 
-/// Once: to the second, it began now.
+/// Sets the constant metrics. The process has started just now, to the second.
 pub(super) fn measure_start(metrics: &Metrics) {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     metrics.start_time.set(as_gauge(since.as_secs()));
     metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), REVISION]).set(1);
 }
 
-/// The second number of `statm`, which counts pages.
+/// Returns the resident memory in bytes: the second field of `statm`, in pages.
 fn resident() -> Option<i64> {
     let pages: i64 = fs::read_to_string("/proc/self/statm").ok()?.split(' ').nth(1)?.parse().ok()?;
     Some(pages.saturating_mul(as_gauge(page_size())))

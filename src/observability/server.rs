@@ -1,4 +1,4 @@
-//! `/livez`, `/readyz` and `/metrics`.
+//! Serves `/livez`, `/readyz` and `/metrics`.
 
 use std::convert::Infallible;
 use std::fmt::Display;
@@ -24,19 +24,19 @@ use tokio::time::{sleep, timeout};
 use super::{FleetMetrics, Health, Metrics};
 use crate::domain::places::Places;
 
-/// For the headers of a request; also how long a connection may be idle.
-const HEADERS_WITHIN: Duration = Duration::from_secs(5);
+/// Limit for receiving a request's headers, which is also the idle timeout of a connection.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Also one that is read slowly, or asked again and again.
-const LONGEST_CONNECTION: Duration = Duration::from_secs(60);
+/// Maximum age of a connection, even of a busy or slowly read one.
+const MAX_CONNECTION_AGE: Duration = Duration::from_secs(60);
 
-/// A probe, while there is no descriptor left.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
+/// Time for an open connection to end by itself when the process is out of file descriptors.
+const EVICTION_DELAY: Duration = Duration::from_secs(1);
 
-const AFTER_A_FAILURE: Duration = Duration::from_millis(50);
+const RETRY_DELAY: Duration = Duration::from_millis(50);
 
-/// One address has a quarter of the connections.
-const SHARES: usize = 4;
+/// One address may have a quarter of the connections.
+const ADDRESS_SHARE: usize = 4;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
@@ -44,13 +44,13 @@ pub enum ServeError {
     Bind { address: SocketAddr, source: std::io::Error },
 }
 
-/// Listens before anything else starts, so that a port in use is said at once.
+/// Binds the port. Called before anything else starts, so that a port in use is reported at once.
 pub async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
     TcpListener::bind(address).await.map_err(|source| ServeError::Bind { address, source })
 }
 
-/// Serves for ever, at most so many connections at a time. Strangers may reach this port: what they leave half open goes
-/// for whoever comes next, and the kubelet gets its answer also when this process has no file descriptor left.
+/// Serves forever, with at most `connections` at a time. Strangers may reach this port: their half-open connections are
+/// evicted for new ones, and the kubelet gets an answer even if this process is out of file descriptors.
 pub async fn serve(
     listener: TcpListener,
     health: Arc<Health>,
@@ -63,7 +63,7 @@ pub async fn serve(
         .route("/readyz", get(ready))
         .with_state(health)
         .merge(Router::new().route("/metrics", get(show)).with_state(metrics));
-    let mut places = Places::new(connections, connections.div_ceil(SHARES));
+    let mut places = Places::new(connections, connections.div_ceil(ADDRESS_SHARE));
     let mut tasks = JoinSet::new();
     let mut spare = spare_descriptor();
     loop {
@@ -78,15 +78,15 @@ pub async fn serve(
                         number
                     });
                 }
-                // The next one gets the spare descriptor, or that of the oldest connection.
+                // Out of descriptors: free the spare one for the next connection, or that of the oldest connection.
                 Err(_) => match spare.take() {
                     Some(spare) => drop(spare),
-                    // Accepting fails also when nobody waits, so what is under way has its time.
-                    None => match timeout(ANSWERED_WITHIN, tasks.join_next()).await {
+                    // accept() fails even if no connection is waiting, so give those that are open time to end.
+                    None => match timeout(EVICTION_DELAY, tasks.join_next()).await {
                         Ok(Some(ended)) => spare = leave(&mut places, ended),
                         _ => {
                             places.evict_one();
-                            sleep(AFTER_A_FAILURE).await;
+                            sleep(RETRY_DELAY).await;
                         }
                     },
                 },
@@ -99,7 +99,8 @@ pub async fn serve(
     }
 }
 
-/// One has ended: it may have freed a descriptor. One that crashed keeps its place until it is the oldest.
+/// Removes a connection that has ended, and tries to take its descriptor as the spare one. A crashed one keeps its
+/// place until it is the oldest.
 fn leave(places: &mut Places<IpAddr, oneshot::Sender<Infallible>>, ended: Result<u64, JoinError>) -> Option<File> {
     if let Ok(number) = ended {
         places.leave(number);
@@ -111,27 +112,26 @@ fn spare_descriptor() -> Option<File> {
     File::open("/dev/null").ok()
 }
 
-/// One connection, until it is idle, too old, or has to go for another.
+/// Serves one connection until it is idle, too old, or evicted.
 async fn answer(stream: TcpStream, router: Router, evicted: oneshot::Receiver<Infallible>) {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADERS_WITHIN)
+        .header_read_timeout(HEADER_TIMEOUT)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     let mut connection = pin!(connection);
     tokio::select! {
         _ = connection.as_mut() => return,
         _ = evicted => return,
-        () = sleep(LONGEST_CONNECTION) => connection.as_mut().graceful_shutdown(),
+        () = sleep(MAX_CONNECTION_AGE) => connection.as_mut().graceful_shutdown(),
     }
-    let _ = timeout(HEADERS_WITHIN, connection).await;
+    let _ = timeout(HEADER_TIMEOUT, connection).await;
 }
 
 async fn live(State(health): State<Arc<Health>>) -> Response {
     match health.is_stuck(Instant::now()) {
         false => "ok\n".into_response(),
-        true => {
-            (StatusCode::SERVICE_UNAVAILABLE, "rounds are under way and none has ended for minutes\n").into_response()
-        }
+        true => (StatusCode::SERVICE_UNAVAILABLE, "rounds are in progress, but none has ended for minutes\n")
+            .into_response(),
     }
 }
 
@@ -163,7 +163,7 @@ mod tests {
 
     use super::*;
 
-    const PATIENT: Duration = Duration::from_secs(30);
+    const TEST_TIMEOUT: Duration = Duration::from_secs(30);
 
     async fn served(connections: usize) -> (SocketAddr, JoinSet<()>) {
         let listener = bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
@@ -181,12 +181,12 @@ mod tests {
             let mut stream = TcpStream::connect(address).await.unwrap();
             stream.write_all(request.as_bytes()).await.unwrap();
             let mut answer = Vec::new();
-            timeout(PATIENT, stream.read_to_end(&mut answer)).await.expect(request).unwrap();
+            timeout(TEST_TIMEOUT, stream.read_to_end(&mut answer)).await.expect(request).unwrap();
         }
     }
 
     #[tokio::test]
-    async fn a7_livez_answers_beside_more_connections_than_are_allowed() {
+    async fn a7_livez_answers_despite_too_many_connections() {
         let (address, _task) = served(8).await;
         let mut silent = Vec::new();
         for _ in 0..50 {
@@ -194,7 +194,7 @@ mod tests {
             let mut stream = TcpStream::connect(address).await.unwrap();
             stream.write_all(b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
             let mut answer = String::new();
-            timeout(PATIENT, stream.read_to_string(&mut answer)).await.unwrap().unwrap();
+            timeout(TEST_TIMEOUT, stream.read_to_string(&mut answer)).await.unwrap().unwrap();
             assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
         }
     }

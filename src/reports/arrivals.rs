@@ -1,11 +1,11 @@
-//! Connections to the report port until they are those of a worker: TCP, TLS, and a call that is accepted.
+//! Limits connections to the report port until they belong to a worker: TCP, TLS, and an accepted call.
 //!
 //! ```text
-//! accept ─> place ─> ClientHello within 1 s ─> handshake ─> a call, accepted within 5 s ─> a worker's: place given back
-//!             └─ none free: the oldest goes ┘
+//! accept ─> place ─> ClientHello within 1 s ─> handshake ─> call accepted within 5 s ─> a worker's: place freed
+//!             └─ none free: evict the oldest ┘
 //! ```
 //!
-//! Strangers may hold places and say nothing. A worker has its link within milliseconds, so it is never the oldest.
+//! Strangers may hold places and stay silent. A worker has its link within milliseconds, so it is never the oldest.
 
 use std::convert::Infallible;
 use std::io;
@@ -27,41 +27,41 @@ use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
-use super::PATIENCE;
+use super::TIMEOUT;
 use crate::domain::places::Places;
 
-/// Connections that are no worker's yet.
-const PLACES: usize = 256;
+/// Connections that do not belong to a worker yet.
+const MAX_PLACES: usize = 256;
 
-/// Of one address.
-const PLACES_EACH: usize = 32;
+/// Places of one address.
+const PLACES_PER_ADDRESS: usize = 32;
 
-/// From the accept to the first message of TLS, which a worker sends at once.
-const HELLO_WITHIN: Duration = Duration::from_secs(1);
+/// Time from accept to the ClientHello, which a worker sends at once.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(1);
 
-const AFTER_A_FAILURE: Duration = Duration::from_millis(100);
+const RETRY_DELAY: Duration = Duration::from_millis(100);
 
 type Waiting = Arc<Mutex<Places<IpAddr, oneshot::Sender<Infallible>>>>;
 
-/// Connections whose handshake was made in time.
+/// Streams the connections that completed their handshake in time.
 pub(super) fn arrivals(listener: TcpListener, tls: Arc<ServerConfig>) -> impl Stream<Item = io::Result<Arrival>> {
-    let waiting: Waiting = Arc::new(Mutex::new(Places::new(PLACES, PLACES_EACH)));
+    let waiting: Waiting = Arc::new(Mutex::new(Places::new(MAX_PLACES, PLACES_PER_ADDRESS)));
     let accepted = stream::unfold(listener, |listener| async move {
         loop {
             match listener.accept().await {
                 Ok(arrived) => return Some((arrived, listener)),
-                // Out of file descriptors, or a caller that went away: the next may do better.
-                Err(_) => sleep(AFTER_A_FAILURE).await,
+                // Out of file descriptors, or the caller is gone: the next accept may succeed.
+                Err(_) => sleep(RETRY_DELAY).await,
             }
         }
     });
     let handshake = move |(connection, peer): (TcpStream, std::net::SocketAddr)| {
-        // When it is accepted, not when it is its turn: the oldest is known by it.
-        let (place, gone) = Place::take(&waiting, peer.ip());
-        shake_hands(connection, tls.clone(), place, gone)
+        // Take the place when accepted, not when first polled: places are ordered by age.
+        let (place, evicted) = Place::take(&waiting, peer.ip());
+        shake_hands(connection, tls.clone(), place, evicted)
     };
-    // Those that have to go make room at once, so that there is always a turn for the next.
-    accepted.map(handshake).buffer_unordered(PLACES + 1).filter_map(std::future::ready)
+    // Evicted connections end at once, so the buffer always has room for the next.
+    accepted.map(handshake).buffer_unordered(MAX_PLACES + 1).filter_map(std::future::ready)
 }
 
 async fn shake_hands(
@@ -70,10 +70,11 @@ async fn shake_hands(
     place: Place,
     evicted: oneshot::Receiver<Infallible>,
 ) -> Option<io::Result<Arrival>> {
-    let latest = Instant::now() + PATIENCE;
+    let latest = Instant::now() + TIMEOUT;
     let _ = connection.set_nodelay(true);
     let handshake = async {
-        let hello = timeout(HELLO_WITHIN, LazyConfigAcceptor::new(Acceptor::default(), connection)).await.ok()?.ok()?;
+        let hello =
+            timeout(HELLO_TIMEOUT, LazyConfigAcceptor::new(Acceptor::default(), connection)).await.ok()?.ok()?;
         timeout_at(latest, hello.into_stream(tls)).await.ok()?.ok()
     };
     let mut evicted = evicted;
@@ -90,10 +91,10 @@ async fn shake_hands(
     Some(Ok(Arrival { stream, place: Arc::new(place), end: Some(end.boxed()) }))
 }
 
-/// A place among those that wait, until its call is accepted or it is gone.
+/// A place among the waiting connections, until the call is accepted or the connection ends.
 pub(super) struct Place {
     waiting: Waiting,
-    /// None: it is a worker's.
+    /// `None`: the connection belongs to a worker.
     number: Mutex<Option<u64>>,
 }
 
@@ -104,7 +105,7 @@ impl Place {
         (Self { waiting: waiting.clone(), number: Mutex::new(Some(number)) }, evicted)
     }
 
-    /// The call was accepted: the connection stays as long as both ends like.
+    /// Frees the place once the call is accepted. The connection then has no time limit.
     pub(super) fn admit(&self) {
         if let Some(number) = lock(&self.number).take() {
             lock(&self.waiting).leave(number);
@@ -126,11 +127,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A connection with TLS.
+/// A connection after the TLS handshake.
 pub(super) struct Arrival {
     stream: TlsStream<TcpStream>,
     place: Arc<Place>,
-    /// When it has to go, unless its call is accepted.
+    /// Resolves when the connection must end, unless its call is accepted.
     end: Option<BoxFuture<'static, ()>>,
 }
 

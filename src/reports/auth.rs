@@ -1,4 +1,4 @@
-//! Who calls: the Pod that its token was issued to. The hub says so, and is asked rarely.
+//! Authenticates callers by token: the hub reviews it and returns the Pod, and answers are cached.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,19 +12,19 @@ use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use crate::domain::replica::{Incarnation, PodIdentity};
 
-/// What tokens are issued for that prove a worker to the coordinator.
+/// Audience of the tokens that authenticate workers to the coordinator.
 pub const AUDIENCE: &str = "reports.ksit.io";
 
-/// A Pod that is deleted loses its Lease long before.
+/// Lifetime of a cached acceptance. A deleted Pod loses its Lease long before.
 const ACCEPTED_FOR: Duration = Duration::from_secs(300);
 
-/// So that a stranger can't have the hub asked at will.
+/// Lifetime of a cached refusal, so that strangers can't trigger reviews at will.
 const REFUSED_FOR: Duration = Duration::from_secs(10);
 
-/// Answers that are remembered; then the oldest go.
-const REMEMBERED: usize = 1_024;
+/// Capacity of the cache; the oldest answer is evicted.
+const CACHE_CAPACITY: usize = 1_024;
 
-const REVIEWS_AT_A_TIME: usize = 4;
+const MAX_REVIEWS: usize = 4;
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AuthError {
@@ -34,18 +34,18 @@ pub enum AuthError {
     Unavailable(String),
 }
 
-/// Whether a process is one of a replica of this installation.
+/// Whether a process belongs to a replica of this installation.
 pub type IsMember = Arc<dyn Fn(&Incarnation) -> bool + Send + Sync>;
 
 type Review = Arc<dyn Fn(SecretString) -> BoxFuture<'static, Result<PodIdentity, AuthError>> + Send + Sync>;
 type Answer = Result<PodIdentity, AuthError>;
 
-/// Asks by `review`, and remembers.
+/// Reviews tokens with `review` and caches the answers.
 #[derive(Clone)]
 pub struct Authenticator {
     review: Review,
-    /// By a hash with a seed of this process: the tokens themselves are not kept.
-    known: Arc<Mutex<HashMap<u128, (Instant, Answer)>>>,
+    /// Keyed by a hash of the token, seeded per process; the tokens themselves are not kept.
+    cache: Arc<Mutex<HashMap<u128, (Instant, Answer)>>>,
     seed: u64,
     reviews: Arc<Semaphore>,
 }
@@ -56,40 +56,40 @@ impl Authenticator {
     ) -> Self {
         Self {
             review: Arc::new(review),
-            known: Arc::default(),
+            cache: Arc::default(),
             seed: rand::random(),
-            reviews: Arc::new(Semaphore::new(REVIEWS_AT_A_TIME)),
+            reviews: Arc::new(Semaphore::new(MAX_REVIEWS)),
         }
     }
 
-    /// The Pod that `token` belongs to.
+    /// Returns the Pod that `token` was issued to.
     pub async fn pod(&self, token: SecretString) -> Result<PodIdentity, AuthError> {
         let hash = xxh3_128_with_seed(token.expose_secret().as_bytes(), self.seed);
-        if let Some(answer) = self.known(hash) {
+        if let Some(answer) = self.cached(hash) {
             return answer;
         }
-        let Ok(_turn) = self.reviews.try_acquire() else {
+        let Ok(_permit) = self.reviews.try_acquire() else {
             return Err(AuthError::Unavailable("too many tokens are being reviewed".to_owned()));
         };
         let answer = (self.review)(token).await;
         if !matches!(answer, Err(AuthError::Unavailable(_))) {
-            self.remember(hash, answer.clone());
+            self.store(hash, answer.clone());
         }
         answer
     }
 
-    fn known(&self, hash: u128) -> Option<Answer> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.retain(|_, (at, answer)| at.elapsed() < if answer.is_ok() { ACCEPTED_FOR } else { REFUSED_FOR });
-        known.get(&hash).map(|(_, answer)| answer.clone())
+    fn cached(&self, hash: u128) -> Option<Answer> {
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        cache.retain(|_, (at, answer)| at.elapsed() < if answer.is_ok() { ACCEPTED_FOR } else { REFUSED_FOR });
+        cache.get(&hash).map(|(_, answer)| answer.clone())
     }
 
-    fn remember(&self, hash: u128, answer: Answer) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= REMEMBERED {
-            let oldest = known.iter().min_by_key(|(_, (at, _))| *at).map(|(hash, _)| *hash);
-            oldest.and_then(|oldest| known.remove(&oldest));
+    fn store(&self, hash: u128, answer: Answer) {
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        if cache.len() >= CACHE_CAPACITY {
+            let oldest = cache.iter().min_by_key(|(_, (at, _))| *at).map(|(hash, _)| *hash);
+            oldest.and_then(|oldest| cache.remove(&oldest));
         }
-        known.insert(hash, (Instant::now(), answer));
+        cache.insert(hash, (Instant::now(), answer));
     }
 }

@@ -1,4 +1,4 @@
-//! The worker's end of a link to the coordinator in another replica.
+//! Connects a worker to the coordinator in another replica.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,29 +17,29 @@ use tonic::metadata::MetadataValue;
 use tonic::transport::{Channel, Endpoint, Uri};
 use tonic::{Request, Status, Streaming};
 
-use super::link::{Link, WAITING};
+use super::link::{CAPACITY, Link};
 use super::wire::CoordinatorMessage;
 use super::wire::reports_client::ReportsClient;
-use super::{LARGEST_MESSAGE, NONCE, PATIENCE, codec, tls};
+use super::{MAX_MESSAGE_SIZE, NONCE, TIMEOUT, codec, tls};
 use crate::domain::replica::Incarnation;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    #[error("--report-token-file: give the file with this Pod's token for the audience {}", super::AUDIENCE)]
+    #[error("--report-token-file: set it to the file with this Pod's token for the audience {}", super::AUDIENCE)]
     NoToken,
     #[error("--report-token-file: {path}: {source}")]
     Token { path: String, source: std::io::Error },
-    #[error("the ShardMap's address or certificate of the coordinator makes no sense")]
+    #[error("the coordinator's address or certificate in the ShardMap is invalid")]
     Contact,
     #[error("it can't be reached: {0}")]
     Unreachable(String),
     #[error("it refuses: {0}")]
     Refused(String),
-    #[error("no answer within {} s", PATIENCE.as_secs())]
+    #[error("no answer within {} s", TIMEOUT.as_secs())]
     TimedOut,
 }
 
-/// The token that proves which Pod this is. It is renewed in place, so it is read for every link.
+/// Reads the token that authenticates this Pod. The file is rotated in place, so it is read for every link.
 pub async fn read_token(file: Option<&Path>) -> Result<SecretString, ConnectError> {
     let file = file.ok_or(ConnectError::NoToken)?;
     let path = || file.display().to_string();
@@ -47,14 +47,14 @@ pub async fn read_token(file: Option<&Path>) -> Result<SecretString, ConnectErro
     Ok(SecretString::from(text.trim()))
 }
 
-/// Dials `address` (host and port), where the certificate must have that fingerprint.
+/// Connects to `address` (host and port), whose certificate must have the given fingerprint.
 pub async fn connect(
     address: &str,
     certificate_sha256: &str,
     token: SecretString,
     me: &Incarnation,
 ) -> Result<Link, ConnectError> {
-    let (to_coordinator, outgoing) = mpsc::channel(WAITING);
+    let (to_coordinator, outgoing) = mpsc::channel(CAPACITY);
     let messages = ReceiverStream::new(outgoing).map(codec::encode);
     let mut call = Request::new(messages);
     let header = |text: String| MetadataValue::try_from(text).map_err(|_| ConnectError::NoToken);
@@ -64,11 +64,11 @@ pub async fn connect(
     call.metadata_mut().insert(NONCE, header(me.nonce.to_string())?);
     let opening = async {
         let channel = dial(address, certificate_sha256).await?;
-        let mut client = ReportsClient::new(channel).max_decoding_message_size(LARGEST_MESSAGE);
+        let mut client = ReportsClient::new(channel).max_decoding_message_size(MAX_MESSAGE_SIZE);
         client.connect(call).await.map_err(|status| ConnectError::Refused(status.message().to_owned()))
     };
-    let answers = timeout(PATIENCE, opening).await.map_err(|_| ConnectError::TimedOut)??.into_inner();
-    let (incoming, from_coordinator) = mpsc::channel(WAITING);
+    let answers = timeout(TIMEOUT, opening).await.map_err(|_| ConnectError::TimedOut)??.into_inner();
+    let (incoming, from_coordinator) = mpsc::channel(CAPACITY);
     let mut carrier = JoinSet::new();
     carrier.spawn(carry(answers, incoming));
     Ok(Link { to_coordinator, from_coordinator, _carrier: carrier })
@@ -78,8 +78,7 @@ async fn dial(address: &str, certificate_sha256: &str) -> Result<Channel, Connec
     let config = tls::client_config(certificate_sha256).map_err(|_| ConnectError::Contact)?;
     let tls = TlsConnector::from(Arc::new(config));
     let endpoint = Endpoint::from_shared(format!("http://{address}")).map_err(|_| ConnectError::Contact)?;
-    let endpoint =
-        endpoint.http2_keep_alive_interval(PATIENCE).keep_alive_timeout(PATIENCE).keep_alive_while_idle(true);
+    let endpoint = endpoint.http2_keep_alive_interval(TIMEOUT).keep_alive_timeout(TIMEOUT).keep_alive_while_idle(true);
     let address = address.to_owned();
     let connector = tower::service_fn(move |_: Uri| {
         let (tls, address) = (tls.clone(), address.clone());
@@ -108,7 +107,7 @@ async fn carry(mut answers: Streaming<CoordinatorMessage>, incoming: mpsc::Sende
                 }
                 Err(error) if !warned => {
                     warned = true;
-                    tracing::warn!(%error, "an answer of the coordinator is left alone");
+                    tracing::warn!(%error, "ignoring an unreadable message of the coordinator");
                 }
                 Err(_) => {}
             },

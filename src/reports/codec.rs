@@ -1,5 +1,5 @@
-//! From words to bytes and back. Messages that come in are checked: a message that can't be read is refused, the link is not. A
-//! name that this version doesn't have is no such thing: it is carried through.
+//! Converts between domain messages and protobuf. An unreadable message is rejected, but the link stays open. A name
+//! that only another version knows does not make a message unreadable: it is passed through.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::domain::replica::{Epoch, ReplicaName};
 use crate::domain::report::{FromWorker, Heartbeat, TargetReport, ToWorker};
 use crate::domain::verdict::{ComponentState, Observation, Phase, Reach, TargetVerdict, ToolVerdict};
 
-/// Why a message is not understood. Names a field, never its content.
+/// A message can't be decoded. Names the field, never its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0} of a message can't be read; is the other side another version?")]
 pub struct Unreadable(&'static str);
@@ -40,7 +40,7 @@ pub(super) fn encode(message: FromWorker) -> wire::WorkerMessage {
     wire::WorkerMessage { message: Some(message) }
 }
 
-/// `sender` is who proved to have sent it.
+/// `sender`: the authenticated sender.
 pub(super) fn decode(message: wire::WorkerMessage, sender: &ReplicaName) -> Result<FromWorker, Unreadable> {
     use worker_message::Message;
     Ok(match message.message.ok_or(Unreadable("the kind"))? {

@@ -1,4 +1,4 @@
-//! Both ends of a conversation, whatever carries it.
+//! Connects a worker and the coordinator, independent of the transport.
 
 use std::sync::Arc;
 
@@ -8,38 +8,38 @@ use tokio::task::JoinSet;
 use crate::domain::replica::Incarnation;
 use crate::domain::report::{FromWorker, ToWorker};
 
-/// Messages that wait in one direction of one link.
-pub(super) const WAITING: usize = 64;
+/// Messages that may wait in each direction of a link.
+pub(super) const CAPACITY: usize = 64;
 
-/// The worker's end. It is over when `from_coordinator` gives `None`.
+/// The worker's end. The link has ended when `from_coordinator` returns `None`.
 pub struct Link {
     pub to_coordinator: mpsc::Sender<FromWorker>,
     pub from_coordinator: mpsc::Receiver<ToWorker>,
-    /// What moves the messages; ends with the link.
+    /// Moves the messages; dropped with the link.
     pub(super) _carrier: JoinSet<()>,
 }
 
-/// One message, as the coordinator gets it.
+/// A message received by the coordinator.
 #[derive(Debug)]
 pub struct Incoming {
-    /// Name and UID of its Pod are proven, its nonce is claimed.
+    /// Name and UID of the Pod are authenticated, the nonce is not.
     pub sender: Arc<Incarnation>,
     pub message: FromWorker,
-    /// Its size on the wire; 0 if it never left the process.
+    /// Size on the wire; 0 if the message never left the process.
     pub bytes: usize,
     pub replies: mpsc::Sender<ToWorker>,
 }
 
-/// A link to the coordinator in this very process.
+/// Creates a link to the coordinator in the same process.
 pub fn local(sender: Incarnation, incoming: mpsc::Sender<Incoming>) -> Link {
-    let (to_coordinator, mut messages) = mpsc::channel(WAITING);
-    let (replies, from_coordinator) = mpsc::channel(WAITING);
+    let (to_coordinator, mut messages) = mpsc::channel(CAPACITY);
+    let (replies, from_coordinator) = mpsc::channel(CAPACITY);
     let sender = Arc::new(sender);
     let mut carrier = JoinSet::new();
     carrier.spawn(async move {
         while let Some(message) = messages.recv().await {
-            let letter = Incoming { sender: sender.clone(), message, bytes: 0, replies: replies.clone() };
-            if incoming.send(letter).await.is_err() {
+            let message = Incoming { sender: sender.clone(), message, bytes: 0, replies: replies.clone() };
+            if incoming.send(message).await.is_err() {
                 return;
             }
         }

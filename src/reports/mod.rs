@@ -1,12 +1,12 @@
-//! How workers and the coordinator talk: one stream over TLS, both ends proven.
+//! Carries messages between workers and the coordinator: one stream over TLS, with both ends authenticated.
 //!
 //! ```text
 //! worker ─ Link ─ client ══ TLS pinned by the ShardMap, token in the call ══ server ─ auth ─> Incoming ─ coordinator
-//! worker ─ Link ───────────────────────────── local, in one process ──────────────────────> Incoming ─ coordinator
+//! worker ─ Link ─────────────────────────── loopback, in one process ─────────────────────> Incoming ─ coordinator
 //! ```
 //!
-//! Here a sender is authenticated, must be a member, and a message is checked for its form. Whether it is believed, the
-//! coordinator says.
+//! This module authenticates senders, requires that they are members, and checks that messages are well-formed. The
+//! coordinator decides whether to accept their content.
 
 mod arrivals;
 mod auth;
@@ -25,17 +25,17 @@ pub use link::{Incoming, Link, local};
 pub use server::{Admission, ServeError, serve};
 pub use tls::TermCertificate;
 
-/// As `reports.proto` has it.
+/// Types generated from `reports.proto`.
 #[allow(clippy::large_enum_variant, clippy::pedantic, clippy::unwrap_used, reason = "generated")]
 mod wire {
     tonic::include_proto!("ksit.reports.v1");
 }
 
-/// Metadata that tells two processes of one Pod apart.
+/// Metadata key of the nonce, which distinguishes two processes of one Pod.
 const NONCE: &str = "ksit-nonce";
 
-/// Bytes of the largest message that is read. A report of a thousand components is below 400 kB.
-const LARGEST_MESSAGE: usize = 1 << 20;
+/// Maximum size of a received message, in bytes. A report with a thousand components is below 400 kB.
+const MAX_MESSAGE_SIZE: usize = 1 << 20;
 
-/// Time for a handshake, and for the answer to a PING.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
+/// Timeout of a handshake, and of the answer to a PING.
+const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);

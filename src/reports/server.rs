@@ -1,4 +1,4 @@
-//! The coordinator's end: takes links from workers that prove who they are.
+//! Serves links from authenticated workers to the coordinator.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,33 +18,33 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::arrivals::{Place, arrivals};
 use super::auth::{AuthError, Authenticator, IsMember};
-use super::link::{Incoming, WAITING};
+use super::link::{CAPACITY, Incoming};
 use super::tls::TermCertificate;
 use super::wire::reports_server::{Reports, ReportsServer};
 use super::wire::{CoordinatorMessage, WorkerMessage};
-use super::{LARGEST_MESSAGE, NONCE, PATIENCE, codec};
+use super::{MAX_MESSAGE_SIZE, NONCE, TIMEOUT, codec};
 use crate::domain::replica::Incarnation;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A worker needs one.
-const STREAMS: u32 = 2;
+/// Streams per connection; a worker needs one.
+const MAX_STREAMS: u32 = 2;
 
-/// Messages taken from one worker in a second; what is more waits in the worker. Ten thousand clusters that all change
-/// at once are told of in five seconds.
-const MESSAGES_A_SECOND: u32 = 2_000;
+/// Rate limit of messages per worker and second; the others wait in the worker. Reports of ten thousand clusters that
+/// all change at once take five seconds.
+const MESSAGES_PER_SECOND: u32 = 2_000;
 
-/// A replica that has just started may dial before its Lease is seen here.
-const WAIT_FOR_LEASE: Duration = Duration::from_secs(2);
+/// Time to wait for the Lease of a replica that has just started: it may connect before its Lease shows up here.
+const LEASE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Between two looks for it.
-const LOOK_FOR_LEASE: Duration = Duration::from_millis(50);
+/// Interval at which the Lease is looked up.
+const LEASE_POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Admission of callers.
 pub struct Admission {
-    /// By its token.
+    /// Authenticates a caller by its token.
     pub auth: Authenticator,
-    /// By its Lease, or by the map.
+    /// Authorises it by its Lease or the map.
     pub is_member: IsMember,
 }
 
@@ -56,7 +56,7 @@ pub enum ServeError {
     Ended(#[from] tonic::transport::Error),
 }
 
-/// Serves until it is dropped. What workers say goes to `incoming`; while that is full they wait.
+/// Serves until dropped. Messages go to `incoming`; while it is full, workers wait.
 pub async fn serve(
     listener: TcpListener,
     certificate: TermCertificate,
@@ -64,11 +64,11 @@ pub async fn serve(
     incoming: mpsc::Sender<Incoming>,
 ) -> Result<(), ServeError> {
     let tls = Arc::new(certificate.server_config()?);
-    let service = ReportsServer::new(ReportService { admission, incoming }).max_decoding_message_size(LARGEST_MESSAGE);
+    let service = ReportsServer::new(ReportService { admission, incoming }).max_decoding_message_size(MAX_MESSAGE_SIZE);
     Server::builder()
-        .http2_keepalive_interval(Some(PATIENCE))
-        .http2_keepalive_timeout(Some(PATIENCE))
-        .max_concurrent_streams(STREAMS)
+        .http2_keepalive_interval(Some(TIMEOUT))
+        .http2_keepalive_timeout(Some(TIMEOUT))
+        .max_concurrent_streams(MAX_STREAMS)
         .add_service(service)
         .serve_with_incoming(arrivals(listener, tls))
         .await?;
@@ -91,12 +91,12 @@ impl Reports for ReportService {
         if let Some(place) = request.extensions().get::<Arc<Place>>() {
             place.admit();
         }
-        tracing::info!(replica = %sender.name, "a worker reports");
-        let (replies, answers) = mpsc::channel(WAITING);
+        tracing::info!(replica = %sender.name, "worker connected");
+        let (replies, answers) = mpsc::channel(CAPACITY);
         let mut carrier = JoinSet::new();
         let member = Member { process: sender, is_member: self.admission.is_member.clone() };
         carrier.spawn(carry(request.into_inner(), member, self.incoming.clone(), replies));
-        // Each ends the other: the carrier lives as long as the answers are read, and they are read as long as it lives.
+        // Each ends the other: dropping the answers aborts the carrier, and the end of the carrier ends the answers.
         let answers = ReceiverStream::new(answers).map(codec::encode_answer).map(Ok);
         let answers = answers.take_until(async move { carrier.join_next().await });
         Ok(Response::new(Box::pin(answers)))
@@ -116,10 +116,10 @@ impl ReportService {
         };
         let lease_seen = async {
             while !(self.admission.is_member)(&sender) {
-                sleep(LOOK_FOR_LEASE).await;
+                sleep(LEASE_POLL_INTERVAL).await;
             }
         };
-        match timeout(WAIT_FOR_LEASE, lease_seen).await {
+        match timeout(LEASE_TIMEOUT, lease_seen).await {
             Ok(()) => Ok(sender),
             Err(_) => Err(Status::permission_denied("this process holds no Lease of a replica")),
         }
@@ -138,40 +138,40 @@ async fn carry(
     replies: mpsc::Sender<crate::domain::report::ToWorker>,
 ) {
     let mut warned = false;
-    let (mut second, mut taken) = (Instant::now(), 0);
+    let (mut window, mut received) = (Instant::now(), 0);
     loop {
-        if second.elapsed() >= SECOND {
-            (second, taken) = (Instant::now(), 0);
+        if window.elapsed() >= SECOND {
+            (window, received) = (Instant::now(), 0);
         }
-        if taken >= MESSAGES_A_SECOND {
-            sleep_until(second + SECOND).await;
+        if received >= MESSAGES_PER_SECOND {
+            sleep_until(window + SECOND).await;
             continue;
         }
-        taken += 1;
+        received += 1;
         let message = tokio::select! {
             message = messages.message() => message,
-            // The reign is over; tonic's own tasks don't know.
+            // The term has ended, which tonic's tasks don't notice.
             () = incoming.closed() => break,
         };
         let Ok(Some(message)) = message else { break };
         if !is_member(&sender) {
-            tracing::warn!(replica = %sender.name, "it is no member any more; its link is ended");
+            tracing::warn!(replica = %sender.name, "closing the link of a worker that is no longer a member");
             break;
         }
         let bytes = message.encoded_len();
         match codec::decode(message, &sender.name) {
             Ok(message) => {
-                let letter = Incoming { sender: sender.clone(), message, bytes, replies: replies.clone() };
-                if incoming.send(letter).await.is_err() {
+                let message = Incoming { sender: sender.clone(), message, bytes, replies: replies.clone() };
+                if incoming.send(message).await.is_err() {
                     return;
                 }
             }
             Err(error) if !warned => {
                 warned = true;
-                tracing::warn!(replica = %sender.name, %error, "a message of a worker is left alone");
+                tracing::warn!(replica = %sender.name, %error, "ignoring an unreadable message of a worker");
             }
             Err(_) => {}
         }
     }
-    tracing::info!(replica = %sender.name, "a worker's link ended");
+    tracing::info!(replica = %sender.name, "worker disconnected");
 }

@@ -1,4 +1,4 @@
-//! Conversations over real TLS on loopback.
+//! Tests links over real TLS on the loopback interface.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -27,7 +27,7 @@ use crate::domain::replica::{Epoch, Incarnation, PodIdentity, ReplicaName, Term}
 use crate::domain::report::{FromWorker, Heartbeat, TargetReport, ToWorker};
 use crate::domain::verdict::{ComponentState, Observation, Phase, Reach, TargetVerdict, ToolVerdict};
 
-const PATIENT: Duration = Duration::from_secs(30);
+const TEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 struct Service {
     address: String,
@@ -36,7 +36,7 @@ struct Service {
     _task: JoinSet<()>,
 }
 
-/// Takes the token "good", of the Pod ksit-1.
+/// Accepts the token "good", issued to the Pod ksit-1.
 fn authenticator() -> Authenticator {
     Authenticator::new(|token| {
         let answer = match token.expose_secret() {
@@ -64,7 +64,7 @@ async fn service_for(is_member: IsMember) -> Service {
 }
 
 fn me() -> Incarnation {
-    // The name is that of the token, whatever a sender calls itself.
+    // The server takes the name from the token, not from the sender.
     Incarnation::new("mallory", "mallory", "nonce")
 }
 
@@ -72,7 +72,7 @@ async fn link(service: &Service, token: &str) -> Result<Link, ConnectError> {
     connect(&service.address, &service.sha256, SecretString::from(token), &me()).await
 }
 
-fn beat(epoch: i64) -> FromWorker {
+fn heartbeat(epoch: i64) -> FromWorker {
     FromWorker::Heartbeat(Heartbeat {
         epoch: Epoch(epoch),
         targets: 7,
@@ -83,27 +83,27 @@ fn beat(epoch: i64) -> FromWorker {
 }
 
 #[tokio::test]
-async fn a_conversation_goes_both_ways_under_the_proven_name() {
+async fn link_carries_both_directions_under_the_token_name() {
     let mut service = service().await;
     let mut link = link(&service, "good").await.unwrap();
-    link.to_coordinator.send(beat(3)).await.unwrap();
-    let heard = timeout(PATIENT, service.incoming.recv()).await.unwrap().unwrap();
-    assert_eq!(heard.message, beat(3));
-    assert_eq!(*heard.sender, Incarnation::new("ksit-1", "uid", "nonce"));
+    link.to_coordinator.send(heartbeat(3)).await.unwrap();
+    let received = timeout(TEST_TIMEOUT, service.incoming.recv()).await.unwrap().unwrap();
+    assert_eq!(received.message, heartbeat(3));
+    assert_eq!(*received.sender, Incarnation::new("ksit-1", "uid", "nonce"));
     for answer in [ToWorker::Want { targets: vec![5, 6] }, ToWorker::Taken { sequence: 7 }, ToWorker::Confirm] {
-        heard.replies.send(answer.clone()).await.unwrap();
-        assert_eq!(timeout(PATIENT, link.from_coordinator.recv()).await.unwrap(), Some(answer));
+        received.replies.send(answer.clone()).await.unwrap();
+        assert_eq!(timeout(TEST_TIMEOUT, link.from_coordinator.recv()).await.unwrap(), Some(answer));
     }
 }
 
 #[tokio::test]
-async fn a_wrong_token_is_refused() {
+async fn wrong_token_is_refused() {
     let service = service().await;
     assert!(matches!(link(&service, "bad").await, Err(ConnectError::Refused(why)) if why == "no such token"));
 }
 
 #[tokio::test]
-async fn a_certificate_that_the_map_does_not_name_is_refused() {
+async fn certificate_with_another_fingerprint_is_refused() {
     let service = service().await;
     let other = TermCertificate::generate(Term(1)).unwrap();
     let link = connect(&service.address, other.sha256(), SecretString::from("good"), &me()).await;
@@ -111,38 +111,38 @@ async fn a_certificate_that_the_map_does_not_name_is_refused() {
 }
 
 #[tokio::test]
-async fn who_accepts_and_says_nothing_is_given_up() {
+async fn connect_to_a_silent_server_times_out() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let (nobody, me) = ("0".repeat(64), me());
-    let link = connect(&address, &nobody, SecretString::from("good"), &me);
-    assert!(matches!(timeout(PATIENT, link).await.unwrap(), Err(ConnectError::TimedOut)));
+    let (fingerprint, me) = ("0".repeat(64), me());
+    let link = connect(&address, &fingerprint, SecretString::from("good"), &me);
+    assert!(matches!(timeout(TEST_TIMEOUT, link).await.unwrap(), Err(ConnectError::TimedOut)));
 }
 
 #[tokio::test]
-async fn a_link_ends_with_the_other_side() {
+async fn link_ends_with_either_side() {
     let mut service = service().await;
     let mut link = link(&service, "good").await.unwrap();
-    link.to_coordinator.send(beat(1)).await.unwrap();
-    let heard = timeout(PATIENT, service.incoming.recv()).await.unwrap().unwrap();
+    link.to_coordinator.send(heartbeat(1)).await.unwrap();
+    let received = timeout(TEST_TIMEOUT, service.incoming.recv()).await.unwrap().unwrap();
     drop(service);
-    assert_eq!(timeout(PATIENT, link.from_coordinator.recv()).await.unwrap(), None);
+    assert_eq!(timeout(TEST_TIMEOUT, link.from_coordinator.recv()).await.unwrap(), None);
     drop(link);
-    timeout(PATIENT, heard.replies.closed()).await.unwrap();
+    timeout(TEST_TIMEOUT, received.replies.closed()).await.unwrap();
 }
 
 #[tokio::test]
-async fn an_oversized_message_ends_its_own_link_alone() {
+async fn oversized_message_ends_only_its_own_link() {
     let mut service = service().await;
     let (bad, good) = (link(&service, "good").await.unwrap(), link(&service, "good").await.unwrap());
-    let late = vec![7; LARGEST_MESSAGE];
+    let late = vec![7; MAX_MESSAGE_SIZE];
     bad.to_coordinator
         .send(FromWorker::Heartbeat(Heartbeat { epoch: Epoch(1), targets: 0, late, set: None, confirms: false }))
         .await
         .unwrap();
-    good.to_coordinator.send(beat(2)).await.unwrap();
-    let heard = timeout(PATIENT, service.incoming.recv()).await.unwrap().unwrap();
-    assert_eq!(heard.message, beat(2));
+    good.to_coordinator.send(heartbeat(2)).await.unwrap();
+    let received = timeout(TEST_TIMEOUT, service.incoming.recv()).await.unwrap().unwrap();
+    assert_eq!(received.message, heartbeat(2));
 }
 
 #[tokio::test]
@@ -152,15 +152,15 @@ async fn a12_connections_without_an_accepted_call_are_closed() {
     let silent = TcpStream::connect(&service.address).await.unwrap();
     let tcp = TcpStream::connect(&service.address).await.unwrap();
     let idle = connector.connect("ksit".try_into().unwrap(), tcp).await.unwrap();
-    // A worker's stays, also when it has nothing to say.
+    // A worker's connection stays open even if idle.
     let mut link = link(&service, "good").await.unwrap();
-    let refused = timeout(PATIENT, super::tests::link(&service, "bad")).await.unwrap();
+    let refused = timeout(TEST_TIMEOUT, super::tests::link(&service, "bad")).await.unwrap();
     assert!(matches!(refused, Err(ConnectError::Refused(_))));
     for mut connection in [Box::new(silent) as Box<dyn AsyncRead + Unpin + Send>, Box::new(idle)] {
-        let closed = timeout(PATIENT, connection.read_to_end(&mut Vec::new())).await;
+        let closed = timeout(TEST_TIMEOUT, connection.read_to_end(&mut Vec::new())).await;
         assert!(closed.is_ok(), "it is still open");
     }
-    tokio::time::sleep(PATIENCE).await;
+    tokio::time::sleep(TIMEOUT).await;
     assert!(link.from_coordinator.try_recv().is_err_and(|error| error == TryRecvError::Empty));
 }
 
@@ -176,18 +176,18 @@ async fn links_end_with_the_membership() {
     let (lease, held) = tokio::sync::watch::channel(true);
     let mut service = service_for(std::sync::Arc::new(move |_| *held.borrow())).await;
     let mut link = link(&service, "good").await.unwrap();
-    link.to_coordinator.send(beat(1)).await.unwrap();
-    assert_eq!(timeout(PATIENT, service.incoming.recv()).await.unwrap().unwrap().message, beat(1));
+    link.to_coordinator.send(heartbeat(1)).await.unwrap();
+    assert_eq!(timeout(TEST_TIMEOUT, service.incoming.recv()).await.unwrap().unwrap().message, heartbeat(1));
     lease.send_replace(false);
-    link.to_coordinator.send(beat(2)).await.unwrap();
-    assert_eq!(timeout(PATIENT, link.from_coordinator.recv()).await.unwrap(), None);
-    assert!(service.incoming.try_recv().is_err(), "nothing of it is passed on");
+    link.to_coordinator.send(heartbeat(2)).await.unwrap();
+    assert_eq!(timeout(TEST_TIMEOUT, link.from_coordinator.recv()).await.unwrap(), None);
+    assert!(service.incoming.try_recv().is_err(), "its messages are dropped");
 }
 
 #[tokio::test]
-async fn a_token_is_reviewed_once() {
-    let asked = std::sync::Arc::new(AtomicUsize::new(0));
-    let counter = asked.clone();
+async fn token_is_reviewed_once() {
+    let request_count = std::sync::Arc::new(AtomicUsize::new(0));
+    let counter = request_count.clone();
     let auth = Authenticator::new(move |_| {
         counter.fetch_add(1, Ordering::Relaxed);
         std::future::ready(Err(AuthError::Refused("no".to_owned()))).boxed()
@@ -195,7 +195,7 @@ async fn a_token_is_reviewed_once() {
     for _ in 0..3 {
         assert!(auth.pod(SecretString::from("x")).await.is_err());
     }
-    assert_eq!(asked.load(Ordering::Relaxed), 1);
+    assert_eq!(request_count.load(Ordering::Relaxed), 1);
 }
 
 fn observation() -> impl Strategy<Value = Observation> {
@@ -235,7 +235,7 @@ fn mode() -> impl Strategy<Value = CheckMode> {
     ]
 }
 
-/// Those of this version, and one of another.
+/// All reasons of this version, and one of a later version.
 fn reasons() -> Vec<Reason> {
     Reason::ALL.iter().copied().chain(Reason::read("NotKnownYet")).collect()
 }
@@ -253,8 +253,8 @@ fn report() -> impl Strategy<Value = TargetReport> {
     });
     let ends = prop::option::of((0..1_i64 << 34).prop_map(|seconds| Timestamp::from_second(seconds).unwrap()));
     let numbers = (any::<i64>(), any::<i64>(), any::<u32>(), ends);
-    let told = (prop::option::of(".*"), prop::option::of(".*"), prop::option::of(mode()));
-    (reach(), prop::collection::vec(tool, 0..4), numbers, told).prop_map(
+    let options = (prop::option::of(".*"), prop::option::of(".*"), prop::option::of(mode()));
+    (reach(), prop::collection::vec(tool, 0..4), numbers, options).prop_map(
         |(reach, tools, (generation, epoch, next, credential_ends), (secret_version, server, mode))| TargetReport {
             target: TargetKey::new("fleet", "c1"),
             verdict: Arc::new(TargetVerdict { reach, tools }),
@@ -273,7 +273,7 @@ fn report() -> impl Strategy<Value = TargetReport> {
 
 proptest! {
     #[test]
-    fn a_report_arrives_as_it_was_sent(report in report(), sequence: u64, meaning: Option<u128>) {
+    fn report_round_trips_through_the_codec(report in report(), sequence: u64, meaning: Option<u128>) {
         let sent = FromWorker::Report { sequence, meaning, report: Box::new(report) };
         prop_assert_eq!(codec::decode(codec::encode(sent.clone()), &ReplicaName::new("ksit-1")), Ok(sent));
     }
@@ -286,12 +286,12 @@ proptest! {
     fn report_of_any_verdict_fits_a_message(verdict in largest_verdict()) {
         let report = largest_report(fit(&Arc::new(verdict)));
         let sent = codec::encode(FromWorker::Report { sequence: u64::MAX, meaning: Some(u128::MAX), report: Box::new(report) }).encoded_len();
-        prop_assert!(sent <= LARGEST_MESSAGE, "a report of {} bytes", sent);
+        prop_assert!(sent <= MAX_MESSAGE_SIZE, "a report of {} bytes", sent);
     }
 }
 
 #[test]
-fn what_no_version_says_is_refused_by_field() {
+fn unreadable_messages_are_refused_by_field() {
     for reach in ["", "not a name", "Line\nbreak", &"A".repeat(65)] {
         let report = wire::Report { reach: reach.to_owned(), ..wire::Report::default() };
         let message = wire::WorkerMessage { message: Some(wire::worker_message::Message::Report(report)) };
@@ -300,26 +300,26 @@ fn what_no_version_says_is_refused_by_field() {
     }
     let empty = wire::WorkerMessage { message: None };
     assert!(codec::decode(empty, &ReplicaName::new("ksit-1")).is_err());
-    let cut = wire::Digests { sequence: 1, epoch: 1, digests: vec![0; 25] };
-    let cut = wire::WorkerMessage { message: Some(wire::worker_message::Message::Digests(cut)) };
-    assert!(codec::decode(cut, &ReplicaName::new("ksit-1")).is_err());
+    let truncated = wire::Digests { sequence: 1, epoch: 1, digests: vec![0; 25] };
+    let truncated = wire::WorkerMessage { message: Some(wire::worker_message::Message::Digests(truncated)) };
+    assert!(codec::decode(truncated, &ReplicaName::new("ksit-1")).is_err());
 }
 
 #[tokio::test]
-async fn who_floods_waits() {
+async fn flooding_worker_is_rate_limited() {
     let mut service = service().await;
     let link = link(&service, "good").await.unwrap();
     let start = std::time::Instant::now();
     let flood = async {
         for epoch in 0..5_000 {
-            link.to_coordinator.send(beat(epoch)).await.unwrap();
+            link.to_coordinator.send(heartbeat(epoch)).await.unwrap();
         }
     };
-    let heard = async {
+    let received = async {
         for epoch in 0..5_000 {
-            assert_eq!(service.incoming.recv().await.unwrap().message, beat(epoch), "none is lost");
+            assert_eq!(service.incoming.recv().await.unwrap().message, heartbeat(epoch), "none is lost");
         }
     };
-    timeout(PATIENT, async { tokio::join!(flood, heard) }).await.unwrap();
+    timeout(TEST_TIMEOUT, async { tokio::join!(flood, received) }).await.unwrap();
     assert!(start.elapsed() >= Duration::from_secs(2), "{:?} for three seconds' worth", start.elapsed());
 }

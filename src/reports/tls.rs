@@ -1,4 +1,4 @@
-//! TLS between replicas: a certificate made for one term, and a client that takes that one and no other.
+//! Configures TLS between replicas: a certificate per term, and a client that accepts only this certificate.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::domain::replica::Term;
 
 const HTTP2: &[u8] = b"h2";
 
-/// Key and certificate of one reign. The ShardMap carries the fingerprint.
+/// Key and certificate of one term. The ShardMap carries the fingerprint.
 pub struct TermCertificate {
     certificate: CertificateDer<'static>,
     key: PrivatePkcs8KeyDer<'static>,
@@ -20,7 +20,8 @@ pub struct TermCertificate {
 }
 
 impl TermCertificate {
-    /// Self-signed. Its dates say nothing: the fingerprint is what counts, and clocks may be hours apart.
+    /// Generates a self-signed certificate. Its validity is unlimited: only the fingerprint counts, and clocks may be
+    /// hours apart.
     pub fn generate(term: Term) -> Result<Self, rcgen::Error> {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
         let mut params = CertificateParams::new(vec!["ksit".to_owned()])?;
@@ -31,7 +32,7 @@ impl TermCertificate {
         Ok(Self { certificate, key: PrivatePkcs8KeyDer::from(key.serialize_der()), sha256 })
     }
 
-    /// Of the certificate, as hex.
+    /// Fingerprint of the certificate, as hex.
     pub fn sha256(&self) -> &str {
         &self.sha256
     }
@@ -46,7 +47,7 @@ impl TermCertificate {
     }
 }
 
-/// Trusts the certificate with that fingerprint alone.
+/// Trusts only the certificate with this fingerprint.
 pub(super) fn client_config(sha256: &str) -> Result<ClientConfig, rustls::Error> {
     let provider = Arc::new(ring::default_provider());
     let pinned = Pinned { sha256: sha256.to_owned(), provider: provider.clone() };

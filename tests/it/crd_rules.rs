@@ -22,7 +22,7 @@ async fn specs_that_make_no_sense_are_refused_at_apply() {
         ("Integration", json!({}), "spec.type: Required value"),
         ("Integration", json!({ "type": "custom" }), "type custom needs at least one entry in components"),
         ("Integration", json!({ "type": "custom", "components": [] }), "type custom needs at least one entry"),
-        ("Integration", json!({ "type": "flux", "components": [deployment] }), "components goes with type custom only"),
+        ("Integration", json!({ "type": "flux", "components": [deployment] }), "components is only for type custom"),
         ("Integration", json!({ "type": "custom", "components": [deployment] }), "each component needs a namespace"),
         (
             "Integration",
@@ -115,7 +115,7 @@ async fn a_status_of_a_former_coordinator_is_refused() {
         let stale = api.get("x").await.unwrap();
         api.patch_status("x", &none, &merge(json!({ "coordinatorTerm": 8 }))).await.unwrap();
 
-        let fenced = "status.coordinatorTerm never falls";
+        let fenced = "status.coordinatorTerm must not decrease";
         for status in [json!({ "coordinatorTerm": 7 }), json!({ "coordinatorTerm": null }), Value::Null] {
             let message = refusal(api.patch_status("x", &none, &merge(status.clone())).await);
             assert!(message.contains(fenced), "{kind} {status}: {message}");
@@ -146,11 +146,11 @@ async fn the_shard_map_goes_forward_only() {
     write(map(5, 11, "a", "000-1ff")).await.unwrap();
 
     let rows = [
-        (map(4, 12, "a", "000-1ff"), "term never falls"),
-        (map(1_000_006, 12, "a", "000-1ff"), "term grows by at most 1000000 at once"),
+        (map(4, 12, "a", "000-1ff"), "term must not decrease"),
+        (map(1_000_006, 12, "a", "000-1ff"), "term may increase by at most 1000000 at once"),
         (map(9_007_199_254_740_992, 12, "a", "000-1ff"), "spec.term"),
-        (map(5, 11, "a", "200-3ff"), "epoch grows with every change of the map"),
-        (map(5, 10, "a", "000-1ff"), "epoch grows with every change of the map"),
+        (map(5, 11, "a", "200-3ff"), "epoch must increase with every change of the map"),
+        (map(5, 10, "a", "000-1ff"), "epoch must increase with every change of the map"),
         (map(5, 12, "b", "000-1ff"), "a term has one claimant"),
     ];
     for (spec, words) in rows {

@@ -1,12 +1,12 @@
-//! The shard map, as it is stored and as decisions see it.
+//! Converts the shard map between its stored form and the domain's.
 
 use crate::api::{Coordinator, Member, ShardMap, ShardMapSpec};
 use crate::domain::replica::{Epoch, Incarnation, Term};
 use crate::domain::shard_map::{self, Contact, PublishedMap};
 use crate::domain::shards::Shards;
 
-/// A stored map. It may have been edited by hand: slots that can't be read are nobody's, which
-/// [`shard_map::ShardMap::check`] finds.
+/// Reads a stored map. If edited by hand, it may have unparsable slots, which become unowned;
+/// [`shard_map::ShardMap::check`] detects that.
 pub fn shard_map(stored: &ShardMap) -> PublishedMap {
     let ShardMapSpec { term, epoch, coordinator, members } = &stored.spec;
     let process =
@@ -32,7 +32,7 @@ pub fn shard_map(stored: &ShardMap) -> PublishedMap {
     }
 }
 
-/// The spec that stores `published`; the same bytes for the same map.
+/// Renders the spec that stores `published`. Deterministic: the same map gives the same bytes.
 pub fn shard_map_spec(published: &PublishedMap) -> ShardMapSpec {
     let PublishedMap { map, coordinator, contact } = published;
     let member = |process: &Incarnation| Member {
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn a_map_is_read_as_it_was_written() {
+    fn map_round_trips_through_its_stored_form() {
         let map = published();
         assert_eq!(shard_map(&ShardMap::new("ksit", shard_map_spec(&map))), map);
         let alone = PublishedMap { contact: None, ..map };
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_map_that_somebody_edited_is_read_and_found_unsound() {
+    fn edited_map_is_read_but_fails_the_check() {
         let mut spec = shard_map_spec(&published());
         spec.members[0].slots = "nonsense".to_owned();
         let read = shard_map(&ShardMap::new("ksit", spec));

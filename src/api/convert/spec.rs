@@ -1,4 +1,4 @@
-//! From what a user wrote to what can be decided on.
+//! Validates specs and converts them to the domain.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,22 +18,25 @@ use crate::domain::keys::{IntegrationKey, TargetKey};
 use crate::domain::roll_up::MaxUnhealthy;
 use crate::domain::selector::{Requirement, Selector};
 
-/// Labels that are kept of a target, and their bytes. The CRD can't bound `metadata.labels`.
-const MOST_LABELS: usize = 128;
-const LABELS: usize = 32 * 1024;
+/// Limits on a target's labels, in number and bytes. The CRD can't bound `metadata.labels`.
+const MAX_LABELS: usize = 128;
+const MAX_LABEL_BYTES: usize = 32 * 1024;
 
-/// Why a stored object can't be used at all.
+/// Why a stored object is unusable.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum SpecError {
     #[error("spec.pausedUntil: {0:?} is not a time such as 2030-01-31T08:00:00Z")]
     PausedUntil(String),
     #[error("spec.clusterName is empty")]
     ClusterName,
-    #[error("metadata.labels and spec.labels hold more than {MOST_LABELS} labels or {} KiB together", LABELS >> 10)]
+    #[error(
+        "metadata.labels and spec.labels hold more than {MAX_LABELS} labels or {} KiB together",
+        MAX_LABEL_BYTES >> 10
+    )]
     Labels,
 }
 
-/// An `IntegrationTarget`, checked.
+/// Validates an `IntegrationTarget`.
 pub fn target(object: &IntegrationTarget) -> Result<DesiredTarget, SpecError> {
     let spec = &object.spec;
     if spec.cluster_name.is_empty() {
@@ -45,10 +48,11 @@ pub fn target(object: &IntegrationTarget) -> Result<DesiredTarget, SpecError> {
     };
     let mut labels = spec.labels.clone().unwrap_or_default();
     labels.extend(object.labels().clone());
-    if labels.len() > MOST_LABELS || labels.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>() > LABELS {
+    let label_bytes: usize = labels.iter().map(|(key, value)| key.len() + value.len()).sum();
+    if labels.len() > MAX_LABELS || label_bytes > MAX_LABEL_BYTES {
         return Err(SpecError::Labels);
     }
-    // ksit's own mark is nothing that a user selects by.
+    // Selectors must not match ksit's own label.
     labels.remove(SLOT_LABEL);
     let secret = spec
         .kubeconfig_secret_ref
@@ -66,7 +70,7 @@ pub fn target(object: &IntegrationTarget) -> Result<DesiredTarget, SpecError> {
     })
 }
 
-/// An `Integration`, checked. What is wrong with it stands in `components`, and so in its status.
+/// Validates an `Integration`. An error ends up in `components`, and from there in the status.
 pub fn integration(object: &Integration) -> DesiredIntegration {
     let spec = &object.spec;
     let interval = spec.interval.as_deref().map(interval).transpose();
@@ -122,7 +126,7 @@ fn custom(specs: &[ComponentSpec], config: &BTreeMap<String, String>) -> Result<
         return Err("spec.components: type custom needs at least one".to_owned());
     }
     if let Some(key) = config.keys().find(|key| *key != "namespace") {
-        return Err(format!("spec.config: {key:?} is not known for type custom; known is: namespace"));
+        return Err(format!("spec.config: {key:?} is not known for type custom; the only key is namespace"));
     }
     specs.iter().enumerate().map(|(index, spec)| component(index, spec, config.get("namespace"))).collect()
 }
@@ -150,7 +154,7 @@ fn component(index: usize, spec: &ComponentSpec, namespace: Option<&String>) -> 
     })
 }
 
-/// The shortest and the longest interval that makes sense for a remote cluster; the CRD says the same.
+/// Parses an interval, with the same bounds as the CRD.
 fn interval(text: &str) -> Result<Duration, String> {
     match text.parse::<SignedDuration>().map(Duration::try_from) {
         Ok(Ok(interval)) if (Duration::from_secs(1)..=Duration::from_secs(24 * 3600)).contains(&interval) => {
@@ -198,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said_with_its_field() {
+    fn errors_name_the_field() {
         assert!(complaint(json!({"type": "argo"})).starts_with("spec.type: \"argo\" is not known; use one of argocd"));
         assert_eq!(
             complaint(json!({"type": "argocd", "interval": "1 fortnight"})),
@@ -222,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interval_is_a_go_duration() {
+    fn interval_is_a_go_duration() {
         let rows = [("30s", 30_000), ("1m30s", 90_000), ("1h0m0s", 3_600_000), ("1.5h", 5_400_000), ("1500ms", 1_500)];
         for (text, millis) in rows {
             let interval = parsed(json!({"type": "argocd", "interval": text})).interval;
@@ -231,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_custom_component_is_found_by_name_or_by_labels() {
+    fn custom_component_is_found_by_name_or_labels() {
         let found = parsed(json!({"type": "custom", "config": {"namespace": "web"}, "components": [
             {"kind": "Deployment", "name": "front"},
             {"kind": "StatefulSet", "name": "db", "namespace": "data", "matchLabels": {"app": "db"}, "minReady": 3},
@@ -244,14 +248,14 @@ mod tests {
     }
 
     #[test]
-    fn a_manifest_of_the_go_toolkit_is_taken() {
+    fn manifest_of_the_go_toolkit_is_accepted() {
         let found = parsed(json!({"type": "argocd", "enabled": true, "targetClusters": ["in-cluster"],
             "autoInstall": {"enabled": true, "method": "helm"}, "config": {"namespace": "argocd"}}));
         assert!(found.components.is_ok() && found.wants_install && found.enabled);
     }
 
     #[test]
-    fn the_secret_is_named_after_the_cluster_unless_said_otherwise() {
+    fn secret_name_defaults_to_the_cluster_name() {
         let object = |spec: serde_json::Value| -> DesiredTarget {
             target(
                 &serde_json::from_value(json!({"apiVersion": "ksit.io/v1alpha1", "kind": "IntegrationTarget",

@@ -64,7 +64,7 @@ pub fn target_status(
         CheckMode::Poll(why) => condition("Watched", Truth::False, why.reason, &why.message),
     }));
     conditions.extend(credential_ends.map(|at| {
-        let message = format!("the credential in the kubeconfig ends at {at}: put a new one into its Secret");
+        let message = format!("the credential in the kubeconfig expires at {at}: put a new one into its Secret");
         condition(CREDENTIAL_EXPIRING, Truth::True, Reason::ExpiresSoon, &message)
     }));
     TargetStatus {
@@ -93,7 +93,7 @@ fn reach(verdict: &TargetVerdict) -> (Truth, Reason, String) {
         Reach::Initializing => (Truth::Unknown, Reason::Initializing, "waiting for the first answer".to_owned()),
         Reach::Connected => (Truth::True, Reason::Connected, "the cluster answers".to_owned()),
         Reach::Failed(failure) => (Truth::False, failure.reason, failure.message.clone()),
-        Reach::Paused => (Truth::Unknown, Reason::Paused, "paused: the cluster is left alone".to_owned()),
+        Reach::Paused => (Truth::Unknown, Reason::Paused, "paused: the cluster is not checked".to_owned()),
         Reach::Stale => (Truth::Unknown, Reason::Stale, "nobody has reported for three intervals".to_owned()),
     }
 }
@@ -109,7 +109,7 @@ fn target_message(verdict: &TargetVerdict, reach: &str) -> String {
         return reach.to_owned();
     }
     match verdict.worst_tool() {
-        None => "the cluster answers; no Integration concerns it".to_owned(),
+        None => "the cluster answers; no Integration selects it".to_owned(),
         Some((_, tool)) if tool.phase == Phase::Running => "all tools healthy".to_owned(),
         Some((key, tool)) => format!("{}: {}", key.name(), tool.message),
     }

@@ -1,12 +1,12 @@
-//! Elections over a scripted hub, on a clock that stands still unless everybody waits.
+//! Tests elections against a scripted hub, on tokio's paused clock.
 //!
 //! ```text
-//! Election (ours, and the crate in it) ─> kube::Client ─> script: when is it done, when answered? ─> one Lease
-//!        ^                                                                                            │
-//!        └────────────────────────────── board <── watch, a moment later ─────────────────────────────┘
+//! Election (ours, with the crate) ─> kube::Client ─> script: when applied, when answered? ─> one Lease
+//!        ^                                                                                   │
+//!        └────────────────────────── board <── watch, a moment later ────────────────────────┘
 //! ```
 //!
-//! The crate judges by the wall clock, on which no time passes here: whoever waits for it waits for ever.
+//! The crate goes by the wall clock, which hardly advances here: a Lease never expires for it.
 
 mod broken_leases;
 mod interleavings;
@@ -34,13 +34,13 @@ use scripted_hub::{Fate, Request, ScriptedHub};
 const TTL: Duration = Duration::from_secs(10);
 const RENEW: Duration = Duration::from_secs(3);
 
-/// Of one request.
+/// Request timeout.
 const DEADLINE: Duration = Duration::from_secs(4);
 
-/// Until a watch shows a change.
+/// Delay of the watch.
 const LAG: Duration = Duration::from_millis(100);
 
-/// From the moment in which a Lease may be taken: courtesy, two requests, a failure or two.
+/// Time to acquire a Lease that may be taken: courtesy delay, two requests, a failure or two.
 const SOON: Duration = Duration::from_secs(5);
 
 const STEP: Duration = Duration::from_millis(10);
@@ -49,14 +49,14 @@ const STEP: Duration = Duration::from_millis(10);
 struct World {
     hub: ScriptedHub,
     clock: Clock,
-    seats: [Arc<Leadership>; 2],
-    /// For how long both believed to lead, in all.
-    both: Duration,
+    leaderships: [Arc<Leadership>; 2],
+    /// Total time in which both held a valid claim.
+    overlap: Duration,
     _tasks: JoinSet<()>,
 }
 
 impl World {
-    /// Candidates that find the Lease as `spec` says, or none.
+    /// Starts with the Lease `spec`, or without one.
     async fn new(spec: Option<LeaseSpec>) -> Self {
         Self::with_script(spec, |_| Fate::prompt()).await
     }
@@ -65,10 +65,10 @@ impl World {
         let clock = Clock::start();
         let boards = [(); 2].map(|()| Arc::new(LeaseBoard::new(clock, RENEW + DEADLINE)));
         let hub = ScriptedHub::new(spec, boards.clone(), script);
-        let seats = [(); 2].map(|()| Arc::new(Leadership::default()));
+        let leaderships = [(); 2].map(|()| Arc::new(Leadership::default()));
         let mut tasks = JoinSet::new();
         for (number, board) in boards.into_iter().enumerate() {
-            board.listed(&Default::default(), clock.now());
+            board.finish_list(&Default::default(), clock.now());
             hub.show(&board);
             let client = hub.client(number);
             let election = Election {
@@ -82,36 +82,35 @@ impl World {
                 owner: Some(owner()),
                 renew_seconds: Histogram::with_opts(HistogramOpts::new("renewals", "Of a test.")).unwrap(),
             };
-            let leadership = seats[number].clone();
+            let leadership = leaderships[number].clone();
             tasks.spawn(async move {
                 panic!("the election ended: {}", election.run(&leadership).await);
             });
             let is_cut = hub.cut[number].clone();
-            // Its own Lease: that its writes succeed is what lets it judge others by their silence.
+            // Stands for renewals of its member Lease: only a candidate whose writes succeed may judge others' silence.
             tasks.spawn(async move {
                 loop {
-                    board.wrote(!is_cut.load(Ordering::Relaxed));
+                    board.record_write(!is_cut.load(Ordering::Relaxed));
                     sleep(Duration::from_secs(1)).await;
                 }
             });
         }
-        Self { hub, clock, seats, both: Duration::ZERO, _tasks: tasks }
+        Self { hub, clock, leaderships, overlap: Duration::ZERO, _tasks: tasks }
     }
 
-    /// Who believes to lead at this moment.
+    /// Candidates with a valid claim now.
     fn leaders(&self) -> Vec<usize> {
         let now = self.clock.now();
-        let leads = |number: &usize| self.seats[*number].claim.borrow().is_some_and(|claim| claim.valid_at(now));
+        let leads = |number: &usize| self.leaderships[*number].claim.borrow().is_some_and(|claim| claim.valid_at(now));
         (0..2).filter(leads).collect()
     }
 
-    /// Lets `time` pass.
     async fn pass(&mut self, time: Duration) {
         let end = Instant::now() + time;
         while Instant::now() < end {
             sleep(STEP).await;
             if self.leaders().len() == 2 {
-                self.both += STEP;
+                self.overlap += STEP;
             }
         }
     }
@@ -128,33 +127,32 @@ impl World {
         }
     }
 
-    /// The one that leads once the first election is over. Two that ask at the very same moment may both believe the
-    /// answer until the watch tells; that is another test's.
+    /// Returns the leader once the first election is over. Two simultaneous requests may both succeed until the watch
+    /// shows the result; another test covers that.
     async fn first_leader(&mut self) -> usize {
         self.leader_within(SOON).await;
         self.pass(LAG * 3).await;
         let leader = self.leader_within(SOON).await;
-        self.both = Duration::ZERO;
+        self.overlap = Duration::ZERO;
         leader
     }
 
-    /// Exactly this one leads, for minutes on end.
+    /// Asserts that `leader` alone leads for two minutes.
     async fn assert_settled(&mut self, leader: usize) {
-        self.both = Duration::ZERO;
+        self.overlap = Duration::ZERO;
         for _ in 0..120 {
             self.pass(Duration::from_secs(1)).await;
             assert_eq!(self.leaders(), [leader]);
         }
-        assert_eq!(self.both, Duration::ZERO);
+        assert_eq!(self.overlap, Duration::ZERO);
     }
 
-    /// From now on nothing of this candidate reaches the hub, and nothing comes back.
+    /// Cuts the candidate's link to the hub in both directions, or restores it.
     fn cut_off(&self, candidate: usize, is_cut: bool) {
         self.hub.cut[candidate].store(is_cut, Ordering::Relaxed);
     }
 }
 
-/// The StatefulSet.
 fn owner() -> OwnerReference {
     OwnerReference {
         kind: "StatefulSet".to_owned(),
@@ -164,7 +162,7 @@ fn owner() -> OwnerReference {
     }
 }
 
-/// As a coordinator of the past left it that gave its Lease back.
+/// A Lease released by an earlier coordinator.
 fn vacated() -> LeaseSpec {
     serde_json::from_value(serde_json::json!({
         "holderIdentity": "", "acquireTime": "1970-01-01T00:00:00.000000Z",
@@ -173,7 +171,7 @@ fn vacated() -> LeaseSpec {
     .unwrap()
 }
 
-/// Held by somebody who is no more.
+/// A Lease held by a dead process.
 fn held(renew_time: &str) -> LeaseSpec {
     serde_json::from_value(serde_json::json!({
         "holderIdentity": "ksit-9_uid_random", "acquireTime": "2026-01-01T00:00:00.000000Z",

@@ -1,4 +1,4 @@
-//! One Lease behind an API server that does and answers things when a script says.
+//! Simulates an API server with one Lease, which applies and answers requests when a script says.
 
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,16 +25,16 @@ use super::LAG;
 pub(in crate::hub) struct Request {
     pub(in crate::hub) candidate: usize,
     pub(in crate::hub) method: Method,
-    /// Counts the requests of this method by this candidate, from 1.
+    /// Ordinal among this candidate's requests of this method, from 1.
     pub(in crate::hub) number: usize,
 }
 
-/// What becomes of a request.
+/// Timing of a request.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::hub) struct Fate {
-    /// Until it takes effect. `None`: never.
+    /// Time until it takes effect. `None`: never.
     pub(in crate::hub) done: Option<Duration>,
-    /// From then until it is answered. `None`: never.
+    /// Time from then until it is answered. `None`: never.
     pub(in crate::hub) answered: Option<Duration>,
 }
 
@@ -73,7 +73,7 @@ pub(in crate::hub) struct ScriptedHub {
     state: Arc<Mutex<State>>,
     boards: [Arc<LeaseBoard>; 2],
     jobs: mpsc::UnboundedSender<Job>,
-    /// Candidates that can't reach it.
+    /// Whether each candidate is cut off.
     pub(in crate::hub) cut: [Arc<AtomicBool>; 2],
     _server: JoinSet<()>,
 }
@@ -97,7 +97,7 @@ impl ScriptedHub {
         hub
     }
 
-    /// A client as this candidate has it.
+    /// Creates the client of a candidate.
     pub(in crate::hub) fn client(&self, candidate: usize) -> Client {
         let jobs = self.jobs.clone();
         let service = tower::service_fn(move |request: http::Request<Body>| {
@@ -117,39 +117,39 @@ impl ScriptedHub {
         Client::new(service, "ksit-system")
     }
 
-    /// Somebody else writes the Lease.
+    /// Writes the Lease's spec as another process.
     pub(in crate::hub) fn write(&self, spec: LeaseSpec) {
         let spec = serde_json::to_value(spec).unwrap();
         let lease = lock(&self.state).store(json!({ "metadata": { "name": "ksit-coordinator" }, "spec": spec }));
-        self.boards.iter().for_each(|board| board.see(parse(&lease)));
+        self.boards.iter().for_each(|board| board.apply_event(parse(&lease)));
     }
 
-    /// Somebody else writes all of the Lease.
+    /// Writes the whole Lease as another process.
     pub(in crate::hub) fn replace(&self, lease: &Lease) {
         let lease = lock(&self.state).store(serde_json::to_value(lease).unwrap());
-        self.boards.iter().for_each(|board| board.see(parse(&lease)));
+        self.boards.iter().for_each(|board| board.apply_event(parse(&lease)));
     }
 
-    /// The hub goes back to when the Lease was this, and counts from there. No watch tells.
+    /// Restores a backup that holds this Lease; versions count on from its own. Watches stay silent.
     pub(in crate::hub) fn restore(&self, lease: &Lease) {
         let mut state = lock(&self.state);
         state.version = lease.metadata.resource_version.as_deref().unwrap().parse().unwrap();
         state.lease = Some(serde_json::to_value(lease).unwrap());
     }
 
-    /// As if other objects had been written.
+    /// Raises the version, as writes of other objects do.
     pub(in crate::hub) fn skip_versions(&self, count: u64) {
         lock(&self.state).version += count;
     }
 
-    /// Somebody deletes the Lease.
+    /// Deletes the Lease as another process.
     pub(in crate::hub) fn delete(&self) {
         let mut state = lock(&self.state);
         state.version += 1;
         let version = state.version.to_string();
         let Some(mut lease) = state.lease.take() else { return };
         lease["metadata"]["resourceVersion"] = json!(version);
-        self.boards.iter().for_each(|board| board.put(parse(&lease), true, None));
+        self.boards.iter().for_each(|board| board.update(parse(&lease), true, None));
     }
 
     pub(in crate::hub) fn set_script(&self, script: impl FnMut(&Request) -> Fate + Send + 'static) {
@@ -157,10 +157,10 @@ impl ScriptedHub {
         (state.script, state.counts) = (Box::new(script), Vec::new());
     }
 
-    /// As a first list would.
+    /// Shows the Lease to `board`, as the first list does.
     pub(in crate::hub) fn show(&self, board: &LeaseBoard) {
         if let Some(lease) = &lock(&self.state).lease {
-            board.see(parse(lease));
+            board.apply_event(parse(lease));
         }
     }
 
@@ -198,14 +198,14 @@ impl State {
         lease
     }
 
-    /// The answer, and whether the Lease changed.
+    /// Returns the answer, and whether the Lease changed.
     fn apply(&mut self, method: &Method, body: Value) -> (Answer, bool) {
         let refused = |code: StatusCode, reason: &str| {
             let status = json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
                 "message": reason, "reason": reason, "code": code.as_u16() });
             ((code, status), false)
         };
-        let is_old = |lease: &Value| {
+        let is_outdated = |lease: &Value| {
             let version = &body["metadata"]["resourceVersion"];
             !version.is_null() && *version != lease["metadata"]["resourceVersion"]
         };
@@ -214,7 +214,7 @@ impl State {
             ("POST", None) => ((StatusCode::CREATED, self.store(body)), true),
             (_, None) => refused(StatusCode::NOT_FOUND, "NotFound"),
             ("GET", Some(lease)) => ((StatusCode::OK, lease), false),
-            (_, Some(lease)) if is_old(&lease) => refused(StatusCode::CONFLICT, "Conflict"),
+            (_, Some(lease)) if is_outdated(&lease) => refused(StatusCode::CONFLICT, "Conflict"),
             ("PUT", Some(_)) => ((StatusCode::OK, self.store(body)), true),
             (_, Some(mut lease)) => {
                 for (field, value) in body["spec"].as_object().into_iter().flatten() {
@@ -226,18 +226,18 @@ impl State {
     }
 }
 
-/// Does what was asked also for those who don't wait for it any more.
+/// Applies requests even if their client has stopped waiting.
 async fn serve(
     state: Arc<Mutex<State>>,
     boards: [Arc<LeaseBoard>; 2],
     cut: [Arc<AtomicBool>; 2],
     mut jobs: mpsc::UnboundedReceiver<Job>,
 ) {
-    let mut under_way = FuturesUnordered::new();
+    let mut in_flight = FuturesUnordered::new();
     loop {
         tokio::select! {
-            Some(job) = jobs.recv() => under_way.push(serve_one(&state, &boards, &cut, job)),
-            Some(()) = under_way.next() => {}
+            Some(job) = jobs.recv() => in_flight.push(serve_one(&state, &boards, &cut, job)),
+            Some(()) = in_flight.next() => {}
             else => return,
         }
     }
@@ -262,7 +262,7 @@ async fn serve_one(state: &Mutex<State>, boards: &[Arc<LeaseBoard>; 2], cut: &[A
         sleep(LAG).await;
         for (number, board) in boards.iter().enumerate() {
             if let Some(lease) = lease.clone().filter(|_| number != candidate || !cut[number].load(Ordering::Relaxed)) {
-                board.see(lease);
+                board.apply_event(lease);
             }
         }
     };

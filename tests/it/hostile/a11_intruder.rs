@@ -41,7 +41,7 @@ async fn a11_reports_of_strangers_are_refused_and_not_kept() {
         assert!(matches!(refused, Some(ConnectError::Refused(_))), "as {account}: {refused:?}");
     }
     let logs = fleet.logs();
-    assert!(!logs.contains("a worker reports replica=intruder"), "{logs}");
+    assert!(!logs.contains("worker connected replica=intruder"), "{logs}");
     fleet.replicas.check().unwrap();
     fleet.until_all("Running").await;
 }

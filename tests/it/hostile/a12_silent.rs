@@ -49,7 +49,7 @@ fn one(_: u32) -> Ipv4Addr {
 
 /// How often the worker has begun to report.
 fn links(fleet: &HostileFleet, coordinator: u32, worker: u32) -> usize {
-    fleet.replicas.log(coordinator).matches(&format!("a worker reports replica=ksit-{worker}")).count()
+    fleet.replicas.log(coordinator).matches(&format!("worker connected replica=ksit-{worker}")).count()
 }
 
 /// Holds a connection from `source` open and says nothing; for ever, a new one after each.
