@@ -1,4 +1,4 @@
-//! Every version of the ShardMap, and what is wrong with the way from one to the next.
+//! Checks every version of the ShardMap and each transition between versions.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ pub(super) struct MapHistory {
 }
 
 impl MapHistory {
-    /// Says in `violations` where it breaks a rule. What a person wrote is taken as it is.
+    /// Appends rule violations to `violations`. Maps written by a person are not checked for owner and cover.
     pub(super) fn read(writes: &[&Write], violations: &mut Vec<String>) -> Self {
         let mut history = Self { maps: Vec::new(), claimants: BTreeMap::new() };
         let mut claimants: BTreeMap<i64, (String, String)> = BTreeMap::new();
@@ -71,17 +71,17 @@ impl MapHistory {
         self.maps.len()
     }
 
-    /// The one in force when the hub was at `version`.
+    /// The map in force when the hub was at `version`.
     pub(super) fn at(&self, version: u64) -> Option<&Map> {
         self.maps.iter().rev().find(|map| map.version < version)
     }
 
-    /// The one of `epoch`, if it was written before `version`.
+    /// The map of `epoch`, if it was written before `version`.
     pub(super) fn epoch(&self, epoch: i64, version: u64) -> Option<&Map> {
         self.maps.iter().rev().find(|map| map.epoch == epoch && map.version < version)
     }
 
-    /// When a term was claimed, in seconds.
+    /// Unix time at which a term was claimed, in seconds.
     pub(super) fn claimed(&self, term: i64) -> Option<f64> {
         self.maps.iter().find(|map| map.term == term).map(|map| map.at)
     }
@@ -96,7 +96,7 @@ impl Map {
         self.division.owner(slot)
     }
 
-    /// Before there is a member there is nobody to own anything.
+    /// A map without members covers nothing, and that is valid.
     fn covers(&self) -> bool {
         let mut slots: Vec<u16> = self.division.members.values().flat_map(|(_, slots)| slots).copied().collect();
         slots.sort_unstable();

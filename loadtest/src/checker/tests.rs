@@ -1,10 +1,10 @@
-//! The checker finds what it is there for: each rule once kept and once broken.
+//! Each rule of the checker, once kept and once broken.
 
 use serde_json::{Value, json};
 
 use super::*;
 
-/// Hub whose log is written by hand.
+/// A handwritten audit log.
 #[derive(Default)]
 struct Log {
     events: Vec<AuditEvent>,
@@ -13,7 +13,7 @@ struct Log {
 impl Log {
     fn write(&mut self, second: f64, pod: &str, resource: &str, subresource: &str, mut object: Value) {
         object["metadata"]["resourceVersion"] = json!((self.events.len() + 1).to_string());
-        // As ksit asks to be answered.
+        // ksit requests metadata-only responses to status writes.
         let answer = match subresource {
             "status" => json!({ "kind": "PartialObjectMetadata", "metadata": object["metadata"] }),
             _ => object.clone(),
@@ -29,7 +29,7 @@ impl Log {
         self.events.push(serde_json::from_value(event).unwrap());
     }
 
-    /// A map of two members that `a` or `b` coordinates.
+    /// Adds a map of members `a` and `b`, coordinated by one of them.
     fn map(&mut self, second: f64, term: i64, epoch: i64, coordinator: &str, slots: [&str; 2]) {
         let members = ["a", "b"].into_iter().zip(slots);
         let members: Vec<Value> =
@@ -45,7 +45,7 @@ impl Log {
         );
     }
 
-    /// A status of a target in slot 3, with a message of its own.
+    /// Adds a status of a target in slot 3 with a unique message.
     fn status(&mut self, second: f64, writer: &str, term: i64, reporter: &str, epoch: i64) {
         let message = self.events.len().to_string();
         self.status_with(second, writer, term, reporter, epoch, json!({ "message": message }));
@@ -68,7 +68,7 @@ const FIRST: [&str; 2] = ["000-1ff", "200-3ff"];
 const MOVED: [&str; 2] = ["000-002", "003-3ff"];
 
 #[test]
-fn a_log_in_which_all_was_kept_has_no_violation() {
+fn valid_log_has_no_violation() {
     let mut log = Log::default();
     log.map(1.0, 1, 1, "a", FIRST);
     log.status(2.0, "a", 1, "a", 1);
@@ -80,7 +80,7 @@ fn a_log_in_which_all_was_kept_has_no_violation() {
 }
 
 #[test]
-fn a_former_term_is_found_unless_it_slipped_through_and_was_mended() {
+fn write_of_former_term_is_reported_unless_repaired_in_time() {
     let after_claim = |second: f64, mended: Option<f64>| {
         let mut log = Log::default();
         log.map(1.0, 1, 1, "a", FIRST);
@@ -99,7 +99,7 @@ fn a_former_term_is_found_unless_it_slipped_through_and_was_mended() {
 }
 
 #[test]
-fn a_term_that_falls_on_an_object_or_was_never_claimed_is_found() {
+fn decreasing_or_unclaimed_term_is_reported() {
     let mut log = Log::default();
     log.map(1.0, 1, 1, "a", FIRST);
     log.status(2.0, "a", 1, "a", 1);
@@ -114,7 +114,7 @@ fn a_term_that_falls_on_an_object_or_was_never_claimed_is_found() {
 }
 
 #[test]
-fn a_report_of_who_did_not_own_the_slot_is_found() {
+fn report_by_non_owner_of_slot_is_reported() {
     let status_of = |reporter: &str, epoch: i64| {
         let mut log = Log::default();
         log.map(1.0, 1, 1, "a", FIRST);
@@ -135,7 +135,7 @@ fn a_report_of_who_did_not_own_the_slot_is_found() {
 }
 
 #[test]
-fn a_map_that_breaks_its_rules_is_found() {
+fn invalid_map_is_reported() {
     let second_map = |term: i64, epoch: i64, coordinator: &str, slots: [&str; 2]| {
         let mut log = Log::default();
         log.map(1.0, 5, 5, "a", FIRST);
@@ -151,7 +151,7 @@ fn a_map_that_breaks_its_rules_is_found() {
 }
 
 #[test]
-fn status_that_is_written_twice_with_the_same_meaning_is_found() {
+fn status_rewritten_with_same_meaning_is_reported() {
     let status = |minute: u32| {
         let time = format!("2030-01-01T00:{minute:02}:00Z");
         let condition = json!({ "type": "Ready", "status": "True", "lastTransitionTime": time });

@@ -1,6 +1,6 @@
-//! The demo: a hub, three clusters with five tools, and what ksit says when something breaks.
+//! The demo: a hub, three clusters with five tools, and ksit's statuses while things break.
 //!
-//! Every API server is real. The clusters have no controllers; the demo writes the statuses of their workloads.
+//! All API servers are real. The clusters have no controllers; the demo writes the statuses of their workloads.
 
 mod fleet;
 mod replicas;
@@ -11,11 +11,11 @@ use std::path::PathBuf;
 use crate::installation::Installation;
 use crate::{ControlPlane, StartError};
 
-pub use story::tell;
+pub use story::run;
 
 pub(crate) type DemoError = Box<dyn std::error::Error + Send + Sync>;
 
-/// What runs during the demo. All of it ends when this is dropped.
+/// Everything that runs during the demo. Dropping it ends all of it.
 pub struct Stage {
     replicas: Installation,
     ksit: PathBuf,
@@ -48,7 +48,7 @@ impl Stage {
     }
 }
 
-/// One after the other would wait; all at once would fight for two cores.
+/// Starts two planes at a time: four at once would compete for two cores.
 async fn start_planes() -> Result<(ControlPlane, Vec<ControlPlane>), StartError> {
     let start = |name: &'static str| ControlPlane::builder(name).start();
     let (hub, first) = tokio::try_join!(start("hub"), start(CLUSTERS[0]))?;

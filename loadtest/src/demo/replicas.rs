@@ -1,4 +1,4 @@
-//! The part of the demo in which replicas die, leave and come back.
+//! The part of the demo in which replicas are killed, leave and come back.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 use super::{DemoError, NAMESPACE, Stage, say};
 use crate::resources::api;
 
-/// Far beyond a Lease; a loaded machine is slow.
+/// Much longer than a Lease, for loaded machines.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Stage {
@@ -46,7 +46,7 @@ impl Stage {
         self.until(hub, "all that time nothing was missed", &[]).await
     }
 
-    /// Waits until these replicas own the fleet and one of them leads; shows `ksit shards`. Who leads.
+    /// Waits until these replicas own the fleet and one of them leads, shows `ksit shards`, and returns the leader.
     async fn until_members(&mut self, hub: &Client, what: &str, ordinals: &[u32]) -> Result<u32, DemoError> {
         let start = Instant::now();
         let wanted: BTreeSet<String> = ordinals.iter().map(|ordinal| format!("ksit-{ordinal}")).collect();
