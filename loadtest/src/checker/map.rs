@@ -32,11 +32,11 @@ impl MapHistory {
         let mut claimants: BTreeMap<i64, (String, String)> = BTreeMap::new();
         for write in writes.iter().filter(|write| !write.is_status) {
             let spec = write.object["spec"].clone();
-            let mut say = |what: &str| violations.push(format!("map at {}: {what}", write.version));
+            let mut violation = |what: &str| violations.push(format!("map at {}: {what}", write.version));
             let (Some(term), Some(epoch), Some(division)) =
                 (spec["term"].as_i64(), spec["epoch"].as_i64(), Division::parse(&spec))
             else {
-                say("can't be read");
+                violation("cannot be parsed");
                 continue;
             };
             let map = Map { version: write.version, at: write.at, term, epoch, spec, division };
@@ -44,22 +44,22 @@ impl MapHistory {
                 let claimant = |field: &str| map.spec["coordinator"][field].as_str().unwrap_or_default().to_owned();
                 let process = (claimant("podUid"), claimant("nonce"));
                 if process.0 != *uid {
-                    say("written by another Pod than the coordinator that it names");
+                    violation("written by a Pod other than the coordinator it names");
                 }
                 if claimants.entry(term).or_insert_with(|| process.clone()) != &process {
-                    say("its term was claimed by another process before");
+                    violation("its term had been claimed by another process");
                 }
                 history.claimants.entry(term).or_insert(process.0);
                 if !map.covers() {
-                    say("not every slot has exactly one owner");
+                    violation("not every slot has exactly one owner");
                 }
             }
             if let Some(former) = history.maps.last() {
                 if map.term < former.term {
-                    say("its term fell");
+                    violation("its term decreased");
                 }
                 if map.spec != former.spec && map.epoch <= former.epoch {
-                    say("it changed and its epoch did not grow");
+                    violation("it changed without a higher epoch");
                 }
             }
             history.maps.push(map);

@@ -41,7 +41,7 @@ pub struct Checked {
     /// Number of status writes checked.
     pub statuses: usize,
     /// Status writes of an older term that were accepted and repaired in time.
-    pub mended: usize,
+    pub repaired: usize,
     /// Writes of replicas refused by the API server (403, 422).
     pub refused: usize,
 }
@@ -82,7 +82,7 @@ fn check_events(events: &[AuditEvent]) -> Checked {
         for writes in writes.chunk_by(|one, next| by(one) == by(next)) {
             match histories.get(&by(writes[0])) {
                 Some(maps) => check_object(writes, maps, &mut checked),
-                None => checked.violations.push(format!("{} is managed by nobody: {}", writes[0].name, by(writes[0]))),
+                None => checked.violations.push(format!("{}: no ShardMap of its managedBy: {}", writes[0].name, by(writes[0]))),
             }
         }
     }
@@ -99,40 +99,40 @@ fn check_object(writes: &[&Write], maps: &MapHistory, checked: &mut Checked) {
     let (mut term, mut epoch) = (0, 0);
     for (place, write) in writes.iter().enumerate() {
         let what = format!("{}/{} at {}", write.resource, write.name, write.version);
-        let mut say = |violation: String| checked.violations.push(format!("{what}: {violation}"));
+        let mut violation = |text: String| checked.violations.push(format!("{what}: {text}"));
         let status = &write.object["status"];
         let Some(written) = status["coordinatorTerm"].as_i64() else {
-            say("carries no term".to_owned());
+            violation("carries no term".to_owned());
             continue;
         };
         if written < term {
-            say(format!("its term fell from {term} to {written}"));
+            violation(format!("its term decreased from {term} to {written}"));
         }
         term = term.max(written);
         match maps.claimant(written) {
-            None => say(format!("carries term {written}, which nobody claimed")),
+            None => violation(format!("carries term {written}, which no Pod claimed")),
             Some(uid) if write.pod.as_ref() != Some(uid) => {
-                say(format!("carries term {written}, which another Pod than the writer claimed"));
+                violation(format!("carries term {written}, which a Pod other than the writer claimed"));
             }
             Some(_) => {}
         }
         if let Some(now) = maps.at(write.version).filter(|now| written < now.term) {
             let late = write.at - maps.claimed(now.term).unwrap_or(write.at);
-            let is_mended = writes[place..].iter().any(|later| {
+            let is_repaired = writes[place..].iter().any(|later| {
                 later.object["status"]["coordinatorTerm"].as_i64() >= Some(now.term)
                     && later.at - write.at <= REPAIR_DEADLINE
             });
-            match is_mended && late <= CLAIM_PROPAGATION {
-                true => checked.mended += 1,
-                false => say(format!(
-                    "term {written} was written {late:.3} s after term {} was claimed; mended in time: {is_mended}",
+            match is_repaired && late <= CLAIM_PROPAGATION {
+                true => checked.repaired += 1,
+                false => violation(format!(
+                    "term {written} was written {late:.3} s after term {} was claimed; repaired in time: {is_repaired}",
                     now.term
                 )),
             }
         }
-        let mut say = |violation: String| checked.violations.push(format!("{what}: {violation}"));
+        let mut violation = |text: String| checked.violations.push(format!("{what}: {text}"));
         if let Some(found) = report_fault(write, maps, &mut epoch) {
-            say(found);
+            violation(found);
         }
     }
 }
@@ -146,7 +146,7 @@ fn check_repeats(writes: &[&Write], violations: &mut Vec<String>) {
         let is_same_writer = writer(write).is_some() && writer(former) == writer(write);
         if is_same_writer && meaning(&former.object["status"]) == meaning(&write.object["status"]) {
             let Write { resource, name, version, .. } = write;
-            violations.push(format!("{resource}/{name} at {version}: means the same as at {}", former.version));
+            violations.push(format!("{resource}/{name} at {version}: has the same meaning as at {}", former.version));
         }
     }
 }

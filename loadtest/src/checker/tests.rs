@@ -76,26 +76,26 @@ fn valid_log_has_no_violation() {
     log.map(4.0, 2, 3, "b", MOVED);
     log.status(5.0, "b", 2, "b", 3);
     let checked = check_events(&log.events);
-    assert_eq!((checked.violations, checked.maps, checked.statuses, checked.mended), (vec![], 3, 2, 0));
+    assert_eq!((checked.violations, checked.maps, checked.statuses, checked.repaired), (vec![], 3, 2, 0));
 }
 
 #[test]
 fn write_of_former_term_is_reported_unless_repaired_in_time() {
-    let after_claim = |second: f64, mended: Option<f64>| {
+    let after_claim = |second: f64, repaired: Option<f64>| {
         let mut log = Log::default();
         log.map(1.0, 1, 1, "a", FIRST);
         log.map(3.0, 2, 2, "b", FIRST);
         log.status(second, "a", 1, "a", 1);
-        if let Some(second) = mended {
+        if let Some(second) = repaired {
             log.status(second, "b", 2, "a", 2);
         }
         let checked = check_events(&log.events);
-        (checked.violations.len(), checked.mended)
+        (checked.violations.len(), checked.repaired)
     };
     assert_eq!(after_claim(3.05, Some(4.0)), (0, 1));
-    assert_eq!(after_claim(3.05, Some(5.5)), (1, 0), "mended too late");
-    assert_eq!(after_claim(3.05, None), (1, 0), "never mended");
-    assert_eq!(after_claim(9.0, Some(9.1)), (1, 0), "there is no fence");
+    assert_eq!(after_claim(3.05, Some(5.5)), (1, 0), "repaired too late");
+    assert_eq!(after_claim(3.05, None), (1, 0), "never repaired");
+    assert_eq!(after_claim(9.0, Some(9.1)), (1, 0), "no fence");
 }
 
 #[test]
@@ -104,13 +104,13 @@ fn decreasing_or_unclaimed_term_is_reported() {
     log.map(1.0, 1, 1, "a", FIRST);
     log.status(2.0, "a", 1, "a", 1);
     log.status(3.0, "a", 7, "a", 1);
-    assert!(log.violations()[0].contains("nobody claimed"), "{:?}", log.violations());
+    assert!(log.violations()[0].contains("no Pod claimed"), "{:?}", log.violations());
     log.status(4.0, "a", 1, "a", 1);
-    assert!(log.violations()[1].contains("fell from 7 to 1"), "{:?}", log.violations());
+    assert!(log.violations()[1].contains("decreased from 7 to 1"), "{:?}", log.violations());
     let mut log = Log::default();
     log.map(1.0, 1, 1, "a", FIRST);
     log.status(2.0, "b", 1, "a", 1);
-    assert!(log.violations()[0].contains("another Pod than the writer"), "{:?}", log.violations());
+    assert!(log.violations()[0].contains("a Pod other than the writer"), "{:?}", log.violations());
 }
 
 #[test]
@@ -143,8 +143,8 @@ fn invalid_map_is_reported() {
         log.violations().join("; ")
     };
     assert_eq!(second_map(5, 6, "a", MOVED), "");
-    assert!(second_map(4, 6, "a", FIRST).contains("its term fell"));
-    assert!(second_map(5, 5, "a", MOVED).contains("its epoch did not grow"));
+    assert!(second_map(4, 6, "a", FIRST).contains("its term decreased"));
+    assert!(second_map(5, 5, "a", MOVED).contains("without a higher epoch"));
     assert!(second_map(5, 6, "b", FIRST).contains("claimed by another process"));
     assert!(second_map(5, 6, "a", ["000-1ff", "201-3ff"]).contains("exactly one owner"));
     assert!(second_map(5, 6, "a", ["000-200", "200-3ff"]).contains("exactly one owner"));
@@ -164,7 +164,7 @@ fn status_rewritten_with_same_meaning_is_reported() {
     log.status_with(4.0, "a", 1, "a", 1, status(2));
     assert_eq!(log.violations(), Vec::<String>::new());
     log.status_with(5.0, "a", 1, "a", 1, status(3));
-    assert!(log.violations()[0].ends_with("means the same as at 4"), "{:?}", log.violations());
+    assert!(log.violations()[0].ends_with("has the same meaning as at 4"), "{:?}", log.violations());
     let mut log = Log::default();
     log.map(1.0, 1, 1, "a", FIRST);
     log.status_with(2.0, "a", 1, "a", 1, status(1));

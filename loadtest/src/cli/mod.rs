@@ -83,8 +83,8 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 /// The ksit program given on the command line, or the one next to this program.
 fn ksit(given: Option<PathBuf>) -> Result<PathBuf, String> {
-    let beside = || std::env::current_exe().map(|own| own.with_file_name("ksit")).unwrap_or_else(|_| "ksit".into());
-    let program = given.unwrap_or_else(beside);
+    let sibling = || std::env::current_exe().map(|own| own.with_file_name("ksit")).unwrap_or_else(|_| "ksit".into());
+    let program = given.unwrap_or_else(sibling);
     match program.exists() {
         true => Ok(program),
         false => Err(format!("--ksit: {} does not exist; run cargo build or cargo build --release", program.display())),

@@ -34,15 +34,15 @@ const NAMESPACE: &str = "fleet";
 impl Stage {
     /// Starts the hub, the clusters, and `ksit operator`.
     pub async fn set(ksit: PathBuf) -> Result<Self, DemoError> {
-        say("starting a hub and three clusters: etcd and kube-apiserver each, with real TLS");
+        print_step("starting a hub and three clusters: etcd and kube-apiserver each, with real TLS");
         let (hub, targets) = start_planes().await?;
-        say("installing the CRDs, the tools on the clusters, and ksit's resources on the hub");
+        print_step("installing the CRDs, the tools on the clusters, and ksit's resources on the hub");
         fleet::install_crds(&hub, &ksit).await?;
         for target in &targets {
             fleet::install_tools(target).await?;
         }
         fleet::install_resources(&hub, &targets).await?;
-        say("starting three replicas of ksit operator, each with the tokens of a Pod of its own");
+        print_step("starting three replicas of ksit operator, each with the tokens of a Pod of its own");
         let replicas = fleet::start_replicas(&hub, &ksit).await?;
         Ok(Self { replicas, ksit, hub, targets })
     }
@@ -56,6 +56,6 @@ async fn start_planes() -> Result<(ControlPlane, Vec<ControlPlane>), StartError>
     Ok((hub, vec![first, second, third]))
 }
 
-fn say(text: &str) {
+fn print_step(text: &str) {
     println!("\n==> {text}");
 }

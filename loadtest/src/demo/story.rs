@@ -6,7 +6,7 @@ use std::time::Duration;
 use kube::{Client, ResourceExt};
 use tokio::time::{Instant, sleep};
 
-use super::{CLUSTERS, DemoError, NAMESPACE, Stage, say};
+use super::{CLUSTERS, DemoError, NAMESPACE, Stage, print_step};
 use crate::resources::api;
 use crate::table;
 use crate::workloads::Workloads;
@@ -21,13 +21,13 @@ pub async fn run(ksit: PathBuf, keep: bool) -> Result<(), DemoError> {
     let hub = stage.hub.client().await?;
     stage.until(&hub, "all tools run on all clusters", &[]).await?;
 
-    say(&format!("on {}, somebody scales argocd-server to 0", CLUSTERS[0]));
+    print_step(&format!("on {}, somebody scales argocd-server to 0", CLUSTERS[0]));
     let workloads = Workloads::new(stage.targets[0].client().await?);
     workloads.scale("Deployment", "argocd", "argocd-server", 0).await?;
     let named = ["argocd", CLUSTERS[0], "Deployment argocd/argocd-server"];
     stage.until(&hub, "the Integration names the cluster and the component", &[("argocd", &named)]).await?;
 
-    say(&format!("the API server of {} stops", CLUSTERS[1]));
+    print_step(&format!("the API server of {} stops", CLUSTERS[1]));
     stage.targets[1].stop_api_server();
     let down = [CLUSTERS[1], "unreachable"];
     // Argo CD now fails on two clusters, and its message names the other one.
@@ -35,7 +35,7 @@ pub async fn run(ksit: PathBuf, keep: bool) -> Result<(), DemoError> {
         [("argocd", &[]), ("flux", &down), ("istio", &down), ("prometheus", &down), ("shop", &down)];
     stage.until(&hub, "the cluster is Unreachable", &failing).await?;
 
-    say("both are repaired");
+    print_step("both are repaired");
     workloads.scale("Deployment", "argocd", "argocd-server", 1).await?;
     stage.targets[1].start_api_server().await?;
     stage.until(&hub, "all run again", &[]).await?;

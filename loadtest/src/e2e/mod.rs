@@ -163,6 +163,6 @@ impl Steps {
 }
 
 /// Prints a line of progress within a step.
-fn say(text: &str) {
+fn print_progress(text: &str) {
     println!("    {text}");
 }

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 use super::inventory::inventory;
 use super::record;
 use super::target::{DNS, NAMESPACE_OF_DNS, SECRET};
-use super::{E2eError, NAMESPACE, PATIENCE, RELEASE, REPLICAS, Stage, TARGETS, Watched, say};
+use super::{E2eError, NAMESPACE, PATIENCE, RELEASE, REPLICAS, Stage, TARGETS, Watched, print_progress};
 use crate::division::Division;
 use crate::resources::{api, object};
 
@@ -69,7 +69,7 @@ impl Stage {
         watched.until_members(replicas).await?;
         let later = watched.maps.now().ok_or("there is no ShardMap")?;
         let (moved, between) = (mark.map.moved(&later).len(), mark.map.moved_between_survivors(&later));
-        say(&format!("{moved} of 1024 slots moved, {between} of them from a replica that stayed"));
+        print_progress(&format!("{moved} of 1024 slots moved, {between} of them from a replica that stayed"));
         watched.all_ran_since(&mark)
     }
 
@@ -87,7 +87,7 @@ impl Stage {
         loop {
             let left: BTreeSet<String> = inventory(&self.client).await?.difference(before).cloned().collect();
             if left == kept {
-                say("only the three CRDs and their objects are left");
+                print_progress("only the three CRDs and their objects are left");
                 return Ok(());
             }
             if start.elapsed() > PATIENCE {
@@ -119,7 +119,7 @@ impl Watched {
         self.until_members(REPLICAS).await?;
         let versions = self.maps.since(mark.maps);
         let moved = versions.iter().map(|map| mark.map.moved(map).len()).max().unwrap_or(0);
-        say(&format!("{} new versions of the map; slots moved: {moved}", versions.len()));
+        print_progress(&format!("{} new versions of the map; slots moved: {moved}", versions.len()));
         if moved > 0 {
             return Err(format!("{moved} slots moved").into());
         }

@@ -8,7 +8,7 @@ use kube::api::{Api, DeleteParams, EvictParams};
 use kube::runtime::wait::await_condition;
 use tokio::time::{Instant, timeout};
 
-use super::{E2eError, LEASE, NAMESPACE, PATIENCE, RELEASE, REPLICAS, Stage, Watched, say};
+use super::{E2eError, LEASE, NAMESPACE, PATIENCE, RELEASE, REPLICAS, Stage, Watched, print_progress};
 use crate::resources::api;
 
 /// Allowed failover time beyond the Lease of a dead coordinator.
@@ -57,9 +57,9 @@ impl Stage {
         self.until_ready().await?;
         watched.until_members(REPLICAS).await?;
         let after = self.leadership().await?;
-        say(&format!("{} was the coordinator, in term {}", before.coordinator, before.term));
-        say(&format!("the break was on all statuses {took:.1} s later, in term {}", first.term));
-        say(&format!("{} is the coordinator now, in term {}", after.coordinator, after.term));
+        print_progress(&format!("{} was the coordinator, in term {}", before.coordinator, before.term));
+        print_progress(&format!("the break was on all statuses {took:.1} s later, in term {}", first.term));
+        print_progress(&format!("{} is the coordinator now, in term {}", after.coordinator, after.term));
         match after.term > before.term {
             true => Ok(()),
             false => Err("no replica began a new term".into()),
@@ -73,7 +73,7 @@ impl Stage {
         pods.evict(&format!("{RELEASE}-0"), &EvictParams::default()).await?;
         match impatient.evict(&format!("{RELEASE}-1"), &EvictParams::default()).await {
             Err(kube::Error::Api(status)) if status.code == TOO_MANY_REQUESTS => {
-                say("the PodDisruptionBudget refuses a second eviction meanwhile");
+                print_progress("the PodDisruptionBudget refuses a second eviction meanwhile");
             }
             Err(error) => return Err(error.into()),
             Ok(_) => return Err("two of three replicas were evicted at the same time".into()),
@@ -97,7 +97,7 @@ impl Stage {
         Ok(Leadership { coordinator: name.to_owned(), term: spec["term"].as_u64().unwrap_or_default() })
     }
 
-    /// Also counts Pods: a terminating Pod is still ready for a moment, so the StatefulSet's status alone would mislead.
+    /// Also counts Pods: a terminating Pod is still ready for a moment, so the StatefulSet's status is not enough.
     async fn until_ready(&self) -> Result<(), E2eError> {
         let start = Instant::now();
         let sets: Api<StatefulSet> = Api::namespaced(self.client.clone(), NAMESPACE);

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::inventory::inventory;
-use super::{E2eError, LEASE, NAMESPACE, PATIENCE, Stage, TARGETS, Watched, say};
+use super::{E2eError, LEASE, NAMESPACE, PATIENCE, Stage, TARGETS, Watched, print_progress};
 use crate::installation::apply;
 use crate::kubeconfig::{Credential, kubeconfig};
 
@@ -39,7 +39,7 @@ impl Stage {
             String::from_utf8(value.unwrap_or_default())
         };
         let kubeconfig = kubeconfig("target", &url, &text("ca.crt")?, Credential::Token(&text("token")?));
-        say(&format!("the target is {url}"));
+        print_progress(&format!("the target is {url}"));
         let strict = json!({ "pod-security.kubernetes.io/enforce": "restricted" });
         let objects = [
             json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": NAMESPACE, "labels": strict } }),
@@ -92,7 +92,7 @@ impl Stage {
         self.scale_dns(0).await?;
         let start = Instant::now();
         watched.until_all("Failed", LEASE).await?;
-        say(&format!("all statuses were Failed after {:.2} s", start.elapsed().as_secs_f64()));
+        print_progress(&format!("all statuses were Failed after {:.2} s", start.elapsed().as_secs_f64()));
         Ok(())
     }
 

@@ -111,8 +111,8 @@ impl Fleet {
         }
     }
 
-    /// Waits until `members` replicas own the fleet, every cluster was observed by its owner in the current term, and no
-    /// observation is older than an interval. With `new_term`, the term must also be above that of `before`.
+    /// Waits until `members` replicas own the fleet, every cluster was observed by its owner in the current term, and
+    /// no observation is older than an interval. With `new_term`, the term must also be above that of `before`.
     pub async fn until_recovered(
         &self,
         start: Instant,

@@ -62,7 +62,7 @@ pub(super) struct Change {
     pub(super) to: Health,
 }
 
-/// Counters of commands to the connections of a cluster. Each connection compares them with the last values it has seen.
+/// Counters of commands to the cluster's connections. Each connection compares them with the values it saw last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct CommandCounters {
     pub(super) end_watches: u32,

@@ -6,9 +6,9 @@
 //!                  └─> Findings: the longest time that a status was wrong, and that it was wrongly Running
 //! ```
 //!
-//! The audit-log checker proves that nothing wrong is written. This one proves that the statuses on the hub are true and
-//! fresh, which a fault that silences ksit violates without a single write. A cluster is flipped again only once its
-//! status is right, so a status that falls behind stays wrong until the end.
+//! The audit-log checker proves that nothing wrong is written. This one proves that the statuses on the hub are true
+//! and fresh, which a fault that silences ksit violates without a single write. A cluster is flipped again only once
+//! its status is right, so a status that falls behind stays wrong until the end.
 
 mod ledger;
 
