@@ -27,10 +27,10 @@ pub struct AuditEvent {
     pub object_ref: Option<AuditObject>,
     #[serde(default)]
     pub response_status: Option<AuditStatus>,
-    /// The body of a write, where the policy keeps it.
+    /// The body of a write, if the audit policy logs it.
     #[serde(default)]
     pub request_object: Option<Value>,
-    /// The object as the write left it, where the policy keeps it.
+    /// The object after the write, if the audit policy logs it.
     #[serde(default)]
     pub response_object: Option<Value>,
     /// RFC 3339 with microseconds.

@@ -82,7 +82,11 @@ fn check_events(events: &[AuditEvent]) -> Checked {
         for writes in writes.chunk_by(|one, next| by(one) == by(next)) {
             match histories.get(&by(writes[0])) {
                 Some(maps) => check_object(writes, maps, &mut checked),
-                None => checked.violations.push(format!("{}: no ShardMap of its managedBy: {}", writes[0].name, by(writes[0]))),
+                None => checked.violations.push(format!(
+                    "{}: no ShardMap of its managedBy: {}",
+                    writes[0].name,
+                    by(writes[0])
+                )),
             }
         }
     }

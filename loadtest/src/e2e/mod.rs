@@ -99,7 +99,7 @@ impl Stage {
         steps.take("helm test", self.helm.run(&["test", RELEASE])).await?;
         steps.take("the target's DNS is scaled to 0: Failed", self.break_target(&watched)).await?;
         self.show("/apis/ksit.io/v1alpha1", "integrations").await?;
-        steps.take("and mended: Running", self.mend_target(&watched)).await?;
+        steps.take("and repaired: Running", self.mend_target(&watched)).await?;
         steps.take("upgrade, which replaces all Pods", self.upgrade(&watched)).await?;
         steps.take("rollback, which replaces them again", self.roll_back(&watched)).await?;
         steps.take("scaled to 5 replicas", self.scale(&watched, 5)).await?;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! program ─> layer (tar, gzip) ─┐
-//!                               ├─> blobs ─> OCI image layout, and Docker's manifest.json beside it ─> one tar
+//!                               ├─> blobs ─> OCI image layout, plus Docker's manifest.json ─> one tar
 //! labels ─> config ─> manifest ─┘
 //! ```
 //!

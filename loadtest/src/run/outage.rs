@@ -66,7 +66,7 @@ async fn outage(fleet: &mut Fleet, part: Part, outages: &mut Outages) -> Result<
     let broken = fleet.targets / 2;
     fleet.clusters.simulator()?.break_first(broken);
     sleep(OUTAGE).await;
-    outages.unobserved.push(fleet.clusters.simulator()?.longest_unasked().as_secs_f64());
+    outages.unobserved.push(fleet.clusters.simulator()?.longest_without_request().as_secs_f64());
     match part {
         Part::ApiServer => fleet.hub.start_api_server().await?,
         Part::Etcd => fleet.hub.start_etcd().await?,

@@ -14,8 +14,7 @@ use crate::usage::Usage;
 
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Interval of full memory reads per process: the read walks the page tables, which blocks the process and takes a
-/// core.
+/// Interval of full memory reads per process: a read walks all pages, which blocks the process and occupies a core.
 const FULL_READ_INTERVAL: Duration = Duration::from_secs(30);
 
 /// All replicas at one moment.

@@ -60,7 +60,7 @@ type Target = Object<Unread, Status>;
 pub enum Group {
     /// A component of a target broke or was repaired.
     Change,
-    /// The target itself got a fault or lost it.
+    /// A fault of the target itself began or ended.
     Fault,
 }
 

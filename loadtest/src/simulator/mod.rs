@@ -113,7 +113,7 @@ impl Simulator {
     }
 
     /// The longest time that any cluster has been without a request.
-    pub fn longest_unasked(&self) -> Duration {
+    pub fn longest_without_request(&self) -> Duration {
         let oldest =
             self.fleet.clusters.iter().map(|cluster| cluster.counters.last_request()).min().unwrap_or_default();
         self.fleet.began.elapsed().saturating_sub(oldest)

@@ -104,7 +104,7 @@ async fn requests_and_connections_are_counted() {
     assert_eq!(simulator.counts().open, 1);
     drop(client);
     eventually(|| simulator.counts().open == 0).await;
-    assert!(simulator.longest_unasked() > Duration::ZERO);
+    assert!(simulator.longest_without_request() > Duration::ZERO);
 }
 
 async fn eventually(is_so: impl Fn() -> bool) {
