@@ -32,12 +32,12 @@ pub enum Fault {
     /// The certificate is from another CA. Open connections are closed.
     WrongCertificate,
     /// Lists have oversized bodies. Open watches end and have to begin with a list.
-    #[serde(alias = "body-body")]
-    #[value(alias = "body-body")]
+    #[serde(alias = "giant-body")]
+    #[value(alias = "giant-body")]
     OversizedBody,
     /// Watches send one oversized line. Open watches end first.
-    #[serde(alias = "body-line")]
-    #[value(alias = "body-line")]
+    #[serde(alias = "giant-line")]
+    #[value(alias = "giant-line")]
     OversizedLine,
     /// In lists one Deployment of argocd has a name of 1.2 MB. Open watches end and have to begin with a list.
     OversizedName,
