@@ -1,4 +1,4 @@
-//! What a new coordinator is told of a healthy fleet: a digest for each target, compared with the status on the hub.
+//! Measures a coordinator change in a healthy fleet: one digest per target, compared with the status on the hub.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -16,11 +16,11 @@ use ksit::domain::slot::Slot;
 use ksit::domain::status::{TargetStatus, Writer, target_status};
 use ksit::domain::verdict::{ComponentState, Observation, Phase, Reach, TargetVerdict, ToolVerdict};
 
-/// Of each target.
+/// Tools of each target.
 const TOOLS: [&str; 5] = ["argocd", "cert-manager", "flux", "istio", "prometheus"];
 const COMPONENTS: usize = 4;
 
-/// Time of the comparison, and bytes of the digests.
+/// Returns the time of the comparison and the size of all digests in bytes.
 pub fn compare(targets: &[TargetKey], map: &ShardMap) -> (Duration, usize) {
     let status = healthy();
     let digests: Vec<Digest> = targets.iter().map(|target| status.digest(target)).collect();
@@ -42,7 +42,7 @@ pub fn compare(targets: &[TargetKey], map: &ShardMap) -> (Duration, usize) {
     (took, digests.len() * Digest::LENGTH)
 }
 
-/// The status of a target on which all is well.
+/// The status of a healthy target.
 fn healthy() -> TargetStatus {
     let observation = |number: usize| Observation {
         kind: ComponentKind::Deployment.into(),

@@ -1,4 +1,4 @@
-//! A fleet of one seed, and what its coordinator decides while members come and go.
+//! A fleet generated from a seed, and its coordinator's decisions while members come and go.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -18,10 +18,10 @@ use serde_json::json;
 
 use super::exchange;
 
-/// Between two changes of membership.
+/// Time between membership changes.
 const PAUSE: Duration = Duration::from_secs(120);
 
-/// Of the target of that number.
+/// Namespace and name of a target.
 pub fn name(number: u32) -> String {
     format!("fleet/cluster-{number:06}")
 }
@@ -38,21 +38,21 @@ pub struct Fleet {
     figures: Figures,
 }
 
-/// What was measured.
+/// Measured results.
 #[derive(Default)]
 pub struct Figures {
     targets: u32,
     replicas: u32,
-    /// Of one assignment, in the order they were made.
+    /// Duration of each assignment, in order.
     took: Vec<Duration>,
-    /// Of the map as JSON.
+    /// Size of the map as JSON.
     map_bytes: usize,
-    /// Most targets of a replica by the mean.
+    /// Targets of the most loaded replica divided by the mean.
     imbalance: f64,
     deaths: u32,
-    /// Targets moved by a death, by the mean of a replica.
+    /// Targets moved by a death, divided by the mean number of targets per replica.
     moved_by_death: f64,
-    /// Writes of the map for a change of membership.
+    /// Map writes caused by membership changes.
     writes: u32,
     changes: u32,
     digests: Duration,
@@ -60,7 +60,7 @@ pub struct Figures {
 }
 
 impl Fleet {
-    /// `seed` decides who dies when.
+    /// `seed` decides which replica dies when.
     pub fn new(targets: u32, replicas: u32, seed: u64) -> Self {
         let key = |number| {
             let name = name(number);
@@ -81,7 +81,7 @@ impl Fleet {
         }
     }
 
-    /// The first map, then so many changes of membership: half of them deaths, each made good by a newcomer.
+    /// Computes the first map, then applies `changes` membership changes: half are deaths, each followed by a join.
     pub fn live(mut self, changes: u32) -> Figures {
         for ordinal in 0..self.replicas {
             self.join(ordinal);
@@ -118,7 +118,7 @@ impl Fleet {
         self.figures.imbalance = self.figures.imbalance.max(self.imbalance());
     }
 
-    /// A map of the members that there are now; how many targets it moves.
+    /// Publishes a map for the current members and returns the number of targets it moves.
     fn decide(&mut self) -> u64 {
         self.now += PAUSE;
         self.figures.changes += 1;
@@ -149,7 +149,7 @@ impl Fleet {
         loads.max().unwrap_or_default() as f64 / mean.max(1.0)
     }
 
-    /// As it is stored.
+    /// Size of the map as stored on the hub.
     fn map_bytes(&self) -> usize {
         let Some(coordinator) = self.members.values().next().cloned() else { return 0 };
         let contact = Contact { address: "10.128.200.200:8443".to_owned(), certificate_sha256: "0".repeat(64) };
@@ -218,7 +218,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_seed_gives_the_same_decisions_and_a_death_one_write() {
+    fn same_seed_same_decisions_and_one_write_per_change() {
         let run = || Fleet::new(5_000, 5, 7).live(20);
         let (first, again) = (run(), run());
         assert_eq!((first.moved_by_death, first.imbalance), (again.moved_by_death, again.imbalance));

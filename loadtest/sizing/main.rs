@@ -1,5 +1,5 @@
-//! What the coordinator decides at sizes that no one machine can run: the very functions that decide, without the I/O
-//! around them, on members that come and go by a seed.
+//! Runs the coordinator's decision functions, without I/O, at fleet sizes that no single machine can run. Members come
+//! and go by a seed.
 //!
 //! ```text
 //! seed ─> targets, replicas ─> first map ─> deaths, newcomers, rolls ─> map after map ─> a row of figures
@@ -12,22 +12,22 @@ mod packing;
 use clap::Parser;
 use fleet::{Figures, Fleet};
 
-/// Simulates the coordinator's decisions for fleets of any size, and prints what they cost.
+/// Simulate the coordinator's decisions for fleets of any size and print their cost.
 #[derive(Debug, Parser)]
 #[command(name = "sizing")]
 struct Args {
-    /// Fleets to try, as targets/replicas.
+    /// Fleets to simulate, as targets/replicas.
     #[arg(long = "fleet", value_name = "TARGETS/REPLICAS", value_parser = size, default_values = [
         "1000/3", "10000/3", "10000/10", "100000/30", "100000/100", "100000/300",
     ])]
     fleets: Vec<(u32, u32)>,
-    /// Decides the names, and who dies when.
+    /// Seed of the names and of the order in which replicas die.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Changes of membership that are tried on each fleet.
+    /// Membership changes per fleet.
     #[arg(long, default_value_t = 100)]
     changes: u32,
-    /// Prints JSON, one line a fleet.
+    /// Print JSON, one line per fleet.
     #[arg(long)]
     json: bool,
 }

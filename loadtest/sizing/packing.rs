@@ -1,14 +1,14 @@
-//! How evenly a number of slots can be divided at all, by whatever rule: what the coordinator can't beat.
+//! Computes how evenly slots can be divided by any rule: a lower bound for the coordinator's imbalance.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-/// A power of two up to this.
+/// Largest slot count in the table, which has every power of two from 1024.
 const MOST_SLOTS: usize = 16_384;
 
-/// A table of slots and the best max/mean of targets.
+/// Table of slot counts and the best possible max/mean of targets.
 pub fn table(targets: u32, replicas: u32) -> String {
     let mut rows = format!("{targets} targets, {replicas} replicas: slots → least max/mean\n");
     let mut slots = 1024;
@@ -19,7 +19,7 @@ pub fn table(targets: u32, replicas: u32) -> String {
     rows
 }
 
-/// Heaviest slot first, each to who carries least: within 4/3 of the best there is, and here nearly equal to it.
+/// Greedy packing, heaviest slot first to the least loaded replica: within 4/3 of the optimum, and here close to it.
 fn least_imbalance(targets: u32, replicas: u32, slots: usize) -> f64 {
     let mut weights = vec![0_u64; slots];
     for number in 0..targets {

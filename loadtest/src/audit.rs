@@ -1,4 +1,4 @@
-//! What an API server was asked, read from its audit log.
+//! Reads an API server's requests from its audit log.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// The audit log of one API server. Requests stand there when they have been answered.
+/// The audit log of one API server. A request appears once it has been answered.
 #[derive(Clone, Debug)]
 pub struct Audit {
     path: PathBuf,
@@ -27,15 +27,15 @@ pub struct AuditEvent {
     pub object_ref: Option<AuditObject>,
     #[serde(default)]
     pub response_status: Option<AuditStatus>,
-    /// The body of a write, where the policy keeps it.
+    /// The body of a write, if the audit policy logs it.
     #[serde(default)]
     pub request_object: Option<Value>,
-    /// The object as the write left it, where the policy keeps it.
+    /// The object after the write, if the audit policy logs it.
     #[serde(default)]
     pub response_object: Option<Value>,
     /// RFC 3339 with microseconds.
     pub request_received_timestamp: String,
-    /// When the answer was complete.
+    /// Time at which the response was complete.
     pub stage_timestamp: String,
 }
 
@@ -43,7 +43,7 @@ pub struct AuditEvent {
 pub struct AuditUser {
     #[serde(default)]
     pub username: String,
-    /// Of a token that is bound to a Pod: that Pod's name and UID.
+    /// For a token bound to a Pod: the Pod's name and UID.
     #[serde(default)]
     pub extra: BTreeMap<String, Vec<String>>,
 }
@@ -75,17 +75,17 @@ impl Audit {
         Self { path }
     }
 
-    /// How far the log has come, for [`Audit::since`].
+    /// Current end of the log, for [`Audit::since`].
     pub fn mark(&self) -> u64 {
         fs::metadata(&self.path).map_or(0, |meta| meta.len())
     }
 
-    /// Every answered request after `mark`, oldest first. A last line that is still being written is left out.
+    /// Returns the answered requests after `mark`, oldest first. Skips a last line that is still being written.
     pub fn since(&self, mark: u64) -> io::Result<Vec<AuditEvent>> {
         Ok(self.read(mark)?.into_iter().filter(|event| event.stage == "ResponseComplete").collect())
     }
 
-    /// Every request of a user so far, also watches that go on.
+    /// Returns all requests of a user so far, including watches that are still open.
     pub fn begun_by(&self, user: &str) -> io::Result<Vec<AuditEvent>> {
         let has_begun = |event: &AuditEvent| {
             let stage = if event.verb == "watch" { "ResponseStarted" } else { "ResponseComplete" };

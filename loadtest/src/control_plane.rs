@@ -1,4 +1,4 @@
-//! One control plane: etcd and kube-apiserver, and where asked for what makes Pods ready.
+//! Runs one control plane: etcd, kube-apiserver and, on request, the components that make Pods ready.
 
 mod backup;
 
@@ -25,14 +25,14 @@ use crate::process::{Process, ProcessError};
 use crate::tools::{Tool, ToolError};
 use crate::usage::Usage;
 
-/// Starting takes seconds; a loaded machine gets minutes.
+/// Start-up takes seconds, on a loaded machine minutes.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Between two looks at whether something is ready.
+/// Interval of readiness checks.
 const POLL: Duration = Duration::from_millis(100);
 
 const AUDIT_POLICY: &str = include_str!("audit-policy.yaml");
-/// The first rule that fits is taken.
+/// Prepended, as the first matching rule applies.
 const NO_READS: &str = "rules:\n  - level: None\n    verbs: [get, list, watch]\n";
 const KWOK_STAGES: &str = include_str!("kwok-stages.yaml");
 
@@ -52,7 +52,7 @@ pub enum StartError {
     Client(#[from] kube::Error),
 }
 
-/// Says what a control plane shall have.
+/// Configures a control plane.
 #[derive(Clone, Debug)]
 pub struct Builder {
     name: String,
@@ -61,13 +61,13 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Also kube-controller-manager, kube-scheduler, and kwok with one Node: Pods become ready.
+    /// Adds kube-controller-manager, kube-scheduler, and kwok with one Node: Pods become ready.
     pub fn with_workloads(mut self) -> Self {
         self.workloads = true;
         self
     }
 
-    /// Only writes get into the audit log: to note thousands of reads as well takes time of what is measured.
+    /// Logs writes only: auditing thousands of reads would take CPU time from the measured processes.
     pub fn without_reads_in_audit(mut self) -> Self {
         self.reads_in_audit = false;
         self
@@ -103,7 +103,7 @@ impl Builder {
     }
 }
 
-/// A running control plane. Everything of it goes when it is dropped.
+/// A running control plane. Dropping it ends its processes and deletes its files.
 pub struct ControlPlane {
     name: String,
     pki: Pki,
@@ -114,9 +114,9 @@ pub struct ControlPlane {
     companions: Vec<Process>,
     api_server: Option<Process>,
     etcd: Option<Process>,
-    /// Outlives the others while they are stopped and started; with it goes the folder, should the owner be killed.
+    /// Keeps running while the others are stopped and started; deletes the folder if the owner is killed.
     _caretaker: Process,
-    /// Last, so that it goes when nothing writes there any more.
+    /// Dropped last, when nothing writes there any more.
     dir: TempDir,
 }
 
@@ -137,7 +137,7 @@ impl ControlPlane {
         self.pki.ca_pem()
     }
 
-    /// For scratch files that go with the plane.
+    /// Directory for scratch files, deleted with the plane.
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }
@@ -151,12 +151,12 @@ impl ControlPlane {
         self.dir.path().join("kubeconfig")
     }
 
-    /// The kubeconfig of any user, who may do what RBAC lets the name and the group do.
+    /// The kubeconfig of any user, with the rights that RBAC grants to the name and the group.
     pub fn kubeconfig_of(&self, user: &str, group: Option<&str>) -> Result<String, StartError> {
         Ok(self.kubeconfig_with(Credential::Certificate(&self.pki.client(user, group)?)))
     }
 
-    /// As [`Self::kubeconfig_of`], with a certificate that ends after `left`.
+    /// Like [`Self::kubeconfig_of`], with a certificate that expires after `left`.
     pub fn kubeconfig_that_ends(&self, user: &str, group: Option<&str>, left: Duration) -> Result<String, StartError> {
         Ok(self.kubeconfig_with(Credential::Certificate(&self.pki.old_client(user, group, left)?)))
     }
@@ -169,7 +169,7 @@ impl ControlPlane {
         kubeconfig(&self.name, &self.url(), self.ca_pem(), credential)
     }
 
-    /// A token of a ServiceAccount, which is made first where there is none.
+    /// A token of a ServiceAccount, which is created if missing.
     pub async fn service_account_token(&self, namespace: &str, name: &str) -> Result<String, StartError> {
         let accounts: Api<ServiceAccount> = Api::namespaced(self.client().await?, namespace);
         let account = json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": name } });
@@ -183,12 +183,12 @@ impl ControlPlane {
         client(&self.kubeconfig()).await
     }
 
-    /// A client with the rights of whoever has the token.
+    /// A client authenticated with the token.
     pub async fn client_with_token(&self, token: &str) -> Result<Client, StartError> {
         client(&self.kubeconfig_with_token(token)).await
     }
 
-    /// For a server that takes the API server's place.
+    /// Used by servers that stand in for the API server.
     pub(crate) fn pki(&self) -> &Pki {
         &self.pki
     }
@@ -206,13 +206,13 @@ impl ControlPlane {
         self.etcd = None;
     }
 
-    /// Stops the API server in its tracks (SIGSTOP): connections stay open, and nothing answers.
+    /// Suspends (SIGSTOP) or resumes the API server: connections stay open and nothing answers.
     pub fn freeze_api_server(&self, frozen: bool) -> io::Result<()> {
         let signal = if frozen { Signal::SIGSTOP } else { Signal::SIGCONT };
         self.api_server.as_ref().map_or(Ok(()), |process| process.signal(signal))
     }
 
-    /// What the API server takes of the machine.
+    /// Resource usage of the API server.
     pub fn api_server_usage(&self) -> io::Result<Usage> {
         let process = self.api_server.as_ref().ok_or_else(|| io::Error::other("the API server is not running"))?;
         Usage::of(process.pid())
@@ -228,7 +228,7 @@ impl ControlPlane {
             format!("--listen-peer-urls={peer}"),
             format!("--initial-advertise-peer-urls={peer}"),
             format!("--initial-cluster=default={peer}"),
-            // The data lives as long as the test.
+            // The data need not survive the test.
             "--unsafe-no-fsync".to_owned(),
             "--log-level=warn".to_owned(),
         ];
@@ -252,15 +252,15 @@ impl ControlPlane {
             "--authorization-mode=Node,RBAC".to_owned(),
             format!("--audit-policy-file={}", file("audit-policy.yaml")),
             format!("--audit-log-path={}", file("audit.log")),
-            // In MiB. One file, whatever comes: who reads it wants all of it.
+            // In MiB. Never rotated: readers need the whole log.
             "--audit-log-maxsize=1000000".to_owned(),
             "--audit-log-mode=blocking".to_owned(),
             "--service-cluster-ip-range=10.96.0.0/16".to_owned(),
             "--endpoint-reconciler-type=none".to_owned(),
             "--allow-privileged=true".to_owned(),
         ];
-        // Every five minutes it would read every object anew, to compare it with its cache: with ten thousand of ours
-        // that takes two cores for half a minute, in which nothing else can be measured.
+        // The feature re-reads every object each five minutes to compare it with the cache: with ten thousand targets
+        // this takes two cores for half a minute and spoils measurements.
         if !Tool::KubeApiserver.is_given() {
             args.push("--feature-gates=DetectCacheInconsistency=false".to_owned());
         }
@@ -292,7 +292,7 @@ impl ControlPlane {
             kubeconfig,
             "--manage-all-nodes=true".to_owned(),
             "--cidr=10.1.0.0/16".to_owned(),
-            // Without a Lease the controller-manager takes the Node for dead after 40 s.
+            // Without a Lease the controller-manager considers the Node dead after 40 s.
             "--node-lease-duration-seconds=40".to_owned(),
             format!("--config={}", self.path("kwok-stages.yaml")),
         ];
@@ -333,7 +333,7 @@ impl ControlPlane {
     }
 
     async fn start(&self, tool: Tool, args: &[String]) -> Result<Process, StartError> {
-        // A build may take minutes: not on a thread that others wait for.
+        // A build may take minutes and must not block the runtime.
         let program = tokio::task::spawn_blocking(move || tool.path()).await.map_err(io::Error::other)??;
         let log = self.dir.path().join(format!("{}.log", tool.name()));
         Ok(Process::start(tool.name(), &program, args, &[], &log, None)?)
@@ -364,7 +364,7 @@ impl ControlPlane {
     }
 }
 
-/// A client for what a kubeconfig says.
+/// A client from a kubeconfig.
 async fn client(kubeconfig: &str) -> Result<Client, StartError> {
     let options = KubeConfigOptions::default();
     let config = Config::from_custom_kubeconfig(Kubeconfig::from_yaml(kubeconfig)?, &options).await?;
@@ -379,7 +379,7 @@ async fn is_ready(client: &Client) -> bool {
     }
 }
 
-/// Held together until all are known, so that no two are the same.
+/// Keeps all listeners open until every port is chosen, so the ports are distinct.
 fn free_ports<const N: usize>() -> io::Result<[u16; N]> {
     let mut listeners = Vec::with_capacity(N);
     let mut ports = [0; N];

@@ -1,19 +1,19 @@
-//! Who owns what, as the ShardMap says.
+//! Slot ownership, parsed from the ShardMap.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-/// One version of the map, read as a stranger would.
+/// One version of the map, parsed without ksit's own types.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Division {
     pub epoch: u64,
-    /// Slots of each member, and the process that stands for it.
+    /// Nonce of the process and slots, by member.
     pub members: BTreeMap<String, (String, BTreeSet<u16>)>,
 }
 
 impl Division {
-    /// From the `spec` of a ShardMap.
+    /// Parses the `spec` of a ShardMap.
     pub fn parse(spec: &Value) -> Option<Self> {
         let text = |value: &Value| value.as_str().map(str::to_owned);
         let member = |member: &Value| {
@@ -27,7 +27,7 @@ impl Division {
         self.members.iter().find(|(_, (_, slots))| slots.contains(&slot)).map(|(name, _)| name.as_str())
     }
 
-    /// Slots that have another owner in `later`.
+    /// Slots with a different owner in `later`.
     pub fn moved(&self, later: &Self) -> BTreeSet<u16> {
         self.members
             .values()
@@ -37,7 +37,7 @@ impl Division {
             .collect()
     }
 
-    /// Slots that moved although their owner is still there.
+    /// Slots that moved although their owner is still a member.
     pub fn moved_between_survivors(&self, later: &Self) -> usize {
         let survives = |slot: &u16| self.owner(*slot).is_some_and(|owner| later.members.contains_key(owner));
         self.moved(later).iter().filter(|slot| survives(slot)).count()
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn what_moved_is_told_from_what_had_to() {
+    fn moves_between_survivors_are_counted_separately() {
         let before = map(1, &[("a", "000-00f"), ("b", "010-01f"), ("c", "020")]);
         let after = map(2, &[("a", "000-00e,020"), ("b", "00f-01f")]);
         assert_eq!(before.moved(&after), [0x00f, 0x020].into());

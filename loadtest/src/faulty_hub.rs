@@ -1,5 +1,5 @@
-//! An API server at fault: a proxy with the API server's own certificate, which delays, refuses or swallows the
-//! requests that its rules match, and passes on all others.
+//! Injects faults into an API server: a proxy with the API server's own certificate that delays, refuses or swallows
+//! the requests its rules match and forwards all others.
 //!
 //! ```text
 //! client ─ TLS, HTTP/2 or HTTP/1.1 ─> FaultyHub (rules) ─ TLS, HTTP/2 ─> API server
@@ -41,17 +41,17 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 
 type Body = BoxBody<Bytes, hyper::Error>;
 
-/// Frames of an answer that are held back at a time.
-const HELD_BACK: usize = 10_000;
+/// Frames of a lagging response that are held back at a time.
+const MAX_LAGGING_FRAMES: usize = 10_000;
 
-/// Ends with its connections when it is dropped.
+/// Dropping it ends all connections.
 pub struct FaultyHub {
     address: SocketAddr,
     faults: Arc<Faults>,
     _tasks: JoinSet<()>,
 }
 
-/// The rules, and how many requests they matched.
+/// The rules and the number of requests they matched.
 struct Faults {
     rules: watch::Sender<Vec<Rule>>,
     cuts: watch::Sender<()>,
@@ -67,7 +67,7 @@ struct Server {
 }
 
 impl FaultyHub {
-    /// Passes on to `hub`, at first everything.
+    /// Starts a proxy for `hub` without rules.
     pub async fn start(hub: &ControlPlane) -> Result<Self, Error> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
@@ -89,7 +89,7 @@ impl FaultyHub {
                 tokio::select! {
                     Ok((client, _)) = listener.accept() => {
                         let server = server.clone();
-                        // A client that goes away is no fault.
+                        // A client that disconnects is not an error.
                         connections.spawn(async move { drop(server.serve(client).await) });
                     }
                     Some(_) = connections.join_next() => {}
@@ -103,35 +103,35 @@ impl FaultyHub {
         format!("https://{}", self.address)
     }
 
-    /// From the next request on, the first of these rules that matches it decides. Requests that hang are answered
-    /// when the rules change.
+    /// Replaces the rules, from the next request on; the first match applies. Hanging requests are answered when the
+    /// rules change.
     pub fn set(&self, rules: impl IntoIterator<Item = Rule>) {
         self.faults.rules.send_replace(rules.into_iter().collect());
     }
 
-    /// Ends all connections, and with them the watches that began before a rule was set.
+    /// Closes all connections, and with them the watches that began before a rule was set.
     pub fn cut(&self) {
         self.faults.cuts.send_replace(());
     }
 
-    /// No fault any more.
+    /// Removes all rules.
     pub fn clear(&self) {
         self.set([]);
     }
 
-    /// From the next request on, the answer to each begins so long after it.
+    /// Delays the response to each request, from the next one on.
     pub fn delay(&self, delay: Duration) {
         self.set([Rule::new(Action::Delay(delay))]);
     }
 
-    /// Requests that a rule matched so far.
+    /// Number of requests that a rule matched so far.
     pub fn matched(&self) -> u64 {
         self.faults.matched.load(Relaxed)
     }
 }
 
 impl Faults {
-    /// The action that is due on a request; `None` if it is passed on.
+    /// The action for a request; `None` if it is forwarded.
     fn of(&self, request: &Request<Incoming>) -> Option<Action> {
         let rules = self.rules.borrow();
         let rule = rules.iter().find(|rule| rule.matches(request.method(), request.uri().path()))?;
@@ -147,13 +147,13 @@ impl Faults {
     ) -> Result<Response<Body>, Error> {
         let due = Instant::now();
         match self.of(&request) {
-            None => pass_on(hub, request, authority).await,
+            None => forward(hub, request, authority).await,
             Some(Action::Delay(delay)) => {
-                let response = pass_on(hub, request, authority).await?;
+                let response = forward(hub, request, authority).await?;
                 sleep_until(due + delay).await;
                 Ok(response)
             }
-            Some(Action::Lag(lag)) => Ok(pass_on(hub, request, authority).await?.map(|body| lagging(body, lag))),
+            Some(Action::Lag(lag)) => Ok(forward(hub, request, authority).await?.map(|body| lagging(body, lag))),
             Some(Action::Fail(code)) => failure(code),
             Some(Action::Hang) => {
                 self.rules.subscribe().changed().await?;
@@ -187,8 +187,8 @@ impl Server {
     }
 }
 
-/// HTTP/2 needs the whole URI, and no headers about the connection.
-async fn pass_on(
+/// Forwards a request. HTTP/2 needs the full URI and no connection headers.
+async fn forward(
     mut hub: SendRequest<Incoming>,
     mut request: Request<Incoming>,
     authority: Authority,
@@ -205,19 +205,19 @@ async fn pass_on(
     Ok(response.map(BodyExt::boxed))
 }
 
-/// Each part of the body so long after it came.
+/// Delays each frame of the body by `lag`.
 fn lagging(body: Body, lag: Duration) -> Body {
     let frames = BodyStream::new(body).map(move |frame| async move {
         sleep_until(Instant::now() + lag).await;
         frame
     });
-    BodyExt::boxed(StreamBody::new(frames.buffered(HELD_BACK)))
+    BodyExt::boxed(StreamBody::new(frames.buffered(MAX_LAGGING_FRAMES)))
 }
 
-/// As an API server says it. With 429 it asks for a second's patience.
+/// An error response in the API server's form; 429 carries `Retry-After: 1`.
 fn failure(code: StatusCode) -> Result<Response<Body>, Error> {
     let status = serde_json::json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-        "message": "a fault of the test", "reason": "Test", "code": code.as_u16() });
+        "message": "injected by the test", "reason": "Test", "code": code.as_u16() });
     let mut response = Response::builder().status(code).header(CONTENT_TYPE, "application/json");
     if code == StatusCode::TOO_MANY_REQUESTS {
         response = response.header(RETRY_AFTER, "1");

@@ -1,6 +1,5 @@
-//! A faulty network, for faults that a real one can't be asked for: a proxy for bytes, which loses or delays what
-//! clients send, or loses what the server sends on connections that are open. It knows nothing of what is inside, TLS
-//! included.
+//! Simulates a faulty network: a TCP proxy that drops or delays the bytes of clients, or drops the server's bytes on
+//! open connections. It does not inspect the bytes, TLS included.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,28 +12,28 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// What becomes of the bytes that clients send.
+/// Treatment of the bytes that clients send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Upstream {
     Passes,
-    /// Kept until it passes again, also of clients that have ended meanwhile.
+    /// Held until `Passes`, also for clients that have disconnected meanwhile.
     Waits,
-    /// Gone, and nobody is told: connections stay as they are.
+    /// Dropped silently; connections stay open.
     IsLost,
 }
 
-/// Ends with its connections when it is dropped.
+/// Dropping it ends all connections.
 pub struct FaultyProxy {
     address: SocketAddr,
     upstream: watch::Sender<Upstream>,
     open: Arc<AtomicUsize>,
     accepted: Arc<AtomicUsize>,
-    /// Connections with a lower number hear nothing more of the server.
+    /// Connections with a lower number receive nothing more from the server.
     silenced: Arc<AtomicUsize>,
     _tasks: JoinSet<()>,
 }
 
-/// State that one connection shares with the proxy.
+/// State shared between the connections and the proxy.
 #[derive(Clone)]
 struct Shared {
     server: SocketAddr,
@@ -45,15 +44,15 @@ struct Shared {
 }
 
 impl FaultyProxy {
-    /// Listens on `address` (port 0: any) and passes on to `server`.
+    /// Listens on `address` (port 0: any) and forwards to `server`.
     pub async fn start(address: SocketAddr, server: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
-        let (upstream, seen) = watch::channel(Upstream::Passes);
+        let (upstream, receiver) = watch::channel(Upstream::Passes);
         let [open, accepted, silenced] = std::array::from_fn(|_| Arc::new(AtomicUsize::new(0)));
         let shared = Shared {
             server,
-            upstream: seen,
+            upstream: receiver,
             open: open.clone(),
             accepted: accepted.clone(),
             silenced: silenced.clone(),
@@ -67,23 +66,23 @@ impl FaultyProxy {
         self.address
     }
 
-    /// For all connections, those of the future too.
+    /// Applies to all connections, present and future.
     pub fn set(&self, upstream: Upstream) {
         self.upstream.send_replace(upstream);
     }
 
-    /// From now on the server's bytes are lost on connections that are open; later ones are sound. So does a load
-    /// balancer that has forgotten them.
+    /// Drops the server's bytes on connections that are open now; later connections are unaffected. A load balancer
+    /// that has forgotten its connections does the same.
     pub fn silence_open_connections(&self) {
         self.silenced.store(self.accepted.load(Relaxed), Relaxed);
     }
 
-    /// Connections that are open now.
+    /// Number of open connections.
     pub fn open(&self) -> usize {
         self.open.load(Relaxed)
     }
 
-    /// Connections so far.
+    /// Number of connections accepted so far.
     pub fn accepted(&self) -> usize {
         self.accepted.load(Relaxed)
     }
@@ -108,7 +107,7 @@ async fn serve(client: TcpStream, number: usize, shared: Shared) {
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
     let down = answer(from_server, to_client, number, shared.silenced);
-    // Bytes that were sent go on although their sender has ended.
+    // Bytes already sent are still forwarded after their sender has disconnected.
     let _ = tokio::join!(down, carry(from_client, to_server, shared.upstream));
 }
 

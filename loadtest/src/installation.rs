@@ -1,7 +1,8 @@
-//! An installation of ksit with several replicas, each a process of its own.
+//! Runs an installation of ksit with several replicas, each in its own process.
 //!
-//! What a cluster would have is there: ServiceAccount, Role, the fence, a StatefulSet object that nobody runs, and for
-//! each replica a Pod object with tokens bound to it. So a replica has the rights and the proofs that it has in a Pod.
+//! The hub has the objects of a real installation: ServiceAccount, Role, the fence, a StatefulSet object without a
+//! controller, and for each replica a Pod object with bound tokens. So a replica has the same rights and credentials as
+//! in a Pod.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,23 +21,23 @@ use crate::{ControlPlane, Process};
 
 type InstallError = Box<dyn std::error::Error + Send + Sync>;
 
-/// What the manifests of `deploy/` are written for.
+/// Namespace in the manifests of `deploy/`.
 const DEPLOYED_NAMESPACE: &str = "ksit-system";
 const MANIFESTS: [&str; 2] = [include_str!("../../deploy/rbac.yaml"), include_str!("../../deploy/fence.yaml")];
 
 /// Name of the StatefulSet, the ServiceAccount and the ShardMap.
 pub(crate) const NAME: &str = "ksit";
 
-/// What one replica has of its own.
+/// Settings of a single replica.
 #[derive(Clone, Debug, Default)]
 pub struct Tuning {
-    /// Where it finds the hub, if not at its own address.
+    /// URL of the hub, if not its own address.
     pub hub_url: Option<String>,
     pub env: Vec<(String, String)>,
     pub flags: Vec<String>,
 }
 
-/// Replicas over one hub. They end when this is dropped.
+/// Replicas on one hub. Dropping it ends them.
 pub struct Installation {
     ksit: PathBuf,
     namespace: String,
@@ -52,7 +53,7 @@ pub struct Installation {
 }
 
 impl Installation {
-    /// Applies the manifests of `deploy/` to `namespace`, which must be there. `flags` go to every replica.
+    /// Applies the manifests of `deploy/` to `namespace`, which must exist. `flags` go to every replica.
     pub async fn new(hub: &ControlPlane, ksit: &Path, namespace: &str, flags: &[&str]) -> Result<Self, InstallError> {
         let client = hub.client().await?;
         for manifest in MANIFESTS {
@@ -75,13 +76,13 @@ impl Installation {
         Ok(installation)
     }
 
-    /// Looks after the clusters of another namespace than its own. Rights there are the caller's business.
+    /// Watches another namespace than its own. The caller grants the rights there.
     pub fn watching(mut self, namespace: &str) -> Self {
         namespace.clone_into(&mut self.watched);
         self
     }
 
-    /// Sets `replicas` of the StatefulSet. Starts and ends nothing.
+    /// Sets `replicas` of the StatefulSet, without starting or ending processes.
     pub async fn want(&self, replicas: u32) -> Result<(), InstallError> {
         let labels = json!({ "app": NAME });
         let set = json!({ "apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": { "name": NAME },
@@ -93,12 +94,12 @@ impl Installation {
         Ok(())
     }
 
-    /// What `ksit-ORDINAL` has of its own, from its next start on.
+    /// Sets the tuning of `ksit-ORDINAL` from its next start on.
     pub fn tune(&mut self, ordinal: u32, tuning: Tuning) {
         self.tunings.insert(ordinal, tuning);
     }
 
-    /// Takes the ValidatingAdmissionPolicy away: a broken installation.
+    /// Removes the ValidatingAdmissionPolicy's binding, to simulate a broken installation.
     pub async fn take_fence_off(&self) -> Result<(), InstallError> {
         let group = GroupVersionKind::gvk("admissionregistration.k8s.io", "v1", "ValidatingAdmissionPolicyBinding");
         let bindings: Api<DynamicObject> = Api::all_with(self.client.clone(), &ApiResource::from_gvk(&group));
@@ -112,7 +113,7 @@ impl Installation {
         self.launch(ordinal)
     }
 
-    /// Makes a new Pod for `ksit-ORDINAL`, in which no process runs yet.
+    /// Creates a new Pod for `ksit-ORDINAL`, without a process.
     pub async fn prepare(&mut self, ordinal: u32) -> Result<(), InstallError> {
         let name = format!("{NAME}-{ordinal}");
         self.replicas.remove(&ordinal);
@@ -134,8 +135,7 @@ impl Installation {
         Ok(())
     }
 
-    /// Starts one more process in the Pod of `ksit-ORDINAL`, as when a container is restarted while the old process
-    /// hangs.
+    /// Starts a second process in the Pod of `ksit-ORDINAL`, as when a container restarts while the old process hangs.
     pub fn start_twin(&self, ordinal: u32) -> Result<Process, InstallError> {
         self.start_process(ordinal)
     }
@@ -168,12 +168,12 @@ impl Installation {
         self.dir.path().join(format!("{name}.{suffix}"))
     }
 
-    /// Ends a replica at once, as a machine that loses power does.
+    /// Kills a replica, as a power failure does.
     pub fn kill(&mut self, ordinal: u32) {
         self.replicas.remove(&ordinal);
     }
 
-    /// Takes a replica out, for whoever wants to end it otherwise.
+    /// Removes a replica without ending it and returns its process.
     pub fn take(&mut self, ordinal: u32) -> Option<Process> {
         self.replicas.remove(&ordinal)
     }
@@ -182,7 +182,7 @@ impl Installation {
         self.replicas.get(&ordinal)
     }
 
-    /// Err if one has ended that should run.
+    /// Fails if a replica has ended unexpectedly.
     pub fn check(&mut self) -> Result<(), InstallError> {
         self.replicas.values_mut().try_for_each(|replica| replica.check().map_err(InstallError::from))
     }
@@ -204,7 +204,7 @@ impl Installation {
         Ok(pods.create(&PostParams::default(), &pod).await?.uid().unwrap_or_default())
     }
 
-    /// A token bound to the Pod; of the API server's own audience, if none is given.
+    /// A token bound to the Pod; without `audience`, for the API server itself.
     async fn token(&self, pod: &str, uid: &str, audience: Option<&str>) -> Result<String, InstallError> {
         let bound = BoundObjectReference {
             api_version: Some("v1".to_owned()),
@@ -226,7 +226,7 @@ impl Installation {
     }
 }
 
-/// Server-side apply of any object of a manifest.
+/// Server-side applies an object of a manifest.
 pub(crate) async fn apply(client: &Client, object: Value) -> Result<(), InstallError> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let (group, version) = match text(&object["apiVersion"]).split_once('/') {

@@ -1,4 +1,4 @@
-//! Clusters in containers on this machine, by the `kind` program.
+//! Creates clusters in containers on this machine with `kind`.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -15,24 +15,24 @@ use tokio::time::timeout;
 
 type KindError = Box<dyn std::error::Error + Send + Sync>;
 
-/// For the DNS of a new cluster to answer; a loaded machine is slow.
+/// Time limit for the DNS of a new cluster to become ready, for loaded machines.
 const PATIENCE: Duration = Duration::from_secs(180);
 
-/// Which image nodes are made of; for whoever has none of kind's own.
+/// Environment variable with the node image, to replace kind's default.
 pub const NODE_IMAGE: &str = "KIND_NODE_IMAGE";
 
-/// A running cluster of one node. It is deleted when this is dropped.
+/// A running cluster of one node. Dropping it deletes the cluster.
 pub struct KindCluster {
     name: String,
     dir: TempDir,
 }
 
 impl KindCluster {
-    /// Creates a cluster called `NAME-PID`, of $KIND_NODE_IMAGE or else kind's own node image, and waits until its DNS
-    /// works. Ask [`KindCluster::can_be_made`] first.
+    /// Creates a cluster named `NAME-PID` from $KIND_NODE_IMAGE or else kind's own node image, and waits until its DNS
+    /// is ready. Check [`KindCluster::can_be_made`] first.
     pub async fn create(name: &str) -> Result<Self, KindError> {
         let dir = tempfile::Builder::new().prefix("ksit-kind-").tempdir()?;
-        // Before it is there: what is interrupted halfway is deleted too.
+        // Constructed before the cluster exists, so an interrupted creation is deleted too.
         let cluster = Self { name: format!("{name}-{}", std::process::id()), dir };
         let mut arguments = vec!["create", "cluster", "--wait=180s"];
         let image = std::env::var(NODE_IMAGE).ok().filter(|image| !image.is_empty());
@@ -47,7 +47,7 @@ impl KindCluster {
         Ok(cluster)
     }
 
-    /// Err says what is missing on this machine.
+    /// Checks the prerequisites; the error names the missing ones.
     pub async fn can_be_made() -> Result<(), KindError> {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let is_there = |program: &&str| !std::env::split_paths(&path).any(|folder| folder.join(program).is_file());
@@ -63,7 +63,7 @@ impl KindCluster {
         run("docker", &version, &[])
             .await
             .map(drop)
-            .map_err(|error| format!("the Docker engine doesn't answer; start it: {error}").into())
+            .map_err(|error| format!("the Docker engine does not respond; start it: {error}").into())
     }
 
     pub fn name(&self) -> &str {
@@ -75,7 +75,7 @@ impl KindCluster {
         self.dir.path().join("kubeconfig")
     }
 
-    /// Err unless the cluster is reached on loopback: nothing that is not on this machine is ever loaded.
+    /// The kubeconfig. Fails unless the server is on loopback: load is only ever put on this machine.
     pub fn kubeconfig(&self) -> Result<String, KindError> {
         let text = std::fs::read_to_string(self.kubeconfig_path())?;
         let server = server(&text)?;
@@ -96,7 +96,7 @@ impl KindCluster {
         Ok(Client::try_from(self.config().await?)?)
     }
 
-    /// The same, which takes the first answer: others ask again where a server says that it is too early.
+    /// Like [`Self::client`], without kube's default retries: the first response counts.
     pub async fn impatient_client(&self) -> Result<Client, KindError> {
         let mut config = self.config().await?;
         config.default_retry = false;
@@ -108,12 +108,12 @@ impl KindCluster {
         Ok(Config::from_custom_kubeconfig(kubeconfig, &Default::default()).await?)
     }
 
-    /// Puts the image of an archive on the node.
+    /// Loads an image archive onto the node.
     pub async fn load(&self, archive: &Path) -> Result<(), KindError> {
         self.kind(&["load", "image-archive", &archive.display().to_string()]).await
     }
 
-    /// Runs a program on the node; what it printed.
+    /// Runs a program on the node and returns its stdout.
     pub async fn on_node(&self, command: &[&str]) -> Result<String, KindError> {
         let node = format!("{}-control-plane", self.name);
         let arguments: Vec<String> =
@@ -125,7 +125,7 @@ impl KindCluster {
         let kubeconfig = self.kubeconfig_path().display().to_string();
         let arguments: Vec<String> =
             arguments.iter().map(|argument| (*argument).to_owned()).chain([format!("--name={}", self.name)]).collect();
-        // So the user's own kubeconfig stays as it is.
+        // Leaves the user's own kubeconfig untouched.
         run("kind", &arguments, &[("KUBECONFIG", &kubeconfig)]).await.map(drop)
     }
 }
@@ -145,8 +145,8 @@ impl Drop for KindCluster {
     }
 }
 
-/// Runs a program to its end. What it printed; Err has the end of what it complained. It ends when this is dropped, and
-/// Ctrl-C at a terminal doesn't reach it.
+/// Runs a program to its end and returns its stdout; the error has the end of its stderr. The program ends when the
+/// future is dropped, and Ctrl-C at a terminal does not reach it.
 pub(crate) async fn run(program: &str, arguments: &[String], env: &[(&str, &str)]) -> Result<String, KindError> {
     let output = Command::new(program)
         .args(arguments)
@@ -156,17 +156,17 @@ pub(crate) async fn run(program: &str, arguments: &[String], env: &[(&str, &str)
         .kill_on_drop(true)
         .output()
         .await
-        .map_err(|error| format!("{program} can't be started: {error}"))?;
+        .map_err(|error| format!("cannot start {program}: {error}"))?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
-    let said = String::from_utf8_lossy(&output.stderr);
-    let lines: Vec<&str> = said.lines().collect();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let lines: Vec<&str> = stderr.lines().collect();
     let end = lines[lines.len().saturating_sub(15)..].join("\n");
     Err(format!("{program} {}: {}\n{end}", arguments.join(" "), output.status).into())
 }
 
-/// Of the only cluster in a kubeconfig.
+/// The server of the only cluster in a kubeconfig.
 fn server(kubeconfig: &str) -> Result<String, KindError> {
     let clusters = Kubeconfig::from_yaml(kubeconfig)?.clusters;
     let server = clusters.into_iter().find_map(|named| named.cluster?.server);
@@ -183,7 +183,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_this_machine_is_loopback() {
+    fn only_local_addresses_are_loopback() {
         for (server, expected) in [
             ("https://127.0.0.1:6443", true),
             ("https://[::1]:6443", true),

@@ -1,10 +1,10 @@
-//! Kubeconfigs for a control plane, with everything inside.
+//! Builds self-contained kubeconfigs for a control plane.
 
 use serde_json::{Value, json};
 
 use crate::pki::Identity;
 
-/// How a user proves who it is.
+/// Credential of a user.
 pub enum Credential<'a> {
     Certificate(&'a Identity),
     Token(&'a str),

@@ -1,12 +1,12 @@
-//! Real Kubernetes control planes on this machine, for ksit's tests, demo and load tests.
+//! Runs real Kubernetes control planes on this machine for ksit's tests, demo and load tests.
 //!
 //! ```text
 //! tools (Go modules, built once into a cache) ─> Process ─┐
-//! Pki (a CA for each plane) ──────────────────────────────┴─> ControlPlane ─> client, kubeconfigs, audit log
+//! Pki (one CA per plane) ─────────────────────────────────┴─> ControlPlane ─> client, kubeconfigs, audit log
 //! ```
 //!
-//! Nothing here is a mock: etcd, kube-apiserver and their companions are what clusters run. Only the kubelet is
-//! played, by kwok. Whatever is started ends with its owner, also when that is killed.
+//! etcd, kube-apiserver and their companions are the real programs; only the kubelet is simulated, by kwok. Every
+//! process ends with its owner, even if the owner is killed.
 
 pub mod audit;
 pub mod checker;

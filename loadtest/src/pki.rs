@@ -1,4 +1,4 @@
-//! A certificate authority for one control plane.
+//! The certificate authority of one control plane.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, SystemTime};
@@ -10,7 +10,7 @@ use rcgen::{
 
 const YEAR: Duration = Duration::from_secs(365 * 86_400);
 
-/// A CA and what it has signed.
+/// A CA that issues certificates.
 pub struct Pki {
     issuer: Issuer<'static, KeyPair>,
     ca_pem: String,
@@ -37,7 +37,7 @@ impl Pki {
         &self.ca_pem
     }
 
-    /// For a server on loopback, by address or as `localhost`.
+    /// Issues a certificate for a server on loopback, by address or as `localhost`.
     pub fn server(&self, name: &str) -> Result<Identity, rcgen::Error> {
         let mut params = params(name, None);
         params.subject_alt_names = vec![
@@ -49,12 +49,12 @@ impl Pki {
         self.sign(params)
     }
 
-    /// For a user of the API server, with the group that RBAC sees.
+    /// Issues a certificate for a user of the API server, with the group for RBAC.
     pub fn client(&self, user: &str, group: Option<&str>) -> Result<Identity, rcgen::Error> {
         self.sign(client(user, group))
     }
 
-    /// As [`Self::client`], of a certificate that is a year old and ends after `left`.
+    /// Like [`Self::client`], with a certificate that is a year old and expires after `left`.
     pub fn old_client(&self, user: &str, group: Option<&str>, left: Duration) -> Result<Identity, rcgen::Error> {
         let mut params = client(user, group);
         let now = SystemTime::now();
@@ -68,7 +68,7 @@ impl Pki {
     }
 }
 
-/// A key pair for the tokens of service accounts: the private key, and the public one, as PEM.
+/// A key pair for service account tokens: private and public key, as PEM.
 pub fn signing_key() -> Result<(String, String), rcgen::Error> {
     let key = KeyPair::generate()?;
     Ok((key.serialize_pem(), key.public_key_pem()))

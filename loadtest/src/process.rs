@@ -1,4 +1,4 @@
-//! A program that ends with its owner, whatever becomes of the owner.
+//! Runs a program that ends with its owner, however the owner ends.
 
 use std::fs::{self, File};
 use std::io;
@@ -10,23 +10,23 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-/// Watches the pipe that the owner holds, then becomes the program: so the program's pid is the shell's, and it is
-/// killed as soon as the owner is gone, also by SIGKILL. A parent-death signal would follow the owner's thread.
+/// Starts a watcher of the owner's pipe, then execs the program, so the program has the shell's pid and is killed as
+/// soon as the owner is gone, even by SIGKILL. A parent-death signal would be tied to the owner's thread.
 const WATCHED: &str = r#"exec 3<&0
 { cat <&3; kill -KILL $$; [ -z "$KSIT_REMOVE" ] || { sleep 1; rm -rf "$KSIT_REMOVE"; }; } >/dev/null 2>&1 &
 exec "$@" 3<&- </dev/null"#;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ProcessError {
-    #[error("{0} can't be started: {1}")]
+    #[error("cannot start {0}: {1}")]
     Start(String, #[source] io::Error),
-    #[error("{name} ended ({how}) when it should run; the end of its log:\n{log}")]
+    #[error("{name} ended unexpectedly ({how}); the end of its log:\n{log}")]
     Ended { name: String, how: String, log: String },
     #[error("{name} was not ready within {} s; the end of its log:\n{log}", .after.as_secs())]
     NotReady { name: String, after: Duration, log: String },
 }
 
-/// A running program; its output goes to a file.
+/// A running program with its output in a file. Dropping it kills the program.
 #[derive(Debug)]
 pub struct Process {
     name: String,
@@ -35,7 +35,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `program`. If the owner dies, `remove` is deleted too.
+    /// Starts `program`. If the owner dies, `remove` is deleted.
     pub fn start(
         name: &str,
         program: &Path,
@@ -55,7 +55,7 @@ impl Process {
             .stdin(Stdio::piped())
             .stdout(output.try_clone().map_err(failed)?)
             .stderr(output)
-            // Ctrl-C at a terminal goes to the owner alone, which then takes everything down.
+            // Ctrl-C at a terminal reaches only the owner, which then ends everything.
             .process_group(0)
             .spawn()
             .map_err(failed)?;
@@ -75,7 +75,7 @@ impl Process {
         kill(Pid::from_raw(pid), signal).map_err(io::Error::from)
     }
 
-    /// Asks it to end and waits; kills it after `patience`.
+    /// Sends SIGTERM and waits up to `patience`. Returns `None` if the process had to be killed.
     pub async fn stop(mut self, patience: Duration) -> io::Result<Option<std::process::ExitStatus>> {
         self.signal(Signal::SIGTERM)?;
         let end = tokio::time::Instant::now() + patience;
@@ -88,7 +88,7 @@ impl Process {
         Ok(None)
     }
 
-    /// Err if it has ended.
+    /// Fails if the program has ended.
     pub fn check(&mut self) -> Result<(), ProcessError> {
         match self.child.try_wait() {
             Ok(None) => Ok(()),
@@ -97,7 +97,7 @@ impl Process {
         }
     }
 
-    /// `how`: who was killed says nothing in its log.
+    /// `how`: the exit status, as the log of a killed program does not show it.
     fn ended(&self, how: &str) -> ProcessError {
         ProcessError::Ended { name: self.name.clone(), how: how.to_owned(), log: self.log_end() }
     }
@@ -106,7 +106,7 @@ impl Process {
         ProcessError::NotReady { name: self.name.clone(), after, log: self.log_end() }
     }
 
-    /// The last lines of its log.
+    /// The last lines of the log.
     pub fn log_end(&self) -> String {
         let text = fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
@@ -116,7 +116,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Closing the pipe would do; killing first makes sure that the port is free when this returns.
+        // Closing the pipe would suffice; killing and waiting ensures that the port is free on return.
         let _ = self.child.kill();
         drop(self.child.stdin.take());
         let _ = self.child.wait();

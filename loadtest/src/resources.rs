@@ -1,4 +1,4 @@
-//! ksit's resources, untyped: the load test knows no more of them than a user does.
+//! ksit's resources, untyped: the load test relies only on the public API.
 
 use kube::Client;
 use kube::api::{Api, ApiResource, DynamicObject};
@@ -13,7 +13,7 @@ pub(crate) fn api(client: &Client, namespace: &str, kind: &str) -> Api<DynamicOb
     Api::namespaced_with(client.clone(), namespace, &resource(kind))
 }
 
-/// To be created or applied.
+/// An object to create or apply.
 pub(crate) fn object(kind: &str, name: &str, spec: Value) -> DynamicObject {
     let mut object = DynamicObject::new(name, &resource(kind));
     object.data = json!({ "spec": spec });

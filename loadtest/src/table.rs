@@ -1,4 +1,4 @@
-//! Objects as `kubectl get` shows them: the API server makes the table, this lays it out.
+//! Formats objects as `kubectl get` does: the API server builds the table, this module lays it out.
 
 use kube::Client;
 use serde::Deserialize;
@@ -26,7 +26,7 @@ struct Row {
     cells: Vec<Value>,
 }
 
-/// The table of what `path` lists (`/apis/ksit.io/v1alpha1/integrations`), as `kubectl get` prints it.
+/// The objects listed by `path` (`/apis/ksit.io/v1alpha1/integrations`) as a table in `kubectl get` format.
 pub async fn get(client: &Client, path: &str) -> Result<String, kube::Error> {
     let request = http::Request::get(path).header(http::header::ACCEPT, ACCEPT).body(Vec::new());
     let table: Table = client.request(request.map_err(kube::Error::HttpError)?).await?;

@@ -1,4 +1,4 @@
-//! The programs of a control plane, built from Go modules into a cache that outlives the checkout.
+//! Builds the programs of a control plane from Go modules into a cache outside the checkout.
 
 use std::fs::{self, File};
 use std::io;
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// A program that a control plane is made of, or that the chart's tests use.
+/// A program of a control plane or of the chart's tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Tool {
     Etcd,
@@ -22,26 +22,24 @@ pub enum Tool {
 
 #[derive(Debug, thiserror::Error)]
 pub enum ToolError {
-    #[error("no home for the cache: set XDG_CACHE_HOME or HOME")]
+    #[error("no directory for the cache: set XDG_CACHE_HOME or HOME")]
     NoCache,
     #[error("{0}: {1}")]
     Io(PathBuf, #[source] io::Error),
-    #[error(
-        "`go` can't be started: {0}; install Go, or set KUBEBUILDER_ASSETS to a folder with etcd and kube-apiserver"
-    )]
+    #[error("cannot start `go`: {0}; install Go, or set KUBEBUILDER_ASSETS to a folder with etcd and kube-apiserver")]
     NoGo(#[source] io::Error),
     #[error("building {0} failed; its output is above")]
     Build(&'static str),
-    #[error("{0} names no version of {1}")]
+    #[error("{0} has no version of {1}")]
     NoVersion(PathBuf, &'static str),
 }
 
 impl Tool {
-    /// What a control plane is made of.
+    /// The programs of a control plane.
     pub const CONTROL_PLANE: [Self; 5] =
         [Self::Etcd, Self::KubeApiserver, Self::KubeControllerManager, Self::KubeScheduler, Self::Kwok];
 
-    /// What only the tests of the chart need.
+    /// The programs used only by the chart's tests.
     pub const CHART: [Self; 4] = [Self::Helm, Self::Kubeconform, Self::Promtool, Self::Prometheus];
 
     pub fn name(self) -> &'static str {
@@ -58,7 +56,7 @@ impl Tool {
         }
     }
 
-    /// The folder of its go.mod, the module that gives it its version, and its package.
+    /// The folder of its go.mod, the module that defines its version, and its package.
     fn source(self) -> (&'static str, &'static str, &'static str) {
         match self {
             Self::Etcd => ("kubernetes", "go.etcd.io/etcd/server/v3", "go.etcd.io/etcd/server/v3"),
@@ -81,7 +79,7 @@ impl Tool {
         }
     }
 
-    /// Build tags: Prometheus is asked for nothing that it would have to discover, and its clients for clouds take long.
+    /// Build tags: without Prometheus' service discovery, which is not needed and whose cloud clients build slowly.
     fn tags(self) -> &'static str {
         match self {
             Self::Promtool | Self::Prometheus => "remove_all_sd",
@@ -89,7 +87,7 @@ impl Tool {
         }
     }
 
-    /// Minutes that a cold build takes on two cores, for the patience of whoever waits.
+    /// Minutes of a cold build on two cores, for the progress message.
     fn usual_minutes(self) -> u64 {
         match self {
             Self::KubeApiserver => 5,
@@ -98,7 +96,7 @@ impl Tool {
         }
     }
 
-    /// Where the program is; builds it first where it isn't there yet. Blocks.
+    /// The path of the program, which is built first if it is not in the cache. Blocks.
     pub fn path(self) -> Result<PathBuf, ToolError> {
         if let Some(given) = self.given() {
             return Ok(given);
@@ -114,13 +112,13 @@ impl Tool {
         Ok(path)
     }
 
-    /// Binaries that a developer has already, such as envtest's.
+    /// A binary in $KUBEBUILDER_ASSETS, such as envtest's.
     fn given(self) -> Option<PathBuf> {
         let path = PathBuf::from(std::env::var_os("KUBEBUILDER_ASSETS")?).join(self.name());
         path.exists().then_some(path)
     }
 
-    /// Whether the program is the user's own, of any version.
+    /// Whether the program comes from $KUBEBUILDER_ASSETS, in any version.
     pub fn is_given(self) -> bool {
         self.given().is_some()
     }
@@ -131,7 +129,7 @@ impl Tool {
             move |error| ToolError::Io(path, error)
         };
         fs::create_dir_all(cache).map_err(io(cache))?;
-        // Two test runs that find the cache empty must not build twice.
+        // Concurrent test runs with an empty cache must build only once.
         let lock_path = cache.join(format!("{}.lock", self.name()));
         let lock = File::create(&lock_path).map_err(io(&lock_path))?;
         lock.lock().map_err(io(&lock_path))?;
@@ -160,7 +158,7 @@ impl Tool {
     fn wait(self, mut build: std::process::Child, version: &str) -> Result<(), ToolError> {
         let (name, start) = (self.name(), Instant::now());
         eprintln!("building {name} {version}, once: about {} min on two cores", self.usual_minutes());
-        let mut said = 0;
+        let mut reported = 0;
         loop {
             match build.try_wait().map_err(ToolError::NoGo)? {
                 Some(status) if status.success() => {
@@ -171,8 +169,8 @@ impl Tool {
                 None => std::thread::sleep(Duration::from_millis(200)),
             }
             let elapsed = start.elapsed().as_secs();
-            if elapsed / 15 > said {
-                said = elapsed / 15;
+            if elapsed / 15 > reported {
+                reported = elapsed / 15;
                 eprintln!("  … {name}: {elapsed} s");
             }
         }
@@ -186,7 +184,7 @@ fn cache() -> Result<PathBuf, ToolError> {
     Ok(base.ok_or(ToolError::NoCache)?.join("ksit/tools"))
 }
 
-/// The version that `go_mod` requires of `module`: it is the key of the cache.
+/// The version of `module` required by `go_mod`, used as the cache key.
 fn version(go_mod: &Path, module: &'static str) -> Result<String, ToolError> {
     let text = fs::read_to_string(go_mod).map_err(|error| ToolError::Io(go_mod.to_owned(), error))?;
     text.lines()
@@ -201,7 +199,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_tool_has_a_version_in_its_go_mod() {
+    fn tools_have_a_version_in_their_go_mod() {
         for tool in Tool::CONTROL_PLANE.into_iter().chain(Tool::CHART) {
             let (folder, module, _) = tool.source();
             let go_mod = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools").join(folder).join("go.mod");

@@ -1,4 +1,4 @@
-//! What a process takes of the machine, from /proc.
+//! Reads a process' resource usage from /proc.
 
 use std::fs;
 use std::io;
@@ -8,15 +8,15 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::{SysconfVar, sysconf};
 use serde::Serialize;
 
-/// At one moment.
+/// Resource usage at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Usage {
     /// Resident memory in KiB.
     pub rss: u64,
-    /// The same, of shared pages only the process's part, in KiB.
+    /// Resident memory with shared pages divided by the number of sharing processes, in KiB.
     pub pss: u64,
-    /// CPU time so far, in seconds, of user and system.
+    /// User and system CPU time so far, in seconds.
     pub cpu: f64,
     pub threads: u64,
     /// Open file descriptors.
@@ -24,8 +24,8 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// Err: there is no such process (any more). All pages of the process are gone through, which takes some 20 ms for
-    /// each 300 MiB: see [`Self::glance`].
+    /// Full usage; fails if the process does not exist. The kernel walks all pages, about 20 ms per 300 MiB: see
+    /// [`Self::glance`].
     pub fn of(pid: u32) -> io::Result<Self> {
         let memory = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
         let kib = |name: &str| {
@@ -36,12 +36,12 @@ impl Usage {
         Ok(Self { rss, pss, ..Self::without_memory(pid)? })
     }
 
-    /// The same in no time: of its memory as much is taken to be other processes' as was when it was `looked` at.
-    pub fn glance(pid: u32, looked: &Self) -> io::Result<Self> {
+    /// Cheap usage: assumes as much shared memory as in the earlier `full` reading.
+    pub fn glance(pid: u32, full: &Self) -> io::Result<Self> {
         let pages = fs::read_to_string(format!("/proc/{pid}/statm"))?;
         let resident: u64 = pages.split_whitespace().nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);
         let rss = resident * system(SysconfVar::PAGE_SIZE, 4096.0) as u64 / 1024;
-        Ok(Self { rss, pss: rss.saturating_sub(looked.rss - looked.pss), ..Self::without_memory(pid)? })
+        Ok(Self { rss, pss: rss.saturating_sub(full.rss - full.pss), ..Self::without_memory(pid)? })
     }
 
     fn without_memory(pid: u32) -> io::Result<Self> {
@@ -55,9 +55,9 @@ impl Usage {
         let field = |number: usize| fields.get(number - 3).copied().unwrap_or_default();
         let folder = format!("{folder}/fd");
         let fds = match fs::metadata(&folder)?.len() {
-            // Linux before 6.2 doesn't say.
+            // Linux before 6.2 has no count.
             0 => fs::read_dir(&folder)?.count() as u64,
-            known => known,
+            count => count,
         };
         let cpu = (field(14) + field(15)) as f64 / system(SysconfVar::CLK_TCK, 100.0);
         Ok(Self { rss: 0, pss: 0, cpu, threads: field(20), fds })
@@ -67,7 +67,7 @@ impl Usage {
         Self::of(std::process::id())
     }
 
-    /// Of several processes together.
+    /// Total of several processes.
     pub fn sum(all: impl IntoIterator<Item = Self>) -> Self {
         all.into_iter().fold(Self::default(), |sum, one| Self {
             rss: sum.rss + one.rss,
@@ -78,29 +78,29 @@ impl Usage {
         })
     }
 
-    /// Cores that were busy since `before`, which was so long ago.
+    /// Cores used since `before`, a duration of `ago`.
     pub fn cores_since(&self, before: &Self, ago: Duration) -> f64 {
         (self.cpu - before.cpu) / ago.as_secs_f64().max(f64::MIN_POSITIVE)
     }
 }
 
-fn system(variable: SysconfVar, usual: f64) -> f64 {
-    sysconf(variable).ok().flatten().map_or(usual, |value| value as f64)
+fn system(variable: SysconfVar, default: f64) -> f64 {
+    sysconf(variable).ok().flatten().map_or(default, |value| value as f64)
 }
 
-/// Seconds of all processors together, since the machine began, in which it had work and its host gave it no time: a
-/// virtual machine's noise. 0 where nobody says so.
+/// Steal time of all processors together since boot, in seconds: the time the host withheld from this virtual machine.
+/// 0 where unknown.
 pub fn steal() -> f64 {
     let ticks = fs::read_to_string("/proc/stat").ok().and_then(|stat| steal_in(&stat)).unwrap_or_default();
     ticks as f64 / system(SysconfVar::CLK_TCK, 100.0)
 }
 
-/// In ticks.
+/// Steal time in ticks.
 fn steal_in(stat: &str) -> Option<u64> {
     stat.lines().find_map(|line| line.strip_prefix("cpu "))?.split_whitespace().nth(7)?.parse().ok()
 }
 
-/// Lets this process and those that it starts open as many files as the machine allows. How many.
+/// Raises the limit of open files of this process and its children to the maximum, and returns it.
 pub fn open_many_files() -> u64 {
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return 0 };
     match setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {
@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn steal_is_the_eighth_of_all_processors() {
+    fn steal_is_the_eighth_field_of_the_cpu_line() {
         let stat = "cpu  4401534 56727 720765 4780500 14592 0 148883 201762 0 0\ncpu0 1 2 3 4 5 6 7 8 0 0\n";
         assert_eq!(steal_in(stat), Some(201_762));
         assert_eq!(steal_in("cpu  1 2 3\n"), None);
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn the_own_process_is_seen() {
+    fn own_usage_is_read() {
         let usage = Usage::own().unwrap();
         assert!(usage.rss > 1000 && usage.pss > 0 && usage.threads > 0 && usage.fds > 2, "{usage:?}");
         let glance = Usage::glance(std::process::id(), &usage).unwrap();

@@ -1,4 +1,4 @@
-//! Workloads on a cluster that has no controllers: whoever makes them also writes the status that a controller would.
+//! Creates workloads on clusters without controllers, and writes the statuses that controllers would write.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 const MANAGER: &str = "loadtest";
 
-/// Makes and scales workloads on one cluster.
+/// Creates and scales workloads on one cluster.
 #[derive(Clone)]
 pub struct Workloads {
     client: Client,
@@ -27,7 +27,7 @@ impl Workloads {
         namespaces.patch(name, &params(), &Patch::Apply(namespace)).await.map(|_| ())
     }
 
-    /// A Deployment, StatefulSet or DaemonSet, all of whose replicas are ready.
+    /// Applies a Deployment, StatefulSet or DaemonSet with all replicas ready.
     pub async fn workload(
         &self,
         kind: &str,
@@ -54,7 +54,7 @@ impl Workloads {
         self.set_ready(kind, namespace, name, replicas).await
     }
 
-    /// Scales and says that it has happened.
+    /// Scales a workload and updates its status.
     pub async fn scale(&self, kind: &str, namespace: &str, name: &str, replicas: u32) -> Result<(), Error> {
         let api = self.api("apps", kind, namespace);
         let patch = json!({ "spec": { "replicas": replicas } });
@@ -80,7 +80,7 @@ impl Workloads {
         api.patch_status(name, &PatchParams::default(), &patch).await.map(|_| ())
     }
 
-    /// A Service and `ready` endpoints behind it.
+    /// Applies a Service with `ready` ready endpoints.
     pub async fn service(
         &self,
         namespace: &str,

@@ -1,4 +1,4 @@
-//! Control planes, for real: they run workloads, tell what they were asked, and leave nothing behind.
+//! Tests real control planes: workloads, audit log, and cleanup.
 
 #![allow(clippy::unwrap_used, reason = "a test that can't go on should say where")]
 
@@ -21,13 +21,13 @@ const PATIENCE: Duration = Duration::from_secs(90);
 async fn eventually(what: &str, look: impl AsyncFn() -> bool) {
     let start = Instant::now();
     while !look().await {
-        assert!(start.elapsed() < PATIENCE, "waited in vain: {what}");
+        assert!(start.elapsed() < PATIENCE, "timed out: {what}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 
 #[tokio::test]
-async fn pods_become_ready_and_scaling_shows() {
+async fn pods_become_ready_and_scale() {
     let plane = ControlPlane::builder("pods").with_workloads().start().await.unwrap();
     let client = plane.client().await.unwrap();
     let labels = json!({ "app": "web" });
@@ -65,14 +65,14 @@ async fn pods_become_ready_and_scaling_shows() {
 }
 
 #[tokio::test]
-async fn the_audit_log_tells_who_asked_what_and_a_stopped_api_server_comes_back() {
+async fn audit_log_has_requests_and_api_server_restarts() {
     let mut plane = ControlPlane::builder("audit").start().await.unwrap();
     let mark = plane.audit().mark();
     let client = plane.client().await.unwrap();
     let namespaces: Api<Namespace> = Api::all(client.clone());
     namespaces.get("default").await.unwrap();
-    let asked = plane.audit().since(mark).unwrap();
-    let one = asked.iter().find(|event| event.user.username == "admin").unwrap();
+    let requests = plane.audit().since(mark).unwrap();
+    let one = requests.iter().find(|event| event.user.username == "admin").unwrap();
     assert_eq!((one.verb.as_str(), one.request_uri.as_str(), one.code()), ("get", "/api/v1/namespaces/default", 200));
 
     Workloads::new(client.clone()).namespace("kept").await.unwrap();
@@ -83,9 +83,9 @@ async fn the_audit_log_tells_who_asked_what_and_a_stopped_api_server_comes_back(
     eventually("the API server answers again", async || namespaces.get("kept").await.is_ok()).await;
 }
 
-/// The owner is killed outright: nobody is left who could clean up, but the programs' own watchers.
+/// SIGKILL of the owner: only the programs' own watchers can clean up.
 #[tokio::test]
-async fn a_killed_owner_leaves_no_process_and_no_file() {
+async fn killed_owner_leaves_no_process_and_no_file() {
     let mut owner = Command::new(env!("CARGO_BIN_EXE_loadtest"))
         .args(["control-plane", "--name", "killed"])
         .stdout(Stdio::piped())
@@ -100,10 +100,10 @@ async fn a_killed_owner_leaves_no_process_and_no_file() {
     owner.kill().unwrap();
     owner.wait().unwrap();
     eventually("its processes end", async || processes_of(&dir).is_empty()).await;
-    eventually("its folder goes", async || !dir.exists()).await;
+    eventually("its folder is deleted", async || !dir.exists()).await;
 }
 
-/// Pids of programs that were told of the folder on their command line.
+/// Pids of programs with the folder on their command line.
 fn processes_of(dir: &Path) -> Vec<String> {
     let wanted = dir.to_str().unwrap();
     std::fs::read_dir("/proc")

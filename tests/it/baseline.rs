@@ -20,13 +20,13 @@ async fn baseline_that_asks_no_cluster_is_an_error() {
         times: None,
         duration: Duration::ZERO,
         mode: Mode::Auto,
-        floor: false,
-        baseline: Some("sleep 600".to_owned()),
+        measure_baseline: false,
+        comparator: Some("sleep 600".to_owned()),
         flags: Vec::new(),
         seed: 1,
     };
     let error = run(&settings).await.unwrap_err().to_string();
-    assert!(error.starts_with("--baseline: sleep 600: it asked no cluster anything"), "{error}");
+    assert!(error.starts_with("--baseline: sleep 600: sent no request to any cluster"), "{error}");
 }
 
 /// The Go toolkit doesn't know `targetSelector`: the field is gone when it has added its finalizer.

@@ -367,7 +367,9 @@ async fn who_answers_nothing_but_opens_watches_fails_every_round() {
 /// What is sent on watches alone.
 #[tokio::test]
 async fn a_poisonous_watch_costs_no_memory_and_is_said() {
-    for fault in [Fault::GiantLine, Fault::InvalidJson, Fault::GiantBody, Fault::OversizedLabels, Fault::GrowingWatch] {
+    for fault in
+        [Fault::OversizedLine, Fault::InvalidJson, Fault::OversizedBody, Fault::OversizedLabels, Fault::GrowingWatch]
+    {
         let mut watched = Watched::new().await;
         watched.simulator.inject(0, Some(fault));
         // It has to list again.

@@ -1,4 +1,4 @@
-//! Accepted writes, in the order in which they took effect.
+//! Extracts accepted writes from the audit log, in the order in which they took effect.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use serde_json::Value;
@@ -7,27 +7,27 @@ use crate::audit::AuditEvent;
 
 const POD_UID: &str = "authentication.kubernetes.io/pod-uid";
 
-/// One write that changed an object of ksit.
+/// One write that changed a ksit object.
 #[derive(Clone, Debug)]
 pub(super) struct Write {
-    /// The resourceVersion that it got. One counter for all objects of the hub.
+    /// Resulting resourceVersion. All objects of the hub share one counter.
     pub(super) version: u64,
-    /// When it was answered, in seconds.
+    /// Unix time of the response, in seconds.
     pub(super) at: f64,
-    /// UID of the Pod that wrote; `None`: somebody else.
+    /// UID of the writing Pod; `None` if the writer is not a Pod.
     pub(super) pod: Option<String>,
     pub(super) resource: String,
     pub(super) namespace: String,
     pub(super) name: String,
     pub(super) is_status: bool,
-    /// As the write left it.
+    /// The object after the write.
     pub(super) object: Value,
 }
 
 pub(super) fn accepted(events: &[AuditEvent]) -> Vec<Write> {
     let mut writes: Vec<Write> = events.iter().filter_map(write).collect();
     writes.sort_by_key(|write| write.version);
-    // A write that changes nothing is answered with the version that was there.
+    // A no-op write returns the existing version.
     writes.dedup_by_key(|write| write.version);
     writes
 }
@@ -38,7 +38,7 @@ fn write(event: &AuditEvent) -> Option<Write> {
         return None;
     }
     let mut object = event.response_object.clone()?;
-    // ksit asks for no more than the metadata back. What a PUT says of a status is what it leaves.
+    // ksit requests metadata-only responses; the status after a PUT is the one in its body.
     if object["kind"] == "PartialObjectMetadata" && event.verb == "update" {
         object["status"] = event.request_object.as_ref()?["status"].clone();
     }

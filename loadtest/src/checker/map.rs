@@ -1,4 +1,4 @@
-//! Every version of the ShardMap, and what is wrong with the way from one to the next.
+//! Checks every version of the ShardMap and each transition between versions.
 
 use std::collections::BTreeMap;
 
@@ -26,17 +26,17 @@ pub(super) struct MapHistory {
 }
 
 impl MapHistory {
-    /// Says in `violations` where it breaks a rule. What a person wrote is taken as it is.
+    /// Appends rule violations to `violations`. Maps written by a person are not checked for owner and cover.
     pub(super) fn read(writes: &[&Write], violations: &mut Vec<String>) -> Self {
         let mut history = Self { maps: Vec::new(), claimants: BTreeMap::new() };
         let mut claimants: BTreeMap<i64, (String, String)> = BTreeMap::new();
         for write in writes.iter().filter(|write| !write.is_status) {
             let spec = write.object["spec"].clone();
-            let mut say = |what: &str| violations.push(format!("map at {}: {what}", write.version));
+            let mut violation = |what: &str| violations.push(format!("map at {}: {what}", write.version));
             let (Some(term), Some(epoch), Some(division)) =
                 (spec["term"].as_i64(), spec["epoch"].as_i64(), Division::parse(&spec))
             else {
-                say("can't be read");
+                violation("cannot be parsed");
                 continue;
             };
             let map = Map { version: write.version, at: write.at, term, epoch, spec, division };
@@ -44,22 +44,22 @@ impl MapHistory {
                 let claimant = |field: &str| map.spec["coordinator"][field].as_str().unwrap_or_default().to_owned();
                 let process = (claimant("podUid"), claimant("nonce"));
                 if process.0 != *uid {
-                    say("written by another Pod than the coordinator that it names");
+                    violation("written by a Pod other than the coordinator it names");
                 }
                 if claimants.entry(term).or_insert_with(|| process.clone()) != &process {
-                    say("its term was claimed by another process before");
+                    violation("its term had been claimed by another process");
                 }
                 history.claimants.entry(term).or_insert(process.0);
                 if !map.covers() {
-                    say("not every slot has exactly one owner");
+                    violation("not every slot has exactly one owner");
                 }
             }
             if let Some(former) = history.maps.last() {
                 if map.term < former.term {
-                    say("its term fell");
+                    violation("its term decreased");
                 }
                 if map.spec != former.spec && map.epoch <= former.epoch {
-                    say("it changed and its epoch did not grow");
+                    violation("it changed without a higher epoch");
                 }
             }
             history.maps.push(map);
@@ -71,17 +71,17 @@ impl MapHistory {
         self.maps.len()
     }
 
-    /// The one in force when the hub was at `version`.
+    /// The map in force when the hub was at `version`.
     pub(super) fn at(&self, version: u64) -> Option<&Map> {
         self.maps.iter().rev().find(|map| map.version < version)
     }
 
-    /// The one of `epoch`, if it was written before `version`.
+    /// The map of `epoch`, if it was written before `version`.
     pub(super) fn epoch(&self, epoch: i64, version: u64) -> Option<&Map> {
         self.maps.iter().rev().find(|map| map.epoch == epoch && map.version < version)
     }
 
-    /// When a term was claimed, in seconds.
+    /// Unix time at which a term was claimed, in seconds.
     pub(super) fn claimed(&self, term: i64) -> Option<f64> {
         self.maps.iter().find(|map| map.term == term).map(|map| map.at)
     }
@@ -96,7 +96,7 @@ impl Map {
         self.division.owner(slot)
     }
 
-    /// Before there is a member there is nobody to own anything.
+    /// A map without members covers nothing, and that is valid.
     fn covers(&self) -> bool {
         let mut slots: Vec<u16> = self.division.members.values().flat_map(|(_, slots)| slots).copied().collect();
         slots.sort_unstable();

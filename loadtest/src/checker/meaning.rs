@@ -1,4 +1,4 @@
-//! The meaning of a status for a user: all of it but times, and who wrote it from which report.
+//! Reduces a status to its meaning for a user: everything except times, writer and source report.
 
 use serde_json::Value;
 

@@ -1,16 +1,16 @@
-//! Proves from the hub's audit log that replicas kept what they promise, whatever was done to them.
+//! Proves from the hub's audit log that the replicas kept their invariants under any fault.
 //!
 //! ```text
-//! audit log ─> accepted writes, in the order of their resourceVersions ─┬─> the map: terms, claimants, epochs, cover
-//!                                                                       └─> statuses, against the map of their time
+//! audit log ─> accepted writes, in resourceVersion order ─┬─> the map: terms, claimants, epochs, cover
+//!                                                         └─> statuses, against the map of their time
 //! ```
 //!
-//! 1. Terms only grow, and each has one claimant; on one object the term never falls; a write of an older term is
-//!    refused, or, in the moment in which the API server doesn't know the claim yet, mended within 2 s.
-//! 2. Every version of the map gives every slot to exactly one member.
-//! 3. A status comes from a report of the slot's owner: `reportedBy` owned the slot in the map of `reportEpoch`, and
-//!    that never falls on one object.
-//! 4. Within a term no status is written twice with the same meaning, unless somebody else wrote in between.
+//! 1. Terms only grow and each has one claimant; the term of an object never decreases; a write of an older term is
+//!    refused or, while the API server's cache lacks the new claim, repaired within 2 s.
+//! 2. Every version of the map assigns every slot to exactly one member.
+//! 3. A status comes from a report of the slot's owner: `reportedBy` owned the slot in the map of `reportEpoch`, which
+//!    never decreases on one object.
+//! 4. Within a term no status is written twice with the same meaning unless another writer wrote in between.
 
 mod history;
 mod map;
@@ -25,28 +25,28 @@ use meaning::meaning;
 
 use crate::audit::{Audit, AuditEvent};
 
-/// Until the API server knows of a claim: 0.1 s, and a busy machine.
-const CLAIM_IS_KNOWN: f64 = 1.0;
+/// Seconds until the API server's cache has a claim: 0.1 s, plus slack for a busy machine.
+const CLAIM_PROPAGATION: f64 = 1.0;
 
-/// Within so many seconds what slipped through is mended.
-const MENDED: f64 = 2.0;
+/// Seconds within which a write of an older term must be repaired.
+const REPAIR_DEADLINE: f64 = 2.0;
 
-/// What was found.
+/// Result of a check.
 #[derive(Clone, Debug, Default)]
 pub struct Checked {
-    /// In words. Empty: all was kept.
+    /// Descriptions of the violations; empty if all invariants hold.
     pub violations: Vec<String>,
-    /// Versions of the map.
+    /// Number of map versions.
     pub maps: usize,
-    /// Status writes that were looked at.
+    /// Number of status writes checked.
     pub statuses: usize,
-    /// Of these, those of an older term that slipped through and were mended.
-    pub mended: usize,
-    /// Requests of replicas that were refused for what they wanted to write.
+    /// Status writes of an older term that were accepted and repaired in time.
+    pub repaired: usize,
+    /// Writes of replicas refused by the API server (403, 422).
     pub refused: usize,
 }
 
-/// Reads the whole log; with a namespace, what it says of that alone.
+/// Checks the whole log, or only the requests in `namespace`.
 pub fn check(audit: &Audit, namespace: Option<&str>) -> io::Result<Checked> {
     let is_meant = |event: &AuditEvent| {
         let of_event = event.object_ref.as_ref().map(|object| object.namespace.as_str());
@@ -60,7 +60,7 @@ fn check_events(events: &[AuditEvent]) -> Checked {
     let writes = accepted(events);
     let mut checked =
         Checked { refused: events.iter().filter(|event| is_refused(event)).count(), ..Checked::default() };
-    // Each installation has a map of its own, and terms of its own.
+    // Each installation has its own map and its own terms.
     let installation = |write: &Write| format!("{}/{}", write.namespace, write.name);
     let mut histories: BTreeMap<String, MapHistory> = BTreeMap::new();
     for name in writes.iter().filter(|write| write.resource == "shardmaps").map(installation) {
@@ -75,14 +75,18 @@ fn check_events(events: &[AuditEvent]) -> Checked {
     }
     for writes in objects.values_mut() {
         check_repeats(writes, &mut checked.violations);
-        // A person writes what a person likes.
+        // Writes by a person are not checked.
         writes.retain(|write| write.pod.is_some());
         checked.statuses += writes.len();
         let by = |write: &Write| write.object["status"]["managedBy"].as_str().unwrap_or_default().to_owned();
         for writes in writes.chunk_by(|one, next| by(one) == by(next)) {
             match histories.get(&by(writes[0])) {
                 Some(maps) => check_object(writes, maps, &mut checked),
-                None => checked.violations.push(format!("{} is managed by nobody: {}", writes[0].name, by(writes[0]))),
+                None => checked.violations.push(format!(
+                    "{}: no ShardMap of its managedBy: {}",
+                    writes[0].name,
+                    by(writes[0])
+                )),
             }
         }
     }
@@ -94,44 +98,45 @@ fn is_refused(event: &AuditEvent) -> bool {
     is_write && event.user.username.starts_with("system:serviceaccount:") && matches!(event.code(), 403 | 422)
 }
 
-/// All status writes of one object, oldest first.
+/// Checks all status writes of one object, oldest first.
 fn check_object(writes: &[&Write], maps: &MapHistory, checked: &mut Checked) {
     let (mut term, mut epoch) = (0, 0);
     for (place, write) in writes.iter().enumerate() {
         let what = format!("{}/{} at {}", write.resource, write.name, write.version);
-        let mut say = |violation: String| checked.violations.push(format!("{what}: {violation}"));
+        let mut violation = |text: String| checked.violations.push(format!("{what}: {text}"));
         let status = &write.object["status"];
         let Some(written) = status["coordinatorTerm"].as_i64() else {
-            say("carries no term".to_owned());
+            violation("carries no term".to_owned());
             continue;
         };
         if written < term {
-            say(format!("its term fell from {term} to {written}"));
+            violation(format!("its term decreased from {term} to {written}"));
         }
         term = term.max(written);
         match maps.claimant(written) {
-            None => say(format!("carries term {written}, which nobody claimed")),
+            None => violation(format!("carries term {written}, which no Pod claimed")),
             Some(uid) if write.pod.as_ref() != Some(uid) => {
-                say(format!("carries term {written}, which another Pod than the writer claimed"));
+                violation(format!("carries term {written}, which a Pod other than the writer claimed"));
             }
             Some(_) => {}
         }
         if let Some(now) = maps.at(write.version).filter(|now| written < now.term) {
             let late = write.at - maps.claimed(now.term).unwrap_or(write.at);
-            let is_mended = writes[place..].iter().any(|later| {
-                later.object["status"]["coordinatorTerm"].as_i64() >= Some(now.term) && later.at - write.at <= MENDED
+            let is_repaired = writes[place..].iter().any(|later| {
+                later.object["status"]["coordinatorTerm"].as_i64() >= Some(now.term)
+                    && later.at - write.at <= REPAIR_DEADLINE
             });
-            match is_mended && late <= CLAIM_IS_KNOWN {
-                true => checked.mended += 1,
-                false => say(format!(
-                    "term {written} was written {late:.3} s after term {} was claimed; mended in time: {is_mended}",
+            match is_repaired && late <= CLAIM_PROPAGATION {
+                true => checked.repaired += 1,
+                false => violation(format!(
+                    "term {written} was written {late:.3} s after term {} was claimed; repaired in time: {is_repaired}",
                     now.term
                 )),
             }
         }
-        let mut say = |violation: String| checked.violations.push(format!("{what}: {violation}"));
+        let mut violation = |text: String| checked.violations.push(format!("{what}: {text}"));
         if let Some(found) = report_fault(write, maps, &mut epoch) {
-            say(found);
+            violation(found);
         }
     }
 }
@@ -145,12 +150,12 @@ fn check_repeats(writes: &[&Write], violations: &mut Vec<String>) {
         let is_same_writer = writer(write).is_some() && writer(former) == writer(write);
         if is_same_writer && meaning(&former.object["status"]) == meaning(&write.object["status"]) {
             let Write { resource, name, version, .. } = write;
-            violations.push(format!("{resource}/{name} at {version}: means the same as at {}", former.version));
+            violations.push(format!("{resource}/{name} at {version}: has the same meaning as at {}", former.version));
         }
     }
 }
 
-/// What is wrong with where the status says that it comes from.
+/// Checks `reportedBy` and `reportEpoch` of a status; returns the violation.
 fn report_fault(write: &Write, maps: &MapHistory, epoch: &mut i64) -> Option<String> {
     let status = &write.object["status"];
     let reporter = status["reportedBy"].as_str().filter(|reporter| !reporter.is_empty())?;
@@ -163,7 +168,7 @@ fn report_fault(write: &Write, maps: &MapHistory, epoch: &mut i64) -> Option<Str
     let slot = u16::from_str_radix(label, 16).ok()?;
     let owner = maps.epoch(of, write.version).and_then(|map: &Map| map.owner(slot));
     (owner != Some(reporter))
-        .then(|| format!("reported by {reporter} in epoch {of}, when slot {label} was of {owner:?}"))
+        .then(|| format!("reported by {reporter} in epoch {of}, when slot {label} was owned by {owner:?}"))
 }
 
 #[cfg(test)]

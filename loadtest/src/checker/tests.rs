@@ -1,10 +1,10 @@
-//! The checker finds what it is there for: each rule once kept and once broken.
+//! Each rule of the checker, once kept and once broken.
 
 use serde_json::{Value, json};
 
 use super::*;
 
-/// Hub whose log is written by hand.
+/// A handwritten audit log.
 #[derive(Default)]
 struct Log {
     events: Vec<AuditEvent>,
@@ -13,7 +13,7 @@ struct Log {
 impl Log {
     fn write(&mut self, second: f64, pod: &str, resource: &str, subresource: &str, mut object: Value) {
         object["metadata"]["resourceVersion"] = json!((self.events.len() + 1).to_string());
-        // As ksit asks to be answered.
+        // ksit requests metadata-only responses to status writes.
         let answer = match subresource {
             "status" => json!({ "kind": "PartialObjectMetadata", "metadata": object["metadata"] }),
             _ => object.clone(),
@@ -29,7 +29,7 @@ impl Log {
         self.events.push(serde_json::from_value(event).unwrap());
     }
 
-    /// A map of two members that `a` or `b` coordinates.
+    /// Adds a map of members `a` and `b`, coordinated by one of them.
     fn map(&mut self, second: f64, term: i64, epoch: i64, coordinator: &str, slots: [&str; 2]) {
         let members = ["a", "b"].into_iter().zip(slots);
         let members: Vec<Value> =
@@ -45,7 +45,7 @@ impl Log {
         );
     }
 
-    /// A status of a target in slot 3, with a message of its own.
+    /// Adds a status of a target in slot 3 with a unique message.
     fn status(&mut self, second: f64, writer: &str, term: i64, reporter: &str, epoch: i64) {
         let message = self.events.len().to_string();
         self.status_with(second, writer, term, reporter, epoch, json!({ "message": message }));
@@ -68,7 +68,7 @@ const FIRST: [&str; 2] = ["000-1ff", "200-3ff"];
 const MOVED: [&str; 2] = ["000-002", "003-3ff"];
 
 #[test]
-fn a_log_in_which_all_was_kept_has_no_violation() {
+fn valid_log_has_no_violation() {
     let mut log = Log::default();
     log.map(1.0, 1, 1, "a", FIRST);
     log.status(2.0, "a", 1, "a", 1);
@@ -76,45 +76,45 @@ fn a_log_in_which_all_was_kept_has_no_violation() {
     log.map(4.0, 2, 3, "b", MOVED);
     log.status(5.0, "b", 2, "b", 3);
     let checked = check_events(&log.events);
-    assert_eq!((checked.violations, checked.maps, checked.statuses, checked.mended), (vec![], 3, 2, 0));
+    assert_eq!((checked.violations, checked.maps, checked.statuses, checked.repaired), (vec![], 3, 2, 0));
 }
 
 #[test]
-fn a_former_term_is_found_unless_it_slipped_through_and_was_mended() {
-    let after_claim = |second: f64, mended: Option<f64>| {
+fn write_of_former_term_is_reported_unless_repaired_in_time() {
+    let after_claim = |second: f64, repaired: Option<f64>| {
         let mut log = Log::default();
         log.map(1.0, 1, 1, "a", FIRST);
         log.map(3.0, 2, 2, "b", FIRST);
         log.status(second, "a", 1, "a", 1);
-        if let Some(second) = mended {
+        if let Some(second) = repaired {
             log.status(second, "b", 2, "a", 2);
         }
         let checked = check_events(&log.events);
-        (checked.violations.len(), checked.mended)
+        (checked.violations.len(), checked.repaired)
     };
     assert_eq!(after_claim(3.05, Some(4.0)), (0, 1));
-    assert_eq!(after_claim(3.05, Some(5.5)), (1, 0), "mended too late");
-    assert_eq!(after_claim(3.05, None), (1, 0), "never mended");
-    assert_eq!(after_claim(9.0, Some(9.1)), (1, 0), "there is no fence");
+    assert_eq!(after_claim(3.05, Some(5.5)), (1, 0), "repaired too late");
+    assert_eq!(after_claim(3.05, None), (1, 0), "never repaired");
+    assert_eq!(after_claim(9.0, Some(9.1)), (1, 0), "no fence");
 }
 
 #[test]
-fn a_term_that_falls_on_an_object_or_was_never_claimed_is_found() {
+fn decreasing_or_unclaimed_term_is_reported() {
     let mut log = Log::default();
     log.map(1.0, 1, 1, "a", FIRST);
     log.status(2.0, "a", 1, "a", 1);
     log.status(3.0, "a", 7, "a", 1);
-    assert!(log.violations()[0].contains("nobody claimed"), "{:?}", log.violations());
+    assert!(log.violations()[0].contains("no Pod claimed"), "{:?}", log.violations());
     log.status(4.0, "a", 1, "a", 1);
-    assert!(log.violations()[1].contains("fell from 7 to 1"), "{:?}", log.violations());
+    assert!(log.violations()[1].contains("decreased from 7 to 1"), "{:?}", log.violations());
     let mut log = Log::default();
     log.map(1.0, 1, 1, "a", FIRST);
     log.status(2.0, "b", 1, "a", 1);
-    assert!(log.violations()[0].contains("another Pod than the writer"), "{:?}", log.violations());
+    assert!(log.violations()[0].contains("a Pod other than the writer"), "{:?}", log.violations());
 }
 
 #[test]
-fn a_report_of_who_did_not_own_the_slot_is_found() {
+fn report_by_non_owner_of_slot_is_reported() {
     let status_of = |reporter: &str, epoch: i64| {
         let mut log = Log::default();
         log.map(1.0, 1, 1, "a", FIRST);
@@ -135,7 +135,7 @@ fn a_report_of_who_did_not_own_the_slot_is_found() {
 }
 
 #[test]
-fn a_map_that_breaks_its_rules_is_found() {
+fn invalid_map_is_reported() {
     let second_map = |term: i64, epoch: i64, coordinator: &str, slots: [&str; 2]| {
         let mut log = Log::default();
         log.map(1.0, 5, 5, "a", FIRST);
@@ -143,15 +143,15 @@ fn a_map_that_breaks_its_rules_is_found() {
         log.violations().join("; ")
     };
     assert_eq!(second_map(5, 6, "a", MOVED), "");
-    assert!(second_map(4, 6, "a", FIRST).contains("its term fell"));
-    assert!(second_map(5, 5, "a", MOVED).contains("its epoch did not grow"));
+    assert!(second_map(4, 6, "a", FIRST).contains("its term decreased"));
+    assert!(second_map(5, 5, "a", MOVED).contains("without a higher epoch"));
     assert!(second_map(5, 6, "b", FIRST).contains("claimed by another process"));
     assert!(second_map(5, 6, "a", ["000-1ff", "201-3ff"]).contains("exactly one owner"));
     assert!(second_map(5, 6, "a", ["000-200", "200-3ff"]).contains("exactly one owner"));
 }
 
 #[test]
-fn status_that_is_written_twice_with_the_same_meaning_is_found() {
+fn status_rewritten_with_same_meaning_is_reported() {
     let status = |minute: u32| {
         let time = format!("2030-01-01T00:{minute:02}:00Z");
         let condition = json!({ "type": "Ready", "status": "True", "lastTransitionTime": time });
@@ -164,7 +164,7 @@ fn status_that_is_written_twice_with_the_same_meaning_is_found() {
     log.status_with(4.0, "a", 1, "a", 1, status(2));
     assert_eq!(log.violations(), Vec::<String>::new());
     log.status_with(5.0, "a", 1, "a", 1, status(3));
-    assert!(log.violations()[0].ends_with("means the same as at 4"), "{:?}", log.violations());
+    assert!(log.violations()[0].ends_with("has the same meaning as at 4"), "{:?}", log.violations());
     let mut log = Log::default();
     log.map(1.0, 1, 1, "a", FIRST);
     log.status_with(2.0, "a", 1, "a", 1, status(1));

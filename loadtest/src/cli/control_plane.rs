@@ -2,13 +2,13 @@
 
 use crate::ControlPlane;
 
-/// Start a control plane, print how to use it, and keep it until Ctrl-C.
+/// Start a control plane, print its KUBECONFIG, and keep it running until Ctrl-C.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Its name, and that of its context in the kubeconfig.
+    /// Name of the control plane and of its context in the kubeconfig.
     #[arg(long, default_value = "local")]
     name: String,
-    /// Run Deployments, StatefulSets and DaemonSets too: their Pods become ready, without running anything.
+    /// Run Deployments, StatefulSets and DaemonSets too: their Pods become ready without running anything.
     #[arg(long)]
     workloads: bool,
 }

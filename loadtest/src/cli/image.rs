@@ -7,22 +7,22 @@ use crate::image;
 /// Write a container image of a static ksit program as an OCI archive, without a container engine.
 ///
 /// Load it with `kind load image-archive`, `docker load --input`, `podman load --input` or `ctr images import`. The
-/// same program gives the same bytes.
+/// output is reproducible: the same program gives the same bytes.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The program, linked statically, for amd64 or arm64; `make image` builds it.
+    /// Statically linked program for amd64 or arm64; `make image` builds it.
     #[arg(long, value_name = "FILE")]
     program: PathBuf,
-    /// Where the archive goes.
+    /// Archive to write.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Name of the image; the chart's default.
+    /// Name of the image; the default is the chart's.
     #[arg(long, default_value = "ksit")]
     name: String,
-    /// Its tag; the chart's default.
+    /// Tag of the image; the default is the chart's.
     #[arg(long, default_value = env!("CARGO_PKG_VERSION"))]
     tag: String,
-    /// The commit that the program was built from, for the image's labels.
+    /// Commit of the program, for the image's labels.
     #[arg(long)]
     revision: Option<String>,
 }

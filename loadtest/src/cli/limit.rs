@@ -8,29 +8,29 @@ use crate::limit::{Limit, Settings};
 use crate::simulator::Addresses;
 use crate::usage::{self, Usage};
 
-/// The floor: hold the connections and watches that ksit would hold, with bare hyper and rustls, until Ctrl-C.
+/// Bare-transport baseline: hold the connections and watches that ksit would hold, with plain hyper and rustls, until
+/// Ctrl-C.
 ///
-/// For each target: one HTTP/2 connection, the lists and watches and CRDs of all five integrations, and one list and one
-/// CRD an interval. Everything that comes is read and thrown away. Run it beside ksit against the same targets: what it
-/// takes in memory and CPU, and its time until all is watched, is what the transport itself costs.
+/// For each target: one HTTP/2 connection, the lists, watches and CRDs of all five integrations, and one list and one
+/// CRD per interval. Responses are read and discarded. Run against the same targets as ksit, its memory, CPU and time
+/// until all targets are watched are the cost of the transport itself.
 ///
-/// Prints one line of JSON when all targets are watched, and its progress on the error output. With --part, several
-/// processes share the targets as replicas do; each has as many threads as a replica: half of the processors, four at
-/// most.
+/// Prints one line of JSON when all targets are watched, and progress on stderr. With --part, several processes share
+/// the targets as replicas do; each has as many threads as a replica: half of the processors, at most four.
 ///
-/// Example: loadtest simulate --targets 1000 --addresses fleet.json, and beside it: loadtest limit fleet.json
+/// Example: loadtest simulate --targets 1000 --addresses fleet.json, then loadtest limit fleet.json
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Where the targets are, as `loadtest simulate --addresses` writes it; `-`: the input.
+    /// Addresses of the targets, as written by `loadtest simulate --addresses`; `-` for stdin.
     #[arg(value_name = "FILE")]
     addresses: PathBuf,
-    /// Take only the targets of part I of N (0/3, 1/3, 2/3).
+    /// Use only the targets of part I of N (0/3, 1/3, 2/3).
     #[arg(long, value_name = "I/N", default_value = "0/1", value_parser = part)]
     part: (usize, usize),
-    /// Between two liveness requests to a target.
+    /// Interval between liveness requests to a target.
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = super::duration)]
     interval: Duration,
-    /// Connections that are being made at a time.
+    /// Concurrent connection attempts.
     #[arg(long, value_name = "CONNECTIONS", default_value_t = Settings::default().connects)]
     connects: usize,
 }
@@ -40,7 +40,7 @@ pub async fn run(args: Args) -> Result<(), Box<dyn std::error::Error + Send + Sy
     let mut addresses: Addresses = serde_json::from_str(&read(&args.addresses)?)
         .map_err(|error| format!("{}: {error}", args.addresses.display()))?;
     if let Some(other) = addresses.targets.iter().find(|target| !target.host.is_loopback()) {
-        return Err(format!("{} is not on this machine: load is only made against loopback", other.host).into());
+        return Err(format!("{} is not on this machine: load is only put on loopback addresses", other.host).into());
     }
     let (part, parts) = args.part;
     let mut number = 0;

@@ -38,7 +38,7 @@ enum Command {
 }
 
 impl Cli {
-    /// The floor has as many threads as a replica gives itself.
+    /// The baseline uses as many threads as a replica does.
     pub fn runtime(&self) -> std::io::Result<Runtime> {
         match self.command {
             Command::Limit(_) => {
@@ -63,7 +63,7 @@ pub async fn run(cli: Cli) -> Result<(), Box<dyn std::error::Error + Send + Sync
     }
 }
 
-/// Until somebody wants the program to end: Ctrl-C, or SIGTERM.
+/// Waits for Ctrl-C or SIGTERM.
 async fn interrupted() -> std::io::Result<()> {
     let mut terminated = signal(SignalKind::terminate())?;
     tokio::select! {
@@ -72,7 +72,7 @@ async fn interrupted() -> std::io::Result<()> {
     }
 }
 
-/// As Kubernetes writes durations: 20ms, 30s, 1h30m.
+/// Parses a Kubernetes duration: 20ms, 30s, 1h30m.
 fn duration(text: &str) -> Result<Duration, String> {
     let duration: kube::core::Duration = text.parse().map_err(|error| format!("{error}; write it as 30s or 1m30s"))?;
     if duration.is_negative() {
@@ -81,14 +81,12 @@ fn duration(text: &str) -> Result<Duration, String> {
     Ok(duration.into())
 }
 
-/// The ksit program that was asked for, or the one that was built with this program.
-fn ksit(asked: Option<PathBuf>) -> Result<PathBuf, String> {
-    let beside = || std::env::current_exe().map(|own| own.with_file_name("ksit")).unwrap_or_else(|_| "ksit".into());
-    let program = asked.unwrap_or_else(beside);
+/// The ksit program given on the command line, or the one next to this program.
+fn ksit(given: Option<PathBuf>) -> Result<PathBuf, String> {
+    let sibling = || std::env::current_exe().map(|own| own.with_file_name("ksit")).unwrap_or_else(|_| "ksit".into());
+    let program = given.unwrap_or_else(sibling);
     match program.exists() {
         true => Ok(program),
-        false => {
-            Err(format!("--ksit: {} is not there; cargo build makes it, or cargo build --release", program.display()))
-        }
+        false => Err(format!("--ksit: {} does not exist; run cargo build or cargo build --release", program.display())),
     }
 }

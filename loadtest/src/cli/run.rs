@@ -7,63 +7,63 @@ use clap::ValueEnum;
 
 use crate::run::{self, Mode, Plan, Provider, Scenario, Script, Settings};
 
-/// Run a load test: a real hub and real replicas, with clusters that are simulated or real, all on this machine. Ctrl-C
-/// cleans up.
+/// Run a load test: a real hub and real replicas with simulated or real clusters, all on this machine. Ctrl-C cleans
+/// up.
 ///
-/// Scenarios that come with the program: survey (most of the others in one run), cold-start, changes, detection,
-/// idle-watch, hang, settle, blackout, all-break, kill, rotation, poison, poll and churn are scripts (look at
-/// loadtest/scenarios/ to write one of your own); failover, rebalance, outage and idle are built in. The report says
-/// how long it took until statuses showed what had happened, what the replicas took of the machine and asked of clusters
-/// and hub, and whether the scenario's limits were kept. The exit code is 1 if one was missed.
+/// Embedded scenarios: survey (most of the others in one run), cold-start, changes, detection, idle-watch, hang,
+/// settle, blackout, all-break, kill, rotation, hostile, poll and churn are scripts (see loadtest/scenarios/ to write
+/// your own); failover, rebalance, outage and idle are built in. The report has the detection time of changes, the
+/// resource usage of the replicas, their requests to clusters and hub, and whether the scenario's limits were kept.
+/// The exit code is 1 if a limit was missed.
 ///
-/// Real targets (--provider local, kind) have the same tools, and break by what their objects say. Scenarios with
-/// faults or delays of the network (survey, detection, hang, settle, blackout, rotation, poison, churn), outage and
-/// --limit need simulated ones.
+/// Real targets (--provider local, kind) have the same tools and break through the status of their objects. Scenarios
+/// with faults or network delays (survey, detection, hang, settle, blackout, rotation, hostile, churn), outage and
+/// --limit need simulated targets.
 ///
-/// To size an installation: run survey with as many --targets as your fleet has, with --limit, and read memory and CPU
+/// To size an installation: run survey with your fleet's number of --targets and with --limit, and read memory and CPU
 /// per target from the report.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The name of a scenario, or a file with one.
+    /// Name of a scenario, or a scenario file.
     #[arg(long, value_name = "NAME|FILE")]
     scenario: String,
-    /// What the targets are. Only what is on this machine is ever loaded.
+    /// Kind of targets. Load is only ever put on this machine.
     #[arg(long, value_enum, default_value_t = Provider::Sim)]
     provider: Provider,
-    /// Clusters.
+    /// Number of clusters.
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     targets: u32,
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=50))]
     replicas: u32,
-    /// How often each fault is made [default: 25 for failover, 10 for rebalance, 3 for outage]
+    /// Repetitions of each fault [default: 25 for failover, 10 for rebalance, 3 for outage]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000))]
     times: Option<u32>,
-    /// Seconds for which idle watches, and for which a comparator's CPU is measured.
+    /// Seconds for which idle runs, and for which the CPU of the baseline and of --baseline is measured.
     #[arg(long, default_value_t = 120, value_name = "SECONDS")]
     duration: u64,
-    /// Let replicas watch where they can, or only list every interval.
+    /// Let replicas watch where possible, or only list every interval.
     #[arg(long, value_enum, default_value_t = Mode::Auto)]
     mode: Mode,
-    /// Measure the floor too, for ratios to it: first `loadtest limit` against the same clusters; at the end, without
-    /// replicas, what the hub takes to store forty statuses a second.
+    /// Measure the bare-transport baseline too, for limits relative to it: `loadtest limit` against the same clusters
+    /// before the replicas start, and the hub storing forty statuses a second after they have ended.
     #[arg(long)]
     limit: bool,
-    /// Measure another operator first: a shell command that finds the hub by $KUBECONFIG and the same Secrets.
+    /// Measure another operator first: a shell command that uses the hub in $KUBECONFIG and the same Secrets.
     #[arg(long, value_name = "CMD")]
     baseline: Option<String>,
-    /// One more flag for every replica, as --flag=--interval=10s; can be given several times.
+    /// Extra flag for every replica, as --flag=--interval=10s; repeatable.
     #[arg(long = "flag", value_name = "FLAG", allow_hyphen_values = true)]
     flags: Vec<String>,
-    /// Decides which components break.
+    /// Seed of the choice of components that break.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// The ksit program [default: the one beside this program]
+    /// The ksit program [default: the one next to this program]
     #[arg(long, value_name = "FILE")]
     ksit: Option<PathBuf>,
-    /// Write the report there as JSON.
+    /// Write the report as JSON to this file.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Write the report there as Markdown, with its plots.
+    /// Write the report as Markdown, with plots, to this directory.
     #[arg(long, value_name = "DIR")]
     report: Option<PathBuf>,
 }
@@ -82,8 +82,8 @@ pub async fn run(args: Args) -> Result<(), Box<dyn std::error::Error + Send + Sy
         times: args.times,
         duration: Duration::from_secs(args.duration),
         mode: args.mode,
-        floor: args.limit,
-        baseline: args.baseline,
+        measure_baseline: args.limit,
+        comparator: args.baseline,
         flags: args.flags,
         seed: args.seed,
     };
@@ -102,7 +102,7 @@ pub async fn run(args: Args) -> Result<(), Box<dyn std::error::Error + Send + Sy
     if report.is_ok() { Ok(()) } else { Err("a limit was missed".into()) }
 }
 
-/// What a scenario from a file is called in its report.
+/// Name of a scenario file in its report.
 fn script_name(scenario: &str) -> String {
     let path = std::path::Path::new(scenario);
     path.file_stem().map_or_else(|| scenario.to_owned(), |stem| stem.to_string_lossy().into_owned())

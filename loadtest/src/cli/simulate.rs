@@ -10,38 +10,38 @@ use crate::usage::{self, Usage};
 
 /// Simulate API servers on loopback, with the components of five tools, until Ctrl-C.
 ///
-/// Each cluster has its own address (127.a.b.c) on one port, real TLS, HTTP/1.1 and HTTP/2, lists and watches with
-/// bookmarks, ends and 410 as real API servers have them. For trying a client against thousands of clusters, healthy
-/// or not; `loadtest run` brings its own.
+/// Each cluster has its own address (127.a.b.c) on one port, real TLS, HTTP/1.1 and HTTP/2, and lists and watches with
+/// bookmarks, expiry and 410 like a real API server. For testing a client against thousands of healthy or faulty
+/// clusters; `loadtest run` starts its own.
 ///
 /// Example: loadtest simulate --targets 1000 --breaks 20 --share 0.2 --fault hang-in-tls
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Clusters.
+    /// Number of clusters.
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     targets: u32,
-    /// Write there where they are, for `loadtest limit` [default: the output]
+    /// Write the clusters' addresses to this file, for `loadtest limit` [default: stdout]
     #[arg(long, value_name = "FILE")]
     addresses: Option<PathBuf>,
-    /// Print the kubeconfig of the first cluster too.
+    /// Also print the kubeconfig of the first cluster.
     #[arg(long)]
     kubeconfig: bool,
-    /// A fault from the start on, of the --share of clusters.
+    /// Fault of the --share of clusters from the start.
     #[arg(long, value_enum)]
     fault: Option<Fault>,
-    /// What part of the clusters has the fault.
+    /// Fraction of the clusters that has the fault.
     #[arg(long, default_value_t = 1.0)]
     share: f64,
-    /// Network delay of all that is sent.
+    /// Network delay of everything sent.
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = super::duration)]
     delay: Duration,
-    /// Components that break in a second, anywhere; each is mended when the next breaks.
+    /// Components that break per second, anywhere; each is repaired when the next one breaks.
     #[arg(long, value_name = "A SECOND", default_value_t = 0.0)]
     breaks: f64,
-    /// Between two bookmarks of a watch.
+    /// Interval between bookmarks of a watch.
     #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = super::duration)]
     bookmarks: Duration,
-    /// Offer HTTP/1.1 alone.
+    /// Offer only HTTP/1.1.
     #[arg(long)]
     http1: bool,
 }
@@ -66,13 +66,13 @@ pub async fn run(args: Args) -> Result<(), Box<dyn std::error::Error + Send + Sy
     }
     eprintln!("{} clusters answer from {} on; Ctrl-C ends them", args.targets, simulator.address(0).host);
     tokio::select! {
-        told = tell(&simulator) => told,
+        result = print_stats(&simulator) => result,
         never = break_and_mend(&simulator, args.breaks) => match never {},
         ended = tokio::signal::ctrl_c() => Ok(ended?),
     }
 }
 
-async fn tell(simulator: &Simulator) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+async fn print_stats(simulator: &Simulator) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     const EVERY: Duration = Duration::from_secs(10);
     let (mut before, mut then) = (Usage::own()?, Instant::now());
     loop {

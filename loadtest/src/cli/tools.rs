@@ -2,16 +2,16 @@
 
 use crate::Tool;
 
-/// Build the programs of a control plane into the cache, and print where they are; those that check the chart only if
-/// asked for.
+/// Build the programs of a control plane into the cache and print their paths; with --chart, the programs that check
+/// the chart.
 ///
 /// The cache is $XDG_CACHE_HOME/ksit/tools (or ~/.cache/ksit/tools), keyed by version. Programs in
 /// $KUBEBUILDER_ASSETS are used as they are.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Which ones; default: those of a control plane.
+    /// Programs to build [default: those of a control plane]
     tools: Vec<Tool>,
-    /// Those that check the chart: helm, kubeconform, promtool, prometheus.
+    /// Build the programs that check the chart: helm, kubeconform, promtool, prometheus.
     #[arg(long, conflicts_with = "tools")]
     chart: bool,
 }

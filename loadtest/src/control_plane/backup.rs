@@ -1,4 +1,4 @@
-//! etcd's data put aside and put back, as an administrator restores a hub from a backup.
+//! Backs up and restores etcd's data, as an administrator restores a hub.
 
 use std::fs;
 use std::io;
@@ -10,11 +10,11 @@ use tokio::time::sleep;
 
 use super::{ControlPlane, StartError};
 
-/// For the kernel to stop every thread of etcd.
+/// Time for the kernel to stop all threads of etcd.
 const TO_STOP: Duration = Duration::from_millis(200);
 
 impl ControlPlane {
-    /// Copies etcd's data as it is now. etcd stands still meanwhile, so the copy is what a power cut would leave.
+    /// Copies etcd's data while etcd is suspended, so the copy equals the state after a power cut.
     pub async fn back_up(&self) -> io::Result<()> {
         let etcd = self.etcd.as_ref().ok_or_else(|| io::Error::other("etcd is not running"))?;
         etcd.signal(Signal::SIGSTOP)?;
@@ -24,7 +24,7 @@ impl ControlPlane {
         copied
     }
 
-    /// Kills API server and etcd, puts the copy back, and starts both: the hub is back where it was, and counts
+    /// Kills API server and etcd, restores the copy, and starts both: the hub is back in its former state and counts
     /// resourceVersions from there.
     pub async fn restore(&mut self) -> Result<(), StartError> {
         self.stop_api_server();

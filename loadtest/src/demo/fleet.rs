@@ -1,4 +1,4 @@
-//! What is installed for the demo: tools on the clusters, resources on the hub.
+//! Installs the demo's tools on the clusters and its resources on the hub.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,7 +18,7 @@ use crate::installation::Installation;
 use crate::resources::{api, object};
 use crate::workloads::Workloads;
 
-/// What a cluster of the demo has: kind, namespace, name.
+/// Objects on each demo cluster: kind, namespace, name.
 pub(super) const TOOLS: &[(&str, &str, &str)] = &[
     ("Deployment", "argocd", "argocd-server"),
     ("Deployment", "argocd", "argocd-repo-server"),
@@ -53,7 +53,7 @@ pub(super) async fn install_tools(target: &ControlPlane) -> Result<(), DemoError
     Ok(())
 }
 
-/// Applies what `ksit crds` prints, as a user would with kubectl.
+/// Applies the output of `ksit crds`, as a user would with kubectl.
 pub(super) async fn install_crds(hub: &ControlPlane, ksit: &Path) -> Result<(), DemoError> {
     let printed = Command::new(ksit).arg("crds").output()?;
     let crds: Vec<CustomResourceDefinition> = serde_saphyr::from_multiple(std::str::from_utf8(&printed.stdout)?)?;
@@ -104,7 +104,7 @@ async fn apply(client: &Client, kind: &str, name: &str, spec: Value) -> Result<(
     Ok(())
 }
 
-/// Short intervals and Leases, so that the story takes a minute.
+/// Short intervals and Leases keep the demo to about a minute.
 pub(super) async fn start_replicas(hub: &ControlPlane, ksit: &Path) -> Result<Installation, DemoError> {
     let flags = ["--interval=1s", "--round-timeout=2s", "--lease-duration=5s", "--lease-renew-interval=1s"];
     let mut replicas = Installation::new(hub, ksit, NAMESPACE, &flags).await?;

@@ -1,6 +1,6 @@
-//! The demo: a hub, three clusters with five tools, and what ksit says when something breaks.
+//! The demo: a hub, three clusters with five tools, and ksit's statuses while things break.
 //!
-//! Every API server is real. The clusters have no controllers; the demo writes the statuses of their workloads.
+//! All API servers are real. The clusters have no controllers; the demo writes the statuses of their workloads.
 
 mod fleet;
 mod replicas;
@@ -11,11 +11,11 @@ use std::path::PathBuf;
 use crate::installation::Installation;
 use crate::{ControlPlane, StartError};
 
-pub use story::tell;
+pub use story::run;
 
 pub(crate) type DemoError = Box<dyn std::error::Error + Send + Sync>;
 
-/// What runs during the demo. All of it ends when this is dropped.
+/// Everything that runs during the demo. Dropping it ends all of it.
 pub struct Stage {
     replicas: Installation,
     ksit: PathBuf,
@@ -34,21 +34,21 @@ const NAMESPACE: &str = "fleet";
 impl Stage {
     /// Starts the hub, the clusters, and `ksit operator`.
     pub async fn set(ksit: PathBuf) -> Result<Self, DemoError> {
-        say("starting a hub and three clusters: etcd and kube-apiserver each, with real TLS");
+        print_step("starting a hub and three clusters: etcd and kube-apiserver each, with real TLS");
         let (hub, targets) = start_planes().await?;
-        say("installing the CRDs, the tools on the clusters, and ksit's resources on the hub");
+        print_step("installing the CRDs, the tools on the clusters, and ksit's resources on the hub");
         fleet::install_crds(&hub, &ksit).await?;
         for target in &targets {
             fleet::install_tools(target).await?;
         }
         fleet::install_resources(&hub, &targets).await?;
-        say("starting three replicas of ksit operator, each with the tokens of a Pod of its own");
+        print_step("starting three replicas of ksit operator, each with the tokens of a Pod of its own");
         let replicas = fleet::start_replicas(&hub, &ksit).await?;
         Ok(Self { replicas, ksit, hub, targets })
     }
 }
 
-/// One after the other would wait; all at once would fight for two cores.
+/// Starts two planes at a time: four at once would compete for two cores.
 async fn start_planes() -> Result<(ControlPlane, Vec<ControlPlane>), StartError> {
     let start = |name: &'static str| ControlPlane::builder(name).start();
     let (hub, first) = tokio::try_join!(start("hub"), start(CLUSTERS[0]))?;
@@ -56,6 +56,6 @@ async fn start_planes() -> Result<(ControlPlane, Vec<ControlPlane>), StartError>
     Ok((hub, vec![first, second, third]))
 }
 
-fn say(text: &str) {
+fn print_step(text: &str) {
     println!("\n==> {text}");
 }

@@ -1,4 +1,4 @@
-//! The part of the demo in which replicas die, leave and come back.
+//! The part of the demo in which replicas are killed, leave and come back.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -8,10 +8,10 @@ use kube::Client;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
-use super::{DemoError, NAMESPACE, Stage, say};
+use super::{DemoError, NAMESPACE, Stage, print_step};
 use crate::resources::api;
 
-/// Far beyond a Lease; a loaded machine is slow.
+/// Much longer than a Lease, for loaded machines.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Stage {
@@ -19,12 +19,12 @@ impl Stage {
         let coordinator = self.until_members(hub, "three replicas share the fleet", &[0, 1, 2]).await?;
         let rest: Vec<u32> = (0..3).filter(|ordinal| *ordinal != coordinator).collect();
 
-        say(&format!("kill -9 of the coordinator, ksit-{coordinator}"));
+        print_step(&format!("kill -9 of the coordinator, ksit-{coordinator}"));
         self.replicas.kill(coordinator);
         let next = self.until_members(hub, "another one leads, and has the fleet with the third", &rest).await?;
         self.until(hub, "nobody was lost", &[]).await?;
 
-        say(&format!("ksit-{coordinator} comes back; kill -9 of a worker"));
+        print_step(&format!("ksit-{coordinator} comes back; kill -9 of a worker"));
         self.replicas.start(coordinator).await?;
         self.until_members(hub, "three again", &[0, 1, 2]).await?;
         let worker = rest.into_iter().find(|ordinal| *ordinal != next).unwrap_or(coordinator);
@@ -34,7 +34,7 @@ impl Stage {
         self.replicas.start(worker).await?;
         self.until_members(hub, "three again", &[0, 1, 2]).await?;
 
-        say("scaled down to two replicas, and up to three");
+        print_step("scaled down to two replicas, and up to three");
         self.replicas.want(2).await?;
         if let Some(leaving) = self.replicas.take(2) {
             leaving.stop(PATIENCE).await?;
@@ -46,7 +46,7 @@ impl Stage {
         self.until(hub, "all that time nothing was missed", &[]).await
     }
 
-    /// Waits until these replicas own the fleet and one of them leads; shows `ksit shards`. Who leads.
+    /// Waits until these replicas own the fleet and one of them leads, shows `ksit shards`, and returns the leader.
     async fn until_members(&mut self, hub: &Client, what: &str, ordinals: &[u32]) -> Result<u32, DemoError> {
         let start = Instant::now();
         let wanted: BTreeSet<String> = ordinals.iter().map(|ordinal| format!("ksit-{ordinal}")).collect();

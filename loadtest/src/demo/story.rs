@@ -1,4 +1,4 @@
-//! What happens in the demo, and what is awaited after each step.
+//! The steps of the demo, and the state awaited after each.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -6,43 +6,43 @@ use std::time::Duration;
 use kube::{Client, ResourceExt};
 use tokio::time::{Instant, sleep};
 
-use super::{CLUSTERS, DemoError, NAMESPACE, Stage, say};
+use super::{CLUSTERS, DemoError, NAMESPACE, Stage, print_step};
 use crate::resources::api;
 use crate::table;
 use crate::workloads::Workloads;
 
-/// For each step; a loaded machine is slow.
+/// Time limit per step, for loaded machines.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Plays the demo with the `ksit` program at `ksit`. With `keep`, everything stays up until Ctrl-C.
-pub async fn tell(ksit: PathBuf, keep: bool) -> Result<(), DemoError> {
+/// Runs the demo with the `ksit` program at `ksit`. With `keep`, everything stays up until Ctrl-C.
+pub async fn run(ksit: PathBuf, keep: bool) -> Result<(), DemoError> {
     let mut stage = Stage::set(ksit).await?;
     let start = Instant::now();
     let hub = stage.hub.client().await?;
     stage.until(&hub, "all tools run on all clusters", &[]).await?;
 
-    say(&format!("on {}, somebody scales argocd-server to 0", CLUSTERS[0]));
+    print_step(&format!("on {}, somebody scales argocd-server to 0", CLUSTERS[0]));
     let workloads = Workloads::new(stage.targets[0].client().await?);
     workloads.scale("Deployment", "argocd", "argocd-server", 0).await?;
     let named = ["argocd", CLUSTERS[0], "Deployment argocd/argocd-server"];
     stage.until(&hub, "the Integration names the cluster and the component", &[("argocd", &named)]).await?;
 
-    say(&format!("the API server of {} stops", CLUSTERS[1]));
+    print_step(&format!("the API server of {} stops", CLUSTERS[1]));
     stage.targets[1].stop_api_server();
     let down = [CLUSTERS[1], "unreachable"];
-    // Argo CD fails on two clusters now, and its message names the other one.
+    // Argo CD now fails on two clusters, and its message names the other one.
     let failing: [(&str, &[&str]); 5] =
         [("argocd", &[]), ("flux", &down), ("istio", &down), ("prometheus", &down), ("shop", &down)];
     stage.until(&hub, "the cluster is Unreachable", &failing).await?;
 
-    say("both are mended");
+    print_step("both are repaired");
     workloads.scale("Deployment", "argocd", "argocd-server", 1).await?;
     stage.targets[1].start_api_server().await?;
     stage.until(&hub, "all run again", &[]).await?;
 
     stage.replicas_die(&hub).await?;
 
-    println!("\nThe story took {} s.", start.elapsed().as_secs());
+    println!("\nThe demo took {} s.", start.elapsed().as_secs());
     if keep {
         println!("\nTry it yourself, then end it with Ctrl-C:");
         println!("  export KUBECONFIG={}", stage.hub.kubeconfig_path().display());
@@ -60,7 +60,7 @@ pub async fn tell(ksit: PathBuf, keep: bool) -> Result<(), DemoError> {
     Ok(())
 }
 
-/// Commands that break something on a cluster, and mend it.
+/// Commands that break something on a cluster and repair it.
 pub(super) fn breaks(kubeconfig: &str) -> [String; 3] {
     let server =
         format!("kubectl --kubeconfig {kubeconfig} -n argocd patch deployment argocd-server --subresource=status");
@@ -74,8 +74,8 @@ pub(super) fn breaks(kubeconfig: &str) -> [String; 3] {
 }
 
 impl Stage {
-    /// Waits until exactly the Integrations in `failing` have failed, each with a message that has all of its words,
-    /// and all others run. Then shows both tables.
+    /// Waits until exactly the Integrations in `failing` are Failed, each with a message that contains all of its
+    /// words, and all others are Running. Then shows both tables.
     pub(super) async fn until(
         &mut self,
         hub: &Client,
@@ -117,7 +117,7 @@ async fn show(hub: &Client) -> Result<(), DemoError> {
     Ok(())
 }
 
-/// The message of the condition `Ready`; `status.message` is cut.
+/// The message of the condition `Ready`; `status.message` is truncated.
 fn full_message(status: &serde_json::Value) -> &str {
     let conditions = status["conditions"].as_array().into_iter().flatten();
     let ready = conditions.into_iter().find(|condition| condition["type"] == "Ready");
@@ -130,7 +130,7 @@ mod tests {
     use crate::demo::fleet::TOOLS;
 
     #[test]
-    fn hints_break_what_the_clusters_have() {
+    fn hints_name_existing_components() {
         for line in breaks("/tmp/kubeconfig") {
             let words: Vec<&str> = line.split_whitespace().collect();
             let after = |word: &str| words[words.iter().position(|other| *other == word).unwrap() + 1];

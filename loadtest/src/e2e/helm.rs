@@ -1,4 +1,4 @@
-//! Helm, with nothing of the user's own.
+//! Runs Helm with an isolated home directory.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use super::{E2eError, NAMESPACE, RELEASE};
 use crate::Tool;
 use crate::kind::{KindCluster, run};
 
-/// For Pods to be ready, as helm takes it.
+/// Helm's time limit for Pods to become ready.
 const TIMEOUT: &str = "--timeout=3m";
 
 pub(super) struct Helm {
@@ -15,7 +15,7 @@ pub(super) struct Helm {
 }
 
 impl Helm {
-    /// Builds it where it isn't in the cache yet.
+    /// Locates helm, and builds it if it is not in the cache.
     pub(super) async fn find() -> Result<Self, E2eError> {
         let program = tokio::task::spawn_blocking(|| Tool::Helm.path()).await??;
         Ok(Self { program, kubeconfig: PathBuf::new() })
@@ -25,7 +25,7 @@ impl Helm {
         Self { kubeconfig: cluster.kubeconfig_path(), ..self }
     }
 
-    /// `helm ARGUMENTS`, in the namespace.
+    /// Runs `helm ARGUMENTS` in the namespace.
     pub(super) async fn run(&self, arguments: &[&str]) -> Result<(), E2eError> {
         let home = self.kubeconfig.with_file_name("helm");
         std::fs::create_dir_all(&home)?;
@@ -35,10 +35,10 @@ impl Helm {
         run(&self.program.display().to_string(), &all, &[("HOME", &home.display().to_string())]).await.map(drop)
     }
 
-    /// Installs or upgrades with these values beside those of the story, and waits until the Pods are ready.
+    /// Installs or upgrades with these values and waits until the Pods are ready.
     pub(super) async fn apply(&self, verb: &str, values: &[&str]) -> Result<(), E2eError> {
         let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../chart").display().to_string();
-        // `Never`: the node has the image, and nothing else will do.
+        // `Never`: only the image loaded onto the node is to be used.
         let mut arguments = vec![verb, RELEASE, &chart, "--wait", TIMEOUT, "--set", "image.pullPolicy=Never"];
         arguments.extend(values.iter().flat_map(|value| ["--set", *value]));
         self.run(&arguments).await

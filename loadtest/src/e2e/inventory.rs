@@ -1,4 +1,4 @@
-//! All objects of a cluster, by name: what an installation left behind is the difference.
+//! Lists all objects of a cluster by name; the difference shows what an installation left behind.
 
 use std::collections::BTreeSet;
 
@@ -8,10 +8,10 @@ use kube::{Client, ResourceExt};
 
 use super::E2eError;
 
-/// Come and go by themselves.
+/// Kinds whose objects come and go on their own.
 const UPKEEP: [&str; 2] = ["Event", "ComponentStatus"];
 
-/// As `Kind namespace/name`.
+/// Every object as `Kind namespace/name`.
 pub(super) async fn inventory(client: &Client) -> Result<BTreeSet<String>, E2eError> {
     let mut found = BTreeSet::new();
     let discovery = Discovery::new(client.clone()).run().await?;

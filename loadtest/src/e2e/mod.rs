@@ -1,10 +1,10 @@
-//! ksit as its users run it: the image and the chart on a real cluster, another cluster as its target, and everything
-//! that happens to an installation in its life.
+//! Tests ksit as users run it: image and chart on a real cluster, another cluster as its target, through the whole life
+//! of an installation.
 //!
 //! ```text
-//! hub (kind): chart, 3 Pods ──── kind's network ───> target (kind): what is checked is its own DNS
+//! hub (kind): chart, 3 Pods ──── kind's network ───> target (kind): its DNS is the checked component
 //!      ▲                                                  ▲
-//!      └── helm, evictions, deletions ── story ── scale ──┘
+//!      └── helm, evictions, deletions ── steps ── scale ──┘
 //! ```
 
 mod helm;
@@ -30,13 +30,13 @@ use record::Record;
 
 pub(crate) type E2eError = Box<dyn std::error::Error + Send + Sync>;
 
-/// The release, and with it the installation and its StatefulSet.
+/// Name of the release, the installation and its StatefulSet.
 const RELEASE: &str = "ksit";
 
-/// Of the release, and of the fleet that it looks after.
+/// Namespace of the release and of its fleet.
 const NAMESPACE: &str = "ksit-system";
 
-/// IntegrationTargets. All are the one cluster, so that each replica has some.
+/// Number of IntegrationTargets. All point to the same cluster; there are several so that each replica owns some.
 const TARGETS: u32 = 12;
 
 const REPLICAS: u32 = 3;
@@ -44,10 +44,10 @@ const REPLICAS: u32 = 3;
 /// The chart's default.
 const LEASE: Duration = Duration::from_secs(10);
 
-/// For whatever a step waits for; a loaded machine is slow.
+/// Time limit of each wait, for loaded machines.
 const PATIENCE: Duration = Duration::from_secs(180);
 
-/// What is there during the story. The clusters go when this is dropped.
+/// Clusters and clients of the test. Dropping it deletes the clusters.
 struct Stage {
     hub: KindCluster,
     target: KindCluster,
@@ -56,17 +56,17 @@ struct Stage {
     helm: Helm,
 }
 
-/// What is watched from the install on.
+/// State recorded from the install on.
 struct Watched {
-    /// Phases of the IntegrationTargets, as `Running 12`.
+    /// Phases of the IntegrationTargets, such as `Running 12`.
     targets: Record<String>,
-    /// The phase of the Integration, as `Running 1`.
+    /// Phase of the Integration, such as `Running 1`.
     integration: Record<String>,
     /// Versions of the ShardMap.
     maps: Record<Division>,
 }
 
-/// Tells the story with the image of an archive. Err names the step that failed.
+/// Runs all steps with the image of an archive. The error names the failed step.
 pub async fn run(image: PathBuf) -> Result<(), E2eError> {
     let began = Instant::now();
     let mut steps = Steps::default();
@@ -74,15 +74,15 @@ pub async fn run(image: PathBuf) -> Result<(), E2eError> {
     let helm = Helm::find().await?;
     let (hub, target) = steps.take("two clusters: a hub and a target", clusters()).await?;
     let (client, target_client) = (hub.client().await?, target.client().await?);
-    steps.take("the image goes to the hub's node", hub.load(&image)).await?;
+    steps.take("load the image onto the hub's node", hub.load(&image)).await?;
     let stage = Stage { helm: helm.of(&hub), hub, target, client, target_client };
-    let told = stage.tell(&mut steps).await;
-    if told.is_err() {
-        stage.show_what_is_there().await;
+    let result = stage.run(&mut steps).await;
+    if result.is_err() {
+        stage.dump().await;
     }
     steps.show();
-    told?;
-    println!("All of it took {} s.", began.elapsed().as_secs());
+    result?;
+    println!("The whole run took {} s.", began.elapsed().as_secs());
     Ok(())
 }
 
@@ -91,7 +91,7 @@ async fn clusters() -> Result<(KindCluster, KindCluster), E2eError> {
 }
 
 impl Stage {
-    async fn tell(&self, steps: &mut Steps) -> Result<(), E2eError> {
+    async fn run(&self, steps: &mut Steps) -> Result<(), E2eError> {
         let before = steps.take("rights on the target, and its Secret on the hub", self.connect()).await?;
         let watched = steps.take("install, 3 replicas", self.install()).await?;
         steps.take("a fleet: all run", self.make_fleet(&watched)).await?;
@@ -99,7 +99,7 @@ impl Stage {
         steps.take("helm test", self.helm.run(&["test", RELEASE])).await?;
         steps.take("the target's DNS is scaled to 0: Failed", self.break_target(&watched)).await?;
         self.show("/apis/ksit.io/v1alpha1", "integrations").await?;
-        steps.take("and mended: Running", self.mend_target(&watched)).await?;
+        steps.take("and repaired: Running", self.mend_target(&watched)).await?;
         steps.take("upgrade, which replaces all Pods", self.upgrade(&watched)).await?;
         steps.take("rollback, which replaces them again", self.roll_back(&watched)).await?;
         steps.take("scaled to 5 replicas", self.scale(&watched, 5)).await?;
@@ -112,14 +112,14 @@ impl Stage {
         steps.take("uninstall", self.uninstall(&before)).await
     }
 
-    /// As `kubectl get` shows it.
+    /// Prints objects as `kubectl get` does.
     async fn show(&self, api: &str, plural: &str) -> Result<(), E2eError> {
         println!("{}", table::get(&self.client, &format!("{api}/namespaces/{NAMESPACE}/{plural}")).await?);
         Ok(())
     }
 
-    /// For whoever must find out why a step failed.
-    async fn show_what_is_there(&self) {
+    /// Prints objects and log tails after a failed step.
+    async fn dump(&self) {
         for plural in ["integrations", "integrationtargets", "shardmaps"] {
             drop(self.show("/apis/ksit.io/v1alpha1", plural).await);
         }
@@ -134,7 +134,7 @@ impl Stage {
     }
 }
 
-/// What was done and how long it took.
+/// Completed steps with their durations.
 #[derive(Default)]
 struct Steps {
     took: Vec<(&'static str, Duration)>,
@@ -162,7 +162,7 @@ impl Steps {
     }
 }
 
-/// One line of progress within a step.
-fn say(text: &str) {
+/// Prints a line of progress within a step.
+fn print_progress(text: &str) {
     println!("    {text}");
 }

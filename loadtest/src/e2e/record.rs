@@ -1,4 +1,4 @@
-//! What a kind of object said, from the beginning: each state that differs from the one before.
+//! Records the states of a kind of object: each one that differs from its predecessor.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,7 +16,7 @@ use super::{E2eError, NAMESPACE};
 use crate::division::Division;
 use crate::resources::api;
 
-/// Watches until it is dropped. The kind must be there.
+/// Watches until dropped. The kind must exist.
 pub(super) struct Record<T> {
     states: Arc<Mutex<Vec<T>>>,
     _watch: JoinSet<()>,
@@ -40,12 +40,12 @@ impl<T: Clone + PartialEq + Send + std::fmt::Debug + 'static> Record<T> {
         lock(&self.states).len()
     }
 
-    /// The states that came after `mark`.
+    /// The states after `mark`.
     pub(super) fn since(&self, mark: usize) -> Vec<T> {
         lock(&self.states)[mark..].to_vec()
     }
 
-    /// Waits for such a state to be the last.
+    /// Waits until the latest state satisfies `is_so`.
     pub(super) async fn until(
         &self,
         what: &str,
@@ -66,15 +66,15 @@ impl<T: Clone + PartialEq + Send + std::fmt::Debug + 'static> Record<T> {
     }
 }
 
-/// Objects of the kind by phase, as `Failed 3, Running 9`.
+/// Objects of the kind by phase, such as `Failed 3, Running 9`.
 pub(super) fn phases(client: Client, kind: &str) -> Record<String> {
     Record::watch(client, kind, |objects| {
         let mut phases: BTreeMap<&str, u32> = BTreeMap::new();
         for object in objects.values() {
             *phases.entry(object.data["status"]["phase"].as_str().unwrap_or("none")).or_default() += 1;
         }
-        let said: Vec<String> = phases.iter().map(|(phase, count)| format!("{phase} {count}")).collect();
-        Some(said.join(", "))
+        let counts: Vec<String> = phases.iter().map(|(phase, count)| format!("{phase} {count}")).collect();
+        Some(counts.join(", "))
     })
 }
 
@@ -98,7 +98,7 @@ async fn follow<T: PartialEq>(
             Ok(Event::Apply(object)) => drop(objects.insert(object.name_any(), object)),
             Ok(Event::Delete(object)) => drop(objects.remove(&object.name_any())),
             Ok(Event::InitDone) => {}
-            // Half of a list is no state.
+            // A partial list is not a state.
             Ok(Event::InitApply(object)) => {
                 objects.insert(object.name_any(), object);
                 continue;

@@ -1,4 +1,4 @@
-//! The life of a release: installed, upgraded, rolled back, scaled, uninstalled.
+//! The steps of a release's life: install, upgrade, rollback, scaling, uninstall.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -10,11 +10,11 @@ use tokio::time::{Instant, sleep};
 use super::inventory::inventory;
 use super::record;
 use super::target::{DNS, NAMESPACE_OF_DNS, SECRET};
-use super::{E2eError, NAMESPACE, PATIENCE, RELEASE, REPLICAS, Stage, TARGETS, Watched, say};
+use super::{E2eError, NAMESPACE, PATIENCE, RELEASE, REPLICAS, Stage, TARGETS, Watched, print_progress};
 use crate::division::Division;
 use crate::resources::{api, object};
 
-/// Where and when a step began.
+/// Positions in the records at the start of a step.
 pub(super) struct Mark {
     targets: usize,
     integration: usize,
@@ -32,7 +32,7 @@ impl Stage {
         })
     }
 
-    /// An Integration over targets that are all the one cluster.
+    /// Creates an Integration over targets that all point to the same cluster.
     pub(super) async fn make_fleet(&self, watched: &Watched) -> Result<(), E2eError> {
         for number in 1..=TARGETS {
             let spec = json!({ "clusterName": format!("target-{number:02}"), "labels": { "env": "e2e" },
@@ -69,11 +69,11 @@ impl Stage {
         watched.until_members(replicas).await?;
         let later = watched.maps.now().ok_or("there is no ShardMap")?;
         let (moved, between) = (mark.map.moved(&later).len(), mark.map.moved_between_survivors(&later));
-        say(&format!("{moved} of 1024 slots moved, {between} of them from a replica that stayed"));
+        print_progress(&format!("{moved} of 1024 slots moved, {between} of them from a replica that stayed"));
         watched.all_ran_since(&mark)
     }
 
-    /// The resources stay, and what users made of them.
+    /// Uninstalls; the CRDs and the users' objects must remain.
     pub(super) async fn uninstall(&self, before: &BTreeSet<String>) -> Result<(), E2eError> {
         self.helm.run(&["uninstall", RELEASE, "--wait", "--timeout=3m"]).await?;
         let crds = ["integrations", "integrationtargets", "shardmaps"];
@@ -81,19 +81,19 @@ impl Stage {
             crds.iter().map(|name| format!("CustomResourceDefinition /{name}.ksit.io")).collect();
         kept.extend((1..=TARGETS).map(|number| format!("IntegrationTarget {NAMESPACE}/target-{number:02}")));
         kept.insert(format!("Integration {NAMESPACE}/dns"));
-        // The API server makes it for the resources.
+        // The API server creates it for the CRDs.
         kept.insert("APIService /v1alpha1.ksit.io".to_owned());
         let start = Instant::now();
         loop {
             let left: BTreeSet<String> = inventory(&self.client).await?.difference(before).cloned().collect();
             if left == kept {
-                say("nothing is left but the three resources, and what was made of them");
+                print_progress("only the three CRDs and their objects are left");
                 return Ok(());
             }
             if start.elapsed() > PATIENCE {
                 let more: Vec<&String> = left.difference(&kept).collect();
                 let less: Vec<&String> = kept.difference(&left).collect();
-                return Err(format!("left behind: {more:?}; gone although it should stay: {less:?}").into());
+                return Err(format!("left behind: {more:?}; deleted although it should stay: {less:?}").into());
             }
             sleep(Duration::from_millis(500)).await;
         }
@@ -106,7 +106,7 @@ impl Watched {
         Ok(Mark { targets: self.targets.mark(), integration: self.integration.mark(), maps: self.maps.mark(), map })
     }
 
-    /// Waits until the map has so many members, each with slots.
+    /// Waits until the map has `replicas` members, each with slots.
     pub(super) async fn until_members(&self, replicas: u32) -> Result<(), E2eError> {
         let has_all = |map: &Division| {
             map.members.len() == replicas as usize && map.members.values().all(|(_, slots)| !slots.is_empty())
@@ -114,19 +114,19 @@ impl Watched {
         self.maps.until(&format!("{replicas} replicas have the slots"), PATIENCE, has_all).await.map(drop)
     }
 
-    /// Err if a slot changed its owner, or any status.
+    /// Fails if a slot changed its owner or any status changed.
     pub(super) async fn nothing_moved(&self, mark: &Mark) -> Result<(), E2eError> {
         self.until_members(REPLICAS).await?;
         let versions = self.maps.since(mark.maps);
         let moved = versions.iter().map(|map| mark.map.moved(map).len()).max().unwrap_or(0);
-        say(&format!("{} new versions of the map; slots moved: {moved}", versions.len()));
+        print_progress(&format!("{} new versions of the map; slots moved: {moved}", versions.len()));
         if moved > 0 {
             return Err(format!("{moved} slots moved").into());
         }
         self.all_ran_since(mark)
     }
 
-    /// Err if any status was different in between.
+    /// Fails if any status changed in between.
     pub(super) fn all_ran_since(&self, mark: &Mark) -> Result<(), E2eError> {
         let changes = [self.targets.since(mark.targets), self.integration.since(mark.integration)].concat();
         match changes.is_empty() {

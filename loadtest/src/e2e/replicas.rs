@@ -1,4 +1,4 @@
-//! Pods that die, and Pods that are asked to leave their node.
+//! Kills and evicts the replicas' Pods.
 
 use std::time::Duration;
 
@@ -8,19 +8,19 @@ use kube::api::{Api, DeleteParams, EvictParams};
 use kube::runtime::wait::await_condition;
 use tokio::time::{Instant, timeout};
 
-use super::{E2eError, LEASE, NAMESPACE, PATIENCE, RELEASE, REPLICAS, Stage, Watched, say};
+use super::{E2eError, LEASE, NAMESPACE, PATIENCE, RELEASE, REPLICAS, Stage, Watched, print_progress};
 use crate::resources::api;
 
-/// What a dead coordinator may cost beyond its Lease.
+/// Allowed failover time beyond the Lease of a dead coordinator.
 const AFTER_LEASE: Duration = Duration::from_secs(5);
 
-/// HTTP: a PodDisruptionBudget is in the way.
+/// HTTP status of an eviction that a PodDisruptionBudget blocks.
 const TOO_MANY_REQUESTS: u16 = 429;
 
 impl Stage {
-    /// Without grace, yet the kubelet asks it to end; another Pod takes its place.
+    /// Deletes the Pod without a grace period; the kubelet still sends SIGTERM, and another Pod replaces it.
     pub(super) async fn delete_coordinator(&self, watched: &Watched) -> Result<(), E2eError> {
-        let coordinator = self.reign().await?.coordinator;
+        let coordinator = self.leadership().await?.coordinator;
         let deleted = async {
             self.pods().delete(&coordinator, &DeleteParams::default().grace_period(0)).await?;
             Ok(())
@@ -28,9 +28,9 @@ impl Stage {
         self.coordinator_ends(watched, deleted).await
     }
 
-    /// It can't give its Lease back; the kubelet starts it anew in the same Pod.
+    /// Kills the process, so it cannot release its Lease; the kubelet restarts it in the same Pod.
     pub(super) async fn kill_coordinator(&self, watched: &Watched) -> Result<(), E2eError> {
-        let pod = format!("io.kubernetes.pod.name={}", self.reign().await?.coordinator);
+        let pod = format!("io.kubernetes.pod.name={}", self.leadership().await?.coordinator);
         let container = self.hub.on_node(&["crictl", "ps", "--quiet", "--label", &pod]).await?;
         let template = ["--output=go-template", "--template={{.info.pid}}"];
         let inspect = ["crictl", "inspect", template[0], template[1], container.trim()];
@@ -39,41 +39,41 @@ impl Stage {
         self.coordinator_ends(watched, killed).await
     }
 
-    /// At the worst moment: the target breaks at the same time.
+    /// Ends the coordinator while the target breaks, the worst moment.
     async fn coordinator_ends(
         &self,
         watched: &Watched,
         end: impl Future<Output = Result<(), E2eError>>,
     ) -> Result<(), E2eError> {
-        let before = self.reign().await?;
+        let before = self.leadership().await?;
         end.await?;
         let start = Instant::now();
         self.scale_dns(0).await?;
         watched.until_all("Failed", LEASE + AFTER_LEASE).await?;
         let took = start.elapsed().as_secs_f64();
-        let first = self.reign().await?;
+        let first = self.leadership().await?;
         self.scale_dns(2).await?;
         watched.until_all("Running", PATIENCE).await?;
         self.until_ready().await?;
         watched.until_members(REPLICAS).await?;
-        let after = self.reign().await?;
-        say(&format!("{} was the coordinator, in term {}", before.coordinator, before.term));
-        say(&format!("the break was on all statuses {took:.1} s later, in term {}", first.term));
-        say(&format!("{} is the coordinator now, in term {}", after.coordinator, after.term));
+        let after = self.leadership().await?;
+        print_progress(&format!("{} was the coordinator, in term {}", before.coordinator, before.term));
+        print_progress(&format!("the break was on all statuses {took:.1} s later, in term {}", first.term));
+        print_progress(&format!("{} is the coordinator now, in term {}", after.coordinator, after.term));
         match after.term > before.term {
             true => Ok(()),
-            false => Err("nobody has begun a new term".into()),
+            false => Err("no replica began a new term".into()),
         }
     }
 
-    /// One at a time: the PodDisruptionBudget refuses the second until the first is back.
+    /// Evicts one Pod at a time: the PodDisruptionBudget refuses the second until the first is back.
     pub(super) async fn evict(&self, watched: &Watched) -> Result<(), E2eError> {
         let (mark, pods) = (watched.mark()?, self.pods());
         let impatient: Api<Pod> = Api::namespaced(self.hub.impatient_client().await?, NAMESPACE);
         pods.evict(&format!("{RELEASE}-0"), &EvictParams::default()).await?;
         match impatient.evict(&format!("{RELEASE}-1"), &EvictParams::default()).await {
             Err(kube::Error::Api(status)) if status.code == TOO_MANY_REQUESTS => {
-                say("the PodDisruptionBudget refuses a second eviction meanwhile");
+                print_progress("the PodDisruptionBudget refuses a second eviction meanwhile");
             }
             Err(error) => return Err(error.into()),
             Ok(_) => return Err("two of three replicas were evicted at the same time".into()),
@@ -90,14 +90,14 @@ impl Stage {
         Api::namespaced(self.client.clone(), NAMESPACE)
     }
 
-    async fn reign(&self) -> Result<Reign, E2eError> {
+    async fn leadership(&self) -> Result<Leadership, E2eError> {
         let map = api(&self.client, NAMESPACE, "ShardMap").get(RELEASE).await?;
         let spec = &map.data["spec"];
         let name = spec["coordinator"]["name"].as_str().ok_or("the ShardMap names no coordinator")?;
-        Ok(Reign { coordinator: name.to_owned(), term: spec["term"].as_u64().unwrap_or_default() })
+        Ok(Leadership { coordinator: name.to_owned(), term: spec["term"].as_u64().unwrap_or_default() })
     }
 
-    /// A Pod that was told to leave is still ready for a moment: `availableReplicas` alone would believe it.
+    /// Also counts Pods: a terminating Pod is still ready for a moment, so the StatefulSet's status is not enough.
     async fn until_ready(&self) -> Result<(), E2eError> {
         let start = Instant::now();
         let sets: Api<StatefulSet> = Api::namespaced(self.client.clone(), NAMESPACE);
@@ -113,14 +113,14 @@ impl Stage {
                 return Ok(());
             }
             if start.elapsed() > PATIENCE {
-                return Err("a Pod that was told to leave is still there".into());
+                return Err("a terminating Pod is still there".into());
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }
 }
 
-struct Reign {
+struct Leadership {
     coordinator: String,
     term: u64,
 }

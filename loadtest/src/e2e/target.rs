@@ -1,4 +1,4 @@
-//! The cluster that is looked at: what ksit may read there, and how it breaks.
+//! The target cluster: ksit's rights there, and how it breaks.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -10,24 +10,24 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::inventory::inventory;
-use super::{E2eError, LEASE, NAMESPACE, PATIENCE, Stage, TARGETS, Watched, say};
+use super::{E2eError, LEASE, NAMESPACE, PATIENCE, Stage, TARGETS, Watched, print_progress};
 use crate::installation::apply;
 use crate::kubeconfig::{Credential, kubeconfig};
 
-/// What is checked: every cluster has it, and it is really there.
+/// The checked component: every cluster has it, and it really runs.
 pub(super) const NAMESPACE_OF_DNS: &str = "kube-system";
 pub(super) const DNS: &str = "coredns";
 
-/// Of the Secret with the target's kubeconfig.
+/// Name of the Secret with the target's kubeconfig.
 pub(super) const SECRET: &str = "target";
 
-/// Who ksit is on a target.
+/// ksit's ServiceAccount on a target.
 const READER: &str = include_str!("../../../deploy/target/reader.yaml");
 const READER_NAME: &str = "ksit";
 const READER_TOKEN: &str = "ksit-token";
 
 impl Stage {
-    /// Gives ksit the least that it needs on the target, and the hub a Secret with it. All that is on the hub then.
+    /// Grants ksit minimal rights on the target, creates its Secret on the hub, and returns the hub's inventory.
     pub(super) async fn connect(&self) -> Result<BTreeSet<String>, E2eError> {
         let manifests = serde_saphyr::from_multiple::<Value>(READER)?;
         for object in manifests.into_iter().chain(rights()) {
@@ -39,7 +39,7 @@ impl Stage {
             String::from_utf8(value.unwrap_or_default())
         };
         let kubeconfig = kubeconfig("target", &url, &text("ca.crt")?, Credential::Token(&text("token")?));
-        say(&format!("the target is {url}"));
+        print_progress(&format!("the target is {url}"));
         let strict = json!({ "pod-security.kubernetes.io/enforce": "restricted" });
         let objects = [
             json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": NAMESPACE, "labels": strict } }),
@@ -53,7 +53,7 @@ impl Stage {
         inventory(&self.client).await
     }
 
-    /// The controllers put a token into the Secret that asks for one.
+    /// Waits until the controllers have put a token into the Secret that requests one.
     async fn token(&self) -> Result<Secret, E2eError> {
         let secrets: Api<Secret> = Api::namespaced(self.target_client.clone(), READER_NAME);
         let start = Instant::now();
@@ -67,7 +67,7 @@ impl Stage {
         Err("the target's controllers made no token".into())
     }
 
-    /// Every namespace gets a ConfigMap with the CA, and a ServiceAccount.
+    /// Waits for the ConfigMap with the CA and the ServiceAccount that every namespace gets.
     async fn until_namespace_is_complete(&self) -> Result<(), E2eError> {
         let start = Instant::now();
         while start.elapsed() < PATIENCE {
@@ -92,11 +92,11 @@ impl Stage {
         self.scale_dns(0).await?;
         let start = Instant::now();
         watched.until_all("Failed", LEASE).await?;
-        say(&format!("all statuses said so after {:.2} s", start.elapsed().as_secs_f64()));
+        print_progress(&format!("all statuses were Failed after {:.2} s", start.elapsed().as_secs_f64()));
         Ok(())
     }
 
-    /// Its Pods must start first.
+    /// Scales up again; the Pods must start first.
     pub(super) async fn mend_target(&self, watched: &Watched) -> Result<(), E2eError> {
         self.scale_dns(2).await?;
         watched.until_all("Running", PATIENCE).await
@@ -104,7 +104,7 @@ impl Stage {
 }
 
 impl Watched {
-    /// Waits until all targets have that phase, and the Integration.
+    /// Waits until all targets and the Integration have that phase.
     pub(super) async fn until_all(&self, phase: &str, patience: Duration) -> Result<(), E2eError> {
         for (record, count) in [(&self.targets, TARGETS), (&self.integration, 1)] {
             let wanted = format!("{phase} {count}");
@@ -114,7 +114,7 @@ impl Watched {
     }
 }
 
-/// To read the Deployments of one namespace, and to tell whether that is there.
+/// Rights to read the Deployments of one namespace and to check that it exists.
 fn rights() -> [Value; 2] {
     let group = "rbac.authorization.k8s.io";
     let metadata = json!({ "name": "ksit-dns", "namespace": NAMESPACE_OF_DNS });

@@ -1,23 +1,23 @@
-//! Which requests a fault concerns, and how it answers them.
+//! Rules: which requests a fault matches, and how it treats them.
 
 use std::time::Duration;
 
 use http::{Method, StatusCode};
 
-/// How a faulty hub treats a request.
+/// Treatment of a matching request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Passed on; the answer begins so long after the request.
+    /// Forwarded; the response begins this long after the request.
     Delay(Duration),
-    /// Passed on; each part of the answer comes so long after the API server sent it, as from a stale watch cache.
+    /// Forwarded; each frame of the response arrives this late, as from a stale watch cache.
     Lag(Duration),
-    /// Not passed on, and answered with this code.
+    /// Answered with this code and not forwarded.
     Fail(StatusCode),
-    /// Not passed on, and not answered while the rule is set.
+    /// Not forwarded, and not answered while the rule is set.
     Hang,
 }
 
-/// Matches every request until it is narrowed.
+/// Matches every request unless narrowed.
 #[derive(Clone, Debug)]
 pub struct Rule {
     action: Action,
@@ -33,7 +33,7 @@ impl Rule {
         Self { action, method: None, namespace: None, resource: None, name: None, subresource: None }
     }
 
-    /// Answers with that code.
+    /// Fails matching requests with `code`.
     pub fn fail(code: StatusCode) -> Self {
         Self::new(Action::Fail(code))
     }
@@ -46,7 +46,7 @@ impl Rule {
         Self { namespace: Some(namespace.to_owned()), ..self }
     }
 
-    /// The plural of the kind.
+    /// Narrows to a resource, by its plural.
     pub fn resource(self, plural: &str) -> Self {
         Self { resource: Some(plural.to_owned()), ..self }
     }
@@ -55,7 +55,7 @@ impl Rule {
         Self { name: Some(name.to_owned()), ..self }
     }
 
-    /// Empty: the object itself.
+    /// Narrows to a subresource; empty for the object itself.
     pub fn subresource(self, subresource: &str) -> Self {
         Self { subresource: Some(subresource.to_owned()), ..self }
     }
@@ -78,7 +78,7 @@ fn is(wanted: &Option<String>, found: &str) -> bool {
     wanted.as_ref().is_none_or(|wanted| wanted == found)
 }
 
-/// The object that a path names; empty where it names none.
+/// The object named by a path; fields are empty where it names none.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Concerned<'a> {
     namespace: &'a str,
@@ -88,7 +88,7 @@ struct Concerned<'a> {
 }
 
 impl<'a> Concerned<'a> {
-    /// `/api/v1/…` or `/apis/GROUP/VERSION/…`, then perhaps `namespaces/NAMESPACE`.
+    /// Parses `/api/v1/…` or `/apis/GROUP/VERSION/…`, optionally followed by `namespaces/NAMESPACE`.
     fn of(path: &'a str) -> Self {
         let mut parts = path.trim_start_matches('/').split('/');
         let group = match parts.next() {
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn path_names_object_and_subresource() {
+    fn path_is_parsed_into_object_and_subresource() {
         let of = |path| {
             let Concerned { namespace, resource, name, subresource } = Concerned::of(path);
             [namespace, resource, name, subresource]
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn rule_matches_what_all_its_parts_match() {
+    fn rule_matches_if_all_its_parts_match() {
         let path = "/apis/ksit.io/v1alpha1/namespaces/load/integrationtargets/c1/status";
         let rule = Rule::fail(StatusCode::FORBIDDEN).method(Method::PUT).resource("integrationtargets");
         assert!(rule.matches(&Method::PUT, path) && !rule.matches(&Method::GET, path));

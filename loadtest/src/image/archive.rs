@@ -1,4 +1,4 @@
-//! Tar and blobs, with nothing in them that differs from one run to the next.
+//! Builds reproducible tar archives and blobs.
 
 use std::io::{self, Write};
 
@@ -7,7 +7,7 @@ use flate2::write::GzEncoder;
 use ring::digest::SHA256;
 use serde_json::{Value, json};
 
-/// Content that is named by its digest.
+/// Content addressed by its digest.
 pub(super) struct Blob {
     digest: String,
     bytes: Vec<u8>,
@@ -22,7 +22,7 @@ impl Blob {
         Self::new(value.to_string().into_bytes())
     }
 
-    /// `GzEncoder` writes no time and no name.
+    /// Reproducible: `GzEncoder` writes neither time nor name.
     pub(super) fn gzip(bytes: &[u8]) -> io::Result<Self> {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
         encoder.write_all(bytes)?;
@@ -33,7 +33,7 @@ impl Blob {
         json!({ "mediaType": media_type, "digest": self.digest, "size": self.bytes.len() })
     }
 
-    /// In the archive.
+    /// Path in the archive.
     pub(super) fn path(&self) -> String {
         format!("blobs/{}", self.digest.replace(':', "/"))
     }
@@ -50,7 +50,7 @@ pub(super) fn digest(bytes: &[u8]) -> String {
     format!("sha256:{hex}")
 }
 
-/// Files of root as (path, content, mode), in that order.
+/// Archives files, given as (path, content, mode), in order and owned by root.
 pub(super) fn tar_of(files: &[(&str, &[u8], u32)]) -> io::Result<Vec<u8>> {
     let mut tar = tar::Builder::new(Vec::new());
     for (path, content, mode) in files {

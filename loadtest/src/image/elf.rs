@@ -1,11 +1,11 @@
-//! The little that must be known of a program before it goes into an empty image.
+//! Checks that a program can run in an otherwise empty image.
 
 use super::ImageError;
 
-/// Program header: the path of the dynamic loader.
+/// Program header type for the path of the dynamic loader.
 const PT_INTERP: u32 = 3;
 
-/// The architecture as images name it. Err if the program could not run where there is nothing beside it.
+/// The architecture, in the form used by images. Fails if the program could not run in an empty image.
 pub(super) fn architecture(program: &[u8]) -> Result<&'static str, ImageError> {
     // Magic, 64 bits, little-endian.
     if !program.starts_with(b"\x7fELF\x02\x01") {

@@ -1,12 +1,12 @@
-//! A container image of one static program, as a file that needs no container engine to be made.
+//! Builds a container image of one static program as a file, without a container engine.
 //!
 //! ```text
 //! program ─> layer (tar, gzip) ─┐
-//!                               ├─> blobs ─> OCI image layout, and Docker's manifest.json beside it ─> one tar
+//!                               ├─> blobs ─> OCI image layout, plus Docker's manifest.json ─> one tar
 //! labels ─> config ─> manifest ─┘
 //! ```
 //!
-//! The same program gives the same bytes: no clock, no user, no order of a file system gets in.
+//! Reproducible: the output does not depend on the clock, the user or the order of a directory.
 
 mod archive;
 mod elf;
@@ -17,27 +17,27 @@ use serde_json::json;
 
 use archive::{Blob, tar_of};
 
-/// The user that the process runs as; it has no name. The chart's default is the same.
+/// User and group of the process, without a name; equal to the chart's default.
 const USER: &str = "65532:65532";
 
-/// Where the program is in the image.
+/// Path of the program in the image.
 const PROGRAM: &str = "ksit";
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 
-/// The start of Unix time: an image that says when it was made is never made twice.
+/// The Unix epoch: a real creation time would make the image unreproducible.
 const CREATED: &str = "1970-01-01T00:00:00Z";
 
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
-    #[error("it is not a Linux program (ELF, 64 bits)")]
+    #[error("not a 64-bit Linux program (ELF)")]
     NotElf,
-    #[error("it is for a machine of ELF number {0}; images are made for amd64 and arm64")]
+    #[error("built for ELF machine {0}; only amd64 and arm64 are supported")]
     Machine(u16),
     #[error(
-        "it needs a dynamic loader, which an empty image doesn't have; build it with RUSTFLAGS='-C \
+        "dynamically linked, but an empty image has no loader; build with RUSTFLAGS='-C \
          target-feature=+crt-static', as `make image` does"
     )]
     Dynamic,
@@ -45,8 +45,7 @@ pub enum ImageError {
     Io(#[from] std::io::Error),
 }
 
-/// The archive of an image called `name:tag` in which `program` is all there is. `revision` is the commit that it was
-/// built from.
+/// The archive of an image `name:tag` that contains only `program`. `revision` is the commit it was built from.
 ///
 /// containerd, `kind load image-archive`, `docker load`, `podman load` and `skopeo` read it.
 pub fn archive(program: &[u8], name: &str, tag: &str, revision: Option<&str>) -> Result<Vec<u8>, ImageError> {
@@ -108,7 +107,7 @@ fn labels(tag: &str, revision: Option<&str>) -> serde_json::Value {
     labels
 }
 
-/// As the kubelet asks for it: `ksit` is `docker.io/library/ksit`.
+/// The fully qualified name, as used by the kubelet: `ksit` is `docker.io/library/ksit`.
 fn full_name(name: &str, tag: &str) -> String {
     match name.split_once('/') {
         None => format!("docker.io/library/{name}:{tag}"),

@@ -12,7 +12,7 @@ const ARM64: u16 = 183;
 const PT_LOAD: u32 = 1;
 const PT_INTERP: u32 = 3;
 
-/// The smallest thing that looks like a program: an ELF header and one program header.
+/// A minimal program: an ELF header and one program header.
 fn program(machine: u16, header: u32) -> Vec<u8> {
     let mut program = vec![0; 64 + 56];
     program[..6].copy_from_slice(b"\x7fELF\x02\x01");
@@ -45,7 +45,7 @@ fn entries(tar: &[u8]) -> BTreeMap<String, Entry> {
     entries
 }
 
-/// What a descriptor names, which must be as large as it says and have its digest.
+/// The blob of a descriptor, checked against its size and digest.
 fn blob<'a>(entries: &'a BTreeMap<String, Entry>, descriptor: &Value) -> &'a [u8] {
     let named = descriptor["digest"].as_str().unwrap();
     let content = &entries[&format!("blobs/{}", named.replace(':', "/"))].content;
@@ -54,7 +54,7 @@ fn blob<'a>(entries: &'a BTreeMap<String, Entry>, descriptor: &Value) -> &'a [u8
 }
 
 #[test]
-fn an_image_has_the_program_and_nothing_else_and_is_not_of_root() {
+fn image_contains_only_the_program_and_runs_as_non_root() {
     let program = program(ARM64, PT_LOAD);
     let entries = entries(&archive(&program, "ksit", "1.2.3", Some("abc")).unwrap());
     assert!(entries.values().all(|entry| entry.time == 0 && entry.owner == (0, 0)));
@@ -86,7 +86,7 @@ fn an_image_has_the_program_and_nothing_else_and_is_not_of_root() {
     let file = &files["ksit"];
     assert_eq!((&file.content, file.mode, file.owner, file.time), (&program, 0o555, (0, 0), 0));
 
-    // What `docker load` reads names the same blobs.
+    // The manifest for `docker load` names the same blobs.
     let docker = json(&entries["manifest.json"].content);
     assert_eq!(docker[0]["RepoTags"][0], "ksit:1.2.3");
     for path in [&docker[0]["Config"], &docker[0]["Layers"][0]] {
@@ -96,13 +96,13 @@ fn an_image_has_the_program_and_nothing_else_and_is_not_of_root() {
 }
 
 #[test]
-fn the_same_program_gives_the_same_bytes() {
+fn image_is_reproducible() {
     let make = || archive(&program(AMD64, PT_LOAD), "ghcr.io/someone/ksit", "1", None).unwrap();
     assert_eq!(make(), make());
 }
 
 #[test]
-fn what_could_not_run_in_an_empty_image_is_refused() {
+fn program_that_needs_more_than_an_empty_image_is_refused() {
     let refused = |program: &[u8]| archive(program, "ksit", "1", None).unwrap_err();
     assert!(matches!(refused(&program(AMD64, PT_INTERP)), ImageError::Dynamic));
     assert!(matches!(refused(&program(40, PT_LOAD)), ImageError::Machine(40)));
@@ -111,16 +111,16 @@ fn what_could_not_run_in_an_empty_image_is_refused() {
 }
 
 #[test]
-fn the_dockerfile_makes_the_same_image() {
+fn dockerfile_has_the_same_labels_user_and_entrypoint() {
     let dockerfile = include_str!("../../../Dockerfile").replace("\"", "");
     let labels = super::labels(env!("CARGO_PKG_VERSION"), None);
     for (label, value) in labels.as_object().unwrap() {
         let value = value.as_str().unwrap();
-        let said = match label.rsplit('.').next() {
+        let expected = match label.rsplit('.').next() {
             Some("version") => format!("ARG VERSION={value}"),
             _ => format!("{label}={value}"),
         };
-        assert!(dockerfile.contains(&said), "{said}");
+        assert!(dockerfile.contains(&expected), "{expected}");
     }
     assert!(dockerfile.contains(&format!("USER {}", super::USER)));
     assert!(dockerfile.contains("ENTRYPOINT [/ksit]"));

@@ -1,9 +1,9 @@
-//! The floor: the connections and watches that ksit makes, with bare hyper and rustls and nothing around them. What this
-//! takes in memory, CPU and time, no program on this transport can go below.
+//! The bare-transport baseline: ksit's connections and watches with plain hyper and rustls. Its memory, CPU and time
+//! are a lower bound for any program on this transport.
 //!
 //! ```text
-//! addresses ─> one task a target: connect (128 at a time) ─> 8 CRDs ─> 15 watches that begin with a list, read and
-//!                                                                      thrown away; a list and a CRD once an interval
+//! addresses ─> one task per target: connect (128 at a time) ─> 8 CRDs ─> 15 watches that begin with a list, read and
+//!                                                                        discarded; a list and a CRD per interval
 //! ```
 
 mod progress;
@@ -21,52 +21,52 @@ use tokio_rustls::TlsConnector;
 
 pub use progress::Progress;
 
-use crate::simulator::{Addresses, questions};
+use crate::simulator::{Addresses, requested_paths};
 
 pub(crate) type LimitError = Box<dyn std::error::Error + Send + Sync>;
 
-/// How the floor is measured.
+/// Settings of the baseline.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Between two liveness requests to a target.
+    /// Interval between liveness requests to a target.
     pub interval: Duration,
-    /// Connects and handshakes under way at a time.
+    /// Concurrent connects and handshakes.
     pub connects: usize,
-    /// Requests under way at a time to one target, watches aside.
+    /// Concurrent requests to one target, not counting watches.
     pub requests: usize,
 }
 
 impl Default for Settings {
-    /// As ksit's own.
+    /// Same as ksit's defaults.
     fn default() -> Self {
         Self { interval: Duration::from_secs(30), connects: 128, requests: 2 }
     }
 }
 
-/// What all targets share.
+/// State shared by all targets.
 struct Shared {
     settings: Settings,
     tls: TlsConnector,
     server_name: ServerName<'static>,
     listed: Vec<String>,
     named: Vec<String>,
-    turns: Semaphore,
+    connect_permits: Semaphore,
     progress: Arc<Progress>,
 }
 
-/// Runs until it is dropped.
+/// The running baseline. Dropping it ends all connections.
 pub struct Limit {
     progress: Arc<Progress>,
     _tasks: JoinSet<()>,
 }
 
 impl Limit {
-    /// Begins with all targets at once.
+    /// Starts with all targets at once.
     pub fn start(addresses: Addresses, settings: Settings) -> Result<Self, LimitError> {
-        let (listed, named) = questions();
+        let (listed, named) = requested_paths();
         let progress = Arc::new(Progress::new(addresses.targets.len()));
         let shared = Arc::new(Shared {
-            turns: Semaphore::new(settings.connects),
+            connect_permits: Semaphore::new(settings.connects),
             tls: transport::tls(&addresses.ca)?,
             server_name: ServerName::try_from(addresses.server_name)?,
             settings,
@@ -85,15 +85,15 @@ impl Limit {
         &self.progress
     }
 
-    /// Waits until every target has been listed and is watched, and tells `say` of the progress once a second.
-    pub async fn until_complete(&self, mut say: impl FnMut(&Progress)) -> Duration {
+    /// Waits until every target is listed and watched; calls `report` with the progress once a second.
+    pub async fn until_complete(&self, mut report: impl FnMut(&Progress)) -> Duration {
         let start = Instant::now();
-        let mut said = start;
+        let mut reported = start;
         while !self.progress.is_complete() {
             tokio::time::sleep(Duration::from_millis(10)).await;
-            if said.elapsed() >= Duration::from_secs(1) {
-                said = Instant::now();
-                say(&self.progress);
+            if reported.elapsed() >= Duration::from_secs(1) {
+                reported = Instant::now();
+                report(&self.progress);
             }
         }
         start.elapsed()
@@ -108,7 +108,7 @@ mod tests {
     async fn eventually(is_so: impl Fn() -> bool) {
         let end = Instant::now() + Duration::from_secs(10);
         while !is_so() {
-            assert!(Instant::now() < end, "waited in vain");
+            assert!(Instant::now() < end, "timed out");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }

@@ -1,4 +1,4 @@
-//! How far the floor's connections have come.
+//! Progress of the baseline's connections.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -10,10 +10,10 @@ pub struct Progress {
     pub(super) connected: AtomicU64,
     /// Targets whose first lists are read and whose watches are open.
     pub(super) watched: AtomicU64,
-    /// Pieces that came on watches.
+    /// Body frames received on watches.
     pub(super) events: AtomicU64,
     pub(super) bytes: AtomicU64,
-    /// Connections that could not be made or broke.
+    /// Connections that failed or broke.
     pub(super) failures: AtomicU64,
 }
 

@@ -1,4 +1,4 @@
-//! One target of the floor, in one task: connects, lists, watches, and begins anew when the connection breaks.
+//! One target of the baseline, in one task: connects, lists, watches, and reconnects when the connection breaks.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -19,14 +19,14 @@ use super::transport::{Sender, connect};
 use super::{LimitError, Shared};
 use crate::simulator::Address;
 
-/// After a failure, with jitter.
-const PAUSE: Duration = Duration::from_secs(5);
+/// Before reconnecting, with jitter.
+const RETRY_DELAY: Duration = Duration::from_secs(5);
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 const METADATA: &str = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io, application/json";
 
-/// On the bookmark that ends a list which comes as a stream.
+/// Annotation of the bookmark that ends a streamed list.
 const END_OF_LIST: &[u8] = b"k8s.io/initial-events-end";
 
 struct Target {
@@ -37,7 +37,7 @@ struct Target {
     watch_seconds: u64,
 }
 
-/// An open watch and the version from which the next one begins.
+/// An open watch and the resourceVersion from which the next one resumes.
 struct Watching {
     path: usize,
     body: Incoming,
@@ -47,14 +47,14 @@ struct Watching {
 pub(super) async fn keep(shared: Arc<Shared>, address: Address) {
     let mut was_watched = false;
     loop {
-        let Err(_) = one_connection(&shared, &address, &mut was_watched).await;
+        let Err(_) = run_connection(&shared, &address, &mut was_watched).await;
         shared.progress.failures.fetch_add(1, Relaxed);
-        let pause = PAUSE.mul_f64(rand::rng().random_range(0.5..1.5));
+        let pause = RETRY_DELAY.mul_f64(rand::rng().random_range(0.5..1.5));
         sleep(pause).await;
     }
 }
 
-async fn one_connection(
+async fn run_connection(
     shared: &Arc<Shared>,
     address: &Address,
     was_watched: &mut bool,
@@ -85,7 +85,7 @@ impl Target {
         if !std::mem::replace(was_watched, true) {
             self.shared.progress.watched.fetch_add(1, Relaxed);
         }
-        let mut turn = 0;
+        let mut round = 0;
         loop {
             let pause = self.shared.settings.interval.mul_f64(rand::rng().random_range(0.9..1.1));
             let mut pause = std::pin::pin!(sleep(pause));
@@ -98,13 +98,13 @@ impl Target {
                 let Watching { path, version, .. } = watches.swap_remove(ended);
                 watches.push(self.watch(path, &version).await?);
             }
-            self.read(&self.shared.listed[turn % self.shared.listed.len()], "application/json").await?;
-            self.read(&self.shared.named[turn % self.shared.named.len()], METADATA).await?;
-            turn += 1;
+            self.read(&self.shared.listed[round % self.shared.listed.len()], "application/json").await?;
+            self.read(&self.shared.named[round % self.shared.named.len()], METADATA).await?;
+            round += 1;
         }
     }
 
-    /// A watch that begins with a list, which is read whole.
+    /// Opens a watch that begins with a list, and reads the list to its end.
     async fn list_and_watch(&self, path: usize) -> Result<Watching, LimitError> {
         let begin = "sendInitialEvents=true&resourceVersionMatch=NotOlderThan";
         let mut watching = self.open(path, begin).await?;
@@ -121,7 +121,7 @@ impl Target {
                     return Ok(watching);
                 }
             }
-            Err("a list ended before it was whole".into())
+            Err("a list ended before it was complete".into())
         })
         .await?
     }
@@ -135,17 +135,17 @@ impl Target {
         let listed = &self.shared.listed[path];
         let seconds = self.watch_seconds;
         let query = format!("{listed}?watch=true&allowWatchBookmarks=true&timeoutSeconds={seconds}&{from}");
-        let response = self.ask(&query, "application/json").await?;
+        let response = self.request(&query, "application/json").await?;
         if !response.status().is_success() {
             return Err(format!("{listed}: {}", response.status()).into());
         }
         Ok(Watching { path, body: response.into_body(), version: String::new() })
     }
 
-    /// Reads a body to its end, whatever the status, and gives its first piece.
+    /// Reads a body to its end, whatever the status, and returns its first frame.
     async fn read(&self, path: &str, accept: &'static str) -> Result<Bytes, LimitError> {
         timeout(REQUEST_TIMEOUT, async {
-            let mut body = self.ask(path, accept).await?.into_body();
+            let mut body = self.request(path, accept).await?.into_body();
             let mut first = Bytes::new();
             while let Some(frame) = body.frame().await {
                 let Ok(data) = frame?.into_data() else { continue };
@@ -159,7 +159,7 @@ impl Target {
         .await?
     }
 
-    async fn ask(&self, path: &str, accept: &'static str) -> Result<Response<Incoming>, LimitError> {
+    async fn request(&self, path: &str, accept: &'static str) -> Result<Response<Incoming>, LimitError> {
         let request = Request::get(format!("https://{}{path}", self.authority))
             .header("accept", accept)
             .header("authorization", &self.authorization)
@@ -167,7 +167,7 @@ impl Target {
         Ok(timeout(REQUEST_TIMEOUT, self.sender.clone().send_request(request)).await??)
     }
 
-    /// The place of a watch that has ended. All of them are looked at: it is cheaper than a waker for each.
+    /// The index of a watch that has ended. Polls all watches, which is cheaper than a waker per watch.
     fn poll_watches(&self, watches: &mut [Watching], cx: &mut Context<'_>) -> Poll<usize> {
         for (place, watching) in watches.iter_mut().enumerate() {
             while let Poll::Ready(frame) = Pin::new(&mut watching.body).poll_frame(cx) {
@@ -184,7 +184,7 @@ impl Target {
     }
 }
 
-/// The first resourceVersion in a text: that of a list, of a bookmark or of an event's object.
+/// The first resourceVersion in the bytes: that of a list, a bookmark or an event's object.
 fn version_in(bytes: &[u8]) -> Option<String> {
     const KEY: &[u8] = b"\"resourceVersion\":\"";
     let start = bytes.windows(KEY.len()).position(|window| window == KEY)? + KEY.len();

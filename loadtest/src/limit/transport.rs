@@ -1,4 +1,4 @@
-//! TLS and HTTP/2 with the settings of ksit's own transport.
+//! Connects with TLS and HTTP/2, with the settings of ksit's own transport.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) type Sender = SendRequest<Empty<Bytes>>;
 pub(super) type Driver = Connection<TokioIo<TlsStream<TcpStream>>, Empty<Bytes>, TokioExecutor>;
 
-/// One configuration for all targets.
+/// The TLS configuration shared by all targets.
 pub(super) fn tls(ca: &str) -> Result<TlsConnector, LimitError> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(ca.as_bytes()) {
@@ -46,7 +46,7 @@ pub(super) fn tls(ca: &str) -> Result<TlsConnector, LimitError> {
 }
 
 pub(super) async fn connect(shared: &Shared, address: &Address) -> Result<(Sender, Driver), LimitError> {
-    let _turn = shared.turns.acquire().await?;
+    let _permit = shared.connect_permits.acquire().await?;
     timeout(CONNECT_TIMEOUT, async {
         let stream = TcpStream::connect(SocketAddr::from((address.host, address.port))).await?;
         stream.set_nodelay(true)?;

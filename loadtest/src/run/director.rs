@@ -1,4 +1,4 @@
-//! Plays a script: does what its steps say, and measures phase by phase.
+//! Runs a script: executes its steps and measures phase by phase.
 //!
 //! ```text
 //! Script ─> Director ──> Clusters (break, inject, delay)    hub (Secrets, targets)   replicas (kill, restart)
@@ -21,26 +21,26 @@ use super::phase::Phase;
 use super::sampler::Sampler;
 use super::script::{BreakAndMend, Inject, Role, Rotate, Script, Step};
 use super::statuses::{FAILED, Group, RUNNING, Statuses};
-use super::{Fleet, Measure, RunError, beside, report};
+use super::{Fleet, Measure, RunError, baseline, report};
 use crate::simulator::{ComponentId, Fault, Health};
 
-/// Writes to the hub under way at a time.
-const AT_A_TIME: usize = 32;
+/// Concurrent writes to the hub.
+const CONCURRENT_WRITES: usize = 32;
 
-/// For a replica to end when it is asked to.
+/// Time limit for a replica to end after SIGTERM.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(super) struct Director {
     pub(super) fleet: Fleet,
     pub(super) statuses: Statuses,
     pub(super) sampler: Sampler,
-    /// Whether the floor is measured.
-    floor: bool,
-    /// What it took a moment ago, in seconds, for the start that comes next; alone, and with the hub.
-    floors_beside: BTreeMap<&'static str, f64>,
+    /// Whether the baseline is measured.
+    measure_baseline: bool,
+    /// Seconds that the baseline just took, for comparison with the next start; alone, and with the hub.
+    recent_baselines: BTreeMap<&'static str, f64>,
     random: StdRng,
     vital: Vec<ComponentId>,
-    /// Broken components, and when each is to be mended.
+    /// Broken components, with the time at which each is due for repair.
     broken: VecDeque<(Instant, u32, ComponentId)>,
     faulty: BTreeSet<u32>,
     removed: Vec<u32>,
@@ -49,16 +49,16 @@ pub(super) struct Director {
 }
 
 impl Director {
-    /// `seed` decides what breaks, and nothing else.
-    pub(super) fn new(fleet: Fleet, sampler: Sampler, floor: bool, seed: u64) -> Result<Self, RunError> {
+    /// `seed` decides only which components break.
+    pub(super) fn new(fleet: Fleet, sampler: Sampler, measure_baseline: bool, seed: u64) -> Result<Self, RunError> {
         let vital = Clusters::vital().into_iter().map(|component| component.id).collect();
         let phase = Phase::begin("start", &fleet, &sampler)?;
         Ok(Self {
             statuses: Statuses::watch(fleet.client.clone()),
             fleet,
             sampler,
-            floor,
-            floors_beside: BTreeMap::new(),
+            measure_baseline,
+            recent_baselines: BTreeMap::new(),
             random: StdRng::seed_from_u64(seed),
             vital,
             broken: VecDeque::new(),
@@ -69,33 +69,35 @@ impl Director {
         })
     }
 
-    /// The first start of all: no target has its slot label yet.
+    /// The very first start: no target has its slot label yet.
     pub(super) async fn start(&mut self, replicas: u32) -> Result<(), RunError> {
         self.start_together("first start", replicas).await.map(drop)
     }
 
-    /// Starts the replicas together; how many seconds until every target was observed.
+    /// Starts the replicas together and returns the seconds until every target was observed.
     async fn start_together(&mut self, which: &str, replicas: u32) -> Result<f64, RunError> {
         eprintln!("starting {replicas} replicas");
         let start = self.fleet.scale_up(replicas).await?;
-        self.sampler.seat(self.fleet.seats());
+        self.sampler.set_processes(self.fleet.processes());
         self.fleet.settle().await?;
         let took = start.elapsed().as_secs_f64();
         eprintln!("all targets observed after {took:.1} s");
         let name = format!("{which} until every target was observed");
-        self.note(Measure::new(&name, "s", vec![took], None));
+        self.record(Measure::new(&name, "s", vec![took], None));
         Ok(took)
     }
 
-    async fn floor_again(&mut self, with_hub: bool) -> Result<(), RunError> {
-        if self.floor {
+    async fn baseline_again(&mut self, with_hub: bool) -> Result<(), RunError> {
+        if self.measure_baseline {
             self.rest().await?;
-            let (name, floor) = match with_hub {
-                true => ("the floor with the hub", beside::floor_with_hub(&self.fleet, self.fleet.count).await?),
-                false => ("the floor", beside::floor_again(&self.fleet, self.fleet.count).await?),
+            let (name, baseline) = match with_hub {
+                true => {
+                    ("the baseline with the hub", baseline::transport_with_hub(&self.fleet, self.fleet.count).await?)
+                }
+                false => ("the baseline", baseline::transport_again(&self.fleet, self.fleet.count).await?),
             };
-            self.floors_beside.insert(name, floor.max);
-            self.note(floor);
+            self.recent_baselines.insert(name, baseline.max);
+            self.record(baseline);
         }
         Ok(())
     }
@@ -103,35 +105,35 @@ impl Director {
     async fn cold_start(&mut self) -> Result<(), RunError> {
         self.rest().await?;
         let took = self.start_together("cold start", self.fleet.count).await?;
-        for (name, floor) in std::mem::take(&mut self.floors_beside) {
-            self.note(Measure::new(&format!("cold start: times {name} beside it"), "", vec![took / floor], None));
+        for (name, baseline) in std::mem::take(&mut self.recent_baselines) {
+            self.record(Measure::new(&format!("cold start: times {name} beside it"), "", vec![took / baseline], None));
         }
         Ok(())
     }
 
-    /// Ends the replicas and leaves all alone: clusters close what was connected until now, and that takes them a while.
+    /// Ends the replicas and waits: the clusters take a while to close the former connections.
     async fn rest(&mut self) -> Result<(), RunError> {
         self.stop_replicas().await?;
-        sleep(beside::QUIET).await;
+        sleep(baseline::QUIET).await;
         Ok(())
     }
 
-    /// All together.
+    /// Ends all replicas together.
     pub(super) async fn stop_replicas(&mut self) -> Result<(), RunError> {
         let ending = (0..self.fleet.count).filter_map(|ordinal| self.fleet.replicas.take(ordinal));
         let ended = join_all(ending.map(|replica| replica.stop(PATIENCE))).await;
-        self.sampler.seat(self.fleet.seats());
+        self.sampler.set_processes(self.fleet.processes());
         for ended in ended {
-            ended?.ok_or("a replica did not end when it was asked to")?;
+            ended?.ok_or("a replica did not end after SIGTERM")?;
         }
         Ok(())
     }
 
-    /// Plays to the end, or to the first step that can't be done; what was measured until then is worth having too.
-    pub(super) async fn play(&mut self, script: &Script) -> (Vec<Measure>, Result<(), RunError>) {
-        let played = self.steps(&script.steps).await;
+    /// Runs the script to its end or to the first step that fails. The measures until then are returned in either case.
+    pub(super) async fn run(&mut self, script: &Script) -> (Vec<Measure>, Result<(), RunError>) {
+        let result = self.steps(&script.steps).await;
         let ended = self.next_phase("end");
-        (std::mem::take(&mut self.measures), played.and(ended))
+        (std::mem::take(&mut self.measures), result.and(ended))
     }
 
     async fn steps(&mut self, steps: &[Step]) -> Result<(), RunError> {
@@ -162,27 +164,27 @@ impl Director {
             Step::Delay(delay) => self.fleet.clusters.simulator()?.delay((*delay).into()),
             Step::Kill(role) => self.kill(*role).await?,
             Step::RestartReplicas => self.restart_replicas().await?,
-            Step::Floor => self.floor_again(false).await?,
-            Step::FloorWithHub => self.floor_again(true).await?,
+            Step::Baseline => self.baseline_again(false).await?,
+            Step::BaselineWithHub => self.baseline_again(true).await?,
             Step::ColdStart => self.cold_start().await?,
             Step::Rotate(how) => self.rotate(how).await?,
             Step::RemoveTargets(count) => self.remove_targets(*count).await?,
             Step::AddTargets => self.add_targets().await?,
             Step::Repeat(_) => {}
         }
-        self.sampler.seat(self.fleet.seats());
+        self.sampler.set_processes(self.fleet.processes());
         Ok(())
     }
 
     fn next_phase(&mut self, name: &str) -> Result<(), RunError> {
         let next = Phase::begin(name, &self.fleet, &self.sampler)?;
         let ended = std::mem::replace(&mut self.phase, next);
-        ended.end(&mut self.fleet, &self.sampler, &self.statuses)?.into_iter().for_each(|measure| self.note(measure));
+        ended.end(&mut self.fleet, &self.sampler, &self.statuses)?.into_iter().for_each(|measure| self.record(measure));
         Ok(())
     }
 
-    fn note(&mut self, measure: Measure) {
-        report::note(&mut self.measures, measure);
+    fn record(&mut self, measure: Measure) {
+        report::record(&mut self.measures, measure);
     }
 
     async fn until_right(&mut self, patience: Duration) -> Result<(), RunError> {
@@ -192,7 +194,7 @@ impl Director {
         self.statuses.until_right(targets, failed.len() as u32, patience).await
     }
 
-    /// Breaks at the rate; what is due is mended meanwhile, and all of it at the end.
+    /// Breaks components at the given rate and repairs each when due; returns when all are repaired.
     async fn break_and_mend(&mut self, how: &BreakAndMend) -> Result<(), RunError> {
         let (start, pause) = (Instant::now(), Duration::from_secs_f64(1.0 / how.breaks_per_second.max(0.001)));
         let (hold, lasts): (Duration, Duration) = (how.hold.into(), how.r#for.into());
@@ -213,7 +215,7 @@ impl Director {
         Ok(())
     }
 
-    /// Any that has no fault, is there, and whose status says that it is well.
+    /// A random target that exists, has no fault, and whose status is Running.
     fn healthy_target(&mut self) -> Option<u32> {
         const TRIES: u32 = 100;
         (0..TRIES).map(|_| self.random.random_range(0..self.fleet.targets)).find(|number| {
@@ -239,7 +241,7 @@ impl Director {
         Ok(())
     }
 
-    /// Mends what was to be mended by then; without a time everything.
+    /// Repairs the components due by `by`; without it, all of them.
     async fn mend_due(&mut self, by: Option<Instant>) -> Result<(), RunError> {
         while let Some((due, number, id)) = self.broken.front().copied() {
             if by.is_some_and(|by| due > by) {
@@ -264,7 +266,7 @@ impl Director {
     }
 
     fn heal(&mut self) -> Result<(), RunError> {
-        self.note_complaints();
+        self.record_failure_reasons();
         let simulator = self.fleet.clusters.simulator()?;
         for number in std::mem::take(&mut self.faulty) {
             self.statuses.expect(number, RUNNING, Group::Fault);
@@ -273,19 +275,20 @@ impl Director {
         Ok(())
     }
 
-    /// What is said of the targets that have a fault.
-    fn note_complaints(&mut self) {
-        let (mut silent, mut complaints) = (0, BTreeMap::<String, u32>::new());
+    /// Counts the faulty targets by the reason that their status reports.
+    fn record_failure_reasons(&mut self) {
+        let (mut unreported, mut reasons) = (0, BTreeMap::<String, u32>::new());
         for number in &self.faulty {
-            match self.statuses.complaint(*number) {
-                Some(complaint) => *complaints.entry(complaint).or_default() += 1,
-                None => silent += 1,
+            match self.statuses.failure_reason(*number) {
+                Some(reason) => *reasons.entry(reason).or_default() += 1,
+                None => unreported += 1,
             }
         }
-        let said = complaints.into_iter().map(|(reason, count)| (format!("faulty targets said to be {reason}"), count));
-        for (what, count) in said.chain([("faulty targets of which nothing is said".to_owned(), silent)]) {
+        let reported =
+            reasons.into_iter().map(|(reason, count)| (format!("faulty targets reported as {reason}"), count));
+        for (what, count) in reported.chain([("faulty targets not reported".to_owned(), unreported)]) {
             let name = format!("{}: {what}", self.phase.name());
-            self.note(Measure::new(&name, "", vec![f64::from(count)], None));
+            self.record(Measure::new(&name, "", vec![f64::from(count)], None));
         }
     }
 
@@ -299,12 +302,12 @@ impl Director {
         let start = Instant::now();
         self.fleet.replicas.kill(victim);
         let others = self.fleet.count - 1;
-        self.sampler.seat(self.fleet.seats());
+        self.sampler.set_processes(self.fleet.processes());
         let recovered = self.fleet.until_recovered(start, &before, others, role == Role::Coordinator).await?;
         let name = format!("{}: killed until all was observed", self.phase.name());
-        self.note(Measure::new(&name, "s", vec![recovered.took], None));
+        self.record(Measure::new(&name, "s", vec![recovered.took], None));
         self.fleet.replicas.start(victim).await?;
-        self.sampler.seat(self.fleet.seats());
+        self.sampler.set_processes(self.fleet.processes());
         self.fleet.settle().await?;
         Ok(())
     }
@@ -313,16 +316,16 @@ impl Director {
         for ordinal in (0..self.fleet.count).rev() {
             let before = self.fleet.division().await?;
             let process = self.fleet.replicas.take(ordinal).ok_or("the replica is not running")?;
-            process.stop(PATIENCE).await?.ok_or("the replica did not end when it was asked to")?;
+            process.stop(PATIENCE).await?.ok_or("the replica did not end after SIGTERM")?;
             self.fleet.replicas.start(ordinal).await?;
-            self.sampler.seat(self.fleet.seats());
+            self.sampler.set_processes(self.fleet.processes());
             self.fleet.until_replaced(&before, ordinal).await?;
             self.fleet.settle().await?;
         }
         Ok(())
     }
 
-    /// First the cluster knows the new token, then the Secret has it, then the old one ends.
+    /// Issues a new token on the cluster, writes it to the Secret, then revokes the old one.
     async fn rotate(&mut self, how: &Rotate) -> Result<(), RunError> {
         let (within, overlap): (Duration, Duration) = (how.within.into(), how.overlap.into());
         let (start, pause) = (Instant::now(), within / self.fleet.targets.max(1));
@@ -330,7 +333,7 @@ impl Director {
         let simulator = clusters.simulator()?;
         let present = (0..self.fleet.targets).filter(|number| !self.removed.contains(number));
         stream::iter(present.map(Ok::<u32, RunError>))
-            .try_for_each_concurrent(AT_A_TIME, async |number| {
+            .try_for_each_concurrent(CONCURRENT_WRITES, async |number| {
                 sleep_until(start + pause * number).await;
                 simulator.issue(number);
                 renew_secret(client, clusters, number).await
@@ -340,11 +343,11 @@ impl Director {
         sleep(overlap).await;
         (0..self.fleet.targets).for_each(|number| simulator.revoke(number));
         let name = format!("{}: all Secrets written", self.phase.name());
-        self.note(Measure::new(&name, "s", vec![took], None));
+        self.record(Measure::new(&name, "s", vec![took], None));
         Ok(())
     }
 
-    /// The last ones that are there.
+    /// Removes the last `count` targets that exist.
     async fn remove_targets(&mut self, count: u32) -> Result<(), RunError> {
         let present = (0..self.fleet.targets).rev().filter(|number| !self.removed.contains(number));
         let chosen: Vec<u32> = present.take(count as usize).collect();
@@ -352,7 +355,7 @@ impl Director {
         let client = &self.fleet.client;
         stream::iter(&chosen)
             .map(|number| remove_target(client, *number))
-            .buffer_unordered(AT_A_TIME)
+            .buffer_unordered(CONCURRENT_WRITES)
             .try_collect::<()>()
             .await?;
         self.removed.extend(chosen);
@@ -363,7 +366,7 @@ impl Director {
         let (client, clusters) = (&self.fleet.client, &self.fleet.clusters);
         stream::iter(std::mem::take(&mut self.removed))
             .map(|number| add_target(client, clusters, number))
-            .buffer_unordered(AT_A_TIME)
+            .buffer_unordered(CONCURRENT_WRITES)
             .try_collect::<()>()
             .await
     }

@@ -1,4 +1,4 @@
-//! Kills replicas and waits until others have observed all of their clusters.
+//! The failover scenario: kills replicas and waits until the others have observed all clusters.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use tokio::time::{Instant, sleep};
 use super::observe::Recovery;
 use super::{Fleet, Measure, RunError};
 
-/// Lease duration of the replicas, and two seconds.
+/// The replicas' Lease duration plus two seconds.
 const LIMIT: f64 = 12.0;
 
-/// Between two renewals of a Lease.
+/// Renew interval of a Lease.
 const RENEW: Duration = Duration::from_secs(3);
 
 #[derive(Default)]
@@ -25,7 +25,7 @@ struct Kills {
 pub(super) async fn run(fleet: &mut Fleet, kills: u32) -> Result<Vec<Measure>, RunError> {
     let (mut coordinator, mut worker) = (Kills::default(), Kills::default());
     for number in 1..=kills {
-        // At any moment of the renew interval.
+        // Spread the kills over the renew interval.
         let moment = RENEW * (number - 1) / kills;
         kill(fleet, true, moment, &mut coordinator).await?;
         kill(fleet, false, moment, &mut worker).await?;
@@ -54,11 +54,12 @@ async fn kill(fleet: &mut Fleet, coordinator: bool, moment: Duration, kills: &mu
     let mark = fleet.hub.audit().mark();
     fleet.replicas.kill(victim);
     let start = Instant::now();
-    let Recovery { took, orphaned, seen } = fleet.until_recovered(start, &before, fleet.count - 1, coordinator).await?;
+    let Recovery { took, orphaned, metrics } =
+        fleet.until_recovered(start, &before, fleet.count - 1, coordinator).await?;
     kills.took.push(took);
     kills.orphaned.push(orphaned);
     kills.map_writes.push(fleet.map_writes(mark)?);
     kills.status_writes.push(fleet.status_writes(mark)?);
-    kills.bytes.push(seen.report_bytes / f64::from(fleet.targets));
+    kills.bytes.push(metrics.report_bytes / f64::from(fleet.targets));
     fleet.replicas.start(victim).await
 }

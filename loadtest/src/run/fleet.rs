@@ -1,4 +1,4 @@
-//! The fleet of a run: hub, clusters, replicas.
+//! Sets up the fleet of a run: hub, clusters, replicas.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -22,33 +22,33 @@ use crate::truth::{TruthChecker, Watched};
 use crate::usage::open_many_files;
 use crate::workloads::Workloads;
 
-/// Of everything in a run.
+/// Namespace of everything in a run.
 pub const NAMESPACE: &str = "load";
 
-/// Writes to the hub under way at a time while the fleet is made.
-const AT_A_TIME: usize = 32;
+/// Concurrent writes to the hub during setup.
+const CONCURRENT_WRITES: usize = 32;
 
 pub struct Fleet {
     pub replicas: Installation,
     pub hub: ControlPlane,
     pub clusters: Clusters,
     pub client: Client,
-    /// Replicas.
+    /// Number of replicas.
     pub count: u32,
     pub targets: u32,
-    /// The last so many clusters are left to a truth checker: neither [`Fleet::break_first`] nor
-    /// [`Fleet::until_phases`] concerns them.
+    /// Number of clusters, at the end, reserved for a truth checker: [`Fleet::break_first`] and
+    /// [`Fleet::until_phases`] ignore them.
     pub untouched: u32,
 }
 
 impl Fleet {
-    /// The same with Flux alone, on simulated clusters.
+    /// Like [`Self::prepare_with`], with Flux only and on simulated clusters.
     pub async fn prepare(ksit: &Path, targets: u32, flags: &[&str]) -> Result<Self, RunError> {
         Self::prepare_with(ksit, Provider::Sim, targets, &["flux"], flags).await
     }
 
-    /// A hub with ksit's CRDs and rights, and so many clusters that integrations of these types concern. No replica
-    /// runs yet; `flags` go to each.
+    /// Prepares a hub with ksit's CRDs and RBAC, and `targets` clusters selected by integrations of these types. Starts
+    /// no replica; `flags` go to each.
     pub async fn prepare_with(
         ksit: &Path,
         provider: Provider,
@@ -60,7 +60,7 @@ impl Fleet {
         Self::prepare_on(hub, ksit, provider, targets, integrations, flags).await
     }
 
-    /// The same on a hub of the caller's choice, which nothing else uses.
+    /// Like [`Self::prepare_with`], on a given hub, which nothing else may use.
     pub async fn prepare_on(
         hub: ControlPlane,
         ksit: &Path,
@@ -84,7 +84,7 @@ impl Fleet {
                 }
                 Ok::<(), RunError>(())
             })
-            .buffer_unordered(AT_A_TIME)
+            .buffer_unordered(CONCURRENT_WRITES)
             .try_collect::<()>()
             .await?;
         for kind in integrations {
@@ -94,13 +94,13 @@ impl Fleet {
         Ok(Self { replicas, hub, clusters, client, count: 0, targets, untouched: 0 })
     }
 
-    /// Has the Integrations name every cluster, for an operator that doesn't know `targetSelector`.
+    /// Makes the Integrations name every cluster, for an operator without `targetSelector`.
     pub async fn name_clusters(&self) -> Result<(), RunError> {
         let names: Vec<String> = (0..self.targets).map(target_name).collect();
         self.renew_integrations(json!({ "targetClusters": names, "targetSelector": null })).await
     }
 
-    /// Has the Integrations select their clusters again, without finalizers of another operator.
+    /// Makes the Integrations select their clusters again, and removes finalizers of another operator.
     pub async fn select_clusters(&self) -> Result<(), RunError> {
         self.renew_integrations(json!({ "targetClusters": null, "targetSelector": selector() })).await
     }
@@ -114,7 +114,7 @@ impl Fleet {
         Ok(())
     }
 
-    /// Flips these simulated clusters from now on, and times how long their statuses are wrong.
+    /// Starts a truth checker that flips these simulated clusters and times how long their statuses are wrong.
     pub fn check_truth(&self, clusters: impl IntoIterator<Item = u32>) -> Result<TruthChecker, RunError> {
         Ok(TruthChecker::start(Watched {
             client: self.client.clone(),
@@ -127,13 +127,14 @@ impl Fleet {
         }))
     }
 
-    /// From now on Flux is broken in the first `count` simulated clusters, and healthy in the others.
+    /// Breaks Flux in the first `count` simulated clusters and repairs it in the others.
     pub fn break_first(&self, count: u32) -> Result<(), RunError> {
         self.clusters.simulator()?.break_first_of(self.targets - self.untouched, count);
         Ok(())
     }
 
-    /// Has so many replicas and starts those that don't run, together: when that was. Their Pods were made before.
+    /// Scales to `count` replicas: creates the Pods of the missing ones, starts these together, and returns the time of
+    /// the start.
     pub async fn scale_up(&mut self, count: u32) -> Result<Instant, RunError> {
         self.count = count;
         self.replicas.want(count).await?;
@@ -158,7 +159,7 @@ async fn install_crds(client: &Client, ksit: &Path) -> Result<(), RunError> {
     Ok(())
 }
 
-/// Puts a target and its Secret on the hub.
+/// Creates a target and its Secret on the hub.
 pub(super) async fn add_target(client: &Client, clusters: &Clusters, number: u32) -> Result<(), RunError> {
     let name = target_name(number);
     let secret: Secret = serde_json::from_value(json!({
@@ -177,7 +178,7 @@ pub(super) async fn remove_target(client: &Client, number: u32) -> Result<(), Ru
     Ok(())
 }
 
-/// Writes the kubeconfig that is valid now.
+/// Writes the currently valid kubeconfig.
 pub(super) async fn renew_secret(client: &Client, clusters: &Clusters, number: u32) -> Result<(), RunError> {
     let secrets: Api<Secret> = Api::namespaced(client.clone(), NAMESPACE);
     let patch = json!({ "stringData": { "kubeconfig": clusters.kubeconfig(number)? } });
@@ -193,12 +194,12 @@ pub(super) fn secret_name(number: u32) -> String {
     format!("{}-kubeconfig", target_name(number))
 }
 
-/// Takes every cluster of the run.
+/// Selects every cluster of the run.
 fn selector() -> Value {
     json!({ "matchLabels": { "env": "load" } })
 }
 
-/// Server-side apply would take several times as long, and nothing is there yet.
+/// Creates an object, which is several times faster than server-side apply.
 async fn create(client: &Client, kind: &str, name: &str, spec: Value) -> Result<(), RunError> {
     api(client, NAMESPACE, kind).create(&PostParams::default(), &object(kind, name, spec)).await?;
     Ok(())

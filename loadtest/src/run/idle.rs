@@ -1,4 +1,4 @@
-//! Leaves a healthy fleet alone and counts what it writes to the hub.
+//! The idle scenario: leaves a healthy fleet alone and counts its writes to the hub.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,22 +7,22 @@ use tokio::time::{Instant, sleep};
 
 use super::{Fleet, Measure, RunError};
 
-/// Until labels and first statuses are written.
+/// Time for labels and first statuses to be written.
 const QUIET: Duration = Duration::from_secs(20);
 
-/// Replicas write these and nothing else while all is well, each at most so often a second and replica.
+/// The only writes of replicas on a healthy fleet, with the maximum rate per second and replica.
 const EXPECTED: [(&str, f64); 3] = [("update leases", 0.4), ("patch leases", 0.4), ("create tokenreviews", 0.004)];
 
-/// The freshness of the fleet, once a round.
+/// The fleet's freshness, written once per round.
 const FRESHNESS: (&str, f64) = ("patch shardmaps status", 1.0 / 29.0);
 
 pub(super) async fn run(fleet: &mut Fleet, duration: Duration) -> Result<Vec<Measure>, RunError> {
     eprintln!("waiting {} s for the first statuses, then {} s", QUIET.as_secs(), duration.as_secs());
     sleep(QUIET).await;
-    let (mark, requests, start) = (fleet.hub.audit().mark(), fleet.clusters.asked()?, Instant::now());
+    let (mark, requests, start) = (fleet.hub.audit().mark(), fleet.clusters.requests()?, Instant::now());
     let mut orphaned = Vec::new();
     while start.elapsed() < duration {
-        orphaned.extend(fleet.look().await.map(|seen| seen.orphaned));
+        orphaned.extend(fleet.coordinator_metrics().await.map(|metrics| metrics.orphaned));
         sleep(Duration::from_secs(1)).await;
     }
     let seconds = start.elapsed().as_secs_f64();
@@ -31,12 +31,12 @@ pub(super) async fn run(fleet: &mut Fleet, duration: Duration) -> Result<Vec<Mea
         *writes.entry(name).or_default() += 1.0;
     }
     let mut measures = vec![Measure::new("orphaned clusters", "", orphaned, Some(0.0))];
-    if let (Some(before), Some(now)) = (requests, fleet.clusters.asked()?) {
-        let asked = (now.requests() - before.requests()) as f64;
-        measures.insert(0, Measure::new("requests to clusters", "/s", vec![asked / seconds], None));
+    if let (Some(before), Some(now)) = (requests, fleet.clusters.requests()?) {
+        let count = (now.total() - before.total()) as f64;
+        measures.insert(0, Measure::new("requests to clusters", "/s", vec![count / seconds], None));
     }
-    let of_all = EXPECTED.map(|(name, each)| (name, each * f64::from(fleet.count)));
-    for (name, limit) in of_all.into_iter().chain([FRESHNESS]) {
+    let expected = EXPECTED.map(|(name, each)| (name, each * f64::from(fleet.count)));
+    for (name, limit) in expected.into_iter().chain([FRESHNESS]) {
         let count = writes.remove(name).unwrap_or_default();
         measures.push(Measure::new(name, "/s", vec![count / seconds], Some(limit)));
     }

@@ -1,4 +1,4 @@
-//! The machine and the versions that a report is of.
+//! Describes the machine and the program versions of a report.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Load tests: a real hub, real replicas, clusters that are simulated or real, and figures at the end.
+//! Runs load tests: a real hub, real replicas and simulated or real clusters, with a report of measures.
 //!
 //! ```text
 //! Clusters (N API servers)  <── replicas (processes) ──> hub (etcd, kube-apiserver)
@@ -6,7 +6,7 @@
 //!        └── scenario (built in, or a script) ──────────────────┘──> Report (tables, JSON, SVG)
 //! ```
 
-mod beside;
+mod baseline;
 mod clusters;
 mod director;
 mod failover;
@@ -29,7 +29,7 @@ use std::time::Duration;
 pub use clusters::{Clusters, Provider};
 pub use fleet::{Fleet, NAMESPACE};
 pub use machine::Machine;
-pub use observe::Seat;
+pub use observe::ReplicaProcess;
 pub use report::{Measure, Report, Verdict};
 pub use sampler::Sample;
 pub use script::Script;
@@ -41,20 +41,20 @@ use sampler::Sampler;
 
 pub(crate) type RunError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Scenarios that are more than steps.
+/// Scenarios in code, for what a script cannot express.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Scenario {
-    /// Kills the coordinator and workers; how long until all their clusters were observed by others.
+    /// Kill the coordinator and workers; time until the others have observed all their clusters.
     Failover,
-    /// Scales down and up, and restarts one replica after the other; how long it takes, and what moves.
+    /// Scale down and up, and restart one replica after the other; duration and slots moved.
     Rebalance,
-    /// Takes the API server, then etcd alone, away for a minute; what moves, and when statuses are right again.
+    /// Stop the API server, then etcd alone, for a minute; slots moved and time until statuses are right again.
     Outage,
-    /// Leaves a healthy fleet alone; what it writes to the hub.
+    /// Leave a healthy fleet alone; writes to the hub.
     Idle,
 }
 
-/// What is played.
+/// The scenario of a run.
 #[derive(Clone, Debug)]
 pub enum Plan {
     BuiltIn(Scenario),
@@ -64,7 +64,7 @@ pub enum Plan {
 /// Whether replicas may watch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Mode {
-    /// As ksit does by itself.
+    /// ksit's default.
     #[default]
     Auto,
     /// Lists every interval.
@@ -82,7 +82,7 @@ impl Scenario {
     }
 }
 
-/// What a run is told.
+/// Settings of a run.
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub plan: Plan,
@@ -90,21 +90,21 @@ pub struct Settings {
     pub provider: Provider,
     pub targets: u32,
     pub replicas: u32,
-    /// How often each fault is made; `None`: as often as the scenario does by default.
+    /// Repetitions of each fault; `None` for the scenario's default.
     pub times: Option<u32>,
-    /// Of `idle`, and of each comparator's idleness.
+    /// Duration of `idle`, and of the idle measurement of baseline and comparator.
     pub duration: Duration,
     pub mode: Mode,
-    /// Whether the floor is measured, before and after.
-    pub floor: bool,
-    /// Another operator that is measured first.
-    pub baseline: Option<String>,
-    /// More flags for the replicas.
+    /// Whether the baseline is measured, before and after (`--limit`).
+    pub measure_baseline: bool,
+    /// Command of another operator, measured first (`--baseline`).
+    pub comparator: Option<String>,
+    /// Extra flags for the replicas.
     pub flags: Vec<String>,
     pub seed: u64,
 }
 
-/// Runs the scenario; everything it started has ended when this returns.
+/// Runs the scenario and ends everything it started.
 pub async fn run(settings: &Settings) -> Result<Report, RunError> {
     settings.check()?;
     if settings.provider == Provider::Kind {
@@ -130,29 +130,29 @@ async fn built_in(settings: &Settings, scenario: Scenario) -> Result<Report, Run
 }
 
 async fn scripted(settings: &Settings, name: &str, script: &Script) -> Result<Report, RunError> {
-    settings.say_start();
+    settings.log_start();
     let integrations: Vec<&str> = script.integrations.iter().map(String::as_str).collect();
     let flags = settings.all_flags();
     let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
     let fleet = Fleet::prepare_with(&settings.ksit, settings.provider, settings.targets, &integrations, &flags).await?;
     let mut measures = Vec::new();
-    if settings.floor {
-        measures.extend(beside::floor(&fleet, settings.replicas, settings.duration).await?);
+    if settings.measure_baseline {
+        measures.extend(baseline::transport(&fleet, settings.replicas, settings.duration).await?);
     }
-    if let Some(command) = &settings.baseline {
-        measures.extend(beside::baseline(&fleet, command, settings.duration).await?);
+    if let Some(command) = &settings.comparator {
+        measures.extend(baseline::comparator(&fleet, command, settings.duration).await?);
     }
     let sampler = Sampler::start(settings.targets);
-    let mut director = Director::new(fleet, sampler, settings.floor, settings.seed)?;
+    let mut director = Director::new(fleet, sampler, settings.measure_baseline, settings.seed)?;
     director.start(settings.replicas).await?;
-    let (played, mut ended) = director.play(script).await;
-    played.into_iter().for_each(|measure| report::note(&mut measures, measure));
+    let (measured, mut ended) = director.run(script).await;
+    measured.into_iter().for_each(|measure| report::record(&mut measures, measure));
     measures.push(violations(&director.fleet)?);
     let samples = director.sampler.since(0.0);
-    if settings.floor {
-        match hub_floor(&mut director).await {
-            Ok(floor) => measures.extend(floor),
-            // What was measured until then is worth having too.
+    if settings.measure_baseline {
+        match hub_baseline(&mut director).await {
+            Ok(baseline) => measures.extend(baseline),
+            // Keep the measures until then.
             Err(error) => ended = ended.and(Err(error)),
         }
     }
@@ -164,9 +164,9 @@ async fn scripted(settings: &Settings, name: &str, script: &Script) -> Result<Re
     Ok(report)
 }
 
-async fn hub_floor(director: &mut Director) -> Result<Vec<Measure>, RunError> {
+async fn hub_baseline(director: &mut Director) -> Result<Vec<Measure>, RunError> {
     director.stop_replicas().await?;
-    beside::hub_floor(&director.fleet).await
+    baseline::hub(&director.fleet).await
 }
 
 fn violations(fleet: &Fleet) -> Result<Measure, RunError> {
@@ -197,7 +197,7 @@ async fn report(
     })
 }
 
-/// Writes the page and its pictures into a folder.
+/// Writes the Markdown page and its plots into a folder.
 pub fn write(report: &Report, folder: &Path) -> Result<(), RunError> {
     std::fs::create_dir_all(folder)?;
     let plots = plots::draw(report, folder)?;
@@ -206,18 +206,18 @@ pub fn write(report: &Report, folder: &Path) -> Result<(), RunError> {
 }
 
 impl Settings {
-    /// Err names what only simulated clusters can do.
+    /// Refuses settings that need simulated clusters with any other provider.
     fn check(&self) -> Result<(), RunError> {
         if self.provider == Provider::Sim {
             return Ok(());
         }
         let (scenario, needs) = match &self.plan {
-            // It asks when each cluster was asked last.
+            // It reads the time of each cluster's last request from the simulator.
             Plan::BuiltIn(Scenario::Outage) => ("outage".to_owned(), Some("outage".to_owned())),
             Plan::BuiltIn(scenario) => (format!("{scenario:?}").to_lowercase(), None),
             Plan::Script(name, script) => (name.clone(), script.needs_simulator()),
         };
-        let needs = needs.or(self.floor.then(|| "--limit".to_owned()));
+        let needs = needs.or(self.measure_baseline.then(|| "--limit".to_owned()));
         match needs {
             None => Ok(()),
             Some(what) => Err(format!(
@@ -228,7 +228,7 @@ impl Settings {
         }
     }
 
-    fn say_start(&self) {
+    fn log_start(&self) {
         eprintln!("starting the hub and {} targets, provider {}", self.targets, self.provider.name());
     }
 
@@ -239,7 +239,7 @@ impl Settings {
 }
 
 async fn start(settings: &Settings) -> Result<Fleet, RunError> {
-    settings.say_start();
+    settings.log_start();
     let flags = settings.all_flags();
     let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
     let mut fleet = Fleet::prepare_with(&settings.ksit, settings.provider, settings.targets, &["flux"], &flags).await?;

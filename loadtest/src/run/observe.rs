@@ -1,4 +1,4 @@
-//! What a run looks at while it goes on: the coordinator's metrics, the map, the statuses, the audit log.
+//! Observes a running fleet through the coordinator's metrics, the map, the statuses and the audit log.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,11 +17,11 @@ use crate::audit::AuditEvent;
 use crate::division::Division;
 use crate::resources::api;
 
-/// The interval of a cluster, and the coordinator's tick.
+/// A cluster's interval plus the coordinator's tick, in seconds.
 const FRESH: f64 = 32.0;
 
 const PATIENCE: Duration = Duration::from_secs(60);
-/// For a fleet to settle at the start and after each fault; a target more takes a little more.
+/// Time limit for a fleet to settle at the start and after each fault, plus an allowance per target.
 const SETTLED: Duration = Duration::from_secs(120);
 const SETTLED_EACH: Duration = Duration::from_millis(20);
 
@@ -29,14 +29,14 @@ const POLL: Duration = Duration::from_millis(50);
 
 /// A replica's process.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seat {
+pub struct ReplicaProcess {
     pub pid: u32,
     pub log: PathBuf,
 }
 
-/// What the present coordinator says of the fleet.
+/// The current coordinator's metrics of the fleet.
 #[derive(Clone, Copy, Debug)]
-pub struct Seen {
+pub struct CoordinatorMetrics {
     pub coordinator: u32,
     pub term: f64,
     pub epoch: f64,
@@ -47,40 +47,40 @@ pub struct Seen {
     pub report_bytes: f64,
 }
 
-/// How the fleet came back after a change of its members.
+/// Recovery of the fleet after a membership change.
 #[derive(Clone, Copy, Debug)]
 pub struct Recovery {
-    /// From the change until every cluster was observed by a living owner, in seconds.
+    /// Seconds from the change until every cluster was observed by a living owner.
     pub took: f64,
-    /// From the first sight of a newer map until no cluster was without an owner, in seconds.
+    /// Seconds from the newer map until no cluster was without an owner.
     pub orphaned: f64,
-    pub seen: Seen,
+    pub metrics: CoordinatorMetrics,
 }
 
 impl Fleet {
-    /// Waits until all replicas take part and every cluster was observed by its owner.
-    pub async fn settle(&mut self) -> Result<Seen, RunError> {
+    /// Waits until all replicas are members and every cluster was observed by its owner.
+    pub async fn settle(&mut self) -> Result<CoordinatorMetrics, RunError> {
         let start = Instant::now();
         loop {
             self.replicas.check()?;
-            if let Some(seen) = self.look().await
-                && seen.members >= f64::from(self.count)
-                && seen.orphaned == 0.0
-                && seen.unobserved == 0.0
-                && self.is_divided(&seen, self.count).await?
+            if let Some(metrics) = self.coordinator_metrics().await
+                && metrics.members >= f64::from(self.count)
+                && metrics.orphaned == 0.0
+                && metrics.unobserved == 0.0
+                && self.is_divided(&metrics, self.count).await?
             {
-                return Ok(seen);
+                return Ok(metrics);
             }
             let patience = SETTLED + SETTLED_EACH * self.targets;
             if start.elapsed() > patience {
-                let (waited, seen) = (patience.as_secs(), self.look().await);
-                return Err(format!("the fleet did not settle within {waited} s: {seen:?}").into());
+                let (waited, metrics) = (patience.as_secs(), self.coordinator_metrics().await);
+                return Err(format!("the fleet did not settle within {waited} s: {metrics:?}").into());
             }
             sleep(Duration::from_millis(100)).await;
         }
     }
 
-    /// Waits until another process stands for a replica than in `former`.
+    /// Waits until the map has another process for a replica than `former`.
     pub async fn until_replaced(&self, former: &Division, ordinal: u32) -> Result<(), RunError> {
         let name = format!("ksit-{ordinal}");
         let process = |division: &Division| division.members.get(&name).map(|(process, _)| process.clone());
@@ -91,11 +91,11 @@ impl Fleet {
             }
             sleep(Duration::from_millis(50)).await;
         }
-        Err(format!("no new process stands for {name} after {} s", SETTLED.as_secs()).into())
+        Err(format!("the map has no new process of {name} after {} s", SETTLED.as_secs()).into())
     }
 
-    /// Waits until `broken` clusters are Failed and all others Running, but for the untouched. The hub may be away at
-    /// first.
+    /// Waits until `broken` clusters are Failed and all others Running, not counting the untouched ones. The hub may be
+    /// unreachable at first.
     pub async fn until_phases(&self, broken: u32, patience: Duration) -> Result<(), RunError> {
         let start = Instant::now();
         loop {
@@ -111,67 +111,67 @@ impl Fleet {
         }
     }
 
-    /// Waits until `members` replicas own the fleet, every cluster was observed by its owner in the present reign, and
-    /// no observation is older than an interval. With `new_reign` in a term above that of `before`.
+    /// Waits until `members` replicas own the fleet, every cluster was observed by its owner in the current term, and
+    /// no observation is older than an interval. With `new_term`, the term must also be above that of `before`.
     pub async fn until_recovered(
         &self,
         start: Instant,
-        before: &Seen,
+        before: &CoordinatorMetrics,
         members: u32,
-        new_reign: bool,
+        new_term: bool,
     ) -> Result<Recovery, RunError> {
         let (mut published, mut owned) = (None, None);
         loop {
-            let seen = self.look().await;
+            let metrics = self.coordinator_metrics().await;
             let now = start.elapsed().as_secs_f64();
-            let has_left = |seen: &Seen| {
-                seen.members == f64::from(members)
-                    && (!new_reign || seen.term > before.term)
-                    && seen.epoch > before.epoch
+            let has_changed = |metrics: &CoordinatorMetrics| {
+                metrics.members == f64::from(members)
+                    && (!new_term || metrics.term > before.term)
+                    && metrics.epoch > before.epoch
             };
-            if let Some(seen) = seen.filter(has_left)
-                && self.is_divided(&seen, members).await?
+            if let Some(metrics) = metrics.filter(has_changed)
+                && self.is_divided(&metrics, members).await?
             {
                 let published = *published.get_or_insert(now);
-                if seen.orphaned == 0.0 {
+                if metrics.orphaned == 0.0 {
                     owned.get_or_insert(now);
                 }
                 if let Some(owned) = owned
-                    && seen.unobserved == 0.0
-                    && seen.oldest <= FRESH
+                    && metrics.unobserved == 0.0
+                    && metrics.oldest <= FRESH
                 {
-                    return Ok(Recovery { took: now, orphaned: owned - published, seen });
+                    return Ok(Recovery { took: now, orphaned: owned - published, metrics });
                 }
             }
             if start.elapsed() > PATIENCE {
-                return Err(format!("{} s after the change: {seen:?}", PATIENCE.as_secs()).into());
+                return Err(format!("not recovered {} s after the change: {metrics:?}", PATIENCE.as_secs()).into());
             }
             sleep(POLL).await;
         }
     }
 
-    /// Whether so many replicas share the fleet, by the very map that the coordinator's metrics speak of.
-    async fn is_divided(&self, seen: &Seen, members: u32) -> Result<bool, RunError> {
+    /// Whether `members` replicas share the fleet in the map, and the coordinator's metrics are not older than it.
+    async fn is_divided(&self, metrics: &CoordinatorMetrics, members: u32) -> Result<bool, RunError> {
         let division = self.division().await?;
-        Ok(division.members.len() == members as usize && seen.epoch >= division.epoch as f64)
+        Ok(division.members.len() == members as usize && metrics.epoch >= division.epoch as f64)
     }
 
-    /// What the coordinator's metrics say; `None` while nobody leads.
-    pub async fn look(&self) -> Option<Seen> {
-        look_at(&self.seats()).await
+    /// The coordinator's metrics; `None` while there is no coordinator.
+    pub async fn coordinator_metrics(&self) -> Option<CoordinatorMetrics> {
+        coordinator_metrics(&self.processes()).await
     }
 
-    /// The processes of the replicas.
-    pub fn seats(&self) -> BTreeMap<u32, Seat> {
-        let seat = |ordinal: u32| {
+    /// The replicas' processes by ordinal.
+    pub fn processes(&self) -> BTreeMap<u32, ReplicaProcess> {
+        let process = |ordinal: u32| {
             let process = self.replicas.replica(ordinal)?;
-            Some((ordinal, Seat { pid: process.pid(), log: process.log().to_owned() }))
+            Some((ordinal, ReplicaProcess { pid: process.pid(), log: process.log().to_owned() }))
         };
-        (0..self.count).filter_map(seat).collect()
+        (0..self.count).filter_map(process).collect()
     }
 
     pub async fn division(&self) -> Result<Division, RunError> {
-        Division::parse(&self.shard_map().await?).ok_or_else(|| "the ShardMap can't be read".into())
+        Division::parse(&self.shard_map().await?).ok_or_else(|| "the ShardMap is invalid".into())
     }
 
     /// The `spec` of the ShardMap.
@@ -179,7 +179,7 @@ impl Fleet {
         Ok(api(&self.client, NAMESPACE, "ShardMap").get("ksit").await?.data["spec"].take())
     }
 
-    /// Clusters in each slot, by their labels.
+    /// Number of clusters in each slot, by their labels.
     pub async fn weights(&self) -> Result<BTreeMap<u16, u32>, RunError> {
         let mut weights = BTreeMap::new();
         for target in api(&self.client, NAMESPACE, "IntegrationTarget").list_metadata(&ListParams::default()).await? {
@@ -189,7 +189,7 @@ impl Fleet {
         Ok(weights)
     }
 
-    /// Clusters by phase, but for the untouched.
+    /// Number of clusters by phase, not counting the untouched ones.
     pub async fn phases(&self) -> Result<BTreeMap<String, u32>, RunError> {
         let mut phases = BTreeMap::new();
         let end = target_name(self.targets - self.untouched);
@@ -201,7 +201,7 @@ impl Fleet {
         Ok(phases)
     }
 
-    /// What replicas wrote since `mark` and were not refused, as `update shardmaps` or `update shardmaps status`.
+    /// Successful writes of replicas since `mark`, named like `update shardmaps` or `update shardmaps status`.
     pub fn writes_since(&self, mark: u64) -> Result<Vec<(String, AuditEvent)>, RunError> {
         let by_replica = |event: &AuditEvent| {
             event.user.username.starts_with("system:serviceaccount:")
@@ -216,28 +216,28 @@ impl Fleet {
         Ok(events.map(|event| (name(&event), event)).collect())
     }
 
-    /// Writes of the map since `mark`, its status aside.
+    /// Writes of the map since `mark`, except its status.
     pub fn map_writes(&self, mark: u64) -> Result<f64, RunError> {
         self.count_writes(mark, |name| ["create shardmaps", "update shardmaps"].contains(&name))
     }
 
-    /// Writes of statuses since `mark`, that of the map aside.
+    /// Status writes since `mark`, except the map's.
     pub fn status_writes(&self, mark: u64) -> Result<f64, RunError> {
         self.count_writes(mark, |name| name.ends_with(" status") && !name.contains("shardmaps"))
     }
 
-    fn count_writes(&self, mark: u64, is_meant: impl Fn(&str) -> bool) -> Result<f64, RunError> {
-        Ok(self.writes_since(mark)?.iter().filter(|(name, _)| is_meant(name)).count() as f64)
+    fn count_writes(&self, mark: u64, counts: impl Fn(&str) -> bool) -> Result<f64, RunError> {
+        Ok(self.writes_since(mark)?.iter().filter(|(name, _)| counts(name)).count() as f64)
     }
 }
 
-/// What the metrics of the coordinator among these say; `None` while nobody leads.
-pub(super) async fn look_at(seats: &BTreeMap<u32, Seat>) -> Option<Seen> {
-    for (ordinal, seat) in seats {
-        let Some(metrics) = metrics(&seat.log).await else { continue };
+/// The metrics of the coordinator among these processes; `None` while there is none.
+pub(super) async fn coordinator_metrics(processes: &BTreeMap<u32, ReplicaProcess>) -> Option<CoordinatorMetrics> {
+    for (ordinal, process) in processes {
+        let Some(metrics) = metrics(&process.log).await else { continue };
         let get = |name: &str| metrics.get(name).copied().unwrap_or(f64::NAN);
         if get("ksit_coordinator_term") > 0.0 {
-            return Some(Seen {
+            return Some(CoordinatorMetrics {
                 coordinator: *ordinal,
                 term: get("ksit_coordinator_term"),
                 epoch: get("ksit_shard_map_epoch"),
@@ -252,10 +252,10 @@ pub(super) async fn look_at(seats: &BTreeMap<u32, Seat>) -> Option<Seen> {
     None
 }
 
-/// The metrics without labels.
+/// The metrics without labels, from the address in the replica's log.
 async fn metrics(log: &Path) -> Option<BTreeMap<String, f64>> {
     let log = std::fs::read_to_string(log).ok()?;
-    // A replica that was started again has a line for each start.
+    // A restarted replica has one line per start.
     let line = log.lines().rfind(|line| line.contains("serving /livez"))?;
     let address = line.split("address=").nth(1)?.split_whitespace().next()?.to_owned();
     let text = timeout(Duration::from_secs(1), fetch(&address)).await.ok()?.ok()?;

@@ -1,4 +1,4 @@
-//! Takes the hub away for a minute, its API server or etcd alone, while clusters break and mend.
+//! The outage scenario: stops the hub's API server or etcd for a minute while clusters break and are repaired.
 
 use std::time::Duration;
 
@@ -8,11 +8,11 @@ use super::{Fleet, Measure, RunError};
 
 const OUTAGE: Duration = Duration::from_secs(60);
 
-/// The interval of a cluster.
+/// A cluster's interval, in seconds.
 const INTERVAL: f64 = 30.0;
 
-/// An interval, and what a round takes on a busy machine.
-const UNASKED: f64 = INTERVAL + 5.0;
+/// Longest time without a request to a cluster: an interval plus a round on a busy machine, in seconds.
+const UNOBSERVED: f64 = INTERVAL + 5.0;
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -25,7 +25,7 @@ enum Part {
 #[derive(Default)]
 struct Outages {
     right: Vec<f64>,
-    unasked: Vec<f64>,
+    unobserved: Vec<f64>,
     moved: Vec<f64>,
 }
 
@@ -43,7 +43,12 @@ pub(super) async fn run(fleet: &mut Fleet, times: u32) -> Result<Vec<Measure>, R
             Part::Etcd => format!("etcd away: {what}"),
         };
         measures.push(Measure::new(&what("until all statuses are right"), "s", outages.right, Some(INTERVAL)));
-        measures.push(Measure::new(&what("longest unasked cluster"), "s", outages.unasked, Some(UNASKED)));
+        measures.push(Measure::new(
+            &what("longest time without a request to a cluster"),
+            "s",
+            outages.unobserved,
+            Some(UNOBSERVED),
+        ));
         measures.push(Measure::new(&what("slots moved"), "", outages.moved, Some(0.0)));
     }
     Ok(measures)
@@ -57,11 +62,11 @@ async fn outage(fleet: &mut Fleet, part: Part, outages: &mut Outages) -> Result<
         Part::ApiServer => fleet.hub.stop_api_server(),
         Part::Etcd => fleet.hub.stop_etcd(),
     }
-    // Half of the fleet breaks while nobody can be told.
+    // Half of the fleet breaks while statuses cannot be written.
     let broken = fleet.targets / 2;
     fleet.clusters.simulator()?.break_first(broken);
     sleep(OUTAGE).await;
-    outages.unasked.push(fleet.clusters.simulator()?.longest_unasked().as_secs_f64());
+    outages.unobserved.push(fleet.clusters.simulator()?.longest_without_request().as_secs_f64());
     match part {
         Part::ApiServer => fleet.hub.start_api_server().await?,
         Part::Etcd => fleet.hub.start_etcd().await?,

@@ -1,21 +1,21 @@
-//! One phase of a script: where it began, and what was measured when it ends.
+//! One phase of a script: the state at its start, and the measures at its end.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::clusters::{Asked, Connections};
+use super::clusters::{Connections, RequestCounts};
 use super::sampler::{Sample, Sampler};
-use super::statuses::{Group, Seen, Statuses};
+use super::statuses::{Detections, Group, Statuses};
 use super::{Fleet, Measure, RunError};
 use crate::usage::{Usage, steal};
 
 pub(super) struct Phase {
     name: String,
     at: f64,
-    /// In the audit log.
+    /// Position in the audit log.
     mark: u64,
-    /// `None`: the targets don't tell.
-    asked: Option<Asked>,
+    /// `None` if the targets have no counts.
+    requests: Option<RequestCounts>,
     hub: Usage,
     steal: f64,
 }
@@ -26,7 +26,7 @@ impl Phase {
             name: name.to_owned(),
             at: sampler.now(),
             mark: fleet.hub.audit().mark(),
-            asked: fleet.clusters.asked()?,
+            requests: fleet.clusters.requests()?,
             hub: fleet.hub.api_server_usage()?,
             steal: steal(),
         })
@@ -61,23 +61,23 @@ impl Phase {
     }
 
     fn changes(&self, statuses: &Statuses) -> Vec<Measure> {
-        let (Seen { mut took, unmade, overtaken }, waiting) = statuses.take();
+        let (Detections { mut took, unprovoked, superseded }, waiting) = statuses.take();
         let mut measures = Vec::new();
         let groups = [
-            (Group::Change, "change until the status says so", "changes never seen"),
-            (Group::Fault, "fault until the status says so", "faults never seen"),
+            (Group::Change, "change until the status shows it", "changes never seen"),
+            (Group::Fault, "fault until the status shows it", "faults never seen"),
         ];
         for (group, what, never) in groups {
             let (took, of) = (took.remove(&group).unwrap_or_default(), |counts: &BTreeMap<Group, u32>| {
                 counts.get(&group).copied().unwrap_or_default()
             });
-            let unseen = of(&waiting) + of(&overtaken);
+            let unseen = of(&waiting) + of(&superseded);
             if !took.is_empty() || unseen > 0 {
                 measures.push(self.measure(what, "s", took));
                 measures.push(self.measure(never, "", vec![f64::from(unseen)]));
             }
         }
-        measures.push(self.measure("changes that nobody made", "", vec![f64::from(unmade)]));
+        measures.push(self.measure("unprovoked changes", "", vec![f64::from(unprovoked)]));
         measures
     }
 
@@ -97,7 +97,7 @@ impl Phase {
     }
 
     fn targets(&self, fleet: &Fleet, seconds: f64) -> Result<Vec<Measure>, RunError> {
-        let (Some(now), Some(then)) = (fleet.clusters.asked()?, self.asked) else { return Ok(Vec::new()) };
+        let (Some(now), Some(then)) = (fleet.clusters.requests()?, self.requests) else { return Ok(Vec::new()) };
         let targets = f64::from(fleet.targets);
         let rate = |now: u64, before: u64| vec![(now - before) as f64 / seconds];
         let mut measures = Vec::new();

@@ -1,4 +1,4 @@
-//! The pictures of a report, as SVG: detection time as a distribution; memory, CPU and coverage over time.
+//! Plots a report as SVG: the distribution of detection times; memory, CPU and coverage over time.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ struct Line {
     points: Vec<(f64, f64)>,
 }
 
-/// Draws what there is into the folder. The names of the files.
+/// Draws the available plots into the folder and returns their file names.
 pub(super) fn draw(report: &Report, folder: &Path) -> Result<Vec<String>, RunError> {
     let title = |what: &str| format!("{}, {} targets: {what}", report.scenario, report.targets);
     let over_time = |of: fn(&Sample) -> Option<f64>| {
@@ -25,11 +25,11 @@ pub(super) fn draw(report: &Report, folder: &Path) -> Result<Vec<String>, RunErr
     let detections = report
         .measures
         .iter()
-        .filter(|measure| measure.name.ends_with("until the status says so") && measure.samples.len() > 1)
+        .filter(|measure| measure.name.ends_with("until the status shows it") && measure.samples.len() > 1)
         .map(|measure| Line { name: measure.name.clone(), points: distribution(measure) })
         .collect();
     let plots = [
-        ("detection", "seconds until the status says so", "% of changes", detections),
+        ("detection", "seconds until the status shows it", "% of changes", detections),
         ("memory", "seconds", "MiB", single("all replicas", over_time(|sample| Some(sample.memory)))),
         ("cpu", "seconds", "cores", single("all replicas", over_time(|sample| Some(sample.cores)))),
         ("coverage", "seconds", "targets observed", single("targets", over_time(|sample| sample.covered))),
@@ -45,7 +45,7 @@ pub(super) fn draw(report: &Report, folder: &Path) -> Result<Vec<String>, RunErr
     Ok(files)
 }
 
-/// What part of the samples is not larger, in percent.
+/// The cumulative distribution of the samples, in percent.
 fn distribution(measure: &Measure) -> Vec<(f64, f64)> {
     let count = measure.samples.len() as f64;
     measure.samples.iter().zip(1_u32..).map(|(sample, place)| (*sample, f64::from(place) / count * 100.0)).collect()
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_plot_is_svg_with_its_title_and_lines() {
+    fn plot_is_svg_with_title_and_lines() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("x.svg");
         let line = |name: &str| Line { name: name.to_owned(), points: vec![(0.0, 1.0), (2.0, 3.0)] };

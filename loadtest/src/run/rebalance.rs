@@ -1,4 +1,4 @@
-//! Changes the number of replicas, and restarts them: how long until the fleet is observed, and what moves.
+//! The rebalance scenario: scales and restarts replicas, and measures recovery time and slots moved.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::{Fleet, Measure, RunError};
 use crate::division::Division;
 
-/// For a replica to end when it is asked to.
+/// Time limit for a replica to end after SIGTERM.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Default)]
@@ -51,7 +51,7 @@ async fn scale_down(fleet: &mut Fleet, changes: &mut Changes) -> Result<(), RunE
     let start = Instant::now();
     let (stopped, recovered) =
         tokio::join!(process.stop(PATIENCE), fleet.until_recovered(start, &before, leaving, led));
-    stopped?.ok_or("the replica did not end when it was asked to")?;
+    stopped?.ok_or("the replica did not end after SIGTERM")?;
     let after = fleet.division().await?;
     let moved: u32 = division.moved(&after).iter().filter_map(|slot| weights.get(slot)).sum();
     changes.left.push(recovered?.took);
@@ -62,14 +62,14 @@ async fn scale_down(fleet: &mut Fleet, changes: &mut Changes) -> Result<(), RunE
     fleet.replicas.start(leaving).await
 }
 
-/// From the highest ordinal down, each one back before the next is asked to go.
+/// Restarts from the highest ordinal down; each replica is back before the next one stops.
 async fn restart_all(fleet: &mut Fleet, changes: &mut Changes) -> Result<(), RunError> {
     fleet.settle().await?;
     let before = fleet.division().await?;
     for ordinal in (0..fleet.count).rev() {
         let process = fleet.replicas.take(ordinal).ok_or("the replica is not running")?;
         let start = Instant::now();
-        process.stop(PATIENCE).await?.ok_or("the replica did not end when it was asked to")?;
+        process.stop(PATIENCE).await?.ok_or("the replica did not end after SIGTERM")?;
         fleet.replicas.start(ordinal).await?;
         fleet.until_replaced(&before, ordinal).await?;
         fleet.settle().await?;

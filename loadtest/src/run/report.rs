@@ -1,4 +1,4 @@
-//! What a run found: one form for all scenarios.
+//! The report of a run, in the same form for all scenarios.
 
 use serde::Serialize;
 
@@ -18,13 +18,13 @@ pub struct Report {
     pub replicas: u32,
     pub machine: Machine,
     pub measures: Vec<Measure>,
-    /// What the script demands, and whether it was kept.
+    /// The script's limits, and whether each was kept.
     pub verdicts: Vec<Verdict>,
-    /// Of the replicas, over time.
+    /// Resource usage of the replicas over time.
     pub samples: Vec<Sample>,
 }
 
-/// Samples of one quantity, and what the largest may be.
+/// Samples of one quantity, with an optional upper limit.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Measure {
@@ -38,12 +38,12 @@ pub struct Measure {
     pub limit: Option<f64>,
 }
 
-/// A limit of the script against what was measured.
+/// A limit of the script, compared with the measured value.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Verdict {
     pub what: String,
-    /// NaN, written as null: was not measured.
+    /// NaN, serialized as null, if it was not measured.
     pub found: f64,
     pub most: f64,
     pub is_ok: bool,
@@ -57,13 +57,13 @@ impl Measure {
         Self { name: name.to_owned(), unit, samples, median, p90, p99, max, limit }
     }
 
-    /// Takes in what another phase of the same name measured.
+    /// Adds the samples of another phase of the same name.
     pub(super) fn add(&mut self, mut more: Self) {
         more.samples.append(&mut self.samples);
         *self = Self::new(&self.name, self.unit, more.samples, self.limit);
     }
 
-    /// Without a sample nothing was shown.
+    /// Whether the limit was kept. Without a sample it was not.
     pub fn is_ok(&self) -> bool {
         self.limit.is_none_or(|limit| !self.samples.is_empty() && self.max <= limit)
     }
@@ -77,25 +77,25 @@ impl Measure {
     }
 }
 
-/// Measures of one name are one.
-pub(super) fn note(measures: &mut Vec<Measure>, measure: Measure) {
+/// Adds a measure, merged with an existing one of the same name.
+pub(super) fn record(measures: &mut Vec<Measure>, measure: Measure) {
     match measures.iter_mut().find(|known| known.name == measure.name) {
         Some(known) => known.add(measure),
         None => measures.push(measure),
     }
 }
 
-/// The smallest sample that so many of a hundred don't exceed.
+/// The smallest sample that `percent` percent of the samples do not exceed.
 fn percentile(sorted: &[f64], percent: usize) -> f64 {
     let place = (sorted.len() * percent).div_ceil(100).saturating_sub(1);
     sorted.get(place).copied().unwrap_or(f64::NAN)
 }
 
 impl Verdict {
-    /// The script was not played to its end.
+    /// A script that did not run to its end.
     pub(super) fn stopped(error: &RunError) -> Self {
         let why = error.to_string().replace(['\n', '|'], " ");
-        Self { what: format!("played to its end: {why}"), found: f64::NAN, most: f64::NAN, is_ok: false }
+        Self { what: format!("script ran to its end: {why}"), found: f64::NAN, most: f64::NAN, is_ok: false }
     }
 
     pub(super) fn of(bound: &Bound, measures: &[Measure]) -> Self {
@@ -114,7 +114,7 @@ impl Verdict {
                 format!("{}, {stat}: at most {} × {other} + {}", bound.measure, bound.most, bound.plus)
             }
         };
-        // Not so with NaN: what was not measured was not kept.
+        // False for NaN: an unmeasured limit counts as missed.
         Self { what, found, most, is_ok: found <= most }
     }
 }
@@ -124,7 +124,7 @@ impl Report {
         self.measures.iter().all(Measure::is_ok) && self.verdicts.iter().all(|verdict| verdict.is_ok)
     }
 
-    /// As Markdown.
+    /// The measures as a Markdown table.
     pub fn table(&self) -> String {
         let mut text =
             "| what | n | median | p90 | p99 | max | limit | |\n| --- | --- | --- | --- | --- | --- | --- | --- |\n"
@@ -144,7 +144,7 @@ impl Report {
         text
     }
 
-    /// The limits of the script, as Markdown; empty without any.
+    /// The limits as a Markdown table; empty without limits.
     pub fn verdict_table(&self) -> String {
         if self.verdicts.is_empty() {
             return String::new();
@@ -158,7 +158,7 @@ impl Report {
         text
     }
 
-    /// The whole report as a page of Markdown. `plots`: files beside it.
+    /// The whole report as a Markdown page. `plots` are file names relative to the page.
     pub fn page(&self, plots: &[String]) -> String {
         let Self { scenario, about, provider, mode, targets, replicas, machine, .. } = self;
         let Machine { cores, processor, memory_mib, kernel, ksit, loadtest, kube_apiserver } = machine;
@@ -173,7 +173,7 @@ impl Report {
     }
 }
 
-/// A dash is what was not measured.
+/// Formats a value; a dash if it was not measured.
 fn figure(value: f64, decimals: usize, unit: &str) -> String {
     if value.is_nan() { "-".to_owned() } else { format!("{value:.decimals$} {unit}").trim_end().to_owned() }
 }
@@ -201,26 +201,26 @@ mod tests {
     }
 
     #[test]
-    fn a_phase_that_comes_again_adds_its_samples() {
+    fn repeated_phase_adds_its_samples() {
         let mut measure = measure("x", &[1.0, 9.0]);
         measure.add(Measure::new("x", "s", vec![5.0], None));
         assert_eq!((measure.samples, measure.median, measure.max), (vec![1.0, 5.0, 9.0], 5.0, 9.0));
     }
 
     #[test]
-    fn what_was_not_measured_is_a_dash() {
+    fn unmeasured_value_is_a_dash() {
         assert_eq!([2.5, f64::NAN].map(|value| figure(value, 2, "s")), ["2.50 s", "-"]);
         assert_eq!(figure(7.0, 3, ""), "7.000");
     }
 
     #[test]
-    fn a_limit_may_be_a_figure_or_a_multiple_of_another_measure() {
-        let measures = [measure("a", &[1.0, 3.0]), measure("floor", &[2.0])];
+    fn limit_is_a_value_or_a_multiple_of_another_measure() {
+        let measures = [measure("a", &[1.0, 3.0]), measure("baseline", &[2.0])];
         let is_ok = |bound: &Bound| Verdict::of(bound, &measures).is_ok;
         assert!(is_ok(&bound("a", Stat::Max, 3.0, None, 0.0)));
-        assert!(is_ok(&bound("a", Stat::Max, 1.5, Some("floor"), 0.0)));
-        assert!(!is_ok(&bound("a", Stat::Max, 1.4, Some("floor"), 0.0)));
-        assert!(is_ok(&bound("a", Stat::Max, 1.4, Some("floor"), 1.0)));
-        assert!(!is_ok(&bound("a", Stat::Max, 9.0, Some("unknown"), 0.0)), "what was not measured was not kept");
+        assert!(is_ok(&bound("a", Stat::Max, 1.5, Some("baseline"), 0.0)));
+        assert!(!is_ok(&bound("a", Stat::Max, 1.4, Some("baseline"), 0.0)));
+        assert!(is_ok(&bound("a", Stat::Max, 1.4, Some("baseline"), 1.0)));
+        assert!(!is_ok(&bound("a", Stat::Max, 9.0, Some("unknown"), 0.0)), "an unmeasured limit is missed");
     }
 }

@@ -1,4 +1,4 @@
-//! What the replicas take of the machine, and how much of the fleet they cover, second by second.
+//! Samples the replicas' resource usage and their coverage of the fleet once a second.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -9,14 +9,13 @@ use serde::Serialize;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::observe::{Seat, Seen, look_at};
+use super::observe::{CoordinatorMetrics, ReplicaProcess, coordinator_metrics};
 use crate::usage::Usage;
 
 const EVERY: Duration = Duration::from_secs(1);
 
-/// How often one process is looked at closely: it waits for the walk through its pages meanwhile, and others for the
-/// core.
-const CLOSELY: Duration = Duration::from_secs(30);
+/// Interval of full memory reads per process: a read walks all pages, which blocks the process and occupies a core.
+const FULL_READ_INTERVAL: Duration = Duration::from_secs(30);
 
 /// All replicas at one moment.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -26,20 +25,20 @@ pub struct Sample {
     pub at: f64,
     /// MiB, as PSS.
     pub memory: f64,
-    /// Cores that were busy since the sample before.
+    /// Cores used since the previous sample.
     pub cores: f64,
     pub threads: u64,
     pub fds: u64,
-    /// Targets that their owners have observed; none while nobody leads.
+    /// Targets observed by their owners; `None` while there is no coordinator.
     pub covered: Option<f64>,
 }
 
 struct State {
-    seats: BTreeMap<u32, Seat>,
+    processes: BTreeMap<u32, ReplicaProcess>,
     samples: Vec<Sample>,
 }
 
-/// Samples until it is dropped.
+/// Samples until dropped.
 pub struct Sampler {
     began: Instant,
     state: Arc<Mutex<State>>,
@@ -49,21 +48,21 @@ pub struct Sampler {
 impl Sampler {
     pub fn start(targets: u32) -> Self {
         let (began, mut tasks) = (Instant::now(), JoinSet::new());
-        let state = Arc::new(Mutex::new(State { seats: BTreeMap::new(), samples: Vec::new() }));
+        let state = Arc::new(Mutex::new(State { processes: BTreeMap::new(), samples: Vec::new() }));
         tasks.spawn(sample(state.clone(), began, targets));
         Self { began, state, _task: tasks }
     }
 
-    /// These are the processes now.
-    pub fn seat(&self, seats: BTreeMap<u32, Seat>) {
-        lock(&self.state).seats = seats;
+    /// Replaces the sampled processes.
+    pub fn set_processes(&self, processes: BTreeMap<u32, ReplicaProcess>) {
+        lock(&self.state).processes = processes;
     }
 
     pub fn now(&self) -> f64 {
         self.began.elapsed().as_secs_f64()
     }
 
-    /// From that second on.
+    /// The samples from second `at` on.
     pub fn since(&self, at: f64) -> Vec<Sample> {
         lock(&self.state).samples.iter().filter(|sample| sample.at >= at).copied().collect()
     }
@@ -76,57 +75,57 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 async fn sample(state: Arc<Mutex<State>>, began: Instant, targets: u32) {
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut before, mut looked) = (BTreeMap::<u32, Usage>::new(), Looked::default());
+    let (mut before, mut full_reads) = (BTreeMap::<u32, Usage>::new(), FullReads::default());
     let mut then = began;
     loop {
         ticks.tick().await;
-        let seats = lock(&state).seats.clone();
+        let processes = lock(&state).processes.clone();
         let now: BTreeMap<u32, Usage> =
-            seats.values().filter_map(|seat| Some((seat.pid, looked.usage(seat.pid).ok()?))).collect();
-        looked.forget_one(&now);
+            processes.values().filter_map(|process| Some((process.pid, full_reads.usage(process.pid).ok()?))).collect();
+        full_reads.expire_one(&now);
         let elapsed = std::mem::replace(&mut then, Instant::now());
         let elapsed = then - elapsed;
-        // A process that is new has used what it used since it began.
+        // A new process counts with its usage since its start.
         let cores =
             now.iter().map(|(pid, usage)| usage.cores_since(before.get(pid).unwrap_or(&Usage::default()), elapsed));
         let cores: f64 = cores.sum();
         let all = Usage::sum(now.values().copied());
-        let seen: Option<Seen> = look_at(&seats).await;
+        let metrics: Option<CoordinatorMetrics> = coordinator_metrics(&processes).await;
         let sample = Sample {
             at: began.elapsed().as_secs_f64(),
             memory: all.pss as f64 / 1024.0,
             cores,
             threads: all.threads,
             fds: all.fds,
-            covered: seen.map(|seen| f64::from(targets) - seen.unobserved.max(seen.orphaned)),
+            covered: metrics.map(|metrics| f64::from(targets) - metrics.unobserved.max(metrics.orphaned)),
         };
         before = now;
-        if !seats.is_empty() {
+        if !processes.is_empty() {
             lock(&state).samples.push(sample);
         }
     }
 }
 
-/// What each process took when it was last looked at closely, and when that was.
+/// Time and result of each process's last full read.
 #[derive(Default)]
-struct Looked(BTreeMap<u32, (Instant, Usage)>);
+struct FullReads(BTreeMap<u32, (Instant, Usage)>);
 
-impl Looked {
+impl FullReads {
     fn usage(&mut self, pid: u32) -> io::Result<Usage> {
-        if let Some((_, looked)) = self.0.get(&pid) {
-            return Usage::glance(pid, looked);
+        if let Some((_, full_read)) = self.0.get(&pid) {
+            return Usage::glance(pid, full_read);
         }
         let usage = Usage::of(pid)?;
         self.0.insert(pid, (Instant::now(), usage));
         Ok(usage)
     }
 
-    /// So that it is looked at next time; never two at once. Also those that have ended.
-    fn forget_one(&mut self, living: &BTreeMap<u32, Usage>) {
+    /// Expires the oldest full read, at most one at a time, and removes ended processes.
+    fn expire_one(&mut self, living: &BTreeMap<u32, Usage>) {
         self.0.retain(|pid, _| living.contains_key(pid));
         let stalest = self.0.iter().min_by_key(|(_, (at, _))| *at);
         if let Some((&pid, (at, _))) = stalest
-            && at.elapsed() > CLOSELY
+            && at.elapsed() > FULL_READ_INTERVAL
         {
             self.0.remove(&pid);
         }

@@ -1,4 +1,4 @@
-//! A scenario as a file: what is done to the fleet, step by step, and what its measures must keep.
+//! Scenario files: steps applied to the fleet, and limits for the measures.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::RunError;
 use crate::simulator::Fault;
 
-/// Scenarios that come with the program.
+/// Embedded scenarios.
 const EMBEDDED: [(&str, &str); 14] = [
     ("survey", include_str!("../../scenarios/survey.yaml")),
     ("cold-start", include_str!("../../scenarios/cold-start.yaml")),
@@ -20,17 +20,20 @@ const EMBEDDED: [(&str, &str); 14] = [
     ("all-break", include_str!("../../scenarios/all-break.yaml")),
     ("kill", include_str!("../../scenarios/kill.yaml")),
     ("rotation", include_str!("../../scenarios/rotation.yaml")),
-    ("poison", include_str!("../../scenarios/poison.yaml")),
+    ("hostile", include_str!("../../scenarios/hostile.yaml")),
     ("poll", include_str!("../../scenarios/poll.yaml")),
     ("churn", include_str!("../../scenarios/churn.yaml")),
 ];
 
+/// Former names of embedded scenarios.
+const ALIASES: [(&str, &str); 1] = [("poison", "hostile")];
+
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Script {
-    /// What it shows, in a sentence.
+    /// Purpose, in one sentence.
     pub about: String,
-    /// Types of the integrations that concern every target.
+    /// Types of the integrations that select every target.
     #[serde(default = "all_integrations")]
     pub integrations: Vec<String>,
     pub steps: Vec<Step>,
@@ -44,33 +47,35 @@ pub type Span = kube::core::Duration;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub enum Step {
-    /// From here on measures are of the phase with that name; one that comes again goes on.
+    /// Starts a phase, which names the measures from here on; a repeated phase adds samples.
     Phase(String),
     Wait(Span),
-    /// Waits until every status is right, at most so long.
+    /// Waits until every status is right, up to this time.
     UntilRight(Span),
-    /// Breaks components at random, so many a second, and mends each after a while.
+    /// Breaks random components at a rate and repairs each after a while.
     BreakAndMend(BreakAndMend),
-    /// One component of every target.
+    /// Breaks one component of every target.
     BreakAll,
     MendAll,
     Inject(Inject),
-    /// Takes the faults away.
+    /// Removes the faults.
     Heal,
-    /// Network delay of all targets.
+    /// Sets the network delay of all targets.
     Delay(Span),
     Kill(Role),
-    /// One replica after the other.
+    /// Restarts one replica after the other.
     RestartReplicas,
-    /// With `--limit`: ends all replicas and measures once more how long the floor takes to watch everything.
-    Floor,
-    /// The same while a bare client reads of the hub what a start has to.
-    FloorWithHub,
-    /// Ends all replicas that run, then starts them together.
+    /// With `--limit`: ends all replicas and measures again how long the baseline takes to watch everything.
+    #[serde(alias = "floor")]
+    Baseline,
+    /// Like `Baseline`, while a bare client reads from the hub what a start must read.
+    #[serde(alias = "floorWithHub")]
+    BaselineWithHub,
+    /// Ends all running replicas, then starts them together.
     ColdStart,
     Rotate(Rotate),
     RemoveTargets(u32),
-    /// Those that were removed.
+    /// Adds the removed targets again.
     AddTargets,
     Repeat(Repeat),
 }
@@ -79,7 +84,7 @@ pub enum Step {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct BreakAndMend {
     pub breaks_per_second: f64,
-    /// From a break until it is mended.
+    /// Time from a break to its repair.
     #[serde(default = "ten_seconds")]
     pub hold: Span,
     pub r#for: Span,
@@ -89,7 +94,7 @@ pub struct BreakAndMend {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Inject {
     pub fault: Fault,
-    /// Of all targets: 0.2 is a fifth.
+    /// Fraction of all targets: 0.2 is a fifth.
     pub share: f64,
 }
 
@@ -103,9 +108,9 @@ pub enum Role {
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Rotate {
-    /// All Secrets get a new token within that time.
+    /// Time within which all Secrets get a new token.
     pub within: Span,
-    /// How long the old token is still good.
+    /// How long the old token remains valid.
     pub overlap: Span,
 }
 
@@ -116,7 +121,7 @@ pub struct Repeat {
     pub steps: Vec<Step>,
 }
 
-/// A measure may be at most `most`; with `times` at most so many times another measure.
+/// A limit: the measure may be at most `most`, or with `times`, `most` times another measure.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Bound {
@@ -148,9 +153,10 @@ fn ten_seconds() -> Span {
 }
 
 impl Script {
-    /// By its name, else from a file.
+    /// Loads an embedded scenario by name, else a file.
     pub fn load(name: &str) -> Result<Self, RunError> {
-        let text = match EMBEDDED.iter().find(|(embedded, _)| *embedded == name) {
+        let known = ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, name)| *name);
+        let text = match EMBEDDED.iter().find(|(embedded, _)| *embedded == known) {
             Some((_, text)) => (*text).to_owned(),
             None => std::fs::read_to_string(name).map_err(|error| {
                 format!("--scenario: {name} is neither a scenario ({}) nor a file: {error}", Self::names().join(", "))
@@ -159,12 +165,12 @@ impl Script {
         serde_saphyr::from_str(&text).map_err(|error| format!("--scenario: {name}: {error}").into())
     }
 
-    /// The first step that only simulated clusters can do.
+    /// The first step that only simulated clusters support.
     pub fn needs_simulator(&self) -> Option<String> {
         first_simulated(&self.steps)
     }
 
-    /// Of those that come with the program.
+    /// Names of the embedded scenarios.
     pub fn names() -> Vec<&'static str> {
         EMBEDDED.iter().map(|(name, _)| *name).collect()
     }
@@ -185,8 +191,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_scenario_can_be_read_and_says_what_it_shows() {
-        for name in Script::names() {
+    fn embedded_scenarios_load_and_state_their_purpose() {
+        for name in Script::names().into_iter().chain(["poison"]) {
             let script = Script::load(name).unwrap();
             assert!(script.about.ends_with('.') && !script.steps.is_empty(), "{name}");
         }
@@ -194,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_need_the_simulator_also_within_repeats() {
+    fn faults_need_the_simulator_even_within_repeats() {
         let needs = |name: &str| Script::load(name).unwrap().needs_simulator();
         assert_eq!(needs("cold-start"), None);
         assert_eq!(needs("all-break"), None);
@@ -205,12 +211,15 @@ mod tests {
     }
 
     #[test]
-    fn steps_read_as_they_are_written() {
+    fn steps_are_parsed() {
         let text = "about: x.\nsteps: [{ phase: a }, { wait: 30s }, breakAll, { kill: worker },\n\
-            { repeat: { times: 2, steps: [heal] } }, { inject: { fault: hang-in-tls, share: 0.2 } }]\n";
+            { repeat: { times: 2, steps: [heal] } }, { inject: { fault: hang-in-tls, share: 0.2 } }, floor,\n\
+            { inject: { fault: giant-body, share: 0.2 } }]\n";
         let script: Script = serde_saphyr::from_str(text).unwrap();
         assert!(matches!(&script.steps[3], Step::Kill(Role::Worker)));
         assert!(matches!(&script.steps[5], Step::Inject(Inject { fault: Fault::HangInTls, .. })));
+        assert!(matches!(&script.steps[6], Step::Baseline), "a former name");
+        assert!(matches!(&script.steps[7], Step::Inject(Inject { fault: Fault::OversizedBody, .. })), "a former name");
         assert!(serde_saphyr::from_str::<Script>("about: x.\nsteps: [{ brake: 1 }]\n").is_err());
     }
 }

@@ -1,5 +1,5 @@
-//! What the hub says of each target, watched as it changes; and how long after something was done to a target it says
-//! so. Simulator and watch are in one process: one clock.
+//! Watches the targets' statuses on the hub and times how long after a change to a target its status shows it.
+//! Simulator and watch run in one process and share one clock.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,7 +20,7 @@ use crate::resources::resource;
 pub const RUNNING: &str = "Running";
 pub const FAILED: &str = "Failed";
 
-/// What is read of a target.
+/// The parts of a target's status that are read.
 #[derive(Clone, Debug, Default, Deserialize)]
 struct Status {
     #[serde(default)]
@@ -39,11 +39,11 @@ struct Condition {
 }
 
 impl Status {
-    /// Why the target can't be reached; why it can't be watched, if it can be reached.
-    fn complaint(&self) -> Option<String> {
-        let is_false = |kind: &str| self.conditions.iter().find(|said| said.kind == kind && said.status == "False");
+    /// Why the target is not reachable or, if it is, why it is not watched.
+    fn failure_reason(&self) -> Option<String> {
+        let is_false = |kind: &str| self.conditions.iter().find(|found| found.kind == kind && found.status == "False");
         let Condition { reason, message, .. } = ["Reachable", "Watched"].into_iter().find_map(is_false)?;
-        // Of a target that failed round after round the cause stands at the end of the message.
+        // For a target that failed in several rounds the cause is at the end of the message.
         let cause = message.strip_suffix(')').and_then(|message| message.rsplit_once('(')).map(|(_, cause)| cause);
         let cause = cause.filter(|cause| cause.bytes().all(|byte| byte.is_ascii_alphabetic()));
         Some(cause.map_or_else(|| reason.clone(), |cause| format!("{reason} ({cause})")))
@@ -55,12 +55,12 @@ struct Unread {}
 
 type Target = Object<Unread, Status>;
 
-/// Of which targets a change is.
+/// Kind of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Group {
-    /// A component of a target broke or was mended.
+    /// A component of a target broke or was repaired.
     Change,
-    /// The target itself got a fault or lost it.
+    /// A fault of the target itself began or ended.
     Fault,
 }
 
@@ -68,29 +68,29 @@ struct Pending {
     phase: &'static str,
     since: Instant,
     group: Group,
-    /// The change before was not seen in time: the status may never have left the phase, so nobody waits.
+    /// The previous change was not seen in time: the status may never have left the phase, so this one is not awaited.
     is_moot: bool,
 }
 
-/// What happened since the last [`Statuses::take`].
+/// Results since the last [`Statuses::take`].
 #[derive(Debug, Default)]
-pub struct Seen {
-    /// Seconds until the status said so.
+pub struct Detections {
+    /// Seconds until the status showed the change.
     pub took: BTreeMap<Group, Vec<f64>>,
     /// Targets that left Running although nothing was done to them.
-    pub unmade: u32,
-    /// Changes that were overtaken by the next one before the status said so.
-    pub overtaken: BTreeMap<Group, u32>,
+    pub unprovoked: u32,
+    /// Changes superseded by the next one before the status showed them.
+    pub superseded: BTreeMap<Group, u32>,
 }
 
 #[derive(Default)]
 struct State {
-    said: HashMap<u32, Status>,
+    current: HashMap<u32, Status>,
     pending: HashMap<u32, Pending>,
-    seen: Seen,
+    detections: Detections,
 }
 
-/// Watches until it is dropped.
+/// Watches until dropped.
 pub struct Statuses {
     state: Arc<Mutex<State>>,
     _watch: JoinSet<()>,
@@ -108,47 +108,47 @@ impl Statuses {
         lock(&self.state)
     }
 
-    /// Something is done to a target now, after which its status shall have that phase.
+    /// Records a change to a target, made now, after which its status is expected to have `phase`.
     pub fn expect(&self, number: u32, phase: &'static str, group: Group) {
         let mut state = self.state();
-        let is_there = state.said.get(&number).is_some_and(|now| now.phase == phase);
+        let is_there = state.current.get(&number).is_some_and(|now| now.phase == phase);
         let former = state.pending.remove(&number).filter(|former| !former.is_moot);
         if let Some(former) = &former {
-            *state.seen.overtaken.entry(former.group).or_default() += 1;
+            *state.detections.superseded.entry(former.group).or_default() += 1;
         }
         let is_moot = former.is_some() && is_there;
         state.pending.insert(number, Pending { phase, since: Instant::now(), group, is_moot });
     }
 
-    /// Nothing more is expected of a target, such as one that is removed.
+    /// Drops the expectation for a target, such as a removed one.
     pub fn forget(&self, number: u32) {
         self.state().pending.remove(&number);
     }
 
     pub fn is(&self, number: u32, phase: &str) -> bool {
-        self.state().said.get(&number).is_some_and(|now| now.phase == phase)
+        self.state().current.get(&number).is_some_and(|now| now.phase == phase)
     }
 
-    /// Why the target is not reached, or not watched, as its status says: the reason, and the cause if there is one.
-    pub fn complaint(&self, number: u32) -> Option<String> {
-        self.state().said.get(&number)?.complaint()
+    /// The reason, with the cause if there is one, that the status reports for a target not reached or not watched.
+    pub fn failure_reason(&self, number: u32) -> Option<String> {
+        self.state().current.get(&number)?.failure_reason()
     }
 
     pub fn pending(&self) -> usize {
         self.state().pending.values().filter(|pending| !pending.is_moot).count()
     }
 
-    /// Targets by phase.
+    /// Number of targets by phase.
     pub fn phases(&self) -> BTreeMap<String, u32> {
         let mut phases = BTreeMap::new();
-        self.state().said.values().for_each(|said| *phases.entry(said.phase.clone()).or_default() += 1);
+        self.state().current.values().for_each(|status| *phases.entry(status.phase.clone()).or_default() += 1);
         phases
     }
 
-    /// Waits until nothing is pending and `failed` of so many targets are Failed and all others Running.
+    /// Waits until nothing is pending, `failed` targets are Failed and all others Running.
     pub async fn until_right(&self, targets: u32, failed: u32, patience: Duration) -> Result<(), RunError> {
         let start = Instant::now();
-        let mut said = start;
+        let mut reported = start;
         loop {
             let (phases, pending) = (self.phases(), self.pending());
             let count = |phase: &str| phases.get(phase).copied().unwrap_or_default();
@@ -159,21 +159,21 @@ impl Statuses {
                 let waited = patience.as_secs();
                 return Err(format!("after {waited} s {pending} changes were not seen; phases: {phases:?}").into());
             }
-            if said.elapsed() > Duration::from_secs(10) {
-                said = Instant::now();
+            if reported.elapsed() > Duration::from_secs(10) {
+                reported = Instant::now();
                 eprintln!("  … {pending} changes not seen yet; phases: {phases:?}");
             }
             sleep(Duration::from_millis(50)).await;
         }
     }
 
-    /// What happened since the last call; and how many changes are still waited for.
-    pub fn take(&self) -> (Seen, BTreeMap<Group, u32>) {
+    /// Results since the last call, and the number of pending changes.
+    pub fn take(&self) -> (Detections, BTreeMap<Group, u32>) {
         let mut state = self.state();
         let mut waiting = BTreeMap::new();
-        let waited_for = state.pending.values().filter(|pending| !pending.is_moot);
-        waited_for.for_each(|pending| *waiting.entry(pending.group).or_default() += 1);
-        (std::mem::take(&mut state.seen), waiting)
+        let awaited = state.pending.values().filter(|pending| !pending.is_moot);
+        awaited.for_each(|pending| *waiting.entry(pending.group).or_default() += 1);
+        (std::mem::take(&mut state.detections), waiting)
     }
 }
 
@@ -186,20 +186,20 @@ async fn follow(client: Client, state: Arc<Mutex<State>>) {
     let mut events = watcher::watcher(api, Config::default()).default_backoff().boxed();
     while let Some(event) = events.next().await {
         match event {
-            Ok(Event::Apply(target) | Event::InitApply(target)) => lock(&state).note(&target),
-            Ok(Event::Delete(target)) => lock(&state).gone(&target),
-            // The watcher begins anew by itself.
+            Ok(Event::Apply(target) | Event::InitApply(target)) => lock(&state).apply(&target),
+            Ok(Event::Delete(target)) => lock(&state).remove(&target),
+            // The watcher restarts by itself.
             Ok(Event::Init | Event::InitDone) | Err(_) => {}
         }
     }
 }
 
 impl State {
-    fn note(&mut self, target: &Target) {
+    fn apply(&mut self, target: &Target) {
         let Some(number) = number(&target.name_any()) else { return };
         let status = target.status.clone().unwrap_or_default();
         let phase = status.phase.clone();
-        let before = self.said.insert(number, status).map(|before| before.phase);
+        let before = self.current.insert(number, status).map(|before| before.phase);
         if before.as_ref() == Some(&phase) {
             return;
         }
@@ -209,23 +209,23 @@ impl State {
             }
             Some(pending) if pending.phase == phase => {
                 let (took, group) = (pending.since.elapsed().as_secs_f64(), pending.group);
-                self.seen.took.entry(group).or_default().push(took);
+                self.detections.took.entry(group).or_default().push(took);
                 self.pending.remove(&number);
             }
-            None if before.as_deref() == Some(RUNNING) => self.seen.unmade += 1,
+            None if before.as_deref() == Some(RUNNING) => self.detections.unprovoked += 1,
             _ => {}
         }
     }
 
-    fn gone(&mut self, target: &Target) {
+    fn remove(&mut self, target: &Target) {
         if let Some(number) = number(&target.name_any()) {
-            self.said.remove(&number);
+            self.current.remove(&number);
             self.pending.remove(&number);
         }
     }
 }
 
-/// The number of a target from its name.
+/// Parses the number of a target from its name.
 fn number(name: &str) -> Option<u32> {
     name.strip_prefix('c')?.parse().ok()
 }
@@ -238,57 +238,58 @@ mod tests {
         Statuses { state: Arc::default(), _watch: JoinSet::new() }
     }
 
-    fn note(statuses: &Statuses, number: u32, status: Status) {
+    fn apply(statuses: &Statuses, number: u32, status: Status) {
         let mut target = Target::new(&format!("c{number:05}"), &resource("IntegrationTarget"), Unread {});
         target.status = Some(status);
-        statuses.state().note(&target);
+        statuses.state().apply(&target);
     }
 
-    fn says(statuses: &Statuses, number: u32, phase: &str) {
-        note(statuses, number, Status { phase: phase.to_owned(), ..Status::default() });
+    fn set_phase(statuses: &Statuses, number: u32, phase: &str) {
+        apply(statuses, number, Status { phase: phase.to_owned(), ..Status::default() });
     }
 
     #[test]
-    fn a_change_that_was_made_is_timed_and_any_other_is_counted() {
+    fn expected_change_is_timed_and_unprovoked_one_counted() {
         let statuses = statuses();
-        says(&statuses, 1, RUNNING);
-        says(&statuses, 2, RUNNING);
+        set_phase(&statuses, 1, RUNNING);
+        set_phase(&statuses, 2, RUNNING);
         statuses.expect(1, FAILED, Group::Change);
-        says(&statuses, 1, FAILED);
-        says(&statuses, 2, FAILED);
-        let (seen, waiting) = statuses.take();
-        assert_eq!((seen.took[&Group::Change].len(), seen.unmade), (1, 1));
-        assert!(waiting.is_empty() && seen.overtaken.is_empty());
+        set_phase(&statuses, 1, FAILED);
+        set_phase(&statuses, 2, FAILED);
+        let (detections, waiting) = statuses.take();
+        assert_eq!((detections.took[&Group::Change].len(), detections.unprovoked), (1, 1));
+        assert!(waiting.is_empty() && detections.superseded.is_empty());
     }
 
     #[test]
-    fn what_is_said_of_a_target_is_why_it_is_not_reached_or_else_not_watched() {
+    fn failure_reason_is_unreachable_before_unwatched() {
         let statuses = statuses();
-        let says = |conditions: &[[&str; 4]]| {
+        let reason = |conditions: &[[&str; 4]]| {
             let texts = conditions.iter().map(|texts| texts.map(str::to_owned));
             let conditions = texts.map(|[kind, status, reason, message]| Condition { kind, status, reason, message });
-            note(&statuses, 1, Status { conditions: conditions.collect(), ..Status::default() });
-            statuses.complaint(1)
+            apply(&statuses, 1, Status { conditions: conditions.collect(), ..Status::default() });
+            statuses.failure_reason(1)
         };
         let broken = ["Watched", "False", "WatchBroken", "a proxy may cut them (buffering, time-outs)"];
-        assert_eq!(says(&[broken]).as_deref(), Some("WatchBroken"));
+        assert_eq!(reason(&[broken]).as_deref(), Some("WatchBroken"));
         let lost = ["Reachable", "False", "Unreachable", "unreachable: c1:6443 said nothing (TimedOut)"];
-        assert_eq!(says(&[broken, lost]).as_deref(), Some("Unreachable (TimedOut)"));
-        assert_eq!(says(&[["Watched", "True", "Watching", ""], ["Reachable", "True", "Connected", ""]]), None);
+        assert_eq!(reason(&[broken, lost]).as_deref(), Some("Unreachable (TimedOut)"));
+        assert_eq!(reason(&[["Watched", "True", "Watching", ""], ["Reachable", "True", "Connected", ""]]), None);
     }
 
     #[test]
-    fn a_mend_of_what_was_never_seen_broken_is_not_waited_for() {
+    fn repair_of_unseen_break_is_not_awaited() {
         let statuses = statuses();
-        says(&statuses, 1, RUNNING);
+        set_phase(&statuses, 1, RUNNING);
         statuses.expect(1, FAILED, Group::Change);
         statuses.expect(1, RUNNING, Group::Change);
         assert_eq!(statuses.pending(), 0);
-        says(&statuses, 1, FAILED);
-        says(&statuses, 1, RUNNING);
+        set_phase(&statuses, 1, FAILED);
+        set_phase(&statuses, 1, RUNNING);
         statuses.expect(1, FAILED, Group::Change);
-        let (seen, waiting) = statuses.take();
-        assert_eq!((seen.overtaken[&Group::Change], seen.unmade, waiting[&Group::Change]), (1, 0, 1));
-        assert!(seen.took.is_empty());
+        let (detections, waiting) = statuses.take();
+        let superseded = detections.superseded[&Group::Change];
+        assert_eq!((superseded, detections.unprovoked, waiting[&Group::Change]), (1, 0, 1));
+        assert!(detections.took.is_empty());
     }
 }

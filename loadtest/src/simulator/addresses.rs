@@ -1,4 +1,4 @@
-//! Where simulated clusters are, as a file for other programs.
+//! Addresses of the simulated clusters, serialized for other programs.
 
 use std::net::Ipv4Addr;
 
@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Addresses {
-    /// The CA of all, as PEM.
+    /// The CA of all clusters, as PEM.
     pub ca: String,
-    /// The name in their certificate.
+    /// The DNS name in their certificate.
     pub server_name: String,
     pub targets: Vec<Address>,
 }

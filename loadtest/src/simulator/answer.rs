@@ -1,42 +1,42 @@
-//! What a cluster answers to a request, faults included. Decides; the connections send.
+//! Decides a cluster's response to a request, faults included; the connections send it.
 
 use bytes::Bytes;
 use http::{Request, StatusCode};
 use serde_json::json;
 
-use super::asked::Asked;
 use super::body::Body;
 use super::catalogue::Health;
 use super::cluster::Cluster;
 use super::counts::Purpose;
 use super::fault::Fault;
 use super::fleet::{Fleet, token};
-use super::hostile::{self, Giant};
+use super::hostile::{self, OversizedBody};
 use super::list;
+use super::request::ApiRequest;
 use super::watch::{Lines, Watch};
 
 pub(super) enum Answer {
     Whole(Body),
     Watch(Watch, Lines),
-    /// Headers and this much, then nothing.
+    /// Headers and this part of the body, then nothing.
     Beginning(Bytes),
-    /// The body in pieces, one a second.
+    /// The body in pieces, one per second.
     Slow(Body),
-    Giant(Giant),
-    /// Not even headers.
+    Oversized(OversizedBody),
+    /// No response, not even headers.
     Never,
     Reset,
 }
 
-/// Answers and counts.
+/// Counts the request and decides its response.
 pub(super) fn answer<B>(fleet: &Fleet, number: u32, request: &Request<B>) -> Answer {
     let Some(cluster) = fleet.cluster(number) else {
         return Answer::Whole(Body::failure(StatusCode::NOT_FOUND, "NotFound", "no such cluster is simulated"));
     };
-    let asked = Asked::read(request);
-    let collection = fleet.catalogue.collection(&asked.path);
-    let named = asked.path.rsplit_once('/').and_then(|(path, name)| Some((fleet.catalogue.collection(path)?, name)));
-    let purpose = asked.purpose(collection.is_some(), named.is_some());
+    let request = ApiRequest::parse(request);
+    let collection = fleet.catalogue.collection(&request.path);
+    let named = request.path.rsplit_once('/').and_then(|(path, name)| Some((fleet.catalogue.collection(path)?, name)));
+    let purpose = request.purpose(collection.is_some(), named.is_some());
     cluster.counters.count(purpose, fleet.began);
     let (fault, mut valid) = {
         let state = cluster.state();
@@ -45,17 +45,19 @@ pub(super) fn answer<B>(fleet: &Fleet, number: u32, request: &Request<B>) -> Ans
     if let Some(refused) = refusal(fleet, fault, purpose) {
         return refused;
     }
-    if !valid.any(|issued| asked.token.as_deref() == Some(&*token(number, issued))) {
+    if !valid.any(|issued| request.token.as_deref() == Some(&*token(number, issued))) {
         return Answer::Whole(Body::failure(StatusCode::UNAUTHORIZED, "Unauthorized", "Unauthorized"));
     }
     match (collection, named) {
-        (Some(collection), _) if asked.watch => watch(fleet, cluster, collection, &asked, fault),
-        (Some(collection), _) if fault == Some(Fault::GiantBody) => {
-            Answer::Giant(hostile::giant_list(fleet, cluster, collection, &asked))
+        (Some(collection), _) if request.watch => watch(fleet, cluster, collection, &request, fault),
+        (Some(collection), _) if fault == Some(Fault::OversizedBody) => {
+            Answer::Oversized(hostile::oversized_list(fleet, cluster, collection, &request))
         }
-        (Some(collection), _) => whole(hostile::renamed(list::list(fleet, cluster, collection, &asked), fault), fault),
-        _ if asked.is_liveness() => whole(liveness(&asked.path), fault),
-        (None, Some((collection, name))) => whole(get(fleet, cluster, collection, name, asked.metadata), fault),
+        (Some(collection), _) => {
+            whole(hostile::renamed(list::list(fleet, cluster, collection, &request), fault), fault)
+        }
+        _ if request.is_liveness() => whole(liveness(&request.path), fault),
+        (None, Some((collection, name))) => whole(get(fleet, cluster, collection, name, request.metadata), fault),
         (None, None) => {
             let message = "the server could not find the requested resource";
             whole(Body::failure(StatusCode::NOT_FOUND, "NotFound", message), fault)
@@ -63,7 +65,7 @@ pub(super) fn answer<B>(fleet: &Fleet, number: u32, request: &Request<B>) -> Ans
     }
 }
 
-/// What some faults do to every request.
+/// The response of faults that affect every request.
 fn refusal(fleet: &Fleet, fault: Option<Fault>, purpose: Purpose) -> Option<Answer> {
     let body = match fault? {
         Fault::HangBeforeHeaders | Fault::Blackhole => return Some(Answer::Never),
@@ -85,7 +87,7 @@ fn refusal(fleet: &Fleet, fault: Option<Fault>, purpose: Purpose) -> Option<Answ
     Some(Answer::Whole(body))
 }
 
-/// A body as the fault lets it through.
+/// Applies the fault to a complete body.
 fn whole(body: Body, fault: Option<Fault>) -> Answer {
     match fault {
         Some(Fault::HangInBody) => {
@@ -100,26 +102,28 @@ fn whole(body: Body, fault: Option<Fault>) -> Answer {
 
 const GARBAGE: &[u8] = b"{\"kind\":\"DeploymentList\",\"items\":[{\"metadata\":{\"name\":\x00\xff}}\n";
 
-fn watch(fleet: &Fleet, cluster: &Cluster, collection: usize, asked: &Asked, fault: Option<Fault>) -> Answer {
-    if asked.initial_events && !fleet.settings.streaming_lists {
+fn watch(fleet: &Fleet, cluster: &Cluster, collection: usize, request: &ApiRequest, fault: Option<Fault>) -> Answer {
+    if request.initial_events && !fleet.settings.streaming_lists {
         let message = "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled";
         return Answer::Whole(Body::failure(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", message));
     }
     if fault == Some(Fault::InvalidJson) {
         return Answer::Whole(Body::new(StatusCode::OK, vec![Bytes::from_static(GARBAGE)]));
     }
-    let (watch, first) = Watch::begin(fleet, cluster, collection, asked);
-    let endless = fault.and_then(|fault| hostile::endless_watch(fleet, collection, asked, fault, &first.text));
-    if let Some(giant) = endless {
-        return Answer::Giant(giant);
+    let (watch, first) = Watch::begin(fleet, cluster, collection, request);
+    let endless = fault.and_then(|fault| hostile::endless_watch(fleet, collection, request, fault, &first.text));
+    if let Some(body) = endless {
+        return Answer::Oversized(body);
     }
     match fault {
-        Some(Fault::HangInBody) if asked.initial_events => Answer::Beginning(first.text.slice(..first.text.len() / 2)),
-        Some(Fault::OversizedName | Fault::ControlCharacters) if asked.initial_events => {
+        Some(Fault::HangInBody) if request.initial_events => {
+            Answer::Beginning(first.text.slice(..first.text.len() / 2))
+        }
+        Some(Fault::OversizedName | Fault::ControlCharacters) if request.initial_events => {
             let renamed = hostile::renamed(Body::new(StatusCode::OK, vec![first.text]), fault);
             Answer::Watch(watch, Lines { text: renamed.pieces.concat().into(), end: first.end })
         }
-        Some(Fault::SlowBody) if asked.initial_events => Answer::Slow(Body::new(StatusCode::OK, vec![first.text])),
+        Some(Fault::SlowBody) if request.initial_events => Answer::Slow(Body::new(StatusCode::OK, vec![first.text])),
         _ => Answer::Watch(watch, first),
     }
 }

@@ -1,4 +1,4 @@
-//! What is sent as an answer: a status code and bytes.
+//! The body of a response, with its status code.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use serde_json::json;
 
-/// A status and a body in pieces that may be shared.
+/// A status code and a body in pieces that may be shared.
 pub(super) struct Body {
     pub(super) status: StatusCode,
     pub(super) pieces: Vec<Bytes>,
@@ -31,7 +31,7 @@ impl Body {
     }
 }
 
-/// A `Status` of the Kubernetes API.
+/// A Kubernetes API `Status`.
 pub(super) fn status(code: u16, reason: &str, message: &str) -> String {
     json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": message,
         "reason": reason, "code": code })

@@ -1,12 +1,12 @@
-//! One simulated cluster: what differs there from all others, and the events that its watches see.
+//! One simulated cluster: its differences from the catalogue, and the events for its watches.
 //!
 //! ```text
 //! set(component, health) ─> change(resourceVersion) ─> history ─┬─> open watches catch up
 //!                                                               └─> a watch resumed from an old version: events or 410
 //! ```
 //!
-//! The history is the queue: a watch knows up to which version it has sent and reads on from there. A cluster to which
-//! nothing has happened has an empty history and serves the bytes that all share.
+//! The history is the queue: each watch keeps the version up to which it has sent and continues from there. An
+//! unchanged cluster has an empty history and serves the shared bytes.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::AtomicU32;
@@ -21,7 +21,7 @@ use super::fault::{Fault, Onset};
 #[derive(Debug)]
 pub(super) struct Cluster {
     pub(super) counters: Counters,
-    /// Of everything that it sends, in ms.
+    /// Delay of everything sent, in ms.
     pub(super) delay: AtomicU32,
     state: Mutex<State>,
     /// Wakes open connections when the state has changed.
@@ -30,30 +30,30 @@ pub(super) struct Cluster {
 
 #[derive(Debug, Default)]
 pub(super) struct State {
-    /// Of the last change; 0: none.
+    /// Version of the last change; 0 if there was none.
     version: u64,
-    /// A new watch from an older version is answered with 410.
+    /// A new watch from an older version gets 410.
     pub(super) compacted: u64,
-    /// An open watch that has sent less is behind the history.
+    /// An open watch that has not sent up to this version has lost events and gets 410.
     pub(super) trimmed: u64,
-    /// Objects by place in the catalogue that were ever changed.
+    /// Objects that were ever changed, by catalogue index.
     pub(super) differing: BTreeMap<u16, Differing>,
     pub(super) history: VecDeque<Change>,
     pub(super) fault: Option<Fault>,
-    /// How many new tokens were issued, and how many of the oldest are refused.
+    /// Number of tokens issued, and number of the oldest that are refused.
     pub(super) token: u32,
     pub(super) revoked: u32,
-    pub(super) orders: Orders,
+    pub(super) commands: CommandCounters,
 }
 
-/// An object that isn't, or is no longer, as the catalogue has it.
+/// An object that differs, or once differed, from the catalogue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Differing {
     pub(super) health: Health,
     pub(super) version: u64,
 }
 
-/// One event.
+/// One change, sent as an event to watches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Change {
     pub(super) version: u64,
@@ -62,14 +62,14 @@ pub(super) struct Change {
     pub(super) to: Health,
 }
 
-/// How often connections were told to do something. Each compares with what was so when it began.
+/// Counters of commands to the cluster's connections. Each connection compares them with the values it saw last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Orders {
+pub(super) struct CommandCounters {
     pub(super) end_watches: u32,
     pub(super) close: u32,
     pub(super) reset: u32,
     pub(super) silence: u32,
-    /// GOAWAY, as a server sends that is shut down gracefully.
+    /// Send GOAWAY, like a server that shuts down gracefully.
     pub(super) go_away: u32,
 }
 
@@ -100,8 +100,8 @@ impl Cluster {
 }
 
 impl State {
-    /// The resourceVersion of the cluster. `idle` is what it would be if nothing had happened here; it grows with time,
-    /// as other objects of a real cluster change.
+    /// The cluster's resourceVersion. `idle` is the version of an unchanged cluster; it grows with time, as on a real
+    /// cluster where other objects change.
     pub(super) fn current(&self, idle: u64) -> u64 {
         self.version.max(idle)
     }
@@ -110,7 +110,7 @@ impl State {
         self.differing.get(&object).map_or(Health::Healthy, |differing| differing.health)
     }
 
-    /// Keeps at most `events`. Whether there was anything to change.
+    /// Changes an object's health, keeping at most `events` in the history. Returns whether anything changed.
     pub(super) fn set(&mut self, object: u16, to: Health, idle: u64, events: usize) -> bool {
         let from = self.health(object);
         if from == to {
@@ -129,26 +129,26 @@ impl State {
         true
     }
 
-    /// Changes after a version, oldest first.
+    /// Changes after `version`, oldest first.
     pub(super) fn since(&self, version: u64) -> impl Iterator<Item = &Change> {
         let first = self.history.partition_point(|change| change.version <= version);
         self.history.range(first..)
     }
 
-    /// Forgets what was: watches from before get 410. Open ones have seen it.
+    /// Compacts the history: new watches from an older version get 410; open ones have already seen it.
     pub(super) fn compact(&mut self, idle: u64) {
         self.compacted = self.current(idle);
     }
 
     pub(super) fn inject(&mut self, fault: Option<Fault>, idle: u64) {
         self.fault = fault;
-        let Orders { end_watches, close, reset, silence, go_away: _ } = &mut self.orders;
+        let CommandCounters { end_watches, close, reset, silence, go_away: _ } = &mut self.commands;
         match fault.map_or(Onset::Nothing, Fault::onset) {
             Onset::Nothing => {}
             Onset::EndWatches => *end_watches += 1,
             Onset::ForgetWatches => {
                 *end_watches += 1;
-                // As if something else had changed there: what was listed so far is too old.
+                // Simulates another change, so every version listed so far is too old.
                 self.version = self.current(idle) + 1;
                 self.compact(idle);
             }
@@ -164,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_grow_with_changes_and_with_time() {
+    fn versions_grow_with_changes_and_time() {
         let mut state = State::default();
         assert!(state.set(3, Health::Broken, 100, 2));
         assert!(!state.set(3, Health::Broken, 100, 2), "it is broken already");

@@ -1,4 +1,4 @@
-//! What a connection of either protocol keeps: its cluster, what it was told, the headers of its answers.
+//! State of a connection, for both protocols: its cluster, the commands it has seen, and response headers.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -8,7 +8,7 @@ use http::{Response, StatusCode};
 use tokio::sync::watch;
 
 use super::body::Body;
-use super::cluster::{Cluster, Orders};
+use super::cluster::{Cluster, CommandCounters};
 use super::fleet::Fleet;
 use super::watch::Watch;
 use super::wire::Link;
@@ -19,36 +19,36 @@ pub(super) struct Connection {
     pub(super) fleet: Arc<Fleet>,
     pub(super) number: u32,
     pub(super) link: Arc<Link>,
-    /// What was said to connections before this one.
-    pub(super) orders: Orders,
+    /// Command counters last seen.
+    pub(super) commands: CommandCounters,
     pub(super) changes: watch::Receiver<()>,
 }
 
-/// What the driver of a connection has to do itself.
+/// A command for the driver of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Told {
-    GoOn,
+pub(super) enum Command {
+    Continue,
     EndWatches,
     GoAway,
     Close,
 }
 
 impl Connection {
-    /// `None`: no such cluster.
+    /// Returns `None` if there is no such cluster.
     pub(super) fn new(fleet: Arc<Fleet>, number: u32, link: Arc<Link>) -> Option<Self> {
         let cluster = fleet.cluster(number)?;
-        let (orders, changes) = (cluster.state().orders, cluster.changes());
-        Some(Self { fleet, number, link, orders, changes })
+        let (commands, changes) = (cluster.state().commands, cluster.changes());
+        Some(Self { fleet, number, link, commands, changes })
     }
 
     pub(super) fn cluster(&self) -> &Cluster {
         &self.fleet.clusters[self.number as usize]
     }
 
-    /// What was newly ordered.
-    pub(super) fn obey(&mut self) -> Told {
-        let now = self.cluster().state().orders;
-        let before = std::mem::replace(&mut self.orders, now);
+    /// Applies new commands; returns the one left to the driver.
+    pub(super) fn take_commands(&mut self) -> Command {
+        let now = self.cluster().state().commands;
+        let before = std::mem::replace(&mut self.commands, now);
         if now.reset != before.reset {
             self.link.reset();
         }
@@ -56,15 +56,15 @@ impl Connection {
             self.link.silence();
         }
         match () {
-            () if now.close != before.close || now.reset != before.reset => Told::Close,
-            () if now.go_away != before.go_away => Told::GoAway,
-            () if now.end_watches != before.end_watches => Told::EndWatches,
-            () => Told::GoOn,
+            () if now.close != before.close || now.reset != before.reset => Command::Close,
+            () if now.go_away != before.go_away => Command::GoAway,
+            () if now.end_watches != before.end_watches => Command::EndWatches,
+            () => Command::Continue,
         }
     }
 }
 
-/// Headers of an answer; of a watch, if there is no body.
+/// Headers of a response; without a body, those of a watch.
 pub(super) fn headers(body: Option<&Body>) -> Response<()> {
     let mut response = Response::new(());
     *response.status_mut() = body.map_or(StatusCode::OK, |body| body.status);
@@ -80,7 +80,7 @@ pub(super) fn headers(body: Option<&Body>) -> Response<()> {
     response
 }
 
-/// A watch that counts as open while it lives.
+/// A watch, counted as open until dropped.
 pub(super) struct OpenWatch {
     pub(super) watch: Watch,
     fleet: Arc<Fleet>,

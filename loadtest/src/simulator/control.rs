@@ -1,4 +1,4 @@
-//! What can be done to simulated clusters while they run. Everything takes effect at once, also on open watches.
+//! Controls simulated clusters while they run. Everything takes effect at once, also on open watches.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use super::catalogue::{Component, ComponentId, Health, Kind};
 use super::fault::Fault;
 
 impl Simulator {
-    /// What every cluster has. [`Component::id`] is its place.
+    /// The components of every cluster. [`Component::id`] is the index.
     pub fn components(&self) -> impl Iterator<Item = Component> {
         self.fleet.catalogue.objects.iter().map(|object| object.component)
     }
@@ -17,16 +17,19 @@ impl Simulator {
         self.fleet.catalogue.find(kind, namespace, name).map(|object| object.component.id)
     }
 
-    /// Breaks, mends or deletes a component of a cluster. Whether that changed anything.
+    /// Breaks, repairs or deletes a component of a cluster. Returns whether anything changed.
     pub fn set(&self, number: u32, id: ComponentId, health: Health) -> bool {
-        let (Some(cluster), Some(object)) = (self.fleet.cluster(number), self.fleet.catalogue.bearer(id, health))
+        let (Some(cluster), Some(object)) =
+            (self.fleet.cluster(number), self.fleet.catalogue.affected_object(id, health))
         else {
             return false;
         };
         let place = object.component.id.0;
-        // A Service is mended with its endpoints.
+        // Repairing a Service also repairs its endpoints.
         let also = match health {
-            Health::Healthy => self.fleet.catalogue.bearer(id, Health::Broken).map(|object| object.component.id.0),
+            Health::Healthy => {
+                self.fleet.catalogue.affected_object(id, Health::Broken).map(|object| object.component.id.0)
+            }
             _ => None,
         };
         let (idle, events) = (self.fleet.idle_version(), self.fleet.settings.events);
@@ -36,7 +39,7 @@ impl Simulator {
         })
     }
 
-    /// Mends everything on a cluster. Whether that changed anything.
+    /// Repairs everything on a cluster. Returns whether anything changed.
     pub fn mend(&self, number: u32) -> bool {
         let Some(cluster) = self.fleet.cluster(number) else { return false };
         let (idle, events) = (self.fleet.idle_version(), self.fleet.settings.events);
@@ -53,12 +56,12 @@ impl Simulator {
         })
     }
 
-    /// From now on Flux is broken in the first `count` clusters, and healthy in the others.
+    /// Breaks Flux in the first `count` clusters and repairs it in the others.
     pub fn break_first(&self, count: u32) {
         self.break_first_of(self.clusters(), count);
     }
 
-    /// The same within the first `clusters`.
+    /// Like [`Self::break_first`], within the first `clusters`.
     pub fn break_first_of(&self, clusters: u32, count: u32) {
         let flux: Vec<ComponentId> = self
             .components()
@@ -73,21 +76,21 @@ impl Simulator {
         }
     }
 
-    /// Gives a cluster a fault, or takes it away.
+    /// Sets or removes the fault of a cluster.
     pub fn inject(&self, number: u32, fault: Option<Fault>) {
         if let Some(cluster) = self.fleet.cluster(number) {
             cluster.change(|state| state.inject(fault, self.fleet.idle_version()));
         }
     }
 
-    /// Gives the fault to that part of all clusters, spread evenly. Which ones.
+    /// Sets the fault of a fraction of all clusters, spread evenly, and returns their numbers.
     pub fn inject_share(&self, share: f64, fault: Option<Fault>) -> Vec<u32> {
         let numbers = self.share(share);
         numbers.iter().for_each(|number| self.inject(*number, fault));
         numbers
     }
 
-    /// So many of all clusters (0.2: a fifth), spread evenly.
+    /// A fraction of all clusters (0.2: a fifth), spread evenly.
     pub fn share(&self, share: f64) -> Vec<u32> {
         let below = |number: u32| (f64::from(number) * share).floor();
         (0..self.clusters()).filter(|number| below(number + 1) > below(*number)).collect()
@@ -97,57 +100,57 @@ impl Simulator {
         self.fleet.cluster(number)?.state().fault
     }
 
-    /// Delays everything that all clusters send, as a network of that round-trip time does. In whole ms.
+    /// Delays everything that clusters send, like a network with this round-trip time. Rounded down to ms.
     pub fn delay(&self, delay: Duration) {
         let delay = u32::try_from(delay.as_millis()).unwrap_or(u32::MAX);
         self.fleet.clusters.iter().for_each(|cluster| cluster.delay.store(delay, Relaxed));
     }
 
-    /// Gives a cluster a new token. The old one gets 401 from now on; what is open stays open.
+    /// Replaces the token of a cluster. The old one gets 401 from now on; open watches stay open.
     pub fn rotate(&self, number: u32) {
         self.issue(number);
         self.revoke(number);
     }
 
-    /// Gives a cluster a new token beside the old one.
+    /// Issues a new token for a cluster; the old one stays valid.
     pub fn issue(&self, number: u32) {
         if let Some(cluster) = self.fleet.cluster(number) {
             cluster.change(|state| state.token += 1);
         }
     }
 
-    /// Refuses all tokens of a cluster but the newest.
+    /// Revokes all tokens of a cluster except the newest.
     pub fn revoke(&self, number: u32) {
         if let Some(cluster) = self.fleet.cluster(number) {
             cluster.change(|state| state.revoked = state.token);
         }
     }
 
-    /// Forgets what has happened on a cluster: a watch from an older resourceVersion gets 410.
+    /// Compacts the history of a cluster: a watch from an older resourceVersion gets 410.
     pub fn compact(&self, number: u32) {
         if let Some(cluster) = self.fleet.cluster(number) {
             cluster.change(|state| state.compact(self.fleet.idle_version()));
         }
     }
 
-    /// Ends the open watches of a cluster, as a server does when their time is over.
+    /// Ends the open watches of a cluster, as a server does on their timeout.
     pub fn end_watches(&self, number: u32) {
         if let Some(cluster) = self.fleet.cluster(number) {
-            cluster.change(|state| state.orders.end_watches += 1);
+            cluster.change(|state| state.commands.end_watches += 1);
         }
     }
 
-    /// Closes the open connections of a cluster, as a restart of its API server does.
+    /// Closes the open connections of a cluster, like a restart of its API server.
     pub fn close(&self, number: u32) {
         if let Some(cluster) = self.fleet.cluster(number) {
-            cluster.change(|state| state.orders.close += 1);
+            cluster.change(|state| state.commands.close += 1);
         }
     }
 
-    /// Sends GOAWAY on the open connections of a cluster: watches go on, new requests need a new connection.
+    /// Sends GOAWAY on the open connections of a cluster: watches continue, new requests need a new connection.
     pub fn go_away(&self, number: u32) {
         if let Some(cluster) = self.fleet.cluster(number) {
-            cluster.change(|state| state.orders.go_away += 1);
+            cluster.change(|state| state.commands.go_away += 1);
         }
     }
 }

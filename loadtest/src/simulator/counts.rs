@@ -1,35 +1,35 @@
-//! What simulated clusters were asked.
+//! Counts requests to simulated clusters.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-/// What a request is for.
+/// Purpose of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
     List,
     Watch,
     /// `/version`, `/livez`, `/readyz`, `/healthz`.
     Liveness,
-    /// One object by its name.
+    /// GET of one object.
     Named,
     Other,
 }
 
-/// Counts of one cluster or of all.
+/// Counts of one cluster, or of all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Counts {
     /// TCP connections so far.
     pub accepted: u64,
-    /// TCP connections that are open now.
+    /// Open TCP connections.
     pub open: u64,
-    /// Also those that a watch begins with.
+    /// Includes watches that begin with a list.
     pub lists: u64,
-    /// Watches so far that began with no list.
+    /// Watches so far that began without a list.
     pub watches: u64,
-    /// Watches that are open now.
+    /// Open watches.
     pub open_watches: u64,
     pub liveness: u64,
     pub named: u64,
@@ -62,19 +62,19 @@ pub(super) struct Counters {
     pub(super) open: AtomicU32,
     pub(super) open_watches: AtomicU32,
     requests: [AtomicU32; 5],
-    /// Of the last request, in ms since the start.
-    asked: AtomicU64,
+    /// Time of the last request, in ms since the start.
+    last_request: AtomicU64,
 }
 
 impl Counters {
     pub(super) fn count(&self, purpose: Purpose, began: Instant) {
         self.requests[purpose as usize].fetch_add(1, Relaxed);
-        self.asked.store(began.elapsed().as_millis() as u64, Relaxed);
+        self.last_request.store(began.elapsed().as_millis() as u64, Relaxed);
     }
 
-    /// When the last request came, since the start.
-    pub(super) fn asked(&self) -> Duration {
-        Duration::from_millis(self.asked.load(Relaxed))
+    /// Time of the last request, since the start.
+    pub(super) fn last_request(&self) -> Duration {
+        Duration::from_millis(self.last_request.load(Relaxed))
     }
 
     pub(super) fn read(&self) -> Counts {

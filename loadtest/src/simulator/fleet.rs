@@ -1,4 +1,4 @@
-//! All simulated clusters and what they share.
+//! All simulated clusters and their shared state.
 
 use std::time::Instant;
 
@@ -27,12 +27,12 @@ impl Fleet {
         self.clusters.get(number as usize)
     }
 
-    /// The resourceVersion of a cluster to which nothing has happened: one more every second.
+    /// The resourceVersion of an unchanged cluster: grows by one every second.
     pub(super) fn idle_version(&self) -> u64 {
         FIRST_VERSION + self.began.elapsed().as_secs()
     }
 
-    /// A watch from a version before this one is too late.
+    /// The oldest version from which a watch can start.
     pub(super) fn oldest(&self, state: &State) -> u64 {
         let kept = self.began.elapsed().saturating_sub(self.settings.history);
         state.compacted.max(FIRST_VERSION + kept.as_secs())
@@ -43,7 +43,7 @@ impl Fleet {
     }
 }
 
-/// The bearer token of a cluster after so many rotations.
+/// The bearer token of a cluster after a number of rotations.
 pub(super) fn token(number: u32, rotations: u32) -> String {
     match rotations {
         0 => "simulated".to_owned(),

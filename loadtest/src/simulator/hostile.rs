@@ -1,17 +1,17 @@
-//! Answers that no healthy API server gives: without end, oversized, or with names that Kubernetes refuses.
+//! Hostile responses that no healthy API server sends: endless, oversized, or with names that Kubernetes refuses.
 
 use bytes::Bytes;
 
-use super::asked::Asked;
 use super::body::Body;
 use super::catalogue::Kind;
 use super::cluster::Cluster;
 use super::fault::Fault;
 use super::fleet::Fleet;
 use super::list;
+use super::request::ApiRequest;
 
-/// A body in pieces that are made while it is sent: a head, then filler until there were so many bytes.
-pub(super) struct Giant {
+/// An oversized body, generated while it is sent: a head, then filler up to a number of bytes.
+pub(super) struct OversizedBody {
     head: Option<Bytes>,
     filler: Filler,
     left: u64,
@@ -19,7 +19,7 @@ pub(super) struct Giant {
 
 enum Filler {
     Same(Bytes),
-    /// An event that adds a Deployment of another name each time.
+    /// Events that each add a Deployment with a new name.
     Added {
         labels: String,
         number: u64,
@@ -31,17 +31,17 @@ const FILLER: usize = 16 * 1024;
 const OVERSIZED_NAME: usize = 1_200_000;
 const OVERSIZED_LABEL: usize = 1_000_000;
 
-/// As Kubernetes allows them: a prefix of 253 bytes, a name and a value of 63.
+/// Number of labels of the largest allowed size: a prefix of 253 bytes, a name and a value of 63.
 const LABELS: usize = 60;
 
-/// Clears a terminal, goes home, turns green, names the window, ends the line, turns text around.
+/// Clears the terminal, moves the cursor, sets the colour and window title, breaks the line, reverses the text.
 const CONTROL_NAME: &str =
     r"\u001b[2J\u001b[1;1H\u001b[32mALL GOOD\u001b[0m\u001b]0;pwned\u0007\r\nfake log line\u202egnp.exe\u0000\t";
 
-/// The Deployment that gets another name.
+/// The Deployment that is renamed.
 const RENAMED: &str = "\"name\":\"argocd-server\",\"namespace\":\"argocd\"";
 
-impl Iterator for Giant {
+impl Iterator for OversizedBody {
     type Item = Bytes;
 
     fn next(&mut self) -> Option<Bytes> {
@@ -72,21 +72,21 @@ impl Filler {
     }
 }
 
-/// The rest of a watch that never ends, after the lines that it would send now, where the fault is one of those.
+/// For faults of endless watches: the lines in `first`, then events without end.
 pub(super) fn endless_watch(
     fleet: &Fleet,
     collection: usize,
-    asked: &Asked,
+    request: &ApiRequest,
     fault: Fault,
     first: &Bytes,
-) -> Option<Giant> {
+) -> Option<OversizedBody> {
     let is_of_deployments = fleet.catalogue.collections[collection].kind == Kind::Deployment;
     let (head, filler) = match fault {
-        Fault::GiantLine => {
+        Fault::OversizedLine => {
             let head = "{\"type\":\"ADDED\",\"object\":{\"metadata\":{\"annotations\":{\"a\":\"";
             (Bytes::from(head), Filler::Same(vec![b'x'; FILLER].into()))
         }
-        Fault::GiantBody if asked.initial_events => {
+        Fault::OversizedBody if request.initial_events => {
             (Bytes::new(), Filler::Same(format!("{{\"type\":\"ADDED\",\"object\":{}}}\n", large_object()).into()))
         }
         Fault::OversizedLabels if is_of_deployments => {
@@ -98,18 +98,23 @@ pub(super) fn endless_watch(
         }
         _ => return None,
     };
-    Some(Giant { head: Some(head), filler, left: fleet.settings.giant_bytes })
+    Some(OversizedBody { head: Some(head), filler, left: fleet.settings.oversized_bytes })
 }
 
-pub(super) fn giant_list(fleet: &Fleet, cluster: &Cluster, collection: usize, asked: &Asked) -> Giant {
-    let mut pieces = list::list(fleet, cluster, collection, asked).pieces;
+pub(super) fn oversized_list(
+    fleet: &Fleet,
+    cluster: &Cluster,
+    collection: usize,
+    request: &ApiRequest,
+) -> OversizedBody {
+    let mut pieces = list::list(fleet, cluster, collection, request).pieces;
     pieces.pop();
     let head = Bytes::from(pieces.concat());
     let filler = format!(",{}", large_object());
-    Giant { head: Some(head), filler: Filler::Same(filler.into()), left: fleet.settings.giant_bytes }
+    OversizedBody { head: Some(head), filler: Filler::Same(filler.into()), left: fleet.settings.oversized_bytes }
 }
 
-/// The body with one object called otherwise, where the fault is one of those.
+/// For faults of names: the body with one object renamed.
 pub(super) fn renamed(body: Body, fault: Option<Fault>) -> Body {
     let name = match fault {
         Some(Fault::OversizedName) => "x".repeat(OVERSIZED_NAME),

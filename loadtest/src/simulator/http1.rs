@@ -1,4 +1,4 @@
-//! One HTTP/1.1 connection, by hyper: a request at a time, a watch for as long as it lives.
+//! Serves one HTTP/1.1 connection with hyper: one request at a time; a watch occupies the connection.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -18,7 +18,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::answer::{self, Answer};
 use super::body::Body;
-use super::connection::{Connection, OpenWatch, Told, headers};
+use super::connection::{Command, Connection, OpenWatch, headers};
 use super::watch::{Lines, Watch};
 use super::wire::Wire;
 
@@ -34,11 +34,11 @@ pub(super) async fn serve(io: TlsStream<Wire>, mut connection: Connection) {
     loop {
         tokio::select! {
             _ = &mut serving => return,
-            // Watches see by themselves that they are to end.
-            Ok(()) = changes.changed() => match connection.obey() {
-                Told::Close => return,
-                Told::GoAway => serving.as_mut().graceful_shutdown(),
-                Told::EndWatches | Told::GoOn => {}
+            // Watches notice `EndWatches` themselves.
+            Ok(()) = changes.changed() => match connection.take_commands() {
+                Command::Close => return,
+                Command::GoAway => serving.as_mut().graceful_shutdown(),
+                Command::EndWatches | Command::Continue => {}
             },
         }
     }
@@ -57,7 +57,7 @@ async fn respond(connection: Connection, request: Request<Incoming>) -> Result<R
             let headers = headers(Some(&body));
             with(headers, trickle(body, connection.fleet.settings.slow_bytes))
         }
-        Answer::Giant(giant) => with(headers(None), stream::iter(giant)),
+        Answer::Oversized(body) => with(headers(None), stream::iter(body)),
         Answer::Never => pending().await,
         Answer::Reset => {
             connection.link.reset();
@@ -70,10 +70,10 @@ fn with(headers: Response<()>, bytes: impl Stream<Item = Bytes> + Send + 'static
     headers.map(|()| StreamBody::new(bytes.map(|bytes| Ok(Frame::data(bytes))).boxed()))
 }
 
-/// What a watch sends, as it comes.
+/// The lines of a watch as they become due.
 fn lines(mut connection: Connection, watch: Watch, first: Lines) -> impl Stream<Item = Bytes> {
-    let orders = connection.cluster().state().orders;
-    connection.orders = orders;
+    let commands = connection.cluster().state().commands;
+    connection.commands = commands;
     let open = OpenWatch::new(watch, &connection);
     stream::unfold((connection, open, Some(first), false), |(mut connection, mut open, mut first, over)| async move {
         if over {
@@ -86,7 +86,7 @@ fn lines(mut connection: Connection, watch: Watch, first: Lines) -> impl Stream<
                     let due = sleep_until(open.watch.due());
                     tokio::select! {
                         _ = connection.changes.changed() => {
-                            if connection.obey() == Told::EndWatches {
+                            if connection.take_commands() == Command::EndWatches {
                                 return None;
                             }
                             open.watch.catch_up(&connection.fleet, connection.cluster())

@@ -1,6 +1,6 @@
-//! One HTTP/2 connection: a single task that answers requests and sends on all of its watches.
+//! Serves one HTTP/2 connection: a single task answers requests and sends on all watches.
 //!
-//! `h2` itself and not hyper, which would take a task and its buffers for every watch.
+//! Uses `h2` directly, because hyper would need a task with buffers for every watch.
 
 use std::future::poll_fn;
 use std::task::{Context, Poll};
@@ -16,18 +16,18 @@ use tokio_rustls::server::TlsStream;
 
 use super::answer::{self, Answer};
 use super::body::Body;
-use super::connection::{Connection, OpenWatch, Told, headers};
-use super::hostile::Giant;
+use super::connection::{Command, Connection, OpenWatch, headers};
+use super::hostile::OversizedBody;
 use super::watch::Lines;
 use super::wire::Wire;
 
-/// For the client's preface.
+/// Time limit for the client's preface.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What API servers allow on a connection.
+/// Concurrent streams that API servers allow on a connection.
 const STREAMS: u32 = 100;
 
-/// Without a watch there is nothing to wait for.
+/// Timer duration without a watch.
 const IDLE: Duration = Duration::from_secs(3600);
 
 type Http2 = server::Connection<TlsStream<Wire>, Bytes>;
@@ -55,9 +55,9 @@ pub(super) async fn serve(io: TlsStream<Wire>, connection: Connection) {
 impl Session {
     async fn run(mut self, mut http2: Http2) {
         let mut changes = self.connection.changes.clone();
-        // What was ordered during the handshake concerns this connection too.
+        // Commands during the handshake apply to this connection too.
         changes.mark_changed();
-        // Those that take a while.
+        // Bodies that take a while to send.
         let mut bodies = JoinSet::new();
         let timer = sleep(IDLE);
         tokio::pin!(timer);
@@ -72,11 +72,11 @@ impl Session {
                     Some(Ok((request, respond))) => self.answer(&request, respond, &mut bodies),
                     _ => return,
                 },
-                Ok(()) = changes.changed() => match self.connection.obey() {
-                    Told::Close => return,
-                    Told::GoAway => http2.graceful_shutdown(),
-                    Told::EndWatches => self.end_watches(),
-                    Told::GoOn => self.catch_up(),
+                Ok(()) = changes.changed() => match self.connection.take_commands() {
+                    Command::Close => return,
+                    Command::GoAway => http2.graceful_shutdown(),
+                    Command::EndWatches => self.end_watches(),
+                    Command::Continue => self.catch_up(),
                 },
                 () = &mut timer => {
                     self.on_time();
@@ -87,8 +87,8 @@ impl Session {
         }
     }
 
-    /// Drives the connection, and forgets the streams that the client has reset.
-    #[expect(clippy::type_complexity, reason = "h2 names it no better")]
+    /// Drives the connection and drops the streams that the client has reset.
+    #[expect(clippy::type_complexity, reason = "h2 has no name for it")]
     fn poll(
         &mut self,
         http2: &mut Http2,
@@ -108,7 +108,7 @@ impl Session {
     fn answer(&mut self, request: &Request<RecvStream>, mut respond: SendResponse<Bytes>, bodies: &mut JoinSet<()>) {
         let answer = answer::answer(&self.connection.fleet, self.connection.number, request);
         let mut begin = |body: Option<&Body>| respond.send_response(headers(body), false);
-        // An error says that the stream is gone, which is the client's right.
+        // An error means that the client has reset the stream, which is not a fault.
         match answer {
             Answer::Whole(body) => {
                 let Ok(mut stream) = begin(Some(&body)) else { return };
@@ -132,9 +132,9 @@ impl Session {
                 let Ok(stream) = begin(Some(&body)) else { return };
                 bodies.spawn(trickle(stream, body, self.connection.fleet.settings.slow_bytes));
             }
-            Answer::Giant(giant) => {
+            Answer::Oversized(body) => {
                 let Ok(stream) = begin(None) else { return };
-                bodies.spawn(pour(stream, giant));
+                bodies.spawn(pour(stream, body));
             }
             Answer::Never => self.hanging.push(Hanging::BeforeHeaders(respond)),
             Answer::Reset => self.connection.link.reset(),
@@ -164,7 +164,7 @@ impl Session {
     }
 }
 
-/// Whether the watch goes on.
+/// Sends lines of a watch; returns whether the watch continues.
 fn send(stream: &mut SendStream<Bytes>, Lines { text, end }: Lines) -> bool {
     if text.is_empty() && !end {
         return true;
@@ -172,7 +172,7 @@ fn send(stream: &mut SendStream<Bytes>, Lines { text, end }: Lines) -> bool {
     stream.send_data(text, end).is_ok() && !end
 }
 
-/// A piece a second.
+/// Sends a piece of the body every second.
 async fn trickle(mut stream: SendStream<Bytes>, body: Body, piece: usize) {
     let mut bytes = Bytes::from(body.pieces.concat());
     while !bytes.is_empty() {
@@ -184,9 +184,9 @@ async fn trickle(mut stream: SendStream<Bytes>, body: Body, piece: usize) {
     }
 }
 
-/// As fast as the client takes it, holding no more than a piece.
-async fn pour(mut stream: SendStream<Bytes>, giant: Giant) {
-    for mut piece in giant {
+/// Sends as fast as the client reads, buffering no more than one piece.
+async fn pour(mut stream: SendStream<Bytes>, body: OversizedBody) {
+    for mut piece in body {
         while !piece.is_empty() {
             stream.reserve_capacity(piece.len());
             while stream.capacity() == 0 {

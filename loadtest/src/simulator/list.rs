@@ -1,24 +1,24 @@
-//! LIST: the shared bytes where nothing has changed, page by page where asked.
+//! LIST: the shared bytes of unchanged collections, in pages if requested.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::StatusCode;
 
-use super::asked::Asked;
 use super::body::Body;
 use super::catalogue::Health;
 use super::cluster::{Cluster, State};
 use super::fleet::Fleet;
+use super::request::ApiRequest;
 
-pub(super) fn list(fleet: &Fleet, cluster: &Cluster, collection: usize, asked: &Asked) -> Body {
+pub(super) fn list(fleet: &Fleet, cluster: &Cluster, collection: usize, request: &ApiRequest) -> Body {
     let state = cluster.state();
     let listed = &fleet.catalogue.collections[collection];
-    let objects = match &asked.name {
+    let objects = match &request.name {
         None => listed.objects.clone(),
         Some(name) => fleet.catalogue.named(collection, name).map_or(0..0, |place| place..place + 1),
     };
-    let (version, first) = match asked.continue_token.as_deref().map(parse_token) {
+    let (version, first) = match request.continue_token.as_deref().map(parse_token) {
         None => (state.current(fleet.idle_version()), objects.start),
         Some(Some((version, first))) if version >= fleet.oldest(&state) => {
             (version, first.clamp(objects.start, objects.end))
@@ -29,8 +29,8 @@ pub(super) fn list(fleet: &Fleet, cluster: &Cluster, collection: usize, asked: &
         }
         Some(None) => return Body::failure(StatusCode::BAD_REQUEST, "BadRequest", "continue key is not valid"),
     };
-    let end = asked.limit.map_or(objects.end, |limit| objects.end.min(first.saturating_add(limit)));
-    let (kind, api_version) = match asked.metadata {
+    let end = request.limit.map_or(objects.end, |limit| objects.end.min(first.saturating_add(limit)));
+    let (kind, api_version) = match request.metadata {
         true => ("PartialObjectMetadata", "meta.k8s.io/v1"),
         false => (listed.kind.as_str(), listed.kind.api_version()),
     };
@@ -44,9 +44,9 @@ pub(super) fn list(fleet: &Fleet, cluster: &Cluster, collection: usize, asked: &
     head.push_str("},\"items\":[");
     let is_whole = (first..end) == listed.objects;
     let is_untouched = state.differing.range(first as u16..end as u16).next().is_none();
-    let items = match is_whole && is_untouched && !asked.metadata {
+    let items = match is_whole && is_untouched && !request.metadata {
         true => listed.untouched.clone(),
-        false => items(fleet, &state, first..end, asked.metadata),
+        false => items(fleet, &state, first..end, request.metadata),
     };
     Body::new(StatusCode::OK, vec![head.into(), items, Bytes::from_static(b"]}\n")])
 }
@@ -73,7 +73,7 @@ fn items(fleet: &Fleet, state: &State, objects: std::ops::Range<usize>, metadata
     items.into()
 }
 
-/// The version of the list and the place of the next object.
+/// A continue token: the version of the list and the index of the next object.
 fn make_token(version: u64, next: usize) -> String {
     URL_SAFE_NO_PAD.encode(format!("{version} {next}"))
 }

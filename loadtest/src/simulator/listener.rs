@@ -1,4 +1,4 @@
-//! The one listener of all simulated clusters: accepts, shakes hands, and serves HTTP/2 or HTTP/1.1.
+//! The listener of all simulated clusters: accepts connections, runs the TLS handshake, and serves HTTP/2 or HTTP/1.1.
 
 use std::io::{self, Cursor};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -22,21 +22,21 @@ use super::wire::{Link, Wire};
 use super::{FIRST, SimulatorError, http1, http2};
 use crate::pki::Identity;
 
-/// For the client's part of the TLS handshake.
+/// Time limit of the TLS handshake.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The kernel takes no more than net.core.somaxconn.
+/// Limited by the kernel to net.core.somaxconn.
 const BACKLOG: u32 = 65_535;
 
 pub(super) struct Listener {
     pub(super) listener: TcpListener,
     pub(super) tls: Arc<ServerConfig>,
-    /// With a certificate of another CA.
+    /// Configuration with a certificate from another CA.
     pub(super) wrong: Arc<ServerConfig>,
     pub(super) fleet: Arc<Fleet>,
 }
 
-/// Any address of 127.0.0.0/8 reaches it; from outside of this machine it refuses.
+/// Listens on all addresses, to be reached by any of 127.0.0.0/8; `run` drops connections from other hosts.
 pub(super) fn listen() -> io::Result<TcpListener> {
     let socket = TcpSocket::new_v4()?;
     socket.bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)))?;
@@ -65,7 +65,7 @@ impl Listener {
                 accepted = self.listener.accept() => match accepted {
                     Ok((stream, peer)) if peer.ip().is_loopback() => self.begin(stream, &mut connections),
                     Ok(_) => {}
-                    // No file descriptor is left; some connection will end.
+                    // Out of file descriptors; wait for a connection to end.
                     Err(_) => sleep(Duration::from_millis(10)).await,
                 },
                 Some(_) = connections.join_next() => {}
@@ -78,7 +78,7 @@ impl Listener {
         let number = u32::from(*dialled.ip()).wrapping_sub(u32::from(FIRST));
         let link = Arc::new(Link::default());
         let Some(connection) = Connection::new(self.fleet.clone(), number, link.clone()) else { return };
-        // The answer to an HTTP/2 request is several small writes.
+        // A response over HTTP/2 is several small writes.
         let _ = stream.set_nodelay(true);
         let fault = connection.cluster().state().fault;
         let wire = Wire::new(stream, link, self.fleet.clone(), number);
@@ -89,7 +89,7 @@ impl Listener {
         let tls = if fault == Some(Fault::WrongCertificate) { &self.wrong } else { &self.tls };
         match fault {
             Some(Fault::HangAtConnect | Fault::Blackhole) => connections.spawn(wire.swallow()),
-            Some(Fault::HangInTls) => connections.spawn(half_a_handshake(wire, tls.clone())),
+            Some(Fault::HangInTls) => connections.spawn(half_handshake(wire, tls.clone())),
             _ => connections.spawn(serve(wire, tls.clone(), connection)),
         };
     }
@@ -103,8 +103,8 @@ async fn serve(wire: Wire, tls: Arc<ServerConfig>, connection: Connection) {
     }
 }
 
-/// Sends half of what the server has to say, and nothing more.
-async fn half_a_handshake(mut wire: Wire, tls: Arc<ServerConfig>) {
+/// Sends half of the server's flight, then nothing more.
+async fn half_handshake(mut wire: Wire, tls: Arc<ServerConfig>) {
     let Ok(mut tls) = rustls::ServerConnection::new(tls) else { return };
     let mut bytes = vec![0; 4096];
     while !tls.wants_write() {

@@ -1,19 +1,18 @@
-//! Many API servers in one process, for scale that real ones can't give on one machine. They are simulated and say so:
-//! each has the components of five tools and answers what ksit asks of a cluster, over real TLS, and nothing else.
+//! Simulates thousands of API servers in one process, more than one machine could run for real. Each has the components
+//! of five tools and answers only the requests that ksit makes, over real TLS.
 //!
 //! ```text
 //!                       set, inject, rotate (control)
 //!                                │
-//! listener ─> wire ─> TLS ─> http2, http1 ─> answer ─> Cluster (what differs) + Catalogue (what all share)
-//! 127.a.b.c   delay          one task a                  └─> history ─> open watches
+//! listener ─> wire ─> TLS ─> http2, http1 ─> answer ─> Cluster (its differences) + Catalogue (shared objects)
+//! 127.a.b.c   delay          one task per                └─> history ─> open watches
 //!             silence        connection
 //! ```
 //!
-//! One listener serves them all; the loopback address that was dialled (127.a.b.c) tells which one is meant.
+//! One listener serves all clusters; the dialled loopback address (127.a.b.c) selects the cluster.
 
 mod addresses;
 mod answer;
-mod asked;
 mod body;
 mod catalogue;
 mod cluster;
@@ -27,6 +26,7 @@ mod http1;
 mod http2;
 mod list;
 mod listener;
+mod request;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -50,20 +50,20 @@ use crate::pki::Pki;
 use fleet::{Fleet, token};
 use listener::Listener;
 
-/// What the five integrations ask of a cluster: the paths that they list and watch, and the objects that they get.
-pub fn questions() -> (Vec<String>, Vec<String>) {
-    catalogue::Catalogue::questions()
+/// The paths that the five integrations list and watch, and the objects that they get.
+pub fn requested_paths() -> (Vec<String>, Vec<String>) {
+    catalogue::Catalogue::requested_paths()
 }
 
 type SimulatorError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Address of cluster 0; the others follow.
+/// Address of cluster 0; the others are consecutive.
 const FIRST: Ipv4Addr = Ipv4Addr::new(127, 1, 0, 1);
 
-/// What stands in the certificate of all.
+/// DNS name in the shared certificate.
 const SERVER_NAME: &str = "localhost";
 
-/// Runs until it is dropped.
+/// The running simulator. Dropping it ends all clusters.
 pub struct Simulator {
     port: u16,
     ca_pem: String,
@@ -72,12 +72,12 @@ pub struct Simulator {
 }
 
 impl Simulator {
-    /// So many healthy clusters that behave as real ones do.
+    /// Starts `count` healthy clusters that behave like real ones.
     pub async fn start(count: u32) -> Result<Self, SimulatorError> {
         Self::with(count, Settings::default()).await
     }
 
-    #[expect(clippy::unused_async, reason = "must be called within a runtime, which a plain function wouldn't say")]
+    #[expect(clippy::unused_async, reason = "must be called within a runtime, which a plain function would not show")]
     pub async fn with(count: u32, settings: Settings) -> Result<Self, SimulatorError> {
         let (pki, stranger) = (Pki::new("simulated")?, Pki::new("stranger")?);
         let listener = listener::listen()?;
@@ -90,7 +90,7 @@ impl Simulator {
         Ok(Self { port, ca_pem: pki.ca_pem().to_owned(), fleet, _tasks: tasks })
     }
 
-    /// How many there are.
+    /// Number of clusters.
     pub fn clusters(&self) -> u32 {
         self.fleet.clusters.len() as u32
     }
@@ -100,32 +100,33 @@ impl Simulator {
         self.counts().requests()
     }
 
-    /// Of all clusters.
+    /// Counts of all clusters together.
     pub fn counts(&self) -> Counts {
         let mut all = Counts::default();
         self.fleet.clusters.iter().for_each(|cluster| all.add(&cluster.counters.read()));
         all
     }
 
-    /// Of one cluster; nothing, if there is no such one.
+    /// Counts of one cluster; zero if there is no such cluster.
     pub fn counts_of(&self, number: u32) -> Counts {
         self.fleet.cluster(number).map(|cluster| cluster.counters.read()).unwrap_or_default()
     }
 
-    /// Since when the cluster that was left alone longest has not been asked anything.
-    pub fn longest_unasked(&self) -> Duration {
-        let oldest = self.fleet.clusters.iter().map(|cluster| cluster.counters.asked()).min().unwrap_or_default();
+    /// The longest time that any cluster has been without a request.
+    pub fn longest_without_request(&self) -> Duration {
+        let oldest =
+            self.fleet.clusters.iter().map(|cluster| cluster.counters.last_request()).min().unwrap_or_default();
         self.fleet.began.elapsed().saturating_sub(oldest)
     }
 
-    /// The kubeconfig of one of them, with the token that is valid now.
+    /// The kubeconfig of a cluster with its newest token.
     pub fn kubeconfig(&self, number: u32) -> String {
         let Address { host, port, token } = self.address(number);
         let text = kubeconfig("simulated", &format!("https://{host}:{port}"), &self.ca_pem, Credential::Token(&token));
         text.replacen("\"server\":", &format!("\"tls-server-name\":\"{SERVER_NAME}\",\"server\":"), 1)
     }
 
-    /// Where all of them are, for programs that need no kubeconfig.
+    /// Addresses of all clusters, for programs that need no kubeconfig.
     pub fn addresses(&self) -> Addresses {
         Addresses {
             ca: self.ca_pem.clone(),

@@ -1,30 +1,30 @@
-//! How the simulated API servers behave where real ones differ.
+//! Settings of the simulated API servers.
 
 use std::ops::Range;
 use std::time::Duration;
 
-/// The defaults are a real API server's.
+/// The defaults match a real API server.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Between two bookmarks of a watch. Each watch has its own phase.
+    /// Interval of a watch's bookmarks. Each watch has its own phase.
     pub bookmarks: Duration,
-    /// How long a watch lives that asks for no `timeoutSeconds`: any time of these.
+    /// Random lifetime of a watch without `timeoutSeconds`.
     pub watch_ends: Range<Duration>,
-    /// A watch can be resumed from a resourceVersion that is not older; etcd forgets after five minutes.
+    /// Maximum age of a resourceVersion from which a watch can resume; etcd is compacted every five minutes.
     pub history: Duration,
-    /// Events kept of each cluster; an open watch that lags behind further gets 410.
+    /// Events kept per cluster; an open watch that lags further behind gets 410.
     pub events: usize,
-    /// Whether HTTP/2 is spoken too, or HTTP/1.1 alone.
+    /// Whether HTTP/2 is offered in addition to HTTP/1.1.
     pub http2: bool,
-    /// Whether `sendInitialEvents=true` is known (Kubernetes 1.34 and some before).
+    /// Whether `sendInitialEvents=true` is supported (Kubernetes 1.34 and some earlier versions).
     pub streaming_lists: bool,
-    /// What is sent by [`super::Fault::GiantBody`] and [`super::Fault::GiantLine`].
-    pub giant_bytes: u64,
-    /// What is sent in a second by [`super::Fault::SlowBody`].
+    /// Bytes sent by [`super::Fault::OversizedBody`] and [`super::Fault::OversizedLine`].
+    pub oversized_bytes: u64,
+    /// Bytes per second of [`super::Fault::SlowBody`].
     pub slow_bytes: usize,
-    /// What [`super::Fault::TooManyRequests`] asks for.
+    /// `Retry-After` of [`super::Fault::TooManyRequests`].
     pub retry_after: Duration,
-    /// Connections that [`super::Fault::ConnectionLimit`] leaves.
+    /// Connections allowed by [`super::Fault::ConnectionLimit`].
     pub connections: u32,
 }
 
@@ -38,7 +38,7 @@ impl Default for Settings {
             events: 1024,
             http2: true,
             streaming_lists: true,
-            giant_bytes: 300 * 1024 * 1024,
+            oversized_bytes: 300 * 1024 * 1024,
             slow_bytes: 1024,
             retry_after: MINUTE,
             connections: 1,

@@ -1,4 +1,4 @@
-//! One open watch: which events it has sent, when its next bookmark is due, when it ends.
+//! One open watch: the events it has sent, its next bookmark, its end.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -7,36 +7,36 @@ use bytes::Bytes;
 use rand::Rng;
 use tokio::time::Instant;
 
-use super::asked::Asked;
 use super::body::status;
 use super::catalogue::{Health, Kind, Object};
 use super::cluster::Cluster;
 use super::fault::Fault;
 use super::fleet::Fleet;
+use super::request::ApiRequest;
 
-/// A server sends a last bookmark before it ends a watch, so that the next one begins there.
+/// A server sends a last bookmark before it ends a watch, from which the next one resumes.
 const LAST_BOOKMARK: Duration = Duration::from_secs(2);
 
 pub(super) struct Watch {
     kind: Kind,
-    /// By place in the catalogue: those of a collection, or a single one.
+    /// Catalogue indices of a collection or of a single object.
     objects: Range<u16>,
     metadata: bool,
-    /// Everything up to this version was sent.
+    /// Version up to which everything was sent.
     sent: u64,
     bookmark: Option<Instant>,
     end: Instant,
 }
 
-/// What is to be sent next; after `end` nothing more.
+/// The next lines to send; `end` closes the watch.
 pub(super) struct Lines {
     pub(super) text: Bytes,
     pub(super) end: bool,
 }
 
 impl Lines {
-    /// The part that reaches the client.
-    fn let_through(self, cluster: &Cluster) -> Self {
+    /// Drops the lines if the fault loses them.
+    fn filtered(self, cluster: &Cluster) -> Self {
         match cluster.state().fault {
             Some(Fault::QuietWatches) => Self { text: Bytes::new(), ..self },
             _ => self,
@@ -46,38 +46,38 @@ impl Lines {
 
 impl Watch {
     /// The watch and its first lines.
-    pub(super) fn begin(fleet: &Fleet, cluster: &Cluster, collection: usize, asked: &Asked) -> (Self, Lines) {
+    pub(super) fn begin(fleet: &Fleet, cluster: &Cluster, collection: usize, request: &ApiRequest) -> (Self, Lines) {
         let listed = &fleet.catalogue.collections[collection];
-        let objects = match &asked.name {
+        let objects = match &request.name {
             None => listed.objects.clone(),
             Some(name) => fleet.catalogue.named(collection, name).map_or(0..0, |place| place..place + 1),
         };
         let mut watch = Self {
             kind: listed.kind,
             objects: objects.start as u16..objects.end as u16,
-            metadata: asked.metadata,
+            metadata: request.metadata,
             sent: 0,
             bookmark: None,
             end: Instant::now()
-                + asked.timeout.unwrap_or_else(|| rand::rng().random_range(fleet.settings.watch_ends.clone())),
+                + request.timeout.unwrap_or_else(|| rand::rng().random_range(fleet.settings.watch_ends.clone())),
         };
-        if asked.bookmarks {
+        if request.bookmarks {
             watch.plan_bookmark(fleet);
         }
-        let first = watch.first_lines(fleet, cluster, asked).let_through(cluster);
+        let first = watch.first_lines(fleet, cluster, request).filtered(cluster);
         (watch, first)
     }
 
-    fn first_lines(&mut self, fleet: &Fleet, cluster: &Cluster, asked: &Asked) -> Lines {
+    fn first_lines(&mut self, fleet: &Fleet, cluster: &Cluster, request: &ApiRequest) -> Lines {
         let state = cluster.state();
-        let from_now = asked.version.is_none() || asked.initial_events;
-        if let Some(version) = asked.version.filter(|_| !from_now) {
+        let from_now = request.version.is_none() || request.initial_events;
+        if let Some(version) = request.version.filter(|_| !from_now) {
             self.sent = version;
             if version < fleet.oldest(&state) {
                 return self.gone();
             }
             drop(state);
-            return self.news(fleet, cluster).unwrap_or(Lines { text: Bytes::new(), end: false });
+            return self.new_events(fleet, cluster).unwrap_or(Lines { text: Bytes::new(), end: false });
         }
         let mut text = String::new();
         for place in self.objects.clone() {
@@ -91,18 +91,18 @@ impl Watch {
             }
         }
         self.sent = state.current(fleet.idle_version());
-        if asked.initial_events && asked.bookmarks {
+        if request.initial_events && request.bookmarks {
             self.bookmark_line(true, &mut text);
         }
         Lines { text: text.into(), end: false }
     }
 
-    /// What has happened since the last look. `None`: nothing.
+    /// Events since the last call; `None` if there are none.
     pub(super) fn catch_up(&mut self, fleet: &Fleet, cluster: &Cluster) -> Option<Lines> {
-        self.news(fleet, cluster).map(|lines| lines.let_through(cluster))
+        self.new_events(fleet, cluster).map(|lines| lines.filtered(cluster))
     }
 
-    fn news(&mut self, fleet: &Fleet, cluster: &Cluster) -> Option<Lines> {
+    fn new_events(&mut self, fleet: &Fleet, cluster: &Cluster) -> Option<Lines> {
         let state = cluster.state();
         if state.fault.is_some_and(|fault| fault.silences_watches()) {
             return None;
@@ -127,20 +127,20 @@ impl Watch {
         (!text.is_empty()).then(|| Lines { text: text.into(), end: false })
     }
 
-    /// When there is something to do without a change.
+    /// Time of the next bookmark or of the end.
     pub(super) fn due(&self) -> Instant {
         self.bookmark.map_or(self.end, |bookmark| bookmark.min(self.end))
     }
 
-    /// What is due. A watch that ends has sent everything.
+    /// The bookmark or the end, if due. A watch that ends has sent everything.
     pub(super) fn on_time(&mut self, fleet: &Fleet, cluster: &Cluster, now: Instant) -> Option<Lines> {
-        self.timely(fleet, cluster, now).map(|lines| lines.let_through(cluster))
+        self.due_lines(fleet, cluster, now).map(|lines| lines.filtered(cluster))
     }
 
-    fn timely(&mut self, fleet: &Fleet, cluster: &Cluster, now: Instant) -> Option<Lines> {
+    fn due_lines(&mut self, fleet: &Fleet, cluster: &Cluster, now: Instant) -> Option<Lines> {
         let is_silent = cluster.state().fault.is_some_and(|fault| fault.silences_watches());
         if is_silent {
-            // It neither speaks nor ends while the server hangs.
+            // A watch neither sends nor ends while the server hangs.
             self.end = self.end.max(now + LAST_BOOKMARK);
             self.plan_bookmark(fleet);
             return None;
@@ -150,8 +150,8 @@ impl Watch {
         }
         self.bookmark.filter(|due| now >= *due)?;
         let mut text = String::new();
-        // Also what came in the same moment: a bookmark says that everything before was sent.
-        let caught_up = self.news(fleet, cluster);
+        // Include events of the same moment: a bookmark promises that everything before it was sent.
+        let caught_up = self.new_events(fleet, cluster);
         if let Some(lines) = caught_up {
             if lines.end {
                 return Some(lines);
@@ -164,7 +164,7 @@ impl Watch {
         Some(Lines { text: text.into(), end: false })
     }
 
-    /// The version up to which there is nothing more to send.
+    /// The version up to which there is nothing left to send.
     fn version_without_news(&self, fleet: &Fleet, cluster: &Cluster) -> u64 {
         let state = cluster.state();
         match state.since(self.sent).next() {
@@ -175,9 +175,9 @@ impl Watch {
 
     fn plan_bookmark(&mut self, fleet: &Fleet) {
         let now = Instant::now();
-        // An API server looks once a second, a little later each time.
-        let late = Duration::from_millis(rand::rng().random_range(0..1250));
-        let regular = now + fleet.settings.bookmarks + late;
+        // An API server checks about once a second, with some drift.
+        let delay = Duration::from_millis(rand::rng().random_range(0..1250));
+        let regular = now + fleet.settings.bookmarks + delay;
         let last = self.end.checked_sub(LAST_BOOKMARK).filter(|last| *last > now);
         self.bookmark = Some(last.map_or(regular, |last| regular.min(last)));
     }

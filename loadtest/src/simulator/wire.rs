@@ -1,6 +1,6 @@
-//! The TCP connection of a simulated cluster: counted, and delayed, silent or reset where that is wanted.
+//! The TCP connection of a simulated cluster: counted, and delayed, silenced or reset on request.
 //!
-//! A delay is that of a network: what is written is taken at once and sent later, in order, the handshake too.
+//! The delay behaves like a network's: writes are accepted at once and sent later, in order, including the handshake.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -17,7 +17,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::cluster::Cluster;
 use super::fleet::Fleet;
 
-/// What the owner of a connection can still do to it when it is deep inside TLS and HTTP.
+/// Controls a connection that is wrapped in TLS and HTTP.
 #[derive(Debug, Default)]
 pub(super) struct Link(AtomicU8);
 
@@ -25,12 +25,12 @@ const SILENT: u8 = 1;
 const RESET: u8 = 2;
 
 impl Link {
-    /// From now on nothing is sent and nothing is taken in, until the client closes the connection.
+    /// Sends nothing and discards everything received, until the client closes the connection.
     pub(super) fn silence(&self) {
         self.0.store(SILENT, Relaxed);
     }
 
-    /// The connection fails when it is used next, and is reset.
+    /// Fails the connection on its next use, and resets it.
     pub(super) fn reset(&self) {
         self.0.store(RESET, Relaxed);
     }
@@ -41,7 +41,7 @@ pub(super) struct Wire {
     link: Arc<Link>,
     fleet: Arc<Fleet>,
     number: u32,
-    /// Written and not yet sent.
+    /// Bytes written but not yet sent.
     delayed: VecDeque<(Instant, Vec<u8>)>,
     timer: Option<Pin<Box<Sleep>>>,
 }
@@ -55,7 +55,7 @@ impl Wire {
         Self { stream, link, fleet, number, delayed: VecDeque::new(), timer: None }
     }
 
-    /// Takes in whatever comes and says nothing, until the client has had enough.
+    /// Discards everything received and sends nothing, until the client closes the connection.
     pub(super) async fn swallow(mut self) {
         self.link.silence();
         let _ = self.read(&mut [0; 64]).await;
@@ -70,12 +70,12 @@ impl Wire {
     }
 
     fn reset(&self) -> io::Error {
-        // Not so on some system: then it is an end and no reset.
+        // Where this fails, the connection is closed instead of reset.
         let _ = self.stream.set_zero_linger();
         io::ErrorKind::ConnectionReset.into()
     }
 
-    /// Sends what is due, and sees to being woken for the rest.
+    /// Sends what is due and registers a wake-up for the rest.
     fn drive(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         while let Some((due, bytes)) = self.delayed.front_mut() {
             let due = *due;

@@ -1,15 +1,15 @@
-//! The decision part of the truth checker: two time lines a cluster, and how long they disagreed.
+//! The pure part of the truth checker: compares truth and status per cluster and records how long they disagree.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// A phase as a status has it; empty until the first status.
+/// Phases of a status; empty until the first status.
 const RUNNING: &str = "Running";
 const FAILED: &str = "Failed";
 
-/// The longest time that the status of one cluster was wrong.
+/// The longest time that a cluster's status was wrong.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Worst {
     pub cluster: Option<u32>,
@@ -24,19 +24,19 @@ impl Worst {
     }
 }
 
-/// How long statuses were wrong.
+/// Times during which statuses were wrong.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Findings {
-    /// The status named another phase than the truth, or none.
+    /// The status had a different phase than the truth, or none.
     pub wrong: Worst,
-    /// The status said Running while the cluster was broken.
+    /// The status was Running while the cluster was broken.
     pub falsely_running: Worst,
-    /// Seconds from each change of the truth until the status named it.
+    /// Seconds from each change of the truth until the status showed it.
     pub took: Vec<f64>,
 }
 
 impl Findings {
-    /// The largest value that at least `share` of all detections kept; 0 without any.
+    /// The detection time that a fraction `share` of all detections did not exceed; 0 without detections.
     pub fn quantile(&self, share: f64) -> f64 {
         let mut took = self.took.clone();
         took.sort_by(f64::total_cmp);
@@ -49,15 +49,15 @@ impl Findings {
 struct Cluster {
     broken: bool,
     phase: String,
-    /// Since when truth and status disagree.
+    /// Start of the current disagreement of truth and status.
     wrong: Option<Instant>,
-    /// Since when the status says Running of a broken cluster.
+    /// Start of the current time as Running although broken.
     falsely_running: Option<Instant>,
-    /// Since when they agree; `None` until they first did.
+    /// Start of the latest agreement; `None` before the first one.
     right: Option<Instant>,
 }
 
-/// Truth and statuses of the clusters that are looked at.
+/// Truth and statuses of the checked clusters.
 #[derive(Debug)]
 pub(super) struct Ledger {
     clusters: BTreeMap<u32, Cluster>,
@@ -65,7 +65,7 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    /// All clusters are healthy; nothing is known of their statuses.
+    /// Starts with healthy clusters and unknown statuses.
     pub(super) fn new(clusters: impl IntoIterator<Item = u32>, now: Instant) -> Self {
         let cluster =
             || Cluster { broken: false, phase: String::new(), wrong: Some(now), falsely_running: None, right: None };
@@ -75,13 +75,13 @@ impl Ledger {
         }
     }
 
-    /// The cluster breaks or is mended.
+    /// Records that the cluster breaks or is repaired.
     pub(super) fn set(&mut self, number: u32, broken: bool, now: Instant) {
         self.update(number, now, |cluster| cluster.broken = broken);
     }
 
-    /// The hub shows this phase.
-    pub(super) fn see(&mut self, number: u32, phase: &str, now: Instant) {
+    /// Records the phase on the hub.
+    pub(super) fn observe(&mut self, number: u32, phase: &str, now: Instant) {
         self.update(number, now, |cluster| phase.clone_into(&mut cluster.phase));
     }
 
@@ -113,14 +113,14 @@ impl Ledger {
         self.clusters.get(&number).is_some_and(|cluster| cluster.broken)
     }
 
-    /// Clusters whose status has been right for so long.
+    /// Clusters whose status has been right for at least `time`.
     pub(super) fn right_for(&self, time: Duration, now: Instant) -> Vec<u32> {
         let is_right =
             |cluster: &Cluster| cluster.wrong.is_none() && cluster.right.is_some_and(|since| now - since >= time);
         self.clusters.iter().filter(|(_, cluster)| is_right(cluster)).map(|(number, _)| *number).collect()
     }
 
-    /// Clusters whose status has been wrong for at least so long, or was never right, with its phase.
+    /// Clusters whose status has been wrong for at least `time` or was never right, with its phase.
     pub(super) fn wrong_for(&self, time: Duration, now: Instant) -> Vec<(u32, String)> {
         let is_wrong =
             |cluster: &Cluster| cluster.wrong.is_some_and(|since| now - since >= time || cluster.right.is_none());
@@ -128,7 +128,7 @@ impl Ledger {
         wrong.map(|(number, cluster)| (*number, cluster.phase.clone())).collect()
     }
 
-    /// The findings up to now: what is still wrong counts as long as it has lasted.
+    /// The findings up to now, including statuses that are still wrong.
     pub(super) fn findings(&self, now: Instant) -> Findings {
         let mut findings = self.findings.clone();
         for (number, cluster) in &self.clusters {
@@ -138,8 +138,8 @@ impl Ledger {
         findings
     }
 
-    /// Begins anew: what is wrong now counts from now on.
-    pub(super) fn forget(&mut self, now: Instant) {
+    /// Clears the findings; statuses that are wrong now count from now on.
+    pub(super) fn reset(&mut self, now: Instant) {
         self.findings = Findings::default();
         for cluster in self.clusters.values_mut() {
             cluster.wrong = cluster.wrong.map(|_| now);
@@ -157,13 +157,13 @@ mod tests {
     }
 
     #[test]
-    fn wrong_counts_from_the_break_until_the_status_names_it() {
+    fn wrong_time_runs_from_break_until_status_shows_it() {
         let start = Instant::now();
         let mut ledger = Ledger::new([1, 2], start);
-        [1, 2].into_iter().for_each(|number| ledger.see(number, RUNNING, start));
+        [1, 2].into_iter().for_each(|number| ledger.observe(number, RUNNING, start));
         ledger.set(1, true, at(start, 10));
-        ledger.see(1, "Unknown", at(start, 13));
-        ledger.see(1, FAILED, at(start, 17));
+        ledger.observe(1, "Unknown", at(start, 13));
+        ledger.observe(1, FAILED, at(start, 17));
         let findings = ledger.findings(at(start, 60));
         assert_eq!(findings.wrong, Worst { cluster: Some(1), lasted: Duration::from_secs(7) });
         assert_eq!(findings.falsely_running, Worst { cluster: Some(1), lasted: Duration::from_secs(3) });
@@ -171,10 +171,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_never_seen_counts_up_to_now() {
+    fn undetected_break_counts_up_to_now() {
         let start = Instant::now();
         let mut ledger = Ledger::new([1], start);
-        ledger.see(1, RUNNING, start);
+        ledger.observe(1, RUNNING, start);
         ledger.set(1, true, at(start, 5));
         let findings = ledger.findings(at(start, 65));
         assert_eq!(findings.falsely_running, Worst { cluster: Some(1), lasted: Duration::from_secs(60) });
@@ -184,13 +184,13 @@ mod tests {
     }
 
     #[test]
-    fn a_healthy_cluster_shown_as_failed_or_unknown_is_wrong_too() {
+    fn healthy_cluster_shown_as_failed_or_unknown_is_wrong() {
         let start = Instant::now();
         for phase in ["", FAILED, "Unknown"] {
             let mut ledger = Ledger::new([1], start);
-            ledger.see(1, RUNNING, start);
-            ledger.see(1, phase, at(start, 1));
-            ledger.see(1, RUNNING, at(start, 9));
+            ledger.observe(1, RUNNING, start);
+            ledger.observe(1, phase, at(start, 1));
+            ledger.observe(1, RUNNING, at(start, 9));
             let findings = ledger.findings(at(start, 9));
             assert_eq!(findings.wrong, Worst { cluster: Some(1), lasted: Duration::from_secs(8) }, "{phase}");
             assert_eq!(findings.falsely_running, Worst::default(), "{phase}");
@@ -198,23 +198,23 @@ mod tests {
     }
 
     #[test]
-    fn a_cluster_is_wrong_until_it_was_right_once() {
+    fn cluster_is_wrong_until_first_right_status() {
         let start = Instant::now();
         let mut ledger = Ledger::new([1], start);
         assert_eq!(ledger.wrong_for(Duration::from_secs(9), start), [(1, String::new())]);
-        ledger.see(1, RUNNING, start);
+        ledger.observe(1, RUNNING, start);
         assert!(ledger.wrong_for(Duration::ZERO, start).is_empty());
     }
 
     #[test]
-    fn a_new_phase_of_the_test_begins_with_nothing() {
+    fn reset_clears_findings() {
         let start = Instant::now();
         let mut ledger = Ledger::new([1], start);
-        ledger.see(1, RUNNING, at(start, 20));
-        ledger.forget(at(start, 20));
+        ledger.observe(1, RUNNING, at(start, 20));
+        ledger.reset(at(start, 20));
         assert_eq!(ledger.findings(at(start, 30)), Findings::default());
         ledger.set(1, true, at(start, 30));
-        ledger.forget(at(start, 40));
+        ledger.reset(at(start, 40));
         assert_eq!(ledger.findings(at(start, 41)).wrong.lasted, Duration::from_secs(1));
     }
 }

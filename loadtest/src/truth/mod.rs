@@ -1,14 +1,14 @@
-//! The truth checker: breaks and mends simulated clusters without end, and times how long their statuses are wrong.
+//! The truth checker: continuously breaks and repairs simulated clusters and times how long their statuses are wrong.
 //!
 //! ```text
 //! flips ──> simulator          hub <── lists, several a second
 //!   └──────────> Ledger <───────┘
-//!                  └─> Findings: the longest time that a status was wrong, and Running and wrong
+//!                  └─> Findings: the longest time that a status was wrong, and that it was wrongly Running
 //! ```
 //!
-//! The audit-log checker proves that nothing wrong is written. This one proves that what stands on the hub is true and
-//! fresh, which a fault that silences ksit breaks without a single write. A cluster is flipped again only once its
-//! status is right, so a status that stays behind is wrong until the end.
+//! The audit-log checker proves that nothing wrong is written. This one proves that the statuses on the hub are true
+//! and fresh, which a fault that silences ksit violates without a single write. A cluster is flipped again only once
+//! its status is right, so a status that falls behind stays wrong until the end.
 
 mod ledger;
 
@@ -28,77 +28,77 @@ use crate::resources::api;
 use crate::simulator::{ComponentId, Health, Kind, Simulator};
 use ledger::Ledger;
 
-/// Between two looks at the hub; also how exact the findings are.
-const LOOK: Duration = Duration::from_millis(100);
+/// Interval of lists of the hub, and resolution of the findings.
+const LIST_INTERVAL: Duration = Duration::from_millis(100);
 
-/// A cluster stays as it is for so long after its status was right.
+/// Minimum time between a right status and the next flip of the cluster.
 const REST: Duration = Duration::from_millis(500);
 
-/// Between two flips of the fleet.
-const FLIP: Duration = Duration::from_millis(200);
+/// Interval of flips in the fleet.
+const FLIP_INTERVAL: Duration = Duration::from_millis(200);
 
-/// A status that has been wrong for no longer may be of a flip that is just under way.
+/// A status wrong for less than this may result from a flip in progress.
 const FRESH: Duration = Duration::from_secs(2);
 
-/// A hub that is away answers nothing for longer.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// Time limit of a list, for a hub that is unreachable.
+const LIST_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The clusters that are flipped, and the targets that stand for them.
+/// The flipped clusters and their targets.
 pub struct Watched {
     pub client: Client,
     pub namespace: String,
     pub simulator: Arc<Simulator>,
-    /// Labels of the targets that are looked at; empty: all of the namespace.
+    /// Label selector of the checked targets; empty for all in the namespace.
     pub selector: &'static str,
-    /// Clusters that no fault touches, in ascending order.
+    /// Clusters that no fault affects.
     pub clusters: BTreeSet<u32>,
-    /// The name of the target of a cluster.
+    /// Maps a cluster to the name of its target.
     pub name: fn(u32) -> String,
-    /// A tool of which one Deployment is broken.
+    /// The tool of which a Deployment is broken.
     pub tool: &'static str,
 }
 
-/// Flips and looks until it is dropped.
+/// Flips and checks until dropped.
 pub struct TruthChecker {
     ledger: Arc<Mutex<Ledger>>,
     watched: Arc<Watched>,
-    /// None: at rest.
+    /// `None` while at rest.
     flips: Option<JoinSet<()>>,
-    _looks: JoinSet<()>,
+    _lists: JoinSet<()>,
 }
 
 impl TruthChecker {
     pub fn start(watched: Watched) -> Self {
         let ledger = Arc::new(Mutex::new(Ledger::new(watched.clusters.iter().copied(), Instant::now())));
         let watched = Arc::new(watched);
-        let (mut looks, mut flips) = (JoinSet::new(), JoinSet::new());
-        looks.spawn(look(watched.clone(), ledger.clone()));
+        let (mut lists, mut flips) = (JoinSet::new(), JoinSet::new());
+        lists.spawn(check(watched.clone(), ledger.clone()));
         flips.spawn(flip(watched.clone(), ledger.clone()));
-        Self { ledger, watched, flips: Some(flips), _looks: looks }
+        Self { ledger, watched, flips: Some(flips), _lists: lists }
     }
 
-    /// Flips for so long with nothing counted before it: the findings of that time.
+    /// Clears the findings, flips for `time`, and returns the findings of that time.
     pub async fn during(&self, time: Duration) -> Findings {
         self.forget();
         sleep(time).await;
         self.findings()
     }
 
-    /// Counts nothing of what was until now.
+    /// Clears the findings until now.
     pub fn forget(&self) {
-        lock(&self.ledger).forget(Instant::now());
+        lock(&self.ledger).reset(Instant::now());
     }
 
     pub fn findings(&self) -> Findings {
         lock(&self.ledger).findings(Instant::now())
     }
 
-    /// Clusters whose status has been wrong for longer than a flip takes, with the phase that it names.
+    /// Clusters whose status has been wrong for longer than a flip takes, with its phase.
     pub fn wrong(&self) -> Vec<(u32, String)> {
         lock(&self.ledger).wrong_for(FRESH, Instant::now())
     }
 
-    /// Waits until there is none. Err names those that there are.
+    /// Waits until no status is wrong; the error lists the wrong ones.
     pub async fn until_right(&self, patience: Duration) -> Result<(), String> {
         let start = Instant::now();
         loop {
@@ -108,12 +108,12 @@ impl TruthChecker {
                 false if start.elapsed() > patience => {
                     return Err(format!("after {} s these statuses are wrong: {wrong:?}", patience.as_secs()));
                 }
-                false => sleep(LOOK).await,
+                false => sleep(LIST_INTERVAL).await,
             }
         }
     }
 
-    /// Mends every cluster and flips no more.
+    /// Repairs every cluster and stops flipping.
     pub fn rest(&mut self) {
         self.flips = None;
         for number in &self.watched.clusters {
@@ -122,27 +122,27 @@ impl TruthChecker {
     }
 }
 
-async fn look(watched: Arc<Watched>, ledger: Arc<Mutex<Ledger>>) {
+async fn check(watched: Arc<Watched>, ledger: Arc<Mutex<Ledger>>) {
     let targets = api(&watched.client, &watched.namespace, "IntegrationTarget");
-    let mut ticks = interval(LOOK);
+    let mut ticks = interval(LIST_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // From the API server's memory: several a second cost it little.
+    // Served from the API server's cache, so several lists a second are cheap.
     let params = ListParams::default().match_any().labels(watched.selector);
     loop {
         ticks.tick().await;
-        let Ok(Ok(list)) = timeout(PATIENCE, targets.list(&params)).await else { continue };
+        let Ok(Ok(list)) = timeout(LIST_TIMEOUT, targets.list(&params)).await else { continue };
         let mut ledger = lock(&ledger);
         for number in &watched.clusters {
             let name = (watched.name)(*number);
             let target = list.items.iter().find(|target| target.name_any() == name);
             let phase = target.and_then(|target| target.data["status"]["phase"].as_str());
-            ledger.see(*number, phase.unwrap_or_default(), Instant::now());
+            ledger.observe(*number, phase.unwrap_or_default(), Instant::now());
         }
     }
 }
 
 async fn flip(watched: Arc<Watched>, ledger: Arc<Mutex<Ledger>>) {
-    let mut ticks = interval(FLIP);
+    let mut ticks = interval(FLIP_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
@@ -165,7 +165,7 @@ fn set(watched: &Watched, ledger: &Mutex<Ledger>, number: u32, broken: bool) {
     }
 }
 
-/// A Deployment without which the tool fails.
+/// A Deployment that the tool needs.
 fn vital(simulator: &Simulator, tool: &str) -> Option<ComponentId> {
     simulator.components().find(|part| part.tool == tool && part.kind == Kind::Deployment).map(|part| part.id)
 }

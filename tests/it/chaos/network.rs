@@ -72,7 +72,8 @@ async fn without_the_fence_the_checker_finds_a_former_coordinators_writes() {
     fleet.replicas.take_fence_off().await.unwrap();
     writes_of_a_former_coordinator_arrive(&mut fleet, &proxies).await;
     let checked = check(&fleet.hub.audit(), None).unwrap();
-    let of_old_terms = checked.violations.iter().filter(|violation| violation.contains("was claimed; mended")).count();
+    let of_old_terms =
+        checked.violations.iter().filter(|violation| violation.contains("was claimed; repaired")).count();
     assert!(of_old_terms > 0, "{checked:?}");
 }
 

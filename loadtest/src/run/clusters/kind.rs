@@ -1,5 +1,5 @@
-//! A target that is a whole cluster: controllers, a node, Pods. Its Pods have a readiness gate, and whoever holds that
-//! decides whether they are ready; kubelet and controllers carry it on, as they do when a probe fails.
+//! A target that is a whole cluster: controllers, a node, Pods. The Pods have a readiness gate that the load test sets;
+//! kubelet and controllers propagate it like a failing probe.
 
 use std::time::Duration;
 
@@ -14,13 +14,13 @@ use crate::kind::KindCluster;
 use crate::run::RunError;
 use crate::simulator::{Component, ComponentId, Health, Kind, Manifest, manifests};
 
-/// Type of the Pods' condition.
+/// Condition type of the readiness gate.
 const GATE: &str = "loadtest/well";
 
-/// The label by which workloads and Services find their Pods.
+/// Label by which workloads and Services select their Pods.
 const NAME: &str = "app.kubernetes.io/name";
 
-/// For all Pods to run; a loaded machine is slow.
+/// Time limit for all Pods to run, for loaded machines.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 pub struct KindTarget {
@@ -34,7 +34,7 @@ impl KindTarget {
         let cluster = KindCluster::create(&format!("ksit-load-{number}")).await?;
         let client = cluster.client().await?;
         let image = pause(&client).await?;
-        // EndpointSlices come from their Services.
+        // EndpointSlices are created by the controllers.
         let mut all: Vec<Manifest> =
             manifests().into_iter().filter(|manifest| manifest.component.kind != Kind::EndpointSlice).collect();
         all.iter_mut().for_each(|manifest| make_real(manifest, &image));
@@ -51,7 +51,7 @@ impl KindTarget {
 
     pub(super) async fn set(&self, id: ComponentId, health: Health) -> Result<(), RunError> {
         let component = self.components.iter().find(|component| component.id == id);
-        let component = component.ok_or("the targets have no such component")?;
+        let component = component.ok_or("no such component on the targets")?;
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), component.namespace);
         for pod in pods.list(&ListParams::default().labels(&format!("{NAME}={}", component.name))).await? {
             set_gate(&pods, &pod, health == Health::Healthy).await?;
@@ -59,7 +59,7 @@ impl KindTarget {
         Ok(())
     }
 
-    /// Opens the gate of each Pod as it comes, until so many are ready.
+    /// Opens the gate of each new Pod until `workloads` Pods are ready.
     async fn make_ready(&self, workloads: usize) -> Result<(), RunError> {
         let pods: Api<Pod> = Api::all(self.client.clone());
         let ours = ListParams::default().labels(NAME);
@@ -86,15 +86,15 @@ impl KindTarget {
     }
 }
 
-async fn set_gate(pods: &Api<Pod>, pod: &Pod, is_well: bool) -> Result<(), RunError> {
-    let status = if is_well { "True" } else { "False" };
+async fn set_gate(pods: &Api<Pod>, pod: &Pod, ready: bool) -> Result<(), RunError> {
+    let status = if ready { "True" } else { "False" };
     let patch = json!({ "status": { "conditions": [{ "type": GATE, "status": status }] } });
     let name = pod.metadata.name.as_deref().unwrap_or_default();
     pods.patch_status(name, &PatchParams::default(), &Patch::Strategic(patch)).await?;
     Ok(())
 }
 
-/// The image that every node has, for it holds the network of each Pod.
+/// The pause image, which every node has because it holds each Pod's network namespace.
 async fn pause(client: &Client) -> Result<String, RunError> {
     let nodes: Api<Node> = Api::all(client.clone());
     for node in nodes.list(&ListParams::default()).await? {
@@ -104,10 +104,10 @@ async fn pause(client: &Client) -> Result<String, RunError> {
             return Ok(name);
         }
     }
-    Err("the node has no pause image, which Pods would be made of".into())
+    Err("the node has no pause image to run Pods from".into())
 }
 
-/// A workload whose Pods a node can run.
+/// Replaces the Pod template of a workload by one that a node can run.
 fn make_real(manifest: &mut Manifest, image: &str) {
     if manifest.component.kind.is_workload() {
         let template = &mut manifest.healthy["spec"]["template"];

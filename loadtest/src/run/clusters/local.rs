@@ -1,16 +1,16 @@
-//! A target that is an API server without controllers: objects say what they are told to say.
+//! A target that is an API server without controllers: the load test writes the statuses of its objects.
 
 use futures::{TryStreamExt, stream};
 use kube::Client;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
-use super::{Asked, Provider, api, install, name};
+use super::{Provider, RequestCounts, api, install, name};
 use crate::ControlPlane;
 use crate::run::RunError;
 use crate::simulator::{ComponentId, Health, Kind, Manifest, manifests};
 
-/// Who ksit is there.
+/// ksit's user on the target.
 const READER: &str = "ksit";
 
 pub struct LocalTarget {
@@ -25,10 +25,12 @@ impl LocalTarget {
         let client = plane.client().await?;
         let target = Self { plane, client, manifests: manifests() };
         install(&target.client, &target.manifests).await?;
-        // Whose status nobody else writes.
+        // No controller writes their statuses.
         let is_workload = |manifest: &&Manifest| manifest.component.kind.is_workload();
         stream::iter(target.manifests.iter().filter(is_workload).map(Ok))
-            .try_for_each_concurrent(Provider::WRITES_AT_A_TIME, |manifest| target.say(manifest, Health::Healthy))
+            .try_for_each_concurrent(Provider::CONCURRENT_WRITES, |manifest| {
+                target.write_status(manifest, Health::Healthy)
+            })
             .await?;
         Ok(target)
     }
@@ -37,13 +39,13 @@ impl LocalTarget {
         Ok(self.plane.kubeconfig_of(READER, Some("system:masters"))?)
     }
 
-    /// What `all` counts, and what this one was asked.
-    pub(super) fn asked(&self, mut all: Asked) -> Result<Asked, RunError> {
+    /// Adds the requests to this target to `all`.
+    pub(super) fn requests(&self, mut all: RequestCounts) -> Result<RequestCounts, RunError> {
         for event in self.plane.audit().begun_by(READER)? {
             match (event.verb.as_str(), &event.object_ref) {
                 ("list", _) => all.lists += 1,
                 ("watch", _) => all.watches += 1,
-                // `/livez` and the like.
+                // `/livez` and similar.
                 ("get", None) => all.liveness += 1,
                 _ => all.others += 1,
             }
@@ -51,20 +53,20 @@ impl LocalTarget {
         Ok(all)
     }
 
-    /// A Service is broken by its EndpointSlice.
+    /// Breaks or repairs a component. A Service breaks through its EndpointSlice.
     pub(super) async fn set(&self, id: ComponentId, health: Health) -> Result<(), RunError> {
-        let meant = self.manifests.iter().map(|manifest| manifest.component).find(|component| component.id == id);
-        let component = meant.ok_or("the targets have no such component")?;
+        let component = self.manifests.iter().map(|manifest| manifest.component).find(|component| component.id == id);
+        let component = component.ok_or("no such component on the targets")?;
         let kind = if component.kind == Kind::Service { Kind::EndpointSlice } else { component.kind };
-        let bearer = self.manifests.iter().find(|manifest| {
+        let affected = self.manifests.iter().find(|manifest| {
             let other = manifest.component;
             (other.kind, other.namespace, other.name) == (kind, component.namespace, component.name)
         });
-        self.say(bearer.ok_or("the targets have no such component")?, health).await
+        self.write_status(affected.ok_or("no such component on the targets")?, health).await
     }
 
-    /// Lets the object say that it is well, or that it is not.
-    async fn say(&self, manifest: &Manifest, health: Health) -> Result<(), RunError> {
+    /// Writes the object's healthy or broken status.
+    async fn write_status(&self, manifest: &Manifest, health: Health) -> Result<(), RunError> {
         let body = if health == Health::Healthy { &manifest.healthy } else { &manifest.broken };
         let api = api(&self.client, manifest);
         let (name, params) = (name(manifest), PatchParams::default());
@@ -74,7 +76,7 @@ impl LocalTarget {
                 api.patch(name, &params, &Patch::Merge(patch)).await?;
             }
             _ => {
-                // What only the other one says would stay as it was.
+                // A merge patch keeps fields it does not name, so null those that only the other status has.
                 let mut status = json!({});
                 for field in
                     [&manifest.healthy, &manifest.broken].into_iter().filter_map(|body| body["status"].as_object())

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!           ┌─ sim    the simulator: thousands, and every fault
-//! Clusters ─┼─ local  etcd and kube-apiserver; a break is a status that says so
+//! Clusters ─┼─ local  etcd and kube-apiserver; a break is a written status
 //!           └─ kind   whole clusters in containers; a break is a Pod that is not ready
 //! ```
 
@@ -23,15 +23,15 @@ use crate::workloads::Workloads;
 use kind::KindTarget;
 use local::LocalTarget;
 
-/// What the targets are. Only what is on this machine is ever loaded.
+/// Kind of targets. Load is only ever put on this machine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Provider {
     /// Simulated API servers in this process.
     #[default]
     Sim,
-    /// Real ones: etcd and kube-apiserver for each, about 350 MB.
+    /// Real API servers: etcd and kube-apiserver each, about 350 MB.
     Local,
-    /// Clusters made by `kind`, which must be on PATH with docker; about 700 MB each.
+    /// Clusters created by `kind`, which must be on PATH with docker; about 700 MB each.
     Kind,
 }
 
@@ -44,14 +44,14 @@ impl Provider {
         }
     }
 
-    /// Starting costs more than two at a time would gain.
-    const AT_A_TIME: usize = 2;
+    /// Concurrent starts; more than two gain nothing.
+    const CONCURRENT_STARTS: usize = 2;
 
-    /// To one target.
-    const WRITES_AT_A_TIME: usize = 8;
+    /// Concurrent writes to one target.
+    const CONCURRENT_WRITES: usize = 8;
 }
 
-/// They end when this is dropped.
+/// The running targets. Dropping it ends them.
 pub enum Clusters {
     Simulated(Arc<Simulator>),
     Local(Vec<LocalTarget>),
@@ -67,11 +67,11 @@ impl Clusters {
         })
     }
 
-    /// For what only simulated clusters can do.
+    /// The simulator, for operations that only simulated clusters support.
     pub fn simulator(&self) -> Result<&Arc<Simulator>, RunError> {
         match self {
             Self::Simulated(simulator) => Ok(simulator),
-            Self::Local(_) | Self::Kind(_) => Err("only simulated clusters can do that: --provider sim".into()),
+            Self::Local(_) | Self::Kind(_) => Err("only simulated clusters support this: use --provider sim".into()),
         }
     }
 
@@ -84,12 +84,12 @@ impl Clusters {
         }
     }
 
-    /// What an integration fails for where it breaks.
+    /// Components whose failure makes an integration fail.
     pub(super) fn vital() -> Vec<Component> {
         manifests().iter().map(|manifest| manifest.component).filter(Component::is_vital).collect()
     }
 
-    /// Breaks or mends a component of a target.
+    /// Breaks or repairs a component of a target.
     pub(super) async fn set(&self, number: u32, id: ComponentId, health: Health) -> Result<(), RunError> {
         let unknown = || format!("there is no target {number}");
         match self {
@@ -102,11 +102,13 @@ impl Clusters {
         }
     }
 
-    /// What they were asked so far. Clusters of kind don't tell, and only the simulator counts connections.
-    pub(super) fn asked(&self) -> Result<Option<Asked>, RunError> {
+    /// Requests to all targets so far. kind clusters have no counts, and only the simulator counts connections.
+    pub(super) fn requests(&self) -> Result<Option<RequestCounts>, RunError> {
         Ok(match self {
-            Self::Simulated(simulator) => Some(Asked::from(simulator.counts())),
-            Self::Local(targets) => Some(targets.iter().try_fold(Asked::default(), |all, target| target.asked(all))?),
+            Self::Simulated(simulator) => Some(RequestCounts::from(simulator.counts())),
+            Self::Local(targets) => {
+                Some(targets.iter().try_fold(RequestCounts::default(), |all, target| target.requests(all))?)
+            }
             Self::Kind(_) => None,
         })
     }
@@ -114,7 +116,7 @@ impl Clusters {
 
 /// Requests to all targets.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Asked {
+pub(super) struct RequestCounts {
     pub(super) lists: u64,
     pub(super) watches: u64,
     pub(super) liveness: u64,
@@ -122,23 +124,23 @@ pub(super) struct Asked {
     pub(super) connections: Option<Connections>,
 }
 
-/// Of TCP.
+/// TCP connections.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Connections {
-    /// So far.
+    /// Accepted so far.
     pub(super) accepted: u64,
-    /// Now.
+    /// Open now.
     pub(super) open: u64,
 }
 
-impl Asked {
-    /// Of all kinds.
-    pub(super) fn requests(&self) -> u64 {
+impl RequestCounts {
+    /// Requests of all kinds.
+    pub(super) fn total(&self) -> u64 {
         self.lists + self.watches + self.liveness + self.others
     }
 }
 
-impl From<Counts> for Asked {
+impl From<Counts> for RequestCounts {
     fn from(counts: Counts) -> Self {
         let Counts { accepted, open, lists, watches, liveness, named, others, open_watches: _ } = counts;
         let connections = Some(Connections { accepted, open });
@@ -154,7 +156,7 @@ async fn install(client: &Client, manifests: &[Manifest]) -> Result<(), RunError
         workloads.namespace(namespace).await?;
     }
     stream::iter(manifests.iter().map(Ok))
-        .try_for_each_concurrent(Provider::WRITES_AT_A_TIME, async |manifest| {
+        .try_for_each_concurrent(Provider::CONCURRENT_WRITES, async |manifest| {
             let object = serde_json::from_value(manifest.healthy.clone())?;
             api(client, manifest).create(&PostParams::default(), &object).await?;
             Ok(())
@@ -172,14 +174,15 @@ fn api(client: &Client, manifest: &Manifest) -> Api<DynamicObject> {
     }
 }
 
-/// Of the object itself.
+/// The object's own name.
 fn name(manifest: &Manifest) -> &str {
     manifest.healthy["metadata"]["name"].as_str().unwrap_or_default()
 }
 
 async fn started<T>(count: u32, start: impl AsyncFn(u32) -> Result<T, RunError>) -> Result<Vec<T>, RunError> {
     let mut targets = Vec::new();
-    let mut starting = stream::iter(0..count).map(async |number| start(number).await).buffered(Provider::AT_A_TIME);
+    let mut starting =
+        stream::iter(0..count).map(async |number| start(number).await).buffered(Provider::CONCURRENT_STARTS);
     while let Some(target) = starting.try_next().await? {
         targets.push(target);
         eprintln!("  … {} of {count} targets run", targets.len());

@@ -1,6 +1,6 @@
-//! The kinds of objects that simulated clusters have.
+//! The kinds of objects on simulated clusters.
 
-/// What an object is.
+/// The kind of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     Namespace,
@@ -14,7 +14,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Makes Pods, and says how many are ready.
+    /// Whether the kind creates Pods and reports how many are ready.
     pub fn is_workload(self) -> bool {
         matches!(self, Self::Deployment | Self::StatefulSet | Self::DaemonSet)
     }
@@ -62,7 +62,7 @@ impl Kind {
         }
     }
 
-    /// Where objects of the kind are listed.
+    /// Path of the LIST request of the kind.
     pub(in super::super) fn path(self, namespace: &str) -> String {
         let (version, plural) = (self.api_version(), self.plural());
         let root = if version.contains('/') { "apis" } else { "api" };

@@ -1,10 +1,10 @@
-//! What simulated clusters have, as objects that a real API server takes.
+//! The objects of simulated clusters, as manifests for a real API server.
 
 use serde_json::Value;
 
 use super::{Catalogue, Component, FIRST_VERSION, Kind, Text};
 
-/// One object, and how it is when it is broken.
+/// One object, healthy and broken.
 #[derive(Clone, Debug)]
 pub struct Manifest {
     pub component: Component,
@@ -12,7 +12,7 @@ pub struct Manifest {
     pub broken: Value,
 }
 
-/// All but the Namespaces.
+/// All objects except the Namespaces.
 pub fn manifests() -> Vec<Manifest> {
     let objects = Catalogue::new().objects.into_iter().filter(|object| object.component.kind != Kind::Namespace);
     objects
@@ -24,13 +24,13 @@ pub fn manifests() -> Vec<Manifest> {
         .collect()
 }
 
-/// Without what an API server gives itself.
+/// The object without the fields that an API server sets.
 fn manifest(component: Component, text: &Text) -> Value {
     let mut json = String::new();
     text.whole(component.kind.as_str(), component.kind.api_version(), FIRST_VERSION, &mut json);
     let mut object: Value = serde_json::from_str(&json).unwrap_or_default();
-    let given = ["uid", "resourceVersion", "creationTimestamp", "managedFields", "generation"];
-    remove(&mut object["metadata"], &given);
+    let server_set = ["uid", "resourceVersion", "creationTimestamp", "managedFields", "generation"];
+    remove(&mut object["metadata"], &server_set);
     if component.kind == Kind::Service {
         remove(&mut object["spec"], &["clusterIP", "clusterIPs"]);
     }
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn manifests_say_what_they_are_and_nothing_that_a_server_gives() {
+    fn manifests_have_kinds_and_no_server_set_fields() {
         let all = manifests();
         assert!(all.iter().any(|manifest| manifest.component.kind == Kind::Crd));
         for Manifest { component, healthy, broken } in all {

@@ -1,8 +1,8 @@
-//! The objects of a simulated cluster and where they are listed. Made once and shared by all clusters.
+//! The objects of a simulated cluster and the paths that list them. Built once and shared by all clusters.
 //!
 //! ```text
 //! parts (data) ─> objects (JSON) ─> Object: text before and after its resourceVersion, healthy and broken
-//!                                   Collection: what one path lists, with the bytes of its untouched items
+//!                                   Collection: the objects of one path, with the bytes of its untouched items
 //! ```
 
 mod kind;
@@ -24,20 +24,20 @@ use parts::{EMPTY_NAMESPACE, OTHER_NAMESPACES, PARTS, Part};
 /// The resourceVersion at which every cluster begins.
 pub(super) const FIRST_VERSION: u64 = 100_000;
 
-/// One thing on a cluster that can break.
+/// One object on a cluster that can break.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Component {
     pub id: ComponentId,
-    /// As ksit calls it: the type of an Integration; empty for a Namespace.
+    /// The type of its Integration; empty for a Namespace.
     pub tool: &'static str,
     pub kind: Kind,
-    /// Empty for what is in none.
+    /// Empty for cluster-scoped objects.
     pub namespace: &'static str,
     pub name: &'static str,
 }
 
 impl Component {
-    /// Whether an integration fails where it breaks: a workload, or a Service that is asked for.
+    /// Whether an integration fails if the component breaks: a workload, or a Service that an integration checks.
     pub fn is_vital(&self) -> bool {
         const SERVICES: [&str; 4] = ["argocd-server", "argocd-repo-server", "istiod", "cert-manager-webhook"];
         match self.kind {
@@ -48,16 +48,16 @@ impl Component {
     }
 }
 
-/// The place of a component in [`super::Simulator::components`].
+/// The index of a component in [`super::Simulator::components`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ComponentId(pub(super) u16);
 
-/// How a component is.
+/// State of a component.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Health {
     #[default]
     Healthy,
-    /// Nothing of it is ready. A Service is broken by its EndpointSlice; CRDs and Namespaces can only be absent.
+    /// Nothing is ready. A Service breaks through its EndpointSlice; CRDs and Namespaces can only be absent.
     Broken,
     /// The object is deleted.
     Absent,
@@ -96,17 +96,17 @@ pub(super) struct Object {
     pub(super) component: Component,
     pub(super) healthy: Text,
     pub(super) broken: Text,
-    /// What `as=PartialObjectMetadata` gives.
+    /// The object as `PartialObjectMetadata`.
     pub(super) metadata: Text,
-    /// Of the object as it was made.
+    /// Initial resourceVersion.
     pub(super) version: u64,
 }
 
-/// What one path lists.
+/// The objects listed by one path.
 pub(super) struct Collection {
     pub(super) kind: Kind,
     pub(super) objects: Range<usize>,
-    /// The items of a cluster where nothing has changed, joined by commas.
+    /// The items on an unchanged cluster, joined by commas.
     pub(super) untouched: Bytes,
 }
 
@@ -138,7 +138,7 @@ impl Catalogue {
         for ((kind, namespace), parts) in &collections {
             catalogue.add(*kind, namespace, parts);
         }
-        // A namespace answers with an empty list for what it has none of.
+        // A namespace has an empty list for each kind that it has no objects of.
         for namespace in namespaces {
             for kind in Kind::ALL.into_iter().filter(|kind| !matches!(kind, Kind::Namespace | Kind::Crd)) {
                 if !collections.contains_key(&(kind, namespace)) {
@@ -164,7 +164,7 @@ impl Catalogue {
         self.paths.insert(kind.path(namespace), collection);
     }
 
-    /// The collection at a path. A namespace that isn't there has empty ones, as on a real API server.
+    /// The collection at a path. A missing namespace has empty ones, as on a real API server.
     pub(super) fn collection(&self, path: &str) -> Option<usize> {
         let elsewhere = || {
             let (before, after) = path.split_once("/namespaces/")?;
@@ -185,8 +185,8 @@ impl Catalogue {
         self.objects.iter().find(|object| matches(&object.component) && object.component.name == name)
     }
 
-    /// What the five integrations ask of a cluster: the paths that they list and watch, and the CRDs that they get.
-    pub(super) fn questions() -> (Vec<String>, Vec<String>) {
+    /// The paths that the five integrations list and watch, and the CRDs that they get.
+    pub(super) fn requested_paths() -> (Vec<String>, Vec<String>) {
         let mut listed: Vec<String> = Vec::new();
         let mut named = Vec::new();
         for Part { kind, namespace, name, .. } in PARTS {
@@ -201,8 +201,8 @@ impl Catalogue {
         (listed, named)
     }
 
-    /// What a break of the component changes: of a Service, its EndpointSlice.
-    pub(super) fn bearer(&self, id: ComponentId, health: Health) -> Option<&Object> {
+    /// The object that changes with the component's health: for a broken Service, its EndpointSlice.
+    pub(super) fn affected_object(&self, id: ComponentId, health: Health) -> Option<&Object> {
         let object = self.objects.get(usize::from(id.0))?;
         match (object.component.kind, health) {
             (Kind::Service, Health::Broken) => {
@@ -218,7 +218,7 @@ impl Object {
     fn new(part: &Part, place: usize) -> Self {
         let (mut healthy, mut broken) = (objects::object(part, false), objects::object(part, true));
         let name = match part.kind {
-            // Slices have names of their own and the Service's in a label.
+            // Slices have their own names, and the Service's name in a label.
             Kind::EndpointSlice => {
                 for object in [&mut healthy, &mut broken] {
                     object["metadata"]["name"] = json!(slice_name(part.name));
@@ -238,7 +238,7 @@ impl Object {
         }
     }
 
-    /// The name of the object itself.
+    /// The object's own name.
     pub(super) fn name(&self) -> String {
         match self.component.kind {
             Kind::EndpointSlice => slice_name(self.component.name),
@@ -256,7 +256,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn objects_are_about_as_large_as_real_ones() {
+    fn objects_have_realistic_sizes() {
         let catalogue = Catalogue::new();
         let size = |kind, namespace, name| {
             let text = &catalogue.find(kind, namespace, name).unwrap().healthy;
@@ -268,14 +268,14 @@ mod tests {
     }
 
     #[test]
-    fn the_integrations_ask_for_fifteen_lists_and_eight_crds() {
-        let (listed, named) = Catalogue::questions();
+    fn integrations_request_fifteen_lists_and_eight_crds() {
+        let (listed, named) = Catalogue::requested_paths();
         assert_eq!((listed.len(), named.len()), (15, 8));
         assert!(listed.iter().all(|path| Catalogue::new().collection(path).is_some()));
     }
 
     #[test]
-    fn every_path_is_found_and_its_untouched_items_are_json() {
+    fn paths_are_found_and_untouched_items_are_json() {
         let catalogue = Catalogue::new();
         let at = |path: &str| &catalogue.collections[catalogue.collection(path).unwrap()];
         let count = |path: &str| {

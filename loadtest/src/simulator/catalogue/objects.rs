@@ -1,14 +1,14 @@
-//! The JSON of simulated objects, about as large as that of real ones.
+//! The JSON of simulated objects, with realistic sizes.
 
 use serde_json::{Map, Value, json};
 
 use super::Kind;
 use super::parts::Part;
 
-/// Stands where each cluster has its own resourceVersion.
+/// Placeholder of the resourceVersion, which differs between clusters.
 pub(super) const VERSION_MARK: &str = "@version@";
 
-/// The object, healthy or broken, without `kind` and `apiVersion`: items of a list have none.
+/// The object, healthy or broken, without `kind` and `apiVersion`, which list items lack.
 pub(super) fn object(part: &Part, broken: bool) -> Value {
     let body = match part.kind {
         Kind::Deployment | Kind::StatefulSet => replicated(part, broken),
@@ -25,7 +25,7 @@ pub(super) fn object(part: &Part, broken: bool) -> Value {
 }
 
 fn metadata(part: &Part, labels: Map<String, Value>, body: &Value) -> Value {
-    // The versions of a CRD are one field there, whatever their schemas.
+    // In managedFields the versions of a CRD are a single field.
     let spec = if part.kind == Kind::Crd {
         json!({ "f:group": {}, "f:names": {}, "f:scope": {}, "f:versions": {} })
     } else {
@@ -63,7 +63,7 @@ fn metadata(part: &Part, labels: Map<String, Value>, body: &Value) -> Value {
     metadata
 }
 
-/// The fields of a value in the form of `managedFields`.
+/// The fields of a value in `managedFields` form.
 fn fields(value: &Value) -> Value {
     match value {
         Value::Object(map) => map.iter().map(|(key, value)| (format!("f:{key}"), fields(value))).collect(),
@@ -76,7 +76,7 @@ fn fields(value: &Value) -> Value {
     }
 }
 
-/// The same for an object in every run, so that bodies are too.
+/// A UID that is the same in every run, so bodies are reproducible.
 fn uid(part: &Part) -> String {
     let text = format!("{}/{}/{}", part.kind.as_str(), part.namespace, part.name);
     let hash = |seed: u64| {
@@ -105,7 +105,7 @@ fn replicated(part: &Part, broken: bool) -> Value {
         status["currentRevision"] = json!(format!("{}-6c7bb5cdb", part.name));
         status["updateRevision"] = json!(format!("{}-6c7bb5cdb", part.name));
         status["collisionCount"] = json!(0);
-        // It has no `omitempty` there.
+        // Serialized without `omitempty` for StatefulSets.
         status["availableReplicas"] = json!(ready);
     } else {
         spec["progressDeadlineSeconds"] = json!(600);
@@ -134,7 +134,7 @@ fn available(broken: bool) -> Value {
         "lastTransitionTime": "2026-01-05T08:13:20Z", "lastUpdateTime": "2026-01-05T08:13:20Z" })
 }
 
-/// On three nodes.
+/// A DaemonSet on three nodes.
 fn daemon_set(part: &Part, broken: bool) -> Value {
     let (ready, unavailable) = if broken { (0, 3) } else { (3, 0) };
     json!({
@@ -196,7 +196,7 @@ fn service(part: &Part) -> Value {
     })
 }
 
-/// Its part is named after the Service.
+/// The EndpointSlice of a Service; its part has the Service's name.
 fn endpoint_slice(part: &Part, broken: bool) -> Value {
     json!({
         "addressType": "IPv4",
@@ -209,7 +209,7 @@ fn endpoint_slice(part: &Part, broken: bool) -> Value {
     })
 }
 
-/// With a schema: those of real tools have 10 to 500 KiB.
+/// A CRD with a schema, as real ones have 10 to 500 KiB.
 fn crd(name: &str) -> Value {
     let (plural, group) = name.split_once('.').unwrap_or((name, ""));
     let field = |number: u32| {

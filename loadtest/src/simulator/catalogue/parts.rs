@@ -1,8 +1,8 @@
-//! What every simulated cluster has, as data: five tools as their usual manifests install them.
+//! The contents of every simulated cluster: five tools, as installed by their usual manifests.
 
 use super::Kind::{self, Crd, DaemonSet, Deployment, Service, StatefulSet};
 
-/// One thing that a tool consists of. A Service brings an EndpointSlice with it.
+/// One object of a tool. A Service implies an EndpointSlice.
 pub(super) struct Part {
     pub(super) tool: &'static str,
     pub(super) kind: Kind,
@@ -12,7 +12,7 @@ pub(super) struct Part {
     pub(super) labels: &'static [(&'static str, &'static str)],
 }
 
-/// Namespaces without a part of a tool.
+/// Namespaces without any tool.
 pub(super) const OTHER_NAMESPACES: [&str; 2] = [EMPTY_NAMESPACE, "kube-system"];
 
 pub(super) const EMPTY_NAMESPACE: &str = "default";

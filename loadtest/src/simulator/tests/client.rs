@@ -1,4 +1,4 @@
-//! A plain HTTP client of one simulated cluster.
+//! A plain HTTP client for one simulated cluster.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -131,12 +131,12 @@ pub(super) struct Events {
 }
 
 impl Events {
-    /// `None`: the watch has ended.
+    /// The next event; `None` if the watch has ended.
     pub(super) async fn next(&mut self) -> Option<Value> {
         timeout(SOON, self.line()).await.expect("a line").map(|line| serde_json::from_str(&line).unwrap())
     }
 
-    /// Its type, and the name of its object.
+    /// Type and object name of the next event.
     pub(super) async fn next_as(&mut self) -> (String, String) {
         let event = self.next().await.expect("the watch goes on");
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();

@@ -1,11 +1,11 @@
-//! Each fault as a client meets it.
+//! Each fault from a client's view.
 
 use tokio::time::{Instant, timeout};
 
 use super::*;
 
 async fn open() -> (Simulator, Client, client::Events) {
-    let settings = Settings { giant_bytes: 1024 * 1024, slow_bytes: 100, ..Settings::default() };
+    let settings = Settings { oversized_bytes: 1024 * 1024, slow_bytes: 100, ..Settings::default() };
     let simulator = Simulator::with(2, settings).await.unwrap();
     let mut client = Client::connect(&simulator, 0).await;
     let version = client.get(FLUX).await.version();
@@ -14,7 +14,7 @@ async fn open() -> (Simulator, Client, client::Events) {
 }
 
 #[tokio::test]
-async fn hangs_before_tls_close_what_is_open_and_never_shake_hands() {
+async fn hang_before_tls_closes_connections_and_blocks_handshakes() {
     for fault in [Fault::HangAtConnect, Fault::HangInTls] {
         let (simulator, _client, mut events) = open().await;
         simulator.inject(0, Some(fault));
@@ -28,7 +28,7 @@ async fn hangs_before_tls_close_what_is_open_and_never_shake_hands() {
 }
 
 #[tokio::test]
-async fn hangs_of_requests_leave_watches_silent_until_it_is_over() {
+async fn request_hang_silences_watches_until_healed() {
     for fault in [Fault::HangBeforeHeaders, Fault::HangInBody] {
         let (simulator, mut client, mut events) = open().await;
         simulator.inject(0, Some(fault));
@@ -44,17 +44,17 @@ async fn hangs_of_requests_leave_watches_silent_until_it_is_over() {
 }
 
 #[tokio::test]
-async fn quiet_watches_lose_what_they_send_and_all_else_is_answered() {
+async fn quiet_watches_lose_events_but_requests_are_answered() {
     let (simulator, mut client, mut events) = open().await;
     simulator.inject(0, Some(Fault::QuietWatches));
     simulator.break_first(1);
     assert!(timeout(WHILE, events.line()).await.is_err(), "an open watch");
     let mut opened = client.watch(FLUX, "sendInitialEvents=true&allowWatchBookmarks=true").await;
-    assert!(timeout(WHILE, opened.line()).await.is_err(), "a watch that is opened meanwhile");
+    assert!(timeout(WHILE, opened.line()).await.is_err(), "a watch opened during the fault");
     let listed = client.get(FLUX).await.json();
     assert!(listed["items"].as_array().unwrap().iter().any(|item| item["status"]["availableReplicas"] != 1));
     simulator.inject(0, None);
-    assert!(timeout(WHILE, events.line()).await.is_err(), "what was lost does not come later");
+    assert!(timeout(WHILE, events.line()).await.is_err(), "lost events are not sent later");
     let broken = simulator.component(Kind::Deployment, "flux-system", "helm-controller").unwrap();
     assert!(simulator.set(0, broken, Health::Healthy));
     for events in [&mut events, &mut opened] {
@@ -62,11 +62,11 @@ async fn quiet_watches_lose_what_they_send_and_all_else_is_answered() {
     }
     simulator.inject(0, Some(Fault::QuietWatches));
     simulator.end_watches(0);
-    assert!(events.next().await.is_none(), "it ends all the same");
+    assert!(events.next().await.is_none(), "the watch still ends");
 }
 
 #[tokio::test]
-async fn a_reset_is_one() {
+async fn reset_fault_resets_connections() {
     let (simulator, mut client, mut events) = open().await;
     simulator.inject(0, Some(Fault::Reset));
     assert!(events.next().await.is_none());
@@ -77,7 +77,7 @@ async fn a_reset_is_one() {
 }
 
 #[tokio::test]
-async fn refusals_have_their_codes_and_end_watches() {
+async fn refusal_has_its_code_and_ends_watches() {
     let faults =
         [(Fault::TooManyRequests, 429), (Fault::ServerError, 500), (Fault::Unauthorized, 401), (Fault::Forbidden, 403)];
     for (fault, code) in faults {
@@ -93,7 +93,7 @@ async fn refusals_have_their_codes_and_end_watches() {
 }
 
 #[tokio::test]
-async fn another_ca_is_not_trusted() {
+async fn wrong_certificate_is_not_trusted() {
     let (simulator, _client, mut events) = open().await;
     simulator.inject(0, Some(Fault::WrongCertificate));
     assert!(events.next().await.is_none());
@@ -102,25 +102,25 @@ async fn another_ca_is_not_trusted() {
 }
 
 #[tokio::test]
-async fn poison_comes_in_lists_and_in_watches() {
+async fn hostile_bodies_affect_lists_and_watches() {
     let (simulator, mut client, _) = open().await;
-    simulator.inject(0, Some(Fault::GiantBody));
-    let giant = client.get(FLUX).await.text;
-    assert!(giant.len() >= 1024 * 1024 && giant.starts_with("{\"kind\":\"DeploymentList\""));
-    simulator.inject(0, Some(Fault::GiantLine));
+    simulator.inject(0, Some(Fault::OversizedBody));
+    let list = client.get(FLUX).await.text;
+    assert!(list.len() >= 1024 * 1024 && list.starts_with("{\"kind\":\"DeploymentList\""));
+    simulator.inject(0, Some(Fault::OversizedLine));
     let line = client.get(&format!("{FLUX}?watch=1")).await.text;
     assert!(line.len() >= 1024 * 1024 && !line.contains('\n'));
     assert_eq!(client.get(FLUX).await.json()["items"].as_array().unwrap().len(), 4);
     simulator.inject(0, Some(Fault::InvalidJson));
     assert!(client.try_get(FLUX).await.is_err(), "it isn't even UTF-8");
     let mut client = Client::connect_http1(&simulator, 0).await;
-    simulator.inject(0, Some(Fault::GiantBody));
+    simulator.inject(0, Some(Fault::OversizedBody));
     assert!(client.get(FLUX).await.text.len() >= 1000 * 1024);
 }
 
 #[tokio::test]
-async fn a_fault_of_lists_is_met_by_whoever_had_listed_before() {
-    for fault in [Fault::GiantBody, Fault::SlowBody] {
+async fn list_fault_forces_clients_to_list_again() {
+    for fault in [Fault::OversizedBody, Fault::SlowBody] {
         let (simulator, mut client, mut events) = open().await;
         let version = client.get(FLUX).await.version();
         simulator.inject(0, Some(fault));
@@ -136,7 +136,7 @@ async fn a_fault_of_lists_is_met_by_whoever_had_listed_before() {
 }
 
 #[tokio::test]
-async fn a_slow_body_comes_in_the_end() {
+async fn slow_body_arrives_eventually() {
     let (simulator, mut client, _) = open().await;
     simulator.inject(0, Some(Fault::SlowBody));
     let start = Instant::now();
@@ -146,7 +146,7 @@ async fn a_slow_body_comes_in_the_end() {
 }
 
 #[tokio::test]
-async fn a_blackhole_says_nothing_and_ends_nothing() {
+async fn blackhole_is_silent_and_keeps_connections_open() {
     let (simulator, mut client, mut events) = open().await;
     simulator.inject(0, Some(Fault::Blackhole));
     simulator.break_first(1);
@@ -160,7 +160,7 @@ async fn a_blackhole_says_nothing_and_ends_nothing() {
 }
 
 #[tokio::test]
-async fn no_more_connections_than_the_limit() {
+async fn connection_limit_is_enforced() {
     let (simulator, mut client, _) = open().await;
     simulator.inject(0, Some(Fault::ConnectionLimit));
     assert_eq!(client.get(FLUX).await.status, 200);
@@ -168,7 +168,7 @@ async fn no_more_connections_than_the_limit() {
 }
 
 #[tokio::test]
-async fn a_delay_concerns_handshakes_answers_and_events() {
+async fn delay_affects_handshakes_responses_and_events() {
     const DELAY: Duration = Duration::from_millis(50);
     let (simulator, mut client, mut events) = open().await;
     simulator.delay(DELAY);
@@ -185,7 +185,7 @@ async fn a_delay_concerns_handshakes_answers_and_events() {
 }
 
 #[tokio::test]
-async fn shares_are_spread_and_exact() {
+async fn share_is_exact_and_spread_evenly() {
     let simulator = Simulator::start(10).await.unwrap();
     assert_eq!(simulator.inject_share(0.2, Some(Fault::ServerError)), [4, 9]);
     assert_eq!((simulator.fault(4), simulator.fault(5)), (Some(Fault::ServerError), None));

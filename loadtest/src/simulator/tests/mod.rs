@@ -1,4 +1,4 @@
-//! What a client of simulated clusters sees, with a plain hyper client over real TLS.
+//! Tests simulated clusters with a plain hyper client over real TLS.
 
 mod client;
 mod faults;
@@ -14,8 +14,8 @@ use super::{Fault, Health, Kind, Settings, Simulator};
 const FLUX: &str = "/apis/apps/v1/namespaces/flux-system/deployments";
 const ARGOCD: &str = "/apis/apps/v1/namespaces/argocd/deployments";
 
-/// Far more than loopback takes.
+/// Much longer than loopback takes.
 const SOON: Duration = Duration::from_secs(5);
 
-/// Long enough to believe that nothing comes.
+/// Long enough to conclude that nothing arrives.
 const WHILE: Duration = Duration::from_millis(200);

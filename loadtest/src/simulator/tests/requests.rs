@@ -1,9 +1,9 @@
-//! LIST, GET, tokens, counters.
+//! Requests: LIST, GET, tokens, counters.
 
 use super::*;
 
 #[tokio::test]
-async fn lists_are_whole_or_in_pages() {
+async fn lists_are_complete_or_paged() {
     let simulator = Simulator::start(2).await.unwrap();
     let mut client = Client::connect(&simulator, 1).await;
     let whole = client.get(ARGOCD).await;
@@ -23,7 +23,7 @@ async fn lists_are_whole_or_in_pages() {
 }
 
 #[tokio::test]
-async fn a_continue_token_from_before_a_compaction_is_gone() {
+async fn continue_token_expires_on_compaction() {
     let simulator = Simulator::start(1).await.unwrap();
     let mut client = Client::connect(&simulator, 0).await;
     let first = client.get(&format!("{ARGOCD}?limit=2")).await;
@@ -57,7 +57,7 @@ async fn objects_are_found_by_name() {
 }
 
 #[tokio::test]
-async fn a_rotated_token_is_refused_and_the_new_one_taken() {
+async fn rotated_token_is_refused_and_new_one_accepted() {
     let simulator = Simulator::start(2).await.unwrap();
     let mut client = Client::connect(&simulator, 0).await;
     let mut other = Client::connect(&simulator, 1).await;
@@ -65,17 +65,17 @@ async fn a_rotated_token_is_refused_and_the_new_one_taken() {
     assert_eq!(events.next_as().await.0, "ADDED");
     let former = simulator.kubeconfig(0);
     simulator.issue(0);
-    assert_eq!(client.get(FLUX).await.status, 200, "both are good for a while");
+    assert_eq!(client.get(FLUX).await.status, 200, "both tokens are valid for a while");
     simulator.rotate(0);
     assert_ne!(simulator.kubeconfig(0), former);
     assert_eq!(client.get(FLUX).await.status, 401);
     assert_eq!(other.get(FLUX).await.status, 200);
     assert_eq!(Client::connect(&simulator, 0).await.get(FLUX).await.status, 200);
-    assert_eq!(events.next_as().await.0, "ADDED", "what is open stays open");
+    assert_eq!(events.next_as().await.0, "ADDED", "open watches stay open");
 }
 
 #[tokio::test]
-async fn http1_is_spoken_too_and_alone_where_wanted() {
+async fn http1_is_supported_alone_or_beside_http2() {
     let simulator = Simulator::start(1).await.unwrap();
     let mut client = Client::connect_http1(&simulator, 0).await;
     assert_eq!(client.get(FLUX).await.json()["kind"], "DeploymentList");
@@ -86,7 +86,7 @@ async fn http1_is_spoken_too_and_alone_where_wanted() {
 }
 
 #[tokio::test]
-async fn everything_is_counted() {
+async fn requests_and_connections_are_counted() {
     let simulator = Simulator::start(3).await.unwrap();
     let mut client = Client::connect(&simulator, 2).await;
     client.get(FLUX).await;
@@ -104,13 +104,13 @@ async fn everything_is_counted() {
     assert_eq!(simulator.counts().open, 1);
     drop(client);
     eventually(|| simulator.counts().open == 0).await;
-    assert!(simulator.longest_unasked() > Duration::ZERO);
+    assert!(simulator.longest_without_request() > Duration::ZERO);
 }
 
 async fn eventually(is_so: impl Fn() -> bool) {
     let end = tokio::time::Instant::now() + SOON;
     while !is_so() {
-        assert!(tokio::time::Instant::now() < end, "waited in vain");
+        assert!(tokio::time::Instant::now() < end, "timed out");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

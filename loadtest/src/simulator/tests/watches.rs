@@ -1,11 +1,11 @@
-//! Watches: events, bookmarks, 410, ends.
+//! Watches: events, bookmarks, 410, timeouts.
 
 use tokio::time::{Instant, timeout};
 
 use super::*;
 
 #[tokio::test]
-async fn breaks_and_mends_are_sent_at_once_on_both_protocols() {
+async fn changes_are_sent_at_once_on_both_protocols() {
     let simulator = Simulator::start(2).await.unwrap();
     let id = simulator.component(Kind::Deployment, "flux-system", "helm-controller").unwrap();
     for client in [Client::connect(&simulator, 1).await, Client::connect_http1(&simulator, 1).await] {
@@ -30,7 +30,7 @@ async fn breaks_and_mends_are_sent_at_once_on_both_protocols() {
 }
 
 #[tokio::test]
-async fn a_service_breaks_by_its_endpoints_and_other_watches_hear_nothing() {
+async fn service_breaks_through_its_endpoint_slice() {
     let simulator = Simulator::start(1).await.unwrap();
     let mut client = Client::connect(&simulator, 0).await;
     let slices = "/apis/discovery.k8s.io/v1/namespaces/istio-system/endpointslices";
@@ -48,13 +48,13 @@ async fn a_service_breaks_by_its_endpoints_and_other_watches_hear_nothing() {
 }
 
 #[tokio::test]
-async fn a_watch_goes_on_from_where_the_last_one_ended() {
+async fn watch_resumes_from_given_version() {
     let simulator = Simulator::start(1).await.unwrap();
     let mut client = Client::connect(&simulator, 0).await;
     let version = client.get(FLUX).await.version();
     simulator.break_first(1);
     let list = client.get(FLUX).await;
-    assert_eq!(list.version(), version.max(list.version() - 4) + 4, "each change has a version of its own");
+    assert_eq!(list.version(), version.max(list.version() - 4) + 4, "each change has its own version");
     let mut events = client.watch(FLUX, &format!("resourceVersion={version}")).await;
     for _ in 0..4 {
         assert_eq!(events.next_as().await.0, "MODIFIED");
@@ -68,7 +68,7 @@ async fn a_watch_goes_on_from_where_the_last_one_ended() {
 }
 
 #[tokio::test]
-async fn a_version_that_is_forgotten_gets_410_in_the_stream() {
+async fn compacted_version_gets_410_in_the_stream() {
     let simulator = Simulator::start(1).await.unwrap();
     let mut client = Client::connect(&simulator, 0).await;
     let version = client.get(FLUX).await.version();
@@ -84,7 +84,7 @@ async fn a_version_that_is_forgotten_gets_410_in_the_stream() {
 }
 
 #[tokio::test]
-async fn the_history_is_as_short_as_set() {
+async fn history_length_is_configurable() {
     let settings = Settings { history: Duration::ZERO, events: 2, ..Settings::default() };
     let simulator = Simulator::with(1, settings).await.unwrap();
     let mut client = Client::connect(&simulator, 0).await;
@@ -95,7 +95,7 @@ async fn the_history_is_as_short_as_set() {
 }
 
 #[tokio::test]
-async fn bookmarks_come_and_a_watch_can_begin_there() {
+async fn bookmarks_are_sent_and_watches_resume_from_them() {
     let settings = Settings { bookmarks: Duration::from_millis(50), ..Settings::default() };
     let simulator = Simulator::with(1, settings).await.unwrap();
     let mut client = Client::connect(&simulator, 0).await;
@@ -113,7 +113,7 @@ async fn bookmarks_come_and_a_watch_can_begin_there() {
 }
 
 #[tokio::test]
-async fn watches_end_by_themselves_and_when_asked() {
+async fn watches_end_by_default_and_on_requested_timeout() {
     let (short, long) = (Duration::from_millis(100), Duration::from_millis(200));
     let simulator = Simulator::with(1, Settings { watch_ends: short..long, ..Settings::default() }).await.unwrap();
     for mut client in [Client::connect(&simulator, 0).await, Client::connect_http1(&simulator, 0).await] {
@@ -128,7 +128,7 @@ async fn watches_end_by_themselves_and_when_asked() {
 }
 
 #[tokio::test]
-async fn a_streamed_list_begins_with_everything_and_says_when_it_is_whole() {
+async fn streamed_list_has_all_items_and_an_end_marker() {
     let simulator = Simulator::start(1).await.unwrap();
     let mut client = Client::connect(&simulator, 0).await;
     let streamed = "sendInitialEvents=true&allowWatchBookmarks=true&resourceVersionMatch=NotOlderThan";
@@ -144,14 +144,14 @@ async fn a_streamed_list_begins_with_everything_and_says_when_it_is_whole() {
 }
 
 #[tokio::test]
-async fn go_away_lets_watches_go_on() {
+async fn go_away_keeps_watches_open() {
     let simulator = Simulator::start(1).await.unwrap();
     let mut client = Client::connect(&simulator, 0).await;
     let version = client.get(FLUX).await.version();
     let mut events = client.watch(FLUX, &format!("resourceVersion={version}")).await;
     simulator.go_away(0);
     tokio::time::sleep(WHILE).await;
-    assert!(client.try_get(FLUX).await.is_err(), "nothing new on this connection");
+    assert!(client.try_get(FLUX).await.is_err(), "no new requests on this connection");
     simulator.break_first(1);
     assert_eq!(events.next_as().await.0, "MODIFIED");
 }

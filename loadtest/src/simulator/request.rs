@@ -1,4 +1,4 @@
-//! What a request asks for.
+//! Parses requests.
 
 use std::time::Duration;
 
@@ -7,12 +7,12 @@ use http::header::{ACCEPT, AUTHORIZATION};
 
 use super::counts::Purpose;
 
-/// A request, read.
+/// A parsed request.
 #[derive(Debug, Default)]
-pub(super) struct Asked {
+pub(super) struct ApiRequest {
     pub(super) path: String,
     pub(super) token: Option<String>,
-    /// Whether the metadata is enough: `as=PartialObjectMetadata` or its list.
+    /// Whether only metadata is requested: `as=PartialObjectMetadata` or its list.
     pub(super) metadata: bool,
     pub(super) watch: bool,
     pub(super) limit: Option<usize>,
@@ -21,14 +21,14 @@ pub(super) struct Asked {
     pub(super) bookmarks: bool,
     pub(super) initial_events: bool,
     pub(super) timeout: Option<Duration>,
-    /// Of `fieldSelector=metadata.name=…`.
+    /// The name in `fieldSelector=metadata.name=…`.
     pub(super) name: Option<String>,
 }
 
-impl Asked {
-    pub(super) fn read<B>(request: &Request<B>) -> Self {
+impl ApiRequest {
+    pub(super) fn parse<B>(request: &Request<B>) -> Self {
         let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
-        let mut asked = Self {
+        let mut parsed = Self {
             path: request.uri().path().to_owned(),
             token: header(AUTHORIZATION).and_then(|text| text.strip_prefix("Bearer ")).map(str::to_owned),
             metadata: header(ACCEPT).is_some_and(|accept| accept.contains("as=PartialObjectMetadata")),
@@ -37,18 +37,18 @@ impl Asked {
         for (key, value) in form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes()) {
             let is_true = ["true", "1"].contains(&&*value);
             match &*key {
-                "watch" => asked.watch = is_true,
-                "limit" => asked.limit = value.parse().ok().filter(|limit| *limit > 0),
-                "continue" => asked.continue_token = Some(value.into_owned()),
-                "resourceVersion" => asked.version = value.parse().ok().filter(|version| *version > 0),
-                "allowWatchBookmarks" => asked.bookmarks = is_true,
-                "sendInitialEvents" => asked.initial_events = is_true,
-                "timeoutSeconds" => asked.timeout = value.parse().ok().map(Duration::from_secs),
-                "fieldSelector" => asked.name = value.strip_prefix("metadata.name=").map(str::to_owned),
+                "watch" => parsed.watch = is_true,
+                "limit" => parsed.limit = value.parse().ok().filter(|limit| *limit > 0),
+                "continue" => parsed.continue_token = Some(value.into_owned()),
+                "resourceVersion" => parsed.version = value.parse().ok().filter(|version| *version > 0),
+                "allowWatchBookmarks" => parsed.bookmarks = is_true,
+                "sendInitialEvents" => parsed.initial_events = is_true,
+                "timeoutSeconds" => parsed.timeout = value.parse().ok().map(Duration::from_secs),
+                "fieldSelector" => parsed.name = value.strip_prefix("metadata.name=").map(str::to_owned),
                 _ => {}
             }
         }
-        asked
+        parsed
     }
 
     pub(super) fn is_liveness(&self) -> bool {

@@ -1,5 +1,5 @@
-//! Comparators: other programs against the same simulated clusters, before the replicas start and where a script wants
-//! it; a bare client against the same hub, when they have ended.
+//! Measures other programs for comparison: the bare-transport baseline and another operator (the comparator) against
+//! the same simulated clusters, and a bare client against the same hub.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,62 +12,62 @@ use kube::api::{Api, GetParams, ListParams, PostParams, Request};
 use serde::Deserialize;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::clusters::Asked;
+use super::clusters::RequestCounts;
 use super::fleet::secret_name;
 use super::{Fleet, Measure, NAMESPACE, RunError};
 use crate::usage::Usage;
 use crate::{Process, installation, resources};
 
-/// How long all is left alone before a start that is measured, and before the CPU of a comparator is.
+/// Quiet time before a measured start and before an idle measurement.
 pub(super) const QUIET: Duration = Duration::from_secs(10);
 
-/// For all targets to be watched.
+/// Time limit for all targets to be watched.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// Statuses that are written to the hub, as many as twenty breaks and twenty mends a second have for a minute; and how
-/// many at a time, as of a coordinator.
+/// Status writes to the hub: the load of twenty breaks and twenty repairs a second for a minute.
 const WRITES: u32 = 2400;
 const WRITES_PER_SECOND: u32 = 40;
-const AT_A_TIME: usize = 8;
+/// Concurrent status writes, as of a coordinator.
+const CONCURRENT_WRITES: usize = 8;
 
-/// Secrets that a replica reads at a time.
-const SECRET_READS: usize = 8;
+/// Concurrent Secret reads per replica.
+const CONCURRENT_SECRET_READS: usize = 8;
 
-/// As a replica asks for them: an API server takes less time for it than for JSON.
+/// Format in which replicas request Secrets; cheaper for the API server than JSON.
 const PROTOBUF: HeaderValue = HeaderValue::from_static("application/vnd.kubernetes.protobuf");
 
-/// What `loadtest limit` prints when all is watched.
+/// Output of `loadtest limit` when all targets are watched.
 #[derive(Deserialize)]
 struct Complete {
     seconds: f64,
 }
 
-/// Runs the floor in as many processes as there shall be replicas.
-pub(super) async fn floor(fleet: &Fleet, processes: u32, duration: Duration) -> Result<Vec<Measure>, RunError> {
-    eprintln!("the floor: {processes} processes of bare connections, and {} s of idleness", duration.as_secs());
+/// Runs the baseline with one process per replica, then idles for `duration`.
+pub(super) async fn transport(fleet: &Fleet, processes: u32, duration: Duration) -> Result<Vec<Measure>, RunError> {
+    eprintln!("baseline: {processes} processes with bare connections, then {} s idle", duration.as_secs());
     let (running, took) = watch_all(fleet, processes).await?;
     let pids: Vec<u32> = running.iter().map(Process::pid).collect();
-    let mut measures = vec![until_watched("floor", took)];
-    measures.extend(idle("floor", &pids, fleet, duration).await?);
+    let mut measures = vec![until_watched("baseline", took)];
+    measures.extend(idle("baseline", &pids, fleet, duration).await?);
     Ok(measures)
 }
 
-/// How long the floor takes to connect, beside something else: a machine is not as fast at all times.
-pub(super) async fn floor_again(fleet: &Fleet, processes: u32) -> Result<Measure, RunError> {
-    eprintln!("the floor again: {processes} processes of bare connections");
+/// Measures the baseline's start again, right before another start, because the machine's speed varies over time.
+pub(super) async fn transport_again(fleet: &Fleet, processes: u32) -> Result<Measure, RunError> {
+    eprintln!("baseline again: {processes} processes with bare connections");
     let (_ending, took) = watch_all(fleet, processes).await?;
-    Ok(until_watched("floor", took))
+    Ok(until_watched("baseline", took))
 }
 
-/// The same while a bare client reads of the hub what no start can do without: every target, and the Secret of each.
-pub(super) async fn floor_with_hub(fleet: &Fleet, processes: u32) -> Result<Measure, RunError> {
-    eprintln!("the floor with the hub: {processes} processes of bare connections, every target and its Secret");
+/// Like [`transport_again`], while a bare client reads every target and its Secret from the hub, as any start must.
+pub(super) async fn transport_with_hub(fleet: &Fleet, processes: u32) -> Result<Measure, RunError> {
+    eprintln!("baseline with the hub: {processes} processes with bare connections, every target and its Secret");
     let ((_ending, watched), read) = future::try_join(watch_all(fleet, processes), read_hub(fleet, processes)).await?;
-    eprintln!("the hub is read after {read:.1} s");
-    Ok(until_watched("floor with the hub", watched.max(read)))
+    eprintln!("hub read after {read:.1} s");
+    Ok(until_watched("baseline with the hub", watched.max(read)))
 }
 
-/// As a replica is allowed to, with all that comes thrown away; how many seconds it took.
+/// Reads targets and Secrets with a replica's rights, discards them, and returns the duration in seconds.
 async fn read_hub(fleet: &Fleet, replicas: u32) -> Result<f64, RunError> {
     let token = fleet.hub.service_account_token(NAMESPACE, installation::NAME).await?;
     let client = fleet.hub.client_with_token(&token).await?;
@@ -82,14 +82,14 @@ async fn read_hub(fleet: &Fleet, replicas: u32) -> Result<f64, RunError> {
             io::copy(client.request_stream(secret).await?, &mut io::sink()).await?;
             Ok::<_, RunError>(())
         })
-        .buffer_unordered(SECRET_READS * replicas as usize)
+        .buffer_unordered(CONCURRENT_SECRET_READS * replicas as usize)
         .try_collect::<()>()
         .await?;
     Ok(began.elapsed().as_secs_f64())
 }
 
-fn until_watched(floor: &str, took: f64) -> Measure {
-    Measure::new(&format!("{floor}: until every target is watched"), "s", vec![took], None)
+fn until_watched(name: &str, took: f64) -> Measure {
+    Measure::new(&format!("{name}: until every target is watched"), "s", vec![took], None)
 }
 
 async fn watch_all(fleet: &Fleet, processes: u32) -> Result<(Vec<Process>, f64), RunError> {
@@ -97,10 +97,10 @@ async fn watch_all(fleet: &Fleet, processes: u32) -> Result<(Vec<Process>, f64),
     std::fs::write(&file, serde_json::to_string(&fleet.clusters.simulator()?.addresses())?)?;
     let program = std::env::current_exe()?;
     let logs = tempfile::tempdir_in(fleet.hub.dir())?;
-    let log = |part: u32| logs.path().join(format!("floor-{part}.log"));
+    let log = |part: u32| logs.path().join(format!("baseline-{part}.log"));
     let start = |part: u32| {
         let args = ["limit".to_owned(), file.display().to_string(), format!("--part={part}/{processes}")];
-        Process::start("floor", &program, &args, &[], &log(part), None)
+        Process::start("baseline", &program, &args, &[], &log(part), None)
     };
     let mut running = (0..processes).map(start).collect::<Result<Vec<_>, _>>()?;
     let began = Instant::now();
@@ -118,7 +118,7 @@ async fn watch_all(fleet: &Fleet, processes: u32) -> Result<(Vec<Process>, f64),
         };
         took = took.max(seconds);
     }
-    eprintln!("the floor watches all after {took:.1} s");
+    eprintln!("baseline watches all targets after {took:.1} s");
     Ok((running, took))
 }
 
@@ -127,36 +127,37 @@ fn complete(log: &Path) -> Option<Complete> {
     text.lines().find(|line| line.starts_with('{')).and_then(|line| serde_json::from_str(line).ok())
 }
 
-/// Runs any operator with the hub's kubeconfig. Err if it asked no cluster anything: such figures mean nothing.
-pub(super) async fn baseline(fleet: &Fleet, command: &str, duration: Duration) -> Result<Vec<Measure>, RunError> {
-    eprintln!("the baseline for {} s: {command}", duration.as_secs());
+/// Measures another operator, started with the hub's kubeconfig (`--baseline`). Fails if it sent no request to any
+/// cluster, as the measures would be meaningless.
+pub(super) async fn comparator(fleet: &Fleet, command: &str, duration: Duration) -> Result<Vec<Measure>, RunError> {
+    eprintln!("comparator for {} s: {command}", duration.as_secs());
     fleet.name_clusters().await?;
     let kubeconfig = fleet.hub.kubeconfig_path().display().to_string();
-    let log: PathBuf = fleet.hub.dir().join("baseline.log");
+    let log: PathBuf = fleet.hub.dir().join("comparator.log");
     let args = ["-c".to_owned(), format!("exec {command}")];
-    let before = fleet.clusters.asked()?;
-    let mut process = Process::start("baseline", Path::new("sh"), &args, &[("KUBECONFIG", &kubeconfig)], &log, None)?;
-    let measures = idle("baseline", &[process.pid()], fleet, duration).await?;
+    let before = fleet.clusters.requests()?;
+    let mut process = Process::start("comparator", Path::new("sh"), &args, &[("KUBECONFIG", &kubeconfig)], &log, None)?;
+    let measures = idle("comparator", &[process.pid()], fleet, duration).await?;
     process.check()?;
-    let requests = |asked: Option<Asked>| asked.map(|asked| asked.requests());
-    if requests(before).is_some() && requests(before) == requests(fleet.clusters.asked()?) {
+    let total = |requests: Option<RequestCounts>| requests.map(|requests| requests.total());
+    if total(before).is_some() && total(before) == total(fleet.clusters.requests()?) {
         let log = process.log_end();
-        return Err(format!("--baseline: {command}: it asked no cluster anything; the end of its log:\n{log}").into());
+        return Err(format!("--baseline: {command}: sent no request to any cluster; the end of its log:\n{log}").into());
     }
     drop(process);
     fleet.select_clusters().await?;
     Ok(measures)
 }
 
-/// What the hub takes to store statuses as large as they are, one of a target each, and nothing else.
-pub(super) async fn hub_floor(fleet: &Fleet) -> Result<Vec<Measure>, RunError> {
+/// Measures the hub alone: it stores one status per target, of the present size.
+pub(super) async fn hub(fleet: &Fleet) -> Result<Vec<Measure>, RunError> {
     let api = resources::api(&fleet.client, NAMESPACE, "IntegrationTarget");
     let targets = api.list(&ListParams::default().limit(WRITES)).await?.items;
     // The hub refuses statuses of former coordinators.
     let term = fleet.shard_map().await?["term"].take();
-    eprintln!("the floor of the hub: {} statuses, {WRITES_PER_SECOND} a second", targets.len());
+    eprintln!("baseline of the hub: {} statuses, {WRITES_PER_SECOND} a second", targets.len());
     sleep(QUIET).await;
-    // The hub keeps for each writer which fields are its own: as ksit it writes over ksit's.
+    // The hub tracks field ownership per manager: as `ksit` this client overwrites ksit's fields.
     let as_ksit = PostParams { field_manager: Some("ksit".to_owned()), ..PostParams::default() };
     let (start, before) = (Instant::now(), fleet.hub.api_server_usage()?);
     let took: Vec<f64> = stream::iter((0..).zip(targets))
@@ -168,21 +169,21 @@ pub(super) async fn hub_floor(fleet: &Fleet) -> Result<Vec<Measure>, RunError> {
             api.replace_status(&target.name_any(), &as_ksit, &target).await?;
             Ok::<_, RunError>(due.elapsed().as_secs_f64())
         })
-        .buffer_unordered(AT_A_TIME)
+        .buffer_unordered(CONCURRENT_WRITES)
         .try_collect()
         .await?;
     let cores = fleet.hub.api_server_usage()?.cores_since(&before, start.elapsed());
     Ok(vec![
-        Measure::new("floor: a status is due until it is stored", "s", took, None),
-        Measure::new("floor: hub: CPU of the API server", "cores", vec![cores], None),
+        Measure::new("baseline: a status is due until it is stored", "s", took, None),
+        Measure::new("baseline: hub: CPU of the API server", "cores", vec![cores], None),
     ])
 }
 
-/// What the processes take while nothing happens.
+/// Resource usage of the processes while nothing happens.
 async fn idle(name: &str, pids: &[u32], fleet: &Fleet, duration: Duration) -> Result<Vec<Measure>, RunError> {
     let usage = || pids.iter().map(|pid| Usage::of(*pid)).collect::<Result<Vec<_>, _>>().map(Usage::sum);
     sleep(QUIET).await;
-    let (start, before, asked) = (Instant::now(), usage()?, fleet.clusters.asked()?);
+    let (start, before, requests) = (Instant::now(), usage()?, fleet.clusters.requests()?);
     sleep(duration).await;
     let (now, elapsed) = (usage()?, start.elapsed());
     let of_each = |total: u64| vec![total as f64 / f64::from(fleet.targets)];
@@ -192,9 +193,9 @@ async fn idle(name: &str, pids: &[u32], fleet: &Fleet, duration: Duration) -> Re
         Measure::new(&format!("{name}: CPU"), "cores", vec![now.cores_since(&before, elapsed)], None),
         Measure::new(&format!("{name}: open files"), "", vec![now.fds as f64], None),
     ];
-    if let (Some(before), Some(now)) = (asked, fleet.clusters.asked()?) {
-        let asked = (now.requests() - before.requests()) as f64 / elapsed.as_secs_f64();
-        measures.push(Measure::new(&format!("{name}: requests to targets"), "/s", vec![asked], None));
+    if let (Some(before), Some(now)) = (requests, fleet.clusters.requests()?) {
+        let rate = (now.total() - before.total()) as f64 / elapsed.as_secs_f64();
+        measures.push(Measure::new(&format!("{name}: requests to targets"), "/s", vec![rate], None));
     }
     Ok(measures)
 }
