@@ -68,7 +68,7 @@ fn module_of(path: &Path) -> Option<String> {
 }
 
 #[test]
-fn rooms_call_only_the_rooms_below_them() {
+fn modules_use_only_the_layers_below_them() {
     let mut wrong = Vec::new();
     for path in rust_files("src") {
         let Some((room, allowed)) = MAY_USE.iter().find(|(room, _)| module_of(&path).as_deref() == Some(room)) else {
@@ -86,7 +86,7 @@ fn rooms_call_only_the_rooms_below_them() {
 }
 
 #[test]
-fn decisions_do_no_io_and_read_no_clock() {
+fn domain_does_no_io_and_reads_no_clock() {
     let mut wrong = Vec::new();
     for path in rust_files("src/domain") {
         for word in NOT_IN_DOMAIN {
@@ -101,7 +101,7 @@ fn decisions_do_no_io_and_read_no_clock() {
 }
 
 #[test]
-fn no_file_is_too_long() {
+fn files_stay_below_the_line_limit() {
     let all = ["src", "tests", "loadtest/src", "loadtest/tests"].into_iter().flat_map(rust_files);
     let long: Vec<String> = all
         .map(|path| (read(&path).lines().count(), path))
@@ -113,7 +113,7 @@ fn no_file_is_too_long() {
 
 /// A file that no `mod` line names is never compiled, and a test in it never runs.
 #[test]
-fn every_file_is_part_of_the_house() {
+fn files_are_all_part_of_the_crate() {
     let mut orphans = Vec::new();
     for folder in ["src", "tests/generated", "tests/it", "loadtest/src", "loadtest/tests"] {
         for path in rust_files(folder) {
@@ -155,7 +155,7 @@ fn declares(text: &str, name: &str) -> bool {
 
 /// `make manifests` mends it.
 #[test]
-fn the_crds_are_what_the_code_makes() {
+fn crds_match_the_code() {
     let mut expected = BTreeSet::new();
     for crd in ksit::api::crds::all() {
         let name = format!("ksit.io_{}.yaml", crd.spec.names.plural);
@@ -171,7 +171,7 @@ fn the_crds_are_what_the_code_makes() {
 }
 
 #[test]
-fn every_target_of_make_is_listed_by_make_help() {
+fn make_help_lists_every_target() {
     let makefile = fs::read_to_string(root().join("Makefile")).unwrap();
     let is_target = |line: &&str| {
         line.split(':').next().is_some_and(|name| {

@@ -26,7 +26,7 @@ fn yaml(path: &str) -> Value {
 }
 
 #[test]
-fn the_charts_crds_are_those_of_the_code() {
+fn chart_crds_match_the_code() {
     for crd in crds::all() {
         let text = crds::to_yaml(&crd).unwrap();
         assert!(!text.contains("{{"), "Helm would take that for a template");
@@ -42,7 +42,7 @@ fn the_charts_crds_are_those_of_the_code() {
 }
 
 #[test]
-fn the_chart_has_the_programs_version() {
+fn chart_version_is_that_of_the_program() {
     let chart = yaml("chart/Chart.yaml");
     assert_eq!(chart["appVersion"], env!("CARGO_PKG_VERSION"));
     assert_eq!(chart["version"], env!("CARGO_PKG_VERSION"));
@@ -62,7 +62,7 @@ fn kebab(key: &str) -> String {
 }
 
 #[test]
-fn every_flag_of_the_operator_is_a_value_with_the_same_default() {
+fn operator_flags_are_chart_values_with_the_same_default() {
     let values = yaml("chart/values.yaml");
     let config: BTreeMap<String, String> = values["config"]
         .as_object()

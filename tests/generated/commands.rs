@@ -29,7 +29,7 @@ fn commands(page: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_command_of_the_pages_is_one() {
+fn commands_on_the_pages_parse() {
     for page in PAGES {
         let found = commands(page);
         for command in &found {
@@ -46,7 +46,7 @@ fn every_command_of_the_pages_is_one() {
 }
 
 #[test]
-fn the_charts_readme_explains_every_reason_once_and_no_other() {
+fn chart_readme_explains_every_reason_once() {
     let text = read("chart/README.md");
     let (_, rest) = text.split_once("<!-- reasons -->\n").unwrap();
     let (table, _) = rest.split_once("<!-- /reasons -->").unwrap();

@@ -77,7 +77,7 @@ fn joined(folder: &Path, link: &str) -> PathBuf {
 }
 
 #[test]
-fn pages_name_paths_that_exist() {
+fn pages_name_existing_paths() {
     let mut missing = Vec::new();
     for page in pages() {
         for path in paths(&prose(&page)) {
@@ -90,7 +90,7 @@ fn pages_name_paths_that_exist() {
 }
 
 #[test]
-fn pages_link_to_what_exists() {
+fn pages_link_to_existing_pages() {
     let mut dead = Vec::new();
     for page in pages() {
         let text = prose(&page);
@@ -106,7 +106,7 @@ fn pages_link_to_what_exists() {
 }
 
 #[test]
-fn pages_decisions_are_in_their_index() {
+fn pages_index_lists_every_decision() {
     let index = prose(Path::new("docs/decisions/README.md"));
     let linked: BTreeSet<&str> = links(&index).map(|(file, _)| file).filter(|file| file.starts_with('0')).collect();
     let records =

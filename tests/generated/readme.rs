@@ -8,7 +8,7 @@ use crate::generated_between;
 
 /// In one test: two that write one file would undo each other.
 #[test]
-fn the_readme_has_every_metric_and_every_tool() {
+fn readme_lists_every_metric_and_every_tool() {
     let of_fleet = FAMILIES.iter().map(|family| (family.name, family.help));
     let all = Metrics::TABLE.iter().copied().chain(of_fleet);
     let rows: String = all.map(|(name, help)| format!("| `{name}` | {help} |\n")).collect();

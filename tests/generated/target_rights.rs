@@ -8,7 +8,7 @@ use ksit::domain::integrations::TOOLS;
 use crate::generated;
 
 #[test]
-fn each_tool_has_a_file_with_the_rights_to_read_it() {
+fn target_rights_have_a_file_for_each_tool() {
     generated("deploy/target/reader.yaml", rights::READER);
     generated("deploy/target/cluster-wide.yaml", rights::CLUSTER_WIDE);
     for tool in TOOLS {

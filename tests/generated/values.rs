@@ -62,7 +62,7 @@ fn lax(schema: &Value, path: &str, found: &mut Vec<String>) {
 }
 
 #[test]
-fn the_charts_readme_lists_every_value() {
+fn chart_readme_lists_every_value() {
     let values: Value = serde_saphyr::from_str(&read("chart/values.yaml")).unwrap();
     let row = |Row { path, meaning }: Row| {
         let default = serde_json::to_string(at(&values, &path)).unwrap();
@@ -77,7 +77,7 @@ fn the_charts_readme_lists_every_value() {
 }
 
 #[test]
-fn every_value_is_explained_and_checked() {
+fn chart_values_are_explained_and_checked() {
     let values: Value = serde_saphyr::from_str(&read("chart/values.yaml")).unwrap();
     let schema: Value = serde_json::from_str(&read("chart/values.schema.json")).unwrap();
     let mut known = BTreeSet::new();

@@ -71,7 +71,7 @@ fn assert_none(found: &[String], rule: &str) {
 }
 
 #[test]
-fn words_that_are_retired_are_not_used() {
+fn retired_words_are_not_used() {
     let mut found = Vec::new();
     let pages = [PathBuf::from("README.md")];
     for path in files("src").into_iter().chain(files("chart")).chain(pages) {
@@ -100,7 +100,7 @@ fn comments_begin_with_their_subject() {
 }
 
 #[test]
-fn words_are_found_in_prose_and_in_identifiers() {
+fn retired_words_are_found_in_prose_and_identifiers() {
     for line in ["at half speed", "half-speed", "fn half_speed()", "struct HalfSpeed;", "static HALF_SPEED"] {
         assert_eq!(retired(line).map(|(word, _)| word).collect::<Vec<_>>(), ["half speed"], "{line}");
     }

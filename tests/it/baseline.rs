@@ -10,7 +10,7 @@ use loadtest::run::{Fleet, Mode, NAMESPACE, Plan, Provider, Script, Settings, ru
 const KSIT: &str = env!("CARGO_BIN_EXE_ksit");
 
 #[tokio::test]
-async fn baseline_that_asks_no_cluster_is_an_error() {
+async fn baseline_without_cluster_requests_is_an_error() {
     let settings = Settings {
         plan: Plan::Script("short".to_owned(), serde_saphyr::from_str::<Script>("about: x.\nsteps: []\n").unwrap()),
         ksit: PathBuf::from(KSIT),
@@ -31,7 +31,7 @@ async fn baseline_that_asks_no_cluster_is_an_error() {
 
 /// The Go toolkit doesn't know `targetSelector`: the field is gone when it has added its finalizer.
 #[tokio::test]
-async fn baseline_without_selectors_leaves_integrations_as_they_were() {
+async fn baseline_without_selectors_restores_integrations() {
     let fleet = Fleet::prepare(Path::new(KSIT), 3, &[]).await.unwrap();
     let integrations: Api<Integration> = Api::namespaced(fleet.client.clone(), NAMESPACE);
     let first = integrations.get("flux").await.unwrap();

@@ -34,7 +34,7 @@ async fn flux(namespace: &str) -> (String, Workloads) {
 }
 
 #[tokio::test]
-async fn healthy_is_0_broken_is_1_and_unreachable_is_2() {
+async fn check_exits_0_healthy_1_broken_2_unreachable() {
     let (kubeconfig, workloads) = flux("check-codes").await;
     let args = ["--type", "flux", "--set", "namespace=check-codes"];
     let healthy = check(&kubeconfig, &args).await;
@@ -64,7 +64,7 @@ async fn healthy_is_0_broken_is_1_and_unreachable_is_2() {
 }
 
 #[tokio::test]
-async fn without_a_type_only_what_is_there_counts() {
+async fn check_without_type_counts_only_installed_tools() {
     let (kubeconfig, _) = flux("flux-system").await;
     let found = check(&kubeconfig, &[]).await;
     assert_eq!(found.code, 0, "{}{}", found.stdout, found.stderr);
@@ -74,7 +74,7 @@ async fn without_a_type_only_what_is_there_counts() {
 
 /// The user's own kubeconfig is trusted as kubectl trusts it: its plugin runs, its files are read.
 #[tokio::test]
-async fn an_exec_plugin_and_a_ca_file_of_the_users_own_kubeconfig_work() {
+async fn check_runs_exec_plugins_and_reads_ca_files() {
     let (_, _) = flux("check-exec").await;
     let plane = target().await;
     let dir = tempfile::tempdir().unwrap();
@@ -112,7 +112,7 @@ fn with_plugin(server: &str, ca: &Path, plugin: &Path) -> String {
 }
 
 #[tokio::test]
-async fn what_was_typed_wrong_is_named() {
+async fn check_names_the_wrong_argument() {
     let (kubeconfig, _) = flux("check-wrong").await;
     let rows: [(&[&str], &str); 5] = [
         (&["--type", "heroku"], "use one of argocd, flux"),

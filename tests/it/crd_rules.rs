@@ -13,7 +13,7 @@ fn refusal(result: Result<DynamicObject, kube::Error>) -> String {
 }
 
 #[tokio::test]
-async fn specs_that_make_no_sense_are_refused_at_apply() {
+async fn crd_refuses_invalid_specs() {
     let world = World::new("crd-specs").await;
     let _strict = with_validation().await;
     let deployment = json!({ "kind": "Deployment", "name": "web" });
@@ -53,7 +53,7 @@ async fn specs_that_make_no_sense_are_refused_at_apply() {
 }
 
 #[tokio::test]
-async fn what_the_reference_shows_is_taken() {
+async fn crd_accepts_every_documented_field() {
     let world = World::new("crd-good").await;
     let _strict = with_validation().await;
     world
@@ -78,7 +78,7 @@ async fn what_the_reference_shows_is_taken() {
 
 /// Old and new replicas run side by side during a roll, and the CRDs are of one of them.
 #[tokio::test]
-async fn status_of_another_version_is_stored_as_it_is() {
+async fn crd_stores_status_of_another_version_unchanged() {
     let world = World::new("crd-words").await;
     let _strict = with_validation().await;
     world.apply("IntegrationTarget", "x", json!({ "clusterName": "c" })).await.unwrap();
@@ -99,7 +99,7 @@ async fn status_of_another_version_is_stored_as_it_is() {
 
 /// Whoever led before must not overwrite what the present coordinator has said, whatever way it tries.
 #[tokio::test]
-async fn a_status_of_a_former_coordinator_is_refused() {
+async fn crd_refuses_status_of_a_former_coordinator() {
     let world = World::new("crd-term").await;
     let _strict = with_validation().await;
     for (kind, spec) in
@@ -131,7 +131,7 @@ async fn a_status_of_a_former_coordinator_is_refused() {
 }
 
 #[tokio::test]
-async fn the_shard_map_goes_forward_only() {
+async fn crd_shard_map_only_moves_forward() {
     let world = World::new("crd-map").await;
     let _strict = with_validation().await;
     let coordinator = |nonce: &str| json!({ "name": "ksit-0", "podUid": "u", "nonce": nonce });

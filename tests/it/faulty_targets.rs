@@ -53,7 +53,7 @@ fn rows() -> Vec<Row> {
 }
 
 #[tokio::test]
-async fn each_fault_is_told_apart_and_a_healthy_cluster_does_not_feel_them() {
+async fn faults_are_distinguished_and_spare_a_healthy_cluster() {
     let mut world = World::new(HEALTHY).await;
     let workloads = install_flux(HEALTHY).await;
     let plane = target().await;
@@ -124,7 +124,7 @@ fn around<'a>(text: &'a str, word: &'a str) -> &'a str {
 
 /// An outage at a gateway is none of the cluster's tools.
 #[tokio::test]
-async fn front_door_that_answers_404_is_no_cluster_without_the_tool() {
+async fn gateway_404_does_not_count_as_missing_tool() {
     let mut world = World::new("faults-front-door").await;
     let server = FaultyApiServer::start(Fault::FrontDoor(404)).await;
     world.target("one", &server.kubeconfig()).await;
@@ -143,7 +143,7 @@ async fn front_door_that_answers_404_is_no_cluster_without_the_tool() {
 }
 
 #[tokio::test]
-async fn a_401_is_mended_by_a_new_secret() {
+async fn unauthorized_is_resolved_by_a_new_secret() {
     let mut world = World::new("faults-401").await;
     install_flux("faults-401").await;
     let plane = target().await;
@@ -159,7 +159,7 @@ async fn a_401_is_mended_by_a_new_secret() {
 }
 
 #[tokio::test]
-async fn what_was_stale_is_told_again_although_it_is_as_before() {
+async fn stale_verdict_is_reported_again_even_if_unchanged() {
     let mut world = World::new("faults-stale").await;
     let server = FaultyApiServer::start(Fault::Status(401)).await;
     world.target("one", &server.kubeconfig()).await;

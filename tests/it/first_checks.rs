@@ -37,7 +37,7 @@ async fn until_in_check(world: &World, name: &str) -> u32 {
 }
 
 #[tokio::test]
-async fn a_target_at_which_two_replicas_died_is_left_alone_and_named() {
+async fn target_at_which_two_replicas_died_is_quarantined() {
     install_flux(NAMESPACE).await;
     let world = World::new(NAMESPACE).await;
     // Stands for one whose answers can't be survived: the replicas are killed while they wait for them.

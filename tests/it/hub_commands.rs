@@ -20,7 +20,7 @@ async fn printed(args: &[&str]) -> String {
 }
 
 #[tokio::test]
-async fn the_fleet_is_shown_worst_first_and_a_target_with_what_is_broken() {
+async fn fleet_shows_worst_first_and_target_shows_broken_parts() {
     let namespace = "hub-commands";
     let mut world = World::new(namespace).await;
     let workloads = install_flux(namespace).await;
@@ -63,7 +63,7 @@ async fn the_fleet_is_shown_worst_first_and_a_target_with_what_is_broken() {
 
 /// Written before the CRD had its validation, or by an older version.
 #[tokio::test]
-async fn an_integration_that_cannot_be_read_hides_no_other() {
+async fn unreadable_integration_hides_no_other() {
     let world = World::new("hub-unreadable").await;
     world.integration("good", json!({ "type": "flux", "targetClusters": ["one"] })).await;
     without_validation(async || {
@@ -80,7 +80,7 @@ async fn an_integration_that_cannot_be_read_hides_no_other() {
 }
 
 #[tokio::test]
-async fn shares_that_do_not_settle_in_time_are_an_error() {
+async fn shards_not_settled_in_time_are_an_error() {
     World::new("unsettled").await;
     let output = ksit(&["shards", "-n", "unsettled", "--settled-within=1s"]).await;
     let (text, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));

@@ -83,7 +83,7 @@ fn text(output: &Output) -> String {
 }
 
 #[tokio::test]
-async fn hub_that_is_not_reached_is_named_with_the_cause() {
+async fn unreachable_hub_is_named_with_the_cause() {
     let office = || async { Office::new(&hub().await.kubeconfig()) };
     let closed = tokio::net::TcpSocket::new_v4().unwrap();
     closed.bind("127.0.0.1:0".parse().unwrap()).unwrap();
@@ -104,7 +104,7 @@ async fn hub_that_is_not_reached_is_named_with_the_cause() {
 
 /// One that accepts and says nothing, before TLS and after the request.
 #[tokio::test]
-async fn hub_that_does_not_answer_ends_with_a_clear_message() {
+async fn silent_hub_times_out_with_a_clear_message() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = silent.local_addr().unwrap();
     let listening = async {
@@ -126,7 +126,7 @@ async fn hub_that_does_not_answer_ends_with_a_clear_message() {
 }
 
 #[tokio::test]
-async fn cluster_without_the_crds_is_no_hub() {
+async fn cluster_without_crds_is_refused_as_hub() {
     let url = target().await.url();
     let words = [url.as_str(), "context office", "ksit's CRDs are not on this cluster", "ksit crds"];
     let office = Office::new(&target().await.kubeconfig());
@@ -140,7 +140,7 @@ async fn cluster_without_the_crds_is_no_hub() {
 
 /// A front door, or a wrong path.
 #[tokio::test]
-async fn answer_of_no_api_server_is_not_shown() {
+async fn answer_that_is_not_kubernetes_is_not_shown() {
     let door = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", door.local_addr().unwrap());
     let answering = async {

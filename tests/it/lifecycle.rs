@@ -23,7 +23,7 @@ async fn flux_world(name: &str) -> (World, loadtest::workloads::Workloads) {
 }
 
 #[tokio::test]
-async fn a_component_that_breaks_is_named_and_one_event_tells_of_it() {
+async fn broken_component_is_named_in_status_and_one_event() {
     let (world, workloads) = flux_world("life-break").await;
     workloads.scale("Deployment", "life-break", "helm-controller", 0).await.unwrap();
     let status = world.until_phase("flux", "Failed").await.status.unwrap();
@@ -66,7 +66,7 @@ async fn a_component_that_breaks_is_named_and_one_event_tells_of_it() {
 }
 
 #[tokio::test]
-async fn an_idle_fleet_costs_no_status_writes() {
+async fn idle_fleet_costs_no_status_writes() {
     let (world, _) = flux_world("life-idle").await;
     world.until_target("one", |t| t.status.as_ref().is_some_and(|s| s.phase.as_deref() == Some("Running"))).await;
     tokio::time::sleep(Duration::from_secs(2)).await;
@@ -80,7 +80,7 @@ async fn an_idle_fleet_costs_no_status_writes() {
 }
 
 #[tokio::test]
-async fn every_target_is_labelled_with_its_slot_and_a_wrong_label_is_mended() {
+async fn slot_label_is_set_and_repaired() {
     let (world, _) = flux_world("life-slot").await;
     let slot = ksit::domain::slot::Slot::of(&ksit::domain::keys::TargetKey::new("life-slot", "one")).to_string();
     let is_right = |target: &IntegrationTarget| target.labels().get("ksit.io/slot") == Some(&slot);
@@ -92,7 +92,7 @@ async fn every_target_is_labelled_with_its_slot_and_a_wrong_label_is_mended() {
 
 /// A new process knows nothing yet: what the hub knows stands until it does.
 #[tokio::test]
-async fn a_restart_changes_no_status() {
+async fn restart_changes_no_status() {
     let (mut world, _) = flux_world("life-restart").await;
     let closed = tokio::net::TcpSocket::new_v4().unwrap();
     closed.bind("127.0.0.1:0".parse().unwrap()).unwrap();
@@ -117,7 +117,7 @@ async fn a_restart_changes_no_status() {
 }
 
 #[tokio::test]
-async fn a_rotated_credential_is_picked_up_without_a_restart() {
+async fn rotated_credential_is_used_without_a_restart() {
     let (world, _) = flux_world("life-rotate").await;
     let plane = target().await;
     world.secret("one-kubeconfig", json!({ "kubeconfig": plane.kubeconfig_with_token("expired") })).await;
@@ -136,7 +136,7 @@ async fn a_rotated_credential_is_picked_up_without_a_restart() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_secret_is_said() {
+async fn secret_problems_are_reported() {
     let mut world = World::new("life-secret").await;
     let apply =
         async |name: &str| world.apply("IntegrationTarget", name, json!({ "clusterName": name })).await.unwrap();
@@ -174,7 +174,7 @@ async fn what_is_wrong_with_a_secret_is_said() {
 }
 
 #[tokio::test]
-async fn deletion_ends_everything_of_a_target() {
+async fn deleted_target_gets_no_more_requests() {
     let user = "life-delete";
     let plane = target().await;
     let mut world = World::new("life-delete").await;
@@ -194,7 +194,7 @@ async fn deletion_ends_everything_of_a_target() {
 }
 
 #[tokio::test]
-async fn a_deleted_secret_is_noticed_when_it_is_read_again() {
+async fn deleted_secret_is_noticed_at_the_next_read() {
     let (world, _) = flux_world("life-unsecret").await;
     world.delete::<Secret>("one-kubeconfig").await;
     let reference = json!({ "spec": { "kubeconfigSecretRef": { "name": "one-kubeconfig", "key": "kubeconfig" } } });
@@ -204,7 +204,7 @@ async fn a_deleted_secret_is_noticed_when_it_is_read_again() {
 }
 
 #[tokio::test]
-async fn paused_is_left_alone_and_disabled_is_shown() {
+async fn paused_target_and_disabled_integration_are_paused() {
     let (world, _) = flux_world("life-pause").await;
     let patch = async |kind: &str, name: &str, spec: serde_json::Value| {
         let patch = Patch::Merge(json!({ "spec": spec }));
@@ -225,7 +225,7 @@ async fn paused_is_left_alone_and_disabled_is_shown() {
 
 /// Written before the CRD had its validation, or by an older version.
 #[tokio::test]
-async fn a_bad_object_is_one_warning_and_no_dead_watch() {
+async fn invalid_object_is_one_warning_and_ends_no_watch() {
     let (world, _) = flux_world("life-bad").await;
     without_validation(async || {
         world.apply("IntegrationTarget", "unreadable", json!({ "clusterName": 7 })).await.unwrap();
@@ -259,7 +259,7 @@ async fn a_bad_object_is_one_warning_and_no_dead_watch() {
 }
 
 #[tokio::test]
-async fn sigterm_drains_and_the_endpoints_say_how_it_is() {
+async fn endpoints_serve_health_and_sigterm_drains() {
     let (mut world, _) = flux_world("life-end").await;
     assert!(world.ask_operator("/livez").await.starts_with("HTTP/1.1 200"));
     assert!(world.ask_operator("/readyz").await.starts_with("HTTP/1.1 200"));
@@ -279,7 +279,7 @@ async fn sigterm_drains_and_the_endpoints_say_how_it_is() {
 }
 
 #[tokio::test]
-async fn a_credential_that_is_about_to_end_is_said_before_it_does() {
+async fn expiring_credential_is_reported_in_advance() {
     let mut world = World::new("life-expiry").await;
     let plane = target().await;
     let day = Duration::from_secs(86_400);

@@ -31,7 +31,7 @@ fn settings(script: &str) -> Settings {
 }
 
 #[tokio::test]
-async fn real_api_servers_break_and_mend_as_simulated_ones_do() {
+async fn local_provider_reports_the_measures_of_the_simulator() {
     let report = run(&settings(SCRIPT)).await.unwrap();
     assert!(report.is_ok(), "{}{}", report.verdict_table(), report.table());
     let measure = |name: &str| report.measures.iter().find(|measure| measure.name == name);
@@ -42,7 +42,7 @@ async fn real_api_servers_break_and_mend_as_simulated_ones_do() {
 }
 
 #[tokio::test]
-async fn what_only_simulated_clusters_can_do_is_refused_before_anything_is_started() {
+async fn local_provider_refuses_steps_of_the_simulator() {
     let refused = run(&settings("about: x.\nsteps: [{ delay: 20ms }]\n")).await.unwrap_err();
     assert_eq!(refused.to_string(), "scenario short: delay needs simulated clusters: --provider sim, not local");
 }

@@ -125,7 +125,7 @@ async fn unreadable_ca_is_refused_by_every_command() {
 
 /// Neither what stands in the file nor what a plugin was given or printed.
 #[tokio::test]
-async fn credentials_are_in_no_message_of_any_command() {
+async fn credentials_appear_in_no_message_of_any_command() {
     let folder = Folder::new();
     let fails = folder.plugin("fails", "echo planted-output; exit 3");
     let chats = folder.plugin("chats", "echo '{\"planted-output\": planted-output'");
@@ -174,7 +174,7 @@ async fn credentials_are_in_no_message_of_any_command() {
 
 /// A plugin that is not there, or that waits for a login for ever.
 #[tokio::test]
-async fn plugin_that_gives_nothing_is_named_and_keeps_nobody_waiting() {
+async fn plugin_without_output_is_named_and_delays_no_other() {
     let folder = Folder::new();
     let waits = folder.plugin("waits", "sleep 600");
     let (cluster, user) = entries(&target().await.kubeconfig());
@@ -199,7 +199,7 @@ async fn plugin_that_gives_nothing_is_named_and_keeps_nobody_waiting() {
 }
 
 #[tokio::test]
-async fn token_with_a_newline_ends_no_check() {
+async fn token_with_a_newline_does_not_abort_the_check() {
     let (folder, plane) = (Folder::new(), target().await);
     install_flux("own-newline").await;
     let token = plane.service_account_token("own-newline", "default").await.unwrap();

@@ -21,7 +21,7 @@ use crate::manifests::{Fixture, all};
 /// The installs of a tool come one after the other, for they share names; the tools run side by side, as on a user's
 /// cluster.
 #[tokio::test]
-async fn every_real_install_is_running_and_each_broken_component_is_named() {
+async fn real_installs_run_and_broken_components_are_named() {
     let cluster = ControlPlane::builder("installs").with_workloads().start().await.unwrap();
     let client = cluster.client().await.unwrap();
     let mut world = World::new("installs").await;

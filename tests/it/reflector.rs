@@ -92,7 +92,7 @@ fn ready_of(snapshot: &Snapshot) -> Option<u32> {
 }
 
 #[tokio::test]
-async fn what_changes_is_known_without_asking() {
+async fn watch_delivers_changes_without_requests() {
     let mut watched = Watched::new().await;
     assert_eq!(watched.reflector.mode("c1"), Some(CheckMode::Watch));
     assert!(watched.reflector.is_following());
@@ -105,7 +105,7 @@ async fn what_changes_is_known_without_asking() {
 }
 
 #[tokio::test]
-async fn an_endpoint_that_goes_is_missed_in_its_service() {
+async fn watch_lost_endpoint_leaves_its_service_with_none() {
     let mut watched = Watched::new().await;
     let service = watched.simulator.component(Kind::Service, "argocd", "argocd-server").unwrap();
     assert!(watched.simulator.set(0, service, Health::Broken));
@@ -116,7 +116,7 @@ async fn an_endpoint_that_goes_is_missed_in_its_service() {
 }
 
 #[tokio::test]
-async fn a_round_of_what_is_watched_is_one_list_and_one_name() {
+async fn watched_round_costs_one_list_and_one_get() {
     let mut watched = Watched::new().await;
     for _ in 0..4 {
         let before = watched.simulator.requests();
@@ -128,7 +128,7 @@ async fn a_round_of_what_is_watched_is_one_list_and_one_name() {
 }
 
 #[tokio::test]
-async fn changes_that_were_not_read_yet_hold_up_no_round() {
+async fn watch_unread_changes_delay_no_round() {
     let mut watched = Watched::new().await;
     let others = [(Kind::Service, "argocd-server"), (Kind::StatefulSet, "argocd-application-controller")];
     let others = others.map(|(kind, name)| watched.simulator.component(kind, "argocd", name).unwrap());
@@ -145,7 +145,7 @@ async fn changes_that_were_not_read_yet_hold_up_no_round() {
 }
 
 #[tokio::test]
-async fn a_list_and_its_watch_are_one_request_where_the_target_has_it() {
+async fn streaming_list_and_watch_are_one_request_if_supported() {
     let watched = Watched::new().await;
     let counts = watched.simulator.counts();
     assert_eq!((counts.lists, counts.watches, counts.named, counts.open_watches), (4, 0, 2, 4));
@@ -162,7 +162,7 @@ async fn a_list_and_its_watch_are_one_request_where_the_target_has_it() {
 
 /// What is held back from a list that comes as a stream is asked for in another way.
 #[tokio::test]
-async fn a_list_that_does_not_come_as_a_stream_is_asked_for() {
+async fn streaming_list_that_stalls_falls_back_to_a_list() {
     let mut watched = Watched::new().await;
     watched.simulator.close(0);
     watched.simulator.compact(0);
@@ -181,7 +181,7 @@ async fn a_list_that_does_not_come_as_a_stream_is_asked_for() {
 }
 
 #[tokio::test]
-async fn all_watches_share_one_connection_also_when_many_start_together() {
+async fn watches_share_one_connection_even_if_started_together() {
     let simulator = Simulator::start(20).await.unwrap();
     let limits = limits();
     let started = (0..20).map(|number| {
@@ -198,7 +198,7 @@ async fn all_watches_share_one_connection_also_when_many_start_together() {
 }
 
 #[tokio::test]
-async fn a_watch_that_ends_goes_on_from_where_it_was() {
+async fn watch_resumes_where_it_ended() {
     let mut watched = Watched::new().await;
     watched.simulator.end_watches(0);
     watched.set(Health::Broken);
@@ -208,7 +208,7 @@ async fn a_watch_that_ends_goes_on_from_where_it_was() {
 
 /// Also when both are there before either is read.
 #[tokio::test]
-async fn what_a_watch_says_before_it_ends_is_a_change() {
+async fn watch_events_before_its_end_are_applied() {
     let mut watched = Watched::new().await;
     let before = watched.reflector.version();
     watched.set(Health::Broken);
@@ -221,7 +221,7 @@ async fn what_a_watch_says_before_it_ends_is_a_change() {
 }
 
 #[tokio::test]
-async fn a_connection_that_is_lost_is_made_anew_and_nothing_is_missed() {
+async fn watch_reconnects_without_missing_a_change() {
     let mut watched = Watched::new().await;
     watched.simulator.close(0);
     watched.set(Health::Broken);
@@ -231,7 +231,7 @@ async fn a_connection_that_is_lost_is_made_anew_and_nothing_is_missed() {
 }
 
 #[tokio::test]
-async fn after_goaway_the_next_round_moves_to_another_connection() {
+async fn goaway_moves_the_next_round_to_a_new_connection() {
     let mut watched = Watched::new().await;
     watched.simulator.go_away(0);
     let mut rounds = 0;
@@ -251,7 +251,7 @@ async fn after_goaway_the_next_round_moves_to_another_connection() {
 }
 
 #[tokio::test]
-async fn what_a_target_has_forgotten_is_listed_again() {
+async fn watch_expired_version_is_relisted() {
     let mut watched = Watched::new().await;
     watched.simulator.close(0);
     watched.set(Health::Broken);
@@ -262,7 +262,7 @@ async fn what_a_target_has_forgotten_is_listed_again() {
 }
 
 #[tokio::test]
-async fn what_is_asked_for_later_is_followed_and_what_is_not_any_more_is_let_go() {
+async fn watches_follow_added_and_removed_queries() {
     let mut watched = Watched::new().await;
     let more: BTreeSet<Query> = queries().into_iter().chain([list(ListKind::Deployment, "flux-system")]).collect();
     watched.reflector.refresh(&watched.cluster, &more, false).await.unwrap();
@@ -279,7 +279,7 @@ async fn what_is_asked_for_later_is_followed_and_what_is_not_any_more_is_let_go(
 }
 
 #[tokio::test]
-async fn a_target_without_http2_is_polled() {
+async fn target_without_http2_is_polled() {
     let settings = loadtest::simulator::Settings { http2: false, ..Default::default() };
     let mut watched = Watched::of(Simulator::with(1, settings).await.unwrap()).await;
     let Some(CheckMode::Poll(why)) = watched.reflector.mode("c1") else { panic!("it can't be watched") };
@@ -291,7 +291,7 @@ async fn a_target_without_http2_is_polled() {
 }
 
 #[tokio::test]
-async fn watches_that_are_cut_again_and_again_are_given_up_for_polling() {
+async fn watch_cut_repeatedly_falls_back_to_polling() {
     let mut watched = Watched::new().await;
     let cut = async {
         while watched.reflector.mode("c1") == Some(CheckMode::Watch) {
@@ -311,7 +311,7 @@ async fn watches_that_are_cut_again_and_again_are_given_up_for_polling() {
 /// Every fault that begins while all is well: the round after it says what is wrong, and when it is over all is known
 /// again.
 #[tokio::test]
-async fn whatever_a_target_does_is_said_and_gone_when_it_is_over() {
+async fn watch_faults_are_reported_and_recovered_from() {
     let said = [
         (Fault::HangAtConnect, Reason::TimedOut),
         (Fault::HangInTls, Reason::TimedOut),
@@ -347,7 +347,7 @@ async fn whatever_a_target_does_is_said_and_gone_when_it_is_over() {
 
 /// A watch that opens and is silent is no sign of life: the verdict needs several failed rounds in a row.
 #[tokio::test]
-async fn who_answers_nothing_but_opens_watches_fails_every_round() {
+async fn hung_target_that_opens_watches_fails_every_round() {
     for fault in [Fault::HangInBody, Fault::HangBeforeHeaders] {
         let mut watched = Watched::new().await;
         watched.simulator.inject(0, Some(fault));
@@ -366,7 +366,7 @@ async fn who_answers_nothing_but_opens_watches_fails_every_round() {
 
 /// What is sent on watches alone.
 #[tokio::test]
-async fn a_poisonous_watch_costs_no_memory_and_is_said() {
+async fn hostile_watch_is_bounded_and_reported() {
     for fault in
         [Fault::OversizedLine, Fault::InvalidJson, Fault::OversizedBody, Fault::OversizedLabels, Fault::GrowingWatch]
     {

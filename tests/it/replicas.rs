@@ -61,7 +61,7 @@ async fn replicas_share_the_fleet_and_survive_each_other() {
 }
 
 #[tokio::test]
-async fn leases_and_map_that_somebody_spoils_are_mended() {
+async fn drifted_leases_and_map_are_repaired() {
     let _validation = with_validation().await;
     let mut fleet = Fleet::new("spoilt", 2).await;
     let first = fleet.settled(&[0, 1]).await;
@@ -134,7 +134,7 @@ async fn leases_and_map_that_somebody_spoils_are_mended() {
 }
 
 #[tokio::test]
-async fn a_coordinator_that_stood_still_writes_nothing_when_it_wakes() {
+async fn frozen_coordinator_writes_nothing_after_it_wakes() {
     let _validation = with_validation().await;
     let mut fleet = Fleet::new("frozen", 2).await;
     let first = fleet.settled(&[0, 1]).await;
@@ -157,7 +157,7 @@ async fn a_coordinator_that_stood_still_writes_nothing_when_it_wakes() {
 }
 
 #[tokio::test]
-async fn the_fence_refuses_a_former_term_on_every_object() {
+async fn fence_refuses_a_former_term_on_every_object() {
     let _validation = with_validation().await;
     let fleet = Fleet::new("fenced", 1).await;
     fleet.settled(&[0]).await;
@@ -176,7 +176,7 @@ async fn the_fence_refuses_a_former_term_on_every_object() {
 }
 
 #[tokio::test]
-async fn a_replica_that_leaves_hands_over_at_once_and_one_that_returns_keeps_its_share() {
+async fn shares_move_at_scale_down_and_stay_across_a_restart() {
     let _validation = with_validation().await;
     let mut fleet = Fleet::new("leaving", 3).await;
     let first = fleet.settled(&[0, 1, 2]).await;
@@ -211,7 +211,7 @@ fn unless_conflict<T>(written: kube::Result<T>) -> Option<T> {
 }
 
 #[tokio::test]
-async fn a_replica_that_starts_again_reads_its_share_before_anybody_leads() {
+async fn restarted_replica_reads_its_share_without_a_leader() {
     const FLAGS: [&str; 2] = ["--lease-duration=5s", "--lease-renew-interval=1s"];
     const CONNECTED: &str = "ksit_connections 1";
     let mut world = World::new("early").await;

@@ -50,7 +50,7 @@ fn tool<'a>(target: &'a IntegrationTarget, name: &str) -> &'a IntegrationResult 
 }
 
 #[tokio::test]
-async fn each_transition_has_a_time_a_line_of_the_log_an_event_and_an_entry_of_the_history() {
+async fn transition_has_time_log_line_event_and_history_entry() {
     let (mut world, simulator) = world("roll-transitions", 1).await;
     let before = world.until_target("c0", |target| phase_of(target) == Some("Running")).await;
     assert!(before.status.as_ref().unwrap().history.is_empty(), "found healthy: {before:?}");
@@ -109,7 +109,7 @@ async fn each_transition_has_a_time_a_line_of_the_log_an_event_and_an_entry_of_t
 }
 
 #[tokio::test]
-async fn unreachable_clusters_are_counted_apart_and_hide_no_broken_tool() {
+async fn unreachable_clusters_are_counted_separately() {
     let (world, simulator) = world("roll-unreachable", 4).await;
     for number in [0, 1] {
         simulator.inject(number, Some(Fault::Unauthorized));
@@ -141,7 +141,7 @@ async fn unreachable_clusters_are_counted_apart_and_hide_no_broken_tool() {
 }
 
 #[tokio::test]
-async fn integration_is_degraded_while_no_more_clusters_are_unhealthy_than_it_allows() {
+async fn integration_is_degraded_within_max_unhealthy() {
     let (world, simulator) = world("roll-allowed", 3).await;
     world.integration("argocd", json!({ "type": "argocd", "targetSelector": {}, "maxUnhealthy": "40%" })).await;
     let argocd = deployment_of(&simulator, "argocd");
@@ -180,7 +180,7 @@ fn of_the_release_before(status: &mut Value) {
 }
 
 #[tokio::test]
-async fn status_of_the_release_before_is_written_once_at_most() {
+async fn status_of_previous_release_is_rewritten_once_at_most() {
     let (mut world, simulator) = world("roll-upgrade", 3).await;
     simulator.set(0, deployment_of(&simulator, "argocd"), Health::Broken);
     simulator.inject(1, Some(Fault::Unauthorized));

@@ -29,7 +29,7 @@ async fn map_after(world: &World, term: i64) -> ShardMap {
 }
 
 #[tokio::test]
-async fn shard_map_keeps_the_metadata_of_others() {
+async fn shard_map_keeps_metadata_of_others() {
     let mut world = World::new("map-metadata").await;
     world.start_operator(&[]).await;
     let before = map_after(&world, 0).await;
@@ -59,7 +59,7 @@ async fn shard_map_keeps_the_metadata_of_others() {
 }
 
 #[tokio::test]
-async fn namespace_that_nobody_observes_is_named() {
+async fn unwatched_namespace_is_reported() {
     let mut observed = World::new("observed").await;
     let forgotten = World::new("unobserved").await;
     observed.start_operator(&[]).await;
@@ -116,7 +116,7 @@ async fn namespace_that_nobody_observes_is_named() {
 
 /// Before the statuses themselves are old.
 #[tokio::test]
-async fn installation_that_is_gone_is_told_by_its_lease() {
+async fn dead_installation_is_detected_by_its_lease() {
     let mut world = World::new("gone").await;
     world.start_operator(&["--interval=5s", "--lease-duration=5s", "--lease-renew-interval=1s"]).await;
     world.integration("flux", json!({ "type": "flux", "targetClusters": ["one"] })).await;

@@ -97,7 +97,7 @@ async fn apply_unusable(world: &World, kubeconfig: &str) {
 }
 
 #[tokio::test]
-async fn status_is_written_once_whatever_is_wrong() {
+async fn status_is_written_once_for_every_fault() {
     let mut world = World::new("status-writes").await;
     let faults = Fault::value_variants();
     let simulator = Simulator::start(u32::try_from(faults.len()).unwrap() + 1).await.unwrap();

@@ -67,7 +67,7 @@ fn samples() -> Vec<(&'static str, &'static str, Value)> {
 }
 
 #[tokio::test]
-async fn sample_manifests_apply_unchanged_and_none_is_called_invalid() {
+async fn takeover_accepts_sample_manifests_unchanged() {
     let mut world = World::new("takeover-samples").await;
     for (kind, name, spec) in samples() {
         world.apply(kind, name, spec).await.unwrap();
@@ -87,7 +87,7 @@ async fn sample_manifests_apply_unchanged_and_none_is_called_invalid() {
 }
 
 #[tokio::test]
-async fn a_stored_object_loses_the_finalizer_and_its_old_status_is_adopted() {
+async fn takeover_removes_finalizer_and_adopts_old_status() {
     let mut world = World::new("takeover-stored").await;
     install_flux("takeover-stored").await;
     world.target("one", &target().await.kubeconfig()).await;
@@ -121,7 +121,7 @@ async fn a_stored_object_loses_the_finalizer_and_its_old_status_is_adopted() {
 
 /// With `autoInstall.enabled: true`, as only an older CRD let in: a condition says so, and the tool is checked.
 #[tokio::test]
-async fn a_stored_wish_for_installation_gets_a_condition() {
+async fn takeover_stored_auto_install_sets_a_condition() {
     let mut world = World::new("takeover-install").await;
     install_flux("takeover-install").await;
     world.target("one", &target().await.kubeconfig()).await;
@@ -143,7 +143,7 @@ async fn a_stored_wish_for_installation_gets_a_condition() {
 
 /// A Role with `get, list` of deployments, services and endpoints in the tool's namespace, and nothing else.
 #[tokio::test]
-async fn the_go_toolkits_role_on_a_cluster_shows_what_it_lets_see() {
+async fn takeover_old_role_shows_what_it_grants() {
     let mut world = World::new("takeover-role").await;
     let workloads = install_flux("takeover-role").await;
     let user = "takeover-role";

@@ -80,7 +80,7 @@ async fn assert_healthy(cluster: &Cluster) -> Snapshot {
 }
 
 #[tokio::test]
-async fn a_healthy_target_takes_one_connection_for_all_rounds() {
+async fn healthy_target_uses_one_connection_for_all_rounds() {
     for (http, protocol) in [(Http::Two, Protocol::Http2), (Http::One, Protocol::Http1)] {
         let server = FaultyApiServer::with(Fault::None, http, Certificate::Good).await;
         let cluster = cluster(&server);
@@ -138,7 +138,7 @@ const THROTTLED: &str =
     "HOST is throttling (429); look at API Priority and Fairness of the target, and at proxies between";
 
 #[tokio::test]
-async fn messages_name_the_host_and_what_to_do() {
+async fn messages_name_the_host_and_the_remedy() {
     for (fault, message) in [
         (Fault::Refuse, "HOST refuses connections; check that the API server runs and the port is right"),
         (Fault::Status(401), "HOST does not accept the credential (401); put a valid one into the kubeconfig"),
@@ -166,7 +166,7 @@ async fn messages_name_the_host_and_what_to_do() {
 }
 
 #[tokio::test]
-async fn a_certificate_that_can_not_be_trusted_is_said_at_once() {
+async fn untrusted_certificate_fails_at_once() {
     for (certificate, reason, words) in [
         (Certificate::UnknownCa, Reason::CertificateUnknown, "is not signed by the CA in the kubeconfig"),
         (Certificate::Expired, Reason::CertificateExpired, "has expired"),
@@ -185,7 +185,7 @@ async fn a_certificate_that_can_not_be_trusted_is_said_at_once() {
 }
 
 #[tokio::test]
-async fn a_server_without_tls_is_told_from_a_dead_one() {
+async fn server_without_tls_is_distinguished_from_a_dead_one() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let server = FaultyApiServer::start(Fault::None).await;
     let plain = listener.local_addr().unwrap().to_string();
@@ -202,7 +202,7 @@ async fn a_server_without_tls_is_told_from_a_dead_one() {
 }
 
 #[tokio::test]
-async fn a_name_that_does_not_resolve_is_said_so() {
+async fn unresolvable_name_is_reported() {
     let server = FaultyApiServer::start(Fault::None).await;
     let kubeconfig = server.kubeconfig().replace(&server.address().to_string(), "no-such-host.invalid:6443");
     let settings = Settings {
@@ -216,7 +216,7 @@ async fn a_name_that_does_not_resolve_is_said_so() {
 }
 
 #[tokio::test]
-async fn of_a_flood_no_more_is_read_than_the_cap() {
+async fn flood_is_read_up_to_the_cap_only() {
     for http in [Http::One, Http::Two] {
         for content_length in [false, true] {
             let server = FaultyApiServer::with(Fault::Flood { content_length }, http, Certificate::Good).await;
@@ -233,7 +233,7 @@ async fn of_a_flood_no_more_is_read_than_the_cap() {
 }
 
 #[tokio::test]
-async fn what_is_forbidden_or_absent_is_the_answer_to_one_query() {
+async fn forbidden_or_absent_affects_one_query_only() {
     for http in [Http::One, Http::Two] {
         let server = FaultyApiServer::with(Fault::ForbidOnly("services"), http, Certificate::Good).await;
         let cluster = cluster(&server);
@@ -258,7 +258,7 @@ async fn endpoint_slices_of_an_old_api_server_are_absent() {
 }
 
 #[tokio::test]
-async fn a_refusal_with_an_endless_body_is_read_no_further() {
+async fn refusal_with_an_endless_body_is_cut_short() {
     for http in [Http::One, Http::Two] {
         let server = FaultyApiServer::with(Fault::RefuseWithFlood, http, Certificate::Good).await;
         assert_eq!(failure(&server).await.reason, Reason::InvalidAnswer, "{http:?}");
@@ -268,7 +268,7 @@ async fn a_refusal_with_an_endless_body_is_read_no_further() {
 }
 
 #[tokio::test]
-async fn a_target_that_asks_for_peace_is_left_in_peace_but_not_for_ever() {
+async fn retry_after_is_honoured_up_to_a_cap() {
     let server = FaultyApiServer::start(Fault::Throttle("99999999999999999999")).await;
     let cluster = cluster(&server);
     assert_eq!(failure_of(&cluster, &server).await.reason, Reason::Throttled);

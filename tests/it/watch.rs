@@ -26,7 +26,7 @@ async fn follow_flux(world: &World, namespace: &str, kubeconfig: &str) {
 }
 
 #[tokio::test]
-async fn what_breaks_between_two_rounds_is_seen_when_it_breaks() {
+async fn watch_reports_a_break_between_two_rounds() {
     let mut world = World::new("watch-break").await;
     let workloads = install_flux("watch-break").await;
     follow_flux(&world, "watch-break", &target().await.kubeconfig()).await;
@@ -46,7 +46,7 @@ async fn what_breaks_between_two_rounds_is_seen_when_it_breaks() {
 }
 
 #[tokio::test]
-async fn a_tool_that_is_asked_for_later_is_followed_too() {
+async fn watch_follows_a_tool_added_later() {
     let mut world = World::new("watch-more").await;
     let workloads = install_flux("watch-more").await;
     world.target("one", &target().await.kubeconfig()).await;
@@ -60,7 +60,7 @@ async fn a_tool_that_is_asked_for_later_is_followed_too() {
 }
 
 #[tokio::test]
-async fn where_watch_is_not_granted_the_target_is_polled_and_says_so() {
+async fn watch_forbidden_falls_back_to_polling() {
     let mut world = World::new("watch-denied").await;
     let workloads = install_flux("watch-denied").await;
     let rules = json!([{ "apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get", "list"] }]);
@@ -80,7 +80,7 @@ async fn where_watch_is_not_granted_the_target_is_polled_and_says_so() {
 }
 
 #[tokio::test]
-async fn an_api_server_that_restarts_is_followed_on_without_a_word() {
+async fn watch_survives_an_api_server_restart() {
     let mut plane = ControlPlane::builder("restarts").start().await.unwrap();
     let workloads = Workloads::new(plane.client().await.unwrap());
     workloads.namespace("flux-system").await.unwrap();
@@ -102,7 +102,7 @@ async fn an_api_server_that_restarts_is_followed_on_without_a_word() {
 }
 
 #[tokio::test]
-async fn an_idle_target_is_asked_one_thing_an_interval() {
+async fn watch_of_idle_target_costs_one_list_an_interval() {
     let mut world = World::new("watch-idle").await;
     install_flux("watch-idle").await;
     let plane = target().await;
@@ -128,7 +128,7 @@ async fn an_idle_target_is_asked_one_thing_an_interval() {
 
 /// Flux takes one list, so a break is found in the next round.
 #[tokio::test]
-async fn quiet_watch_is_broken_and_what_it_lost_is_said() {
+async fn watch_quiet_stream_is_broken_and_gap_reported() {
     let mut world = World::new("watch-quiet").await;
     let simulator = Simulator::start(2).await.unwrap();
     for (number, name) in [(0, "quiet"), (1, "other")] {
@@ -155,7 +155,7 @@ async fn quiet_watch_is_broken_and_what_it_lost_is_said() {
 }
 
 #[tokio::test]
-async fn watched_is_not_said_of_a_target_that_can_not_be_reached() {
+async fn watched_condition_is_absent_while_unreachable() {
     let mut world = World::new("watch-never").await;
     let simulator = Simulator::start(1).await.unwrap();
     simulator.inject(0, Some(Fault::ServerError));
@@ -172,7 +172,7 @@ async fn watched_is_not_said_of_a_target_that_can_not_be_reached() {
 
 /// Each of them takes 5 s of somebody's time: a queue of three minutes.
 #[tokio::test]
-async fn targets_that_were_cut_off_together_keep_no_other_one_from_its_round() {
+async fn watch_mass_disconnect_delays_no_other_round() {
     const HUNG: u32 = 40;
     let mut world = World::new("watch-cut-off").await;
     let simulator = Simulator::start(HUNG + 1).await.unwrap();

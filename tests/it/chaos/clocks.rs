@@ -11,7 +11,7 @@ use super::{LEASE, TAKEN_OVER, check_truth, kept, leader, owned_by, prepare, sta
 const AFTER_A_DEATH: std::time::Duration = LEASE.saturating_mul(2).saturating_add(TAKEN_OVER);
 
 #[tokio::test]
-async fn clocks_may_say_what_they_like() {
+async fn clock_skew_breaks_no_invariant() {
     let mut fleet = prepare().await;
     let shim = fleet.hub.dir().join("skewed_clock.so");
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/chaos/skewed_clock.c");

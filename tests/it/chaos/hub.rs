@@ -51,7 +51,7 @@ async fn assert_as_before(fleet: &mut Fleet, before: &Division, broken: u32) {
 }
 
 #[tokio::test]
-async fn an_outage_of_the_hub_moves_nothing_and_loses_nothing() {
+async fn hub_outage_moves_no_target_and_loses_no_change() {
     let mut fleet = prepare().await;
     fleet.scale_up(3).await.unwrap();
     owned_by(&fleet, &[0, 1, 2]).await;

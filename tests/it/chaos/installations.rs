@@ -45,7 +45,7 @@ async fn managers(fleet: &Fleet) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_second_installation_leaves_alone_what_the_first_looks_after_until_that_is_gone() {
+async fn second_installation_waits_until_the_first_is_gone() {
     let mut fleet = prepare().await;
     fleet.scale_up(1).await.unwrap();
     owned_by(&fleet, &[0]).await;

@@ -57,7 +57,7 @@ async fn writes_of_a_former_coordinator_arrive(fleet: &mut Fleet, proxies: &[Fau
 }
 
 #[tokio::test]
-async fn writes_of_a_former_coordinator_that_arrive_late_are_refused() {
+async fn late_writes_of_a_former_coordinator_are_refused() {
     let (mut fleet, proxies) = behind_proxies().await;
     let truth = check_truth(&fleet).await;
     writes_of_a_former_coordinator_arrive(&mut fleet, &proxies).await;
@@ -67,7 +67,7 @@ async fn writes_of_a_former_coordinator_that_arrive_late_are_refused() {
 }
 
 #[tokio::test]
-async fn without_the_fence_the_checker_finds_a_former_coordinators_writes() {
+async fn checker_finds_late_writes_without_the_fence() {
     let (mut fleet, proxies) = behind_proxies().await;
     fleet.replicas.take_fence_off().await.unwrap();
     writes_of_a_former_coordinator_arrive(&mut fleet, &proxies).await;
@@ -79,7 +79,7 @@ async fn without_the_fence_the_checker_finds_a_former_coordinators_writes() {
 
 /// Workers reach the coordinator through a proxy that loses all they send, for good. The way back is fine.
 #[tokio::test]
-async fn a_coordinator_that_hears_nobody_gives_up_the_lead() {
+async fn coordinator_that_receives_no_reports_resigns() {
     let mut fleet = prepare().await;
     let reports = Ipv4Addr::new(127, 0, 0, 2);
     let mut proxies = Vec::new();

@@ -12,7 +12,7 @@ use super::{AFTER_A_DEATH, TAKEN_OVER, check_truth, kept, leader, owned_by, prep
 use crate::kit::{eventually, until_ended};
 
 #[tokio::test]
-async fn replicas_die_freeze_and_double() {
+async fn replicas_survive_kill_freeze_and_duplicate() {
     let mut fleet = prepare().await;
     fleet.scale_up(3).await.unwrap();
     let map = owned_by(&fleet, &[0, 1, 2]).await;
@@ -63,7 +63,7 @@ async fn replicas_die_freeze_and_double() {
 }
 
 #[tokio::test]
-async fn one_replica_becomes_ten_becomes_two() {
+async fn scaling_one_to_ten_to_two_keeps_statuses_true() {
     let mut fleet = prepare().await;
     fleet.scale_up(1).await.unwrap();
     owned_by(&fleet, &[0]).await;
@@ -104,7 +104,7 @@ async fn one_replica_becomes_ten_becomes_two() {
 /// The Lease is given by hand to another replica while the coordinator stands still for a moment: when it goes on, it
 /// still has time left on its claim, and statuses to write.
 #[tokio::test]
-async fn two_coordinators_by_force() {
+async fn forced_second_coordinator_breaks_no_invariant() {
     let mut fleet = prepare().await;
     fleet.scale_up(2).await.unwrap();
     tell(&fleet, 0).await;

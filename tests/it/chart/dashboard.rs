@@ -38,7 +38,7 @@ fn queries(panels: &[Value], job: &str) -> Vec<(String, String)> {
 }
 
 #[tokio::test]
-async fn every_panel_asks_for_metrics_and_labels_that_ksit_has() {
+async fn panels_query_existing_metrics_and_labels() {
     let exposed = exposed();
     let queries = queries(&panels().await, "ksit");
     assert!(queries.len() > 15, "{queries:?}");
@@ -108,7 +108,7 @@ async fn address(fleet: &Fleet, ordinal: u32) -> String {
 }
 
 #[tokio::test]
-async fn a_real_prometheus_answers_every_panel_during_a_kill_and_a_break() {
+async fn panels_have_data_during_a_kill_and_a_break() {
     let _validation = with_validation().await;
     let mut fleet = Fleet::new("chart-dashboard", 2).await;
     let map = fleet.settled(&[0, 1]).await;

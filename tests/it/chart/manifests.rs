@@ -28,7 +28,7 @@ fn by_template(text: &str) -> BTreeMap<String, String> {
 }
 
 #[tokio::test]
-async fn deploy_is_what_the_chart_renders() {
+async fn deploy_folder_matches_the_rendered_chart() {
     let mut files = by_template(&rendered(NAMESPACE, &[]).await);
     let namespace = format!(
         "{HEAD}---\napiVersion: v1\nkind: Namespace\nmetadata:\n  name: {NAMESPACE}\n  labels:\n    \

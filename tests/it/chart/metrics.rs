@@ -77,7 +77,7 @@ fn check_grouping(query: &str, exposed: &BTreeMap<String, BTreeSet<String>>) {
 }
 
 #[tokio::test]
-async fn promtool_finds_nothing_to_say_about_the_metrics() {
+async fn metrics_pass_promtool() {
     let namespace = "chart-metrics";
     install_flux(namespace).await;
     let mut world = World::new(namespace).await;

@@ -29,7 +29,7 @@ fn pods(objects: &[Value]) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn a_namespace_for_restricted_pods_takes_them() {
+async fn pods_pass_the_restricted_security_standard() {
     let client = hub().await.client().await.unwrap();
     let namespace = "chart-restricted";
     restricted(&client, namespace).await;
@@ -53,7 +53,7 @@ async fn a_namespace_for_restricted_pods_takes_them() {
 }
 
 #[tokio::test]
-async fn the_file_system_is_read_only_and_the_report_token_has_an_audience_of_its_own() {
+async fn pods_are_read_only_and_report_token_has_own_audience() {
     for pod in pods(&documents(&rendered("ksit-system", &[]).await)) {
         let container = &pod["spec"]["containers"][0];
         assert_eq!(container["securityContext"]["readOnlyRootFilesystem"], true);

@@ -16,7 +16,7 @@ async fn level_of(client: &Client, path: &str) -> String {
 }
 
 #[tokio::test]
-async fn leases_of_ksit_are_answered_with_those_of_other_leaders() {
+async fn leases_get_the_priority_of_leader_election() {
     let namespace = "chart-priority";
     let world = World::new(namespace).await;
     let token = hub().await.service_account_token(namespace, "ksit").await.unwrap();

@@ -88,7 +88,7 @@ impl Release {
 }
 
 #[tokio::test]
-async fn a_release_is_installed_upgraded_rolled_back_and_leaves_only_its_crds() {
+async fn release_lifecycle_leaves_only_the_crds() {
     let cluster = ControlPlane::builder("release").with_workloads().start().await.unwrap();
     let release = Release::on(&cluster).await;
     let chart = chart().display().to_string();

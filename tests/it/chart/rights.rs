@@ -87,7 +87,7 @@ async fn whole_work(fleet: &mut Fleet) {
 }
 
 #[tokio::test]
-async fn the_operator_needs_all_of_its_rights_and_no_others() {
+async fn operator_needs_all_of_its_rights_and_no_others() {
     let _validation = with_validation().await;
     let namespace = "chart-rights";
     let mark = hub().await.audit().mark();
@@ -126,7 +126,7 @@ async fn shards_are_settled(namespace: &str, fleet: &Fleet) {
 }
 
 #[tokio::test]
-async fn ksit_may_change_nothing_of_its_objects_but_label_and_finalizer() {
+async fn ksit_may_only_patch_slot_label_and_finalizer() {
     let _validation = with_validation().await;
     let fleet = Fleet::new("chart-patches", 1).await;
     fleet.settled(&[0]).await;
@@ -162,7 +162,7 @@ async fn ksit_may_change_nothing_of_its_objects_but_label_and_finalizer() {
 
 /// The rights for all namespaces are those for one.
 #[tokio::test]
-async fn watching_all_namespaces_needs_no_other_rights() {
+async fn cluster_wide_needs_no_other_rights() {
     let everywhere = granted(&objects("ksit-system", &["clusterWide=true"]).await);
     assert_eq!(everywhere, granted(&objects("ksit-system", &[]).await));
 }

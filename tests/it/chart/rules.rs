@@ -19,7 +19,7 @@ fn each(rules: &Value) -> Vec<&Value> {
 }
 
 #[tokio::test]
-async fn promtool_finds_the_alerts_sound_and_they_fire_when_they_should() {
+async fn alerts_pass_promtool_and_fire_as_expected() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("rules.yaml");
     std::fs::write(&file, serde_saphyr::to_string(&rules().await).unwrap()).unwrap();
@@ -39,7 +39,7 @@ async fn promtool_finds_the_alerts_sound_and_they_fire_when_they_should() {
 }
 
 #[tokio::test]
-async fn every_alert_says_what_to_do_and_is_tried() {
+async fn alerts_have_a_remedy_and_a_test() {
     let rules = rules().await;
     let tests = std::fs::read_to_string(chart().join("tests/rules_test.yaml")).unwrap();
     let mut names = BTreeSet::new();
@@ -58,7 +58,7 @@ async fn every_alert_says_what_to_do_and_is_tried() {
 }
 
 #[tokio::test]
-async fn every_alert_asks_for_metrics_that_ksit_has() {
+async fn alerts_query_existing_metrics() {
     let exposed = exposed();
     for rule in each(&rules().await) {
         check_names(rule["expr"].as_str().unwrap(), &exposed);
@@ -66,7 +66,7 @@ async fn every_alert_asks_for_metrics_that_ksit_has() {
 }
 
 #[tokio::test]
-async fn words_in_capitals_are_replaced() {
+async fn alert_placeholders_are_replaced() {
     let values = [
         "prometheusRule.enabled=true",
         "replicas=7",

@@ -86,7 +86,7 @@ async fn conform(folder: &Path, name: &str, manifests: &str) -> super::helm::Out
 }
 
 #[tokio::test]
-async fn whatever_the_values_say_the_manifests_conform() {
+async fn manifests_conform_for_every_set_of_values() {
     let dir = tempfile::tempdir().unwrap();
     write_schemas(&hub().await.client().await.unwrap(), dir.path()).await;
     for (number, values) in MATRIX.iter().enumerate() {
@@ -102,7 +102,7 @@ async fn whatever_the_values_say_the_manifests_conform() {
 }
 
 #[tokio::test]
-async fn plain_manifests_and_the_examples_of_the_readme_conform() {
+async fn plain_manifests_and_readme_examples_conform() {
     let _validation = with_validation().await;
     let dir = tempfile::tempdir().unwrap();
     let client = hub().await.client().await.unwrap();

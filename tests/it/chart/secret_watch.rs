@@ -17,7 +17,7 @@ fn secrets(verb: &str) -> Right {
 }
 
 #[tokio::test]
-async fn only_where_secrets_are_watched_may_they_be_listed() {
+async fn secrets_may_be_listed_only_if_watched() {
     let usual = granted(&objects("ksit-system", &[]).await);
     for values in [&["config.watchSecrets=true"][..], &["config.watchSecrets=true", "clusterWide=true"]] {
         let watching = granted(&objects("ksit-system", values).await);
@@ -29,7 +29,7 @@ async fn only_where_secrets_are_watched_may_they_be_listed() {
 
 /// With an interval so long that no round would notice in time.
 #[tokio::test]
-async fn a_kubeconfig_that_comes_changes_or_goes_is_noticed_at_once() {
+async fn kubeconfig_changes_are_noticed_at_once() {
     let mut world = World::new(NAMESPACE).await;
     install_flux(NAMESPACE).await;
     let all = objects(NAMESPACE, &["config.watchSecrets=true"]).await;

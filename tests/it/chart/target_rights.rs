@@ -27,7 +27,7 @@ async fn apply(file: &str, namespace: Option<(&str, &str)>) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn with_the_rights_of_its_file_each_tool_is_read_and_no_rule_is_for_nothing() {
+async fn target_rights_suffice_for_each_tool_and_are_all_used() {
     let mut world = World::new("chart-target").await;
     let workloads = Workloads::new(target().await.client().await.unwrap());
     apply("reader.yaml", None).await;

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::helm::{NAMESPACE, chart, objects, of_kind, run, template};
 
 #[tokio::test]
-async fn helm_finds_nothing_to_say() {
+async fn helm_lint_finds_nothing() {
     let chart = chart().display().to_string();
     let values = "serviceMonitor.enabled=true,prometheusRule.enabled=true,dashboard.enabled=true";
     for values in ["", values, "clusterWide=true,replicas=1"] {
@@ -16,7 +16,7 @@ async fn helm_finds_nothing_to_say() {
 }
 
 #[tokio::test]
-async fn a_value_that_does_not_exist_is_refused_by_its_name() {
+async fn unknown_values_are_refused_by_name() {
     for (value, named) in [
         ("replica=3", "replica"),
         ("config.intervall=30s", "intervall"),
@@ -36,7 +36,7 @@ async fn a_value_that_does_not_exist_is_refused_by_its_name() {
 }
 
 #[tokio::test]
-async fn by_default_only_two_rights_go_beyond_the_releases_namespace() {
+async fn default_rights_outside_the_namespace_are_two() {
     let objects = objects(NAMESPACE, &[]).await;
     for role in of_kind(&objects, "ClusterRole") {
         let only =
@@ -55,7 +55,7 @@ async fn by_default_only_two_rights_go_beyond_the_releases_namespace() {
 }
 
 #[tokio::test]
-async fn each_watched_namespace_gets_a_role_of_its_own() {
+async fn watched_namespaces_get_a_role_each() {
     let objects = objects(NAMESPACE, &["watchNamespaces={team-a,team-b}"]).await;
     let mut places: Vec<&str> = of_kind(&objects, "Role")
         .iter()
@@ -71,7 +71,7 @@ async fn each_watched_namespace_gets_a_role_of_its_own() {
 }
 
 #[tokio::test]
-async fn all_namespaces_are_watched_only_by_choice() {
+async fn cluster_wide_watch_is_opt_in() {
     let objects = objects(NAMESPACE, &["clusterWide=true"]).await;
     let set = of_kind(&objects, "StatefulSet")[0].to_string();
     assert!(!set.contains("--watch-namespaces"), "{set}");
@@ -81,13 +81,13 @@ async fn all_namespaces_are_watched_only_by_choice() {
 }
 
 #[tokio::test]
-async fn a_single_replica_has_no_disruption_budget() {
+async fn single_replica_has_no_disruption_budget() {
     assert_eq!(of_kind(&objects(NAMESPACE, &["replicas=1"]).await, "PodDisruptionBudget").len(), 0);
     assert_eq!(of_kind(&objects(NAMESPACE, &["replicas=2"]).await, "PodDisruptionBudget").len(), 1);
 }
 
 #[tokio::test]
-async fn a_replica_gets_the_time_that_its_drain_may_take() {
+async fn grace_period_covers_the_drain_timeout() {
     for (values, seconds) in [
         (vec![], 30),
         (vec!["config.drainTimeout=1m30s"], 110),
@@ -100,7 +100,7 @@ async fn a_replica_gets_the_time_that_its_drain_may_take() {
 }
 
 #[tokio::test]
-async fn crds_stay_when_they_should() {
+async fn crds_are_kept_unless_disabled() {
     let policy = "/metadata/annotations/helm.sh~1resource-policy";
     for (values, count, keep) in
         [(vec![], 3, Some("keep")), (vec!["crds.keep=false"], 3, None), (vec!["crds.install=false"], 0, None)]
@@ -114,7 +114,7 @@ async fn crds_stay_when_they_should() {
 }
 
 #[tokio::test]
-async fn a_digest_counts_before_a_tag() {
+async fn image_digest_takes_precedence_over_the_tag() {
     let digest = format!("sha256:{}", "0".repeat(64));
     let values = ["image.repository=example/ksit", "image.tag=v2", &format!("image.digest={digest}")];
     let objects = objects(NAMESPACE, &values).await;
@@ -123,7 +123,7 @@ async fn a_digest_counts_before_a_tag() {
 }
 
 #[tokio::test]
-async fn of_another_installation_only_the_leases_may_be_read() {
+async fn other_installations_expose_only_their_leases() {
     let objects = objects(NAMESPACE, &["otherInstallations={other}"]).await;
     let there = |role: &&&serde_json::Value| role["metadata"]["namespace"] == "other";
     let roles = of_kind(&objects, "Role");

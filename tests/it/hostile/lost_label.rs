@@ -56,7 +56,7 @@ async fn status(fleet: &HostileFleet, target: &str) -> Value {
 }
 
 #[tokio::test]
-async fn target_that_its_replica_does_not_see_becomes_unknown() {
+async fn target_unseen_by_its_replica_becomes_unknown() {
     let mut fleet = HostileFleet::start("hostile-lost-label", CLUSTERS).await;
     let truth = fleet.check_truth(1..CLUSTERS).await;
     refuse_labels(&fleet).await;

@@ -23,7 +23,7 @@ const GRACE: Duration = Duration::from_secs(3 + 3);
 
 /// Argo CD is four lists: each is confirmed once in four intervals.
 #[tokio::test]
-async fn quiet_watches_hide_nothing_for_longer_than_a_turn() {
+async fn quiet_watches_hide_nothing_beyond_one_rotation() {
     let mut fleet = HostileFleet::start("quiet-watches", CLUSTERS).await;
     let truth = fleet.check_truth(0..CLUSTERS).await;
     (0..CLUSTERS).for_each(|number| fleet.simulator.inject(number, Some(Fault::QuietWatches)));

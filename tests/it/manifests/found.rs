@@ -38,7 +38,7 @@ fn found(fixture: &Fixture, component: &Component) -> Vec<String> {
 }
 
 #[test]
-fn every_component_finds_what_it_should_and_nothing_else() {
+fn components_find_exactly_the_expected_objects() {
     for fixture in all() {
         let mut seen = BTreeMap::new();
         for component in components(&fixture) {
@@ -58,7 +58,7 @@ fn every_component_finds_what_it_should_and_nothing_else() {
 }
 
 #[test]
-fn without_its_labels_an_official_install_is_found_by_name() {
+fn official_install_without_labels_is_found_by_name() {
     for fixture in all().into_iter().filter(|fixture| !fixture.version.starts_with("chart")) {
         for mut component in components(&fixture).into_iter().filter(|c| c.presence == Presence::Required) {
             component.finder.labels.clear();
@@ -100,7 +100,7 @@ fn survives(object: &Value) {
 }
 
 #[test]
-fn the_manifests_are_well_formed_and_told_apart() {
+fn manifests_are_well_formed_and_unique() {
     for fixture in all() {
         let mut keys = BTreeSet::new();
         for object in fixture.objects() {
@@ -112,7 +112,7 @@ fn the_manifests_are_well_formed_and_told_apart() {
 }
 
 #[test]
-fn every_service_that_is_checked_has_a_workload_behind_it() {
+fn checked_services_select_a_workload() {
     for fixture in all() {
         for component in components(&fixture).iter().filter(|c| c.kind == ComponentKind::Service) {
             for name in found(&fixture, component) {

@@ -33,7 +33,7 @@ impl Watched {
 }
 
 #[tokio::test]
-async fn quiet_watch_gap_is_found_within_one_turn() {
+async fn quiet_watch_gap_is_found_within_one_rotation() {
     let watches = queries().iter().filter(|query| matches!(query, Query::List { .. })).count();
     for name in ["argocd-server", "argocd-application-controller"] {
         let mut watched = Watched::new().await;
@@ -56,7 +56,7 @@ async fn quiet_watch_gap_is_found_within_one_turn() {
 }
 
 #[tokio::test]
-async fn quiet_watch_of_what_does_not_change_is_broken_after_the_silence() {
+async fn quiet_watch_without_changes_breaks_after_the_silence() {
     let mut watched = watched(Settings { watch_silence: SILENCE, ..Settings::default() }).await;
     let began = tokio::time::Instant::now();
     while began.elapsed() < SILENCE * 3 / 2 {
@@ -74,7 +74,7 @@ async fn quiet_watch_of_what_does_not_change_is_broken_after_the_silence() {
 }
 
 #[tokio::test]
-async fn quiet_watch_is_polled_until_it_speaks_again() {
+async fn quiet_watch_is_polled_until_it_delivers_again() {
     let again = Duration::from_millis(500);
     let mut watched = watched(Settings { watch_again: again, watch_silence: SILENCE, ..Settings::default() }).await;
     watched.simulator.inject(0, Some(Fault::QuietWatches));
@@ -97,7 +97,7 @@ async fn quiet_watch_is_polled_until_it_speaks_again() {
 
 /// A change that is under way, or that a watch has brought after the list was made, is not lost.
 #[tokio::test]
-async fn busy_watch_is_never_taken_for_a_quiet_one() {
+async fn busy_watch_is_never_mistaken_for_a_quiet_one() {
     let mut watched = Watched::new().await;
     watched.simulator.delay(Duration::from_millis(20));
     let all = watched.simulator.components().filter(|component| component.namespace == "argocd");

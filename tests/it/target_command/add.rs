@@ -101,18 +101,18 @@ impl Setting {
 }
 
 #[tokio::test]
-async fn clusters_are_added_with_the_users_own_credentials_and_then_observed_with_their_own() {
+async fn target_add_creates_an_account_that_observes() {
     let mut setting = Setting::new().await;
-    nothing_is_made_without_a_yes(&setting).await;
-    all_contexts_but_those_that_can_not(&setting).await;
-    the_kubeconfig_holds_the_new_token_and_nothing_of_the_user(&setting).await;
-    it_is_safe_to_repeat(&setting).await;
-    what_others_made_is_left_alone(&setting).await;
-    the_operator_observes_with_exactly_those_rights(&mut setting).await;
-    cluster_wide_rights_are_all_needed_and_no_more(&mut setting).await;
+    refuses_without_consent(&setting).await;
+    adds_every_usable_context(&setting).await;
+    kubeconfig_holds_only_the_new_token(&setting).await;
+    repeating_is_safe(&setting).await;
+    leaves_objects_of_others_alone(&setting).await;
+    operator_observes_with_those_rights_only(&mut setting).await;
+    cluster_wide_rights_are_all_used(&mut setting).await;
 }
 
-async fn nothing_is_made_without_a_yes(setting: &Setting) {
+async fn refuses_without_consent(setting: &Setting) {
     let refused = setting.add(&["--context", "paris"]).await;
     assert_eq!(refused.code, 2, "{}", refused.all());
     assert!(refused.stderr.contains("give --yes, or --dry-run"), "{}", refused.stderr);
@@ -139,7 +139,7 @@ async fn nothing_is_made_without_a_yes(setting: &Setting) {
     assert!(namespaces.get_opt("ksit").await.unwrap().is_none());
 }
 
-async fn all_contexts_but_those_that_can_not(setting: &Setting) {
+async fn adds_every_usable_context(setting: &Setting) {
     let added = setting.add(&["--all-contexts", "--yes", "--label", "env=prod", "-o", "json"]).await;
     assert_eq!(added.code, 1, "{}", added.all());
     for (context, result, words) in [
@@ -157,7 +157,7 @@ async fn all_contexts_but_those_that_can_not(setting: &Setting) {
     }
 }
 
-async fn the_kubeconfig_holds_the_new_token_and_nothing_of_the_user(setting: &Setting) {
+async fn kubeconfig_holds_only_the_new_token(setting: &Setting) {
     for (name, plane) in [("eu-berlin", &setting.berlin), ("paris", &setting.paris)] {
         let secret = setting.secrets().get(&format!("{name}-kubeconfig")).await.unwrap();
         assert_eq!(secret.labels()["ksit.io/made-by"], "target-add");
@@ -177,7 +177,7 @@ async fn the_kubeconfig_holds_the_new_token_and_nothing_of_the_user(setting: &Se
     }
 }
 
-async fn it_is_safe_to_repeat(setting: &Setting) {
+async fn repeating_is_safe(setting: &Setting) {
     let secret = async || setting.secrets().get("eu-berlin-kubeconfig").await.unwrap().resource_version();
     let target = async || setting.targets().get("eu-berlin").await.unwrap();
     let (before, target_before) = (secret().await, target().await);
@@ -199,7 +199,7 @@ async fn it_is_safe_to_repeat(setting: &Setting) {
     assert!(wide.row("context paris")["objects"].to_string().contains("cluster: ClusterRole ksit"));
 }
 
-async fn what_others_made_is_left_alone(setting: &Setting) {
+async fn leaves_objects_of_others_alone(setting: &Setting) {
     let world = &setting.world;
     world.secret("rome-kubeconfig", json!({ "kubeconfig": "mine" })).await;
     world.apply("IntegrationTarget", "oslo", json!({ "clusterName": "oslo" })).await.unwrap();
@@ -233,7 +233,7 @@ async fn what_others_made_is_left_alone(setting: &Setting) {
     }
 }
 
-async fn the_operator_observes_with_exactly_those_rights(setting: &mut Setting) {
+async fn operator_observes_with_those_rights_only(setting: &mut Setting) {
     let mark = setting.berlin.audit().mark();
     setting.world.integration("flux", json!({ "type": "flux", "targetClusters": ["eu-berlin"] })).await;
     setting.world.start_operator(&[]).await;
@@ -265,7 +265,7 @@ fn assert_only_read(asked: &[AuditEvent]) {
     }
 }
 
-async fn cluster_wide_rights_are_all_needed_and_no_more(setting: &mut Setting) {
+async fn cluster_wide_rights_are_all_used(setting: &mut Setting) {
     let wide = setting.add(&["--context", "paris", "--yes", "--cluster-wide"]).await;
     assert_eq!(wide.code, 0, "{}", wide.all());
     let mark = setting.paris.audit().mark();

@@ -79,7 +79,7 @@ async fn argocd_clusters(source: &str) {
 }
 
 #[tokio::test]
-async fn clusters_of_argo_cd_become_targets_and_what_can_not_is_named() {
+async fn import_of_argo_cd_clusters_names_the_skipped_ones() {
     let source = "import-argocd-source";
     let mut world = World::new("import-argocd").await;
     Workloads::new(world.client.clone()).namespace(source).await.unwrap();
@@ -130,7 +130,7 @@ async fn install_cluster_api() {
 }
 
 #[tokio::test]
-async fn clusters_of_cluster_api_become_targets_beside_their_kubeconfigs() {
+async fn import_of_cluster_api_reuses_its_kubeconfig_secrets() {
     let mut world = World::new("import-capi").await;
     let args = ["--from", "capi", "-n", "import-capi", "-o", "json"];
     let without = import(&[&args[..], &["--yes"]].concat()).await;

@@ -5,7 +5,7 @@ use tokio::task::JoinSet;
 use super::*;
 
 #[tokio::test]
-async fn a_connection_that_has_died_is_made_anew_without_a_word() {
+async fn dead_connection_is_replaced_without_a_failure() {
     for http in [Http::One, Http::Two] {
         let server = FaultyApiServer::with(Fault::None, http, Certificate::Good).await;
         let cluster = cluster(&server);
@@ -20,7 +20,7 @@ async fn a_connection_that_has_died_is_made_anew_without_a_word() {
 }
 
 #[tokio::test]
-async fn a_target_that_ends_its_connections_politely_is_read_whole() {
+async fn graceful_close_loses_no_answer() {
     for http in [Http::One, Http::Two] {
         for after in [1, 3] {
             let server = FaultyApiServer::with(Fault::CloseAfter(after), http, Certificate::Good).await;
@@ -31,7 +31,7 @@ async fn a_target_that_ends_its_connections_politely_is_read_whole() {
 }
 
 #[tokio::test]
-async fn after_a_fault_the_next_round_starts_clean() {
+async fn round_after_a_fault_starts_clean() {
     let faults = [Fault::NeverAnswer, Fault::Status(500), Fault::InvalidJson, Fault::Drip, Fault::ResetMidBody];
     let mut rows = JoinSet::new();
     for fault in faults {
@@ -51,7 +51,7 @@ async fn after_a_fault_the_next_round_starts_clean() {
 }
 
 #[tokio::test]
-async fn a_round_that_is_given_up_leaves_a_working_cluster() {
+async fn cancelled_round_leaves_a_working_cluster() {
     for http in [Http::One, Http::Two] {
         let server = FaultyApiServer::with(Fault::NeverAnswer, http, Certificate::Good).await;
         let cluster = cluster(&server);
@@ -63,7 +63,7 @@ async fn a_round_that_is_given_up_leaves_a_working_cluster() {
 }
 
 #[tokio::test]
-async fn long_lists_come_in_pages_and_start_over_once_when_the_token_is_too_old() {
+async fn paged_list_restarts_once_after_an_expired_token() {
     let server = FaultyApiServer::start(Fault::Pages(4)).await;
     let only = list(ListKind::Deployment, "argocd");
     let snapshot = Reflector::read(&cluster(&server), &BTreeSet::from([only.clone()]), false).await.unwrap();
@@ -73,7 +73,7 @@ async fn long_lists_come_in_pages_and_start_over_once_when_the_token_is_too_old(
 }
 
 #[tokio::test]
-async fn a_list_without_end_is_given_up() {
+async fn endless_list_is_abandoned() {
     let server = FaultyApiServer::start(Fault::EndlessPages).await;
     let settings = Settings { round_timeout: Duration::from_secs(30), ..Settings::default() };
     let cluster = Cluster::new(connection(&server), Arc::new(Limits::new(settings)));
@@ -83,7 +83,7 @@ async fn a_list_without_end_is_given_up() {
 }
 
 #[tokio::test]
-async fn large_answers_that_find_no_room_are_read_when_there_is_some() {
+async fn large_answers_wait_for_memory_and_are_read() {
     for (http, asks_again) in [(Http::One, false), (Http::Two, true)] {
         let server = FaultyApiServer::with(Fault::Large(CAP / 2), http, Certificate::Good).await;
         let settings = Settings {
@@ -103,7 +103,7 @@ async fn large_answers_that_find_no_room_are_read_when_there_is_some() {
 }
 
 #[tokio::test]
-async fn targets_that_hang_do_not_delay_a_healthy_one() {
+async fn hung_targets_do_not_delay_a_healthy_one() {
     let settings = Settings { connects: 10, connect_timeout: Duration::from_secs(3), ..Settings::default() };
     let limits = Arc::new(Limits::new(settings));
     let hung = FaultyApiServer::start(Fault::HangInTls).await;
@@ -129,7 +129,7 @@ async fn targets_that_hang_do_not_delay_a_healthy_one() {
 }
 
 #[tokio::test]
-async fn waiting_for_a_turn_takes_nothing_of_a_targets_own_time() {
+async fn waiting_for_a_permit_costs_no_connect_time() {
     let settings = Settings {
         connects: 1,
         round_timeout: ROUND,
@@ -148,7 +148,7 @@ async fn waiting_for_a_turn_takes_nothing_of_a_targets_own_time() {
 }
 
 #[tokio::test]
-async fn a_changed_credential_makes_a_new_cluster_and_closes_the_old_connection() {
+async fn changed_credential_replaces_the_cluster_and_connection() {
     let server = FaultyApiServer::start(Fault::None).await;
     let manager = ClusterManager::new(limits());
     let key = TargetKey::new("default", "c1");
@@ -180,7 +180,7 @@ async fn until_open(server: &FaultyApiServer, connections: usize) {
 }
 
 #[tokio::test]
-async fn a_target_of_which_nothing_is_asked_is_still_tried() {
+async fn target_without_queries_is_still_probed() {
     let server = FaultyApiServer::start(Fault::None).await;
     let cluster = cluster(&server);
     let nothing = BTreeSet::new();
@@ -199,7 +199,7 @@ async fn a_target_of_which_nothing_is_asked_is_still_tried() {
 }
 
 #[tokio::test]
-async fn the_users_own_kubeconfig_may_point_anywhere() {
+async fn own_kubeconfig_may_be_loopback_and_insecure() {
     let server = FaultyApiServer::with(Fault::None, Http::Two, Certificate::UnknownCa).await;
     let url = format!("https://{}", server.address());
     let trusted = |ca, insecure| {
@@ -232,7 +232,7 @@ async fn watch_that_does_not_open_is_polled() {
 }
 
 #[tokio::test]
-async fn watch_is_said_of_no_target_that_never_answered() {
+async fn watch_mode_is_unknown_before_the_first_answer() {
     let server = FaultyApiServer::start(Fault::Status(503)).await;
     let cluster = cluster(&server);
     let mut reflector = Reflector::default();
