@@ -1,16 +1,16 @@
-//! The house rules that a compiler doesn't know: which room may call which, how large a file may be, that every file
-//! is part of the house, and that what is generated is as the code makes it.
+//! Rules of the code that the compiler does not check: which module may use which, the length of files, that every
+//! file belongs to the crate, and that generated files match the code.
 
-#![allow(clippy::unwrap_used, reason = "a test that can't go on should say where")]
+#![allow(clippy::unwrap_used, reason = "a test that can't continue should panic with its location")]
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Lines of a source file. A longer one is two.
-const LONGEST_FILE: usize = 400;
+/// Most lines of a source file; split a longer one.
+const MAX_FILE_LINES: usize = 400;
 
-/// Each module of the house, and the modules that it may know. Arrows point down.
+/// Each module of the crate, and the modules that it may use. Dependencies point down the layers.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("cli", &["api", "controllers", "domain", "hub", "observability", "targets"]),
     ("controllers", &["api", "domain", "hub", "observability", "reports", "targets"]),
@@ -22,7 +22,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("domain", &[]),
 ];
 
-/// What decisions must not know: I/O, clocks, runtimes, randomness, clients.
+/// Forbidden in decisions: I/O, clocks, runtimes, randomness, clients.
 const NOT_IN_DOMAIN: &[&str] =
     &["tokio", "kube::", "k8s_openapi", "hyper", "std::fs", "std::net", "Instant::now", "Timestamp::now", "rand::"];
 
@@ -52,7 +52,7 @@ fn read(path: &Path) -> String {
     fs::read_to_string(root().join(path)).unwrap()
 }
 
-/// The modules of this crate that `text` names, in `use` lines and in paths, its comments aside.
+/// The modules of this crate that `text` names in `use` lines and in paths, outside of comments.
 fn modules_named(text: &str) -> BTreeSet<&str> {
     let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
     code.flat_map(|line| line.split("crate::").skip(1))
@@ -71,14 +71,19 @@ fn module_of(path: &Path) -> Option<String> {
 fn modules_use_only_the_layers_below_them() {
     let mut wrong = Vec::new();
     for path in rust_files("src") {
-        let Some((room, allowed)) = MAY_USE.iter().find(|(room, _)| module_of(&path).as_deref() == Some(room)) else {
-            assert!(["src/lib.rs", "src/main.rs"].contains(&path.to_str().unwrap()), "{} has no room", path.display());
+        let Some((module, allowed)) = MAY_USE.iter().find(|(module, _)| module_of(&path).as_deref() == Some(module))
+        else {
+            assert!(
+                ["src/lib.rs", "src/main.rs"].contains(&path.to_str().unwrap()),
+                "{} is in no module of MAY_USE",
+                path.display()
+            );
             continue;
         };
         for used in modules_named(&read(&path)) {
-            let is_room = MAY_USE.iter().any(|(room, _)| *room == used);
-            if is_room && used != *room && !allowed.contains(&used) {
-                wrong.push(format!("{}: {room} must not use {used}", path.display()));
+            let is_module = MAY_USE.iter().any(|(module, _)| *module == used);
+            if is_module && used != *module && !allowed.contains(&used) {
+                wrong.push(format!("{}: {module} must not use {used}", path.display()));
             }
         }
     }
@@ -105,13 +110,13 @@ fn files_stay_below_the_line_limit() {
     let all = ["src", "tests", "loadtest/src", "loadtest/tests"].into_iter().flat_map(rust_files);
     let long: Vec<String> = all
         .map(|path| (read(&path).lines().count(), path))
-        .filter(|(lines, _)| *lines > LONGEST_FILE)
+        .filter(|(lines, _)| *lines > MAX_FILE_LINES)
         .map(|(lines, path)| format!("{}: {lines} lines", path.display()))
         .collect();
     assert!(long.is_empty(), "{}", long.join("\n"));
 }
 
-/// A file that no `mod` line names is never compiled, and a test in it never runs.
+/// A file without a `mod` line is never compiled, and its tests never run.
 #[test]
 fn files_are_all_part_of_the_crate() {
     let mut orphans = Vec::new();
@@ -133,7 +138,7 @@ fn files_are_all_part_of_the_crate() {
             }
         }
     }
-    assert!(orphans.is_empty(), "no mod line names {}", orphans.join(", "));
+    assert!(orphans.is_empty(), "no mod line declares {}", orphans.join(", "));
 }
 
 /// The files that may declare the modules in `folder`.
@@ -153,7 +158,7 @@ fn declares(text: &str, name: &str) -> bool {
     })
 }
 
-/// `make manifests` mends it.
+/// `make manifests` rewrites them.
 #[test]
 fn crds_match_the_code() {
     let mut expected = BTreeSet::new();
@@ -180,7 +185,7 @@ fn make_help_lists_every_target() {
                 && line.contains(':')
         })
     };
-    let silent: Vec<&str> =
+    let undocumented: Vec<&str> =
         makefile.lines().filter(is_target).filter(|line| !line.contains("## ") && !line.contains(":=")).collect();
-    assert!(silent.is_empty(), "without `## what it does`: {silent:?}");
+    assert!(undocumented.is_empty(), "targets without a `## description`: {undocumented:?}");
 }

@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use crate::{generated, read};
 
-/// What a Pod knows of itself, or what another value than `config` says.
-const FLAGS_OF_ITS_OWN: &[&str] = &[
+/// Flags set from the Pod's own fields, or by values outside of `config`.
+const FLAGS_OUTSIDE_CONFIG: &[&str] = &[
     "installation",
     "kubeconfig",
     "namespace",
@@ -29,7 +29,7 @@ fn yaml(path: &str) -> Value {
 fn chart_crds_match_the_code() {
     for crd in crds::all() {
         let text = crds::to_yaml(&crd).unwrap();
-        assert!(!text.contains("{{"), "Helm would take that for a template");
+        assert!(!text.contains("{{"), "Helm would parse that as a template");
         let name = crd.metadata.name.as_deref().unwrap();
         let (head, body) = text.split_once(&format!("  name: {name}\n")).unwrap();
         let template = format!(
@@ -48,7 +48,7 @@ fn chart_version_is_that_of_the_program() {
     assert_eq!(chart["version"], env!("CARGO_PKG_VERSION"));
 }
 
-/// Each flag of `ksit operator` with its default.
+/// Every flag of `ksit operator`, with its default.
 fn flags() -> BTreeMap<String, Option<String>> {
     let command = Cli::command();
     let operator = command.find_subcommand("operator").unwrap();
@@ -72,7 +72,8 @@ fn operator_flags_are_chart_values_with_the_same_default() {
         .collect();
     let flags = flags();
     let ours: BTreeSet<&str> = flags.keys().map(String::as_str).collect();
-    let theirs: BTreeSet<&str> = config.keys().map(String::as_str).chain(FLAGS_OF_ITS_OWN.iter().copied()).collect();
+    let theirs: BTreeSet<&str> =
+        config.keys().map(String::as_str).chain(FLAGS_OUTSIDE_CONFIG.iter().copied()).collect();
     assert_eq!(theirs, ours);
     for (flag, default) in &flags {
         if let (Some(value), Some(default)) = (config.get(flag), default) {

@@ -1,4 +1,4 @@
-//! What the pages tell the reader to type, and the reasons that they explain.
+//! Commands on the pages parse, and the chart's README explains every reason.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use crate::read;
 
 const PAGES: [&str; 2] = ["README.md", "chart/README.md"];
 
-/// The `ksit …` of a page: between backticks in a line, and lines of blocks.
+/// The `ksit …` commands of a page: between backticks in a line, and lines of code blocks.
 fn commands(page: &str) -> BTreeSet<String> {
     let (mut is_block, mut found) = (false, BTreeSet::new());
     for line in read(page).lines() {
@@ -20,7 +20,7 @@ fn commands(page: &str) -> BTreeSet<String> {
         }
         let pieces: Vec<&str> = if is_block { vec![line] } else { line.split('`').skip(1).step_by(2).collect() };
         let typed = pieces.iter().map(|piece| piece.replace("cargo run -- ", "ksit ").replace("\\|", "|"));
-        // What comes after a comment, a pipe or an ellipsis is not ksit's.
+        // Text after a comment, a pipe or an ellipsis is not part of the command.
         let ours = typed.filter(|piece| piece.starts_with("ksit ") && !piece.contains('…'));
         found
             .extend(ours.map(|piece| piece.split(" #").next().unwrap().split(" | ").next().unwrap().trim().to_owned()));
@@ -36,7 +36,7 @@ fn commands_on_the_pages_parse() {
             let one_of = command.replace("argocd|capi", "argocd");
             let words = one_of.split_whitespace().map(|word| word.trim_matches('\''));
             let parsed = Cli::command().try_get_matches_from(words);
-            // Help, or a command that is only named.
+            // Help, or a command named without its arguments.
             let fits =
                 |error: &clap::Error| error.exit_code() == 0 || error.kind() == ErrorKind::MissingRequiredArgument;
             assert!(parsed.as_ref().err().is_none_or(fits), "{page}: {command}: {}", parsed.unwrap_err());
@@ -53,9 +53,9 @@ fn chart_readme_explains_every_reason_once() {
     let rows = table.lines().skip(2).map(|row| row.split('|').nth(1).unwrap());
     let named: Vec<&str> = rows.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
     let unknown: Vec<&&str> = named.iter().filter(|name| Reason::parse(name).is_none()).collect();
-    assert!(unknown.is_empty(), "no reasons of ksit: {unknown:?}");
+    assert!(unknown.is_empty(), "ksit has no such reasons: {unknown:?}");
     for reason in Reason::ALL {
         let count = named.iter().filter(|name| **name == reason.as_str()).count();
-        assert_eq!(count, 1, "{reason} stands {count} times in the table of chart/README.md");
+        assert_eq!(count, 1, "the table of chart/README.md has {reason} {count} times");
     }
 }

@@ -1,7 +1,7 @@
-//! Generated files are as the code makes them, and pages are true of the repository. `make manifests` runs these tests
-//! with KSIT_UPDATE=1, which makes them write what they would compare.
+//! Compares generated files with the code, and pages with the repository. `make manifests` runs these tests with
+//! KSIT_UPDATE=1, which makes them write the files instead.
 
-#![allow(clippy::unwrap_used, reason = "a test that can't go on should say where")]
+#![allow(clippy::unwrap_used, reason = "a test that can't continue should panic with its location")]
 
 mod chart;
 mod commands;
@@ -39,7 +39,7 @@ pub fn files(folder: &str) -> Vec<PathBuf> {
     found
 }
 
-/// The file must be `expected`.
+/// Asserts that the file is `expected`.
 pub fn generated(path: &str, expected: &str) {
     let full = root().join(path);
     if std::env::var_os("KSIT_UPDATE").is_some() {
@@ -50,7 +50,7 @@ pub fn generated(path: &str, expected: &str) {
     assert_eq!(stored, expected, "{path}: run `make manifests`");
 }
 
-/// Between the marks `<!-- NAME -->` and `<!-- /NAME -->` the file must say `expected`.
+/// Asserts that the text between the marks `<!-- NAME -->` and `<!-- /NAME -->` of a file is `expected`.
 pub fn generated_between(path: &str, name: &str, expected: &str) {
     let text = read(path);
     let (open, close) = (format!("<!-- {name} -->\n"), format!("<!-- /{name} -->"));

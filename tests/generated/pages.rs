@@ -1,4 +1,4 @@
-//! Links and paths of the pages: each leads to something that exists.
+//! Links and paths on the pages exist.
 
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
@@ -8,7 +8,7 @@ use crate::{files, read, root};
 const PAGES: [&str; 6] =
     ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "CODE_OF_CONDUCT.md", "chart/README.md"];
 
-/// Text between backticks that begins like this, and has no placeholder in it, is a path of the repository.
+/// Text between backticks with one of these prefixes, and without a placeholder, is a path of the repository.
 const FOLDERS: [&str; 11] = [
     "src/",
     "tests/",
@@ -28,7 +28,7 @@ fn pages() -> Vec<PathBuf> {
     PAGES.iter().map(PathBuf::from).chain(docs).collect()
 }
 
-/// A page without its blocks of code.
+/// A page without its code blocks.
 fn prose(page: &Path) -> String {
     let mut is_block = false;
     let text = read(page.to_str().unwrap());
@@ -46,14 +46,14 @@ fn paths(prose: &str) -> impl Iterator<Item = &str> {
     prose.split('`').skip(1).step_by(2).filter(is_path).filter(is_plain)
 }
 
-/// Targets of links within the repository: file, which is empty for the page itself, and anchor.
+/// Link targets within the repository, as file and anchor; the file is empty for the page itself.
 fn links(prose: &str) -> impl Iterator<Item = (&str, &str)> {
     let targets = prose.split("](").skip(1).filter_map(|rest| rest.split(')').next());
     let inside = targets.filter(|target| !target.contains("://") && !target.starts_with("mailto:"));
     inside.map(|target| target.split_once('#').unwrap_or((target, "")))
 }
 
-/// Anchors of the headings of a page, as GitHub makes them.
+/// Anchors of a page's headings, as GitHub generates them.
 fn anchors(prose: &str) -> BTreeSet<String> {
     let headings = prose.lines().filter(|line| line.starts_with('#'));
     let anchor = |heading: &str| {
@@ -64,7 +64,7 @@ fn anchors(prose: &str) -> BTreeSet<String> {
     headings.map(anchor).collect()
 }
 
-/// `folder` and `link`, without `..`.
+/// Joins `folder` and `link`, and resolves `..`.
 fn joined(folder: &Path, link: &str) -> PathBuf {
     let mut path = PathBuf::new();
     for component in folder.join(link).components() {
@@ -86,7 +86,7 @@ fn pages_name_existing_paths() {
             }
         }
     }
-    assert!(missing.is_empty(), "no such file or folder; name the present one:\n{}", missing.join("\n"));
+    assert!(missing.is_empty(), "no such file or folder; use the present path:\n{}", missing.join("\n"));
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn pages_link_to_existing_pages() {
             }
         }
     }
-    assert!(dead.is_empty(), "these links lead nowhere:\n{}", dead.join("\n"));
+    assert!(dead.is_empty(), "dead links:\n{}", dead.join("\n"));
 }
 
 #[test]
@@ -115,6 +115,6 @@ fn pages_index_lists_every_decision() {
     assert_eq!(linked, records.iter().map(String::as_str).collect());
     for record in &records {
         let lines = read(&format!("docs/decisions/{record}")).lines().count();
-        assert!(lines < 40, "{record} has {lines} lines: a record is short");
+        assert!(lines < 40, "{record} has {lines} lines; a record has fewer than 40");
     }
 }

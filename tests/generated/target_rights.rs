@@ -1,4 +1,4 @@
-//! `deploy/target/`: what ksit needs on a cluster that it looks at, one file a tool, each in the tool's own namespace.
+//! `deploy/target/`: the rights that ksit needs on a target, one file for each tool, in the tool's own namespace.
 
 use std::collections::BTreeSet;
 

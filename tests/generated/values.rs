@@ -1,4 +1,4 @@
-//! The chart's values: each is explained, is in the table of the chart's README, and is checked by the schema.
+//! Every chart value has an explanation, a row in the table of the chart's README, and a schema.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ struct Row {
     meaning: String,
 }
 
-/// Reads the comments, and by indentation the keys that they stand above.
+/// Reads the comments, and finds by indentation the keys below them.
 fn rows() -> Vec<Row> {
     let (mut rows, mut open, mut meaning) = (Vec::new(), Vec::<(usize, String)>::new(), None::<String>);
     for line in read("chart/values.yaml").lines() {
@@ -37,7 +37,7 @@ fn at<'a>(value: &'a Value, path: &str) -> &'a Value {
     path.split('.').fold(value, |value, key| &value[key])
 }
 
-/// The paths of all values: what has keys of its own in the schema is not one.
+/// The paths of all values. An object with keys in the schema is not a value itself.
 fn paths(schema: &Value, path: &str, found: &mut BTreeSet<String>) {
     for (key, schema) in schema["properties"].as_object().into_iter().flatten() {
         let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
@@ -49,14 +49,16 @@ fn paths(schema: &Value, path: &str, found: &mut BTreeSet<String>) {
     }
 }
 
-/// Objects that name their keys must take no other.
-fn lax(schema: &Value, path: &str, found: &mut Vec<String>) {
+/// Finds objects that list their keys and still accept others.
+fn find_open_objects(schema: &Value, path: &str, found: &mut Vec<String>) {
     if schema["properties"].is_object() && schema["additionalProperties"] != false {
         found.push(path.to_owned());
     }
     match schema {
-        Value::Object(fields) => fields.iter().for_each(|(key, field)| lax(field, &format!("{path}/{key}"), found)),
-        Value::Array(items) => items.iter().for_each(|item| lax(item, path, found)),
+        Value::Object(fields) => {
+            fields.iter().for_each(|(key, field)| find_open_objects(field, &format!("{path}/{key}"), found))
+        }
+        Value::Array(items) => items.iter().for_each(|item| find_open_objects(item, path, found)),
         _ => {}
     }
 }
@@ -80,16 +82,17 @@ fn chart_readme_lists_every_value() {
 fn chart_values_are_explained_and_checked() {
     let values: Value = serde_saphyr::from_str(&read("chart/values.yaml")).unwrap();
     let schema: Value = serde_json::from_str(&read("chart/values.schema.json")).unwrap();
-    let mut known = BTreeSet::new();
-    paths(&schema, "", &mut known);
-    // What a probe or a container may have besides is not a value of the chart's own.
+    let mut schema_values = BTreeSet::new();
+    paths(&schema, "", &mut schema_values);
+    // Other fields that a probe or a container may have are not values of the chart.
     let is_set = |path: &String| !at(&values, path).is_null() || path == "terminationGracePeriodSeconds";
-    known.retain(is_set);
+    schema_values.retain(is_set);
     let explained: BTreeSet<String> = rows().into_iter().map(|row| row.path).collect();
     let below = |path: &String| explained.iter().any(|row| row.starts_with(&format!("{path}.")));
-    let silent: Vec<&String> = known.iter().filter(|path| !explained.contains(*path) && !below(path)).collect();
-    assert!(silent.is_empty(), "without `# -- what it is`: {silent:?}");
+    let unexplained: Vec<&String> =
+        schema_values.iter().filter(|path| !explained.contains(*path) && !below(path)).collect();
+    assert!(unexplained.is_empty(), "values without a comment `# -- …`: {unexplained:?}");
     let mut found = Vec::new();
-    lax(&schema, "", &mut found);
-    assert!(found.is_empty(), "these take unknown keys: {found:?}");
+    find_open_objects(&schema, "", &mut found);
+    assert!(found.is_empty(), "these accept unknown keys: {found:?}");
 }

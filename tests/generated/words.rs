@@ -1,4 +1,4 @@
-//! Words that the project no longer uses, and heads of sentences that hide their subject. `docs/glossary.md` has both
+//! Refuses retired words, and comments that begin with a word that hides their subject. `docs/glossary.md` has both
 //! lists for people.
 
 use std::fs;
@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use crate::{files, root};
 
-/// Each form in lower case and with spaces, as `words` gives it, so that `half speed` is `HalfSpeed` too; and the
-/// replacement.
+/// Retired forms and their replacement. Forms are in lower case with spaces, as `words` returns them: `half speed`
+/// covers `HalfSpeed` too.
 const RETIRED: &[(&[&str], &str)] = &[
     (&["mailbox", "letterbox"], "coalescing queue"),
     (&["bell", "rope", "rung"], "wake flag, waker"),
@@ -24,13 +24,13 @@ const RETIRED: &[(&[&str], &str)] = &[
     (&["looks after"], "owns, observes"),
 ];
 
-/// A comment that begins so has its subject at the end.
+/// A comment that begins with one of these puts its subject last.
 const HEADS: [&str; 6] = ["What", "Who", "Of", "Whoever", "Whose", "So that"];
 
-/// Findings that a failure shows.
+/// Most findings that a failure prints.
 const SHOWN: usize = 60;
 
-/// The words of a line in lower case, with a space around each; identifiers are taken apart.
+/// The words of a line in lower case, with a space around each. Splits identifiers.
 fn words(line: &str) -> String {
     let mut words = String::from(" ");
     let mut former = ' ';
@@ -48,14 +48,14 @@ fn words(line: &str) -> String {
     words
 }
 
-/// The replacement of each retired word in a line.
+/// Each retired word in a line, and its replacement.
 fn retired(line: &str) -> impl Iterator<Item = (&'static str, &'static str)> {
     let words = words(line);
     let forms = RETIRED.iter().flat_map(|(forms, replacement)| forms.iter().map(move |form| (*form, *replacement)));
     forms.filter(move |(form, _)| words.contains(&format!(" {form} ")))
 }
 
-/// How the comment that a line consists of begins, if it begins badly.
+/// The bad first word of a line that is a comment.
 fn bad_head(line: &str) -> Option<&'static str> {
     let comment = line.trim_start().strip_prefix("//")?;
     let text = comment.strip_prefix(['/', '!']).unwrap_or(comment).trim_start();

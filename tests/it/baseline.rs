@@ -1,4 +1,4 @@
-//! `loadtest run --baseline`: another operator is measured on the same clusters, and leaves the fleet as it was.
+//! `loadtest run --baseline` measures another operator on the same clusters, and restores the fleet afterwards.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -29,7 +29,7 @@ async fn baseline_without_cluster_requests_is_an_error() {
     assert!(error.starts_with("--baseline: sleep 600: sent no request to any cluster"), "{error}");
 }
 
-/// The Go toolkit doesn't know `targetSelector`: the field is gone when it has added its finalizer.
+/// The Go toolkit doesn't know `targetSelector`, and drops the field when it adds its finalizer.
 #[tokio::test]
 async fn baseline_without_selectors_restores_integrations() {
     let fleet = Fleet::prepare(Path::new(KSIT), 3, &[]).await.unwrap();

@@ -1,4 +1,4 @@
-//! What the API server refuses because the CRDs say so.
+//! The API server enforces the rules of the CRDs.
 
 use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use crate::kit::{World, with_validation};
 fn refusal(result: Result<DynamicObject, kube::Error>) -> String {
     match result {
         Err(kube::Error::Api(status)) => format!("{} {}", status.code, status.message),
-        other => panic!("taken, though it should have been refused: {other:?}"),
+        other => panic!("accepted, but should have been refused: {other:?}"),
     }
 }
 
@@ -76,7 +76,7 @@ async fn crd_accepts_every_documented_field() {
     world.apply("IntegrationTarget", "a", target).await.unwrap();
 }
 
-/// Old and new replicas run side by side during a roll, and the CRDs are of one of them.
+/// Old and new replicas run side by side during a rolling upgrade, with the CRDs of one version.
 #[tokio::test]
 async fn crd_stores_status_of_another_version_unchanged() {
     let world = World::new("crd-words").await;
@@ -97,7 +97,7 @@ async fn crd_stores_status_of_another_version_unchanged() {
     }
 }
 
-/// Whoever led before must not overwrite what the present coordinator has said, whatever way it tries.
+/// A former coordinator must not overwrite the current one's status by any verb or patch type.
 #[tokio::test]
 async fn crd_refuses_status_of_a_former_coordinator() {
     let world = World::new("crd-term").await;
@@ -160,6 +160,6 @@ async fn crd_shard_map_only_moves_forward() {
     let message = refusal(api.replace("map", &PostParams::default(), &stale).await);
     assert!(message.starts_with("409 "), "{message}");
     write(map(6, 12, "b", "200-3ff")).await.unwrap();
-    // `ksit fleet` of other tests would take it for an installation.
+    // `ksit fleet` of other tests would count it as an installation.
     api.delete("map", &DeleteParams::default()).await.unwrap();
 }

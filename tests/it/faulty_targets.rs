@@ -8,7 +8,7 @@ use crate::faults::{Certificate, Fault, FaultyApiServer, Http, PLANTED_ANSWER, P
 use crate::kit::{World, condition, install_flux, target};
 
 /// Resident memory that the operator of a handful of clusters may reach, also while some send 300 MiB answers.
-const MOST_MEMORY_KIB: u64 = 400 * 1024;
+const MAX_MEMORY_KIB: u64 = 400 * 1024;
 
 const HEALTHY: &str = "beside-faults";
 
@@ -87,13 +87,13 @@ async fn faults_are_distinguished_and_spare_a_healthy_cluster() {
     let message = forbidden.await.status.unwrap().integrations[0].message.clone().unwrap();
     assert!(message.contains("apiGroups [\"apps\"], resources [\"deployments\"]"), "{message}");
 
-    let rounds = rounds_of_the_healthy_one(plane).await;
+    let rounds = count_healthy_rounds(plane).await;
     assert!(rounds >= 4, "{rounds} rounds in 10 s at an interval of 1 s");
     workloads.scale("Deployment", HEALTHY, "helm-controller", 0).await.unwrap();
     world.until_target("healthy", |t| t.status.as_ref().unwrap().phase.as_deref() == Some("Failed")).await;
 
     let peak = peak_memory_kib(world.operator().pid());
-    assert!(peak < MOST_MEMORY_KIB, "{peak} KiB");
+    assert!(peak < MAX_MEMORY_KIB, "{peak} KiB");
     println!("beside {} faulty clusters: {rounds} rounds of the healthy one in 10 s, peak {peak} KiB", rows.len());
     let shown = world.everything_shown().await;
     for secret in [PLANTED_TOKEN, PLANTED_ANSWER, "planted"] {
@@ -103,7 +103,7 @@ async fn faults_are_distinguished_and_spare_a_healthy_cluster() {
 }
 
 /// Rounds that the cluster's API server was asked for in ten seconds, from its audit log.
-async fn rounds_of_the_healthy_one(plane: &loadtest::ControlPlane) -> usize {
+async fn count_healthy_rounds(plane: &loadtest::ControlPlane) -> usize {
     let mark = plane.audit().mark();
     tokio::time::sleep(Duration::from_secs(10)).await;
     let events = plane.audit().since(mark).unwrap();

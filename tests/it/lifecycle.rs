@@ -37,12 +37,14 @@ async fn broken_component_is_named_in_status_and_one_event() {
 
     let target = world.until_target("one", |t| t.status.as_ref().unwrap().phase.as_deref() == Some("Failed")).await;
     let accounts = target.metadata.managed_fields.unwrap();
-    let of_status = accounts.iter().find(|account| account.subresource.as_deref() == Some("status")).unwrap();
+    let status_account = accounts.iter().find(|account| account.subresource.as_deref() == Some("status")).unwrap();
     let whole = json!({ "f:status": {} });
-    assert_eq!(of_status.fields_v1.as_ref().unwrap().0, whole, "no account is kept of each of its fields");
+    assert_eq!(status_account.fields_v1.as_ref().unwrap().0, whole, "no account is kept of each of its fields");
     let seen = target.status.unwrap();
     assert_eq!(seen.ready, Some(true), "the cluster itself answers");
-    let [helm] = &seen.integrations[0].components[..] else { panic!("what is healthy is told in few words: {seen:?}") };
+    let [helm] = &seen.integrations[0].components[..] else {
+        panic!("what is healthy is reported in few words: {seen:?}")
+    };
     assert_eq!((helm.name.as_str(), helm.state.as_str()), ("helm-controller", "NotReady"));
     assert_eq!((helm.ready, helm.desired), (Some(0), Some(0)));
     let healthy = &seen.integrations[0].healthy_components;
@@ -58,9 +60,9 @@ async fn broken_component_is_named_in_status_and_one_event() {
         }
     };
     let events = world.events().await;
-    let told: Vec<_> = events.iter().filter(broken("ComponentNotReady")).collect();
-    assert_eq!(told.len(), 1, "{events:#?}");
-    assert!(told[0].series.is_none(), "{:?}", told[0]);
+    let reported: Vec<_> = events.iter().filter(broken("ComponentNotReady")).collect();
+    assert_eq!(reported.len(), 1, "{events:#?}");
+    assert!(reported[0].series.is_none(), "{:?}", reported[0]);
     workloads.scale("Deployment", "life-break", "helm-controller", 1).await.unwrap();
     world.until_phase("flux", "Running").await;
 }
@@ -237,7 +239,7 @@ async fn invalid_object_is_one_warning_and_ends_no_watch() {
     let message = status.full_message().unwrap();
     assert!(message.contains("\"heroku\" is not known"), "{message}");
     eventually("the metric", async || {
-        let metrics = world.ask_operator("/metrics").await;
+        let metrics = world.http_get("/metrics").await;
         metrics.contains("ksit_invalid_objects{kind=\"Integration\"} 1").then_some(())
     })
     .await;
@@ -261,9 +263,9 @@ async fn invalid_object_is_one_warning_and_ends_no_watch() {
 #[tokio::test]
 async fn endpoints_serve_health_and_sigterm_drains() {
     let (mut world, _) = flux_world("life-end").await;
-    assert!(world.ask_operator("/livez").await.starts_with("HTTP/1.1 200"));
-    assert!(world.ask_operator("/readyz").await.starts_with("HTTP/1.1 200"));
-    let metrics = world.ask_operator("/metrics").await;
+    assert!(world.http_get("/livez").await.starts_with("HTTP/1.1 200"));
+    assert!(world.http_get("/readyz").await.starts_with("HTTP/1.1 200"));
+    let metrics = world.http_get("/metrics").await;
     for line in [
         "controller_runtime_reconcile_total{controller=\"integrationtarget\",result=\"success\"}",
         "controller_runtime_reconcile_errors_total{controller=\"integrationtarget\"} 0",
@@ -292,7 +294,7 @@ async fn expiring_credential_is_reported_in_advance() {
     assert!(said.message.contains("put a new one into its Secret"), "{}", said.message);
     assert_eq!(condition(&target, "Reachable").unwrap().reason, "Connected");
     let expiring = async |count: u32| {
-        let shown = world.ask_operator("/metrics").await;
+        let shown = world.http_get("/metrics").await;
         shown.contains(&format!("ksit_targets_credential_expiring {count}\n")).then_some(())
     };
     eventually("the metric to count it", async || expiring(1).await).await;

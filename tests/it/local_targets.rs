@@ -1,4 +1,4 @@
-//! A load test of real API servers: the report is of the form that simulated clusters give.
+//! A load test of real API servers reports the same measures as one of simulated clusters.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -37,8 +37,8 @@ async fn local_provider_reports_the_measures_of_the_simulator() {
     let measure = |name: &str| report.measures.iter().find(|measure| measure.name == name);
     let changes = measure("changes: change until the status shows it").unwrap();
     assert!(changes.samples.len() >= 4, "{:?}", changes.samples);
-    assert!(measure("start: watches begun").unwrap().max > 0.0, "its audit log tells what it was asked");
-    assert!(measure("start: connections open per target").is_none(), "and nothing of connections");
+    assert!(measure("start: watches begun").unwrap().max > 0.0, "watches are counted from the audit log");
+    assert!(measure("start: connections open per target").is_none(), "the audit log has no connections");
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
-//! Tests against real API servers: one binary, so that it is linked once and its planes are shared.
+//! Tests against real API servers. One binary: it is linked once, and its tests share control planes.
 
-#![allow(clippy::unwrap_used, reason = "a test that can't go on should say where")]
+#![allow(clippy::unwrap_used, reason = "a test that can't continue should panic with its location")]
 
 mod baseline;
 mod chaos;

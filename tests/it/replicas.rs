@@ -23,9 +23,9 @@ async fn replicas_share_the_fleet_and_survive_each_other() {
     fleet.until_all("Running").await;
     let reporters: BTreeSet<String> =
         fleet.statuses().await.iter().filter_map(|target| target.status.as_ref()?.reported_by.clone()).collect();
-    assert_eq!(reporters.len(), 3, "everybody reports: {reporters:?}\n{}", fleet.logs());
+    assert_eq!(reporters.len(), 3, "every replica reports: {reporters:?}\n{}", fleet.logs());
 
-    // A worker dies: its slots go to the others, in one write, and the others keep theirs.
+    // A worker dies: one write moves its slots to the others, which keep their own.
     let coordinator = Fleet::coordinator(&first);
     let worker = (0..3).find(|ordinal| *ordinal != coordinator).unwrap();
     fleet.replicas.kill(worker);
@@ -38,7 +38,7 @@ async fn replicas_share_the_fleet_and_survive_each_other() {
     fleet.scale_flux(0).await;
     fleet.until_all("Failed").await;
 
-    // The coordinator dies too: the last one takes over with a higher term.
+    // The coordinator dies too: the last replica takes over with a higher term.
     fleet.replicas.kill(coordinator);
     let last = rest.into_iter().find(|ordinal| *ordinal != coordinator).unwrap();
     let third = fleet.settled(&[last]).await;
@@ -57,19 +57,19 @@ async fn replicas_share_the_fleet_and_survive_each_other() {
     }
     fleet.settled(&[0, 1, 2]).await;
     fleet.replicas.check().unwrap();
-    fleet.kept().await;
+    fleet.assert_no_violations().await;
 }
 
 #[tokio::test]
 async fn drifted_leases_and_map_are_repaired() {
     let _validation = with_validation().await;
-    let mut fleet = Fleet::new("spoilt", 2).await;
+    let mut fleet = Fleet::new("drifted", 2).await;
     let first = fleet.settled(&[0, 1]).await;
     fleet.until_all("Running").await;
     let namespace = fleet.world.namespace.clone();
     let maps: Api<ShardMap> = Api::namespaced(fleet.world.client.clone(), &namespace);
     let leases: Api<Lease> = Api::namespaced(fleet.world.client.clone(), &namespace);
-    let by_hand = PatchParams::apply("somebody").force();
+    let force = PatchParams::apply("somebody").force();
 
     // The map is deleted: it is written again, and no slot moves.
     maps.delete("ksit", &DeleteParams::default()).await.unwrap();
@@ -77,8 +77,8 @@ async fn drifted_leases_and_map_are_repaired() {
     assert_eq!((&second.map.shards, second.map.term), (&first.map.shards, first.map.term));
     assert!(second.map.epoch > first.map.epoch);
 
-    // The map is edited: all slots for one, which its rules allow. It is put right. The coordinator writes the map's
-    // status meanwhile, so that an edit may come too late.
+    // An edit, valid by the CRD's rules, gives all slots to one member: it is reverted. The coordinator writes the
+    // map's status meanwhile, which may cause a conflict.
     eventually("an edit of the map", async || {
         let mut edited = maps.get("ksit").await.unwrap();
         edited.spec.epoch += 1;
@@ -87,12 +87,12 @@ async fn drifted_leases_and_map_are_repaired() {
         unless_conflict(maps.replace("ksit", &PostParams::default(), &edited).await)
     })
     .await;
-    eventually("the map to be put right", async || {
+    eventually("the map to be repaired", async || {
         fleet.map().await.is_some_and(|map| map.map.shards == first.map.shards).then_some(())
     })
     .await;
 
-    // A member's Lease is deleted, then emptied: both times it takes it back, and no slot moves.
+    // A member's Lease is deleted, then emptied: the member takes it back both times, and no slot moves.
     let holder = |lease: &Lease| lease.spec.as_ref().and_then(|spec| spec.holder_identity.clone()).unwrap_or_default();
     let held = async || {
         eventually("ksit-1 to hold its Lease", async || {
@@ -109,19 +109,19 @@ async fn drifted_leases_and_map_are_repaired() {
     assert_eq!(fleet.settled(&[0, 1]).await.map.shards, first.map.shards);
     fleet.replicas.check().unwrap();
 
-    // The coordinator's Lease is stolen: whoever had it steps down, the thief is silent, somebody leads again.
+    // The coordinator's Lease is stolen: its holder resigns, the thief is silent, and a replica leads again.
     let term = fleet.map().await.unwrap().map.term;
     let stolen = json!({ "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
         "spec": { "holderIdentity": "mallory", "renewTime": "2099-01-01T00:00:00.000000Z" } });
-    leases.patch("ksit-coordinator", &by_hand, &Patch::Apply(&stolen)).await.unwrap();
-    eventually("a new reign", async || fleet.map().await.filter(|map| map.map.term > term)).await;
+    leases.patch("ksit-coordinator", &force, &Patch::Apply(&stolen)).await.unwrap();
+    eventually("a new term", async || fleet.map().await.filter(|map| map.map.term > term)).await;
 
-    // A member's Lease is stolen: that process ends, since it can't know what else it lost.
+    // A member's Lease is stolen: that process exits, since it can't know what else it lost.
     let worker = (0..2).find(|ordinal| *ordinal != Fleet::coordinator(&first)).unwrap();
     let stolen = json!({ "spec": { "holderIdentity": "mallory" } });
     leases.patch(&format!("ksit-{worker}"), &PatchParams::default(), &Patch::Merge(&stolen)).await.unwrap();
     let mut process = fleet.replicas.take(worker).unwrap();
-    eventually("the process to end", async || {
+    eventually("the process to exit", async || {
         fleet.replicas.log(worker).contains("was taken by mallory").then_some(())
     })
     .await;
@@ -130,7 +130,7 @@ async fn drifted_leases_and_map_are_repaired() {
     fleet.settled(&[0, 1]).await;
     fleet.scale_flux(0).await;
     fleet.until_all("Failed").await;
-    fleet.kept().await;
+    fleet.assert_no_violations().await;
 }
 
 #[tokio::test]
@@ -140,7 +140,7 @@ async fn frozen_coordinator_writes_nothing_after_it_wakes() {
     let first = fleet.settled(&[0, 1]).await;
     fleet.until_all("Running").await;
     let (old, new) = (Fleet::coordinator(&first), 1 - Fleet::coordinator(&first));
-    // Everything changes while it stands still, so that there is something to write.
+    // Everything changes while it is frozen, which leaves it writes to make.
     fleet.replicas.replica(old).unwrap().signal(Signal::SIGSTOP).unwrap();
     fleet.scale_flux(0).await;
     let second = fleet.settled(&[new]).await;
@@ -148,12 +148,12 @@ async fn frozen_coordinator_writes_nothing_after_it_wakes() {
     fleet.until_all("Failed").await;
     let mut process = fleet.replicas.take(old).unwrap();
     process.signal(Signal::SIGCONT).unwrap();
-    // It finds its own Lease taken, and ends.
+    // It finds its own Lease taken, and exits.
     until_ended(&mut process).await;
     for target in fleet.statuses().await {
         assert_eq!(target.status.as_ref().unwrap().coordinator_term, Some(second.map.term.0), "{}", target.name_any());
     }
-    fleet.kept().await;
+    fleet.assert_no_violations().await;
 }
 
 #[tokio::test]
@@ -163,7 +163,7 @@ async fn fence_refuses_a_former_term_on_every_object() {
     fleet.settled(&[0]).await;
     fleet.until_all("Running").await;
     let term = fleet.map().await.unwrap().map.term.0;
-    // An object that nobody has written yet: its own rules know no term.
+    // The status of a new object has no term yet, so the CRD's own rule can't refuse the write.
     fleet.world.apply("IntegrationTarget", "new", json!({ "clusterName": "new", "paused": true })).await.unwrap();
     let api = fleet.world.api("IntegrationTarget");
     let old = json!({ "status": { "coordinatorTerm": term - 1 } });
@@ -172,7 +172,7 @@ async fn fence_refuses_a_former_term_on_every_object() {
     })
     .await;
     assert!(refused.to_string().contains("former coordinator"), "{refused}");
-    fleet.kept().await;
+    fleet.assert_no_violations().await;
 }
 
 #[tokio::test]
@@ -191,17 +191,17 @@ async fn shares_move_at_scale_down_and_stay_across_a_restart() {
     })
     .await;
     assert_eq!(second.map.shards, first.map.shards);
-    // Scaled down: the others have it all at once.
+    // Scaled down: the others own its slots at once.
     fleet.replicas.want(2).await.unwrap();
     let leaving = fleet.replicas.take(2).unwrap();
     leaving.stop(Duration::from_secs(20)).await.unwrap().expect("it ends by itself");
     let third = fleet.settled(&[0, 1]).await;
     let names: BTreeSet<String> = third.map.members.keys().map(ToString::to_string).collect();
     assert_eq!(names, ["ksit-0", "ksit-1"].map(str::to_owned).into());
-    fleet.kept().await;
+    fleet.assert_no_violations().await;
 }
 
-/// Nothing, if somebody else wrote the object since it was read.
+/// None on a conflict: the object was written by another client since it was read.
 fn unless_conflict<T>(written: kube::Result<T>) -> Option<T> {
     match written {
         Ok(object) => Some(object),
@@ -223,7 +223,7 @@ async fn restarted_replica_reads_its_share_without_a_leader() {
     world.until_phase("flux", "Running").await;
     drop(world.take_operator());
 
-    // Nobody can lead: a stranger holds that Lease, and renews it.
+    // No replica can lead: a stranger holds the coordinator's Lease, and renews it.
     let leases: Api<Lease> = Api::namespaced(world.client.clone(), "early");
     let renew = async || {
         let spec = json!({ "holderIdentity": "mallory", "renewTime": MicroTime(Timestamp::now()) });
@@ -234,15 +234,15 @@ async fn restarted_replica_reads_its_share_without_a_leader() {
     world.start_operator(&FLAGS).await;
     let read = eventually("its cluster to be read", async || {
         renew().await;
-        world.ask_operator("/metrics").await.lines().any(|line| line == CONNECTED).then_some(())
+        world.http_get("/metrics").await.lines().any(|line| line == CONNECTED).then_some(())
     });
     read.await;
-    assert!(world.ask_operator("/metrics").await.contains("ksit_coordinator_term 0\n"));
-    let unready = world.ask_operator("/readyz").await;
+    assert!(world.http_get("/metrics").await.contains("ksit_coordinator_term 0\n"));
+    let unready = world.http_get("/readyz").await;
     assert!(unready.contains("its part of the shard map") && !unready.contains("IntegrationTargets"), "{unready}");
 
     eventually("it to lead and to be ready", async || {
-        world.ask_operator("/readyz").await.starts_with("HTTP/1.1 200").then_some(())
+        world.http_get("/readyz").await.starts_with("HTTP/1.1 200").then_some(())
     })
     .await;
 }

@@ -66,8 +66,8 @@ async fn transition_has_time_log_line_event_and_history_entry() {
     assert_eq!(tool(&broken, "flux").last_transition_time, tool(&before, "flux").last_transition_time);
     assert_eq!(status.last_transition_time, tool(&broken, "argocd").last_transition_time);
     let [entry] = &status.history[..] else { panic!("one entry: {:?}", status.history) };
-    let told = (entry.integration.as_deref(), entry.from.as_str(), entry.to.as_str(), entry.reason.as_str());
-    assert_eq!(told, (Some("argocd"), "Running", "Failed", "ComponentNotReady"));
+    let recorded = (entry.integration.as_deref(), entry.from.as_str(), entry.to.as_str(), entry.reason.as_str());
+    assert_eq!(recorded, (Some("argocd"), "Running", "Failed", "ComponentNotReady"));
 
     // While it is broken another tool breaks: the phase of the cluster stays, and that has a transition too.
     simulator.set(0, deployment_of(&simulator, "flux"), Health::Broken);
@@ -131,7 +131,7 @@ async fn unreachable_clusters_are_counted_separately() {
     assert_eq!(listed, ["c3", "c0", "c1", "c2"]);
     let flux = world.until_phase("flux", "Failed").await.status.unwrap();
     assert_eq!(ready(&flux.conditions).reason, "TargetsUnreachable");
-    let metrics = world.ask_operator("/metrics").await;
+    let metrics = world.http_get("/metrics").await;
     for (state, clusters) in [("Failed", 1), ("Unreachable", 2), ("Running", 1)] {
         let series = format!(
             "integration=\"argocd\",namespace=\"roll-unreachable\",phase=\"{state}\",type=\"argocd\"}} {clusters}"
@@ -158,7 +158,7 @@ async fn integration_is_degraded_within_max_unhealthy() {
 }
 
 /// As version 0.1.0 of 2026 wrote it: without times of transitions, and with `Ready` for a cluster that answers.
-fn of_the_release_before(status: &mut Value) {
+fn downgrade_to_previous_release(status: &mut Value) {
     let fields = status.as_object_mut().unwrap();
     for new in ["lastTransitionTime", "history"] {
         fields.remove(new);
@@ -192,7 +192,7 @@ async fn status_of_previous_release_is_rewritten_once_at_most() {
     for kind in ["IntegrationTarget", "Integration"] {
         let api = world.api(kind);
         for mut object in api.list(&ListParams::default()).await.unwrap() {
-            of_the_release_before(&mut object.data["status"]);
+            downgrade_to_previous_release(&mut object.data["status"]);
             let stored = api.replace_status(&object.name_any(), &PostParams::default(), &object).await.unwrap();
             assert!(stored.data["status"].get("lastTransitionTime").is_none(), "{}", stored.data);
             versions.insert(kind, stored.resource_version().unwrap());

@@ -35,7 +35,7 @@ async fn round_cost_does_not_grow_with_integrations() {
                 })
             })
             .await;
-        counts.push(requests_of_a_round(plane).await);
+        counts.push(count_round_requests(plane).await);
         drop(world.take_operator());
     }
     assert!(counts[0] > 10, "{counts:?}");
@@ -44,7 +44,7 @@ async fn round_cost_does_not_grow_with_integrations() {
 }
 
 /// Waits for a quiet moment, then for one whole round, and counts what the audit log has of it.
-async fn requests_of_a_round(plane: &loadtest::ControlPlane) -> usize {
+async fn count_round_requests(plane: &loadtest::ControlPlane) -> usize {
     let audit = plane.audit();
     let count = |mark| audit.since(mark).unwrap().iter().filter(|event| event.user.username == USER).count();
     let quiet = async |mark| {

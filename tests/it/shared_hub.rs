@@ -1,4 +1,4 @@
-//! Traces of others on the hub: metadata on ksit's objects, namespaces that nobody observes, installations that are gone.
+//! A hub shared with others: foreign metadata on ksit's objects, unwatched namespaces, dead installations.
 
 use ksit::api::ShardMap;
 use kube::ResourceExt;
@@ -21,7 +21,7 @@ async fn ksit(args: &[&str]) -> (Option<i32>, String) {
     (output.status.code(), text)
 }
 
-/// The map of a later term than `term`.
+/// The first map of a term later than `term`.
 async fn map_after(world: &World, term: i64) -> ShardMap {
     let maps = maps(world);
     eventually("a map of a later term", async || maps.get_opt("ksit").await.unwrap().filter(|map| map.spec.term > term))
@@ -42,7 +42,7 @@ async fn shard_map_keeps_metadata_of_others() {
     drop(world.take_operator());
     world.start_operator(&["--replica=ksit-1"]).await;
     let after = map_after(&world, before.spec.term).await;
-    // Its first map, and what followed.
+    // The first map of the term, and a later one.
     let later = eventually("another map", async || {
         let map = maps(&world).get("ksit").await.unwrap();
         (map.spec.members.iter().any(|member| member.name == "ksit-1" && !member.slots.is_empty())).then_some(map)
@@ -68,15 +68,15 @@ async fn unwatched_namespace_is_reported() {
     }
     observed.until_phase("flux", "Failed").await;
     let words = "no installation of ksit watches namespace unobserved";
-    eventually("the installation to say what it observes", async || {
+    eventually("the installation to publish its namespaces", async || {
         let map = maps(&observed).get("ksit").await.unwrap();
         map.status?.watched_namespaces.filter(|names| names == &["observed"])
     })
     .await;
-    // Other tests' installations come and go on this hub; each names the namespaces that it observes within a round.
-    let (code, text) = eventually("the fleet to tell", async || {
-        let said = ksit(&["fleet", "-n", "unobserved", "--check", "-o", "wide"]).await;
-        said.1.contains(words).then_some(said)
+    // Installations of other tests come and go on this hub; each publishes its namespaces within a round.
+    let (code, text) = eventually("the fleet to report it", async || {
+        let output = ksit(&["fleet", "-n", "unobserved", "--check", "-o", "wide"]).await;
+        output.1.contains(words).then_some(output)
     })
     .await;
     assert_eq!(code, Some(1), "{text}");
@@ -114,7 +114,7 @@ async fn unwatched_namespace_is_reported() {
     assert!(!silent.contains("warning") && silent.contains("1 planned"), "{silent}");
 }
 
-/// Before the statuses themselves are old.
+/// The Lease expires before the statuses are stale.
 #[tokio::test]
 async fn dead_installation_is_detected_by_its_lease() {
     let mut world = World::new("gone").await;
@@ -126,9 +126,9 @@ async fn dead_installation_is_detected_by_its_lease() {
     let operator = world.take_operator();
     operator.signal(Signal::SIGKILL).unwrap();
     for command in ["fleet", "shards"] {
-        let (code, text) = eventually("the command to tell", async || {
-            let said = ksit(&[command, "-n", "gone", "--check"]).await;
-            said.1.contains("the coordinator has not renewed its Lease for").then_some(said)
+        let (code, text) = eventually("the command to report it", async || {
+            let output = ksit(&[command, "-n", "gone", "--check"]).await;
+            output.1.contains("the coordinator has not renewed its Lease for").then_some(output)
         })
         .await;
         assert_eq!(code, Some(1), "{text}");

@@ -1,4 +1,4 @@
-//! A status is written when its meaning changes: whatever is wrong, nothing is written once the status names it.
+//! A status is written when its meaning changes, and not again while a fault lasts.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,18 +18,18 @@ use crate::kit::{World, eventually, without_validation};
 
 const INTERVAL: Duration = Duration::from_secs(2);
 
-/// Twenty rounds of what answers; of what doesn't, as many as its back-off leaves.
+/// Twenty rounds of clusters that answer; as many as the back-off leaves of those that don't.
 const WATCHED: Duration = INTERVAL.saturating_mul(20);
 
-/// Nothing was written for so long: verdicts have settled. A status that is written without end never does.
+/// Without a write for this long verdicts have settled. A status that is rewritten endlessly never settles.
 const QUIET: Duration = INTERVAL.saturating_mul(5);
 const LOOKS: usize = 9;
 
-/// Statuses of each object that were written in that time.
+/// Statuses of each object written within `time`.
 async fn writes(world: &World, time: Duration) -> BTreeMap<String, Vec<Value>> {
     let of_kind = |kind: &'static str| {
         let events = watcher(world.api(kind), Config::default()).default_backoff().applied_objects();
-        // After an error, such as a version that is too old, it begins anew by itself.
+        // The watcher recovers from errors, such as an expired version, by itself.
         events.filter_map(move |object| ready(object.ok().map(|object| (kind, object)))).boxed()
     };
     let mut events = futures::stream::select(of_kind("IntegrationTarget"), of_kind("Integration"));
@@ -38,19 +38,19 @@ async fn writes(world: &World, time: Duration) -> BTreeMap<String, Vec<Value>> {
         while let Some((kind, object)) = events.next().await {
             let statuses = seen.entry(format!("{kind} {}", object.name_any())).or_default();
             let status = object.data["status"].clone();
-            // Labels are no writes of a status.
+            // A change of labels is not a status write.
             if statuses.last() != Some(&status) {
                 statuses.push(status);
             }
         }
     };
-    assert!(timeout(time, follow).await.is_err(), "the watches go on");
-    // The first is what it began with.
+    assert!(timeout(time, follow).await.is_err(), "the watches continue");
+    // The first one is the status at the start.
     seen.values_mut().for_each(|statuses| drop(statuses.remove(0)));
     seen
 }
 
-/// Waits until each target has a verdict and, if that ever is, until no status is written any more.
+/// Waits until each target has a verdict, and, for a limited time, until no status is written any more.
 async fn settled(world: &World) {
     let is_judged = |target: &IntegrationTarget| {
         let phase = target.status.as_ref().and_then(|status| status.phase.as_deref());
@@ -64,7 +64,7 @@ async fn settled(world: &World) {
     }
 }
 
-/// Objects that nobody can use, and those whose credential is at fault.
+/// Unusable objects, and targets with a bad credential.
 async fn apply_unusable(world: &World, kubeconfig: &str) {
     let until = json!({ "clusterName": "paused-until-nonsense", "pausedUntil": "2030-01-01T00:00:00+99:99" });
     world.apply("IntegrationTarget", "paused-until-nonsense", until).await.unwrap();
@@ -88,7 +88,7 @@ async fn apply_unusable(world: &World, kubeconfig: &str) {
     ] {
         world.integration(name, spec).await;
     }
-    // As an older CRD may have let it in.
+    // An older CRD may have accepted these.
     without_validation(async || {
         world.apply("IntegrationTarget", "no-name", json!({ "clusterName": "" })).await.unwrap();
         world.apply("Integration", "no-type", json!({ "type": "heroku", "targetClusters": ["c0"] })).await.unwrap();
@@ -106,7 +106,7 @@ async fn status_is_written_once_for_every_fault() {
     }
     world.integration("argocd", json!({ "type": "argocd", "targetSelector": {} })).await;
     apply_unusable(&world, &simulator.kubeconfig(0)).await;
-    // Half of them fail from the beginning, and half once they have been read.
+    // Half of the clusters fail from the start, half after they have been read.
     let inject = |wanted: usize| {
         for (number, fault) in (1..).zip(faults).filter(|(number, _)| number % 2 == wanted) {
             simulator.inject(u32::try_from(number).unwrap(), Some(*fault));

@@ -1,4 +1,4 @@
-//! What the Go toolkit left behind goes on working.
+//! Objects and rights left behind by the Go toolkit keep working.
 
 use kube::ResourceExt;
 use kube::api::{Patch, PatchParams, PostParams};
@@ -8,7 +8,7 @@ use crate::kit::{World, eventually, grant, install_flux, target};
 
 const FINALIZER: &str = "ksit.io/finalizer";
 
-/// Its sample manifests: kinds, names and fields of config/samples, with `autoInstall` off where it was on.
+/// The toolkit's sample manifests: kinds, names and fields of config/samples, with `autoInstall` turned off.
 fn samples() -> Vec<(&'static str, &'static str, Value)> {
     let targets = json!(["cluster-1", "cluster-2"]);
     vec![
@@ -119,7 +119,7 @@ async fn takeover_removes_finalizer_and_adopts_old_status() {
     eventually("the deletion to end", async || api.get_opt("flux").await.unwrap().is_none().then_some(())).await;
 }
 
-/// With `autoInstall.enabled: true`, as only an older CRD let in: a condition says so, and the tool is checked.
+/// Only an older CRD accepted `autoInstall.enabled: true`. A condition reports it, and the tool is checked.
 #[tokio::test]
 async fn takeover_stored_auto_install_sets_a_condition() {
     let mut world = World::new("takeover-install").await;
@@ -141,7 +141,7 @@ async fn takeover_stored_auto_install_sets_a_condition() {
     assert_eq!((accepted.status.as_str(), accepted.reason.as_str()), ("False", "AutoInstallRefused"));
 }
 
-/// A Role with `get, list` of deployments, services and endpoints in the tool's namespace, and nothing else.
+/// The toolkit's Role: `get, list` of deployments, services and endpoints in the tool's namespace.
 #[tokio::test]
 async fn takeover_old_role_shows_what_it_grants() {
     let mut world = World::new("takeover-role").await;

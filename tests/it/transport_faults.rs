@@ -67,9 +67,9 @@ async fn failure_of(cluster: &Cluster, server: &FaultyApiServer) -> Failure {
     let started = Instant::now();
     let failure = Reflector::read(cluster, &queries(), false).await.expect_err("the round should fail");
     assert!(started.elapsed() < ROUND + Duration::from_secs(1), "{failure} took {:?}", started.elapsed());
-    let said = format!("{failure} {failure:?} {:?}", cluster.connection());
-    assert!(!said.contains("planted"), "{said}");
-    assert!(said.contains(&server.address().to_string()), "{said}");
+    let shown = format!("{failure} {failure:?} {:?}", cluster.connection());
+    assert!(!shown.contains("planted"), "{shown}");
+    assert!(shown.contains(&server.address().to_string()), "{shown}");
     failure
 }
 

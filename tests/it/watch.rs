@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::kit::{World, condition, eventually, grant, install_flux, target};
 
 /// Much longer than a test waits for anything.
-const RARELY: &str = "--interval=10m";
+const LONG_INTERVAL: &str = "--interval=10m";
 
 fn is_watched(target: &IntegrationTarget) -> bool {
     condition(target, "Watched").is_some_and(|watched| watched.status == "True" && watched.reason == "Watching")
@@ -30,7 +30,7 @@ async fn watch_reports_a_break_between_two_rounds() {
     let mut world = World::new("watch-break").await;
     let workloads = install_flux("watch-break").await;
     follow_flux(&world, "watch-break", &target().await.kubeconfig()).await;
-    world.start_operator(&[RARELY]).await;
+    world.start_operator(&[LONG_INTERVAL]).await;
     world.until_phase("flux", "Running").await;
     world.until_target("one", is_watched).await;
 
@@ -50,7 +50,7 @@ async fn watch_follows_a_tool_added_later() {
     let mut world = World::new("watch-more").await;
     let workloads = install_flux("watch-more").await;
     world.target("one", &target().await.kubeconfig()).await;
-    world.start_operator(&[RARELY]).await;
+    world.start_operator(&[LONG_INTERVAL]).await;
     world.until_target("one", is_watched).await;
     let spec = json!({ "type": "flux", "targetClusters": ["one"], "config": { "namespace": "watch-more" } });
     world.integration("flux", spec).await;
@@ -89,7 +89,7 @@ async fn watch_survives_an_api_server_restart() {
     }
     let mut world = World::new("watch-restart").await;
     follow_flux(&world, "flux-system", &plane.kubeconfig()).await;
-    world.start_operator(&[RARELY]).await;
+    world.start_operator(&[LONG_INTERVAL]).await;
     world.until_phase("flux", "Running").await;
 
     plane.stop_api_server();
@@ -180,7 +180,7 @@ async fn watch_mass_disconnect_delays_no_other_round() {
         world.target(&format!("c{number}"), &simulator.kubeconfig(number)).await;
     }
     world.integration("flux", json!({ "type": "flux", "targetSelector": {} })).await;
-    world.start_operator(&[RARELY, "--max-concurrent-reconciles=1"]).await;
+    world.start_operator(&[LONG_INTERVAL, "--max-concurrent-reconciles=1"]).await;
     world.until_phase("flux", "Running").await;
     let before = simulator.counts().accepted;
     (0..HUNG).for_each(|number| simulator.inject(number, Some(Fault::HangInTls)));

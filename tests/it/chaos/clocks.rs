@@ -1,14 +1,17 @@
-//! Clocks that are wrong, and one that is slow.
+//! Clocks that are wrong, and one that runs at half the rate.
 
 use std::path::Path;
 use std::process::Command;
 
 use loadtest::installation::Tuning;
 
-use super::{LEASE, TAKEN_OVER, check_truth, kept, leader, owned_by, prepare, stayed_true, tell};
+use super::{
+    LEASE, TAKEOVER, assert_no_violations, assert_stayed_true, break_and_wait, check_truth, leader, prepare,
+    until_owned_by,
+};
 
-/// One that thinks a second to be two waits twice as long for a Lease to end.
-const AFTER_A_DEATH: std::time::Duration = LEASE.saturating_mul(2).saturating_add(TAKEN_OVER);
+/// A replica whose clock runs at half the rate waits twice as long for a Lease to end.
+const SLOW_FAILOVER: std::time::Duration = LEASE.saturating_mul(2).saturating_add(TAKEOVER);
 
 #[tokio::test]
 async fn clock_skew_breaks_no_invariant() {
@@ -26,20 +29,20 @@ async fn clock_skew_breaks_no_invariant() {
         fleet.replicas.tune(ordinal, skew(&format!("CLOCK_{name}"), value));
     }
     fleet.scale_up(4).await.unwrap();
-    owned_by(&fleet, &[0, 1, 2, 3]).await;
-    tell(&fleet, 30).await;
+    until_owned_by(&fleet, &[0, 1, 2, 3]).await;
+    break_and_wait(&fleet, 30).await;
     let truth = check_truth(&fleet).await;
 
-    // Each that leads dies in turn, so that others with other clocks judge it.
+    // Each coordinator dies in turn: replicas with other clocks detect it.
     for broken in [0, 20, 10] {
-        let coordinator = leader(&owned_by(&fleet, &[0, 1, 2, 3]).await);
+        let coordinator = leader(&until_owned_by(&fleet, &[0, 1, 2, 3]).await);
         fleet.replicas.kill(coordinator);
         let rest: Vec<u32> = (0..4).filter(|ordinal| *ordinal != coordinator).collect();
-        owned_by(&fleet, &rest).await;
-        tell(&fleet, broken).await;
-        stayed_true("death of a coordinator among wrong clocks", &truth, AFTER_A_DEATH).await;
+        until_owned_by(&fleet, &rest).await;
+        break_and_wait(&fleet, broken).await;
+        assert_stayed_true("death of a coordinator among wrong clocks", &truth, SLOW_FAILOVER).await;
         fleet.scale_up(4).await.unwrap();
     }
-    owned_by(&fleet, &[0, 1, 2, 3]).await;
-    kept(&fleet);
+    until_owned_by(&fleet, &[0, 1, 2, 3]).await;
+    assert_no_violations(&fleet);
 }

@@ -1,4 +1,4 @@
-//! The hub goes away: its API server, etcd alone, or it hangs.
+//! Hub outages: the API server is down, etcd is down, or the API server hangs.
 
 use std::time::Duration;
 
@@ -9,31 +9,31 @@ use loadtest::run::{Fleet, NAMESPACE};
 use serde_json::json;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{PATIENCE, check_truth, kept, owned_by, prepare, stayed_true, tell};
+use super::{PATIENCE, assert_no_violations, assert_stayed_true, break_and_wait, check_truth, prepare, until_owned_by};
 use crate::kit::eventually;
 
 /// Much longer than a Lease.
 const OUTAGE: Duration = Duration::from_secs(60);
 
-/// Shorter than the time for which an API server waits for etcd.
+/// Shorter than an API server waits for etcd.
 const FREEZE: Duration = Duration::from_secs(20);
 
-/// From the first write that the hub takes again until all that changed meanwhile is written.
-const CAUGHT_UP: Duration = Duration::from_secs(10);
+/// From the first write that the hub accepts again until every change of the outage is written.
+const CATCH_UP: Duration = Duration::from_secs(10);
 
-/// While nobody can be told, checks go on.
+/// Breaks clusters during the outage, and asserts that checks go on.
 async fn endure(fleet: &Fleet, outage: Duration, broken: u32) {
     fleet.break_first(broken).unwrap();
     sleep(outage).await;
-    let unasked = fleet.clusters.simulator().unwrap().longest_without_request();
-    assert!(unasked < Duration::from_secs(20), "checks go on: {unasked:?}");
+    let longest_gap = fleet.clusters.simulator().unwrap().longest_without_request();
+    assert!(longest_gap < Duration::from_secs(20), "checks go on: {longest_gap:?}");
 }
 
-/// Since when the hub has been away, at the moment when it takes writes again.
+/// Waits until the hub accepts writes again; returns how long it was away.
 async fn until_writable(fleet: &Fleet, since: Instant) -> Duration {
     let maps: Api<ConfigMap> = Api::namespaced(fleet.client.clone(), NAMESPACE);
     let map = serde_json::from_value(json!({ "metadata": { "generateName": "writable-" } })).unwrap();
-    eventually("the hub to take writes", async || {
+    eventually("the hub to accept writes", async || {
         timeout(Duration::from_secs(1), maps.create(&PostParams::default(), &map)).await.ok()?.ok()
     })
     .await;
@@ -41,11 +41,11 @@ async fn until_writable(fleet: &Fleet, since: Instant) -> Duration {
     since.elapsed()
 }
 
-/// Everybody is told, and everything is where it was. After that each cluster is known to its owner again: whoever has
-/// just been given one can't look at it while the hub, which has its Secret, is away.
+/// Asserts that all changes are published and no target moved. Only then are clusters known to their owners again: a new
+/// owner can't read a cluster while the hub, which has its Secret, is away.
 async fn assert_as_before(fleet: &mut Fleet, before: &Division, broken: u32) {
     fleet.until_phases(broken, PATIENCE).await.unwrap();
-    owned_by(fleet, &[0, 1, 2]).await;
+    until_owned_by(fleet, &[0, 1, 2]).await;
     fleet.settle().await.unwrap();
     assert!(before.moved(&fleet.division().await.unwrap()).is_empty());
 }
@@ -54,8 +54,8 @@ async fn assert_as_before(fleet: &mut Fleet, before: &Division, broken: u32) {
 async fn hub_outage_moves_no_target_and_loses_no_change() {
     let mut fleet = prepare().await;
     fleet.scale_up(3).await.unwrap();
-    owned_by(&fleet, &[0, 1, 2]).await;
-    tell(&fleet, 0).await;
+    until_owned_by(&fleet, &[0, 1, 2]).await;
+    break_and_wait(&fleet, 0).await;
     fleet.settle().await.unwrap();
     let before = fleet.division().await.unwrap();
     let truth = check_truth(&fleet).await;
@@ -66,7 +66,7 @@ async fn hub_outage_moves_no_target_and_loses_no_change() {
     fleet.hub.start_api_server().await.unwrap();
     let away = until_writable(&fleet, since).await;
     assert_as_before(&mut fleet, &before, 30).await;
-    stayed_true("the API server is away", &truth, away + CAUGHT_UP).await;
+    assert_stayed_true("the API server is away", &truth, away + CATCH_UP).await;
 
     let since = Instant::now();
     fleet.hub.stop_etcd();
@@ -74,16 +74,16 @@ async fn hub_outage_moves_no_target_and_loses_no_change() {
     fleet.hub.start_etcd().await.unwrap();
     let away = until_writable(&fleet, since).await;
     assert_as_before(&mut fleet, &before, 10).await;
-    stayed_true("etcd is away", &truth, away + CAUGHT_UP).await;
+    assert_stayed_true("etcd is away", &truth, away + CATCH_UP).await;
 
-    // It hangs: connections stay, nothing is answered.
+    // A hang: connections stay open, nothing is answered.
     let since = Instant::now();
     fleet.hub.freeze_api_server(true).unwrap();
     endure(&fleet, FREEZE, 20).await;
     fleet.hub.freeze_api_server(false).unwrap();
     let away = until_writable(&fleet, since).await;
     assert_as_before(&mut fleet, &before, 20).await;
-    stayed_true("the API server hangs", &truth, away + CAUGHT_UP).await;
+    assert_stayed_true("the API server hangs", &truth, away + CATCH_UP).await;
     fleet.replicas.check().unwrap();
-    kept(&fleet);
+    assert_no_violations(&fleet);
 }

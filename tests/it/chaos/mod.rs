@@ -1,4 +1,4 @@
-//! Things go wrong for replicas, hub and network; then the hub's audit log is read, and must show that all was kept.
+//! Injects faults into replicas, hub and network; afterwards the hub's audit log must show no violated invariant.
 
 mod clocks;
 mod hub;
@@ -21,36 +21,36 @@ use crate::kit::eventually;
 
 const TARGETS: u32 = 80;
 
-/// The tests themselves break the first 60 clusters; the others are the truth checker's.
+/// The tests break the first 60 clusters; the truth checker flips these others.
 const UNTOUCHED: u32 = 20;
 
-/// A member is deaf after 6 s, and for three seconds after a renewal a coordinator may still send a write: short, and not
-/// so short that a busy machine alone decides.
+/// A member is deaf after 6 s, and a coordinator may send writes for 3 s after a renewal: short, but long enough for a
+/// busy machine.
 const FLAGS: [&str; 4] = ["--interval=2s", "--round-timeout=2s", "--lease-duration=8s", "--lease-renew-interval=1s"];
 
-/// For statuses to be right; the machine is busy.
+/// Time-out for statuses to be right; the machine is busy.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// A Lease, as in [`FLAGS`].
+/// Lease duration, as in [`FLAGS`].
 const LEASE: Duration = Duration::from_secs(8);
 
-/// From the end of a Lease until the next owner or coordinator has read all anew; the machine is busy.
-const TAKEN_OVER: Duration = Duration::from_secs(7);
+/// From the end of a Lease until the next owner or coordinator has reread everything; the machine is busy.
+const TAKEOVER: Duration = Duration::from_secs(7);
 
-/// A replica dies or freezes: its clusters, and what it wrote as coordinator, wait for its Lease to end.
-const AFTER_A_DEATH: Duration = LEASE.saturating_add(TAKEN_OVER);
+/// After a replica dies or freezes, its clusters and its duties as coordinator wait for its Lease to end.
+const FAILOVER: Duration = LEASE.saturating_add(TAKEOVER);
 
-/// Changes of untouched clusters that the truth checker has to see beside each fault.
+/// Changes of untouched clusters that the truth checker must see during each fault.
 const CHANGES: usize = 10;
 
-/// A hub of its own, and simulated clusters. No replica runs yet.
+/// The test's own hub, and simulated clusters. No replica runs yet.
 async fn prepare() -> Fleet {
     let fleet = Fleet::prepare(Path::new(env!("CARGO_BIN_EXE_ksit")), TARGETS, &FLAGS).await.unwrap();
     Fleet { untouched: UNTOUCHED, ..fleet }
 }
 
 /// The map, once exactly these replicas own the fleet and one of them leads.
-async fn owned_by(fleet: &Fleet, ordinals: &[u32]) -> PublishedMap {
+async fn until_owned_by(fleet: &Fleet, ordinals: &[u32]) -> PublishedMap {
     let wanted: BTreeSet<String> = ordinals.iter().map(|ordinal| format!("ksit-{ordinal}")).collect();
     let api: Api<ShardMap> = Api::namespaced(fleet.client.clone(), NAMESPACE);
     eventually(&format!("{wanted:?} to own the fleet"), async || {
@@ -65,13 +65,13 @@ fn leader(map: &PublishedMap) -> u32 {
     map.coordinator.name.ordinal().unwrap()
 }
 
-/// `broken` clusters are broken, and everybody who asks the hub is told so.
-async fn tell(fleet: &Fleet, broken: u32) {
+/// Breaks `broken` clusters and waits until the statuses show it.
+async fn break_and_wait(fleet: &Fleet, broken: u32) {
     fleet.break_first(broken).unwrap();
     fleet.until_phases(broken, PATIENCE).await.unwrap();
 }
 
-/// Flips the untouched clusters from now on. Their statuses are right when it returns.
+/// Starts to flip the untouched clusters; returns once their statuses are right.
 async fn check_truth(fleet: &Fleet) -> TruthChecker {
     let truth = fleet.check_truth(TARGETS - UNTOUCHED..TARGETS).unwrap();
     truth.until_right(PATIENCE).await.unwrap();
@@ -79,10 +79,10 @@ async fn check_truth(fleet: &Fleet) -> TruthChecker {
     truth
 }
 
-/// Since the checker was started, or this was asked last, no status of an untouched cluster was wrong for longer.
-async fn stayed_true(fault: &str, truth: &TruthChecker, bound: Duration) {
+/// Asserts that since the start, or the last call, no status of an untouched cluster was wrong for longer than `bound`.
+async fn assert_stayed_true(fault: &str, truth: &TruthChecker, bound: Duration) {
     truth.until_right(PATIENCE).await.unwrap();
-    // A fault may be over sooner than a few changes take.
+    // A fault may end before enough changes were seen.
     eventually("enough changes to be seen", async || (truth.findings().took.len() >= CHANGES).then_some(())).await;
     let Findings { wrong, falsely_running, took } = truth.findings();
     println!(
@@ -96,8 +96,8 @@ async fn stayed_true(fault: &str, truth: &TruthChecker, bound: Duration) {
     truth.forget();
 }
 
-/// All that was promised was kept.
-fn kept(fleet: &Fleet) -> Checked {
+/// Asserts that the audit log shows no violated invariant.
+fn assert_no_violations(fleet: &Fleet) -> Checked {
     let checked = check(&fleet.hub.audit(), None).unwrap();
     assert!(checked.violations.is_empty(), "{:#?}", checked.violations);
     assert!(checked.maps > 1 && checked.statuses > TARGETS as usize, "{checked:?}");

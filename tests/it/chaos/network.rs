@@ -1,4 +1,4 @@
-//! The network loses or holds what replicas send.
+//! A network that drops or delays the replicas' traffic.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::time::Duration;
@@ -10,10 +10,12 @@ use loadtest::run::Fleet;
 use nix::sys::signal::Signal;
 use tokio::time::sleep;
 
-use super::{AFTER_A_DEATH, check_truth, kept, leader, owned_by, prepare, stayed_true, tell};
+use super::{
+    FAILOVER, assert_no_violations, assert_stayed_true, break_and_wait, check_truth, leader, prepare, until_owned_by,
+};
 use crate::kit::{eventually, until_ended};
 
-/// A fleet of two, each of which finds the hub through a proxy of its own.
+/// A fleet of two replicas, each of which reaches the hub through its own proxy.
 async fn behind_proxies() -> (Fleet, Vec<FaultyProxy>) {
     let mut fleet = prepare().await;
     let hub: SocketAddr = fleet.hub.url().trim_start_matches("https://").parse().unwrap();
@@ -25,32 +27,32 @@ async fn behind_proxies() -> (Fleet, Vec<FaultyProxy>) {
         proxies.push(proxy);
     }
     fleet.scale_up(2).await.unwrap();
-    owned_by(&fleet, &[0, 1]).await;
-    tell(&fleet, 0).await;
+    until_owned_by(&fleet, &[0, 1]).await;
+    break_and_wait(&fleet, 0).await;
     (fleet, proxies)
 }
 
-/// The coordinator can't renew its Lease, and freezes 3 s later.
-const HELD: Duration = AFTER_A_DEATH.saturating_add(Duration::from_secs(3));
+/// Longest time that a status may be wrong: the coordinator can't renew its Lease, and freezes 3 s later.
+const HELD_BOUND: Duration = FAILOVER.saturating_add(Duration::from_secs(3));
 
-/// The coordinator sends statuses, which the network holds until another one leads and everything is as it was before.
-async fn writes_of_a_former_coordinator_arrive(fleet: &mut Fleet, proxies: &[FaultyProxy]) {
-    let map = owned_by(fleet, &[0, 1]).await;
+/// Holds the coordinator's status writes in the network until another one leads and has restored every status.
+async fn deliver_late_writes(fleet: &mut Fleet, proxies: &[FaultyProxy]) {
+    let map = until_owned_by(fleet, &[0, 1]).await;
     let (old, new) = (leader(&map), 1 - leader(&map));
     proxies[old as usize].set(Upstream::Waits);
     fleet.break_first(60).unwrap();
     sleep(Duration::from_secs(3)).await;
     fleet.replicas.replica(old).unwrap().signal(Signal::SIGSTOP).unwrap();
     fleet.break_first(0).unwrap();
-    let map = owned_by(fleet, &[new]).await;
+    let map = until_owned_by(fleet, &[new]).await;
     assert!(map.map.term.0 > 1);
-    tell(fleet, 0).await;
-    // By then the API server has known of the claim for long.
+    break_and_wait(fleet, 0).await;
+    // The API server has seen the claim long before these writes.
     sleep(Duration::from_secs(3)).await;
     proxies[old as usize].set(Upstream::Passes);
-    // Whatever arrived is mended.
+    // Writes that got through are repaired.
     sleep(Duration::from_secs(2)).await;
-    tell(fleet, 0).await;
+    break_and_wait(fleet, 0).await;
     let mut process = fleet.replicas.take(old).unwrap();
     process.signal(Signal::SIGCONT).unwrap();
     until_ended(&mut process).await;
@@ -60,24 +62,24 @@ async fn writes_of_a_former_coordinator_arrive(fleet: &mut Fleet, proxies: &[Fau
 async fn late_writes_of_a_former_coordinator_are_refused() {
     let (mut fleet, proxies) = behind_proxies().await;
     let truth = check_truth(&fleet).await;
-    writes_of_a_former_coordinator_arrive(&mut fleet, &proxies).await;
-    stayed_true("a coordinator's writes are held", &truth, HELD).await;
-    let checked = kept(&fleet);
-    assert!(checked.refused > 0, "something arrived: {checked:?}");
+    deliver_late_writes(&mut fleet, &proxies).await;
+    assert_stayed_true("a coordinator's writes are held", &truth, HELD_BOUND).await;
+    let checked = assert_no_violations(&fleet);
+    assert!(checked.refused > 0, "some late writes arrived: {checked:?}");
 }
 
 #[tokio::test]
 async fn checker_finds_late_writes_without_the_fence() {
     let (mut fleet, proxies) = behind_proxies().await;
     fleet.replicas.take_fence_off().await.unwrap();
-    writes_of_a_former_coordinator_arrive(&mut fleet, &proxies).await;
+    deliver_late_writes(&mut fleet, &proxies).await;
     let checked = check(&fleet.hub.audit(), None).unwrap();
-    let of_old_terms =
+    let stale_writes =
         checked.violations.iter().filter(|violation| violation.contains("was claimed; repaired")).count();
-    assert!(of_old_terms > 0, "{checked:?}");
+    assert!(stale_writes > 0, "{checked:?}");
 }
 
-/// Workers reach the coordinator through a proxy that loses all they send, for good. The way back is fine.
+/// Workers reach the coordinator through a proxy that drops all they send, for good. The way back works.
 #[tokio::test]
 async fn coordinator_that_receives_no_reports_resigns() {
     let mut fleet = prepare().await;
@@ -91,20 +93,20 @@ async fn coordinator_that_receives_no_reports_resigns() {
         fleet.replicas.tune(ordinal, Tuning { flags, ..Tuning::default() });
     }
     fleet.scale_up(3).await.unwrap();
-    let map = owned_by(&fleet, &[0, 1, 2]).await;
-    tell(&fleet, 30).await;
+    let map = until_owned_by(&fleet, &[0, 1, 2]).await;
+    break_and_wait(&fleet, 30).await;
     let truth = check_truth(&fleet).await;
     let deaf = leader(&map);
     proxies[deaf as usize].set(Upstream::IsLost);
     let next = eventually("another one to lead", async || {
-        let map = owned_by(&fleet, &[0, 1, 2]).await;
+        let map = until_owned_by(&fleet, &[0, 1, 2]).await;
         (leader(&map) != deaf).then_some(map)
     })
     .await;
     assert!(next.map.term > map.map.term);
-    // The loss goes on, and everybody is heard, the deaf one as a worker too.
-    tell(&fleet, 10).await;
-    stayed_true("a coordinator hears nobody", &truth, AFTER_A_DEATH).await;
+    // The loss persists, and all replicas report again, the former coordinator as a worker.
+    break_and_wait(&fleet, 10).await;
+    assert_stayed_true("a coordinator receives no reports", &truth, FAILOVER).await;
     fleet.replicas.check().unwrap();
-    kept(&fleet);
+    assert_no_violations(&fleet);
 }

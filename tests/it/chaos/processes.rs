@@ -1,4 +1,4 @@
-//! Replicas die, freeze, double, leave and come back.
+//! Replicas die, freeze, run twice, leave and return.
 
 use std::time::Duration;
 
@@ -8,35 +8,38 @@ use loadtest::run::NAMESPACE;
 use nix::sys::signal::Signal;
 use serde_json::json;
 
-use super::{AFTER_A_DEATH, TAKEN_OVER, check_truth, kept, leader, owned_by, prepare, stayed_true, tell};
+use super::{
+    FAILOVER, TAKEOVER, assert_no_violations, assert_stayed_true, break_and_wait, check_truth, leader, prepare,
+    until_owned_by,
+};
 use crate::kit::{eventually, until_ended};
 
 #[tokio::test]
 async fn replicas_survive_kill_freeze_and_duplicate() {
     let mut fleet = prepare().await;
     fleet.scale_up(3).await.unwrap();
-    let map = owned_by(&fleet, &[0, 1, 2]).await;
-    tell(&fleet, 0).await;
+    let map = until_owned_by(&fleet, &[0, 1, 2]).await;
+    break_and_wait(&fleet, 0).await;
     let truth = check_truth(&fleet).await;
 
-    // The coordinator dies in the middle of a wave of writes.
+    // The coordinator dies during a wave of writes.
     let coordinator = leader(&map);
     fleet.break_first(40).unwrap();
     tokio::time::sleep(Duration::from_millis(700)).await;
     fleet.replicas.kill(coordinator);
     let rest: Vec<u32> = (0..3).filter(|ordinal| *ordinal != coordinator).collect();
-    let map = owned_by(&fleet, &rest).await;
-    tell(&fleet, 40).await;
+    let map = until_owned_by(&fleet, &rest).await;
+    break_and_wait(&fleet, 40).await;
     fleet.scale_up(3).await.unwrap();
-    owned_by(&fleet, &[0, 1, 2]).await;
-    stayed_true("the coordinator dies", &truth, AFTER_A_DEATH).await;
+    until_owned_by(&fleet, &[0, 1, 2]).await;
+    assert_stayed_true("the coordinator dies", &truth, FAILOVER).await;
 
-    // A worker stands still for longer than its Lease, and finds itself dead when it wakes.
+    // A worker freezes for longer than its Lease, and finds the Lease taken when it wakes.
     let worker = rest.into_iter().find(|ordinal| *ordinal != leader(&map)).unwrap();
     fleet.replicas.replica(worker).unwrap().signal(Signal::SIGSTOP).unwrap();
     let others: Vec<u32> = (0..3).filter(|ordinal| *ordinal != worker).collect();
-    owned_by(&fleet, &others).await;
-    tell(&fleet, 10).await;
+    until_owned_by(&fleet, &others).await;
+    break_and_wait(&fleet, 10).await;
     let leases: Api<Lease> = Api::namespaced(fleet.client.clone(), NAMESPACE);
     let name = format!("ksit-{worker}");
     eventually("its Lease to be taken", async || {
@@ -48,42 +51,42 @@ async fn replicas_survive_kill_freeze_and_duplicate() {
     frozen.signal(Signal::SIGCONT).unwrap();
     until_ended(&mut frozen).await;
     fleet.scale_up(3).await.unwrap();
-    owned_by(&fleet, &[0, 1, 2]).await;
-    stayed_true("a worker freezes", &truth, AFTER_A_DEATH).await;
+    until_owned_by(&fleet, &[0, 1, 2]).await;
+    assert_stayed_true("a worker freezes", &truth, FAILOVER).await;
 
-    // A second process in the same Pod: it takes the place of the first, which ends.
+    // A second process in the same Pod replaces the first, which exits.
     let twin = fleet.replicas.start_twin(worker).unwrap();
     let mut first = fleet.replicas.take(worker).unwrap();
     until_ended(&mut first).await;
-    owned_by(&fleet, &[0, 1, 2]).await;
-    tell(&fleet, 30).await;
-    stayed_true("a worker doubles", &truth, AFTER_A_DEATH).await;
+    until_owned_by(&fleet, &[0, 1, 2]).await;
+    break_and_wait(&fleet, 30).await;
+    assert_stayed_true("a worker doubles", &truth, FAILOVER).await;
     drop(twin);
-    kept(&fleet);
+    assert_no_violations(&fleet);
 }
 
 #[tokio::test]
 async fn scaling_one_to_ten_to_two_keeps_statuses_true() {
     let mut fleet = prepare().await;
     fleet.scale_up(1).await.unwrap();
-    owned_by(&fleet, &[0]).await;
-    tell(&fleet, 0).await;
+    until_owned_by(&fleet, &[0]).await;
+    break_and_wait(&fleet, 0).await;
     let truth = check_truth(&fleet).await;
     fleet.scale_up(10).await.unwrap();
-    owned_by(&fleet, &(0..10).collect::<Vec<_>>()).await;
-    tell(&fleet, 20).await;
-    stayed_true("one becomes ten", &truth, TAKEN_OVER).await;
+    until_owned_by(&fleet, &(0..10).collect::<Vec<_>>()).await;
+    break_and_wait(&fleet, 20).await;
+    assert_stayed_true("one becomes ten", &truth, TAKEOVER).await;
 
-    // Eight are asked to leave at the same moment.
+    // Eight replicas are told to stop at the same moment.
     fleet.replicas.want(2).await.unwrap();
     let leaving: Vec<_> = (2..10).map(|ordinal| fleet.replicas.take(ordinal).unwrap()).collect();
     let ends = leaving.into_iter().map(|process| process.stop(Duration::from_secs(60)));
     for ended in futures::future::join_all(ends).await {
         ended.unwrap().expect("it ends by itself");
     }
-    owned_by(&fleet, &[0, 1]).await;
-    tell(&fleet, 5).await;
-    stayed_true("ten become two", &truth, TAKEN_OVER).await;
+    until_owned_by(&fleet, &[0, 1]).await;
+    break_and_wait(&fleet, 5).await;
+    assert_stayed_true("ten become two", &truth, TAKEOVER).await;
 
     // A rolling restart: nothing moves.
     let before = fleet.division().await.unwrap();
@@ -96,22 +99,22 @@ async fn scaling_one_to_ten_to_two_keeps_statuses_true() {
         fleet.settle().await.unwrap();
     }
     assert!(before.moved(&fleet.division().await.unwrap()).is_empty());
-    tell(&fleet, 0).await;
-    stayed_true("rolling restart", &truth, TAKEN_OVER).await;
-    kept(&fleet);
+    break_and_wait(&fleet, 0).await;
+    assert_stayed_true("rolling restart", &truth, TAKEOVER).await;
+    assert_no_violations(&fleet);
 }
 
-/// The Lease is given by hand to another replica while the coordinator stands still for a moment: when it goes on, it
-/// still has time left on its claim, and statuses to write.
+/// The Lease is handed to another replica by force while the coordinator is frozen for a moment: when it resumes, its
+/// claim is still valid, and it has statuses to write.
 #[tokio::test]
 async fn forced_second_coordinator_breaks_no_invariant() {
     let mut fleet = prepare().await;
     fleet.scale_up(2).await.unwrap();
-    tell(&fleet, 0).await;
+    break_and_wait(&fleet, 0).await;
     let truth = check_truth(&fleet).await;
     let leases: Api<Lease> = Api::namespaced(fleet.client.clone(), NAMESPACE);
     for broken in [60, 0, 40, 20] {
-        let map = owned_by(&fleet, &[0, 1]).await;
+        let map = until_owned_by(&fleet, &[0, 1]).await;
         let (old, new) = (leader(&map), 1 - leader(&map));
         let process = &map.map.members[format!("ksit-{new}").as_str()];
         fleet.break_first(broken).unwrap();
@@ -119,14 +122,14 @@ async fn forced_second_coordinator_breaks_no_invariant() {
         let forced = json!({ "spec": { "holderIdentity": process.to_string() } });
         leases.patch("ksit-coordinator", &PatchParams::default(), &Patch::Merge(&forced)).await.unwrap();
         eventually("the other to claim the next term", async || {
-            let now = owned_by(&fleet, &[0, 1]).await;
+            let now = until_owned_by(&fleet, &[0, 1]).await;
             (now.map.term > map.map.term && leader(&now) == new).then_some(())
         })
         .await;
         fleet.replicas.replica(old).unwrap().signal(Signal::SIGCONT).unwrap();
-        tell(&fleet, broken).await;
-        stayed_true("two coordinators", &truth, AFTER_A_DEATH).await;
+        break_and_wait(&fleet, broken).await;
+        assert_stayed_true("two coordinators", &truth, FAILOVER).await;
     }
     fleet.replicas.check().unwrap();
-    kept(&fleet);
+    assert_no_violations(&fleet);
 }

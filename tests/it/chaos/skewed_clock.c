@@ -1,14 +1,14 @@
-/* A faulty clock, for replicas whose machine has none that is right: preloaded, it moves the wall clock by
- * CLOCK_AHEAD_SECONDS and slows the monotonic one down by CLOCK_SLOWNESS. */
+/* A faulty clock, to be preloaded into a replica: shifts the wall clock by CLOCK_AHEAD_SECONDS and divides the rate of
+ * the monotonic one by CLOCK_SLOWNESS. */
 #define _GNU_SOURCE
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
-static long number(const char *name, long otherwise) {
+static long number(const char *name, long fallback) {
     const char *text = getenv(name);
-    return text ? atol(text) : otherwise;
+    return text ? atol(text) : fallback;
 }
 
 int clock_gettime(clockid_t clock, struct timespec *time) {

@@ -15,10 +15,10 @@ async fn panels() -> Vec<Value> {
     let mut panels = Vec::new();
     for file in ["ksit-fleet.json", "ksit-operator.json"] {
         let dashboard: Value = serde_json::from_str(data[file].as_str().unwrap()).unwrap();
-        let of_one = dashboard["panels"].as_array().unwrap();
-        let ids: std::collections::BTreeSet<_> = of_one.iter().map(|panel| panel["id"].as_i64()).collect();
-        assert_eq!(ids.len(), of_one.len(), "{file}: each panel has its own id");
-        panels.extend(of_one.iter().cloned());
+        let of_dashboard = dashboard["panels"].as_array().unwrap();
+        let ids: std::collections::BTreeSet<_> = of_dashboard.iter().map(|panel| panel["id"].as_i64()).collect();
+        assert_eq!(ids.len(), of_dashboard.len(), "{file}: each panel has its own id");
+        panels.extend(of_dashboard.iter().cloned());
     }
     panels
 }

@@ -7,7 +7,7 @@ use super::helm::{NAMESPACE, rendered, root};
 const HEAD: &str = "# Made from chart/ by `make manifests`.\n";
 
 /// What says that Helm looks after the objects, which nobody does who applies these.
-const OF_HELM: [&str; 2] = ["app.kubernetes.io/managed-by: Helm", "helm.sh/chart: "];
+const HELM_LABELS: [&str; 2] = ["app.kubernetes.io/managed-by: Helm", "helm.sh/chart: "];
 
 /// The documents of each template, by the name of the file. Left out are the CRDs, which `crds/` has, and hooks.
 fn by_template(text: &str) -> BTreeMap<String, String> {
@@ -19,7 +19,7 @@ fn by_template(text: &str) -> BTreeMap<String, String> {
         if template.starts_with("crd-") || template.starts_with("tests/") {
             continue;
         }
-        let lines = body.lines().filter(|line| !OF_HELM.iter().any(|label| line.trim_start().starts_with(label)));
+        let lines = body.lines().filter(|line| !HELM_LABELS.iter().any(|label| line.trim_start().starts_with(label)));
         let body = lines.collect::<Vec<_>>().join("\n");
         let file = files.entry(template.to_owned()).or_insert_with(|| HEAD.to_owned());
         file.push_str(&format!("---\n{}\n", body.trim()));

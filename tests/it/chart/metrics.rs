@@ -11,7 +11,7 @@ use super::helm::run_with;
 use crate::kit::{World, eventually, install_flux, target};
 
 /// What Prometheus adds to every series.
-const OF_PROMETHEUS: [&str; 2] = ["job", "instance"];
+const SCRAPE_LABELS: [&str; 2] = ["job", "instance"];
 
 /// Every series that ksit can show, with its labels.
 pub fn exposed() -> BTreeMap<String, BTreeSet<String>> {
@@ -23,11 +23,11 @@ pub fn exposed() -> BTreeMap<String, BTreeSet<String>> {
     for Family { name, labels, .. } in FAMILIES {
         // Any of a cluster's own labels may be asked for.
         let own = (*name == "ksit_target_labels").then_some(&"label_env");
-        let labels = labels.iter().chain(&OF_PROMETHEUS).chain(own).map(|label| (*label).to_owned()).collect();
+        let labels = labels.iter().chain(&SCRAPE_LABELS).chain(own).map(|label| (*label).to_owned()).collect();
         found.insert((*name).to_owned(), labels);
     }
     for (name, labels) in Metrics::LABELS {
-        let labels: BTreeSet<String> = labels.iter().chain(&OF_PROMETHEUS).map(|label| (*label).to_owned()).collect();
+        let labels: BTreeSet<String> = labels.iter().chain(&SCRAPE_LABELS).map(|label| (*label).to_owned()).collect();
         if shown.contains(&format!("# TYPE {name} histogram\n")) {
             let with_bound = labels.iter().cloned().chain(["le".to_owned()]).collect();
             found.insert(format!("{name}_bucket"), with_bound);
@@ -48,7 +48,7 @@ pub fn check_names(query: &str, exposed: &BTreeMap<String, BTreeSet<String>>) {
     while let Some(start) = rest.find(is_name) {
         let word: String = rest[start..].chars().take_while(|c| is_name(*c)).collect();
         rest = &rest[start + word.len()..];
-        if !["ksit_", "controller_runtime_", "process_"].iter().any(|of_ours| word.starts_with(of_ours)) {
+        if !["ksit_", "controller_runtime_", "process_"].iter().any(|prefix| word.starts_with(prefix)) {
             // A label's value may be anything, also the name of a metric.
             continue;
         }
@@ -89,7 +89,7 @@ async fn metrics_pass_promtool() {
     world.start_operator(&[]).await;
     world.until_phase("flux", "Running").await;
     let metrics = eventually("the open connection to be counted", async || {
-        let answer = world.ask_operator("/metrics").await;
+        let answer = world.http_get("/metrics").await;
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         assert!(head.starts_with("HTTP/1.1 200"), "{head}");
         Some(unchunked(head, body)).filter(|metrics| metrics.contains("\nksit_connections 1\n"))

@@ -53,7 +53,7 @@ impl Release {
         run(Tool::Helm, &[arguments, &common].concat()).await
     }
 
-    async fn done(&self, arguments: &[&str]) -> String {
+    async fn helm_ok(&self, arguments: &[&str]) -> String {
         let outcome = self.helm(arguments).await;
         assert!(outcome.is_ok, "{arguments:?}: {}{}", outcome.stdout, outcome.stderr);
         outcome.stdout
@@ -92,7 +92,7 @@ async fn release_lifecycle_leaves_only_the_crds() {
     let cluster = ControlPlane::builder("release").with_workloads().start().await.unwrap();
     let release = Release::on(&cluster).await;
     let chart = chart().display().to_string();
-    let notes = release.done(&["install", "ksit", &chart, "--set", "dashboard.enabled=true"]).await;
+    let notes = release.helm_ok(&["install", "ksit", &chart, "--set", "dashboard.enabled=true"]).await;
     assert!(notes.contains("helm test ksit") && notes.contains("with 3 replicas"), "{notes}");
     release.until_ready("ksit", 3).await;
     let crds = ["integrations", "integrationtargets", "shardmaps"]
@@ -103,19 +103,19 @@ async fn release_lifecycle_leaves_only_the_crds() {
     // A second release beside it: the resources are there already.
     let second = release.helm(&["install", "other", &chart, "--set", "replicas=1"]).await;
     assert!(!second.is_ok, "two releases can't own the CustomResourceDefinitions");
-    release.done(&["install", "other", &chart, "--set", "replicas=1,crds.install=false"]).await;
+    release.helm_ok(&["install", "other", &chart, "--set", "replicas=1,crds.install=false"]).await;
     release.until_ready("other-ksit", 1).await;
     assert!(!release.objects("other").await.contains("PodDisruptionBudget/other-ksit"));
 
-    release.done(&["upgrade", "ksit", &chart, "--reuse-values", "--set", "replicas=5"]).await;
+    release.helm_ok(&["upgrade", "ksit", &chart, "--reuse-values", "--set", "replicas=5"]).await;
     release.until_ready("ksit", 5).await;
-    release.done(&["rollback", "ksit", "1"]).await;
+    release.helm_ok(&["rollback", "ksit", "1"]).await;
     release.until_ready("ksit", 3).await;
     assert_eq!(release.objects("ksit").await, installed);
 
-    release.done(&["uninstall", "other", "--wait"]).await;
+    release.helm_ok(&["uninstall", "other", "--wait"]).await;
     assert_eq!(release.objects("other").await, BTreeSet::new());
-    release.done(&["uninstall", "ksit", "--wait"]).await;
+    release.helm_ok(&["uninstall", "ksit", "--wait"]).await;
     assert_eq!(release.objects("ksit").await, crds.into());
     let pods: Api<Pod> = Api::namespaced(release.client.clone(), NAMESPACE);
     eventually("the Pods to go", async || pods.list(&ListParams::default()).await.ok()?.items.is_empty().then_some(()))
@@ -124,6 +124,6 @@ async fn release_lifecycle_leaves_only_the_crds() {
     // And again: what was kept is taken back, by whatever name.
     let refused = release.helm(&["install", "again", &chart]).await;
     assert!(!refused.is_ok && refused.stderr.contains("invalid ownership metadata"), "{refused:?}");
-    release.done(&["install", "again", &chart, "--take-ownership", "--set", "fullnameOverride=ksit"]).await;
+    release.helm_ok(&["install", "again", &chart, "--take-ownership", "--set", "fullnameOverride=ksit"]).await;
     release.until_ready("ksit", 3).await;
 }

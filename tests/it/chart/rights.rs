@@ -59,7 +59,7 @@ async fn as_ksit(namespace: &str) -> (Client, String) {
 
 /// All that an operator ever does: it elects, shares out, labels, writes statuses and Events, takes an old finalizer
 /// away, fails over and drains.
-async fn whole_work(fleet: &mut Fleet) {
+async fn exercise_all_rights(fleet: &mut Fleet) {
     fleet.settled(&[0, 1]).await;
     fleet.until_all("Running").await;
     // Twice the same within minutes is one Event with a count.
@@ -92,8 +92,8 @@ async fn operator_needs_all_of_its_rights_and_no_others() {
     let namespace = "chart-rights";
     let mark = hub().await.audit().mark();
     let mut fleet = Fleet::new(namespace, 2).await;
-    whole_work(&mut fleet).await;
-    shards_are_settled(namespace, &fleet).await;
+    exercise_all_rights(&mut fleet).await;
+    assert_shards_settled(namespace, &fleet).await;
     let events = hub().await.audit().since(mark).unwrap();
     let user = user(namespace);
     let ours: Vec<&AuditEvent> = events.iter().filter(|event| event.user.username == user).collect();
@@ -109,11 +109,11 @@ async fn operator_needs_all_of_its_rights_and_no_others() {
     assert!(unused.is_empty(), "granted, and needed for nothing: {unused:#?}");
     let beyond: Vec<&Right> = used.difference(&granted).collect();
     assert!(beyond.is_empty(), "needed, and not granted: {beyond:#?}");
-    fleet.kept().await;
+    fleet.assert_no_violations().await;
 }
 
 /// What `helm test` asks, with the rights of its Pod.
-async fn shards_are_settled(namespace: &str, fleet: &Fleet) {
+async fn assert_shards_settled(namespace: &str, fleet: &Fleet) {
     let (_, kubeconfig) = as_ksit(namespace).await;
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("kubeconfig");
@@ -140,7 +140,7 @@ async fn ksit_may_only_patch_slot_label_and_finalizer() {
     fleet.world.api("IntegrationTarget").patch("c1", &PatchParams::default(), &Patch::Merge(held)).await.unwrap();
     // A policy that has just been made is not asked at once.
     eventually("the policy", async || patch(json!({ "spec": { "paused": true } })).await.err()).await;
-    for (change, said) in [
+    for (change, words) in [
         (json!({ "spec": { "paused": true } }), "may not change a spec"),
         (json!({ "metadata": { "labels": { "env": "prod" } } }), "may not change labels other than ksit.io/slot"),
         (json!({ "metadata": { "annotations": { "a": "b" } } }), "may not change annotations or owners"),
@@ -151,7 +151,7 @@ async fn ksit_may_only_patch_slot_label_and_finalizer() {
         (json!({ "metadata": { "finalizers": ["ksit.io/finalizer"] } }), "nor remove any but its own"),
     ] {
         let refused = patch(change.clone()).await.expect_err("it must be refused");
-        assert!(refused.to_string().contains(said), "{change}: {refused}");
+        assert!(refused.to_string().contains(words), "{change}: {refused}");
     }
     patch(json!({ "metadata": { "labels": { "ksit.io/slot": "000" } } })).await.unwrap();
     patch(json!({ "metadata": { "finalizers": ["example.com/held"] } })).await.unwrap();

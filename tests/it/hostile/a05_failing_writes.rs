@@ -9,20 +9,20 @@ use tokio::time::{Instant, sleep};
 
 use super::behind_faulty_hub::{FIRST, FIRST_SECRET, FaultyFleet, TARGETS, TEAM};
 use super::own_hub::{PATIENCE, logs, map};
-use super::{REPLICAS, WRONG};
+use super::{MAX_WRONG, REPLICAS};
 use crate::kit::eventually;
 
-const LASTS: Duration = Duration::from_secs(8);
+const FAULT_DURATION: Duration = Duration::from_secs(8);
 
 /// Each answer to a verb begins so long after its request.
-const LATE: Duration = Duration::from_secs(2);
+const HUB_DELAY: Duration = Duration::from_secs(2);
 
 /// Eight writes at a time are four a second if each takes 2 s. The checker changes up to five clusters a second, so that
-/// a queue grows for [`LASTS`].
-const WRONG_IF_PUTS_ARE_LATE: Duration = Duration::from_secs(8);
+/// a queue grows for [`FAULT_DURATION`].
+const MAX_WRONG_WITH_SLOW_PUTS: Duration = Duration::from_secs(8);
 
 /// A hub that can't review tokens lets no new member report. Its clusters are as they were until it can again.
-const NO_REVIEWS: Duration = Duration::from_secs(10);
+const REVIEW_OUTAGE: Duration = Duration::from_secs(10);
 
 fn statuses(code: StatusCode) -> Rule {
     Rule::fail(code).method(Method::PUT).subresource("status")
@@ -33,12 +33,12 @@ async fn a5_failing_object_kind_namespace_or_verb_delays_no_other() {
     let mut fleet = FaultyFleet::start().await;
     let truth = fleet.fleet.check_truth(1..TARGETS).unwrap();
     truth.until_right(PATIENCE).await.unwrap();
-    let stirring = fleet.stir();
+    let churning = fleet.churn();
     let internal = StatusCode::INTERNAL_SERVER_ERROR;
     let team = || statuses(internal).resource("integrationtargets").namespace(TEAM);
     let hang = || Rule::new(Action::Hang);
-    let late = |method| Rule::new(Action::Delay(LATE)).method(method);
-    fleet.endures("undisturbed", None, &truth, (LASTS, WRONG)).await;
+    let late = |method| Rule::new(Action::Delay(HUB_DELAY)).method(method);
+    fleet.endures("undisturbed", None, &truth, (FAULT_DURATION, MAX_WRONG)).await;
     // Between two faults of the second namespace its objects succeed again. The last one is backed off from for longest.
     for (fault, rule) in [
         ("PUT of one namespace's statuses: hangs", hang().method(Method::PUT).namespace(TEAM)),
@@ -53,13 +53,13 @@ async fn a5_failing_object_kind_namespace_or_verb_delays_no_other() {
         ("GET: 2 s late", late(Method::GET)),
         ("PUT of one namespace's statuses: 403", statuses(StatusCode::FORBIDDEN).namespace(TEAM)),
     ] {
-        fleet.endures(fault, Some(rule), &truth, (LASTS, WRONG)).await;
+        fleet.endures(fault, Some(rule), &truth, (FAULT_DURATION, MAX_WRONG)).await;
     }
     // Nothing fails here, and the first target and those of the second namespace would take most of the writes.
-    drop(stirring);
-    fleet.mend_stirred();
-    sleep(LASTS).await;
-    fleet.endures("PUT: 2 s late", Some(late(Method::PUT)), &truth, (LASTS, WRONG_IF_PUTS_ARE_LATE)).await;
+    drop(churning);
+    fleet.mend_churned();
+    sleep(FAULT_DURATION).await;
+    fleet.endures("PUT: 2 s late", Some(late(Method::PUT)), &truth, (FAULT_DURATION, MAX_WRONG_WITH_SLOW_PUTS)).await;
 }
 
 /// An API server whose watch cache is behind: objects, Leases and the map are seen late, and writes meet conflicts.
@@ -68,14 +68,14 @@ async fn a5_stale_watches_of_the_hub_delay_nothing() {
     let fleet = FaultyFleet::start().await;
     let truth = fleet.fleet.check_truth(1..TARGETS).unwrap();
     truth.until_right(PATIENCE).await.unwrap();
-    fleet.hub.set([Rule::new(Action::Lag(LATE)).method(Method::GET).resource("integrationtargets")]);
+    fleet.hub.set([Rule::new(Action::Lag(HUB_DELAY)).method(Method::GET).resource("integrationtargets")]);
     fleet.hub.cut();
-    sleep(LATE * 2).await;
+    sleep(HUB_DELAY * 2).await;
     assert!(fleet.hub.matched() >= u64::from(REPLICAS), "all watch anew: {}", fleet.hub.matched());
-    let findings = truth.during(LASTS * 2).await;
+    let findings = truth.during(FAULT_DURATION * 2).await;
     println!("a5: watches 2 s behind: wrong at most {:.1} s", findings.wrong.lasted.as_secs_f64());
     assert!(
-        findings.wrong.lasted <= WRONG && findings.took.len() >= 10,
+        findings.wrong.lasted <= MAX_WRONG && findings.took.len() >= 10,
         "{findings:?}\n{}",
         logs(&fleet.fleet, REPLICAS)
     );
@@ -89,7 +89,7 @@ async fn a5_unreadable_secret_delays_no_other() {
     // Its Secret is read before each check.
     fleet.fleet.clusters.simulator().unwrap().inject(0, Some(Fault::Unauthorized));
     let secret = |action| Rule::new(action).method(Method::GET).resource("secrets").name(FIRST_SECRET);
-    let bounds = (LASTS, WRONG);
+    let bounds = (FAULT_DURATION, MAX_WRONG);
     let failing = secret(Action::Fail(StatusCode::INTERNAL_SERVER_ERROR));
     fleet.endures("GET of one Secret: 500", Some(failing), &truth, bounds).await;
     fleet.endures("GET of one Secret: hangs", Some(secret(Action::Hang)), &truth, bounds).await;
@@ -111,10 +111,10 @@ async fn a5_unreviewed_token_of_one_member_delays_no_other() {
     truth.until_right(PATIENCE).await.unwrap();
     fleet.fleet.replicas.start(worker).await.unwrap();
     let rule = Rule::fail(StatusCode::INTERNAL_SERVER_ERROR).method(Method::POST).resource("tokenreviews");
-    fleet.endures("POST of TokenReviews: 500", Some(rule), &truth, (NO_REVIEWS, NO_REVIEWS + WRONG)).await;
-    let findings = truth.during(LASTS).await;
+    fleet.endures("POST of TokenReviews: 500", Some(rule), &truth, (REVIEW_OUTAGE, REVIEW_OUTAGE + MAX_WRONG)).await;
+    let findings = truth.during(FAULT_DURATION).await;
     println!("a5: TokenReviews again: wrong at most {:.1} s", findings.wrong.lasted.as_secs_f64());
-    assert!(findings.wrong.lasted <= NO_REVIEWS, "{findings:?}\n{}", logs(&fleet.fleet, REPLICAS));
+    assert!(findings.wrong.lasted <= REVIEW_OUTAGE, "{findings:?}\n{}", logs(&fleet.fleet, REPLICAS));
 }
 
 /// Waves with each fault, and between two faults. Every other one breaks the clusters, and the next mends them.
@@ -122,7 +122,7 @@ const FAULTY: usize = 6;
 const UNDISTURBED: usize = 4;
 
 /// A fault may delay other statuses by this share, and by this noise of a busy machine.
-const SHARE: f64 = 1.2;
+const MAX_RATIO: f64 = 1.2;
 const NOISE: f64 = 0.5;
 
 /// Seconds until the statuses of all untouched clusters name that they broke, or were mended.
@@ -170,7 +170,7 @@ async fn a5_other_statuses_take_at_most_a_fifth_longer() {
         let undisturbed = (before + after) / 2.0;
         assert!(fleet.hub.matched() > matched, "{fault}: no request met it");
         println!("a5: {fault} fails: {faulty:.2} s, undisturbed {undisturbed:.2} s, ratio {:.2}", faulty / undisturbed);
-        assert!(faulty <= undisturbed * SHARE + NOISE, "{fault}\n{}", logs(&fleet.fleet, REPLICAS));
+        assert!(faulty <= undisturbed * MAX_RATIO + NOISE, "{fault}\n{}", logs(&fleet.fleet, REPLICAS));
         before = after;
     }
 }
@@ -199,5 +199,5 @@ async fn a5_hanging_events_delay_no_unreachable_cluster() {
     let hanging = unreachable(&fleet, 30..30 + UNREACHABLE).await;
     println!("a5: {UNREACHABLE} become unreachable: {undisturbed:.1} s, while Events hang {hanging:.1} s");
     assert!(fleet.hub.matched() > matched, "no Event met it");
-    assert!(hanging <= undisturbed + WRONG.as_secs_f64(), "{}", logs(&fleet.fleet, REPLICAS));
+    assert!(hanging <= undisturbed + MAX_WRONG.as_secs_f64(), "{}", logs(&fleet.fleet, REPLICAS));
 }

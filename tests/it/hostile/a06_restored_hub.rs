@@ -15,7 +15,7 @@ use super::own_hub::{PATIENCE, logs, map, prepare};
 use crate::kit::eventually;
 
 /// A short outage of the hub takes longer.
-const LED_AGAIN: Duration = Duration::from_secs(30);
+const RECOVERY: Duration = Duration::from_secs(30);
 
 /// Longer than a Lease.
 const OUTAGE: Duration = Duration::from_secs(12);
@@ -27,7 +27,7 @@ const REQUESTS_A_SECOND: f64 = 50.0;
 const WINDOW: Duration = Duration::from_secs(3);
 
 /// Somebody takes the coordinator's Lease and is silent: another term begins.
-async fn force_a_change_of_term(fleet: &Fleet) {
+async fn force_new_term(fleet: &Fleet) {
     let before = map(fleet).await.unwrap().map.term;
     let leases: Api<Lease> = Api::namespaced(fleet.client.clone(), NAMESPACE);
     let patch = json!({ "spec": { "holderIdentity": "somebody_else_entirely" } });
@@ -45,22 +45,22 @@ async fn renewals(fleet: &Fleet) -> BTreeMap<String, String> {
 /// The requests of all replicas in the busiest `WINDOW`, without statuses of objects and Events.
 fn busiest(fleet: &Fleet, mark: u64) -> Vec<String> {
     let account = format!("system:serviceaccount:{NAMESPACE}:ksit");
-    let mut asked: Vec<(Timestamp, String)> = Vec::new();
+    let mut requests: Vec<(Timestamp, String)> = Vec::new();
     for event in fleet.hub.audit().since(mark).unwrap() {
         let code = event.code();
         let object = event.object_ref.unwrap_or_default();
-        let is_news = object.resource == "events" || (object.subresource == "status" && event.verb == "update");
-        if event.user.username == account && !is_news {
+        let is_excluded = object.resource == "events" || (object.subresource == "status" && event.verb == "update");
+        if event.user.username == account && !is_excluded {
             let at = event.request_received_timestamp.parse().unwrap();
-            asked.push((at, format!("{} {}/{} {code}", event.verb, object.resource, object.name)));
+            requests.push((at, format!("{} {}/{} {code}", event.verb, object.resource, object.name)));
         }
     }
-    asked.sort();
+    requests.sort();
     let window = |from: usize| {
-        let end = asked[from].0 + WINDOW;
-        asked[from..].iter().take_while(|(at, _)| *at < end).map(|(_, what)| what.clone()).collect::<Vec<_>>()
+        let end = requests[from].0 + WINDOW;
+        requests[from..].iter().take_while(|(at, _)| *at < end).map(|(_, what)| what.clone()).collect::<Vec<_>>()
     };
-    (0..asked.len()).map(window).max_by_key(Vec::len).unwrap_or_default()
+    (0..requests.len()).map(window).max_by_key(Vec::len).unwrap_or_default()
 }
 
 #[tokio::test]
@@ -73,9 +73,9 @@ async fn a6_restored_hub_is_led_again() {
     truth.during(Duration::from_secs(5)).await;
     fleet.hub.back_up().await.unwrap();
     let kept = map(&fleet).await.unwrap();
-    force_a_change_of_term(&fleet).await;
+    force_new_term(&fleet).await;
     truth.until_right(PATIENCE).await.unwrap();
-    force_a_change_of_term(&fleet).await;
+    force_new_term(&fleet).await;
     truth.until_right(PATIENCE).await.unwrap();
     let lost = map(&fleet).await.unwrap();
     assert!(lost.map.term.0 >= kept.map.term.0 + 2, "{} and {}", kept.map.term, lost.map.term);
@@ -89,9 +89,9 @@ async fn a6_restored_hub_is_led_again() {
     // Nothing tells who leads but a term above the one of the backup; and that the map is the backup's, its number.
     let led =
         eventually("the fleet to be led again", async || map(&fleet).await.filter(|map| map.map.term > kept.map.term));
-    let map = tokio::time::timeout(LED_AGAIN, led).await.unwrap_or_else(|_| panic!("{}", logs(&fleet, 3)));
+    let map = tokio::time::timeout(RECOVERY, led).await.unwrap_or_else(|_| panic!("{}", logs(&fleet, 3)));
     assert!(map.map.term < lost.map.term.next(), "counted from the backup: {}", map.map.term);
-    let left = LED_AGAIN.saturating_sub(back.elapsed());
+    let left = RECOVERY.saturating_sub(back.elapsed());
     truth.until_right(left).await.unwrap_or_else(|error| panic!("{error}\n{}", logs(&fleet, 3)));
     let took = back.elapsed();
 

@@ -24,17 +24,17 @@ async fn world(namespace: &str, simulator: &Simulator) -> World {
 }
 
 /// The statuses that are not true: all clusters are healthy.
-async fn blamed(world: &World) -> Vec<String> {
+async fn wrongly_failed(world: &World) -> Vec<String> {
     let all = world.targets().await;
-    let is_blamed = |phase: &str| phase == "Failed";
-    let blamed = all.iter().filter(|target| {
+    let is_failed = |phase: &str| phase == "Failed";
+    let wrongly_failed = all.iter().filter(|target| {
         let status = target.status.as_ref();
-        status.and_then(|status| status.phase.as_deref()).is_some_and(is_blamed)
+        status.and_then(|status| status.phase.as_deref()).is_some_and(is_failed)
             || condition(target, "Reachable").is_some_and(|reach| {
                 ["Unreachable", "ConnectFailed", "NameNotResolved"].contains(&reach.reason.as_str())
             })
     });
-    blamed.map(|target| format!("{:?}", condition(target, "Reachable"))).collect()
+    wrongly_failed.map(|target| format!("{:?}", condition(target, "Reachable"))).collect()
 }
 
 #[tokio::test]
@@ -52,12 +52,18 @@ async fn a7_few_descriptors_blame_no_cluster() {
     // Three failed rounds in a row show at the third.
     let end = Instant::now() + Duration::from_secs(15);
     while Instant::now() < end {
-        let blamed = blamed(&world).await;
-        assert!(blamed.is_empty(), "{} are blamed, such as {:#?}\n{}", blamed.len(), blamed[0], world.log());
+        let wrongly_failed = wrongly_failed(&world).await;
+        assert!(
+            wrongly_failed.is_empty(),
+            "{} are wrongly_failed, such as {:#?}\n{}",
+            wrongly_failed.len(),
+            wrongly_failed[0],
+            world.log()
+        );
         sleep(Duration::from_millis(500)).await;
     }
     assert!(world.log().contains("file descriptors"), "no word of them:\n{}", world.log());
-    let metrics = world.ask_operator("/metrics").await;
+    let metrics = world.http_get("/metrics").await;
     for name in ["process_open_fds ", "process_max_fds 64", "TooManyOpenFiles"] {
         assert!(metrics.contains(name), "{name} is missing in\n{metrics}");
     }
@@ -73,7 +79,7 @@ async fn a7_half_open_connections_do_not_stop_livez() {
     let simulator = Simulator::start(8).await.unwrap();
     let mut world = world("a7-livez", &simulator).await;
     world.start_operator_with_files(64, &[]).await;
-    world.ask_operator("/livez").await;
+    world.http_get("/livez").await;
     let address = world.operator_address().unwrap();
     let mut half_open = Vec::new();
     for _ in 0..80 {
@@ -83,14 +89,14 @@ async fn a7_half_open_connections_do_not_stop_livez() {
         }
     }
     for _ in 0..3 {
-        let answer = timeout(Duration::from_secs(3), world.ask_operator("/livez")).await;
+        let answer = timeout(Duration::from_secs(3), world.http_get("/livez")).await;
         let answer = answer.unwrap_or_else(|_| panic!("no answer beside {} others", half_open.len()));
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
         sleep(Duration::from_millis(300)).await;
     }
     sleep(Duration::from_secs(8)).await;
-    let blamed = blamed(&world).await;
-    assert!(blamed.is_empty(), "{blamed:#?}");
+    let wrongly_failed = wrongly_failed(&world).await;
+    assert!(wrongly_failed.is_empty(), "{wrongly_failed:#?}");
 }
 
 /// The soft limit of many hosts is 1,024 and the hard one far above.

@@ -21,7 +21,7 @@ use crate::kit::{Fleet, World, with_validation};
 
 const MESSAGES: u64 = 600;
 const MESSAGE_BYTES: usize = 900_000;
-const MOST_GROWTH: u64 = 8 << 20;
+const MAX_GROWTH: u64 = 8 << 20;
 
 #[tokio::test]
 async fn a11_reports_of_strangers_are_refused_and_not_kept() {
@@ -37,7 +37,7 @@ async fn a11_reports_of_strangers_are_refused_and_not_kept() {
         let refused = intrude(&fleet.world, &contact, account).await;
         let grown = resident(coordinator).saturating_sub(before);
         println!("as {account}: refused: {refused:?}; the coordinator grew by {} KiB", grown / 1024);
-        assert!(grown <= MOST_GROWTH, "{} MiB after reports as {account}", grown >> 20);
+        assert!(grown <= MAX_GROWTH, "{} MiB after reports as {account}", grown >> 20);
         assert!(matches!(refused, Some(ConnectError::Refused(_))), "as {account}: {refused:?}");
     }
     let logs = fleet.logs();

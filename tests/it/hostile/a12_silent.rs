@@ -25,16 +25,16 @@ async fn a12_silent_connections_keep_no_worker_from_reporting() {
     let port: SocketAddr = coordinator.address.unwrap().parse().unwrap();
     let leader: u32 = coordinator.name.trim_start_matches("ksit-").parse().unwrap();
     let worker = (leader + 1) % REPLICAS;
-    for (whence, source) in [("many addresses", many as fn(u32) -> Ipv4Addr), ("one address", one)] {
+    for (origin, source) in [("many addresses", many as fn(u32) -> Ipv4Addr), ("one address", one)] {
         let mut flood = JoinSet::new();
-        (0..CONNECTIONS).for_each(|number| drop(flood.spawn(say_nothing(source(number), port))));
-        fleet.endures(&format!("silent connections from {whence}"), &truth, Duration::from_secs(10)).await;
+        (0..CONNECTIONS).for_each(|number| drop(flood.spawn(hold_silently(source(number), port))));
+        fleet.endures(&format!("silent connections from {origin}"), &truth, Duration::from_secs(10)).await;
         let before = links(&fleet, leader, worker);
         fleet.replicas.start(worker).await.unwrap();
         let reports =
             eventually("the worker to report", async || (links(&fleet, leader, worker) > before).then_some(()));
         let in_time = timeout(SOON, reports).await;
-        assert!(in_time.is_ok(), "silent connections from {whence}:\n{}", fleet.replicas.log(worker));
+        assert!(in_time.is_ok(), "silent connections from {origin}:\n{}", fleet.replicas.log(worker));
         truth.until_right(PATIENCE).await.unwrap();
     }
 }
@@ -53,7 +53,7 @@ fn links(fleet: &HostileFleet, coordinator: u32, worker: u32) -> usize {
 }
 
 /// Holds a connection from `source` open and says nothing; for ever, a new one after each.
-async fn say_nothing(source: Ipv4Addr, port: SocketAddr) {
+async fn hold_silently(source: Ipv4Addr, port: SocketAddr) {
     loop {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind(SocketAddr::new(IpAddr::V4(source), 0)).unwrap();

@@ -21,7 +21,7 @@ const MEMORY: u64 = 256;
 /// The hub's API server itself takes a fifth of a second for each write of such an object, eight at a time.
 const BOUND: Duration = Duration::from_secs(15);
 
-const LASTS: Duration = Duration::from_secs(20);
+const FAULT_DURATION: Duration = Duration::from_secs(20);
 
 fn schema<K: CustomResourceExt>() -> Value {
     let crd = serde_json::to_value(K::crd()).unwrap();
@@ -74,7 +74,7 @@ async fn a13_largest_objects_fit_and_starve_nobody() {
         fleet.world.apply("Integration", &format!("large-{number}"), integration).await.unwrap();
         fleet.world.apply("IntegrationTarget", &format!("large-{number}"), target.clone()).await.unwrap();
     }
-    fleet.endures_within((BOUND, MEMORY), "largest objects", &truth, LASTS).await;
+    fleet.endures_within((BOUND, MEMORY), "largest objects", &truth, FAULT_DURATION).await;
     let memory = fleet.memory();
     assert!(memory.values().all(|memory| *memory <= MEMORY), "{memory:?} MiB");
     assert_eq!(fleet.term().await, term);
@@ -84,7 +84,7 @@ async fn a13_largest_objects_fit_and_starve_nobody() {
     fleet.replicas.kill(leader);
     fleet.replicas.start(leader).await.unwrap();
     truth.until_right(super::PATIENCE).await.unwrap();
-    tokio::time::sleep(LASTS).await;
+    tokio::time::sleep(FAULT_DURATION).await;
     let memory = fleet.memory();
     println!("largest objects, after a change of coordinator: memory {memory:?} MiB");
     assert!(memory.values().all(|memory| *memory <= MEMORY), "{memory:?} MiB");

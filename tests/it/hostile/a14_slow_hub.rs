@@ -8,10 +8,10 @@ use loadtest::installation::Tuning;
 use super::own_hub::{PATIENCE, logs, map, prepare};
 
 /// Several Lease durations.
-const LASTS: Duration = Duration::from_secs(30);
+const FAULT_DURATION: Duration = Duration::from_secs(30);
 
 /// Every request of every replica takes so long.
-async fn is_led_by_one(delay: Duration) {
+async fn assert_one_leader(delay: Duration) {
     let mut fleet = prepare(12).await;
     let hub = FaultyHub::start(&fleet.hub).await.unwrap();
     for ordinal in 0..2 {
@@ -25,9 +25,9 @@ async fn is_led_by_one(delay: Duration) {
     fleet.clusters.simulator().unwrap().break_first(6);
     fleet.until_phases(6, PATIENCE).await.unwrap_or_else(|error| panic!("{error}\n{}", logs(&fleet, 2)));
     let truth = fleet.check_truth(6..12).unwrap();
-    let found = truth.during(LASTS).await;
+    let found = truth.during(FAULT_DURATION).await;
     eprintln!("a14: {delay:?} an answer: a status was wrong for {:?} at the most", found.wrong.lasted);
-    assert!(found.wrong.lasted < LASTS * 2 / 3, "{found:?}\n{}", logs(&fleet, 2));
+    assert!(found.wrong.lasted < FAULT_DURATION * 2 / 3, "{found:?}\n{}", logs(&fleet, 2));
     drop(truth);
     fleet.clusters.simulator().unwrap().break_first(0);
     fleet.until_phases(0, PATIENCE).await.unwrap_or_else(|error| panic!("{error}\n{}", logs(&fleet, 2)));
@@ -38,15 +38,15 @@ async fn is_led_by_one(delay: Duration) {
 
 #[tokio::test]
 async fn a14_hub_latency_of_1_s_keeps_the_coordinator() {
-    is_led_by_one(Duration::from_secs(1)).await;
+    assert_one_leader(Duration::from_secs(1)).await;
 }
 
 #[tokio::test]
 async fn a14_hub_latency_of_2_s_keeps_the_coordinator() {
-    is_led_by_one(Duration::from_secs(2)).await;
+    assert_one_leader(Duration::from_secs(2)).await;
 }
 
 #[tokio::test]
 async fn a14_hub_latency_of_2_9_s_keeps_the_coordinator() {
-    is_led_by_one(Duration::from_millis(2_900)).await;
+    assert_one_leader(Duration::from_millis(2_900)).await;
 }

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 use super::own_hub::{PATIENCE, address, logs, prepare};
 
 /// kube itself would notice after 290 s.
-const NOTICED: Duration = Duration::from_secs(120);
+const NOTICE_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// The first result of `look`, if it has one within `time`.
 async fn eventually_within<T>(time: Duration, look: impl AsyncFn() -> Option<T>) -> Option<T> {
@@ -48,12 +48,12 @@ async fn a17_silenced_connection_is_replaced() {
     targets.create(&PostParams::default(), &target.unwrap()).await.unwrap();
     let begun = Instant::now();
     let is_running = async || targets.get("extra").await.ok()?.status?.phase.filter(|phase| phase == "Running");
-    let is_told = eventually_within(NOTICED, is_running).await;
-    assert_eq!(is_told.as_deref(), Some("Running"), "{}", logs(&fleet, 1));
+    let phase = eventually_within(NOTICE_TIMEOUT, is_running).await;
+    assert_eq!(phase.as_deref(), Some("Running"), "{}", logs(&fleet, 1));
     let noticed = begun.elapsed();
     truth.until_right(PATIENCE).await.unwrap_or_else(|error| panic!("{error}\n{}", logs(&fleet, 1)));
     let found = truth.findings();
     eprintln!("a17: noticed after {noticed:?}; a status was wrong for {:?} at the most", found.wrong.lasted);
-    assert!(found.wrong.lasted < NOTICED, "{found:?}");
+    assert!(found.wrong.lasted < NOTICE_TIMEOUT, "{found:?}");
     fleet.replicas.check().unwrap();
 }

@@ -36,7 +36,7 @@ pub const TEAM: &str = "team";
 const TEAM_TARGETS: u32 = 24;
 
 /// Between two changes of what the faults hit: longer than a written object rests.
-const STIR: Duration = Duration::from_millis(1_200);
+const CHURN_INTERVAL: Duration = Duration::from_millis(1_200);
 
 pub struct FaultyFleet {
     pub fleet: Fleet,
@@ -88,25 +88,25 @@ impl FaultyFleet {
 
     /// Breaks and mends what the faults hit until it is dropped: the first target, and those of the second namespace,
     /// one of which loses its label each time.
-    pub fn stir(&self) -> JoinSet<()> {
+    pub fn churn(&self) -> JoinSet<()> {
         let (team, fleet) = (self.team.clone(), self.fleet.clusters.simulator().unwrap().clone());
         let flux = fleet.components().find(|part| part.tool == "flux" && part.kind == Kind::Deployment).unwrap().id;
         let labelled = targets(&self.fleet.client, TEAM);
-        let mut stirring = JoinSet::new();
-        stirring.spawn(async move {
+        let mut churning = JoinSet::new();
+        churning.spawn(async move {
             for broken in [true, false].into_iter().cycle() {
                 team.break_first(if broken { TEAM_TARGETS } else { 0 });
                 fleet.set(0, flux, if broken { Health::Broken } else { Health::Healthy });
                 let patch = Patch::Merge(json!({ "metadata": { "labels": null } }));
                 labelled.patch("t00", &PatchParams::default(), &patch).await.unwrap();
-                sleep(STIR).await;
+                sleep(CHURN_INTERVAL).await;
             }
         });
-        stirring
+        churning
     }
 
-    /// Mends what [`FaultyFleet::stir`] may have left broken.
-    pub fn mend_stirred(&self) {
+    /// Mends what [`FaultyFleet::churn`] may have left broken.
+    pub fn mend_churned(&self) {
         self.team.break_first(0);
         self.fleet.clusters.simulator().unwrap().mend(0);
     }
@@ -167,31 +167,31 @@ pub fn targets(client: &Client, namespace: &str) -> Api<DynamicObject> {
 
 async fn add_team(client: &Client, team: &Simulator) {
     Api::<Namespace>::all(client.clone())
-        .create(&PostParams::default(), &made(json!({ "metadata": { "name": TEAM } })))
+        .create(&PostParams::default(), &typed(json!({ "metadata": { "name": TEAM } })))
         .await
         .unwrap();
     let binding = json!({ "metadata": { "name": "ksit" },
         "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin" },
         "subjects": [{ "kind": "ServiceAccount", "name": "ksit", "namespace": NAMESPACE }] });
     let bindings: Api<RoleBinding> = Api::namespaced(client.clone(), TEAM);
-    bindings.create(&PostParams::default(), &made(binding)).await.unwrap();
+    bindings.create(&PostParams::default(), &typed(binding)).await.unwrap();
     let secrets: Api<Secret> = Api::namespaced(client.clone(), TEAM);
     for number in 0..TEAM_TARGETS {
         let (name, kubeconfig) = (format!("t{number:02}"), team.kubeconfig(number));
         let secret = json!({ "metadata": { "name": format!("{name}-kubeconfig") },
             "stringData": { "kubeconfig": kubeconfig } });
-        secrets.create(&PostParams::default(), &made(secret)).await.unwrap();
+        secrets.create(&PostParams::default(), &typed(secret)).await.unwrap();
         let target = json!({ "apiVersion": "ksit.io/v1alpha1", "kind": "IntegrationTarget",
             "metadata": { "name": name }, "spec": { "clusterName": name } });
-        targets(client, TEAM).create(&PostParams::default(), &made(target)).await.unwrap();
+        targets(client, TEAM).create(&PostParams::default(), &typed(target)).await.unwrap();
     }
     let group = GroupVersionKind::gvk("ksit.io", "v1alpha1", "Integration");
     let integrations: Api<DynamicObject> = Api::namespaced_with(client.clone(), TEAM, &ApiResource::from_gvk(&group));
     let integration = json!({ "apiVersion": "ksit.io/v1alpha1", "kind": "Integration",
         "metadata": { "name": "flux" }, "spec": { "type": "flux", "targetSelector": {} } });
-    integrations.create(&PostParams::default(), &made(integration)).await.unwrap();
+    integrations.create(&PostParams::default(), &typed(integration)).await.unwrap();
 }
 
-fn made<T: DeserializeOwned>(object: Value) -> T {
+fn typed<T: DeserializeOwned>(object: Value) -> T {
     serde_json::from_value(object).unwrap()
 }

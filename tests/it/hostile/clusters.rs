@@ -13,9 +13,9 @@ const CLUSTERS: u32 = 40;
 /// Enough for each replica to own one of them, most likely.
 const FAULTY: u32 = 6;
 
-const LASTS: Duration = Duration::from_secs(20);
+const FAULT_DURATION: Duration = Duration::from_secs(20);
 
-fn complaint(target: &IntegrationTarget) -> String {
+fn conditions_of(target: &IntegrationTarget) -> String {
     let said = |kind| condition(target, kind).map(|c| format!("{kind} {} {}: {}", c.status, c.reason, c.message));
     [said("Reachable"), said("Watched")].into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
@@ -27,10 +27,10 @@ async fn endure_answers(namespace: &str, faults: &[(Fault, &str)]) {
     fleet.endures("undisturbed", &truth, Duration::from_secs(5)).await;
     for (fault, said) in faults {
         (0..FAULTY).for_each(|number| fleet.simulator.inject(number, Some(*fault)));
-        fleet.endures(&format!("{fault:?}"), &truth, LASTS).await;
+        fleet.endures(&format!("{fault:?}"), &truth, FAULT_DURATION).await;
         for number in 0..FAULTY {
             let name = super::name(number);
-            let target = fleet.world.until_target(&name, |target| complaint(target).contains(said)).await;
+            let target = fleet.world.until_target(&name, |target| conditions_of(target).contains(said)).await;
             let shown = serde_json::to_string(&target).unwrap();
             assert!(shown.len() < 20_000 && !shown.contains("pwned"), "{fault:?}: {shown:.2000}");
         }
@@ -69,7 +69,7 @@ async fn a15_flapping_object_costs_one_write_a_second() {
     });
     let audit = crate::kit::hub().await.audit();
     let mark = audit.mark();
-    fleet.endures("flapping object", &truth, LASTS).await;
+    fleet.endures("flapping object", &truth, FAULT_DURATION).await;
     let is_of_the_target = |event: &loadtest::audit::AuditEvent| {
         let of = event.object_ref.clone().unwrap_or_default();
         of.namespace == "hostile-flapping"
@@ -79,7 +79,7 @@ async fn a15_flapping_object_costs_one_write_a_second() {
     };
     let writes: Vec<_> = audit.since(mark).unwrap().into_iter().filter(is_of_the_target).collect();
     let taken = writes.iter().filter(|write| write.code() < 300).count() as u64;
-    println!("flapping object: {} status writes in {LASTS:?}, of which {taken} were taken", writes.len());
-    let most = LASTS.as_secs() + 3;
+    println!("flapping object: {} status writes in {FAULT_DURATION:?}, of which {taken} were taken", writes.len());
+    let most = FAULT_DURATION.as_secs() + 3;
     assert!(taken >= 5 && writes.len() as u64 <= most, "{taken} of {}", writes.len());
 }

@@ -47,13 +47,13 @@ const INTERVAL: Duration = Duration::from_secs(2);
 const FLAGS: [&str; 4] = ["--interval=2s", "--round-timeout=2s", "--lease-duration=8s", "--lease-renew-interval=1s"];
 
 /// The longest time that the status of an untouched cluster may be wrong.
-const WRONG: Duration = Duration::from_secs(5);
+const MAX_WRONG: Duration = Duration::from_secs(5);
 
 /// For a fleet to start, or a status to be right; the machine is busy.
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Label of the fleet's own targets, beside which a test may put others.
-const OURS: &str = "hostile-fleet";
+const FLEET_LABEL: &str = "hostile-fleet";
 
 /// Memory that a fault may take of a replica, in MiB.
 const MEMORY: u64 = 16;
@@ -72,7 +72,7 @@ impl HostileFleet {
         let simulator = Arc::new(Simulator::start(clusters).await.unwrap());
         for number in 0..clusters {
             world.target(&name(number), &simulator.kubeconfig(number)).await;
-            let labels = json!({ "metadata": { "labels": { OURS: "" } } });
+            let labels = json!({ "metadata": { "labels": { FLEET_LABEL: "" } } });
             let targets = world.api("IntegrationTarget");
             targets.patch(&name(number), &PatchParams::default(), &Patch::Merge(labels)).await.unwrap();
         }
@@ -95,7 +95,7 @@ impl HostileFleet {
             client: self.world.client.clone(),
             namespace: self.world.namespace.clone(),
             simulator: self.simulator.clone(),
-            selector: OURS,
+            selector: FLEET_LABEL,
             clusters: clusters.into_iter().collect(),
             name,
             tool: "argocd",
@@ -107,7 +107,7 @@ impl HostileFleet {
     /// Whether the fleet endures for so long what was just done to it: the rest stays true, no replica ends, and none
     /// takes more memory than [`MEMORY`].
     pub async fn endures(&mut self, fault: &str, truth: &TruthChecker, time: Duration) -> Findings {
-        self.endures_within((WRONG, MEMORY), fault, truth, time).await
+        self.endures_within((MAX_WRONG, MEMORY), fault, truth, time).await
     }
 
     /// The same with bounds of the fault's own for how long a status may be wrong, and for memory in MiB.

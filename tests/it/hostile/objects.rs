@@ -11,7 +11,7 @@ use crate::kit::eventually;
 
 const CLUSTERS: u32 = 40;
 
-const LASTS: Duration = Duration::from_secs(20);
+const FAULT_DURATION: Duration = Duration::from_secs(20);
 
 #[tokio::test]
 async fn a2_many_integrations_of_one_cluster_harm_no_other() {
@@ -24,7 +24,7 @@ async fn a2_many_integrations_of_one_cluster_harm_no_other() {
         let spec = json!({ "type": "custom", "targetClusters": ["c0"], "components": components });
         fleet.world.integration(&format!("many-{number}"), spec).await;
     }
-    fleet.endures("40 Integrations of 100 components", &truth, LASTS).await;
+    fleet.endures("40 Integrations of 100 components", &truth, FAULT_DURATION).await;
     let target = fleet
         .world
         .until_target("c0", |target| target.status.as_ref().is_some_and(|status| status.integrations.len() == 41));
@@ -44,17 +44,17 @@ fn edits() -> Vec<(&'static str, Value)> {
         json!("other/ksit"),
         json!("2999-01-01T00:00:00Z"),
     ];
-    let of_numbers = ["coordinatorTerm", "reportEpoch", "observedGeneration", "componentsOmitted"];
-    let of_texts =
+    let number_fields = ["coordinatorTerm", "reportEpoch", "observedGeneration", "componentsOmitted"];
+    let text_fields =
         ["message", "healthy", "server", "managedBy", "reportedBy", "lastSyncTime", "secretResourceVersion", "phase"];
-    let numbers = of_numbers.into_iter().flat_map(|field| numbers.clone().map(|value| (field, value)));
-    let texts = of_texts.into_iter().flat_map(|field| texts.clone().map(|value| (field, value)));
+    let numbers = number_fields.into_iter().flat_map(|field| numbers.clone().map(|value| (field, value)));
+    let texts = text_fields.into_iter().flat_map(|field| texts.clone().map(|value| (field, value)));
     let lists = ["conditions", "integrations", "clusters"].map(|field| (field, json!([])));
     numbers.chain(texts).chain(lists).collect()
 }
 
 /// Whether the edit was taken; the CRD may refuse it.
-async fn spoil(fleet: &HostileFleet, kind: &str, name: &str, field: &str, value: Value) -> bool {
+async fn edit_status(fleet: &HostileFleet, kind: &str, name: &str, field: &str, value: Value) -> bool {
     let patch = Patch::Merge(json!({ "status": { field: value } }));
     fleet.world.api(kind).patch_status(name, &PatchParams::default(), &patch).await.is_ok()
 }
@@ -67,25 +67,25 @@ async fn a4_edited_status_stops_no_other() {
     let truth = fleet.check_truth(1..CLUSTERS).await;
     let mut taken = 0;
     for (field, value) in edits() {
-        taken += u32::from(spoil(&fleet, "IntegrationTarget", "c0", field, value.clone()).await);
-        taken += u32::from(spoil(&fleet, "Integration", "argocd", field, value).await);
+        taken += u32::from(edit_status(&fleet, "IntegrationTarget", "c0", field, value.clone()).await);
+        taken += u32::from(edit_status(&fleet, "Integration", "argocd", field, value).await);
     }
     assert!(taken > 20, "{taken} edits were taken");
-    fleet.endures("edited statuses", &truth, LASTS).await;
+    fleet.endures("edited statuses", &truth, FAULT_DURATION).await;
     // The objects themselves recover too.
     eventually("the edited status to be mended", async || {
         let target: DynamicObject = fleet.world.api("IntegrationTarget").get("c0").await.unwrap();
         let status = &target.data["status"];
-        let of_tools = status["integrations"].as_array().map(Vec::len);
-        let is_right = status["phase"] == "Running" && status["ready"] == true && of_tools == Some(1);
+        let tools = status["integrations"].as_array().map(Vec::len);
+        let is_right = status["phase"] == "Running" && status["ready"] == true && tools == Some(1);
         (is_right && status["componentsOmitted"].is_null() && status["conditions"][0]["type"] == "Ready").then_some(())
     })
     .await;
 
     // A term just above the present one is the worst: the CRD takes it for a newer coordinator's.
     let term = fleet.term().await;
-    assert!(spoil(&fleet, "IntegrationTarget", "c0", "coordinatorTerm", json!(term + 500)).await);
-    fleet.endures("term a little too high", &truth, LASTS).await;
+    assert!(edit_status(&fleet, "IntegrationTarget", "c0", "coordinatorTerm", json!(term + 500)).await);
+    fleet.endures("term a little too high", &truth, FAULT_DURATION).await;
     // The next coordinator claims above it.
     let leader = fleet.coordinator().await;
     fleet.replicas.kill(leader);

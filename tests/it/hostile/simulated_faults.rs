@@ -12,7 +12,7 @@ const CLUSTERS: u32 = 40;
 /// Enough for each replica to own one of them, most likely.
 const FAULTY: u32 = 6;
 
-const LASTS: Duration = Duration::from_secs(8);
+const FAULT_DURATION: Duration = Duration::from_secs(8);
 
 /// `clusters.rs` has them, with the messages that they come to.
 const ELSEWHERE: [Fault; 4] =
@@ -43,7 +43,7 @@ async fn every_simulated_fault_harms_no_other_cluster() {
     let truth = fleet.check_truth(FAULTY..CLUSTERS).await;
     for fault in Fault::value_variants().iter().filter(|fault| !ELSEWHERE.contains(fault)) {
         (0..FAULTY).for_each(|number| fleet.simulator.inject(number, Some(*fault)));
-        fleet.endures(&format!("{fault:?}"), &truth, LASTS).await;
+        fleet.endures(&format!("{fault:?}"), &truth, FAULT_DURATION).await;
         (0..FAULTY).for_each(|number| fleet.simulator.inject(number, None));
     }
 }

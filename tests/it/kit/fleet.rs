@@ -1,4 +1,4 @@
-//! A fleet of a hundred targets, and several replicas that share it.
+//! A fleet of a hundred targets, shared by several replicas.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -27,7 +27,7 @@ const FLAGS: [&str; 6] = [
 ];
 
 impl Fleet {
-    /// A hundred targets, all of them the shared cluster, and Flux on it.
+    /// A hundred targets that all point at the shared cluster, with Flux on it.
     pub async fn new(namespace: &str, count: u32) -> Self {
         install_flux(namespace).await;
         let world = World::new(namespace).await;
@@ -59,7 +59,7 @@ impl Fleet {
         (0..4).map(|ordinal| format!("---- ksit-{ordinal}\n{}", self.replicas.log(ordinal))).collect()
     }
 
-    /// The map, once exactly these replicas own the fleet and every target was reported by its owner.
+    /// The map, once exactly these replicas own the fleet and one of them coordinates.
     pub async fn settled(&self, ordinals: &[u32]) -> PublishedMap {
         let wanted: BTreeSet<String> = ordinals.iter().map(|ordinal| format!("ksit-{ordinal}")).collect();
         let found = tokio::time::timeout(
@@ -88,8 +88,8 @@ impl Fleet {
         .await;
     }
 
-    /// All that replicas promise was kept, says the hub's audit log.
-    pub async fn kept(&self) {
+    /// Asserts that the hub's audit log shows no violated invariant.
+    pub async fn assert_no_violations(&self) {
         let checked = check(&hub().await.audit(), Some(&self.world.namespace)).unwrap();
         assert!(checked.violations.is_empty(), "{:#?}", checked.violations);
         assert!(checked.maps > 0 && checked.statuses > 0, "{checked:?}");

@@ -1,4 +1,4 @@
-//! What the tests share: one hub and one cluster, and for each test a namespace and an operator of its own.
+//! Shared by the tests: one hub and one cluster. Each test has its own namespace and operator.
 
 mod fleet;
 mod world;
@@ -18,7 +18,7 @@ use tokio::sync::{OnceCell, RwLock, RwLockReadGuard};
 pub use fleet::Fleet;
 pub use world::{World, condition, eventually, until_ended};
 
-/// The hub, with ksit's CRDs as `crds/` has them.
+/// The hub, with the CRDs of `crds/`.
 pub async fn hub() -> &'static ControlPlane {
     static HUB: OnceCell<ControlPlane> = OnceCell::const_new();
     HUB.get_or_init(|| async {
@@ -29,7 +29,7 @@ pub async fn hub() -> &'static ControlPlane {
     .await
 }
 
-/// A cluster without controllers: tests write the statuses of workloads.
+/// A cluster without controllers; tests write the statuses of workloads.
 pub async fn target() -> &'static ControlPlane {
     static TARGET: OnceCell<ControlPlane> = OnceCell::const_new();
     TARGET.get_or_init(|| async { ControlPlane::builder("target").start().await.unwrap() }).await
@@ -47,15 +47,15 @@ async fn install_crds(client: &Client) {
     }
 }
 
-/// Tests share the hub: while one has its CRDs take anything, no other may look at what they refuse.
+/// Tests share the hub: while one relaxes its CRDs, no other may test validation.
 static VALIDATION: RwLock<()> = RwLock::const_new(());
 
-/// As long as this is held, the CRDs refuse what they should.
+/// The CRDs validate as long as this guard is held.
 pub async fn with_validation() -> RwLockReadGuard<'static, ()> {
     VALIDATION.read().await
 }
 
-/// Runs `write` while the CRDs take anything, as an older version's did.
+/// Runs `write` while the CRDs accept anything, as those of an older version did.
 pub async fn without_validation(write: impl AsyncFnOnce()) {
     let _alone = VALIDATION.write().await;
     let client = hub().await.client().await.unwrap();
@@ -67,27 +67,27 @@ pub async fn without_validation(write: impl AsyncFnOnce()) {
         let patch = Patch::<()>::Json(serde_json::from_value(lax).unwrap());
         api.patch(name, &PatchParams::default(), &patch).await.unwrap();
     }
-    until_nonsense_is(true, &client).await;
+    until_invalid_objects_are(true, &client).await;
     write().await;
     install_crds(&client).await;
-    until_nonsense_is(false, &client).await;
+    until_invalid_objects_are(false, &client).await;
 }
 
-/// The API server takes a moment to serve by a new schema.
-async fn until_nonsense_is(taken: bool, client: &Client) {
+/// Waits until the API server, a moment after the change, validates by the new schema.
+async fn until_invalid_objects_are(accepted: bool, client: &Client) {
     for kind in ["Integration", "IntegrationTarget"] {
         let resource = ApiResource::from_gvk(&GroupVersionKind::gvk("ksit.io", "v1alpha1", kind));
         let api: Api<DynamicObject> = Api::default_namespaced_with(client.clone(), &resource);
-        let nonsense = DynamicObject::new("nonsense", &resource).data(serde_json::json!({ "spec": { "type": 7 } }));
+        let invalid = DynamicObject::new("invalid", &resource).data(serde_json::json!({ "spec": { "type": 7 } }));
         let dry_run = PostParams { dry_run: true, ..PostParams::default() };
-        eventually("the API server to serve by the new schema", async || {
-            (api.create(&dry_run, &nonsense).await.is_ok() == taken).then_some(())
+        eventually("the API server to validate by the new schema", async || {
+            (api.create(&dry_run, &invalid).await.is_ok() == accepted).then_some(())
         })
         .await;
     }
 }
 
-/// Flux on the shared cluster, in a namespace of its own.
+/// Installs Flux on the shared cluster, in its own namespace.
 pub async fn install_flux(namespace: &str) -> Workloads {
     let workloads = Workloads::new(target().await.client().await.unwrap());
     workloads.namespace(namespace).await.unwrap();
@@ -97,7 +97,7 @@ pub async fn install_flux(namespace: &str) -> Workloads {
     workloads
 }
 
-/// Lets `user` do on the shared cluster what `rules` say, in `namespace` alone.
+/// Grants `rules` to `user` on the shared cluster, in `namespace` only.
 pub async fn grant(user: &str, namespace: &str, rules: serde_json::Value) {
     use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
     use serde_json::json;

@@ -1,4 +1,4 @@
-//! One test's namespace on the hub, and its operator.
+//! A test's namespace on the hub, and its operator.
 
 use std::path::Path;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
-/// For anything that is awaited; the machine may be busy.
+/// Time-out of every wait; the machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub struct World {
@@ -28,7 +28,7 @@ pub struct World {
 }
 
 impl World {
-    /// A namespace of its own on the shared hub; no operator yet.
+    /// Creates the test's namespace on the shared hub. No operator runs yet.
     pub async fn new(namespace: &str) -> Self {
         let client = super::hub().await.client().await.unwrap();
         Workloads::new(client.clone()).namespace(namespace).await.unwrap();
@@ -36,22 +36,22 @@ impl World {
         Self { namespace: namespace.to_owned(), client, operator: None, dir }
     }
 
-    /// Starts `ksit operator` for this namespace: a round a second.
+    /// Starts `ksit operator` for this namespace, with a round a second.
     pub async fn start_operator(&mut self, flags: &[&str]) {
         self.launch(r#"exec "$@""#, flags).await;
     }
 
-    /// As above, with at most so many file descriptors.
+    /// As above, with a hard limit of `files` file descriptors.
     pub async fn start_operator_with_files(&mut self, files: u32, flags: &[&str]) {
         self.launch(&format!(r#"ulimit -n {files} && exec "$@""#), flags).await;
     }
 
-    /// As above, where the operator may raise the limit itself.
+    /// As above with a soft limit, which the operator may raise itself.
     pub async fn start_operator_with_soft_files(&mut self, files: u32, flags: &[&str]) {
         self.launch(&format!(r#"ulimit -S -n {files} && exec "$@""#), flags).await;
     }
 
-    /// By a line of shell, whose arguments are the operator's command line.
+    /// Runs a line of shell with the operator's command line as its arguments.
     async fn launch(&mut self, line: &str, flags: &[&str]) {
         let hub = super::hub().await.kubeconfig_path().display().to_string();
         let namespace = format!("--watch-namespaces={}", self.namespace);
@@ -91,8 +91,8 @@ impl World {
         std::fs::read_to_string(self.log_path()).unwrap_or_default()
     }
 
-    /// What one of the operator's own endpoints answers: status line, headers and body.
-    pub async fn ask_operator(&self, path: &str) -> String {
+    /// The response of an operator endpoint: status line, headers and body.
+    pub async fn http_get(&self, path: &str) -> String {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
         let mut stream = eventually("the operator to listen", async || {
             tokio::net::TcpStream::connect(self.operator_address()?).await.ok()
@@ -105,9 +105,9 @@ impl World {
         answer
     }
 
-    /// Where the operator serves its own endpoints, once it does.
+    /// Address of the operator's endpoints, once it serves them.
     pub fn operator_address(&self) -> Option<String> {
-        // The last: an operator that was started before this one wrote there, too.
+        // The last line: an earlier operator wrote to the same log.
         let log = self.log();
         let line = log.lines().rfind(|text| text.contains("serving /livez, /readyz and /metrics"))?;
         Some(line.split("address=").nth(1)?.split_whitespace().next()?.to_owned())
@@ -124,7 +124,7 @@ impl World {
         api.patch(name, &params(), &Patch::Apply(secret)).await.unwrap();
     }
 
-    /// An IntegrationTarget, and the Secret with its kubeconfig.
+    /// Applies an IntegrationTarget and the Secret with its kubeconfig.
     pub async fn target(&self, name: &str, kubeconfig: &str) {
         self.secret(&format!("{name}-kubeconfig"), json!({ "kubeconfig": kubeconfig })).await;
         self.apply("IntegrationTarget", name, json!({ "clusterName": name })).await.unwrap();
@@ -134,7 +134,7 @@ impl World {
         self.apply("Integration", name, spec).await.unwrap();
     }
 
-    /// Server-side apply of a resource of ksit.
+    /// Server-side apply of a ksit resource.
     pub async fn apply(&self, kind: &str, name: &str, spec: Value) -> Result<DynamicObject, kube::Error> {
         let object =
             json!({ "apiVersion": "ksit.io/v1alpha1", "kind": kind, "metadata": { "name": name }, "spec": spec });
@@ -157,7 +157,7 @@ impl World {
         api.delete(name, &DeleteParams::default()).await.unwrap();
     }
 
-    /// The target, once `wanted` is true of it.
+    /// The target, once it satisfies `wanted`.
     pub async fn until_target(&self, name: &str, wanted: impl Fn(&IntegrationTarget) -> bool) -> IntegrationTarget {
         self.until(name, wanted).await
     }
@@ -180,12 +180,12 @@ impl World {
             if wanted(&object) {
                 return object;
             }
-            assert!(start.elapsed() < PATIENCE, "still so of {name}: {object:#?}\n{}", self.log());
+            assert!(start.elapsed() < PATIENCE, "timed out waiting for {name}: {object:#?}\n{}", self.log());
             sleep(Duration::from_millis(50)).await;
         }
     }
 
-    /// The target's phase is `phase`, and its `Reachable` condition has `reason`.
+    /// The target, once its `Reachable` condition has `reason`.
     pub async fn until_reach(&self, name: &str, reason: &str) -> IntegrationTarget {
         self.until_target(name, |target| condition(target, "Reachable").is_some_and(|c| c.reason == reason)).await
     }
@@ -197,7 +197,7 @@ impl World {
         .await
     }
 
-    /// Every byte that ksit shows anywhere: statuses, Events, log, metrics.
+    /// All output of ksit: statuses, Events, log, metrics.
     pub async fn everything_shown(&self) -> String {
         let mut all = String::new();
         for kind in ["Integration", "IntegrationTarget"] {
@@ -209,7 +209,7 @@ impl World {
         for event in events.list(&Default::default()).await.unwrap() {
             all.push_str(&serde_json::to_string(&event).unwrap());
         }
-        all + &self.log() + &self.ask_operator("/metrics").await
+        all + &self.log() + &self.http_get("/metrics").await
     }
 
     pub async fn events(&self) -> Vec<Event> {
@@ -223,14 +223,14 @@ pub fn condition<'a>(target: &'a IntegrationTarget, type_: &str) -> Option<&'a C
     target.status.as_ref()?.condition(type_)
 }
 
-/// What `look` finds, as soon as it finds something.
+/// Polls `look` until it returns something.
 pub async fn eventually<T>(what: &str, look: impl AsyncFn() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
         if let Some(found) = look().await {
             return found;
         }
-        assert!(start.elapsed() < PATIENCE, "waited in vain for {what}");
+        assert!(start.elapsed() < PATIENCE, "timed out waiting for {what}");
         sleep(Duration::from_millis(50)).await;
     }
 }
@@ -239,7 +239,7 @@ fn params() -> PatchParams {
     PatchParams::apply("test").force()
 }
 
-/// Waits until a process has ended by itself.
+/// Waits until a process has exited by itself.
 pub async fn until_ended(process: &mut Process) {
     for _ in 0..600 {
         if process.check().is_err() {
@@ -247,5 +247,5 @@ pub async fn until_ended(process: &mut Process) {
         }
         sleep(Duration::from_millis(100)).await;
     }
-    panic!("the process goes on; its log:\n{}", std::fs::read_to_string(process.log()).unwrap_or_default());
+    panic!("the process still runs; its log:\n{}", std::fs::read_to_string(process.log()).unwrap_or_default());
 }

@@ -84,7 +84,7 @@ fn every_tool_has_two_official_versions_and_a_chart() {
 }
 
 /// Reads an object back as the type it says it is, so that a misspelt field can't hide.
-fn survives(object: &Value) {
+fn assert_round_trips(object: &Value) {
     fn same<T: serde::Serialize + serde::de::DeserializeOwned>(object: &Value) {
         let typed: T = serde_json::from_value(object.clone()).expect("the kind's own shape");
         assert_eq!(&serde_json::to_value(typed).expect("JSON"), object);
@@ -104,7 +104,7 @@ fn manifests_are_well_formed_and_unique() {
     for fixture in all() {
         let mut keys = BTreeSet::new();
         for object in fixture.objects() {
-            survives(&object);
+            assert_round_trips(&object);
             let key = ["/kind", "/metadata/namespace", "/metadata/name"].map(|path| object.pointer(path).cloned());
             assert!(keys.insert(format!("{key:?}")), "{}: {key:?} twice", fixture.title());
         }

@@ -241,25 +241,25 @@ async fn operator_observes_with_those_rights_only(setting: &mut Setting) {
     setting.world.until_reach("paris", "Connected").await;
     // A watch stands in the log once it has ended.
     drop(setting.world.take_operator());
-    let asked = eventually("the watch of Deployments is in the audit log", async || {
-        let asked = asked_as_ksit(&setting.berlin, mark);
+    let requests = eventually("the watch of Deployments is in the audit log", async || {
+        let requests = requests_as_ksit(&setting.berlin, mark);
         let is_theirs = |event: &AuditEvent| event.request_uri.contains("/namespaces/flux-system/deployments");
-        asked.iter().any(is_theirs).then_some(asked)
+        requests.iter().any(is_theirs).then_some(requests)
     })
     .await;
-    assert_only_read(&asked);
+    assert_only_read(&requests);
     setting.world.start_operator(&[]).await;
 }
 
-/// What was asked with the account that `ksit target add` made.
-fn asked_as_ksit(plane: &ControlPlane, mark: u64) -> Vec<AuditEvent> {
+/// What was requests with the account that `ksit target add` made.
+fn requests_as_ksit(plane: &ControlPlane, mark: u64) -> Vec<AuditEvent> {
     let mut events = plane.audit().since(mark).unwrap();
     events.retain(|event| event.user.username == "system:serviceaccount:ksit:ksit");
     events
 }
 
-fn assert_only_read(asked: &[AuditEvent]) {
-    for event in asked {
+fn assert_only_read(requests: &[AuditEvent]) {
+    for event in requests {
         let is_read = ["get", "list", "watch"].contains(&event.verb.as_str());
         assert!(is_read && ![401, 403].contains(&event.code()), "{} {}", event.verb, event.request_uri);
     }
@@ -280,10 +280,10 @@ async fn cluster_wide_rights_are_all_used(setting: &mut Setting) {
     assert!(!shop.contains("may not"), "{shop}");
     drop(setting.world.take_operator());
     eventually("every right to be used", async || {
-        let asked = asked_as_ksit(&setting.paris, mark);
-        assert_only_read(&asked);
+        let requests = requests_as_ksit(&setting.paris, mark);
+        assert_only_read(&requests);
         let resource = |event: &AuditEvent| event.object_ref.as_ref().map(|object| object.resource.clone());
-        let used: BTreeSet<String> = asked.iter().filter_map(resource).collect();
+        let used: BTreeSet<String> = requests.iter().filter_map(resource).collect();
         let granted = [
             "customresourcedefinitions",
             "daemonsets",

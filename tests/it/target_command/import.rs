@@ -85,8 +85,8 @@ async fn import_of_argo_cd_clusters_names_the_skipped_ones() {
     Workloads::new(world.client.clone()).namespace(source).await.unwrap();
     argocd_clusters(source).await;
     let args = ["--from", "argocd", "--argocd-namespace", source, "-n", "import-argocd", "-o", "json"];
-    let unasked = import(&args).await;
-    assert_eq!(unasked.code, 2, "{}", unasked.all());
+    let without_consent = import(&args).await;
+    assert_eq!(without_consent.code, 2, "{}", without_consent.all());
     for (consent, done) in [("--dry-run", "Planned"), ("--yes", "Added"), ("--yes", "Added")] {
         let ran = import(&[&args[..], &[consent]].concat()).await;
         assert_eq!(ran.code, 1, "two would have one name: {}", ran.all());

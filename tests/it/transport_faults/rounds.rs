@@ -208,8 +208,8 @@ async fn own_kubeconfig_may_be_loopback_and_insecure() {
     };
     assert_healthy(&Cluster::new(trusted(None, true).unwrap(), limits())).await;
     assert_eq!(trusted(None, false).unwrap_err().reason, Reason::KubeconfigInvalid);
-    let said = trusted(Some(PLANTED_ANSWER.as_bytes()), false).unwrap_err();
-    assert_eq!(said.to_string(), "KubeconfigInvalid: certificate-authority-data holds no certificate in PEM");
+    let error = trusted(Some(PLANTED_ANSWER.as_bytes()), false).unwrap_err();
+    assert_eq!(error.to_string(), "KubeconfigInvalid: certificate-authority-data holds no certificate in PEM");
 }
 
 #[tokio::test]
