@@ -50,15 +50,15 @@ fn paths(schema: &Value, path: &str, found: &mut BTreeSet<String>) {
 }
 
 /// Finds objects that list their keys and still accept others.
-fn find_open_objects(schema: &Value, path: &str, found: &mut Vec<String>) {
+fn find_open(schema: &Value, path: &str, found: &mut Vec<String>) {
     if schema["properties"].is_object() && schema["additionalProperties"] != false {
         found.push(path.to_owned());
     }
     match schema {
         Value::Object(fields) => {
-            fields.iter().for_each(|(key, field)| find_open_objects(field, &format!("{path}/{key}"), found))
+            fields.iter().for_each(|(key, field)| find_open(field, &format!("{path}/{key}"), found))
         }
-        Value::Array(items) => items.iter().for_each(|item| find_open_objects(item, path, found)),
+        Value::Array(items) => items.iter().for_each(|item| find_open(item, path, found)),
         _ => {}
     }
 }
@@ -93,6 +93,6 @@ fn chart_values_are_explained_and_checked() {
         schema_values.iter().filter(|path| !explained.contains(*path) && !below(path)).collect();
     assert!(unexplained.is_empty(), "values without a comment `# -- …`: {unexplained:?}");
     let mut found = Vec::new();
-    find_open_objects(&schema, "", &mut found);
+    find_open(&schema, "", &mut found);
     assert!(found.is_empty(), "these accept unknown keys: {found:?}");
 }

@@ -1,4 +1,4 @@
-//! The chart: what it renders, what an API server says to that, and that ksit needs all of its rights and no others.
+//! The chart: its rendered objects, a real API server's answer to them, and least privilege.
 
 mod dashboard;
 mod helm;

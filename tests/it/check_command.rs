@@ -1,4 +1,4 @@
-//! `ksit check`, run as a user runs it.
+//! `ksit check`, run as by a user.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -54,7 +54,7 @@ async fn check_exits_0_healthy_1_broken_2_unreachable() {
     let wide = check(&kubeconfig, &[&args[..], &["-o", "wide"]].concat()).await;
     assert!(wide.stdout.contains("Deployment helm-controller"), "{}", wide.stdout);
 
-    // A port that is bound, and on which nobody listens.
+    // A bound port without a listener.
     let closed = tokio::net::TcpSocket::new_v4().unwrap();
     closed.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let elsewhere = kubeconfig.replace(&target().await.url(), &format!("https://{}", closed.local_addr().unwrap()));
@@ -72,7 +72,7 @@ async fn check_without_type_counts_only_installed_tools() {
     assert!(line("flux").contains("Running") && line("istio").contains("NotInstalled"), "{}", found.stdout);
 }
 
-/// The user's own kubeconfig is trusted as kubectl trusts it: its plugin runs, its files are read.
+/// The user's own kubeconfig is trusted as by kubectl: its plugin runs, its files are read.
 #[tokio::test]
 async fn check_runs_exec_plugins_and_reads_ca_files() {
     let (_, _) = flux("check-exec").await;
@@ -95,7 +95,7 @@ async fn check_runs_exec_plugins_and_reads_ca_files() {
     fs::set_permissions(&plugin, fs::Permissions::from_mode(0o755)).unwrap();
     let kubeconfig = with_plugin(&plane.url(), &ca, &plugin);
     let checked = check(&kubeconfig, &["--type", "flux", "--set", "namespace=check-exec"]).await;
-    // The ServiceAccount may see nothing: it was recognised, and the rule that is missing is named.
+    // The ServiceAccount is authenticated but has no rights: the missing rule is named.
     assert_eq!(checked.code, 1, "{}{}", checked.stdout, checked.stderr);
     assert!(checked.stdout.contains("Forbidden") && checked.stdout.contains("add to a Role"), "{}", checked.stdout);
 }

@@ -1,4 +1,4 @@
-//! Clusters at fault beside a healthy one: each is told what to do, none delays the healthy one, nothing leaks.
+//! Faulty clusters beside a healthy one: each gets a message with a remedy, none delays the healthy one, nothing leaks.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::faults::{Certificate, Fault, FaultyApiServer, Http, PLANTED_ANSWER, PLANTED_TOKEN};
 use crate::kit::{World, condition, install_flux, target};
 
-/// Resident memory that the operator of a handful of clusters may reach, also while some send 300 MiB answers.
+/// Limit of the operator's resident memory with a handful of clusters, some of which send 300 MiB answers.
 const MAX_MEMORY_KIB: u64 = 400 * 1024;
 
 const HEALTHY: &str = "beside-faults";
@@ -17,7 +17,7 @@ struct Row {
     fault: Fault,
     http: Http,
     certificate: Certificate,
-    /// Reason of the condition `Reachable`, and words of its message.
+    /// Reason of the condition `Reachable`, and part of its message.
     reason: &'static str,
     words: &'static str,
 }
@@ -67,18 +67,18 @@ async fn faults_are_distinguished_and_spare_a_healthy_cluster() {
     }
     let everywhere = json!({ "type": "flux", "targetSelector": {}, "config": { "namespace": HEALTHY } });
     world.integration("flux", everywhere).await;
-    // Fewer places than faulty clusters: those that hang could take them all.
+    // Fewer concurrent rounds than faulty clusters: hung ones could take them all.
     world.start_operator(&["--max-concurrent-reconciles=8"]).await;
 
     for row in &rows {
         let target = world.until_reach(row.name, row.reason).await;
-        let said = condition(&target, "Reachable").unwrap();
-        assert!(said.message.contains(row.words), "{}: {}", row.name, said.message);
+        let reachable = condition(&target, "Reachable").unwrap();
+        assert!(reachable.message.contains(row.words), "{}: {}", row.name, reachable.message);
         assert!(
-            row.reason == "Connected" || said.message.len() > row.words.len() + 20,
-            "{}: says what to do: {}",
+            row.reason == "Connected" || reachable.message.len() > row.words.len() + 20,
+            "{}: the message has no remedy: {}",
             row.name,
-            said.message
+            reachable.message
         );
     }
     let forbidden = world.until_target("answers-403", |target| {
@@ -99,10 +99,10 @@ async fn faults_are_distinguished_and_spare_a_healthy_cluster() {
     for secret in [PLANTED_TOKEN, PLANTED_ANSWER, "planted"] {
         assert!(!shown.contains(secret), "{secret} leaked: {}", around(&shown, secret));
     }
-    assert!(shown.contains("healthy") && shown.contains("ksit_targets"), "the search saw what there is");
+    assert!(shown.contains("healthy") && shown.contains("ksit_targets"), "the output is complete");
 }
 
-/// Rounds that the cluster's API server was asked for in ten seconds, from its audit log.
+/// Rounds of the healthy cluster in ten seconds, from its API server's audit log.
 async fn count_healthy_rounds(plane: &loadtest::ControlPlane) -> usize {
     let mark = plane.audit().mark();
     tokio::time::sleep(Duration::from_secs(10)).await;
@@ -122,7 +122,7 @@ fn around<'a>(text: &'a str, word: &'a str) -> &'a str {
     text.get(from..to).unwrap_or(word)
 }
 
-/// An outage at a gateway is none of the cluster's tools.
+/// An outage of a gateway says nothing about the cluster's tools.
 #[tokio::test]
 async fn gateway_404_does_not_count_as_missing_tool() {
     let mut world = World::new("faults-front-door").await;
@@ -134,8 +134,8 @@ async fn gateway_404_does_not_count_as_missing_tool() {
     let target = world.until_target("one", |target| target.status.as_ref().is_some_and(|s| s.phase.is_some())).await;
     assert_ne!(condition(&target, "Reachable").unwrap().status, "True", "{:?}", target.status);
     let target = world.until_reach("one", "Unreachable").await;
-    let said = &condition(&target, "Reachable").unwrap().message;
-    assert!(said.contains("answered 404 with something that is not the Kubernetes API's"), "{said}");
+    let message = &condition(&target, "Reachable").unwrap().message;
+    assert!(message.contains("answered 404 with something that is not the Kubernetes API's"), "{message}");
     let status = world.until_phase("flux", "Failed").await.status.unwrap();
     assert!(!status.message.unwrap().contains("without the tool"));
     server.set(Fault::None);

@@ -1,4 +1,4 @@
-//! A target that is being read for the first time when replicas die: it is known as that, and left alone.
+//! Replicas die during the first check of a target: it becomes a suspect, and then quarantined.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use crate::kit::{World, eventually, hub, install_flux, target};
 const NAMESPACE: &str = "first-checks";
 const FLAGS: [&str; 4] = ["--interval=10s", "--round-timeout=60s", "--lease-duration=5s", "--lease-renew-interval=1s"];
 
-/// What the Lease of a replica says of targets that it reads for the first time.
+/// The first-check marks on a replica's Lease.
 async fn marks(world: &World, ordinal: u32) -> Vec<String> {
     let leases: Api<Lease> = Api::namespaced(world.client.clone(), NAMESPACE);
     let lease = leases.get_opt(&format!("ksit-{ordinal}")).await.unwrap();
@@ -40,7 +40,7 @@ async fn until_in_check(world: &World, name: &str) -> u32 {
 async fn target_at_which_two_replicas_died_is_quarantined() {
     install_flux(NAMESPACE).await;
     let world = World::new(NAMESPACE).await;
-    // Stands for one whose answers can't be survived: the replicas are killed while they wait for them.
+    // Stands in for a target whose answers kill a replica: the test kills replicas while they wait for an answer.
     let poison = FaultyApiServer::start(Fault::NeverAnswer).await;
     world.target("poison", &poison.kubeconfig()).await;
     world.target("healthy", &target().await.kubeconfig()).await;
@@ -54,30 +54,30 @@ async fn target_at_which_two_replicas_died_is_quarantined() {
     }
     world.until_reach("healthy", "Connected").await;
 
-    // The first death; the other replica takes the target over, and reads it knowing that.
+    // The first death: the other replica takes the target over, and reads it as a suspect.
     let first = until_in_check(&world, "poison").await;
-    eventually("it to be asked", async || (poison.connections() > 0).then_some(())).await;
+    eventually("a connection to it", async || (poison.connections() > 0).then_some(())).await;
     replicas.kill(first);
-    let asked_by_first = poison.connections();
+    let connections_of_first = poison.connections();
     let second = 1 - first;
     let taken_over = format!("{NAMESPACE}/poison");
     eventually("the other replica to read it", async || {
-        let is_asked = poison.connections() > asked_by_first && marks(&world, second).await.contains(&taken_over);
-        is_asked.then_some(())
+        let is_read = poison.connections() > connections_of_first && marks(&world, second).await.contains(&taken_over);
+        is_read.then_some(())
     })
     .await;
 
-    // The second. Now neither reads it any more.
+    // The second death: no replica reads the target any more.
     replicas.kill(second);
-    let asked = poison.connections();
+    let connections = poison.connections();
     for ordinal in 0..2 {
         replicas.start(ordinal).await.unwrap();
     }
     let left_alone = world.until_reach("poison", "Quarantined").await;
     assert_eq!(left_alone.status.unwrap().phase.as_deref(), Some("Failed"));
-    assert_eq!(poison.connections(), asked);
+    assert_eq!(poison.connections(), connections);
     let died = |marks: Vec<String>| marks.iter().any(|mark| mark.starts_with(&format!("{NAMESPACE}/poison=")));
-    assert!(died(marks(&world, 0).await) && died(marks(&world, 1).await), "both remember");
+    assert!(died(marks(&world, 0).await) && died(marks(&world, 1).await), "both Leases keep the mark");
     let healthy = world.until_reach("healthy", "Connected").await;
     assert_eq!(healthy.status.unwrap().phase.as_deref(), Some("Running"));
     let at_rest = eventually("no target to be in its first check", async || {

@@ -1,4 +1,4 @@
-//! `ksit fleet` and `ksit target`, run as a user runs them.
+//! `ksit fleet`, `ksit target` and `ksit shards`, run as by a user.
 
 use std::process::Output;
 
@@ -53,7 +53,10 @@ async fn fleet_shows_worst_first_and_target_shows_broken_parts() {
     for words in ["Name:       hub-commands/one", "Reachable:  True (Connected)", "Replica:    ksit-0"] {
         assert!(one.contains(words), "{words}\n{one}");
     }
-    assert!(one.contains("  helm-controller") && !one.contains("  source-controller"), "what is broken, alone:\n{one}");
+    assert!(
+        one.contains("  helm-controller") && !one.contains("  source-controller"),
+        "only broken components are listed:\n{one}"
+    );
     assert!(printed(&["target", "one", "-n", namespace, "-o", "wide"]).await.contains("  source-controller"));
 
     let missing = ksit(&["target", "moon", "-n", namespace]).await;
@@ -61,7 +64,7 @@ async fn fleet_shows_worst_first_and_target_shows_broken_parts() {
     assert!(String::from_utf8_lossy(&missing.stderr).contains("there is no IntegrationTarget moon"));
 }
 
-/// Written before the CRD had its validation, or by an older version.
+/// Such an object was written before the CRD had its validation.
 #[tokio::test]
 async fn unreadable_integration_hides_no_other() {
     let world = World::new("hub-unreadable").await;
@@ -72,7 +75,7 @@ async fn unreadable_integration_hides_no_other() {
     .await;
     let wide = printed(&["fleet", "-n", "hub-unreadable", "-o", "wide"]).await;
     let line = |name: &str| wide.lines().find(|line| line.contains(name)).unwrap_or_else(|| panic!("{wide}"));
-    // Initializing, or Unknown: whether anybody observes the namespace depends on the other tests' installations.
+    // Initializing or Unknown: installations of other tests may or may not watch this namespace.
     let good: Vec<&str> = line(" good ").split_whitespace().take(3).collect();
     assert_eq!(good, ["hub-unreadable", "good", "flux"], "{wide}");
     assert!(!line(" good ").contains("can't be read"), "{wide}");

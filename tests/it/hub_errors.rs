@@ -1,4 +1,4 @@
-//! A hub that is not there, not ready, or not a hub: every command that asks one names it, the cause, and a remedy.
+//! A hub that is down, not ready, or not a hub: every command that uses it names it, the cause, and a remedy.
 
 use std::io;
 use std::path::PathBuf;
@@ -20,14 +20,14 @@ static COMMANDS: [&[&str]; 5] = [
     &["target", "import", "--from", "argocd", "--context", "office", "--dry-run"],
 ];
 
-/// The hub of a user, at a URL of the test's choice.
+/// A user's kubeconfig whose hub has a URL chosen by the test.
 struct Office {
     dir: TempDir,
     file: Value,
 }
 
 impl Office {
-    /// From a kubeconfig of one context, which is called `office` then.
+    /// Renames the one context of `kubeconfig` to `office`.
     fn new(kubeconfig: &str) -> Self {
         let mut file: Value = serde_json::from_str(kubeconfig).unwrap();
         file["contexts"][0]["name"] = json!("office");
@@ -50,7 +50,7 @@ impl Office {
         path
     }
 
-    /// Every command fails, and says all of `words`.
+    /// Asserts that every command fails, and prints all of `words`.
     async fn fails(&self, words: &[&str]) {
         self.fail(COMMANDS.iter(), &[], words).await;
     }
@@ -102,7 +102,7 @@ async fn unreachable_hub_is_named_with_the_cause() {
     drop(closed);
 }
 
-/// One that accepts and says nothing, before TLS and after the request.
+/// The server accepts connections and never answers, neither TLS nor a plain HTTP request.
 #[tokio::test]
 async fn silent_hub_times_out_with_a_clear_message() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -138,14 +138,14 @@ async fn cluster_without_crds_is_refused_as_hub() {
     }
 }
 
-/// A front door, or a wrong path.
+/// A gateway answers, or the path is wrong.
 #[tokio::test]
 async fn answer_that_is_not_kubernetes_is_not_shown() {
-    let door = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", door.local_addr().unwrap());
+    let gateway = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", gateway.local_addr().unwrap());
     let answering = async {
         loop {
-            let (mut stream, _) = door.accept().await.unwrap();
+            let (mut stream, _) = gateway.accept().await.unwrap();
             let mut request = [0; 4_096];
             let _ = stream.read(&mut request).await;
             let page = "<html>planted</html>";
@@ -163,7 +163,7 @@ async fn answer_that_is_not_kubernetes_is_not_shown() {
     tokio::select! { () = answering => {}, () = asking => {} }
 }
 
-/// A reader that has enough, as `head` and `grep -q`.
+/// The reader closes the pipe early, as `head` and `grep -q` do.
 #[tokio::test]
 async fn closed_pipe_ends_every_command_quietly() {
     let (hub, target) = (hub().await.kubeconfig_path(), target().await.kubeconfig_path());
@@ -188,7 +188,7 @@ async fn closed_pipe_ends_every_command_quietly() {
             if closes_errors {
                 command.stderr(writer);
             }
-            // Not `output()`, which gives the program pipes of its own.
+            // Not `output()`, which replaces the pipes.
             let output = command.spawn().unwrap().wait_with_output().await.unwrap();
             assert_eq!(output.status.code(), Some(code), "{args:?}: {}", text(&output));
             assert!(!text(&output).contains("panicked") && !text(&output).contains("roken pipe"), "{}", text(&output));

@@ -1,4 +1,4 @@
-//! Targets, Secrets and Integrations that come, change and go.
+//! Creation, change and deletion of targets, Secrets and Integrations.
 
 use std::time::Duration;
 
@@ -39,15 +39,19 @@ async fn broken_component_is_named_in_status_and_one_event() {
     let accounts = target.metadata.managed_fields.unwrap();
     let status_account = accounts.iter().find(|account| account.subresource.as_deref() == Some("status")).unwrap();
     let whole = json!({ "f:status": {} });
-    assert_eq!(status_account.fields_v1.as_ref().unwrap().0, whole, "no account is kept of each of its fields");
-    let seen = target.status.unwrap();
-    assert_eq!(seen.ready, Some(true), "the cluster itself answers");
-    let [helm] = &seen.integrations[0].components[..] else {
-        panic!("what is healthy is reported in few words: {seen:?}")
+    assert_eq!(
+        status_account.fields_v1.as_ref().unwrap().0,
+        whole,
+        "managedFields has no entries for single status fields"
+    );
+    let target_status = target.status.unwrap();
+    assert_eq!(target_status.ready, Some(true), "the cluster itself answers");
+    let [helm] = &target_status.integrations[0].components[..] else {
+        panic!("healthy components are summarised: {target_status:?}")
     };
     assert_eq!((helm.name.as_str(), helm.state.as_str()), ("helm-controller", "NotReady"));
     assert_eq!((helm.ready, helm.desired), (Some(0), Some(0)));
-    let healthy = &seen.integrations[0].healthy_components;
+    let healthy = &target_status.integrations[0].healthy_components;
     assert!(healthy.contains(&"Deployment life-break/source-controller 1/1".to_owned()), "{healthy:?}");
     assert_eq!(healthy.len(), 3);
 
@@ -92,7 +96,7 @@ async fn slot_label_is_set_and_repaired() {
     world.until_target("one", is_right).await;
 }
 
-/// A new process knows nothing yet: what the hub knows stands until it does.
+/// Statuses on the hub stand until the new process has verdicts of its own.
 #[tokio::test]
 async fn restart_changes_no_status() {
     let (mut world, _) = flux_world("life-restart").await;
@@ -111,7 +115,7 @@ async fn restart_changes_no_status() {
     let before = versions().await;
     drop(world.take_operator());
     world.start_operator(&[]).await;
-    eventually("the new process to conclude", async || {
+    eventually("the new process to have a verdict", async || {
         (world.log().matches("a round failed").count() >= 8).then_some(())
     })
     .await;
@@ -123,7 +127,7 @@ async fn rotated_credential_is_used_without_a_restart() {
     let (world, _) = flux_world("life-rotate").await;
     let plane = target().await;
     world.secret("one-kubeconfig", json!({ "kubeconfig": plane.kubeconfig_with_token("expired") })).await;
-    // Whatever makes it look: a change of the target's spec, or a 401.
+    // A change of the target's spec makes the operator read the Secret, as a 401 would.
     let label = json!({ "spec": { "labels": { "touched": "yes" } } });
     let api = world.api("IntegrationTarget");
     api.patch("one", &PatchParams::default(), &Patch::Merge(label)).await.unwrap();
@@ -170,7 +174,7 @@ async fn secret_problems_are_reported() {
         let message = &condition(&target, "Reachable").unwrap().message;
         assert!(message.contains(words), "{name}: {message}");
     }
-    // Mending it is enough.
+    // A valid Secret is enough to recover.
     world.secret("missing-kubeconfig", json!({ "kubeconfig": target().await.kubeconfig() })).await;
     world.until_reach("missing", "Connected").await;
 }
@@ -191,8 +195,8 @@ async fn deleted_target_gets_no_more_requests() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     let mark = plane.audit().mark();
     tokio::time::sleep(Duration::from_secs(3)).await;
-    let asked = plane.audit().since(mark).unwrap().iter().filter(|event| event.user.username == user).count();
-    assert_eq!(asked, 0, "requests after the target was deleted");
+    let requests = plane.audit().since(mark).unwrap().iter().filter(|event| event.user.username == user).count();
+    assert_eq!(requests, 0, "requests after the target was deleted");
 }
 
 #[tokio::test]
@@ -225,7 +229,7 @@ async fn paused_target_and_disabled_integration_are_paused() {
     world.until_phase("flux", "Paused").await;
 }
 
-/// Written before the CRD had its validation, or by an older version.
+/// Such an object was written before the CRD had its validation.
 #[tokio::test]
 async fn invalid_object_is_one_warning_and_ends_no_watch() {
     let (world, _) = flux_world("life-bad").await;
@@ -244,7 +248,7 @@ async fn invalid_object_is_one_warning_and_ends_no_watch() {
     })
     .await;
     eventually("the warning", async || world.log().contains("this object can't be read").then_some(())).await;
-    // The watch lives: what comes later is seen.
+    // The watch goes on: later objects are seen.
     world
         .integration(
             "later",
@@ -289,9 +293,9 @@ async fn expiring_credential_is_reported_in_advance() {
     world.target("one", &ending).await;
     world.start_operator(&["--watch-secrets"]).await;
     let target = world.until_target("one", |target| condition(target, "CredentialExpiring").is_some()).await;
-    let said = condition(&target, "CredentialExpiring").unwrap();
-    assert_eq!((said.status.as_str(), said.reason.as_str()), ("True", "ExpiresSoon"));
-    assert!(said.message.contains("put a new one into its Secret"), "{}", said.message);
+    let expiry = condition(&target, "CredentialExpiring").unwrap();
+    assert_eq!((expiry.status.as_str(), expiry.reason.as_str()), ("True", "ExpiresSoon"));
+    assert!(expiry.message.contains("put a new one into its Secret"), "{}", expiry.message);
     assert_eq!(condition(&target, "Reachable").unwrap().reason, "Connected");
     let expiring = async |count: u32| {
         let shown = world.http_get("/metrics").await;
@@ -301,5 +305,5 @@ async fn expiring_credential_is_reported_in_advance() {
 
     world.secret("one-kubeconfig", json!({ "kubeconfig": plane.kubeconfig() })).await;
     world.until_target("one", |target| condition(target, "CredentialExpiring").is_none()).await;
-    eventually("the metric to forget it", async || expiring(0).await).await;
+    eventually("the metric to drop to 0", async || expiring(0).await).await;
 }

@@ -1,4 +1,4 @@
-//! A user's own kubeconfig that is wrong, or that holds what must never be shown: every command that reads one.
+//! A user's own kubeconfig that is invalid or holds secrets, given to every command that reads one.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -13,7 +13,7 @@ use tokio::process::Command;
 
 use crate::kit::{hub, install_flux, target};
 
-/// Every command that reads a kubeconfig of its user.
+/// Every command that reads its user's kubeconfig.
 const COMMANDS: [&[&str]; 7] = [
     &["check", "--all-contexts", "--type", "flux"],
     &["fleet"],
@@ -29,7 +29,7 @@ struct Ran {
     text: String,
 }
 
-/// A folder with kubeconfigs and plugins.
+/// A temporary folder with kubeconfigs and plugins.
 struct Folder(TempDir);
 
 impl Folder {
@@ -49,7 +49,7 @@ impl Folder {
         path
     }
 
-    /// A kubeconfig whose contexts, named as their users, all lead to the same cluster. The first is the current one.
+    /// A kubeconfig with a context for each user, all of the same cluster. The first context is the current one.
     fn kubeconfig(&self, cluster: &Value, users: &[(&str, Value)]) -> PathBuf {
         let context = |name: &str| json!({ "name": name, "context": { "cluster": "c", "user": name } });
         let config = json!({ "apiVersion": "v1", "kind": "Config", "current-context": users[0].0,
@@ -68,19 +68,19 @@ async fn ksit(kubeconfig: &Path, args: &[&str], envs: &[(&str, &str)]) -> Ran {
     Ran { code: output.status.code(), text: format!("{out}{err}") }
 }
 
-/// The one cluster of a kubeconfig file, and its user.
+/// The cluster and the user of a kubeconfig with one context.
 fn entries(file: &str) -> (Value, Value) {
     let file: Value = serde_json::from_str(file).unwrap();
     (file["clusters"][0]["cluster"].clone(), file["users"][0]["user"].clone())
 }
 
-/// No command trusts the system's CAs, and sends them a credential, because it could not read the CA that it was given.
+/// A command that can't read the given CA must not fall back to the system's CAs and send a credential.
 #[tokio::test]
 async fn unreadable_ca_is_refused_by_every_command() {
     let (folder, plane) = (Folder::new(), target().await);
     let (cluster, user) = entries(&plane.kubeconfig());
     let pem = plane.ca_pem();
-    // Stands for any CA that the system trusts.
+    // Stands in for a CA that the system trusts.
     let system = folder.write("system.crt", pem);
     let envs = [("SSL_CERT_FILE", system.to_str().unwrap())];
     let der: String = pem.lines().filter(|line| !line.starts_with("---")).collect();
@@ -118,12 +118,12 @@ async fn unreadable_ca_is_refused_by_every_command() {
     let check = ksit(&kubeconfig, &["check", "--type", "flux"], &envs).await;
     assert!(
         check.text.contains("Flux") || check.code == Some(0) || check.code == Some(1),
-        "no CA is the system's: {}",
+        "without a CA the system's CAs apply: {}",
         check.text
     );
 }
 
-/// Neither what stands in the file nor what a plugin was given or printed.
+/// Covers the file's contents, and a plugin's arguments, environment and output.
 #[tokio::test]
 async fn credentials_appear_in_no_message_of_any_command() {
     let folder = Folder::new();
@@ -172,7 +172,7 @@ async fn credentials_appear_in_no_message_of_any_command() {
     }
 }
 
-/// A plugin that is not there, or that waits for a login for ever.
+/// One plugin is missing, another waits for a login for ever.
 #[tokio::test]
 async fn plugin_without_output_is_named_and_delays_no_other() {
     let folder = Folder::new();

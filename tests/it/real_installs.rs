@@ -1,7 +1,7 @@
-//! The tools' real installs on a real cluster: Running as installed, Failed by name when a component breaks.
+//! Real installs of the tools on a real cluster are Running, and Failed with the component's name when one breaks.
 //!
-//! The objects are the fixtures' (`manifests`), made by a real API server, controller-manager and scheduler; kwok
-//! makes their Pods ready.
+//! The objects come from the fixtures (`manifests`) and run on a real API server, controller-manager and scheduler;
+//! kwok makes their Pods ready.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -18,8 +18,7 @@ use serde_json::{Value, json};
 use crate::kit::World;
 use crate::manifests::{Fixture, all};
 
-/// The installs of a tool come one after the other, for they share names; the tools run side by side, as on a user's
-/// cluster.
+/// Installs of one tool share names and run in turn; the tools run side by side, as on a user's cluster.
 #[tokio::test]
 async fn real_installs_run_and_broken_components_are_named() {
     let cluster = ControlPlane::builder("installs").with_workloads().start().await.unwrap();
@@ -65,7 +64,7 @@ fn required(fixture: &Fixture) -> Vec<Component> {
     all.into_iter().filter(|component| component.presence == Presence::Required).collect()
 }
 
-/// Breaks what a component finds, one object of it, and waits until the status names it; then mends it.
+/// Breaks the first object that a component finds, waits until the status names it, and mends it.
 async fn break_and_mend(world: &World, client: &Client, fixture: &Fixture, component: &Component, name: &str) {
     let key = format!("{}/{}", component.kind, component.name);
     let object = fixture.found.get(&key).and_then(|found| found.first()).unwrap_or_else(|| panic!("{key}")).clone();
@@ -80,14 +79,14 @@ async fn break_and_mend(world: &World, client: &Client, fixture: &Fixture, compo
         ComponentKind::Service => {
             let api = api(client, kind, &component.namespace);
             let selector = api.get(&object).await.unwrap().data["spec"]["selector"].clone();
-            let nobody = json!({ "spec": { "selector": { "broken": "yes" } } });
-            api.patch(&object, &PatchParams::default(), &Patch::Merge(nobody)).await.unwrap();
+            let no_pods = json!({ "spec": { "selector": { "broken": "yes" } } });
+            api.patch(&object, &PatchParams::default(), &Patch::Merge(no_pods)).await.unwrap();
             world.until_integration(name, is_failed).await;
             let mut mended = json!({ "spec": { "selector": selector } });
             mended["spec"]["selector"]["broken"] = Value::Null;
             api.patch(&object, &PatchParams::default(), &Patch::Merge(mended)).await.unwrap();
         }
-        // It has no number of replicas: its Pods ask for more than the node has.
+        // A DaemonSet has no replicas to set to 0: its Pods request more CPU than the node has.
         ComponentKind::DaemonSet => {
             let api = api(client, kind, &component.namespace);
             let ask = async |cpu: Value| {
@@ -115,7 +114,7 @@ async fn break_and_mend(world: &World, client: &Client, fixture: &Fixture, compo
     world.until_phase(name, "Running").await;
 }
 
-/// Applies the fixture, and says of how many objects it is.
+/// Applies the fixture; returns the number of its objects.
 async fn apply(client: &Client, fixture: &Fixture) -> usize {
     let objects = fixture.objects();
     for object in &objects {
@@ -126,8 +125,8 @@ async fn apply(client: &Client, fixture: &Fixture) -> usize {
     objects.len()
 }
 
-/// Removes what the next install may call the same. Namespaces stay, for other tools may live in them, and CRDs, as Helm
-/// leaves them; both take their controllers long.
+/// Removes objects whose names the next install may reuse. Namespaces stay, since other tools may use them, and so do
+/// CRDs, as with Helm; controllers need long to delete either.
 async fn remove(client: &Client, fixture: &Fixture) {
     for object in fixture.objects().iter().rev() {
         let (kind, namespace, name) = identity(object);

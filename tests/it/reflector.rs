@@ -1,5 +1,4 @@
-//! What is known of a target by watching it, whatever the target does: against simulated clusters, since no real one
-//! misbehaves on demand.
+//! The reflector against simulated clusters, since no real one misbehaves on demand.
 
 #[path = "reflector/quiet.rs"]
 mod quiet;
@@ -17,13 +16,13 @@ use tokio::time::timeout;
 
 use crate::transport_faults::{connection_of, list};
 
-/// For anything that should happen at once.
+/// Time-out for anything that should happen at once.
 const SOON: Duration = Duration::from_secs(20);
 
-/// Short, so that what hangs costs the tests little; long enough for a handshake while all other tests run.
+/// Short, so that hung requests cost little time; long enough for a handshake while all other tests run.
 const ROUND: Duration = Duration::from_secs(8);
 
-/// One simulated cluster and what ksit has of it.
+/// One simulated cluster, and a reflector of it.
 struct Watched {
     simulator: Simulator,
     cluster: Cluster,
@@ -71,7 +70,7 @@ impl Watched {
         timeout(SOON, self.reflector.changed(self.cluster.limits())).await.expect("something changes")
     }
 
-    /// Refreshes as often as watches end, until `argocd-server` is as it should be.
+    /// Refreshes whenever watches end, until `argocd-server` has this many ready Pods.
     async fn until_ready(&mut self, ready: Option<u32>) {
         while ready_of(&self.reflector.snapshot()) != ready {
             if self.change().await == Change::Ended {
@@ -85,7 +84,7 @@ impl Watched {
     }
 }
 
-/// Ready Pods of `argocd-server`; `None` if it is not there.
+/// Ready Pods of `argocd-server`; `None` if it does not exist.
 fn ready_of(snapshot: &Snapshot) -> Option<u32> {
     let Some(Answer::Workloads(found)) = snapshot.get(&list(ListKind::Deployment, "argocd")) else { panic!() };
     found.iter().find(|workload| workload.name == "argocd-server").map(|workload| workload.ready)
@@ -96,12 +95,12 @@ async fn watch_delivers_changes_without_requests() {
     let mut watched = Watched::new().await;
     assert_eq!(watched.reflector.mode("c1"), Some(CheckMode::Watch));
     assert!(watched.reflector.is_following());
-    let asked = watched.simulator.requests();
+    let requests = watched.simulator.requests();
     for (health, ready) in [(Health::Broken, Some(0)), (Health::Absent, None), (Health::Healthy, Some(1))] {
         watched.set(health);
         watched.until_ready(ready).await;
     }
-    assert_eq!((watched.simulator.requests(), watched.simulator.counts().accepted), (asked, 1));
+    assert_eq!((watched.simulator.requests(), watched.simulator.counts().accepted), (requests, 1));
 }
 
 #[tokio::test]
@@ -141,7 +140,7 @@ async fn watch_unread_changes_delay_no_round() {
     let lists = queries().into_iter().filter(|query| matches!(query, Query::List { .. })).collect();
     watched.reflector.refresh(&watched.cluster, &lists, false).await.unwrap();
     watched.until_ready(Some(0)).await;
-    assert_eq!(watched.simulator.counts().lists, 4 + 1, "none was lost");
+    assert_eq!(watched.simulator.counts().lists, 4 + 1, "no watch was lost");
 }
 
 #[tokio::test]
@@ -155,12 +154,12 @@ async fn streaming_list_and_watch_are_one_request_if_supported() {
     assert!(watched.reflector.is_following());
     let counts = watched.simulator.counts();
     assert_eq!((counts.watches, counts.open_watches), (4, 4));
-    assert!((5..=4 + 2).contains(&counts.lists), "those that are under way were tried in vain: {counts:?}");
+    assert!((5..=4 + 2).contains(&counts.lists), "only requests under way failed as streams: {counts:?}");
     watched.set(Health::Broken);
     watched.until_ready(Some(0)).await;
 }
 
-/// What is held back from a list that comes as a stream is asked for in another way.
+/// A stream that hangs within the list is replaced by a plain LIST.
 #[tokio::test]
 async fn streaming_list_that_stalls_falls_back_to_a_list() {
     let mut watched = Watched::new().await;
@@ -174,7 +173,7 @@ async fn streaming_list_that_stalls_falls_back_to_a_list() {
         }
     };
     assert_eq!(failure.reason, Reason::TimedOut);
-    assert_eq!(ready_of(&watched.reflector.snapshot()), Some(1), "half a list is none");
+    assert_eq!(ready_of(&watched.reflector.snapshot()), Some(1), "half a list is not applied");
     watched.simulator.inject(0, None);
     watched.refresh().await.unwrap();
     watched.until_ready(Some(0)).await;
@@ -206,7 +205,7 @@ async fn watch_resumes_where_it_ended() {
     assert_eq!(watched.simulator.counts().lists, 4, "nothing was listed again");
 }
 
-/// Also when both are there before either is read.
+/// Both the event and the end have arrived before either is read.
 #[tokio::test]
 async fn watch_events_before_its_end_are_applied() {
     let mut watched = Watched::new().await;
@@ -247,7 +246,7 @@ async fn goaway_moves_the_next_round_to_a_new_connection() {
     watched.set(Health::Broken);
     watched.until_ready(Some(0)).await;
     let lists = watched.simulator.counts().lists;
-    assert!(lists <= 4 + rounds, "{lists} lists: {rounds} are to confirm");
+    assert!(lists <= 4 + rounds, "{lists} lists, of which {rounds} confirm");
 }
 
 #[tokio::test]
@@ -266,7 +265,7 @@ async fn watches_follow_added_and_removed_queries() {
     let mut watched = Watched::new().await;
     let more: BTreeSet<Query> = queries().into_iter().chain([list(ListKind::Deployment, "flux-system")]).collect();
     watched.reflector.refresh(&watched.cluster, &more, false).await.unwrap();
-    assert_eq!(watched.simulator.counts().lists, 4 + 1 + 1, "what is new is asked, and one list confirmed");
+    assert_eq!(watched.simulator.counts().lists, 4 + 1 + 1, "the new query is listed, and one list confirmed");
     let fewer = BTreeSet::from([list(ListKind::Deployment, "argocd")]);
     watched.reflector.refresh(&watched.cluster, &fewer, false).await.unwrap();
     let closed = async {
@@ -274,7 +273,7 @@ async fn watches_follow_added_and_removed_queries() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    timeout(SOON, closed).await.expect("its watches are ended");
+    timeout(SOON, closed).await.expect("unused watches are closed");
     assert_eq!(watched.reflector.snapshot().len(), 1);
 }
 
@@ -282,7 +281,7 @@ async fn watches_follow_added_and_removed_queries() {
 async fn target_without_http2_is_polled() {
     let settings = loadtest::simulator::Settings { http2: false, ..Default::default() };
     let mut watched = Watched::of(Simulator::with(1, settings).await.unwrap()).await;
-    let Some(CheckMode::Poll(why)) = watched.reflector.mode("c1") else { panic!("it can't be watched") };
+    let Some(CheckMode::Poll(why)) = watched.reflector.mode("c1") else { panic!("not polled") };
     assert_eq!(why.reason, Reason::NoHttp2);
     watched.set(Health::Broken);
     assert!(timeout(ROUND / 3, watched.reflector.changed(watched.cluster.limits())).await.is_err());
@@ -301,18 +300,17 @@ async fn watch_cut_repeatedly_falls_back_to_polling() {
         }
     };
     timeout(SOON, cut).await.unwrap();
-    let Some(CheckMode::Poll(why)) = watched.reflector.mode("c1") else { panic!("it is polled") };
+    let Some(CheckMode::Poll(why)) = watched.reflector.mode("c1") else { panic!("not polled") };
     assert_eq!(why.reason, Reason::WatchBroken);
     watched.set(Health::Broken);
     watched.refresh().await.unwrap();
     assert_eq!(ready_of(&watched.reflector.snapshot()), Some(0));
 }
 
-/// Every fault that begins while all is well: the round after it says what is wrong, and when it is over all is known
-/// again.
+/// Each fault begins on a healthy target: the next round reports it, and after its end all changes are known.
 #[tokio::test]
 async fn watch_faults_are_reported_and_recovered_from() {
-    let said = [
+    let faults = [
         (Fault::HangAtConnect, Reason::TimedOut),
         (Fault::HangInTls, Reason::TimedOut),
         (Fault::HangBeforeHeaders, Reason::TimedOut),
@@ -324,7 +322,7 @@ async fn watch_faults_are_reported_and_recovered_from() {
         (Fault::Unauthorized, Reason::Unauthorized),
         (Fault::WrongCertificate, Reason::CertificateUnknown),
     ];
-    let rows = said.map(|(fault, reason)| async move {
+    let rows = faults.map(|(fault, reason)| async move {
         let mut watched = Watched::new().await;
         watched.simulator.inject(0, Some(fault));
         watched.set(Health::Broken);
@@ -336,7 +334,7 @@ async fn watch_faults_are_reported_and_recovered_from() {
         assert_eq!(failure.reason, reason, "{fault:?}: {failure}");
         watched.simulator.inject(0, None);
         if fault == Fault::TooManyRequests {
-            assert_eq!(watched.refresh().await.unwrap_err().reason, Reason::Throttled, "it asked to be left alone");
+            assert_eq!(watched.refresh().await.unwrap_err().reason, Reason::Throttled, "Retry-After still applies");
             return;
         }
         watched.refresh().await.unwrap();
@@ -345,18 +343,18 @@ async fn watch_faults_are_reported_and_recovered_from() {
     futures::future::join_all(rows).await;
 }
 
-/// A watch that opens and is silent is no sign of life: the verdict needs several failed rounds in a row.
+/// A watch that opens and stays silent is no sign of life: several rounds in a row must fail for the verdict.
 #[tokio::test]
 async fn hung_target_that_opens_watches_fails_every_round() {
     for fault in [Fault::HangInBody, Fault::HangBeforeHeaders] {
         let mut watched = Watched::new().await;
         watched.simulator.inject(0, Some(fault));
         watched.refresh().await.unwrap_err();
-        let asked = watched.simulator.requests();
+        let requests = watched.simulator.requests();
         for round in 1..=2 {
             let failure = watched.reflector.refresh(&watched.cluster, &queries(), true).await.unwrap_err();
             assert_eq!(failure.reason, Reason::TimedOut, "{fault:?}");
-            assert_eq!(watched.simulator.requests() - asked, round, "no more is asked of it before it answers");
+            assert_eq!(watched.simulator.requests() - requests, round, "one probe a round until it answers");
         }
         watched.simulator.inject(0, None);
         watched.reflector.refresh(&watched.cluster, &queries(), true).await.unwrap();
@@ -364,7 +362,7 @@ async fn hung_target_that_opens_watches_fails_every_round() {
     }
 }
 
-/// What is sent on watches alone.
+/// Faults of watches only.
 #[tokio::test]
 async fn hostile_watch_is_bounded_and_reported() {
     for fault in
@@ -372,11 +370,11 @@ async fn hostile_watch_is_bounded_and_reported() {
     {
         let mut watched = Watched::new().await;
         watched.simulator.inject(0, Some(fault));
-        // It has to list again.
+        // Forces a relist.
         watched.set(Health::Broken);
         watched.simulator.compact(0);
         watched.simulator.end_watches(0);
-        let poisoned = async {
+        let found = async {
             loop {
                 match watched.refresh().await {
                     Err(failure) => break failure.reason,
@@ -389,7 +387,7 @@ async fn hostile_watch_is_bounded_and_reported() {
                 let _ = timeout(Duration::from_secs(1), watched.reflector.changed(watched.cluster.limits())).await;
             }
         };
-        let reason = timeout(SOON, poisoned).await.unwrap_or_else(|_| panic!("{fault:?} goes unnoticed"));
+        let reason = timeout(SOON, found).await.unwrap_or_else(|_| panic!("{fault:?} is not reported"));
         let expected = match fault {
             Fault::InvalidJson | Fault::OversizedLabels => Reason::InvalidAnswer,
             _ => Reason::AnswerTooLarge,

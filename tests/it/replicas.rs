@@ -183,7 +183,7 @@ async fn shares_move_at_scale_down_and_stay_across_a_restart() {
     fleet.until_all("Running").await;
     // A restart under the same name, still wanted: nothing moves.
     let leaving = fleet.replicas.take(1).unwrap();
-    leaving.stop(Duration::from_secs(20)).await.unwrap().expect("it ends by itself");
+    leaving.stop(Duration::from_secs(20)).await.unwrap().expect("exits by itself");
     fleet.replicas.start(1).await.unwrap();
     let uid = |map: &ksit::domain::shard_map::PublishedMap| map.map.members["ksit-1"].pod_uid.clone();
     let second = eventually("the new process to stand for ksit-1", async || {
@@ -194,7 +194,7 @@ async fn shares_move_at_scale_down_and_stay_across_a_restart() {
     // Scaled down: the others own its slots at once.
     fleet.replicas.want(2).await.unwrap();
     let leaving = fleet.replicas.take(2).unwrap();
-    leaving.stop(Duration::from_secs(20)).await.unwrap().expect("it ends by itself");
+    leaving.stop(Duration::from_secs(20)).await.unwrap().expect("exits by itself");
     let third = fleet.settled(&[0, 1]).await;
     let names: BTreeSet<String> = third.map.members.keys().map(ToString::to_string).collect();
     assert_eq!(names, ["ksit-0", "ksit-1"].map(str::to_owned).into());

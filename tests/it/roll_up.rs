@@ -1,4 +1,4 @@
-//! Statuses of many tools on many clusters: health, unreachable clusters apart, transitions.
+//! Statuses of several tools on several clusters: health, unreachable clusters, transitions.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -69,7 +69,7 @@ async fn transition_has_time_log_line_event_and_history_entry() {
     let recorded = (entry.integration.as_deref(), entry.from.as_str(), entry.to.as_str(), entry.reason.as_str());
     assert_eq!(recorded, (Some("argocd"), "Running", "Failed", "ComponentNotReady"));
 
-    // While it is broken another tool breaks: the phase of the cluster stays, and that has a transition too.
+    // Another tool breaks: the cluster's phase stays, but the tool has its own transition.
     simulator.set(0, deployment_of(&simulator, "flux"), Health::Broken);
     world.until_target("c0", |target| tool(target, "flux").phase == "Failed").await;
     let lines = eventually("both to be logged", async || {
@@ -98,7 +98,7 @@ async fn transition_has_time_log_line_event_and_history_entry() {
     let notes: Vec<_> = events.iter().filter_map(|event| event.note.as_deref()).collect();
     assert!(notes.iter().any(|note| note.starts_with("flux: ")), "{notes:?}");
 
-    // The next coordinator changes no time.
+    // The next coordinator keeps the transition times.
     drop(world.take_operator());
     world.start_operator(&[]).await;
     simulator.set(0, deployment_of(&simulator, "flux"), Health::Healthy);
@@ -157,7 +157,7 @@ async fn integration_is_degraded_within_max_unhealthy() {
     world.until_phase("argocd", "Degraded").await;
 }
 
-/// As version 0.1.0 of 2026 wrote it: without times of transitions, and with `Ready` for a cluster that answers.
+/// Rewrites a status as of version 0.1.0 (2026): without transition times, and with `Ready` meaning reachable.
 fn downgrade_to_previous_release(status: &mut Value) {
     let fields = status.as_object_mut().unwrap();
     for new in ["lastTransitionTime", "history"] {
@@ -215,10 +215,13 @@ async fn status_of_previous_release_is_rewritten_once_at_most() {
         }
     }
     assert!(writes.values().all(|writes| *writes == 1), "{writes:?}");
-    assert_eq!(writes.len(), 5, "all say something else than before: {writes:?}");
+    assert_eq!(writes.len(), 5, "every status has a new meaning: {writes:?}");
     let broken = world.until_target("c0", |target| phase_of(target) == Some("Failed")).await;
     assert_eq!(condition(&broken, "Ready").unwrap().status, "False");
     let since = tool(&broken, "argocd").last_transition_time.clone().unwrap();
     let now = jiff::Timestamp::now();
-    assert!(now.duration_since(since.parse().unwrap()).as_secs() >= 12, "it was broken before: {since}");
+    assert!(
+        now.duration_since(since.parse().unwrap()).as_secs() >= 12,
+        "the transition is older than the restart: {since}"
+    );
 }

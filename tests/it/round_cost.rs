@@ -1,4 +1,4 @@
-//! What a target that is polled is asked in a round does not grow with the number of integrations.
+//! The requests of a polled target's round do not grow with the number of Integrations.
 
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ async fn round_cost_does_not_grow_with_integrations() {
     println!("requests a round with 1, 10, 100 copies of each of {} types: {counts:?}", TYPES.len());
 }
 
-/// Waits for a quiet moment, then for one whole round, and counts what the audit log has of it.
+/// Waits for a pause, then for one whole round, and counts its requests in the audit log.
 async fn count_round_requests(plane: &loadtest::ControlPlane) -> usize {
     let audit = plane.audit();
     let count = |mark| audit.since(mark).unwrap().iter().filter(|event| event.user.username == USER).count();

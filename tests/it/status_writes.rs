@@ -33,10 +33,10 @@ async fn writes(world: &World, time: Duration) -> BTreeMap<String, Vec<Value>> {
         events.filter_map(move |object| ready(object.ok().map(|object| (kind, object)))).boxed()
     };
     let mut events = futures::stream::select(of_kind("IntegrationTarget"), of_kind("Integration"));
-    let mut seen: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    let mut written_statuses: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     let follow = async {
         while let Some((kind, object)) = events.next().await {
-            let statuses = seen.entry(format!("{kind} {}", object.name_any())).or_default();
+            let statuses = written_statuses.entry(format!("{kind} {}", object.name_any())).or_default();
             let status = object.data["status"].clone();
             // A change of labels is not a status write.
             if statuses.last() != Some(&status) {
@@ -46,8 +46,8 @@ async fn writes(world: &World, time: Duration) -> BTreeMap<String, Vec<Value>> {
     };
     assert!(timeout(time, follow).await.is_err(), "the watches continue");
     // The first one is the status at the start.
-    seen.values_mut().for_each(|statuses| drop(statuses.remove(0)));
-    seen
+    written_statuses.values_mut().for_each(|statuses| drop(statuses.remove(0)));
+    written_statuses
 }
 
 /// Waits until each target has a verdict, and, for a limited time, until no status is written any more.

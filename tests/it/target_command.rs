@@ -1,4 +1,4 @@
-//! `ksit target add` and `ksit target import`, run as a user runs them.
+//! `ksit target add` and `ksit target import`, run as by a user.
 
 mod add;
 mod import;
@@ -17,7 +17,7 @@ struct Ran {
 }
 
 impl Ran {
-    /// What became of a cluster, of the output as JSON.
+    /// The row of a cluster in the JSON output.
     fn row(&self, from: &str) -> Value {
         let rows: Vec<Value> = serde_json::from_str(&self.stdout).unwrap_or_else(|_| panic!("{}", self.all()));
         rows.into_iter().find(|row| row["from"] == from).unwrap_or_else(|| panic!("{from}: {}", self.all()))
@@ -34,7 +34,7 @@ impl Ran {
     }
 }
 
-/// `ksit target …` with this kubeconfig, and nobody to ask.
+/// Runs `ksit target …` with this kubeconfig, without a terminal.
 async fn ksit_target(kubeconfig: &Path, args: &[&str]) -> Ran {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ksit"));
     command.arg("target").args(args).env("KUBECONFIG", kubeconfig).stdin(Stdio::null());
@@ -46,7 +46,7 @@ async fn ksit_target(kubeconfig: &Path, args: &[&str]) -> Ran {
     }
 }
 
-/// A user's kubeconfig with several contexts, of files that have one each. The first is the current one.
+/// A user's kubeconfig with several contexts, built from files with one each. The first is the current one.
 struct Contexts {
     dir: tempfile::TempDir,
     contexts: Vec<Value>,
@@ -60,7 +60,7 @@ impl Contexts {
         Self { dir, contexts: Vec::new(), clusters: Vec::new(), users: Vec::new() }
     }
 
-    /// Adds the one context of `file` under this name, after `change` of its cluster and user.
+    /// Adds the one context of `file` under this name; `change` edits its cluster and user first.
     fn add(&mut self, name: &str, file: &str, change: impl FnOnce(&mut Value, &mut Value)) {
         let file: Value = serde_json::from_str(file).unwrap();
         let (mut cluster, mut user) = (file["clusters"][0]["cluster"].clone(), file["users"][0]["user"].clone());

@@ -1,4 +1,4 @@
-//! What a round says of a target that is at fault, and what it costs.
+//! Failures that a round reports for a faulty target, and their cost.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -18,7 +18,7 @@ use ksit::targets::{Cluster, ClusterManager, Connection, Credential, Limits, Pro
 
 use crate::faults::{Certificate, FLOOD_BYTES, Fault, FaultyApiServer, Http, PLANTED_ANSWER, PLANTED_TOKEN};
 
-/// Short, so that what hangs costs the tests little.
+/// Short, so that hung requests cost the tests little time.
 const ROUND: Duration = Duration::from_secs(3);
 const CAP: usize = 1024 * 1024;
 
@@ -45,7 +45,7 @@ pub fn list(kind: ListKind, namespace: &str) -> Query {
     Query::List { kind, namespace: namespace.to_owned() }
 }
 
-/// A round as argocd and a CRD need it: five lists and two names.
+/// The round of argocd and a CRD: five lists, two GETs by name.
 fn queries() -> BTreeSet<Query> {
     BTreeSet::from([
         list(ListKind::Deployment, "argocd"),
@@ -58,7 +58,7 @@ fn queries() -> BTreeSet<Query> {
     ])
 }
 
-/// Reads a round that has to fail, and asserts what holds for every failure.
+/// Reads a round that must fail, and asserts what holds for every failure.
 async fn failure(server: &FaultyApiServer) -> Failure {
     failure_of(&cluster(server), server).await
 }
@@ -133,7 +133,7 @@ async fn every_fault_has_its_reason() {
     .await;
 }
 
-/// Whatever time it asks for.
+/// The message is the same for every `Retry-After`.
 const THROTTLED: &str =
     "HOST is throttling (429); look at API Priority and Fairness of the target, and at proxies between";
 
@@ -223,7 +223,7 @@ async fn flood_is_read_up_to_the_cap_only() {
             let only = BTreeSet::from([list(ListKind::Deployment, "argocd")]);
             let failure = Reflector::read(&cluster(&server), &only, false).await.unwrap_err();
             assert_eq!(failure.reason, Reason::AnswerTooLarge);
-            // What the kernel buffers on both sides comes on top of what was read.
+            // Kernel buffers on both sides add to the bytes that were read.
             tokio::time::sleep(Duration::from_millis(100)).await;
             let allowed = CAP + 12 * 1024 * 1024;
             let sent = server.bytes_sent();
@@ -242,7 +242,7 @@ async fn forbidden_or_absent_affects_one_query_only() {
             assert_eq!(snapshot[&list(ListKind::Service, "argocd")], Answer::Forbidden);
             assert!(matches!(snapshot[&list(ListKind::Deployment, "argocd")], Answer::Workloads(_)));
         }
-        assert_eq!(server.connections(), 1, "403 costs no connection");
+        assert_eq!(server.connections(), 1, "403 keeps the connection");
     }
     let server = FaultyApiServer::start(Fault::Status(404)).await;
     let snapshot = assert_healthy(&cluster(&server)).await;
@@ -262,7 +262,7 @@ async fn refusal_with_an_endless_body_is_cut_short() {
     for http in [Http::One, Http::Two] {
         let server = FaultyApiServer::with(Fault::RefuseWithFlood, http, Certificate::Good).await;
         assert_eq!(failure(&server).await.reason, Reason::InvalidAnswer, "{http:?}");
-        // Over HTTP/1.1 each takes its connection along, with what the kernel has buffered of it.
+        // Over HTTP/1.1 each refusal costs its connection, and the bytes in kernel buffers.
         assert!(server.bytes_sent() < FLOOD_BYTES / 4, "{} bytes over {http:?}", server.bytes_sent());
     }
 }
@@ -272,16 +272,16 @@ async fn retry_after_is_honoured_up_to_a_cap() {
     let server = FaultyApiServer::start(Fault::Throttle("99999999999999999999")).await;
     let cluster = cluster(&server);
     assert_eq!(failure_of(&cluster, &server).await.reason, Reason::Throttled);
-    let asked = server.requests();
+    let requests = server.requests();
     let wait = cluster.retry_at().unwrap() - tokio::time::Instant::now();
     assert!(wait > Duration::from_secs(290) && wait <= Duration::from_secs(300), "{wait:?}");
     let again = failure_of(&cluster, &server).await;
-    assert_eq!((again.reason, server.requests()), (Reason::Throttled, asked));
+    assert_eq!((again.reason, server.requests()), (Reason::Throttled, requests));
 
     let server = FaultyApiServer::start(Fault::Throttle("0")).await;
     let cluster = Cluster::new(connection(&server), limits());
     assert_eq!(failure_of(&cluster, &server).await.reason, Reason::Throttled);
     server.set(Fault::None);
     assert_healthy(&cluster).await;
-    assert_eq!(server.connections(), 1, "throttling says nothing against the connection");
+    assert_eq!(server.connections(), 1, "throttling keeps the connection");
 }

@@ -1,4 +1,4 @@
-//! What a target says itself is known when it happens, not at the next round.
+//! Changes on a watched target show at once, not at the next round.
 
 use std::time::Duration;
 
@@ -107,10 +107,10 @@ async fn watch_of_idle_target_costs_one_list_an_interval() {
     install_flux("watch-idle").await;
     let plane = target().await;
     follow_flux(&world, "watch-idle", &plane.kubeconfig_of("watch-idle", Some("system:masters")).unwrap()).await;
-    let asked_since = |mark| {
-        let mut asked = plane.audit().since(mark).unwrap();
-        asked.retain(|event| event.user.username == "watch-idle");
-        asked
+    let requests_since = |mark| {
+        let mut requests = plane.audit().since(mark).unwrap();
+        requests.retain(|event| event.user.username == "watch-idle");
+        requests
     };
     world.start_operator(&["--interval=2s"]).await;
     world.until_phase("flux", "Running").await;
@@ -121,12 +121,12 @@ async fn watch_of_idle_target_costs_one_list_an_interval() {
     assert!(!watches.is_empty() && watches.iter().all(|uri| uri.contains("&timeoutSeconds=")), "{watches:?}");
     let mark = plane.audit().mark();
     tokio::time::sleep(Duration::from_secs(10)).await;
-    let asked = asked_since(mark);
-    assert!((4..=8).contains(&asked.len()), "{} requests in five intervals: {asked:?}", asked.len());
-    assert!(asked.iter().all(|event| event.verb == "list"), "what is watched is confirmed: {asked:?}");
+    let requests = requests_since(mark);
+    assert!((4..=8).contains(&requests.len()), "{} requests in five intervals: {requests:?}", requests.len());
+    assert!(requests.iter().all(|event| event.verb == "list"), "lists confirm the watches: {requests:?}");
 }
 
-/// Flux takes one list, so a break is found in the next round.
+/// Flux needs one list, so the next round finds a break.
 #[tokio::test]
 async fn watch_quiet_stream_is_broken_and_gap_reported() {
     let mut world = World::new("watch-quiet").await;
@@ -170,7 +170,7 @@ async fn watched_condition_is_absent_while_unreachable() {
     assert!(condition(&target, "Watched").is_none(), "{:?}", target.status);
 }
 
-/// Each of them takes 5 s of somebody's time: a queue of three minutes.
+/// Each of the hung targets blocks its place for 5 s: a queue of three minutes.
 #[tokio::test]
 async fn watch_mass_disconnect_delays_no_other_round() {
     const HUNG: u32 = 40;
@@ -184,7 +184,7 @@ async fn watch_mass_disconnect_delays_no_other_round() {
     world.until_phase("flux", "Running").await;
     let before = simulator.counts().accepted;
     (0..HUNG).for_each(|number| simulator.inject(number, Some(Fault::HangInTls)));
-    eventually("those that hang to be dialled", async || (simulator.counts().accepted > before).then_some(())).await;
+    eventually("connections to the hung targets", async || (simulator.counts().accepted > before).then_some(())).await;
     world.integration("argocd", json!({ "type": "argocd", "targetClusters": [format!("c{HUNG}")] })).await;
     world.until_phase("argocd", "Running").await;
 }

@@ -9,7 +9,7 @@ use loadtest::run::{Fleet, NAMESPACE};
 use serde_json::json;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{PATIENCE, assert_no_violations, assert_stayed_true, break_and_wait, check_truth, prepare, until_owned_by};
+use super::{TIMEOUT, assert_no_violations, assert_stayed_true, break_and_wait, check_truth, prepare, until_owned_by};
 use crate::kit::eventually;
 
 /// Much longer than a Lease.
@@ -41,10 +41,10 @@ async fn until_writable(fleet: &Fleet, since: Instant) -> Duration {
     since.elapsed()
 }
 
-/// Asserts that all changes are published and no target moved. Only then are clusters known to their owners again: a new
-/// owner can't read a cluster while the hub, which has its Secret, is away.
+/// Asserts that all changes are published and no target moved. A new owner can't read a cluster while the hub, which
+/// has its Secret, is away, so that only then every owner knows its clusters.
 async fn assert_as_before(fleet: &mut Fleet, before: &Division, broken: u32) {
-    fleet.until_phases(broken, PATIENCE).await.unwrap();
+    fleet.until_phases(broken, TIMEOUT).await.unwrap();
     until_owned_by(fleet, &[0, 1, 2]).await;
     fleet.settle().await.unwrap();
     assert!(before.moved(&fleet.division().await.unwrap()).is_empty());

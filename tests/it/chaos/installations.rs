@@ -11,7 +11,7 @@ use loadtest::workloads::Workloads;
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::{FLAGS, PATIENCE, assert_no_violations, break_and_wait, prepare, until_owned_by};
+use super::{FLAGS, TIMEOUT, assert_no_violations, break_and_wait, prepare, until_owned_by};
 use crate::kit::eventually;
 
 const OTHER: &str = "other";
@@ -63,9 +63,9 @@ async fn second_installation_waits_until_the_first_is_gone() {
 
     // The first stops and vacates its Lease; in time the second takes over.
     let first = fleet.replicas.take(0).unwrap();
-    first.stop(Duration::from_secs(30)).await.unwrap().expect("it ends by itself");
+    first.stop(Duration::from_secs(30)).await.unwrap().expect("exits by itself");
     fleet.break_first(5).unwrap();
-    fleet.until_phases(5, PATIENCE + Duration::from_secs(60)).await.unwrap();
+    fleet.until_phases(5, TIMEOUT + Duration::from_secs(60)).await.unwrap();
     eventually("the second to manage all", async || (managers(&fleet).await == ["other/ksit"]).then_some(())).await;
     second.check().unwrap();
     assert_no_violations(&fleet);

@@ -29,7 +29,7 @@ const UNTOUCHED: u32 = 20;
 const FLAGS: [&str; 4] = ["--interval=2s", "--round-timeout=2s", "--lease-duration=8s", "--lease-renew-interval=1s"];
 
 /// Time-out for statuses to be right; the machine is busy.
-const PATIENCE: Duration = Duration::from_secs(90);
+const TIMEOUT: Duration = Duration::from_secs(90);
 
 /// Lease duration, as in [`FLAGS`].
 const LEASE: Duration = Duration::from_secs(8);
@@ -68,20 +68,20 @@ fn leader(map: &PublishedMap) -> u32 {
 /// Breaks `broken` clusters and waits until the statuses show it.
 async fn break_and_wait(fleet: &Fleet, broken: u32) {
     fleet.break_first(broken).unwrap();
-    fleet.until_phases(broken, PATIENCE).await.unwrap();
+    fleet.until_phases(broken, TIMEOUT).await.unwrap();
 }
 
 /// Starts to flip the untouched clusters; returns once their statuses are right.
 async fn check_truth(fleet: &Fleet) -> TruthChecker {
     let truth = fleet.check_truth(TARGETS - UNTOUCHED..TARGETS).unwrap();
-    truth.until_right(PATIENCE).await.unwrap();
+    truth.until_right(TIMEOUT).await.unwrap();
     truth.forget();
     truth
 }
 
 /// Asserts that since the start, or the last call, no status of an untouched cluster was wrong for longer than `bound`.
 async fn assert_stayed_true(fault: &str, truth: &TruthChecker, bound: Duration) {
-    truth.until_right(PATIENCE).await.unwrap();
+    truth.until_right(TIMEOUT).await.unwrap();
     // A fault may end before enough changes were seen.
     eventually("enough changes to be seen", async || (truth.findings().took.len() >= CHANGES).then_some(())).await;
     let Findings { wrong, falsely_running, took } = truth.findings();

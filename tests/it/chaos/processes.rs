@@ -82,7 +82,7 @@ async fn scaling_one_to_ten_to_two_keeps_statuses_true() {
     let leaving: Vec<_> = (2..10).map(|ordinal| fleet.replicas.take(ordinal).unwrap()).collect();
     let ends = leaving.into_iter().map(|process| process.stop(Duration::from_secs(60)));
     for ended in futures::future::join_all(ends).await {
-        ended.unwrap().expect("it ends by itself");
+        ended.unwrap().expect("exits by itself");
     }
     until_owned_by(&fleet, &[0, 1]).await;
     break_and_wait(&fleet, 5).await;
@@ -93,7 +93,7 @@ async fn scaling_one_to_ten_to_two_keeps_statuses_true() {
     fleet.count = 2;
     for ordinal in [1, 0] {
         let process = fleet.replicas.take(ordinal).unwrap();
-        process.stop(Duration::from_secs(60)).await.unwrap().expect("it ends by itself");
+        process.stop(Duration::from_secs(60)).await.unwrap().expect("exits by itself");
         fleet.replicas.start(ordinal).await.unwrap();
         fleet.until_replaced(&before, ordinal).await.unwrap();
         fleet.settle().await.unwrap();

@@ -1,4 +1,4 @@
-//! The dashboard: each panel asks for what ksit has, and a real Prometheus answers it during a kill and a break.
+//! The dashboards: every panel queries existing metrics, and has data in a real Prometheus during a kill and a break.
 
 use loadtest::{Process, Tool};
 use serde_json::Value;
@@ -8,7 +8,7 @@ use super::helm::{NAMESPACE, objects, of_kind};
 use super::metrics::{check_names, exposed};
 use crate::kit::{Fleet, eventually, with_validation};
 
-/// Panels of both dashboards: of the fleet, and of the operator.
+/// Panels of both dashboards, fleet and operator.
 async fn panels() -> Vec<Value> {
     let objects = objects(NAMESPACE, &["dashboard.enabled=true"]).await;
     let data = &of_kind(&objects, "ConfigMap")[0]["data"];
@@ -45,7 +45,7 @@ async fn panels_query_existing_metrics_and_labels() {
     for (_, query) in &queries {
         check_names(query, &exposed);
     }
-    // What nobody looks at might as well not be there.
+    // Every metric is in a panel or in an alert.
     for name in exposed.keys().filter(|name| !name.ends_with("_count")) {
         assert!(queries.iter().any(|(_, query)| query.contains(name.as_str())) || is_for_alerts(name), "{name}");
     }
@@ -55,7 +55,7 @@ fn is_for_alerts(name: &str) -> bool {
     std::fs::read_to_string(super::helm::chart().join("files/rules.yaml")).unwrap().contains(name)
 }
 
-/// A Prometheus that scrapes replicas every second.
+/// A Prometheus that scrapes the replicas every second.
 struct Prometheus {
     port: u16,
     _process: Process,
@@ -82,8 +82,8 @@ impl Prometheus {
         Self { port, _process: process, _dir: dir }
     }
 
-    /// How many series answer `query`; none while it can't be asked.
-    async fn answers(&self, query: &str) -> Option<usize> {
+    /// Number of series that `query` returns; `None` while Prometheus can't be reached.
+    async fn count_series(&self, query: &str) -> Option<usize> {
         let encoded: String = query.bytes().map(|byte| format!("%{byte:02X}")).collect();
         let request =
             format!("GET /api/v1/query?query={encoded} HTTP/1.0\r\nHost: prometheus\r\nConnection: close\r\n\r\n");
@@ -97,7 +97,7 @@ impl Prometheus {
     }
 }
 
-/// Where `ksit-ORDINAL` serves its metrics.
+/// Address of the metrics of `ksit-ORDINAL`.
 async fn address(fleet: &Fleet, ordinal: u32) -> String {
     eventually("the address of the metrics", async || {
         let log = fleet.replicas.log(ordinal);
@@ -116,28 +116,28 @@ async fn panels_have_data_during_a_kill_and_a_break() {
     let prometheus = Prometheus::scraping("chart-dashboard/ksit", &addresses).await;
     fleet.until_all("Running").await;
     eventually("both replicas to be scraped", async || {
-        (prometheus.answers("ksit_coordinator_term").await? == 2).then_some(())
+        (prometheus.count_series("ksit_coordinator_term").await? == 2).then_some(())
     })
     .await;
-    // A worker dies, and the tool breaks.
+    // Kill a worker, and break the tool.
     let coordinator = Fleet::coordinator(&map);
     fleet.replicas.kill(1 - coordinator);
     fleet.settled(&[coordinator]).await;
     fleet.scale_flux(0).await;
     fleet.until_all("Failed").await;
     for (title, query) in queries(&panels().await, "chart-dashboard/ksit") {
-        // Every cluster can be read here, and no credential ends.
+        // No cluster is unreachable here, and no credential expires.
         let quiet = [
             "Rounds that failed, by reason",
             "Clusters that can't be read",
             "Clusters whose credential is about to end",
         ];
         if quiet.contains(&title.as_str()) {
-            prometheus.answers(&query).await.unwrap();
+            prometheus.count_series(&query).await.unwrap();
             continue;
         }
         let what = format!("{title}: {query}");
-        eventually(&what, async || prometheus.answers(&query).await.filter(|found| *found > 0)).await;
+        eventually(&what, async || prometheus.count_series(&query).await.filter(|found| *found > 0)).await;
     }
     fleet.replicas.check().unwrap();
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 pub const NAMESPACE: &str = "ksit-system";
 
-/// How a tool ended, and all that it said.
+/// Result and output of a tool.
 #[derive(Debug)]
 pub struct Outcome {
     pub is_ok: bool,
@@ -19,7 +19,7 @@ pub struct Outcome {
     pub stderr: String,
 }
 
-/// Runs a tool of the cache. It may have to be built, and it blocks: not on a thread that others wait for.
+/// Runs a tool of the cache, building it first if necessary. Blocks, so it runs on a thread for blocking work.
 pub async fn run(tool: Tool, arguments: &[&str]) -> Outcome {
     run_with(tool, arguments, "").await
 }
@@ -34,13 +34,13 @@ fn blocking(tool: Tool, arguments: &[String], input: String) -> Outcome {
     use std::io::Write;
     use std::process::Stdio;
     let mut command = Command::new(tool.path().unwrap());
-    // Nothing of the user's own, and nothing left behind.
+    // An empty home: no settings of the user, and nothing left behind.
     let home = tempfile::tempdir().unwrap();
     command.args(arguments).env("HOME", home.path()).env_remove("KUBECONFIG").current_dir(root());
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
-    // A program that writes while it reads would wait for a reader that waits for it. What has ended reads no more.
+    // Writes from a thread: a tool that writes while it reads would deadlock. The write fails if the tool has exited.
     let writer = std::thread::spawn(move || drop(stdin.write_all(input.as_bytes())));
     let output = child.wait_with_output().unwrap();
     writer.join().unwrap();
@@ -56,7 +56,7 @@ pub fn chart() -> PathBuf {
     root().join("chart")
 }
 
-/// The release `ksit` in `namespace`, with `--set` for each of `values`.
+/// Renders the release `ksit` in `namespace`, with `--set` for each of `values`.
 pub async fn template(namespace: &str, values: &[&str]) -> Outcome {
     let chart = chart().display().to_string();
     let mut arguments = vec!["template", "ksit", &chart, "--namespace", namespace];
@@ -66,14 +66,14 @@ pub async fn template(namespace: &str, values: &[&str]) -> Outcome {
     run(Tool::Helm, &arguments).await
 }
 
-/// The same as text, which must be rendered.
+/// The rendered text; panics if rendering fails.
 pub async fn rendered(namespace: &str, values: &[&str]) -> String {
     let outcome = template(namespace, values).await;
     assert!(outcome.is_ok, "{values:?}: {}", outcome.stderr);
     outcome.stdout
 }
 
-/// The same as objects, hooks left out.
+/// The rendered objects without hooks.
 pub async fn objects(namespace: &str, values: &[&str]) -> Vec<Value> {
     let all = documents(&rendered(namespace, values).await);
     all.into_iter().filter(|object| object.pointer("/metadata/annotations/helm.sh~1hook").is_none()).collect()
@@ -84,7 +84,7 @@ pub fn documents(text: &str) -> Vec<Value> {
     all.into_iter().filter(|object| !object.is_null()).collect()
 }
 
-/// Server-side apply, in their order.
+/// Server-side apply, in the given order.
 pub async fn apply_all(client: &Client, objects: impl IntoIterator<Item = &Value>) {
     for object in objects {
         let (group, version) = object["apiVersion"].as_str().unwrap().rsplit_once('/').unwrap_or(("", "v1"));

@@ -1,4 +1,4 @@
-//! `deploy/`: the chart with its defaults, as plain manifests. `make manifests` mends it, with KSIT_UPDATE=1.
+//! `deploy/`: the chart with its defaults as plain manifests. `make manifests` rewrites it with KSIT_UPDATE=1.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,10 +6,10 @@ use super::helm::{NAMESPACE, rendered, root};
 
 const HEAD: &str = "# Made from chart/ by `make manifests`.\n";
 
-/// What says that Helm looks after the objects, which nobody does who applies these.
+/// Labels of Helm's ownership, which plain manifests don't have.
 const HELM_LABELS: [&str; 2] = ["app.kubernetes.io/managed-by: Helm", "helm.sh/chart: "];
 
-/// The documents of each template, by the name of the file. Left out are the CRDs, which `crds/` has, and hooks.
+/// The documents of each template by file name, without CRDs, which are in `crds/`, and hooks.
 fn by_template(text: &str) -> BTreeMap<String, String> {
     let mut files: BTreeMap<String, String> = BTreeMap::new();
     for document in text.split("\n---\n") {
@@ -34,7 +34,7 @@ async fn deploy_folder_matches_the_rendered_chart() {
         "{HEAD}---\napiVersion: v1\nkind: Namespace\nmetadata:\n  name: {NAMESPACE}\n  labels:\n    \
          pod-security.kubernetes.io/enforce: restricted\n"
     );
-    // So named that `kubectl apply -f deploy/` makes it first.
+    // Sorts first, so `kubectl apply -f deploy/` creates it first.
     files.insert("00-namespace.yaml".to_owned(), namespace);
     let folder = root().join("deploy");
     let update = std::env::var_os("KSIT_UPDATE").is_some();

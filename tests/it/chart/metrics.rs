@@ -1,4 +1,4 @@
-//! The metrics as a replica serves them, and whether a query asks for metrics and labels that there are.
+//! Checks the metrics of a running replica, and the metrics and labels that queries name.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -10,10 +10,10 @@ use serde_json::json;
 use super::helm::run_with;
 use crate::kit::{World, eventually, install_flux, target};
 
-/// What Prometheus adds to every series.
+/// Labels that Prometheus adds to every series.
 const SCRAPE_LABELS: [&str; 2] = ["job", "instance"];
 
-/// Every series that ksit can show, with its labels.
+/// Every series that ksit can expose, with its labels.
 pub fn exposed() -> BTreeMap<String, BTreeSet<String>> {
     let metrics = Metrics::new().unwrap();
     metrics.reconciled("integrationtarget", ReconcileResult::Success, Duration::ZERO);
@@ -21,7 +21,7 @@ pub fn exposed() -> BTreeMap<String, BTreeSet<String>> {
     let shown = metrics.render().unwrap();
     let mut found = BTreeMap::new();
     for Family { name, labels, .. } in FAMILIES {
-        // Any of a cluster's own labels may be asked for.
+        // A query may use any of a cluster's own labels.
         let own = (*name == "ksit_target_labels").then_some(&"label_env");
         let labels = labels.iter().chain(&SCRAPE_LABELS).chain(own).map(|label| (*label).to_owned()).collect();
         found.insert((*name).to_owned(), labels);
@@ -40,7 +40,7 @@ pub fn exposed() -> BTreeMap<String, BTreeSet<String>> {
     found
 }
 
-/// Panics where `query` names a metric that ksit doesn't have, or a label that the metric doesn't have.
+/// Panics if `query` names a metric that ksit doesn't have, or a label that the metric doesn't have.
 pub fn check_names(query: &str, exposed: &BTreeMap<String, BTreeSet<String>>) {
     let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
     let mut rest = query;
@@ -49,7 +49,7 @@ pub fn check_names(query: &str, exposed: &BTreeMap<String, BTreeSet<String>>) {
         let word: String = rest[start..].chars().take_while(|c| is_name(*c)).collect();
         rest = &rest[start + word.len()..];
         if !["ksit_", "controller_runtime_", "process_"].iter().any(|prefix| word.starts_with(prefix)) {
-            // A label's value may be anything, also the name of a metric.
+            // Not a metric of ksit; a label's value may be any word.
             continue;
         }
         count += 1;
@@ -60,17 +60,17 @@ pub fn check_names(query: &str, exposed: &BTreeMap<String, BTreeSet<String>>) {
             assert!(labels.contains(label), "{query}: {word} has no label {label:?}");
         }
     }
-    assert!(count > 0, "{query}: asks for nothing of ksit");
+    assert!(count > 0, "{query}: names no metric of ksit");
     check_grouping(query, exposed);
 }
 
-/// Labels in `by (…)`, `on (…)` and `without (…)` must be some metric's.
+/// Asserts that labels in `by (…)`, `on (…)` and `without (…)` belong to some metric.
 fn check_grouping(query: &str, exposed: &BTreeMap<String, BTreeSet<String>>) {
-    let known: BTreeSet<&String> = exposed.values().flatten().collect();
+    let all_labels: BTreeSet<&String> = exposed.values().flatten().collect();
     for word in [" by (", " on (", " without ("] {
         for list in query.split(word).skip(1).filter_map(|rest| rest.split(')').next()) {
             for label in list.split(',').map(str::trim).filter(|label| !label.is_empty()) {
-                assert!(known.contains(&label.to_owned()), "{query}: no metric has a label {label:?}");
+                assert!(all_labels.contains(&label.to_owned()), "{query}: no metric has a label {label:?}");
             }
         }
     }
@@ -105,12 +105,12 @@ async fn metrics_pass_promtool() {
     ] {
         assert!(metrics.contains(series), "{series}: {metrics}");
     }
-    assert!(!metrics.contains("ksit_target_round_seconds{"), "only by choice: {metrics}");
+    assert!(!metrics.contains("ksit_target_round_seconds{"), "per-target metrics are opt-in: {metrics}");
     let outcome = run_with(Tool::Promtool, &["check", "metrics"], &metrics).await;
     assert!(outcome.is_ok && outcome.stderr.is_empty(), "{outcome:?}");
 }
 
-/// The body without the sizes of its chunks, where it came in chunks.
+/// The body, decoded if the transfer was chunked.
 fn unchunked(head: &str, body: &str) -> String {
     if !head.to_lowercase().contains("transfer-encoding: chunked") {
         return body.to_owned();

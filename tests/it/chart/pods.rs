@@ -1,4 +1,4 @@
-//! The Pods that the chart makes, before a real API server.
+//! A real API server validates the chart's Pods.
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::Client;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::helm::{documents, of_kind, rendered};
 use crate::kit::hub;
 
-/// A namespace that takes restricted Pods alone, with the chart's ServiceAccount.
+/// Creates a namespace that enforces restricted Pod security, with the chart's ServiceAccount.
 async fn restricted(client: &Client, name: &str) {
     let by = PatchParams::apply("test").force();
     let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(client.clone());
@@ -20,7 +20,7 @@ async fn restricted(client: &Client, name: &str) {
     accounts.patch("ksit", &by, &Patch::Apply(account)).await.unwrap();
 }
 
-/// The Pod that the StatefulSet would make, and the one of `helm test`.
+/// The StatefulSet's Pod, and the Pod of `helm test`.
 fn pods(objects: &[Value]) -> Vec<Value> {
     let mut template = of_kind(objects, "StatefulSet")[0]["spec"]["template"].clone();
     template["metadata"]["name"] = json!("ksit-0");
@@ -38,15 +38,15 @@ async fn pods_pass_the_restricted_security_standard() {
     let create = async |pod: &Value| api.create(&dry_run, &serde_json::from_value(pod.clone()).unwrap()).await;
     for pod in pods(&documents(&rendered(namespace, &[]).await)) {
         create(&pod).await.unwrap();
-        // It is looked at, each time.
+        // Each weaker Pod is refused, so the standard is enforced.
         for (path, value) in [
             ("/spec/securityContext/runAsNonRoot", json!(false)),
             ("/spec/securityContext/seccompProfile", json!({ "type": "Unconfined" })),
             ("/spec/containers/0/securityContext/capabilities", json!({ "add": ["SYS_ADMIN"] })),
         ] {
-            let mut worse = pod.clone();
-            *worse.pointer_mut(path).unwrap() = value;
-            let refused = create(&worse).await.expect_err(path);
+            let mut weaker = pod.clone();
+            *weaker.pointer_mut(path).unwrap() = value;
+            let refused = create(&weaker).await.expect_err(path);
             assert!(refused.to_string().contains("violates PodSecurity"), "{path}: {refused}");
         }
     }

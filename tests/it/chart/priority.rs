@@ -1,4 +1,4 @@
-//! The API server puts ksit's Leases where those of other leaders are.
+//! The API server serves ksit's Leases with the priority of leader election.
 
 use k8s_openapi::api::flowcontrol::v1::{FlowSchema, PriorityLevelConfiguration};
 use kube::api::{Api, Patch, PatchParams};
@@ -8,7 +8,7 @@ use kube::{Client, Config, ResourceExt};
 use super::helm::{objects, of_kind};
 use crate::kit::{World, eventually, hub};
 
-/// The UID of the priority level in which a request is answered.
+/// UID of the priority level that serves a request.
 async fn level_of(client: &Client, path: &str) -> String {
     let request = http::Request::get(path).body(Body::empty()).unwrap();
     let answer = client.send(request).await.unwrap();

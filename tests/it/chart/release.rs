@@ -1,4 +1,4 @@
-//! A release from its install to its end, by helm itself on a real cluster: Pods come and go, kwok makes them ready.
+//! The life of a release, by helm itself on a real cluster; kwok makes the Pods ready.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use crate::kit::eventually;
 
 const NAMESPACE: &str = "ksit-system";
 
-/// Kinds that the chart makes, and whether they are in a namespace.
+/// Group, version and kind of the chart's objects.
 const KINDS: &[(&str, &str, &str)] = &[
     ("", "v1", "Service"),
     ("", "v1", "ServiceAccount"),
@@ -40,7 +40,7 @@ struct Release {
 impl Release {
     async fn on(cluster: &ControlPlane) -> Self {
         let client = cluster.client().await.unwrap();
-        // A cluster that is strict about its Pods.
+        // The namespace enforces restricted Pod security.
         let namespace = json!({ "apiVersion": "v1", "kind": "Namespace",
             "metadata": { "name": NAMESPACE, "labels": { "pod-security.kubernetes.io/enforce": "restricted" } } });
         let namespaces: Api<Namespace> = Api::all(client.clone());
@@ -59,7 +59,7 @@ impl Release {
         outcome.stdout
     }
 
-    /// Waits until so many replicas are ready, and no more are there.
+    /// Waits until exactly `replicas` replicas exist and are ready.
     async fn until_ready(&self, name: &str, replicas: i32) {
         let sets: Api<StatefulSet> = Api::namespaced(self.client.clone(), NAMESPACE);
         eventually(&format!("{replicas} ready replicas of {name}"), async || {
@@ -69,7 +69,7 @@ impl Release {
         .await;
     }
 
-    /// The chart's objects of a release, as `Kind/name`.
+    /// A release's objects, as `Kind/name`.
     async fn objects(&self, release: &str) -> BTreeSet<String> {
         let mut found = BTreeSet::new();
         let of_release = ListParams::default().labels(&format!("app.kubernetes.io/instance={release}"));
@@ -100,7 +100,7 @@ async fn release_lifecycle_leaves_only_the_crds() {
     let installed = release.objects("ksit").await;
     assert!(crds.iter().all(|crd| installed.contains(crd)) && installed.len() > 14, "{installed:?}");
 
-    // A second release beside it: the resources are there already.
+    // A second release: its CRDs exist already.
     let second = release.helm(&["install", "other", &chart, "--set", "replicas=1"]).await;
     assert!(!second.is_ok, "two releases can't own the CustomResourceDefinitions");
     release.helm_ok(&["install", "other", &chart, "--set", "replicas=1,crds.install=false"]).await;
@@ -121,7 +121,7 @@ async fn release_lifecycle_leaves_only_the_crds() {
     eventually("the Pods to go", async || pods.list(&ListParams::default()).await.ok()?.items.is_empty().then_some(()))
         .await;
 
-    // And again: what was kept is taken back, by whatever name.
+    // A new release can adopt the kept CRDs under any name.
     let refused = release.helm(&["install", "again", &chart]).await;
     assert!(!refused.is_ok && refused.stderr.contains("invalid ownership metadata"), "{refused:?}");
     release.helm_ok(&["install", "again", &chart, "--take-ownership", "--set", "fullnameOverride=ksit"]).await;

@@ -1,4 +1,4 @@
-//! Least privilege: the operator does its whole work under exactly the chart's rights, and needs each of them.
+//! Least privilege: the operator works with exactly the chart's rights, and uses each of them.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::kit::{Fleet, eventually, hub, with_validation};
 /// Group, resource with subresource, and verb.
 pub type Right = (String, String, String);
 
-/// All rights of the roles that the chart makes.
+/// All rights of the chart's roles.
 pub fn granted(objects: &[Value]) -> BTreeSet<Right> {
     let texts = |value: &Value| -> Vec<String> {
         value.as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect()
@@ -48,7 +48,7 @@ fn user(namespace: &str) -> String {
     format!("system:serviceaccount:{namespace}:ksit")
 }
 
-/// As the ServiceAccount of the installation.
+/// A client and kubeconfig with the installation's ServiceAccount.
 async fn as_ksit(namespace: &str) -> (Client, String) {
     let token = hub().await.service_account_token(namespace, "ksit").await.unwrap();
     let kubeconfig = hub().await.kubeconfig_with_token(&token);
@@ -57,12 +57,12 @@ async fn as_ksit(namespace: &str) -> (Client, String) {
     (Client::try_from(config).unwrap(), kubeconfig)
 }
 
-/// All that an operator ever does: it elects, shares out, labels, writes statuses and Events, takes an old finalizer
-/// away, fails over and drains.
+/// Makes the operator do everything it can: elect, assign slots, label, write statuses and Events, remove an old
+/// finalizer, fail over and drain.
 async fn exercise_all_rights(fleet: &mut Fleet) {
     fleet.settled(&[0, 1]).await;
     fleet.until_all("Running").await;
-    // Twice the same within minutes is one Event with a count.
+    // The same Event twice within minutes becomes one with a count.
     for (replicas, phase) in [(0, "Failed"), (1, "Running"), (0, "Failed"), (1, "Running")] {
         fleet.scale_flux(replicas).await;
         fleet.until_all(phase).await;
@@ -75,13 +75,13 @@ async fn exercise_all_rights(fleet: &mut Fleet) {
         "spec": { "type": "flux", "enabled": false } });
     old.patch("old", &PatchParams::apply("test").force(), &Patch::Apply(finalizer)).await.unwrap();
     eventually("the finalizer to go", async || old.get("old").await.ok()?.finalizers().is_empty().then_some(())).await;
-    // A map that is gone is made anew, a Lease too.
+    // A deleted map is created again.
     let maps: Api<ksit::api::ShardMap> = Api::namespaced(fleet.world.client.clone(), &fleet.world.namespace);
     maps.delete("ksit", &DeleteParams::default()).await.unwrap();
     let map = fleet.settled(&[0, 1]).await;
     let coordinator = Fleet::coordinator(&map);
     let leaving = fleet.replicas.take(coordinator).unwrap();
-    leaving.stop(Duration::from_secs(20)).await.unwrap().expect("it ends by itself");
+    leaving.stop(Duration::from_secs(20)).await.unwrap().expect("exits by itself");
     fleet.replicas.start(coordinator).await.unwrap();
     fleet.settled(&[0, 1]).await;
 }
@@ -106,13 +106,13 @@ async fn operator_needs_all_of_its_rights_and_no_others() {
     let granted = granted(&objects(namespace, &[]).await);
     let used: BTreeSet<Right> = ours.iter().filter_map(|event| used(event)).collect();
     let unused: Vec<&Right> = granted.difference(&used).collect();
-    assert!(unused.is_empty(), "granted, and needed for nothing: {unused:#?}");
+    assert!(unused.is_empty(), "granted, but unused: {unused:#?}");
     let beyond: Vec<&Right> = used.difference(&granted).collect();
-    assert!(beyond.is_empty(), "needed, and not granted: {beyond:#?}");
+    assert!(beyond.is_empty(), "used, but not granted: {beyond:#?}");
     fleet.assert_no_violations().await;
 }
 
-/// What `helm test` asks, with the rights of its Pod.
+/// Runs the command of `helm test` with the rights of its Pod.
 async fn assert_shards_settled(namespace: &str, fleet: &Fleet) {
     let (_, kubeconfig) = as_ksit(namespace).await;
     let dir = tempfile::tempdir().unwrap();
@@ -138,7 +138,7 @@ async fn ksit_may_only_patch_slot_label_and_finalizer() {
     let patch = async |patch: Value| targets.patch("c1", &PatchParams::default(), &Patch::Merge(patch)).await;
     let held = json!({ "metadata": { "finalizers": ["example.com/held", "ksit.io/finalizer"] } });
     fleet.world.api("IntegrationTarget").patch("c1", &PatchParams::default(), &Patch::Merge(held)).await.unwrap();
-    // A policy that has just been made is not asked at once.
+    // A new policy is not enforced at once.
     eventually("the policy", async || patch(json!({ "spec": { "paused": true } })).await.err()).await;
     for (change, words) in [
         (json!({ "spec": { "paused": true } }), "may not change a spec"),
@@ -155,12 +155,12 @@ async fn ksit_may_only_patch_slot_label_and_finalizer() {
     }
     patch(json!({ "metadata": { "labels": { "ksit.io/slot": "000" } } })).await.unwrap();
     patch(json!({ "metadata": { "finalizers": ["example.com/held"] } })).await.unwrap();
-    // Others may do as RBAC says.
+    // The policy does not restrict other users.
     fleet.world.apply("IntegrationTarget", "c2", json!({ "clusterName": "c2", "paused": true })).await.unwrap();
     patch(json!({ "metadata": { "finalizers": null } })).await.expect_err("still held by another");
 }
 
-/// The rights for all namespaces are those for one.
+/// The rights on all namespaces equal those on one.
 #[tokio::test]
 async fn cluster_wide_needs_no_other_rights() {
     let everywhere = granted(&objects("ksit-system", &["clusterWide=true"]).await);

@@ -1,4 +1,4 @@
-//! The alerts: sound, tried on made-up series, and about metrics that there are.
+//! The alerts: valid, tested on synthetic series, and based on existing metrics.
 
 use std::collections::BTreeSet;
 
@@ -25,7 +25,7 @@ async fn alerts_pass_promtool_and_fire_as_expected() {
     std::fs::write(&file, serde_saphyr::to_string(&rules().await).unwrap()).unwrap();
     let checked = run(Tool::Promtool, &["check", "rules", "--lint=all", "--lint-fatal", file.to_str().unwrap()]).await;
     assert!(checked.is_ok, "{checked:?}");
-    // The tests are of when an alert fires, not of its words.
+    // The tests check when an alert fires, not its text.
     let mut bare = rules().await;
     let groups = bare["groups"].as_array_mut().unwrap();
     for rule in groups.iter_mut().flat_map(|group| group["rules"].as_array_mut().unwrap()) {
@@ -52,8 +52,8 @@ async fn alerts_have_a_remedy_and_a_test() {
         let runbook = format!("https://ksit.io/runbook#{}", name.to_lowercase());
         assert_eq!(rule["annotations"]["runbook_url"], runbook);
         assert!(rule["labels"]["severity"].is_string(), "{name}");
-        let is_tried = |case: &str| case.contains(&format!("alertname: {name}")) && case.contains("exp_alerts");
-        assert!(tests.split("eval_time:").any(is_tried), "{name} never fires in a test");
+        let is_tested = |case: &str| case.contains(&format!("alertname: {name}")) && case.contains("exp_alerts");
+        assert!(tests.split("eval_time:").any(is_tested), "{name} never fires in a test");
     }
 }
 

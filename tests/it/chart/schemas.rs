@@ -1,4 +1,4 @@
-//! Everything that the chart renders holds before the schemas of the API server, unknown fields included.
+//! Validates everything that the chart renders against the API server's schemas; unknown fields are errors.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::helm::{NAMESPACE, rendered, root, run};
 use crate::kit::{eventually, hub, with_validation};
 
-/// Ways in which people install it.
+/// Common ways to install the chart.
 const MATRIX: &[&[&str]] = &[
     &[],
     &["replicas=1", "networkPolicy.enabled=false", "flowSchema.enabled=false", "admission.fence=false"],
@@ -37,7 +37,7 @@ const MATRIX: &[&[&str]] = &[
     ],
 ];
 
-/// One JSON schema for each kind that the API server knows, as kubeconform asks for them: strict, each on its own.
+/// Writes a strict, self-contained JSON schema for each kind of the API server, named as kubeconform expects.
 async fn write_schemas(client: &Client, folder: &Path) {
     let get = async |path: &str| -> Value {
         let request = http::Request::get(path).body(Vec::new()).unwrap();
@@ -62,7 +62,7 @@ async fn write_schemas(client: &Client, folder: &Path) {
     }
 }
 
-/// References turned to where the definitions are, and no field but those that are named.
+/// Rewrites references to the definitions, and forbids unlisted fields.
 fn strict(schema: &Value) -> Value {
     let mut schema = match schema {
         Value::Object(fields) => fields.iter().map(|(key, value)| (key.clone(), strict(value))).collect::<Map<_, _>>(),
@@ -95,7 +95,7 @@ async fn manifests_conform_for_every_set_of_values() {
         assert!(outcome.is_ok, "{values:?}: {}{}", outcome.stdout, outcome.stderr);
         assert!(outcome.stdout.contains("Skipped: 0"), "{values:?}: {}", outcome.stdout);
     }
-    // It does look.
+    // A misspelt field is found.
     let misspelt = rendered(NAMESPACE, &[]).await.replace("serviceAccountName:", "serviceAcountName:");
     let outcome = conform(dir.path(), "misspelt.yaml", &misspelt).await;
     assert!(!outcome.is_ok && outcome.stdout.contains("serviceAcountName"), "{}", outcome.stdout);
@@ -109,8 +109,8 @@ async fn plain_manifests_and_readme_examples_conform() {
     // The API server publishes the schemas of CRDs a moment after it serves them.
     eventually("the schemas of ksit's own resources", async || {
         write_schemas(&client, dir.path()).await;
-        let known = |kind: &&str| dir.path().join(format!("{kind}-ksit-v1alpha1.json")).exists();
-        ["integration", "integrationtarget"].iter().all(known).then_some(())
+        let exists = |kind: &&str| dir.path().join(format!("{kind}-ksit-v1alpha1.json")).exists();
+        ["integration", "integrationtarget"].iter().all(exists).then_some(())
     })
     .await;
     let mut manifests = Vec::new();

@@ -1,4 +1,4 @@
-//! `config.watchSecrets`: a kubeconfig that comes, changes or goes is noticed at once, with two rights more.
+//! `config.watchSecrets`: a created, changed or deleted kubeconfig is noticed at once, for two more rights.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -27,7 +27,7 @@ async fn secrets_may_be_listed_only_if_watched() {
     }
 }
 
-/// With an interval so long that no round would notice in time.
+/// The interval is too long for a round to notice in time.
 #[tokio::test]
 async fn kubeconfig_changes_are_noticed_at_once() {
     let mut world = World::new(NAMESPACE).await;
@@ -63,10 +63,10 @@ async fn kubeconfig_changes_are_noticed_at_once() {
     let ours: Vec<_> = events.iter().filter(|event| event.user.username == user).collect();
     let forbidden: Vec<_> = ours.iter().filter(|event| event.code() == 403).map(|event| &event.request_uri).collect();
     assert!(forbidden.is_empty(), "{forbidden:?}");
-    let is_of_secrets = |verb: &str| {
+    let has_secrets = |verb: &str| {
         let object =
             |event: &loadtest::audit::AuditEvent| event.object_ref.as_ref().map(|object| object.resource.clone());
         ours.iter().any(|event| event.verb == verb && object(event).as_deref() == Some("secrets"))
     };
-    assert!(is_of_secrets("list") && is_of_secrets("get"));
+    assert!(has_secrets("list") && has_secrets("get"));
 }

@@ -1,4 +1,4 @@
-//! `deploy/target/`: with these rights each tool can be read, and nothing of them is for nothing.
+//! `deploy/target/`: these rights suffice to read each tool, and every one of them is used.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use crate::kit::{World, eventually, target};
 
 const READER: &str = "system:serviceaccount:ksit:ksit";
 
-/// Applies a file of `deploy/target/` to the shared cluster, with the tool in a namespace of this test's.
+/// Applies a file of `deploy/target/` to the shared cluster, with the tool in a namespace of this test.
 async fn apply(file: &str, namespace: Option<(&str, &str)>) -> Vec<Value> {
     let text = std::fs::read_to_string(root().join("deploy/target").join(file)).unwrap();
     let text = match namespace {

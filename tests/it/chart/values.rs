@@ -1,4 +1,4 @@
-//! What the chart makes of its values, and which it refuses.
+//! The chart's objects for given values, and values that it refuses.
 
 use loadtest::Tool;
 use serde_json::json;
@@ -45,7 +45,7 @@ async fn default_rights_outside_the_namespace_are_two() {
     }
     let elsewhere: Vec<_> =
         of_kind(&objects, "Role").into_iter().filter(|role| role["metadata"]["namespace"] != NAMESPACE).collect();
-    // Where the hub's API server is: no target may be the hub.
+    // Reads the API server's addresses, since no target may be the hub.
     let only = json!([{ "apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"],
         "resourceNames": ["kubernetes"], "verbs": ["get"] }]);
     assert_eq!(elsewhere.iter().map(|role| &role["rules"]).collect::<Vec<_>>(), [&only]);

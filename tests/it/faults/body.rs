@@ -1,4 +1,4 @@
-//! Bodies that do what no honest server does.
+//! Response bodies that no honest server sends.
 
 use std::io;
 use std::pin::Pin;
@@ -14,7 +14,7 @@ use hyper::body::{Body, Bytes, Frame};
 pub const FLOOD_BYTES: usize = 300 * 1024 * 1024;
 const CHUNK: usize = 16 * 1024;
 
-/// A body that is made while it is sent.
+/// A body generated while it is sent.
 pub struct FaultyBody {
     chunks: BoxStream<'static, io::Result<Bytes>>,
 }
@@ -24,7 +24,7 @@ impl FaultyBody {
         Self { chunks: stream::iter([Ok(Bytes::from(text))]).boxed() }
     }
 
-    /// [`FLOOD_BYTES`] of a JSON text that never ends; counts what was asked for.
+    /// [`FLOOD_BYTES`] of a JSON text without an end; counts the bytes handed out.
     pub fn flood(sent: Arc<AtomicUsize>) -> Self {
         let chunk = Bytes::from(vec![b' '; CHUNK]);
         Self::counted(stream::repeat(chunk).take(FLOOD_BYTES / CHUNK).map(Ok), sent)
@@ -38,7 +38,7 @@ impl FaultyBody {
         Self::counted(chunks, sent)
     }
 
-    /// One chunk, time to arrive, and an error, which hyper turns into a reset.
+    /// One chunk, a pause in which it arrives, and an error, which hyper turns into a reset.
     pub fn reset(sent: Arc<AtomicUsize>) -> Self {
         let broken = stream::once(async {
             tokio::time::sleep(Duration::from_millis(50)).await;

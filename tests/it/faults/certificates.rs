@@ -6,7 +6,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair,
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
 
-/// What the server shows.
+/// The certificate that the server presents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Certificate {
     /// For 127.0.0.1, signed by the CA of the kubeconfig.
@@ -18,7 +18,7 @@ pub enum Certificate {
     WrongName,
 }
 
-/// The CA for the kubeconfig, in PEM, and the server's configuration.
+/// The CA for the kubeconfig in PEM, and the server's TLS configuration.
 pub fn server(certificate: Certificate) -> (String, ServerConfig) {
     let ca = authority();
     let trusted = ca.pem();

@@ -1,7 +1,7 @@
-//! A FAKE API server, for faults that a real one can't be made to have on demand.
+//! A fake API server, for faults that a real one can't produce on demand.
 //!
-//! It knows as much of the Kubernetes API as a round of reads needs: every LIST has one object called `web`, every
-//! object asked by name is there. What ksit makes of real answers is tested against real API servers.
+//! It serves as much of the Kubernetes API as a round needs: every LIST has one object called `web`, every GET by name
+//! succeeds. Other tests use the answers of real API servers.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -31,28 +31,28 @@ pub use body::FLOOD_BYTES;
 use body::FaultyBody;
 pub use certificates::Certificate;
 
-/// The credential in the kubeconfig: no message may have it.
+/// The credential in the kubeconfig; must not appear in any message.
 pub const PLANTED_TOKEN: &str = "planted-token-e2b7";
-/// What bad answers hold: no message may have it either.
+/// Text in bad answers; must not appear in any message either.
 pub const PLANTED_ANSWER: &str = "planted-answer-51aa";
 
-/// What is wrong with the server.
+/// Fault of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     None,
-    /// The port is bound and nobody listens.
+    /// The port is bound, without a listener.
     Refuse,
-    /// TCP is accepted, the TLS handshake never goes on.
+    /// Accepts TCP, and never continues the TLS handshake.
     HangInTls,
-    /// The request is taken and never answered.
+    /// Accepts the request, and never answers.
     NeverAnswer,
-    /// A status with an empty object that holds [`PLANTED_ANSWER`].
+    /// This status, with a Kubernetes Status object that contains [`PLANTED_ANSWER`].
     Status(u16),
-    /// A status with a text that holds [`PLANTED_ANSWER`], as a gateway sends it that knows no such place.
+    /// This status, with a plain text that contains [`PLANTED_ANSWER`], as from a gateway without a route.
     FrontDoor(u16),
-    /// Lists of EndpointSlices get the 404 of Go's HTTP server, as from API servers before 1.21.
+    /// The plain 404 of Go's HTTP server for lists of EndpointSlices, as from API servers before 1.21.
     NoSlices,
-    /// 403 for these plurals, the others are fine.
+    /// 403 for this plural only.
     ForbidOnly(&'static str),
     /// 429 with this `Retry-After`.
     Throttle(&'static str),
@@ -62,21 +62,21 @@ pub enum Fault {
     },
     /// 403 with a body of [`FLOOD_BYTES`].
     RefuseWithFlood,
-    /// 200, and something that isn't JSON and holds [`PLANTED_ANSWER`].
+    /// 200 with invalid JSON that contains [`PLANTED_ANSWER`].
     InvalidJson,
-    /// Headers, then a byte now and then, for ever.
+    /// Headers, then a byte every 20 ms, for ever.
     Drip,
-    /// GOAWAY (or `Connection: close`) after that many requests of a connection.
+    /// GOAWAY (or `Connection: close`) after this many requests on a connection.
     CloseAfter(usize),
-    /// A part of the body, then the stream is reset.
+    /// Part of the body, then a stream reset.
     ResetMidBody,
-    /// Every list has that many pages of one object; the token of the last one is answered with 410 the first time.
+    /// Every list has this many pages of one object; the first request of the last page gets 410.
     Pages(usize),
-    /// Every page names a next one.
+    /// Every page has a continue token.
     EndlessPages,
-    /// Lists end in that many spaces.
+    /// Lists end in this many spaces.
     Large(usize),
-    /// Watches never get a head.
+    /// Watches never get response headers.
     HoldWatches,
     /// This status for watches.
     RefuseWatches(u16),
@@ -88,19 +88,19 @@ pub enum Http {
     Two,
 }
 
-/// What the server has seen.
+/// Counts of connections, requests and bytes.
 #[derive(Default)]
 struct Counters {
     connections: AtomicUsize,
     requests: AtomicUsize,
-    /// `Host` or `:authority` of the last one.
+    /// `Host` or `:authority` of the last request.
     asked_host: Mutex<Option<String>>,
-    /// Bytes of bodies that were handed to the network.
+    /// Bytes of bodies handed to the network.
     bytes: Arc<AtomicUsize>,
     gone: AtomicUsize,
 }
 
-/// The server. Ends with its value.
+/// The server; stops when dropped.
 pub struct FaultyApiServer {
     address: SocketAddr,
     ca: String,
@@ -170,22 +170,22 @@ impl FaultyApiServer {
         self.address
     }
 
-    /// From the next request on.
+    /// Sets the fault from the next request on.
     pub fn set(&self, fault: Fault) {
         *self.shared.fault.lock().unwrap() = fault;
     }
 
-    /// Ends all connections without a word.
+    /// Drops all connections without closing them gracefully.
     pub fn cut(&self) {
         self.shared.connections.lock().unwrap().abort_all();
     }
 
-    /// How many connections were accepted so far.
+    /// Connections accepted so far.
     pub fn connections(&self) -> usize {
         self.shared.counters.connections.load(Ordering::Relaxed)
     }
 
-    /// How many are open now.
+    /// Connections open now.
     pub fn open_connections(&self) -> usize {
         let mut connections = self.shared.connections.lock().unwrap();
         while connections.try_join_next().is_some() {}
@@ -220,11 +220,11 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) {
     let Ok(stream) = shared.acceptor.accept(stream).await else { return };
     let io = TokioIo::new(stream);
     let close = Arc::new(Notify::new());
-    let seen = Arc::new(AtomicUsize::new(0));
+    let served = Arc::new(AtomicUsize::new(0));
     let (for_service, notify) = (shared.clone(), close.clone());
     let service = service_fn(move |request| {
         let (shared, close) = (for_service.clone(), notify.clone());
-        let nth = seen.fetch_add(1, Ordering::Relaxed) + 1;
+        let nth = served.fetch_add(1, Ordering::Relaxed) + 1;
         async move {
             if matches!(shared.fault(), Fault::CloseAfter(most) if nth >= most) {
                 close.notify_one();
@@ -232,7 +232,7 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) {
             Ok::<_, Infallible>(shared.answer(request).await)
         }
     });
-    // The connection is polled on after the wish to close it, so that answers under way are completed.
+    // Keeps polling the connection after a graceful shutdown, which completes the answers under way.
     macro_rules! drive {
         ($connection:expr) => {{
             let mut connection = std::pin::pin!($connection);
@@ -319,7 +319,7 @@ fn is_watch(request: &Request<Incoming>) -> bool {
     request.uri().query().is_some_and(|query| query.contains("watch=true"))
 }
 
-/// Lists end in a plural; objects asked by name are namespaces and CRDs.
+/// Paths of lists end in a plural; only namespaces and CRDs are requested by name.
 fn is_list(path: &str) -> bool {
     path.split('/').count() > 5 && !path.contains("customresourcedefinitions")
 }

@@ -1,4 +1,4 @@
-//! The hub fails for one object, one kind, one namespace or one verb. Nothing else is later for it.
+//! The hub fails for one object, one kind, one namespace or one verb, which delays nothing else.
 
 use std::time::Duration;
 
@@ -8,20 +8,20 @@ use loadtest::simulator::Fault;
 use tokio::time::{Instant, sleep};
 
 use super::behind_faulty_hub::{FIRST, FIRST_SECRET, FaultyFleet, TARGETS, TEAM};
-use super::own_hub::{PATIENCE, logs, map};
+use super::own_hub::{TIMEOUT, logs, map};
 use super::{MAX_WRONG, REPLICAS};
 use crate::kit::eventually;
 
 const FAULT_DURATION: Duration = Duration::from_secs(8);
 
-/// Each answer to a verb begins so long after its request.
+/// Delay of every answer to one verb.
 const HUB_DELAY: Duration = Duration::from_secs(2);
 
-/// Eight writes at a time are four a second if each takes 2 s. The checker changes up to five clusters a second, so that
-/// a queue grows for [`FAULT_DURATION`].
+/// Eight concurrent writes of 2 s each are four a second. The checker changes up to five clusters a second, so the
+/// queue grows for [`FAULT_DURATION`].
 const MAX_WRONG_WITH_SLOW_PUTS: Duration = Duration::from_secs(8);
 
-/// A hub that can't review tokens lets no new member report. Its clusters are as they were until it can again.
+/// While the hub can't review tokens no new member can report; the statuses of its clusters don't change meanwhile.
 const REVIEW_OUTAGE: Duration = Duration::from_secs(10);
 
 fn statuses(code: StatusCode) -> Rule {
@@ -32,14 +32,14 @@ fn statuses(code: StatusCode) -> Rule {
 async fn a5_failing_object_kind_namespace_or_verb_delays_no_other() {
     let mut fleet = FaultyFleet::start().await;
     let truth = fleet.fleet.check_truth(1..TARGETS).unwrap();
-    truth.until_right(PATIENCE).await.unwrap();
+    truth.until_right(TIMEOUT).await.unwrap();
     let churning = fleet.churn();
     let internal = StatusCode::INTERNAL_SERVER_ERROR;
     let team = || statuses(internal).resource("integrationtargets").namespace(TEAM);
     let hang = || Rule::new(Action::Hang);
     let late = |method| Rule::new(Action::Delay(HUB_DELAY)).method(method);
-    fleet.endures("undisturbed", None, &truth, (FAULT_DURATION, MAX_WRONG)).await;
-    // Between two faults of the second namespace its objects succeed again. The last one is backed off from for longest.
+    fleet.assert_endures("undisturbed", None, &truth, (FAULT_DURATION, MAX_WRONG)).await;
+    // Between two faults of the second namespace its objects succeed again. The last fault has the longest back-off.
     for (fault, rule) in [
         ("PUT of one namespace's statuses: hangs", hang().method(Method::PUT).namespace(TEAM)),
         ("PUT of one target's status: 500", statuses(internal).resource("integrationtargets").name(FIRST)),
@@ -53,25 +53,27 @@ async fn a5_failing_object_kind_namespace_or_verb_delays_no_other() {
         ("GET: 2 s late", late(Method::GET)),
         ("PUT of one namespace's statuses: 403", statuses(StatusCode::FORBIDDEN).namespace(TEAM)),
     ] {
-        fleet.endures(fault, Some(rule), &truth, (FAULT_DURATION, MAX_WRONG)).await;
+        fleet.assert_endures(fault, Some(rule), &truth, (FAULT_DURATION, MAX_WRONG)).await;
     }
-    // Nothing fails here, and the first target and those of the second namespace would take most of the writes.
+    // Nothing fails here, so churn of the first target and of the second namespace would take most of the writes.
     drop(churning);
     fleet.mend_churned();
     sleep(FAULT_DURATION).await;
-    fleet.endures("PUT: 2 s late", Some(late(Method::PUT)), &truth, (FAULT_DURATION, MAX_WRONG_WITH_SLOW_PUTS)).await;
+    fleet
+        .assert_endures("PUT: 2 s late", Some(late(Method::PUT)), &truth, (FAULT_DURATION, MAX_WRONG_WITH_SLOW_PUTS))
+        .await;
 }
 
-/// An API server whose watch cache is behind: objects, Leases and the map are seen late, and writes meet conflicts.
+/// An API server with a lagging watch cache: objects, Leases and the map are seen late, and writes cause conflicts.
 #[tokio::test]
 async fn a5_stale_watches_of_the_hub_delay_nothing() {
     let fleet = FaultyFleet::start().await;
     let truth = fleet.fleet.check_truth(1..TARGETS).unwrap();
-    truth.until_right(PATIENCE).await.unwrap();
+    truth.until_right(TIMEOUT).await.unwrap();
     fleet.hub.set([Rule::new(Action::Lag(HUB_DELAY)).method(Method::GET).resource("integrationtargets")]);
     fleet.hub.cut();
     sleep(HUB_DELAY * 2).await;
-    assert!(fleet.hub.matched() >= u64::from(REPLICAS), "all watch anew: {}", fleet.hub.matched());
+    assert!(fleet.hub.matched() >= u64::from(REPLICAS), "all replicas reopen their watches: {}", fleet.hub.matched());
     let findings = truth.during(FAULT_DURATION * 2).await;
     println!("a5: watches 2 s behind: wrong at most {:.1} s", findings.wrong.lasted.as_secs_f64());
     assert!(
@@ -85,58 +87,60 @@ async fn a5_stale_watches_of_the_hub_delay_nothing() {
 async fn a5_unreadable_secret_delays_no_other() {
     let mut fleet = FaultyFleet::start().await;
     let truth = fleet.fleet.check_truth(1..TARGETS).unwrap();
-    truth.until_right(PATIENCE).await.unwrap();
+    truth.until_right(TIMEOUT).await.unwrap();
     // Its Secret is read before each check.
     fleet.fleet.clusters.simulator().unwrap().inject(0, Some(Fault::Unauthorized));
     let secret = |action| Rule::new(action).method(Method::GET).resource("secrets").name(FIRST_SECRET);
     let bounds = (FAULT_DURATION, MAX_WRONG);
     let failing = secret(Action::Fail(StatusCode::INTERNAL_SERVER_ERROR));
-    fleet.endures("GET of one Secret: 500", Some(failing), &truth, bounds).await;
-    fleet.endures("GET of one Secret: hangs", Some(secret(Action::Hang)), &truth, bounds).await;
+    fleet.assert_endures("GET of one Secret: 500", Some(failing), &truth, bounds).await;
+    fleet.assert_endures("GET of one Secret: hangs", Some(secret(Action::Hang)), &truth, bounds).await;
 }
 
-/// A new member whose token nobody can review owns clusters, and can't report.
+/// A new member owns clusters, but can't report because the hub can't review its token.
 #[tokio::test]
 async fn a5_unreviewed_token_of_one_member_delays_no_other() {
     let mut fleet = FaultyFleet::start().await;
     let coordinator = map(&fleet.fleet).await.unwrap().coordinator.name.ordinal().unwrap();
     let worker = (0..REPLICAS).find(|ordinal| *ordinal != coordinator).unwrap();
     let left = fleet.fleet.replicas.take(worker).unwrap();
-    left.stop(PATIENCE).await.unwrap().expect("it ends by itself");
+    left.stop(TIMEOUT).await.unwrap().expect("exits by itself");
     eventually("the others to own all", async || {
         (map(&fleet.fleet).await?.map.members.len() + 1 == REPLICAS as usize).then_some(())
     })
     .await;
     let truth = fleet.fleet.check_truth(0..TARGETS).unwrap();
-    truth.until_right(PATIENCE).await.unwrap();
+    truth.until_right(TIMEOUT).await.unwrap();
     fleet.fleet.replicas.start(worker).await.unwrap();
     let rule = Rule::fail(StatusCode::INTERNAL_SERVER_ERROR).method(Method::POST).resource("tokenreviews");
-    fleet.endures("POST of TokenReviews: 500", Some(rule), &truth, (REVIEW_OUTAGE, REVIEW_OUTAGE + MAX_WRONG)).await;
+    fleet
+        .assert_endures("POST of TokenReviews: 500", Some(rule), &truth, (REVIEW_OUTAGE, REVIEW_OUTAGE + MAX_WRONG))
+        .await;
     let findings = truth.during(FAULT_DURATION).await;
     println!("a5: TokenReviews again: wrong at most {:.1} s", findings.wrong.lasted.as_secs_f64());
     assert!(findings.wrong.lasted <= REVIEW_OUTAGE, "{findings:?}\n{}", logs(&fleet.fleet, REPLICAS));
 }
 
-/// Waves with each fault, and between two faults. Every other one breaks the clusters, and the next mends them.
+/// Waves of changes during each fault, and between two faults: one breaks the clusters, the next mends them.
 const FAULTY: usize = 6;
 const UNDISTURBED: usize = 4;
 
-/// A fault may delay other statuses by this share, and by this noise of a busy machine.
+/// A fault may delay other statuses by this factor, plus this many seconds of noise of a busy machine.
 const MAX_RATIO: f64 = 1.2;
 const NOISE: f64 = 0.5;
 
-/// Seconds until the statuses of all untouched clusters name that they broke, or were mended.
+/// Breaks or mends all clusters; returns the seconds until the statuses of all untouched ones show it.
 async fn wave(fleet: &FaultyFleet, broken: bool) -> f64 {
     let (phase, simulator) = (if broken { "Failed" } else { "Running" }, fleet.fleet.clusters.simulator().unwrap());
     let start = Instant::now();
     fleet.team.break_first(if broken { fleet.team.clusters() } else { 0 });
     simulator.break_first(if broken { TARGETS } else { 0 });
     while fleet.untouched(phase).await < TARGETS as usize - 1 {
-        assert!(start.elapsed() < PATIENCE, "not {phase}\n{}", logs(&fleet.fleet, REPLICAS));
+        assert!(start.elapsed() < TIMEOUT, "not {phase}\n{}", logs(&fleet.fleet, REPLICAS));
         sleep(Duration::from_millis(20)).await;
     }
     let took = start.elapsed().as_secs_f64();
-    // A written object rests.
+    // Status writes of one object are at least a second apart.
     sleep(Duration::from_millis(1_500)).await;
     took
 }
@@ -168,7 +172,7 @@ async fn a5_other_statuses_take_at_most_a_fifth_longer() {
         fleet.all_running().await;
         let after = median_of_waves(&fleet, UNDISTURBED).await;
         let undisturbed = (before + after) / 2.0;
-        assert!(fleet.hub.matched() > matched, "{fault}: no request met it");
+        assert!(fleet.hub.matched() > matched, "{fault}: the rule matched no request");
         println!("a5: {fault} fails: {faulty:.2} s, undisturbed {undisturbed:.2} s, ratio {:.2}", faulty / undisturbed);
         assert!(faulty <= undisturbed * MAX_RATIO + NOISE, "{fault}\n{}", logs(&fleet.fleet, REPLICAS));
         before = after;
@@ -178,13 +182,13 @@ async fn a5_other_statuses_take_at_most_a_fifth_longer() {
 /// Clusters that become unreachable together.
 const UNREACHABLE: u32 = 12;
 
-/// Seconds until the statuses of these clusters say that they can't be reached.
+/// Makes these clusters hang; returns the seconds until their statuses show it.
 async fn unreachable(fleet: &FaultyFleet, clusters: std::ops::Range<u32>) -> f64 {
     let (start, simulator) = (Instant::now(), fleet.fleet.clusters.simulator().unwrap());
     let before = fleet.untouched("Running").await;
     clusters.clone().for_each(|number| simulator.inject(number, Some(Fault::HangAtConnect)));
     while fleet.untouched("Running").await + clusters.len() > before {
-        assert!(start.elapsed() < PATIENCE, "still Running\n{}", logs(&fleet.fleet, REPLICAS));
+        assert!(start.elapsed() < TIMEOUT, "still Running\n{}", logs(&fleet.fleet, REPLICAS));
         sleep(Duration::from_millis(20)).await;
     }
     start.elapsed().as_secs_f64()
@@ -198,6 +202,6 @@ async fn a5_hanging_events_delay_no_unreachable_cluster() {
     fleet.hub.set([Rule::new(Action::Hang).resource("events")]);
     let hanging = unreachable(&fleet, 30..30 + UNREACHABLE).await;
     println!("a5: {UNREACHABLE} become unreachable: {undisturbed:.1} s, while Events hang {hanging:.1} s");
-    assert!(fleet.hub.matched() > matched, "no Event met it");
+    assert!(fleet.hub.matched() > matched, "the rule matched no Event");
     assert!(hanging <= undisturbed + MAX_WRONG.as_secs_f64(), "{}", logs(&fleet.fleet, REPLICAS));
 }

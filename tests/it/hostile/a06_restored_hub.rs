@@ -1,4 +1,4 @@
-//! etcd is restored from a backup that is older than what replicas have seen: resourceVersions fall.
+//! etcd is restored from a backup older than the replicas' view: resourceVersions go backwards.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,22 +11,22 @@ use loadtest::run::{Fleet, NAMESPACE};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use super::own_hub::{PATIENCE, logs, map, prepare};
+use super::own_hub::{TIMEOUT, logs, map, prepare};
 use crate::kit::eventually;
 
-/// A short outage of the hub takes longer.
+/// Limit for the fleet to be led again; even a short outage of the hub takes longer.
 const RECOVERY: Duration = Duration::from_secs(30);
 
 /// Longer than a Lease.
 const OUTAGE: Duration = Duration::from_secs(12);
 
-/// From all replicas together, beside what says something: statuses, which have a limit of their own, and Events.
+/// Limit for all replicas together. Excludes status writes, which have their own limit, and Events.
 const REQUESTS_A_SECOND: f64 = 50.0;
 
-/// Replicas whose watches all ended together ask together: that is counted over this time.
+/// Averages the burst of requests when all watches end at once.
 const WINDOW: Duration = Duration::from_secs(3);
 
-/// Somebody takes the coordinator's Lease and is silent: another term begins.
+/// A stranger takes the coordinator's Lease and stays silent, which forces a new term.
 async fn force_new_term(fleet: &Fleet) {
     let before = map(fleet).await.unwrap().map.term;
     let leases: Api<Lease> = Api::namespaced(fleet.client.clone(), NAMESPACE);
@@ -35,14 +35,14 @@ async fn force_new_term(fleet: &Fleet) {
     eventually("another term", async || (map(fleet).await?.map.term > before).then_some(())).await;
 }
 
-/// When each Lease was renewed last, by its resourceVersion.
+/// Each Lease's resourceVersion, which changes with every renewal.
 async fn renewals(fleet: &Fleet) -> BTreeMap<String, String> {
     let leases: Api<Lease> = Api::namespaced(fleet.client.clone(), NAMESPACE);
     let leases = leases.list(&Default::default()).await.unwrap();
     leases.items.iter().map(|lease| (lease.name_any(), lease.resource_version().unwrap())).collect()
 }
 
-/// The requests of all replicas in the busiest `WINDOW`, without statuses of objects and Events.
+/// The requests of all replicas in the busiest `WINDOW`, without status writes and Events.
 fn busiest(fleet: &Fleet, mark: u64) -> Vec<String> {
     let account = format!("system:serviceaccount:{NAMESPACE}:ksit");
     let mut requests: Vec<(Timestamp, String)> = Vec::new();
@@ -68,15 +68,15 @@ async fn a6_restored_hub_is_led_again() {
     let mut fleet = prepare(30).await;
     fleet.scale_up(3).await.unwrap();
     fleet.settle().await.unwrap();
-    fleet.until_phases(0, PATIENCE).await.unwrap();
+    fleet.until_phases(0, TIMEOUT).await.unwrap();
     let truth = fleet.check_truth(0..30).unwrap();
     truth.during(Duration::from_secs(5)).await;
     fleet.hub.back_up().await.unwrap();
     let kept = map(&fleet).await.unwrap();
     force_new_term(&fleet).await;
-    truth.until_right(PATIENCE).await.unwrap();
+    truth.until_right(TIMEOUT).await.unwrap();
     force_new_term(&fleet).await;
-    truth.until_right(PATIENCE).await.unwrap();
+    truth.until_right(TIMEOUT).await.unwrap();
     let lost = map(&fleet).await.unwrap();
     assert!(lost.map.term.0 >= kept.map.term.0 + 2, "{} and {}", kept.map.term, lost.map.term);
 
@@ -86,7 +86,7 @@ async fn a6_restored_hub_is_led_again() {
     sleep(OUTAGE).await;
     fleet.hub.restore().await.unwrap();
     let back = Instant::now();
-    // Nothing tells who leads but a term above the one of the backup; and that the map is the backup's, its number.
+    // A term above the backup's shows that a replica leads, and its number shows that it counted from the backup.
     let led =
         eventually("the fleet to be led again", async || map(&fleet).await.filter(|map| map.map.term > kept.map.term));
     let map = tokio::time::timeout(RECOVERY, led).await.unwrap_or_else(|_| panic!("{}", logs(&fleet, 3)));

@@ -23,7 +23,7 @@ async fn world(namespace: &str, simulator: &Simulator) -> World {
     world
 }
 
-/// The statuses that are not true: all clusters are healthy.
+/// Targets reported as failed or unreachable, although all clusters are healthy.
 async fn wrongly_failed(world: &World) -> Vec<String> {
     let all = world.targets().await;
     let is_failed = |phase: &str| phase == "Failed";
@@ -42,32 +42,32 @@ async fn a7_few_descriptors_blame_no_cluster() {
     let simulator = Simulator::start(CLUSTERS).await.unwrap();
     let mut world = world("a7-descriptors", &simulator).await;
     world.start_operator_with_files(64, &["--interval=1s", "--status-writes-per-second=1000"]).await;
-    eventually("some clusters to be seen", async || {
+    eventually("some clusters to be Running", async || {
         let all = world.targets().await;
         let is_well = |phase: Option<&str>| phase == Some("Running");
         let well = all.iter().filter(|t| is_well(t.status.as_ref().and_then(|s| s.phase.as_deref()))).count();
         (well >= 8).then_some(())
     })
     .await;
-    // Three failed rounds in a row show at the third.
+    // A failure shows after three failed rounds in a row.
     let end = Instant::now() + Duration::from_secs(15);
     while Instant::now() < end {
         let wrongly_failed = wrongly_failed(&world).await;
         assert!(
             wrongly_failed.is_empty(),
-            "{} are wrongly_failed, such as {:#?}\n{}",
+            "{} have failed wrongly, such as {:#?}\n{}",
             wrongly_failed.len(),
             wrongly_failed[0],
             world.log()
         );
         sleep(Duration::from_millis(500)).await;
     }
-    assert!(world.log().contains("file descriptors"), "no word of them:\n{}", world.log());
+    assert!(world.log().contains("file descriptors"), "the log does not mention them:\n{}", world.log());
     let metrics = world.http_get("/metrics").await;
     for name in ["process_open_fds ", "process_max_fds 64", "TooManyOpenFiles"] {
         assert!(metrics.contains(name), "{name} is missing in\n{metrics}");
     }
-    eventually("clusters that nobody could look at to be Unknown", async || {
+    eventually("clusters without a free descriptor to be Unknown", async || {
         let all = world.targets().await;
         all.iter().any(|t| t.status.as_ref().and_then(|s| s.phase.as_deref()) == Some("Unknown")).then_some(())
     })
@@ -90,7 +90,7 @@ async fn a7_half_open_connections_do_not_stop_livez() {
     }
     for _ in 0..3 {
         let answer = timeout(Duration::from_secs(3), world.http_get("/livez")).await;
-        let answer = answer.unwrap_or_else(|_| panic!("no answer beside {} others", half_open.len()));
+        let answer = answer.unwrap_or_else(|_| panic!("no answer beside {} half-open connections", half_open.len()));
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
         sleep(Duration::from_millis(300)).await;
     }
@@ -99,13 +99,13 @@ async fn a7_half_open_connections_do_not_stop_livez() {
     assert!(wrongly_failed.is_empty(), "{wrongly_failed:#?}");
 }
 
-/// The soft limit of many hosts is 1,024 and the hard one far above.
+/// On many hosts the soft limit is 1,024, and the hard limit far higher.
 #[tokio::test]
 async fn a7_soft_limit_is_raised_at_start() {
     let simulator = Simulator::start(60).await.unwrap();
     let mut world = world("a7-soft", &simulator).await;
     world.start_operator_with_soft_files(48, &[]).await;
-    eventually("all clusters to be seen", async || {
+    eventually("all clusters to be Running", async || {
         let all = world.targets().await;
         all.iter().all(|t| t.status.as_ref().and_then(|s| s.phase.as_deref()) == Some("Running")).then_some(())
     })

@@ -1,4 +1,4 @@
-//! Hundreds of namespaces are watched, each by itself, for ksit has rights in those alone.
+//! Hundreds of namespaces are watched one by one, because ksit has rights in those only.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -11,11 +11,11 @@ use loadtest::run::NAMESPACE;
 use loadtest::usage::Usage;
 use serde_json::json;
 
-use super::own_hub::{PATIENCE, address, logs, prepare};
+use super::own_hub::{TIMEOUT, address, logs, prepare};
 
 const NAMESPACES: usize = 300;
 
-/// A few for watches, a few for Leases.
+/// Limit of open connections: a few for watches, a few for Leases.
 const CONNECTIONS: usize = 25;
 
 #[tokio::test]
@@ -36,10 +36,10 @@ async fn a8_many_namespaces_share_connections() {
     let hub_url = Some(format!("https://{}", hub.address()));
     fleet.replicas.tune(0, Tuning { hub_url, flags, ..Tuning::default() });
     let started = fleet.scale_up(1).await.unwrap();
-    fleet.until_phases(0, PATIENCE).await.unwrap_or_else(|error| panic!("{error}\n{}", logs(&fleet, 1)));
+    fleet.until_phases(0, TIMEOUT).await.unwrap_or_else(|error| panic!("{error}\n{}", logs(&fleet, 1)));
     let took = started.elapsed();
     fleet.clusters.simulator().unwrap().break_first(3);
-    fleet.until_phases(3, PATIENCE).await.unwrap();
+    fleet.until_phases(3, TIMEOUT).await.unwrap();
     let rss = Usage::of(fleet.replicas.replica(0).unwrap().pid()).unwrap().rss / 1024;
     eprintln!("a8: right after {took:?}; {rss} MiB; {} connections are open, {} were made", hub.open(), hub.accepted());
     assert!(hub.open() <= CONNECTIONS, "{} connections for {NAMESPACES} namespaces", hub.open());

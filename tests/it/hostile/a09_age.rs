@@ -1,4 +1,4 @@
-//! Nobody leads: the commands say how old it is what they show.
+//! Without a coordinator the commands show the age of their data.
 
 use std::process::Output;
 use std::time::Duration;
@@ -20,7 +20,7 @@ fn text(output: &Output) -> String {
 
 const NAMESPACE: &str = "a9-age";
 
-/// The age of the oldest observation, once each replica of the map has one.
+/// Age of the oldest observation in seconds, once each replica of the map has one.
 async fn oldest() -> Option<u64> {
     let output = ksit(&["shards", "-n", NAMESPACE, "-o", "json"]).await;
     let maps: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -36,13 +36,13 @@ async fn a9_age_counts_up_while_nobody_leads() {
     fleet.settled(&[0, 1]).await;
     fleet.until_all("Running").await;
     for command in ["shards", "fleet"] {
-        eventually("the check to be content", async || {
+        eventually("the check to succeed", async || {
             ksit(&[command, "-n", NAMESPACE, "--check"]).await.status.success().then_some(())
         })
         .await;
     }
     assert!(text(&ksit(&["fleet", "-n", NAMESPACE]).await).contains("as of "));
-    // The map's status is written once a round, and begins anew when a replica joins.
+    // The map's status is written once a round, and restarts when a replica joins.
     eventually("each replica to have an age", oldest).await;
 
     fleet.replicas.kill(0);
@@ -50,7 +50,7 @@ async fn a9_age_counts_up_while_nobody_leads() {
     let before = oldest().await.unwrap();
     tokio::time::sleep(Duration::from_secs(12)).await;
     let after = oldest().await.unwrap();
-    // The hub tells its time in whole seconds.
+    // The hub's clock has whole seconds.
     assert!(after + 1 >= before + 12, "the oldest observation was {before} s old, and 12 s later {after} s");
     for command in ["shards", "fleet"] {
         let output = ksit(&[command, "-n", NAMESPACE, "--check"]).await;

@@ -1,4 +1,4 @@
-//! Names that a terminal would obey.
+//! Names with control characters that a terminal would execute.
 
 use kube::api::{DynamicObject, PostParams};
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ const NAMES: [&str; 8] = [
     "\u{feff}bom",
 ];
 
-/// Server-side apply reads YAML, which has no control characters: a POST of JSON has them.
+/// A POST of JSON, since server-side apply parses YAML, which allows no control characters.
 async fn create(world: &World, kind: &str, name: &str, spec: Value) -> Result<DynamicObject, kube::Error> {
     let object = json!({ "apiVersion": "ksit.io/v1alpha1", "kind": kind, "metadata": { "name": name }, "spec": spec });
     let object = serde_json::from_value(object).unwrap();
@@ -45,13 +45,13 @@ async fn a10_names_with_control_characters_are_refused() {
     }
 }
 
-/// Such an object is there since before the CRD refused it.
+/// Objects created before the CRD refused such names.
 #[tokio::test]
 async fn a10_commands_and_statuses_show_old_names_escaped() {
     let mut world = World::new("a10-old").await;
     without_validation(async || {
         for (number, name) in NAMES.iter().enumerate() {
-            // The name of a Secret with a control character makes no URL, and the hub is never asked.
+            // A Secret's name with a control character is no valid URL, and never requested.
             let secret = if name.contains(char::is_control) { "missing".to_owned() } else { format!("{name}-x") };
             let spec = json!({ "clusterName": name, "kubeconfigSecretRef": { "name": secret } });
             create(&world, "IntegrationTarget", &format!("t{number}"), spec).await.unwrap();

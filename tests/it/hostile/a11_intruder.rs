@@ -1,4 +1,4 @@
-//! A Pod that is no replica sends reports to the coordinator.
+//! A Pod that is not a replica sends reports to the coordinator.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +32,7 @@ async fn a11_reports_of_strangers_are_refused_and_not_kept() {
     let coordinator = fleet.replicas.replica(Fleet::coordinator(&map)).unwrap();
     let contact = map.contact.clone().unwrap();
     let before = resident(coordinator);
-    // Another account of the namespace, and ksit's own in a Pod that holds no Lease.
+    // Another account of the namespace, and ksit's own account in a Pod without a Lease.
     for account in ["other", "ksit"] {
         let refused = intrude(&fleet.world, &contact, account).await;
         let grown = resident(coordinator).saturating_sub(before);
@@ -46,7 +46,7 @@ async fn a11_reports_of_strangers_are_refused_and_not_kept() {
     fleet.until_all("Running").await;
 }
 
-/// Floods the coordinator with reports as a Pod of `account`; why it was refused, if it was at once.
+/// Floods the coordinator with reports as a Pod of `account`; returns the error if the connection was refused.
 async fn intrude(world: &World, contact: &Contact, account: &str) -> Option<ConnectError> {
     let (uid, token) = pod_and_token(world, account).await;
     let me = Incarnation::new(format!("intruder-{account}"), uid, "x");

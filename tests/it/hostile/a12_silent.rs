@@ -1,4 +1,4 @@
-//! Connections to the report port that say nothing.
+//! Connections to the report port that never send anything.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -8,12 +8,12 @@ use tokio::net::TcpSocket;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::{HostileFleet, PATIENCE, REPLICAS};
+use super::{HostileFleet, REPLICAS, TIMEOUT};
 use crate::kit::{eventually, with_validation};
 
 const CONNECTIONS: u32 = 200;
 
-/// For a worker to report while the flood lasts; a busy machine takes a few seconds to start it.
+/// Time-out for a worker to report during the flood; a busy machine takes a few seconds to start it.
 const SOON: Duration = Duration::from_secs(10);
 
 #[tokio::test]
@@ -28,14 +28,14 @@ async fn a12_silent_connections_keep_no_worker_from_reporting() {
     for (origin, source) in [("many addresses", many as fn(u32) -> Ipv4Addr), ("one address", one)] {
         let mut flood = JoinSet::new();
         (0..CONNECTIONS).for_each(|number| drop(flood.spawn(hold_silently(source(number), port))));
-        fleet.endures(&format!("silent connections from {origin}"), &truth, Duration::from_secs(10)).await;
+        fleet.assert_endures(&format!("silent connections from {origin}"), &truth, Duration::from_secs(10)).await;
         let before = links(&fleet, leader, worker);
         fleet.replicas.start(worker).await.unwrap();
         let reports =
             eventually("the worker to report", async || (links(&fleet, leader, worker) > before).then_some(()));
         let in_time = timeout(SOON, reports).await;
         assert!(in_time.is_ok(), "silent connections from {origin}:\n{}", fleet.replicas.log(worker));
-        truth.until_right(PATIENCE).await.unwrap();
+        truth.until_right(TIMEOUT).await.unwrap();
     }
 }
 
@@ -47,12 +47,12 @@ fn one(_: u32) -> Ipv4Addr {
     Ipv4Addr::new(127, 9, 9, 9)
 }
 
-/// How often the worker has begun to report.
+/// Number of sessions that the worker has opened.
 fn links(fleet: &HostileFleet, coordinator: u32, worker: u32) -> usize {
     fleet.replicas.log(coordinator).matches(&format!("worker connected replica=ksit-{worker}")).count()
 }
 
-/// Holds a connection from `source` open and says nothing; for ever, a new one after each.
+/// Holds a silent connection from `source` open, and opens another whenever it is closed.
 async fn hold_silently(source: Ipv4Addr, port: SocketAddr) {
     loop {
         let socket = TcpSocket::new_v4().unwrap();

@@ -1,4 +1,4 @@
-//! Hundreds of the largest objects that the CRDs admit, from a user who may create them.
+//! A user creates hundreds of the largest objects that the CRDs admit.
 
 use std::time::Duration;
 
@@ -12,13 +12,13 @@ use super::largest::largest_spec;
 
 const CLUSTERS: u32 = 40;
 
-/// Of each kind.
+/// Objects of each kind.
 const OBJECTS: u32 = 200;
 
-/// The memory that the coordinator may take with them, in MiB.
+/// Limit of the coordinator's memory with these objects, in MiB.
 const MEMORY: u64 = 256;
 
-/// The hub's API server itself takes a fifth of a second for each write of such an object, eight at a time.
+/// The hub's API server itself needs 0.2 s for each write of such an object, with eight at a time.
 const BOUND: Duration = Duration::from_secs(15);
 
 const FAULT_DURATION: Duration = Duration::from_secs(20);
@@ -28,7 +28,7 @@ fn schema<K: CustomResourceExt>() -> Value {
     crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone()
 }
 
-/// With names and selectors that take no cluster, so that the clusters' own statuses stay as they are.
+/// Their names and selectors match no cluster, so the clusters' own statuses don't change.
 fn integrations() -> [Value; 2] {
     // 100,000 characters in all.
     let names: Vec<String> = (0..395).map(|number| format!("{number:0>253}")).collect();
@@ -74,7 +74,7 @@ async fn a13_largest_objects_fit_and_starve_nobody() {
         fleet.world.apply("Integration", &format!("large-{number}"), integration).await.unwrap();
         fleet.world.apply("IntegrationTarget", &format!("large-{number}"), target.clone()).await.unwrap();
     }
-    fleet.endures_within((BOUND, MEMORY), "largest objects", &truth, FAULT_DURATION).await;
+    fleet.assert_endures_within((BOUND, MEMORY), "largest objects", &truth, FAULT_DURATION).await;
     let memory = fleet.memory();
     assert!(memory.values().all(|memory| *memory <= MEMORY), "{memory:?} MiB");
     assert_eq!(fleet.term().await, term);
@@ -83,7 +83,7 @@ async fn a13_largest_objects_fit_and_starve_nobody() {
     let leader = fleet.coordinator().await;
     fleet.replicas.kill(leader);
     fleet.replicas.start(leader).await.unwrap();
-    truth.until_right(super::PATIENCE).await.unwrap();
+    truth.until_right(super::TIMEOUT).await.unwrap();
     tokio::time::sleep(FAULT_DURATION).await;
     let memory = fleet.memory();
     println!("largest objects, after a change of coordinator: memory {memory:?} MiB");

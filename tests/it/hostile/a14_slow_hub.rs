@@ -5,12 +5,12 @@ use std::time::Duration;
 use loadtest::faulty_hub::FaultyHub;
 use loadtest::installation::Tuning;
 
-use super::own_hub::{PATIENCE, logs, map, prepare};
+use super::own_hub::{TIMEOUT, logs, map, prepare};
 
 /// Several Lease durations.
 const FAULT_DURATION: Duration = Duration::from_secs(30);
 
-/// Every request of every replica takes so long.
+/// Asserts that one coordinator leads throughout while every request takes `delay`.
 async fn assert_one_leader(delay: Duration) {
     let mut fleet = prepare(12).await;
     let hub = FaultyHub::start(&fleet.hub).await.unwrap();
@@ -19,18 +19,18 @@ async fn assert_one_leader(delay: Duration) {
     }
     hub.delay(delay);
     fleet.scale_up(2).await.unwrap();
-    fleet.until_phases(0, PATIENCE).await.unwrap_or_else(|error| panic!("{error}\n{}", logs(&fleet, 2)));
+    fleet.until_phases(0, TIMEOUT).await.unwrap_or_else(|error| panic!("{error}\n{}", logs(&fleet, 2)));
     fleet.settle().await.unwrap();
     let before = map(&fleet).await.unwrap();
     fleet.clusters.simulator().unwrap().break_first(6);
-    fleet.until_phases(6, PATIENCE).await.unwrap_or_else(|error| panic!("{error}\n{}", logs(&fleet, 2)));
+    fleet.until_phases(6, TIMEOUT).await.unwrap_or_else(|error| panic!("{error}\n{}", logs(&fleet, 2)));
     let truth = fleet.check_truth(6..12).unwrap();
     let found = truth.during(FAULT_DURATION).await;
     eprintln!("a14: {delay:?} an answer: a status was wrong for {:?} at the most", found.wrong.lasted);
     assert!(found.wrong.lasted < FAULT_DURATION * 2 / 3, "{found:?}\n{}", logs(&fleet, 2));
     drop(truth);
     fleet.clusters.simulator().unwrap().break_first(0);
-    fleet.until_phases(0, PATIENCE).await.unwrap_or_else(|error| panic!("{error}\n{}", logs(&fleet, 2)));
+    fleet.until_phases(0, TIMEOUT).await.unwrap_or_else(|error| panic!("{error}\n{}", logs(&fleet, 2)));
     let after = map(&fleet).await.unwrap();
     assert_eq!((before.map.term, before.coordinator), (after.map.term, after.coordinator), "{}", logs(&fleet, 2));
     fleet.replicas.check().unwrap();

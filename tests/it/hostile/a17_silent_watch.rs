@@ -1,4 +1,4 @@
-//! The hub's answers are lost on connections that are open, which stay open: a load balancer forgot them.
+//! Open connections to the hub stay open but deliver nothing: a load balancer has forgotten them.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -11,12 +11,12 @@ use loadtest::run::NAMESPACE;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use super::own_hub::{PATIENCE, address, logs, prepare};
+use super::own_hub::{TIMEOUT, address, logs, prepare};
 
-/// kube itself would notice after 290 s.
+/// Limit; kube itself would notice after 290 s.
 const NOTICE_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// The first result of `look`, if it has one within `time`.
+/// Polls `look` until it returns something; `None` after `time`.
 async fn eventually_within<T>(time: Duration, look: impl AsyncFn() -> Option<T>) -> Option<T> {
     let end = Instant::now() + time;
     while Instant::now() < end {
@@ -35,7 +35,7 @@ async fn a17_silenced_connection_is_replaced() {
     let hub_url = Some(format!("https://{}", hub.address()));
     fleet.replicas.tune(0, Tuning { hub_url, ..Tuning::default() });
     fleet.scale_up(1).await.unwrap();
-    fleet.until_phases(0, PATIENCE).await.unwrap();
+    fleet.until_phases(0, TIMEOUT).await.unwrap();
     let truth = fleet.check_truth(0..6).unwrap();
     truth.during(Duration::from_secs(3)).await;
     hub.silence_open_connections();
@@ -51,7 +51,7 @@ async fn a17_silenced_connection_is_replaced() {
     let phase = eventually_within(NOTICE_TIMEOUT, is_running).await;
     assert_eq!(phase.as_deref(), Some("Running"), "{}", logs(&fleet, 1));
     let noticed = begun.elapsed();
-    truth.until_right(PATIENCE).await.unwrap_or_else(|error| panic!("{error}\n{}", logs(&fleet, 1)));
+    truth.until_right(TIMEOUT).await.unwrap_or_else(|error| panic!("{error}\n{}", logs(&fleet, 1)));
     let found = truth.findings();
     eprintln!("a17: noticed after {noticed:?}; a status was wrong for {:?} at the most", found.wrong.lasted);
     assert!(found.wrong.lasted < NOTICE_TIMEOUT, "{found:?}");

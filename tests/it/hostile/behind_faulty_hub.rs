@@ -1,4 +1,4 @@
-//! A fleet that finds its hub through a proxy with faults, and clusters of a second namespace for them to hit.
+//! A fleet that reaches its hub through a faulty proxy, with a second namespace of clusters as the faults' victims.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,22 +20,22 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use super::own_hub::{PATIENCE, logs, map, prepare};
+use super::own_hub::{TIMEOUT, logs, map, prepare};
 use super::{INTERVAL, MEMORY, REPLICAS};
 use crate::kit::eventually;
 
-/// Targets in the fleet's own namespace. The first is for faults of one object; the others are untouched.
+/// Targets in the fleet's own namespace. Faults of one object hit the first; the others are untouched.
 pub const TARGETS: u32 = 61;
 
 /// The name of the first target, and of its Secret.
 pub const FIRST: &str = "c00000";
 pub const FIRST_SECRET: &str = "c00000-kubeconfig";
 
-/// The second namespace, and its targets: more than may fail in a row before their kind pauses.
+/// The second namespace and its targets, which outnumber the failures in a row that pause their kind.
 pub const TEAM: &str = "team";
 const TEAM_TARGETS: u32 = 24;
 
-/// Between two changes of what the faults hit: longer than a written object rests.
+/// Time between two changes of the victims: longer than the pause between two writes of one object.
 const CHURN_INTERVAL: Duration = Duration::from_millis(1_200);
 
 pub struct FaultyFleet {
@@ -45,7 +45,7 @@ pub struct FaultyFleet {
 }
 
 impl FaultyFleet {
-    /// All replicas take part, and all statuses are right.
+    /// Starts the fleet; returns once all replicas are members and all statuses are right.
     pub async fn start() -> Self {
         let mut fleet = prepare(TARGETS).await;
         let hub = FaultyHub::start(&fleet.hub).await.unwrap();
@@ -56,8 +56,8 @@ impl FaultyFleet {
             fleet.replicas.tune(ordinal, Tuning { hub_url: Some(hub.url()), flags, ..Tuning::default() });
         }
         fleet.scale_up(REPLICAS).await.unwrap();
-        fleet.until_phases(0, PATIENCE).await.unwrap_or_else(|error| panic!("{error}\n{}", logs(&fleet, REPLICAS)));
-        eventually("all replicas to take part", async || {
+        fleet.until_phases(0, TIMEOUT).await.unwrap_or_else(|error| panic!("{error}\n{}", logs(&fleet, REPLICAS)));
+        eventually("all replicas to join", async || {
             (map(&fleet).await?.map.members.len() == REPLICAS as usize).then_some(())
         })
         .await;
@@ -66,7 +66,7 @@ impl FaultyFleet {
         this
     }
 
-    /// Waits until the status of every target says that it is healthy.
+    /// Waits until every target is Running.
     pub async fn all_running(&self) {
         eventually("every status to be right", async || {
             let [own, team] = [self.in_phase(NAMESPACE, "Running").await, self.in_phase(TEAM, "Running").await];
@@ -75,19 +75,19 @@ impl FaultyFleet {
         .await;
     }
 
-    /// Targets that no fault touches and that are in this phase.
+    /// Number of targets in this phase that no fault touches.
     pub async fn untouched(&self, phase: &str) -> usize {
         self.in_phase(NAMESPACE, phase).await.iter().filter(|name| *name != FIRST).count()
     }
 
-    /// The names of the targets.
+    /// The names of the targets in this phase.
     async fn in_phase(&self, namespace: &str, phase: &str) -> Vec<String> {
         let all = targets(&self.fleet.client, namespace).list(&ListParams::default().match_any()).await.unwrap();
         all.iter().filter(|target| target.data["status"]["phase"] == phase).map(ResourceExt::name_any).collect()
     }
 
-    /// Breaks and mends what the faults hit until it is dropped: the first target, and those of the second namespace,
-    /// one of which loses its label each time.
+    /// Breaks and mends the faults' victims until the result is dropped: the first target, and those of the second
+    /// namespace, one of which loses its label each time.
     pub fn churn(&self) -> JoinSet<()> {
         let (team, fleet) = (self.team.clone(), self.fleet.clusters.simulator().unwrap().clone());
         let flux = fleet.components().find(|part| part.tool == "flux" && part.kind == Kind::Deployment).unwrap().id;
@@ -105,14 +105,14 @@ impl FaultyFleet {
         churning
     }
 
-    /// Mends what [`FaultyFleet::churn`] may have left broken.
+    /// Mends the clusters that [`FaultyFleet::churn`] may have left broken.
     pub fn mend_churned(&self) {
         self.team.break_first(0);
         self.fleet.clusters.simulator().unwrap().mend(0);
     }
 
-    /// Whether the untouched clusters stay true for so long while the hub has this fault, and nothing else changes.
-    pub async fn endures(
+    /// Asserts that statuses of untouched clusters stay true while the hub has this fault, and nothing else changes.
+    pub async fn assert_endures(
         &mut self,
         fault: &str,
         rule: Option<Rule>,
@@ -135,16 +135,16 @@ impl FaultyFleet {
         );
         self.fleet.replicas.check().unwrap();
         let logs = || logs(&self.fleet, REPLICAS);
-        assert!(matched > 0 || !is_disturbed, "{fault}: no request met it");
+        assert!(matched > 0 || !is_disturbed, "{fault}: the rule matched no request");
         assert!(findings.wrong.lasted <= bound, "{fault}: {findings:?}, wrong now: {:?}\n{}", truth.wrong(), logs());
         assert!(findings.falsely_running.lasted <= bound.max(INTERVAL * 3), "{fault}: {findings:?}\n{}", logs());
-        assert!(findings.took.len() >= 10, "{fault}: it was looked: {findings:?}");
-        // A replica that runs takes more than this; one that was just started has hardly any memory yet.
+        assert!(findings.took.len() >= 10, "{fault}: too few changes seen: {findings:?}");
+        // Skips a replica that was just started: it has hardly any memory yet.
         for (ordinal, before) in memory.into_iter().filter(|(_, before)| *before > MEMORY) {
             assert!(took[&ordinal] <= before + MEMORY, "{fault}: ksit-{ordinal}: {before} -> {} MiB", took[&ordinal]);
         }
         assert_eq!(self.term().await, term, "{fault}: the coordinator stays\n{}", logs());
-        truth.until_right(PATIENCE).await.unwrap();
+        truth.until_right(TIMEOUT).await.unwrap();
         findings
     }
 

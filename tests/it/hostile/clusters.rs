@@ -1,4 +1,4 @@
-//! Clusters that answer what no healthy API server does.
+//! Clusters that send answers no healthy API server would send.
 
 use std::time::Duration;
 
@@ -10,27 +10,27 @@ use crate::kit::condition;
 
 const CLUSTERS: u32 = 40;
 
-/// Enough for each replica to own one of them, most likely.
+/// Enough that each replica most likely owns one.
 const FAULTY: u32 = 6;
 
 const FAULT_DURATION: Duration = Duration::from_secs(20);
 
 fn conditions_of(target: &IntegrationTarget) -> String {
-    let said = |kind| condition(target, kind).map(|c| format!("{kind} {} {}: {}", c.status, c.reason, c.message));
-    [said("Reachable"), said("Watched")].into_iter().flatten().collect::<Vec<_>>().join("; ")
+    let describe = |kind| condition(target, kind).map(|c| format!("{kind} {} {}: {}", c.status, c.reason, c.message));
+    [describe("Reachable"), describe("Watched")].into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
-/// Gives some clusters each of these faults in turn; what is `said` of them then is part of a condition.
+/// Injects each fault in turn into some clusters; a condition of theirs must then contain the given text.
 async fn endure_answers(namespace: &str, faults: &[(Fault, &str)]) {
     let mut fleet = HostileFleet::start(namespace, CLUSTERS).await;
     let truth = fleet.check_truth(FAULTY..CLUSTERS).await;
-    fleet.endures("undisturbed", &truth, Duration::from_secs(5)).await;
-    for (fault, said) in faults {
+    fleet.assert_endures("undisturbed", &truth, Duration::from_secs(5)).await;
+    for (fault, words) in faults {
         (0..FAULTY).for_each(|number| fleet.simulator.inject(number, Some(*fault)));
-        fleet.endures(&format!("{fault:?}"), &truth, FAULT_DURATION).await;
+        fleet.assert_endures(&format!("{fault:?}"), &truth, FAULT_DURATION).await;
         for number in 0..FAULTY {
             let name = super::name(number);
-            let target = fleet.world.until_target(&name, |target| conditions_of(target).contains(said)).await;
+            let target = fleet.world.until_target(&name, |target| conditions_of(target).contains(words)).await;
             let shown = serde_json::to_string(&target).unwrap();
             assert!(shown.len() < 20_000 && !shown.contains("pwned"), "{fault:?}: {shown:.2000}");
         }
@@ -69,17 +69,20 @@ async fn a15_flapping_object_costs_one_write_a_second() {
     });
     let audit = crate::kit::hub().await.audit();
     let mark = audit.mark();
-    fleet.endures("flapping object", &truth, FAULT_DURATION).await;
+    fleet.assert_endures("flapping object", &truth, FAULT_DURATION).await;
     let is_of_the_target = |event: &loadtest::audit::AuditEvent| {
-        let of = event.object_ref.clone().unwrap_or_default();
-        of.namespace == "hostile-flapping"
-            && of.resource == "integrationtargets"
-            && of.name == "c0"
+        let object = event.object_ref.clone().unwrap_or_default();
+        object.namespace == "hostile-flapping"
+            && object.resource == "integrationtargets"
+            && object.name == "c0"
             && event.verb == "update"
     };
     let writes: Vec<_> = audit.since(mark).unwrap().into_iter().filter(is_of_the_target).collect();
-    let taken = writes.iter().filter(|write| write.code() < 300).count() as u64;
-    println!("flapping object: {} status writes in {FAULT_DURATION:?}, of which {taken} were taken", writes.len());
-    let most = FAULT_DURATION.as_secs() + 3;
-    assert!(taken >= 5 && writes.len() as u64 <= most, "{taken} of {}", writes.len());
+    let accepted = writes.iter().filter(|write| write.code() < 300).count() as u64;
+    println!(
+        "flapping object: {} status writes in {FAULT_DURATION:?}, of which {accepted} were accepted",
+        writes.len()
+    );
+    let limit = FAULT_DURATION.as_secs() + 3;
+    assert!(accepted >= 5 && writes.len() as u64 <= limit, "{accepted} of {}", writes.len());
 }

@@ -1,12 +1,12 @@
-//! The largest object that a CRD admits, made from its schema. A field without a bound is an error.
+//! Builds the largest object that a CRD admits from its schema. A field without a bound is an error.
 
 use serde_json::{Map, Value, json};
 
-/// The `spec` of the largest object by the schema of its CRD. `fixed` gives fields by path (`components.0.kind`) that a
-/// rule or a pattern ties to something.
+/// The `spec` of the largest object by the schema of its CRD. `fixed` sets fields that a rule or a pattern restricts,
+/// by path (`spec.components.0.kind`).
 ///
 /// # Errors
-/// Names the first field that nothing bounds.
+/// Names the first field without a bound.
 pub fn largest_spec(schema: &Value, fixed: &[(&str, Value)]) -> Result<Value, String> {
     largest(&schema["properties"]["spec"], "spec", fixed)
 }
@@ -45,7 +45,7 @@ fn fields(schema: &Value, path: &str, fixed: &[(&str, Value)]) -> Result<Value, 
     let mut object = Map::new();
     for (name, field) in schema["properties"].as_object().into_iter().flatten() {
         let value = largest(field, &format!("{path}.{name}"), fixed)?;
-        // One that is fixed to null is left out.
+        // A field fixed to null is left out.
         if !value.is_null() {
             object.insert(name.clone(), value);
         }
@@ -53,7 +53,7 @@ fn fields(schema: &Value, path: &str, fixed: &[(&str, Value)]) -> Result<Value, 
     Ok(Value::Object(object))
 }
 
-/// As long as a label key may be.
+/// A label key of maximum length.
 fn key(number: usize) -> String {
     let prefix = ["p".repeat(63), "q".repeat(63), "r".repeat(63), "s".repeat(61)].join(".");
     format!("{prefix}/{number:0>63}")

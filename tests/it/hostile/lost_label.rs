@@ -1,4 +1,4 @@
-//! A target whose slot label is lost, and that nothing may label again: its replica does not see it any more.
+//! A target lost its slot label, and a policy refuses to restore it: its replica no longer sees it.
 
 use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams};
 use kube::core::{ApiResource, GroupVersionKind};
@@ -14,7 +14,7 @@ fn api(fleet: &HostileFleet, kind: &str) -> Api<DynamicObject> {
     Api::all_with(fleet.world.client.clone(), &ApiResource::from_gvk(&kind))
 }
 
-/// From now on nothing puts the slot label on a target of the fleet's namespace.
+/// Installs a policy that refuses to add the slot label to targets of the fleet's namespace.
 async fn refuse_labels(fleet: &HostileFleet) {
     let name = fleet.world.namespace.as_str();
     let rule = json!({ "apiGroups": ["ksit.io"], "apiVersions": ["*"], "operations": ["UPDATE"],
@@ -39,6 +39,7 @@ async fn allow_labels(fleet: &HostileFleet) {
     }
 }
 
+/// Returns true if the label is still absent an interval later.
 async fn remove_label(fleet: &HostileFleet, target: &str) -> bool {
     let targets = fleet.world.api("IntegrationTarget");
     let without = json!({ "metadata": { "labels": { "ksit.io/slot": null } } });
@@ -60,16 +61,16 @@ async fn target_unseen_by_its_replica_becomes_unknown() {
     let mut fleet = HostileFleet::start("hostile-lost-label", CLUSTERS).await;
     let truth = fleet.check_truth(1..CLUSTERS).await;
     refuse_labels(&fleet).await;
-    // The API server takes a moment to enforce it, in which the label comes back.
+    // Until the API server enforces the policy the label comes back.
     eventually("the label to stay away", async || remove_label(&fleet, "c0").await.then_some(())).await;
     let stale = async || (status(&fleet, "c0").await["phase"] == "Unknown").then_some(());
     eventually("the target to be Unknown", stale).await;
-    let said = status(&fleet, "c0").await;
-    assert_eq!(said["integrations"][0]["reason"], "Stale", "{said}");
-    fleet.endures("a target that nobody sees", &truth, super::INTERVAL * 10).await;
-    assert_eq!(status(&fleet, "c0").await, said, "nothing is written meanwhile");
+    let stale_status = status(&fleet, "c0").await;
+    assert_eq!(stale_status["integrations"][0]["reason"], "Stale", "{stale_status}");
+    fleet.assert_endures("a target that no replica sees", &truth, super::INTERVAL * 10).await;
+    assert_eq!(status(&fleet, "c0").await, stale_status, "nothing is written meanwhile");
 
     allow_labels(&fleet).await;
-    let mended = async || (status(&fleet, "c0").await["phase"] == "Running").then_some(());
-    eventually("the target to be Running again", mended).await;
+    let recovered = async || (status(&fleet, "c0").await["phase"] == "Running").then_some(());
+    eventually("the target to be Running again", recovered).await;
 }

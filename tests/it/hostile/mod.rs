@@ -1,7 +1,7 @@
-//! Hostile clusters, users and peers, and a hub at fault: none of them silences, stops or starves the rest.
+//! Hostile clusters, users and peers, and a faulty hub: none of them silences, stops or starves the rest.
 //!
-//! Each test is named after the finding that it keeps mended. The truth checker flips untouched clusters all the while,
-//! and times how long their statuses are wrong.
+//! The prefix of a test names the finding that it guards (`a5_…`). During each test the truth checker flips untouched
+//! clusters, and measures how long their statuses are wrong.
 
 mod a05_failing_writes;
 mod a06_restored_hub;
@@ -46,16 +46,16 @@ const INTERVAL: Duration = Duration::from_secs(2);
 
 const FLAGS: [&str; 4] = ["--interval=2s", "--round-timeout=2s", "--lease-duration=8s", "--lease-renew-interval=1s"];
 
-/// The longest time that the status of an untouched cluster may be wrong.
+/// Longest time that the status of an untouched cluster may be wrong.
 const MAX_WRONG: Duration = Duration::from_secs(5);
 
-/// For a fleet to start, or a status to be right; the machine is busy.
-const PATIENCE: Duration = Duration::from_secs(90);
+/// Time-out for a fleet to start, or a status to be right; the machine is busy.
+const TIMEOUT: Duration = Duration::from_secs(90);
 
-/// Label of the fleet's own targets, beside which a test may put others.
+/// Label of the fleet's own targets; a test may add others.
 const FLEET_LABEL: &str = "hostile-fleet";
 
-/// Memory that a fault may take of a replica, in MiB.
+/// Growth of a replica's memory that a fault may cause, in MiB.
 const MEMORY: u64 = 16;
 
 /// A namespace on the shared hub, simulated clusters with Argo CD, and replicas with the rights of the chart.
@@ -66,7 +66,7 @@ pub struct HostileFleet {
 }
 
 impl HostileFleet {
-    /// All statuses are right when it returns.
+    /// Starts all replicas, and returns once they are members of the map.
     pub async fn start(namespace: &str, clusters: u32) -> Self {
         let world = World::new(namespace).await;
         let simulator = Arc::new(Simulator::start(clusters).await.unwrap());
@@ -84,12 +84,11 @@ impl HostileFleet {
             replicas.start(ordinal).await.unwrap();
         }
         let fleet = Self { world, simulator, replicas };
-        eventually("all replicas to take part", async || (fleet.members().await == REPLICAS as usize).then_some(()))
-            .await;
+        eventually("all replicas to join", async || (fleet.members().await == REPLICAS as usize).then_some(())).await;
         fleet
     }
 
-    /// Flips these clusters from now on; their statuses are right when it returns.
+    /// Starts to flip these clusters; returns once their statuses are right.
     pub async fn check_truth(&self, clusters: impl IntoIterator<Item = u32>) -> TruthChecker {
         let truth = TruthChecker::start(Watched {
             client: self.world.client.clone(),
@@ -100,18 +99,18 @@ impl HostileFleet {
             name,
             tool: "argocd",
         });
-        truth.until_right(PATIENCE).await.unwrap();
+        truth.until_right(TIMEOUT).await.unwrap();
         truth
     }
 
-    /// Whether the fleet endures for so long what was just done to it: the rest stays true, no replica ends, and none
-    /// takes more memory than [`MEMORY`].
-    pub async fn endures(&mut self, fault: &str, truth: &TruthChecker, time: Duration) -> Findings {
-        self.endures_within((MAX_WRONG, MEMORY), fault, truth, time).await
+    /// Asserts that for `time` the fleet withstands a fault injected just before: statuses of other clusters stay true,
+    /// no replica exits, and none grows by more than [`MEMORY`].
+    pub async fn assert_endures(&mut self, fault: &str, truth: &TruthChecker, time: Duration) -> Findings {
+        self.assert_endures_within((MAX_WRONG, MEMORY), fault, truth, time).await
     }
 
-    /// The same with bounds of the fault's own for how long a status may be wrong, and for memory in MiB.
-    pub async fn endures_within(
+    /// The same with other bounds: how long a status may be wrong, and growth of memory in MiB.
+    pub async fn assert_endures_within(
         &mut self,
         (wrong, more): (Duration, u64),
         fault: &str,
@@ -131,10 +130,10 @@ impl HostileFleet {
         let logs = || (0..REPLICAS).map(|ordinal| self.replicas.log(ordinal)).collect::<String>();
         assert!(findings.wrong.lasted <= wrong, "{fault}: {findings:?}, wrong now: {:?}\n{}", truth.wrong(), logs());
         assert!(findings.falsely_running.lasted <= INTERVAL * 3, "{fault}: {findings:?}");
-        assert!(findings.took.len() >= 10, "{fault}: it was looked: {findings:?}");
+        assert!(findings.took.len() >= 10, "{fault}: too few changes seen: {findings:?}");
         for (ordinal, before) in memory {
             let now = took[&ordinal];
-            assert!(now <= before + more, "{fault}: ksit-{ordinal} took {before} MiB and takes {now} MiB");
+            assert!(now <= before + more, "{fault}: ksit-{ordinal} grew from {before} MiB to {now} MiB");
         }
         assert_eq!(self.term().await, term, "{fault}: the coordinator stays");
         findings
@@ -165,7 +164,7 @@ impl HostileFleet {
     }
 }
 
-/// The target of a cluster, and its `clusterName`.
+/// Name of a cluster's target, and its `clusterName`.
 fn name(number: u32) -> String {
     format!("c{number}")
 }

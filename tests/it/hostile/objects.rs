@@ -1,4 +1,4 @@
-//! Objects on the hub as large as the CRDs admit them, and objects whose status somebody edited.
+//! Very large objects on the hub, and objects with an edited status.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ async fn a2_many_integrations_of_one_cluster_harm_no_other() {
         let spec = json!({ "type": "custom", "targetClusters": ["c0"], "components": components });
         fleet.world.integration(&format!("many-{number}"), spec).await;
     }
-    fleet.endures("40 Integrations of 100 components", &truth, FAULT_DURATION).await;
+    fleet.assert_endures("40 Integrations of 100 components", &truth, FAULT_DURATION).await;
     let target = fleet
         .world
         .until_target("c0", |target| target.status.as_ref().is_some_and(|status| status.integrations.len() == 41));
@@ -33,7 +33,7 @@ async fn a2_many_integrations_of_one_cluster_harm_no_other() {
     assert!(serde_json::to_vec(&status).unwrap().len() < 1 << 20);
 }
 
-/// Edits that a person may make to a status: numbers at their ends, texts of any length, and nothing.
+/// Edits that a person may make to a status: extreme numbers, texts of any length, empty lists.
 fn edits() -> Vec<(&'static str, Value)> {
     let numbers =
         [json!(0), json!(1), json!(5_000_000), json!(9_007_199_254_740_991_i64), json!(i64::MAX), json!(i64::MIN)];
@@ -53,27 +53,27 @@ fn edits() -> Vec<(&'static str, Value)> {
     numbers.chain(texts).chain(lists).collect()
 }
 
-/// Whether the edit was taken; the CRD may refuse it.
+/// Returns whether the edit was accepted; the CRD may refuse it.
 async fn edit_status(fleet: &HostileFleet, kind: &str, name: &str, field: &str, value: Value) -> bool {
     let patch = Patch::Merge(json!({ "status": { field: value } }));
     fleet.world.api(kind).patch_status(name, &PatchParams::default(), &patch).await.is_ok()
 }
 
-/// Somebody who may write statuses sets each field in turn. Without the fence: it refuses them all.
+/// A user with the right to write statuses sets each field in turn. The fence is removed, as it would refuse them all.
 #[tokio::test]
 async fn a4_edited_status_stops_no_other() {
     let mut fleet = HostileFleet::start("hostile-statuses", CLUSTERS).await;
     fleet.replicas.take_fence_off().await.unwrap();
     let truth = fleet.check_truth(1..CLUSTERS).await;
-    let mut taken = 0;
+    let mut accepted = 0;
     for (field, value) in edits() {
-        taken += u32::from(edit_status(&fleet, "IntegrationTarget", "c0", field, value.clone()).await);
-        taken += u32::from(edit_status(&fleet, "Integration", "argocd", field, value).await);
+        accepted += u32::from(edit_status(&fleet, "IntegrationTarget", "c0", field, value.clone()).await);
+        accepted += u32::from(edit_status(&fleet, "Integration", "argocd", field, value).await);
     }
-    assert!(taken > 20, "{taken} edits were taken");
-    fleet.endures("edited statuses", &truth, FAULT_DURATION).await;
-    // The objects themselves recover too.
-    eventually("the edited status to be mended", async || {
+    assert!(accepted > 20, "{accepted} edits were accepted");
+    fleet.assert_endures("edited statuses", &truth, FAULT_DURATION).await;
+    // The edited objects recover too.
+    eventually("the edited status to be repaired", async || {
         let target: DynamicObject = fleet.world.api("IntegrationTarget").get("c0").await.unwrap();
         let status = &target.data["status"];
         let tools = status["integrations"].as_array().map(Vec::len);
@@ -82,10 +82,10 @@ async fn a4_edited_status_stops_no_other() {
     })
     .await;
 
-    // A term just above the present one is the worst: the CRD takes it for a newer coordinator's.
+    // A term just above the present one is the worst edit: to the CRD it is a newer coordinator's.
     let term = fleet.term().await;
     assert!(edit_status(&fleet, "IntegrationTarget", "c0", "coordinatorTerm", json!(term + 500)).await);
-    fleet.endures("term a little too high", &truth, FAULT_DURATION).await;
+    fleet.assert_endures("term a little too high", &truth, FAULT_DURATION).await;
     // The next coordinator claims above it.
     let leader = fleet.coordinator().await;
     fleet.replicas.kill(leader);
@@ -100,7 +100,7 @@ async fn a4_edited_status_stops_no_other() {
     .await;
 }
 
-/// The fence lets nobody but ksit write what ksit manages, whatever their rights.
+/// Only ksit may write objects that ksit manages, whatever the rights of others.
 #[tokio::test]
 async fn a4_fence_refuses_everybody_else() {
     let fleet = HostileFleet::start("hostile-fence", 3).await;
@@ -110,7 +110,7 @@ async fn a4_fence_refuses_everybody_else() {
         let patch = Patch::Merge(json!({ "status": status }));
         fleet.world.api("IntegrationTarget").patch_status("c0", &PatchParams::default(), &patch).await
     };
-    // An API server knows the ShardMap as the parameter of a new policy after up to 30 s.
+    // The API server resolves the ShardMap as the parameter of a new policy after up to 30 s.
     eventually("the fence to be in force", async || write(&json!({ "message": "too soon" })).await.err().map(drop))
         .await;
     for status in [

@@ -1,4 +1,4 @@
-//! A fleet with a hub of its own, for faults of the hub.
+//! A fleet with its own hub, for faults of the hub.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -10,13 +10,13 @@ use kube::api::Api;
 use loadtest::ControlPlane;
 use loadtest::run::{Fleet, NAMESPACE, Provider};
 
-/// For statuses to be right before and after a fault; the machine is busy.
-pub const PATIENCE: Duration = Duration::from_secs(90);
+/// Time-out for statuses to be right before and after a fault; the machine is busy.
+pub const TIMEOUT: Duration = Duration::from_secs(90);
 
-/// Replicas that do everything soon, but for their Leases, which are renewed as the chart has it.
+/// Short times for everything but the Leases, which keep the chart's defaults.
 const FLAGS: [&str; 3] = ["--interval=2s", "--round-timeout=2s", "--log-level=info,ksit=debug"];
 
-/// A hub of its own that notes reads, too, and simulated clusters. No replica runs yet.
+/// A hub that audits reads too, and simulated clusters. No replica runs yet.
 pub async fn prepare(targets: u32) -> Fleet {
     let hub = ControlPlane::builder("hub").start().await.unwrap();
     let ksit = Path::new(env!("CARGO_BIN_EXE_ksit"));

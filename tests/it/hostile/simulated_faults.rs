@@ -1,27 +1,27 @@
-//! Each fault of the simulator in turn, on a few clusters. The others stay true.
+//! Injects each fault of the simulator in turn into a few clusters. Statuses of the others stay true.
 
 use std::time::Duration;
 
 use clap::ValueEnum;
 use loadtest::simulator::Fault;
 
-use super::{HostileFleet, INTERVAL, PATIENCE};
+use super::{HostileFleet, INTERVAL, TIMEOUT};
 
 const CLUSTERS: u32 = 40;
 
-/// Enough for each replica to own one of them, most likely.
+/// Enough that each replica most likely owns one.
 const FAULTY: u32 = 6;
 
 const FAULT_DURATION: Duration = Duration::from_secs(8);
 
-/// `clusters.rs` has them, with the messages that they come to.
+/// Tested in `clusters.rs`, together with their messages.
 const ELSEWHERE: [Fault; 4] =
     [Fault::OversizedName, Fault::ControlCharacters, Fault::OversizedLabels, Fault::GrowingWatch];
 
-/// For what a list has to come over its watch all the same, and for a report and a status.
+/// Time for a listed change to arrive over its watch all the same, plus time for the report and the status.
 const GRACE: Duration = Duration::from_secs(3 + 3);
 
-/// Argo CD is four lists: each is confirmed once in four intervals.
+/// Argo CD needs four lists: each is confirmed once in four intervals.
 #[tokio::test]
 async fn quiet_watches_hide_nothing_beyond_one_rotation() {
     let mut fleet = HostileFleet::start("quiet-watches", CLUSTERS).await;
@@ -32,9 +32,9 @@ async fn quiet_watches_hide_nothing_beyond_one_rotation() {
     let bound = INTERVAL * 4 + GRACE;
     println!("quiet watches: wrong at most {:?}, bound {bound:?}", findings.wrong.lasted);
     assert!(findings.wrong.lasted <= bound, "{findings:?}");
-    assert!(findings.took.len() >= CLUSTERS as usize / 2, "it was looked: {findings:?}");
+    assert!(findings.took.len() >= CLUSTERS as usize / 2, "too few changes seen: {findings:?}");
     (0..CLUSTERS).for_each(|number| fleet.simulator.inject(number, None));
-    truth.until_right(PATIENCE).await.unwrap();
+    truth.until_right(TIMEOUT).await.unwrap();
 }
 
 #[tokio::test]
@@ -43,7 +43,7 @@ async fn every_simulated_fault_harms_no_other_cluster() {
     let truth = fleet.check_truth(FAULTY..CLUSTERS).await;
     for fault in Fault::value_variants().iter().filter(|fault| !ELSEWHERE.contains(fault)) {
         (0..FAULTY).for_each(|number| fleet.simulator.inject(number, Some(*fault)));
-        fleet.endures(&format!("{fault:?}"), &truth, FAULT_DURATION).await;
+        fleet.assert_endures(&format!("{fault:?}"), &truth, FAULT_DURATION).await;
         (0..FAULTY).for_each(|number| fleet.simulator.inject(number, None));
     }
 }

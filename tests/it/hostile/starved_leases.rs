@@ -1,4 +1,4 @@
-//! Something takes every thread of the runtime for longer than a Lease lasts.
+//! Every thread of the runtime is blocked for longer than a Lease lasts.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -76,16 +76,16 @@ async fn leases_are_renewed_while_all_workers_are_blocked() {
     runtime.spawn(async { std::thread::sleep(BLOCKED) });
     sleep(Duration::from_millis(500)).await;
     let begun = Instant::now();
-    let mut seen = BTreeSet::new();
+    let mut renewed = BTreeSet::new();
     while begun.elapsed() < BLOCKED - Duration::from_secs(1) {
-        seen.extend(versions().await);
+        renewed.extend(versions().await);
         sleep(Duration::from_millis(200)).await;
     }
-    let of = |name: &str| seen.iter().filter(|(lease, _)| lease == name).count();
-    let (member, coordinator) = (of("ksit-0"), of("ksit-coordinator"));
+    let renewals = |name: &str| renewed.iter().filter(|(lease, _)| lease == name).count();
+    let (member, coordinator) = (renewals("ksit-0"), renewals("ksit-coordinator"));
     assert!(member >= 5 && coordinator >= 5, "each is renewed once a second: {member}, {coordinator}");
     sleep(Duration::from_secs(2)).await;
-    assert!((&mut operator).now_or_never().is_none(), "the replica goes on");
+    assert!((&mut operator).now_or_never().is_none(), "the replica still runs");
     operator.abort();
     runtime.shutdown_background();
 }

@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
 /// Time-out of every wait; the machine may be busy.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 pub struct World {
     pub namespace: String,
@@ -180,7 +180,7 @@ impl World {
             if wanted(&object) {
                 return object;
             }
-            assert!(start.elapsed() < PATIENCE, "timed out waiting for {name}: {object:#?}\n{}", self.log());
+            assert!(start.elapsed() < TIMEOUT, "timed out waiting for {name}: {object:#?}\n{}", self.log());
             sleep(Duration::from_millis(50)).await;
         }
     }
@@ -230,7 +230,7 @@ pub async fn eventually<T>(what: &str, look: impl AsyncFn() -> Option<T>) -> T {
         if let Some(found) = look().await {
             return found;
         }
-        assert!(start.elapsed() < PATIENCE, "timed out waiting for {what}");
+        assert!(start.elapsed() < TIMEOUT, "timed out waiting for {what}");
         sleep(Duration::from_millis(50)).await;
     }
 }

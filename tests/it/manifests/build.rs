@@ -1,4 +1,4 @@
-//! Facts made into manifests that an API server accepts: one container that only waits, one port.
+//! Builds manifests that an API server accepts from facts: one pause container, one port.
 
 use std::collections::BTreeMap;
 
@@ -13,12 +13,12 @@ pub fn namespace(name: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
 }
 
-/// The least that is valid under this name, which is `plural.group`.
+/// The smallest valid CRD of this name, which is `plural.group`.
 pub fn crd(name: &str) -> Value {
     let (plural, group) = name.split_once('.').expect("a CRD's full name");
-    // Nobody asks what one of them is called; it only has to be unique in its group.
+    // The kind is not used; it only has to be unique in its group.
     let kind = format!("{}{}", plural[..1].to_uppercase(), &plural[1..]);
-    // Groups of the Kubernetes project are served to who says that it agreed.
+    // Groups of the Kubernetes project need this annotation.
     let approved = json!({"api-approved.kubernetes.io": "unapproved, for a test"});
     let annotations = if group.ends_with(".k8s.io") { approved } else { json!({}) };
     json!({
@@ -47,7 +47,7 @@ pub fn object(fixture: &Fixture, object: &Object) -> Value {
     });
     let (version, kind, spec) = match object.kind {
         Kind::Deployment => ("apps/v1", "Deployment", replicated(object, &json!({}))),
-        // All at once: a Pod after a Pod would only make tests slower.
+        // Starts all Pods at once, which makes tests faster.
         Kind::StatefulSet => (
             "apps/v1",
             "StatefulSet",

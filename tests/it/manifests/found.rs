@@ -1,4 +1,4 @@
-//! Every component of every tool finds what it should in every install of it, and nothing else.
+//! Every component of every tool finds exactly the expected objects in every install.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +16,7 @@ fn components(fixture: &Fixture) -> Vec<Component> {
     components_of(tool, &fixture.config).unwrap_or_else(|error| panic!("{}: {error}", fixture.title()))
 }
 
-/// The names of what the component finds, sorted.
+/// Sorted names of the objects that the component finds.
 fn found(fixture: &Fixture, component: &Component) -> Vec<String> {
     let kind = match component.kind {
         ComponentKind::Crd => {
@@ -40,20 +40,20 @@ fn found(fixture: &Fixture, component: &Component) -> Vec<String> {
 #[test]
 fn components_find_exactly_the_expected_objects() {
     for fixture in all() {
-        let mut seen = BTreeMap::new();
+        let mut actual = BTreeMap::new();
         for component in components(&fixture) {
             let names = found(&fixture, &component);
             let title = format!("{}/{}", component.kind, component.name);
             if component.presence == Presence::Required {
                 assert!(!names.is_empty(), "{}: {title} is required and finds nothing", fixture.title());
             }
-            seen.insert(title, names);
+            actual.insert(title, names);
         }
-        // What the fixture's config ignores finds nothing, and the fixture says so.
+        // Components that the fixture's config ignores find nothing, and are in the fixture too.
         for part in Tool::named(&fixture.tool).expect("a built-in tool").parts {
-            seen.entry(format!("{}/{}", part.kind, part.name)).or_default();
+            actual.entry(format!("{}/{}", part.kind, part.name)).or_default();
         }
-        assert_eq!(seen, fixture.found, "{}", fixture.title());
+        assert_eq!(actual, fixture.found, "{}", fixture.title());
     }
 }
 
@@ -78,12 +78,12 @@ fn every_tool_has_two_official_versions_and_a_chart() {
         assert!(versions.len() >= 2, "{}: {versions:?}", tool.name);
         assert!(!charts.is_empty(), "{}", tool.name);
         let names: BTreeSet<&str> = of_tool.iter().map(|fixture| fixture.name.as_str()).collect();
-        assert_eq!(names.len(), of_tool.len(), "{}: two fixtures of one name", tool.name);
+        assert_eq!(names.len(), of_tool.len(), "{}: two fixtures with the same name", tool.name);
         assert!(of_tool.iter().all(|fixture| fixture.source.starts_with("https://")));
     }
 }
 
-/// Reads an object back as the type it says it is, so that a misspelt field can't hide.
+/// Parses an object as its kind and back, which reveals a misspelt field.
 fn assert_round_trips(object: &Value) {
     fn same<T: serde::Serialize + serde::de::DeserializeOwned>(object: &Value) {
         let typed: T = serde_json::from_value(object.clone()).expect("the kind's own shape");

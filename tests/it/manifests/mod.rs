@@ -1,15 +1,15 @@
-//! What the tools' own install manifests and usual Helm charts put on a cluster: kinds, names, labels, counts.
+//! Objects that the tools' own manifests and usual Helm charts install: kinds, names, labels, counts.
 //!
 //! ```text
 //! facts/<tool>/*.json ── all() ──> Fixture ── objects() ──> manifests for a real API server
-//!                                        └─── found ──────> what each component of the tool must find
+//!                                        └─── found ──────> objects that each component must find
 //! ```
 //!
-//! The files hold facts, looked up in the sources that they name; nothing of the manifests themselves is copied. Each
-//! object's labels are its own plus the fixture's `labels`, which all of its objects share. Left out are Jobs, what
-//! has no Pods, and labels of Pods that neither a selector nor a Service asks for. The charts were rendered under the
-//! release name `zebra`, so that nothing is found by a lucky name. Workloads that only an operator makes stand in as
-//! that operator names and labels them; the object's own `source` says where that is written.
+//! The files hold facts, looked up in the sources that they name; no manifest text is copied. An object's labels are
+//! its own plus the fixture's `labels`, which all of its objects share. Left out are Jobs, objects without Pods,
+//! and Pod labels that neither a selector nor a Service uses. The charts were rendered under the release name `zebra`,
+//! so that no object is found by a lucky name. Workloads that only an operator creates have the names and labels that
+//! it gives them; the object's own `source` is the reference.
 
 mod argo_rollouts;
 mod argocd;
@@ -41,26 +41,26 @@ use serde_json::Value;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fixture {
-    /// The `spec.type` of the Integration that should see it.
+    /// The `spec.type` of the Integration that should find it.
     pub tool: String,
-    /// Tells it from the tool's other fixtures.
+    /// Unique among the tool's fixtures.
     pub name: String,
-    /// As upstream writes it; of a chart also the application's.
+    /// As written upstream; for a chart with the application's version.
     pub version: String,
-    /// Where the facts were read.
+    /// Reference of the facts.
     pub source: String,
-    /// How it was installed, where that is not plain.
+    /// How it was installed, if that is not obvious.
     #[serde(default)]
     pub note: Option<String>,
-    /// Where its objects are unless they say otherwise.
+    /// Default namespace of its objects.
     pub namespace: String,
-    /// The `spec.config` that the Integration needs for it.
+    /// The `spec.config` that the Integration needs.
     pub config: BTreeMap<String, String>,
     labels: BTreeMap<String, String>,
     objects: Vec<Object>,
     /// The names of its CustomResourceDefinitions.
     pub crds: Vec<String>,
-    /// By `Kind/component`: the names of the objects that the component must find, and no others.
+    /// By `Kind/component`: names of exactly the objects that the component must find.
     pub found: BTreeMap<String, Vec<String>>,
 }
 
@@ -75,14 +75,14 @@ struct Object {
     #[serde(default)]
     replicas: Option<u32>,
     labels: BTreeMap<String, String>,
-    /// Of a workload, its Pods carry these too.
+    /// A workload's Pods have these labels too.
     selector: BTreeMap<String, String>,
-    /// What a workload's Pods carry beside the selector.
+    /// Labels of a workload's Pods beside the selector.
     #[serde(default)]
     pod: BTreeMap<String, String>,
     #[serde(default)]
     headless: bool,
-    /// Where the facts of this one were read, if elsewhere.
+    /// Reference of this object's facts, if another.
     #[serde(default)]
     #[expect(dead_code, reason = "for the reader of the file")]
     source: Option<String>,
@@ -131,7 +131,7 @@ impl Fixture {
         format!("{} {}{note}", self.tool, self.name)
     }
 
-    /// The namespaces that its objects need, the tool's own first.
+    /// The namespaces of its objects, the tool's own first.
     pub fn namespaces(&self) -> Vec<&str> {
         let mut names = vec![self.namespace.as_str()];
         for object in &self.objects {

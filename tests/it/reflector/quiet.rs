@@ -1,11 +1,11 @@
-//! Watches that are open and bring nothing, while everything else is answered.
+//! Watches that stay open and deliver nothing, while every other request is answered.
 
 use super::*;
 
-/// Longer than bookmarks of the simulator are apart.
+/// Longer than the time between two bookmarks of the simulator.
 const SILENCE: Duration = Duration::from_secs(8);
 
-/// Watches a server that sends bookmarks often.
+/// Watches a server that sends bookmarks every 500 ms.
 async fn watched(settings: Settings) -> Watched {
     let often = loadtest::simulator::Settings { bookmarks: Duration::from_millis(500), ..Default::default() };
     let limits = Limits::new(Settings { round_timeout: ROUND, connect_timeout: ROUND, ..settings });
@@ -20,7 +20,7 @@ impl Watched {
         }
     }
 
-    /// Rounds until it is so.
+    /// Runs rounds until the target is polled for `reason`, or watched if `None`.
     async fn until_polled_for(&mut self, reason: Option<Reason>) {
         let polled = async {
             while self.why_polled() != reason {
@@ -28,7 +28,7 @@ impl Watched {
                 self.refresh().await.unwrap();
             }
         };
-        timeout(SOON, polled).await.unwrap_or_else(|_| panic!("it should be polled for {reason:?}"));
+        timeout(SOON, polled).await.unwrap_or_else(|_| panic!("timed out waiting to be polled for {reason:?}"));
     }
 }
 
@@ -48,7 +48,7 @@ async fn quiet_watch_gap_is_found_within_one_rotation() {
         assert_ne!(watched.reflector.snapshot(), before, "{name}");
         assert_eq!(watched.why_polled(), Some(Reason::WatchBroken), "{name}");
         assert_eq!(watched.simulator.counts().open_watches, 0);
-        // From now on each round sees all.
+        // From now on each round lists everything.
         assert!(watched.simulator.set(0, component, Health::Healthy));
         watched.refresh().await.unwrap();
         assert_eq!(watched.reflector.snapshot(), before, "{name}");
@@ -62,7 +62,7 @@ async fn quiet_watch_without_changes_breaks_after_the_silence() {
     while began.elapsed() < SILENCE * 3 / 2 {
         assert!(timeout(SILENCE / 10, watched.reflector.changed(watched.cluster.limits())).await.is_err());
         watched.refresh().await.unwrap();
-        assert_eq!(watched.why_polled(), None, "bookmarks come");
+        assert_eq!(watched.why_polled(), None, "bookmarks arrive");
     }
     watched.simulator.inject(0, Some(Fault::QuietWatches));
     let since = tokio::time::Instant::now();
@@ -85,7 +85,7 @@ async fn quiet_watch_is_polled_until_it_delivers_again() {
         watched.set(health);
         watched.refresh().await.unwrap();
         assert_eq!(ready_of(&watched.reflector.snapshot()), Some(u32::from(health == Health::Healthy)), "{round}");
-        assert_eq!(watched.why_polled(), Some(Reason::WatchBroken), "{round}: it opens and brings nothing");
+        assert_eq!(watched.why_polled(), Some(Reason::WatchBroken), "{round}: the watch opens and delivers nothing");
         tokio::time::sleep(again / 5).await;
     }
     watched.simulator.inject(0, None);
@@ -95,7 +95,7 @@ async fn quiet_watch_is_polled_until_it_delivers_again() {
     watched.until_ready(Some(1)).await;
 }
 
-/// A change that is under way, or that a watch has brought after the list was made, is not lost.
+/// A change in flight, or delivered after the list was made, does not count as lost.
 #[tokio::test]
 async fn busy_watch_is_never_mistaken_for_a_quiet_one() {
     let mut watched = Watched::new().await;
@@ -119,5 +119,5 @@ async fn busy_watch_is_never_mistaken_for_a_quiet_one() {
     tokio::select! { () = rounds => {}, () = changes => {} }
     simulator.mend(0);
     watched.until_ready(Some(1)).await;
-    assert!(watched.simulator.counts().lists >= 4 + 60, "they were compared");
+    assert!(watched.simulator.counts().lists >= 4 + 60, "lists were compared");
 }

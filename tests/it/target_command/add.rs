@@ -1,4 +1,4 @@
-//! Two clusters with all that makes tokens, and a hub.
+//! `ksit target add` with a hub and two clusters whose controllers issue tokens.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -20,7 +20,7 @@ use crate::kit::{World, eventually, hub};
 
 const HUB: [&str; 4] = ["--hub-context", "hub", "-n", "target-add"];
 
-/// A credential plugin that prints `text`.
+/// Writes a credential plugin that prints `text` and exits with `code`.
 fn plugin(dir: &Path, name: &str, text: &str, code: u8) -> PathBuf {
     let path = dir.join(name);
     fs::write(&path, format!("#!/bin/sh\ncat <<'END'\n{text}\nEND\nexit {code}\n")).unwrap();
@@ -32,7 +32,7 @@ fn exec(command: &Path) -> Value {
     json!({ "exec": { "apiVersion": "client.authentication.k8s.io/v1", "command": command, "interactiveMode": "Never" } })
 }
 
-/// The user's own certificate, as an exec plugin gives it.
+/// The user's own certificate, as printed by an exec plugin.
 fn credential(user: &Value) -> String {
     let pem = |key: &str| String::from_utf8(STANDARD.decode(user[key].as_str().unwrap()).unwrap()).unwrap();
     json!({ "apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential",
@@ -40,7 +40,7 @@ fn credential(user: &Value) -> String {
     .to_string()
 }
 
-/// Every sort of context that a user may have.
+/// One context of every kind that a user may have.
 fn contexts(hub: &ControlPlane, berlin: &ControlPlane, paris: &ControlPlane) -> Contexts {
     let mut all = Contexts::new();
     let dir = all.dir.path().to_owned();
@@ -83,7 +83,7 @@ impl Setting {
         Self { world: World::new("target-add").await, berlin, paris, contexts }
     }
 
-    /// Runs with these and the hub's arguments. No byte of a credential is ever printed.
+    /// Runs with these and the hub's arguments, and asserts that no credential is printed.
     async fn add(&self, args: &[&str]) -> super::Ran {
         let ran = ksit_target(&self.contexts.write(), &[&["add"], &HUB[..], args].concat()).await;
         let shown = format!("{}{}", ran.stdout, ran.stderr);
@@ -239,9 +239,9 @@ async fn operator_observes_with_those_rights_only(setting: &mut Setting) {
     setting.world.start_operator(&[]).await;
     setting.world.until_phase("flux", "Running").await;
     setting.world.until_reach("paris", "Connected").await;
-    // A watch stands in the log once it has ended.
+    // The audit log has a watch once it has ended.
     drop(setting.world.take_operator());
-    let requests = eventually("the watch of Deployments is in the audit log", async || {
+    let requests = eventually("the watch of Deployments in the audit log", async || {
         let requests = requests_as_ksit(&setting.berlin, mark);
         let is_theirs = |event: &AuditEvent| event.request_uri.contains("/namespaces/flux-system/deployments");
         requests.iter().any(is_theirs).then_some(requests)
@@ -251,7 +251,7 @@ async fn operator_observes_with_those_rights_only(setting: &mut Setting) {
     setting.world.start_operator(&[]).await;
 }
 
-/// What was requests with the account that `ksit target add` made.
+/// Requests made with the account that `ksit target add` created.
 fn requests_as_ksit(plane: &ControlPlane, mark: u64) -> Vec<AuditEvent> {
     let mut events = plane.audit().since(mark).unwrap();
     events.retain(|event| event.user.username == "system:serviceaccount:ksit:ksit");

@@ -1,4 +1,4 @@
-//! What Argo CD and Cluster API keep on the hub, as they keep it.
+//! `ksit target import` of clusters that Argo CD and Cluster API keep on the hub.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -34,7 +34,7 @@ async fn labels(world: &World, name: &str) -> Value {
     json!(labels)
 }
 
-/// A cluster Secret of Argo CD.
+/// Applies a cluster Secret of Argo CD.
 async fn argocd_cluster(namespace: &str, secret: &str, name: &str, server: &str, config: Value) {
     let api: Api<Secret> = Api::namespaced(hub().await.client().await.unwrap(), namespace);
     let object = json!({ "apiVersion": "v1", "kind": "Secret",
@@ -43,7 +43,7 @@ async fn argocd_cluster(namespace: &str, secret: &str, name: &str, server: &str,
     api.patch(secret, &PatchParams::apply("test").force(), &Patch::Apply(object)).await.unwrap();
 }
 
-/// One of each sort, in the namespace `source`.
+/// One cluster of each kind, in the namespace `source`.
 async fn argocd_clusters(source: &str) {
     let plane = target().await;
     let url = plane.url();
@@ -89,7 +89,7 @@ async fn import_of_argo_cd_clusters_names_the_skipped_ones() {
     assert_eq!(without_consent.code, 2, "{}", without_consent.all());
     for (consent, done) in [("--dry-run", "Planned"), ("--yes", "Added"), ("--yes", "Added")] {
         let ran = import(&[&args[..], &[consent]].concat()).await;
-        assert_eq!(ran.code, 1, "two would have one name: {}", ran.all());
+        assert_eq!(ran.code, 1, "two clusters map to one name: {}", ran.all());
         for (secret, result, words) in [
             ("a", done, ""),
             ("b", done, ""),
@@ -115,7 +115,7 @@ async fn import_of_argo_cd_clusters_names_the_skipped_ones() {
     world.until_reach("cert", "Connected").await;
 }
 
-/// As much of Cluster API's CustomResourceDefinition as says where its objects are.
+/// Installs the part of Cluster API's CustomResourceDefinition that serves its objects.
 async fn install_cluster_api() {
     let api: Api<CustomResourceDefinition> = Api::all(hub().await.client().await.unwrap());
     let version = json!({ "name": "v1beta2", "served": true, "storage": true,

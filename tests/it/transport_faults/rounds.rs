@@ -1,4 +1,4 @@
-//! From one round to the next, and from one target to its neighbours.
+//! Effects of one round on the next, and of one target on others.
 
 use tokio::task::JoinSet;
 
@@ -36,7 +36,7 @@ async fn round_after_a_fault_starts_clean() {
     let mut rows = JoinSet::new();
     for fault in faults {
         for http in [Http::One, Http::Two] {
-            // In tasks, as the controllers read.
+            // In tasks, as in the controllers.
             rows.spawn(async move {
                 let server = FaultyApiServer::with(fault, http, Certificate::Good).await;
                 let cluster = cluster(&server);
@@ -55,8 +55,8 @@ async fn cancelled_round_leaves_a_working_cluster() {
     for http in [Http::One, Http::Two] {
         let server = FaultyApiServer::with(Fault::NeverAnswer, http, Certificate::Good).await;
         let cluster = cluster(&server);
-        let (queries, patience) = (queries(), Duration::from_millis(200));
-        assert!(tokio::time::timeout(patience, Reflector::read(&cluster, &queries, false)).await.is_err());
+        let (queries, limit) = (queries(), Duration::from_millis(200));
+        assert!(tokio::time::timeout(limit, Reflector::read(&cluster, &queries, false)).await.is_err());
         server.set(Fault::None);
         assert_healthy(&cluster).await;
     }
@@ -68,7 +68,7 @@ async fn paged_list_restarts_once_after_an_expired_token() {
     let only = list(ListKind::Deployment, "argocd");
     let snapshot = Reflector::read(&cluster(&server), &BTreeSet::from([only.clone()]), false).await.unwrap();
     let Answer::Workloads(found) = &snapshot[&only] else { panic!("{snapshot:?}") };
-    assert_eq!(found.len(), 4, "nothing of the first attempt is left");
+    assert_eq!(found.len(), 4, "no object of the first attempt remains");
     assert_eq!(server.requests(), 8);
 }
 
@@ -84,7 +84,7 @@ async fn endless_list_is_abandoned() {
 
 #[tokio::test]
 async fn large_answers_wait_for_memory_and_are_read() {
-    for (http, asks_again) in [(Http::One, false), (Http::Two, true)] {
+    for (http, retries) in [(Http::One, false), (Http::Two, true)] {
         let server = FaultyApiServer::with(Fault::Large(CAP / 2), http, Certificate::Good).await;
         let settings = Settings {
             round_timeout: Duration::from_secs(60),
@@ -96,8 +96,8 @@ async fn large_answers_wait_for_memory_and_are_read() {
         let clusters: Vec<_> = (0..20).map(|_| Cluster::new(connection(&server), limits.clone())).collect();
         join_all(clusters.iter().map(assert_healthy)).await;
         let needed = clusters.len() * queries().len();
-        let asked = server.requests();
-        assert_eq!(asked > needed, asks_again, "{asked} requests over {http:?} where {needed} are needed");
+        let requests = server.requests();
+        assert_eq!(requests > needed, retries, "{requests} requests over {http:?} where {needed} are needed");
         assert_eq!(server.connections(), clusters.len(), "{http:?}");
     }
 }
@@ -113,7 +113,7 @@ async fn hung_targets_do_not_delay_a_healthy_one() {
     let hanging = join_all(clusters.iter().map(|cluster| Reflector::read(cluster, &all_queries, true)));
     let good = Cluster::new(connection(&healthy), limits.clone());
     let read = async {
-        // Until the hung ones hold all the turns they can get.
+        // Until the hung targets hold all the permits they can get.
         while hung.connections() < 3 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -169,7 +169,7 @@ async fn changed_credential_replaces_the_cluster_and_connection() {
     until_open(&server, 0).await;
 }
 
-/// Waits until the server has that many connections open.
+/// Waits until the server has this many open connections.
 async fn until_open(server: &FaultyApiServer, connections: usize) {
     let closing = async {
         while server.open_connections() != connections {
