@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Most lines of a source file; split a longer one.
+/// Line limit of a source file.
 const MAX_FILE_LINES: usize = 400;
 
 /// Each module of the crate, and the modules that it may use. Dependencies point down the layers.

@@ -1,4 +1,4 @@
-//! `ksit check`, run as by a user.
+//! `ksit check`, run as a user would run it.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -72,7 +72,7 @@ async fn check_without_type_counts_only_installed_tools() {
     assert!(line("flux").contains("Running") && line("istio").contains("NotInstalled"), "{}", found.stdout);
 }
 
-/// The user's own kubeconfig is trusted as by kubectl: its plugin runs, its files are read.
+/// The user's own kubeconfig is trusted as kubectl trusts it: its plugin runs, its files are read.
 #[tokio::test]
 async fn check_runs_exec_plugins_and_reads_ca_files() {
     let (_, _) = flux("check-exec").await;

@@ -1,4 +1,4 @@
-//! `ksit fleet`, `ksit target` and `ksit shards`, run as by a user.
+//! `ksit fleet`, `ksit target` and `ksit shards`, run as a user would run them.
 
 use std::process::Output;
 

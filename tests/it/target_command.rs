@@ -1,4 +1,4 @@
-//! `ksit target add` and `ksit target import`, run as by a user.
+//! `ksit target add` and `ksit target import`, run as a user would run them.
 
 mod add;
 mod import;

@@ -1,4 +1,4 @@
-//! Names with control characters that a terminal would execute.
+//! Names with control characters that a terminal would interpret.
 
 use kube::api::{DynamicObject, PostParams};
 use serde_json::{Value, json};
