@@ -25,6 +25,7 @@ pub mod keys;
 pub mod member;
 pub mod membership;
 pub mod object_names;
+pub mod outbox;
 pub mod own_writes;
 pub mod ownership;
 pub mod places;

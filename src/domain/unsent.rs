@@ -1,15 +1,20 @@
 //! Detects a report that breaks links.
 //!
 //! A coordinator acknowledges reports in order. When a link ends, its first unacknowledged report is a suspect. If the
-//! next link ends with the same report first, that report is left out until its target has a different one, so that all
-//! reports after it get through.
+//! next link ends with the same report first, that report is left out, so that all reports after it get through. It may
+//! have been chance, so it is tried again later, after longer and longer pauses.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use super::digest::Digest;
 
 /// Consecutive links that must end with the same report first.
 const MAX_LINKS: u32 = 2;
+
+/// Pause before a report that is left out is tried again; it doubles up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_secs(30);
+const LONGEST_PAUSE: Duration = Duration::from_secs(3_600);
 
 #[derive(Debug, Default)]
 pub struct Unsent {
@@ -17,31 +22,43 @@ pub struct Unsent {
     in_flight: VecDeque<(u64, Digest)>,
     suspect: Option<(Digest, u32)>,
     /// The reports left out, by target.
-    left_out: BTreeMap<u64, Digest>,
+    left_out: BTreeMap<u64, LeftOut>,
+}
+
+#[derive(Debug)]
+struct LeftOut {
+    report: Digest,
+    pause: Duration,
+    retry_at: Duration,
 }
 
 impl Unsent {
     /// Whether the report may be sent.
-    pub fn may_send(&self, report: &Digest) -> bool {
-        self.left_out.get(&report.target) != Some(report)
+    pub fn may_send(&self, report: &Digest, now: Duration) -> bool {
+        self.left_out.get(&report.target).is_none_or(|left_out| left_out.report != *report || left_out.retry_at <= now)
     }
 
     /// Records a report that is about to be sent.
     pub fn sent(&mut self, sequence: u64, report: Digest) {
-        self.left_out.remove(&report.target);
+        self.left_out.retain(|target, left_out| *target != report.target || left_out.report == report);
         self.in_flight.push_back((sequence, report));
     }
 
     /// Records an acknowledgement of everything up to this number.
     pub fn acknowledged(&mut self, sequence: u64) {
-        while self.in_flight.front().is_some_and(|(sent, _)| *sent <= sequence) {
-            self.in_flight.pop_front();
+        while let Some((_, report)) = self.in_flight.pop_front_if(|(sent, _)| *sent <= sequence) {
+            self.left_out.retain(|_, left_out| left_out.report != report);
         }
     }
 
     /// Records the end of the link. Returns the target whose report is left out from now on, if any.
-    pub fn link_ended(&mut self) -> Option<u64> {
+    pub fn link_ended(&mut self, now: Duration) -> Option<u64> {
         let (_, first) = std::mem::take(&mut self.in_flight).pop_front()?;
+        if let Some(left_out) = self.left_out.get_mut(&first.target) {
+            left_out.pause = (left_out.pause * 2).min(LONGEST_PAUSE);
+            left_out.retry_at = now + left_out.pause;
+            return None;
+        }
         let ends = match self.suspect {
             Some((suspect, ends)) if suspect == first => ends + 1,
             _ => 1,
@@ -50,13 +67,20 @@ impl Unsent {
         if ends < MAX_LINKS {
             return None;
         }
-        (self.suspect, _) = (None, self.left_out.insert(first.target, first));
+        self.suspect = None;
+        let left_out = LeftOut { report: first, pause: FIRST_PAUSE, retry_at: now + FIRST_PAUSE };
+        self.left_out.insert(first.target, left_out);
         Some(first.target)
     }
 
     /// Forgets a target that has another owner now, or is gone.
     pub fn forget(&mut self, target: u64) {
         self.left_out.remove(&target);
+    }
+
+    /// Targets whose reports were left out and are to be tried again.
+    pub fn to_retry(&self, now: Duration) -> impl Iterator<Item = u64> {
+        self.left_out.iter().filter(move |(_, left_out)| left_out.retry_at <= now).map(|(target, _)| *target)
     }
 
     /// Number of reports left out.
@@ -69,16 +93,18 @@ impl Unsent {
 mod tests {
     use super::*;
 
+    const START: Duration = Duration::from_secs(100);
+
     fn report(target: u64, meaning: u128) -> Digest {
         Digest { target, meaning }
     }
 
     /// Sends `reports` over one link, which ends after `acknowledged` of them are acknowledged.
     fn link(unsent: &mut Unsent, reports: &[Digest], acknowledged: u64) -> Option<u64> {
-        let sendable: Vec<Digest> = reports.iter().copied().filter(|report| unsent.may_send(report)).collect();
+        let sendable: Vec<Digest> = reports.iter().copied().filter(|report| unsent.may_send(report, START)).collect();
         (1..).zip(sendable).for_each(|(sequence, report)| unsent.sent(sequence, report));
         unsent.acknowledged(acknowledged);
-        unsent.link_ended()
+        unsent.link_ended(START)
     }
 
     #[test]
@@ -86,10 +112,10 @@ mod tests {
         let (mut unsent, all) = (Unsent::default(), [report(1, 1), report(2, 2), report(3, 3)]);
         assert_eq!(link(&mut unsent, &all, 1), None, "it may have been chance");
         assert_eq!(link(&mut unsent, &all[1..], 0), Some(2));
-        assert_eq!(all.map(|report| unsent.may_send(&report)), [true, false, true]);
+        assert_eq!(all.map(|report| unsent.may_send(&report, START)), [true, false, true]);
         assert_eq!(unsent.left_out(), 1);
         unsent.forget(2);
-        assert!(unsent.may_send(&all[1]));
+        assert!(unsent.may_send(&all[1], START));
     }
 
     #[test]
@@ -97,7 +123,7 @@ mod tests {
         let mut unsent = Unsent::default();
         let ends = [0; 2].map(|_| link(&mut unsent, &[report(2, 2)], 0));
         assert_eq!(ends, [None, Some(2)]);
-        assert!(!unsent.may_send(&report(2, 2)) && unsent.may_send(&report(2, 7)));
+        assert!(!unsent.may_send(&report(2, 2), START) && unsent.may_send(&report(2, 7), START));
         unsent.sent(9, report(2, 7));
         assert_eq!(unsent.left_out(), 0);
     }
@@ -110,5 +136,22 @@ mod tests {
         assert_eq!(link(&mut unsent, &[report(1, 1)], 0), None);
         assert_eq!(link(&mut unsent, &[report(1, 1)], 1), None, "all were acknowledged");
         assert_eq!(unsent.left_out(), 0);
+    }
+
+    #[test]
+    fn report_left_out_is_retried_after_longer_and_longer_pauses() {
+        let (mut unsent, suspect) = (Unsent::default(), report(2, 2));
+        assert_eq!([0; 2].map(|_| link(&mut unsent, &[suspect], 0)), [None, Some(2)]);
+        let mut now = START;
+        for pause in [FIRST_PAUSE, FIRST_PAUSE * 2, FIRST_PAUSE * 4] {
+            assert_eq!(unsent.to_retry(now + pause - Duration::from_millis(1)).count(), 0);
+            now += pause;
+            assert_eq!(unsent.to_retry(now).collect::<Vec<_>>(), [2]);
+            unsent.sent(1, suspect);
+            assert_eq!(unsent.link_ended(now), None);
+        }
+        unsent.sent(1, suspect);
+        unsent.acknowledged(1);
+        assert_eq!(unsent.left_out(), 0, "it had been chance");
     }
 }

@@ -2,9 +2,9 @@
 
 mod assignment;
 mod debounce;
-mod overdue;
 mod panics;
 mod pause;
+mod process_time;
 mod reporter;
 mod round;
 mod secrets;
@@ -42,8 +42,9 @@ use crate::targets::kubeconfig::Policy;
 use debounce::Debounce;
 use secrets::SecretVersions;
 
+pub use crate::domain::outbox::Overdue;
 pub use assignment::{Assignment, QuerySets};
-pub use overdue::Overdue;
+use process_time::since_start;
 pub use reporter::{ReporterContext, report};
 pub use shard::{Shard, follow_map};
 pub use shortage::Shortage;

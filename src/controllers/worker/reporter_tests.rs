@@ -2,11 +2,16 @@
 
 use tokio::task::JoinSet;
 
+use std::collections::BTreeSet;
+
 use super::super::test_kit;
 use super::*;
+use crate::domain::digest::Digest;
+use crate::domain::outbox::Overdue;
 use crate::domain::replica::Epoch;
+use crate::domain::report::{FromWorker, Heartbeat, ToWorker};
 use crate::domain::shard_map::PublishedMap;
-use crate::domain::slot::SlotSet;
+use crate::domain::slot::{Slot, SlotSet};
 
 fn map(coordinator: &Incarnation, address: &str) -> Option<StoredMap> {
     let contact = Contact { address: address.to_owned(), certificate_sha256: "00".repeat(32) };
@@ -37,7 +42,7 @@ fn world() -> (ReporterContext, World) {
 fn enqueue_report(reports: &Reports, name: &str) -> Digest {
     let (report, digest) = test_kit::report(&TargetKey::new("fleet", name));
     let overdue: Arc<Overdue> = Arc::default();
-    overdue.set(Duration::from_secs(3_600));
+    overdue.set(since_start(), Duration::from_secs(3_600));
     let update = ReportUpdate::Changed { report: report.clone(), digest, overdue };
     reports.enqueue(report.target.clone(), update, crate::domain::priority::Priority::CanWait);
     digest
@@ -109,7 +114,7 @@ async fn overdue_target_is_withheld_until_it_is_checked() {
         reported = heartbeat.targets;
     }
     assert_eq!(reported, 1, "the other target");
-    overdue.set(Duration::from_secs(3_600));
+    overdue.set(since_start(), Duration::from_secs(3_600));
     let (digests, _, heartbeat) = until_heartbeat(&mut incoming).await;
     assert_eq!((digests, heartbeat.targets), (vec![digest], 2));
 }

@@ -21,7 +21,7 @@ use super::panics::Panics;
 use super::pause::{paused, remaining};
 use super::round::{self, Access, HubUnavailable, RoundResult};
 use super::series::TargetSeries;
-use super::{Assignment, Overdue, ReportUpdate, WorkerContext};
+use super::{Assignment, Overdue, ReportUpdate, WorkerContext, since_start};
 use crate::domain::backoff::{MAX_BACKOFF, next_round, next_try};
 use crate::domain::fit::fit;
 use crate::domain::growth::Growth;
@@ -132,7 +132,7 @@ impl Task {
         if concluded.is_err() {
             tracing::error!(target = %assignment.target.key, "reporting its verdict panicked");
             // Heartbeats must not confirm the previous verdict.
-            self.overdue.set(Duration::ZERO);
+            self.overdue.set(since_start(), Duration::ZERO);
         }
         tokio::select! {
             () = sleep_until(self.due) => Ok(()),
@@ -309,7 +309,7 @@ impl Task {
     /// The target was observed now; its next round is due after `time`.
     fn set_due(&mut self, time: Duration) {
         self.set_due_unobserved(time);
-        self.overdue.set(time.max(self.context.settings.interval));
+        self.overdue.set(since_start(), time.max(self.context.settings.interval));
     }
 
     /// Like [`Self::set_due`] without a new observation: the time at which the target is overdue stays.
