@@ -43,6 +43,8 @@ pub(super) struct Members {
     weights: Weights,
     members_changed: Option<Duration>,
     moved_for_weight: Option<Duration>,
+    /// The last map whose write failed, and whether it was for weight: it may have been written all the same.
+    unconfirmed: Option<(ShardMap, bool)>,
     /// The map on the hub was changed by somebody else; it has this epoch. It is to be written again with a higher one.
     drifted: Option<Epoch>,
     is_deleted: bool,
@@ -82,6 +84,7 @@ impl Members {
             weights: Weights::default(),
             members_changed: None,
             moved_for_weight: None,
+            unconfirmed: None,
             drifted: None,
             is_deleted: false,
             request: Request::StatefulSet,
@@ -135,45 +138,57 @@ impl Members {
         }
     }
 
-    /// The map as it is on the hub now.
-    pub(super) fn on_map(&mut self, map: Option<PublishedMap>) {
+    /// Takes in the map as it is on the hub now. Returns it if it is one that was written here.
+    pub(super) fn on_map(&mut self, map: Option<PublishedMap>, now: Duration) -> Option<ShardMap> {
         let ours = &self.published;
         let Some(read) = map else {
             self.effects.push(Effect::Log(Notice::MapDeleted));
             (self.is_deleted, self.drifted, self.check_at) = (true, Some(ours.map.epoch), Duration::ZERO);
-            return;
+            return None;
         };
         if read.coordinator != ours.coordinator || read.map.term != ours.map.term {
             self.effects.push(Effect::StepDown(TermEnd::Superseded(read.coordinator.name)));
-            return;
-        }
-        if read != *ours {
-            self.effects.push(Effect::Log(Notice::MapDrifted));
-            self.drifted = Some(read.map.epoch.max(ours.map.epoch));
-            self.check_at = Duration::ZERO;
+            return None;
         }
         self.is_deleted = false;
+        if read == *ours {
+            return None;
+        }
+        if let Some((written, is_for_weight)) = self.unconfirmed.take_if(|(map, _)| *map == read.map) {
+            return Some(self.adopt(written, is_for_weight, now));
+        }
+        self.effects.push(Effect::Log(Notice::MapDrifted));
+        (self.drifted, self.check_at) = (Some(read.map.epoch.max(ours.map.epoch)), Duration::ZERO);
+        None
     }
 
     /// Returns the map if a write of one was under way.
     pub(super) fn on_map_written(&mut self, now: Duration) -> Option<ShardMap> {
-        let Request::Map { next, is_for_weight } = std::mem::replace(&mut self.request, Request::None) else {
-            return None;
-        };
-        if next.members != self.published.map.members {
+        match std::mem::replace(&mut self.request, Request::None) {
+            Request::Map { next, is_for_weight } => Some(self.adopt(next, is_for_weight, now)),
+            _ => None,
+        }
+    }
+
+    /// The map is on the hub.
+    fn adopt(&mut self, map: ShardMap, is_for_weight: bool, now: Duration) -> ShardMap {
+        if map.members != self.published.map.members {
             self.members_changed = Some(now);
         }
         if is_for_weight {
             self.moved_for_weight = Some(now);
         }
-        self.published.map = next.clone();
-        (self.drifted, self.is_deleted) = (None, false);
+        self.published.map = map.clone();
+        (self.drifted, self.unconfirmed, self.is_deleted) = (None, None, false);
         self.check_at = self.check_at.min(now + self.timing.damping);
-        Some(next)
+        map
     }
 
     pub(super) fn on_map_write_failed(&mut self, now: Duration) {
-        (self.request, self.check_at) = (Request::None, self.check_at.min(now + RETRY_DELAY));
+        if let Request::Map { next, is_for_weight } = std::mem::replace(&mut self.request, Request::None) {
+            self.unconfirmed = Some((next, is_for_weight));
+        }
+        self.check_at = self.check_at.min(now + RETRY_DELAY);
     }
 
     pub(super) fn on_map_status_written(&mut self) {

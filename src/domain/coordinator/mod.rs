@@ -107,11 +107,13 @@ impl Coordinator {
             Event::Leases(leases) => self.members.on_leases(leases),
             Event::LeaseTaken => self.members.on_lease_taken(),
             Event::StatefulSet(replicas) => self.members.on_stateful_set(replicas),
-            Event::Map(map) => self.members.on_map(map),
+            Event::Map(map) => {
+                let ours = self.members.on_map(map, now.clock);
+                ours.iter().for_each(|map| self.fleet.on_map(map));
+            }
             Event::MapWritten => {
-                if let Some(map) = self.members.on_map_written(now.clock) {
-                    self.fleet.on_map(&map);
-                }
+                let ours = self.members.on_map_written(now.clock);
+                ours.iter().for_each(|map| self.fleet.on_map(map));
             }
             Event::MapStatusWritten => self.members.on_map_status_written(),
             Event::MapWriteFailed => self.members.on_map_write_failed(now.clock),
