@@ -105,7 +105,13 @@ impl SlotSet {
 
     /// In ascending order.
     pub fn iter(&self) -> impl Iterator<Item = Slot> + '_ {
-        Slot::all().filter(|slot| self.contains(*slot))
+        (0_u16..).step_by(64).zip(self.0).flat_map(|(first, mut word)| {
+            std::iter::from_fn(move || {
+                let bit = u16::try_from(word.trailing_zeros()).ok().filter(|_| word != 0)?;
+                word &= word - 1;
+                Some(Slot(first + bit))
+            })
+        })
     }
 
     /// The slots in `self` and not in `other`, such as those gained from the last map to a new one.

@@ -1,28 +1,43 @@
-//! The coordinator of one reign: claim, members, map, reports, statuses.
+//! The shell of the coordinator: feeds the program's own `domain::coordinator` and performs its effects on the
+//! simulated hub.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
-use ksit::domain::assignment::{Facts, assign};
-use ksit::domain::claim::next_term;
-use ksit::domain::member::{Holder, MemberLease, Observer};
-use ksit::domain::membership::{Command, Membership};
-use ksit::domain::ownership::{Ownership, Stamp};
+use jiff::Timestamp;
+use ksit::domain::coordinator::{
+    CachedStatus, Config, Coordinator, Effect, Event, Message, Now, ObjectEvent, Shown, TargetObject, TargetWrite,
+    TermEnd,
+};
+use ksit::domain::desired::DesiredTarget;
+use ksit::domain::keys::TargetKey;
+use ksit::domain::member::{Holder, MemberLease};
 use ksit::domain::replica::{Epoch, Incarnation, ReplicaName, Term};
-use ksit::domain::shard_map::ShardMap;
+use ksit::domain::report::FromWorker;
+use ksit::domain::shard_map::{PublishedMap, ShardMap};
+use ksit::domain::slot::Slot;
+use ksit::domain::status::TargetStatus;
 
-use super::hub::{Lease, Status, Stored, Write};
+use super::hub::{Lease, StatusWrite, Stored, Write};
 use super::replica::Replica;
-use super::world::{Broken, COORDINATOR, Net, Outcome, REQUEST, Report, TIMING, target, weights};
+use super::world::{Broken, COORDINATOR, Net, Outcome, REQUEST, TIMING, ToCoordinator, number_of, target};
 
-pub struct Reign {
-    stored: Stored,
-    since: Duration,
-    changed: Option<Duration>,
-    ownership: Ownership,
-    heard: BTreeMap<Incarnation, Duration>,
-    /// Accepted reports: reporter, epoch, newest map known then, verdict.
-    accepted: BTreeMap<usize, (Incarnation, i64, i64, u32)>,
+const TICK: Duration = Duration::from_secs(2);
+
+/// The coordinator role of one term.
+pub struct Leader {
+    pub term: Term,
+    coordinator: Coordinator,
+    /// Version of the map as it was last written or read.
+    map_version: u64,
+    requests: VecDeque<Effect>,
+    /// Statuses to write, newest only.
+    writes: BTreeMap<usize, StatusWrite>,
+    /// Reporter and epoch of the last write of each target, and the newest map that was known then.
+    origins: BTreeMap<usize, (Option<ReplicaName>, Option<Epoch>, i64)>,
+    next_tick: Duration,
+    has_leases: bool,
 }
 
 impl Replica {
@@ -32,97 +47,191 @@ impl Replica {
 
     pub fn coordinate(&mut self, net: &mut Net<'_>, now: Duration) {
         if self.leading.is_none_or(|leading| !leading.claim.valid_at(now)) {
-            self.reign = None;
-        } else if self.reign.is_none() {
+            self.leader = None;
+        } else if self.leader.is_none() {
             self.claim(net, now);
         }
-        if self.reign.is_some() {
-            self.reign(net, now);
+        if self.leader.is_none() {
+            return;
         }
+        for number in std::mem::take(&mut self.changed) {
+            self.handle(net, now, Event::Target(ObjectEvent::Applied(Box::new(self.object(number)))), None);
+        }
+        let is_first = self.leader.as_mut().is_some_and(|leader| !std::mem::replace(&mut leader.has_leases, true));
+        if is_first || net.broken != Broken::LeasesUnseen {
+            self.handle(net, now, Event::Leases(self.members()), None);
+        }
+        self.tick(net, now);
+        self.serve(net, now);
+        self.compare_map(net, now);
+        self.write_statuses(net, now);
     }
 
     fn claim(&mut self, net: &mut Net<'_>, now: Duration) {
         let Some((over, statuses)) = net.read_all() else { return };
-        let last = over.as_ref().map(|stored| stored.map.clone()).unwrap_or_default();
-        let term = next_term(Some(last.term), statuses.iter().map(|status| Term(status.term)));
+        let status = |status: &super::hub::Status| status.status.clone();
+        let shown = Shown {
+            terms: statuses.iter().filter_map(|one| status(one)?.term).collect(),
+            epochs: statuses.iter().filter_map(|one| status(one)?.report_epoch).collect(),
+        };
         self.statuses = statuses;
+        let map = shown.claim(over.as_ref().map(|stored| &stored.map));
         if !self.may_write(now) {
             return;
         }
-        let map = ShardMap { term, epoch: last.epoch.next(), ..last };
         let version = over.map_or(0, |stored| stored.version);
         let outcome = self.write(net, now, Write::Map(map, self.me.clone(), version));
-        if let (Outcome::Done(_), Some(stored)) = (outcome, self.map.clone()) {
-            let mut ownership = Ownership::default();
-            ownership.learn(&stored.map);
-            let (heard, accepted) = (BTreeMap::new(), BTreeMap::new());
-            self.reign = Some(Reign { stored, since: now, changed: None, ownership, heard, accepted });
+        let (Outcome::Done(_), Some(stored)) = (outcome, self.map.clone()) else { return };
+        let config = Config { me: self.me.clone(), installation: "ksit-system/ksit".to_owned(), timing: TIMING };
+        let coordinator = Coordinator::new(config, published(&stored), self.time(net, now));
+        self.leader = Some(Leader {
+            term: stored.map.term,
+            coordinator,
+            map_version: stored.version,
+            requests: VecDeque::new(),
+            writes: BTreeMap::new(),
+            origins: BTreeMap::new(),
+            next_tick: now,
+            has_leases: false,
+        });
+        self.changed.clear();
+        for number in 0..self.statuses.len() {
+            self.handle(net, now, Event::Target(ObjectEvent::Applied(Box::new(self.object(number)))), None);
         }
+        let keys: BTreeSet<TargetKey> = (0..self.statuses.len()).map(target).collect();
+        self.handle(net, now, Event::Target(ObjectEvent::Listed(keys)), None);
+        let time = self.time(net, now);
+        let Some(leader) = &mut self.leader else { return };
+        let effects = leader.coordinator.begin(time);
+        self.perform(net, effects, None);
     }
 
-    fn reign(&mut self, net: &mut Net<'_>, now: Duration) {
-        let Some(reign) = &self.reign else { return };
-        let newest = self.map.as_ref().filter(|seen| seen.version > reign.stored.version);
-        if newest.is_some_and(|seen| seen.claimant != self.me || seen.map.term != reign.stored.map.term) {
-            self.reign = None;
-            return;
-        }
-        self.keep_members(net, now);
-        self.write_statuses(net, now);
-    }
-
-    fn keep_members(&mut self, net: &mut Net<'_>, now: Duration) {
-        let Some(reign) = &self.reign else { return };
-        let leases: BTreeMap<ReplicaName, MemberLease> =
-            self.leases.keys().filter(|name| *name != COORDINATOR).map(|name| self.member(name, reign)).collect();
-        let last = reign.stored.map.members.clone();
+    fn time(&self, net: &Net<'_>, now: Duration) -> Now {
         let writes_since = match net.broken {
             Broken::SilenceInOutage => Some(Duration::ZERO),
             _ => self.writes_since(now),
         };
-        let observer = Observer { timing: TIMING, writes_since, term_since: reign.since };
-        let me = self.me.name.clone();
-        let wanted = Some(net.wanted);
-        let membership = Membership { me: &me, observer, leases: &leases, last: &last, wanted, changed: reign.changed };
-        let decision = membership.decide(now);
-        for command in decision.commands {
-            match command {
-                Command::StepDown => return (self.leading, self.reign) = (None, None),
-                Command::TakeLease { name, resource_version } if self.may_write(now) => {
-                    let lease = Lease { holder: self.me.to_string(), ..Lease::default() };
-                    self.write(net, now, Write::Lease(name.to_string(), lease, resource_version.parse().ok()));
+        let wall = Timestamp::from_millisecond(i64::try_from(net.time).unwrap()).unwrap();
+        Now { clock: now, wall, writes_since }
+    }
+
+    fn handle(&mut self, net: &mut Net<'_>, now: Duration, event: Event, sender: Option<(&Incarnation, &TargetKey)>) {
+        let time = self.time(net, now);
+        let Some(leader) = &mut self.leader else { return };
+        let effects = leader.coordinator.handle(event, time);
+        self.perform(net, effects, sender);
+    }
+
+    /// `sender`: of the report that these effects follow from, and its target.
+    fn perform(&mut self, net: &mut Net<'_>, effects: Vec<Effect>, sender: Option<(&Incarnation, &TargetKey)>) {
+        for effect in effects {
+            let Some(leader) = &mut self.leader else { return };
+            match effect {
+                Effect::StepDown(end) => {
+                    self.leader = None;
+                    if end == TermEnd::CutOff {
+                        self.leading = None;
+                    }
                 }
-                Command::TakeLease { .. } => {}
-            }
-        }
-        let Some(members) = decision.members.filter(|members| *members != last) else { return };
-        let Some(reign) = &self.reign else { return };
-        let names = members.keys().cloned().collect();
-        let weights = weights(self.statuses.len());
-        let map = &reign.stored.map;
-        let facts = Facts { members: &names, weights: &weights, last: &map.shards, moved_for_weight: Some(now) };
-        let Some(next) = map.next(map.term, members, assign(&facts, now).shards) else { return };
-        let version = reign.stored.version;
-        if !self.may_write(now) {
-            return;
-        }
-        let outcome = self.write(net, now, Write::Map(next, self.me.clone(), version));
-        let read = match outcome {
-            Outcome::Done(_) => self.map.clone(),
-            // Looked at again: it may have been done all the same.
-            _ => net.read_all().and_then(|(stored, _)| stored),
-        };
-        if let (Some(stored), Some(reign)) = (read, &mut self.reign) {
-            if stored.claimant != self.me || stored.map.term != reign.stored.map.term {
-                self.reign = None;
-            } else if stored.version > reign.stored.version {
-                reign.ownership.learn(&stored.map);
-                (reign.stored, reign.changed) = (stored, Some(now));
+                Effect::WriteTarget(write) => {
+                    let sender = sender.filter(|(_, target)| **target == write.key);
+                    leader.enqueue(*write, sender.map(|(sender, _)| sender.clone()));
+                }
+                Effect::Send { to, message } => {
+                    if net.broken != Broken::RequestsLost {
+                        net.answer((self.me.clone(), leader.term), (*to).clone(), message);
+                    }
+                }
+                Effect::TakeLease { .. }
+                | Effect::WriteMap { .. }
+                | Effect::WriteMapStatus(_)
+                | Effect::ReadStatefulSet => leader.requests.push_back(effect),
+                Effect::WriteIntegration(_)
+                | Effect::LabelSlot(_)
+                | Effect::RemoveFinalizer(_)
+                | Effect::Metric(_)
+                | Effect::Log(_) => {}
             }
         }
     }
 
-    fn member(&self, name: &str, reign: &Reign) -> (ReplicaName, MemberLease) {
+    fn tick(&mut self, net: &mut Net<'_>, now: Duration) {
+        if let Some(leader) = self.leader.as_mut().filter(|leader| leader.next_tick <= now) {
+            leader.next_tick = now + TICK;
+            self.handle(net, now, Event::Tick, None);
+        }
+    }
+
+    /// Performs the requests for Leases and the map, in their order.
+    fn serve(&mut self, net: &mut Net<'_>, now: Duration) {
+        while let Some(request) = self.leader.as_mut().and_then(|leader| leader.requests.pop_front()) {
+            match request {
+                Effect::TakeLease { name, resource_version } => {
+                    if self.may_write(now) {
+                        let lease = Lease { holder: self.me.to_string(), ..Lease::default() };
+                        self.write(net, now, Write::Lease(name.to_string(), lease, resource_version.parse().ok()));
+                    }
+                    self.handle(net, now, Event::LeaseTaken, None);
+                }
+                Effect::WriteMap { map, .. } => self.write_map(net, now, map.map),
+                Effect::WriteMapStatus(_) => self.handle(net, now, Event::MapStatusWritten, None),
+                Effect::ReadStatefulSet => {
+                    let wanted = if net.broken == Broken::NobodyWanted { 0 } else { net.wanted };
+                    self.handle(net, now, Event::StatefulSet(Ok(Some(wanted))), None);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn write_map(&mut self, net: &mut Net<'_>, now: Duration, map: ShardMap) {
+        let Some(version) = self.leader.as_ref().map(|leader| leader.map_version) else { return };
+        if !self.may_write(now) {
+            return self.handle(net, now, Event::MapWriteFailed, None);
+        }
+        match self.write(net, now, Write::Map(map, self.me.clone(), version)) {
+            Outcome::Done(_) => {
+                let version = self.map.as_ref().map(|stored| stored.version);
+                if let (Some(leader), Some(version)) = (&mut self.leader, version) {
+                    leader.map_version = version;
+                }
+                self.handle(net, now, Event::MapWritten, None);
+            }
+            // It is read again: it may have been written all the same.
+            Outcome::Refused | Outcome::Lost => {
+                self.handle(net, now, Event::MapWriteFailed, None);
+                if let Some((stored, _)) = net.read_all() {
+                    self.accept(net, now, stored);
+                }
+            }
+        }
+    }
+
+    fn compare_map(&mut self, net: &mut Net<'_>, now: Duration) {
+        let Some(leader) = &self.leader else { return };
+        let newer = self.map.clone().filter(|seen| seen.version > leader.map_version);
+        if newer.is_some() {
+            self.accept(net, now, newer);
+        } else if net.broken == Broken::EchoAsDrift {
+            let mut echo = leader.coordinator.published().clone();
+            echo.map.epoch = echo.map.epoch.next();
+            self.handle(net, now, Event::Map(Some(echo)), None);
+        }
+    }
+
+    fn accept(&mut self, net: &mut Net<'_>, now: Duration, read: Option<Stored>) {
+        let Some(leader) = &mut self.leader else { return };
+        if let Some(read) = read.as_ref().filter(|read| read.claimant == self.me && read.map.term == leader.term) {
+            leader.map_version = read.version;
+        }
+        self.handle(net, now, Event::Map(read.as_ref().map(published)), None);
+    }
+
+    fn members(&self) -> BTreeMap<ReplicaName, MemberLease> {
+        self.leases.keys().filter(|name| *name != COORDINATOR).map(|name| self.member(name)).collect()
+    }
+
+    fn member(&self, name: &str) -> (ReplicaName, MemberLease) {
         let seen = &self.leases[name];
         let parts: Vec<&str> = seen.lease.holder.split('_').collect();
         let holder = match parts[..] {
@@ -130,61 +239,80 @@ impl Replica {
             [replica, uid, nonce] if replica == name => Holder::Process(Incarnation::new(replica, uid, nonce)),
             _ => Holder::Taken,
         };
-        let heard = match &holder {
-            Holder::Process(process) => reign.heard.get(process).copied(),
-            _ => None,
-        };
         let resource_version = seen.lease.version.to_string();
         let (changed, held_since) = (seen.changed, seen.held_since);
-        (ReplicaName::new(name), MemberLease { holder, resource_version, changed, held_since, heard })
+        (ReplicaName::new(name), MemberLease { holder, resource_version, changed, held_since, heard: None })
     }
 
-    /// A report arrives, over a link to this very reign.
-    pub fn hear(&mut self, report: &Report, now: Duration) {
-        let Some(reign) = self.reign.as_mut().filter(|reign| reign.stored.map.term == report.term) else { return };
-        reign.heard.insert(report.from.clone(), now);
-        let Epoch(known) = reign.stored.map.epoch;
-        for (number, verdict) in &report.verdicts {
-            let stamp = Stamp {
-                sender: &report.from,
-                target: &target(*number),
-                epoch: report.epoch,
-                sequence: report.sequence,
-            };
-            if reign.ownership.accept(&stamp).is_ok() {
-                reign.accepted.insert(*number, (report.from.clone(), report.epoch.0, known, *verdict));
-            }
-        }
-    }
-
-    /// Brings the hub to what was reported, where it says otherwise.
-    fn write_statuses(&mut self, net: &mut Net<'_>, now: Duration) {
-        let Some(reign) = &self.reign else { return };
-        let term = reign.stored.map.term.0;
-        let differs = |number: &usize, verdict: u32| {
-            let status = &self.statuses[*number];
-            status.verdict != verdict || status.term > term
+    /// The target as this replica's watch shows it.
+    fn object(&self, number: usize) -> TargetObject {
+        let key = target(number);
+        let desired = DesiredTarget {
+            key: key.clone(),
+            cluster_name: format!("c{number}").into(),
+            labels: BTreeMap::new(),
+            secret_name: "kubeconfig".to_owned(),
+            secret_key: None,
+            paused: false,
+            paused_until: None,
+            generation: 1,
         };
-        let wanted: Vec<(usize, Status, u64)> = reign
-            .accepted
-            .iter()
-            .filter(|(number, (.., verdict))| differs(number, *verdict))
-            .map(|(number, (reporter, epoch, accepted, verdict))| {
-                let status = Status {
-                    term,
-                    verdict: *verdict,
-                    reported_by: Some(reporter.clone()),
-                    epoch: *epoch,
-                    accepted: *accepted,
-                    version: 0,
-                };
-                (*number, status, self.statuses[*number].version)
-            })
-            .collect();
-        for (number, status, over) in wanted {
-            if self.may_write(now) {
-                self.write(net, now, Write::Status(number, status, over));
+        let status = self.statuses[number].status.clone().map(|status| CachedStatus::new(&key, status));
+        let slot_label = Some(Slot::of(&key).to_string());
+        TargetObject { key, desired: Ok(desired), generation: 1, slot_label, status }
+    }
+
+    /// A message arrives over a link to this very term.
+    pub fn hear(&mut self, net: &mut Net<'_>, message: ToCoordinator, now: Duration) {
+        if self.leader.as_ref().is_none_or(|leader| leader.term != message.term) {
+            return;
+        }
+        let ToCoordinator { from, mut message, .. } = message;
+        let mut sender = Arc::new(from.clone());
+        let mut reported = None;
+        if let FromWorker::Report { report, .. } = &mut message {
+            reported = Some(report.target.clone());
+            if let (Broken::AnySender, Some(leader)) = (net.broken, &self.leader) {
+                let map = &leader.coordinator.published().map;
+                sender = map.owner(Slot::of(&report.target)).cloned().map_or(sender, Arc::new);
+                report.epoch = map.epoch;
+            }
+        }
+        let event = Event::Message(Message { sender, message, bytes: 100 });
+        self.handle(net, now, event, reported.as_ref().map(|target| (&from, target)));
+    }
+
+    /// Writes the statuses that wait. One that gets no answer is tried again; one that is refused is decided anew when
+    /// the watch shows the present status.
+    fn write_statuses(&mut self, net: &mut Net<'_>, now: Duration) {
+        let Some(leader) = &mut self.leader else { return };
+        for (number, write) in std::mem::take(&mut leader.writes) {
+            let over = self.statuses[number].version;
+            let outcome = match self.may_write(now) {
+                true => self.write(net, now, Write::Status(number, Box::new(write.clone()), over)),
+                false => Outcome::Lost,
+            };
+            if let (Outcome::Lost, Some(leader)) = (outcome, &mut self.leader) {
+                leader.writes.entry(number).or_insert(write);
             }
         }
     }
+}
+
+impl Leader {
+    fn enqueue(&mut self, write: TargetWrite, sender: Option<Incarnation>) {
+        let number = number_of(&write.key);
+        let status: TargetStatus = write.status;
+        let Epoch(epoch) = self.coordinator.published().map.epoch;
+        // A report that is written again was accepted when it was written first.
+        let (reported_by, report_epoch) = (status.reported_by.clone(), status.report_epoch);
+        let former = self.origins.get(&number).filter(|former| (&former.0, &former.1) == (&reported_by, &report_epoch));
+        let known_epoch = former.map_or(epoch, |former| former.2);
+        self.origins.insert(number, (reported_by, report_epoch, known_epoch));
+        self.writes.insert(number, StatusWrite { status, sender, known_epoch });
+    }
+}
+
+fn published(stored: &Stored) -> PublishedMap {
+    PublishedMap { map: stored.map.clone(), coordinator: stored.claimant.clone(), contact: None }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use ksit::domain::replica::{Incarnation, Term};
 use ksit::domain::shard_map::ShardMap;
+use ksit::domain::status::TargetStatus;
 
 use super::world::Broken;
 
@@ -31,16 +32,30 @@ pub struct Stored {
     pub version: u64,
 }
 
+/// The status of a target; `status` is `None` before the first write.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Status {
-    pub term: i64,
-    pub verdict: u32,
-    pub reported_by: Option<Incarnation>,
-    /// Of the map by which the reporter owned the target.
-    pub epoch: i64,
-    /// Of the newest map that the coordinator knew when it believed the report.
-    pub accepted: i64,
+    pub status: Option<TargetStatus>,
+    /// See [`StatusWrite`].
+    pub sender: Option<Incarnation>,
+    pub known_epoch: i64,
     pub version: u64,
+}
+
+impl Status {
+    pub fn term(&self) -> i64 {
+        self.status.as_ref().and_then(|status| status.term).map_or(0, |term| term.0)
+    }
+}
+
+/// A status to write, and where it comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatusWrite {
+    pub status: TargetStatus,
+    /// The process that sent the report; `None` if the write doesn't follow from one directly.
+    pub sender: Option<Incarnation>,
+    /// Epoch of the newest map that the coordinator knew when it accepted the report.
+    pub known_epoch: i64,
 }
 
 /// One write, as it would be sent.
@@ -49,7 +64,7 @@ pub enum Write {
     /// Over this version; 0: there must be none. `None`: over whatever there is.
     Lease(String, Lease, Option<u64>),
     Map(ShardMap, Incarnation, u64),
-    Status(usize, Status, u64),
+    Status(usize, Box<StatusWrite>, u64),
 }
 
 /// By a version that has changed, a rule of the object, or the fence.
@@ -100,8 +115,8 @@ impl Hub {
                     return Err(Refused);
                 }
                 if let Some(stored) = stored {
-                    let same_reign = map.term == stored.map.term && claimant == stored.claimant;
-                    if map.epoch <= stored.map.epoch || !(map.term > stored.map.term || same_reign) {
+                    let same_term = map.term == stored.map.term && claimant == stored.claimant;
+                    if map.epoch <= stored.map.epoch || !(map.term > stored.map.term || same_term) {
                         return Err(Refused);
                     }
                 }
@@ -109,16 +124,15 @@ impl Hub {
                 self.map = Some(stored.clone());
                 Object::Map(stored)
             }
-            Write::Status(target, status, over) => {
+            Write::Status(target, write, over) => {
+                let StatusWrite { status, sender, known_epoch } = *write;
                 let term = self.map.as_ref().map_or(Term(0), |stored| stored.map.term);
-                let is_fenced = status.term < term.0 || status.term < self.statuses[target].term;
-                if self.statuses[target].version != over {
+                let written = status.term.unwrap_or_default();
+                let is_fenced = written < term || written.0 < self.statuses[target].term();
+                if self.statuses[target].version != over || is_fenced && self.broken != Broken::Fence {
                     return Err(Refused);
                 }
-                if is_fenced && self.broken != Broken::Fence {
-                    return Err(Refused);
-                }
-                let status = Status { version, ..status };
+                let status = Status { status: Some(status), sender, known_epoch, version };
                 self.statuses[target] = status.clone();
                 Object::Status(target, status)
             }

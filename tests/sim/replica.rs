@@ -1,17 +1,24 @@
-//! One replica: what it sees, its Leases, its worker. Every decision is the domain's.
+//! One replica: its view of the hub, its Leases, its worker. Every decision is the program's own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ksit::domain::claim::Claim;
 use ksit::domain::election::{Action, ElectionLease, Identity, Leading, Observation, decide};
+use ksit::domain::keys::IntegrationKey;
+use ksit::domain::outbox::{Outbox, Overdue};
 use ksit::domain::own_writes::OwnWrites;
+use ksit::domain::reason::Reason;
 use ksit::domain::replica::{Epoch, Incarnation, Term};
+use ksit::domain::report::{TargetReport, ToWorker};
 use ksit::domain::slot::{Slot, SlotSet};
+use ksit::domain::status::report_digest;
+use ksit::domain::verdict::{Phase, Reach, TargetVerdict, ToolVerdict};
 
-use super::coordinator::Reign;
+use super::coordinator::Leader;
 use super::hub::{Lease, Object, Status, Stored, Write};
-use super::world::{COORDINATOR, Net, Outcome, RENEW, Report, TIMING, TTL, target};
+use super::world::{COORDINATOR, Net, Outcome, RENEW, TIMING, TTL, ToCoordinator, target};
 
 const MARGIN: Duration = Duration::from_secs(1);
 const LONGEST_GAP: Duration = Duration::from_secs(6);
@@ -38,7 +45,9 @@ pub struct Replica {
     pub read: usize,
     pub own_writes: OwnWrites,
     pub leading: Option<Leading>,
-    pub reign: Option<Reign>,
+    pub leader: Option<Leader>,
+    /// Targets whose status changed since the coordinator last looked.
+    pub changed: BTreeSet<usize>,
     joined: bool,
     next_renewal: Duration,
     ask_at: Duration,
@@ -47,12 +56,14 @@ pub struct Replica {
 
 #[derive(Default)]
 struct Worker {
+    outbox: Outbox,
     epoch: Epoch,
     slots: SlotSet,
-    /// Verdicts that were sent last.
-    told: BTreeMap<usize, u32>,
+    /// Last verdict on each target, and when it is overdue.
+    verdicts: BTreeMap<usize, (u32, Arc<Overdue>)>,
     next_round: Duration,
-    sequence: u64,
+    /// Coordinator and term at the other end of the link.
+    link: Option<(Incarnation, Term)>,
 }
 
 /// The end of a process.
@@ -72,7 +83,8 @@ impl Replica {
             read: 0,
             own_writes: OwnWrites::default(),
             leading: None,
-            reign: None,
+            leader: None,
+            changed: BTreeSet::new(),
             joined: false,
             next_renewal: Duration::ZERO,
             ask_at: Duration::ZERO,
@@ -118,6 +130,7 @@ impl Replica {
             Object::Status(target, status) => {
                 if self.statuses[target].version < status.version {
                     self.statuses[target] = status;
+                    self.changed.insert(target);
                 }
             }
         }
@@ -191,7 +204,7 @@ impl Replica {
         };
         match decide(&observation, now) {
             Action::Wait(_) => {}
-            Action::StepDown => (self.leading, self.reign) = (None, None),
+            Action::StepDown => (self.leading, self.leader) = (None, None),
             Action::Vacate { resource_version } => {
                 let lease = Lease { vacated: true, ..Lease::default() };
                 let over = resource_version.parse().ok();
@@ -225,34 +238,96 @@ impl Replica {
         }
     }
 
-    /// Looks at its targets and tells the coordinator.
+    /// Checks its targets and reports to the coordinator.
     fn work(&mut self, net: &mut Net<'_>, now: Duration) {
-        let Some(stored) = &self.map else { return };
-        if self.worker.epoch != stored.map.epoch {
-            self.worker.epoch = stored.map.epoch;
-            self.worker.slots = stored.map.slots_of(&self.me);
-            self.worker.told.clear();
-            self.worker.next_round = now;
+        let Some(stored) = self.map.clone() else { return };
+        let worker = &mut self.worker;
+        let is_new_map = worker.epoch != stored.map.epoch;
+        if is_new_map {
+            (worker.epoch, worker.slots) = (stored.map.epoch, stored.map.slots_of(&self.me));
+            worker.outbox.set_shard(&worker.slots, worker.epoch);
+            worker.next_round = now;
         }
-        let (to, term) = (stored.claimant.clone(), stored.map.term);
-        let all = now >= self.worker.next_round;
-        let mut verdicts = Vec::new();
+        let is_round = now >= worker.next_round;
+        if is_round {
+            worker.next_round = now + TIMING.round;
+        }
         for number in 0..self.statuses.len() {
-            let verdict = net.truth[number];
-            let owns = self.worker.slots.contains(Slot::of(&target(number)));
-            if owns && (all || self.worker.told.get(&number) != Some(&verdict)) {
-                verdicts.push((number, verdict));
-                self.worker.told.insert(number, verdict);
-            }
+            self.check(net.truth[number], number, is_round, now);
         }
-        if !all && verdicts.is_empty() {
+        let worker = &mut self.worker;
+        let peer = Some((stored.claimant, stored.map.term));
+        if worker.link != peer {
+            worker.outbox.link_ended(now);
+            worker.link = peer.filter(|_| !net.uplink_lost);
+            if worker.link.is_none() {
+                return;
+            }
+            worker.outbox.queue_all(now);
+        } else if is_new_map {
+            worker.outbox.queue_all(now);
+        } else {
+            worker.outbox.queue_changes(now);
+        }
+        if is_round {
+            worker.outbox.queue_heartbeat(now);
+        }
+        self.send(net, now);
+    }
+
+    /// One check of a target: a new verdict, or the same one that is fresh again.
+    fn check(&mut self, verdict: u32, number: usize, is_round: bool, now: Duration) {
+        let (key, worker) = (target(number), &mut self.worker);
+        if !worker.slots.contains(Slot::of(&key)) {
+            worker.verdicts.remove(&number);
             return;
         }
-        if all {
-            self.worker.next_round = now + TIMING.round;
+        let known = worker.verdicts.get(&number);
+        if known.is_some_and(|(known, _)| *known == verdict) && !is_round {
+            return;
         }
-        self.worker.sequence += 1;
-        let sequence = self.worker.sequence;
-        net.report(Report { from: self.me.clone(), to, term, epoch: self.worker.epoch, sequence, verdicts });
+        let overdue = known.map(|(_, overdue)| overdue.clone()).unwrap_or_default();
+        overdue.set(now, TIMING.round);
+        let is_news = known.is_none_or(|(known, _)| *known != verdict);
+        worker.verdicts.insert(number, (verdict, overdue.clone()));
+        if is_news {
+            let phase = if verdict == 0 { Phase::Running } else { Phase::Failed };
+            let tool = ToolVerdict::without_observations(phase, Reason::Healthy, phase.as_str());
+            let tools = vec![(IntegrationKey::new("fleet", "argocd"), tool)];
+            let report = Box::new(TargetReport {
+                target: key,
+                verdict: Arc::new(TargetVerdict { reach: Reach::Connected, tools }),
+                omitted: 0,
+                mode: None,
+                generation: 1,
+                secret_version: None,
+                server: None,
+                credential_ends: None,
+                reported_by: self.me.name.clone(),
+                epoch: Epoch(0),
+                next: TIMING.round,
+            });
+            let digest = report_digest(&report, |_| String::new());
+            worker.outbox.put(report, digest, overdue);
+        }
+    }
+
+    fn send(&mut self, net: &mut Net<'_>, now: Duration) {
+        let worker = &mut self.worker;
+        while let Some((to, term)) = worker.link.clone() {
+            let Some(message) = worker.outbox.next_message(now) else { return };
+            let is_sent = net.report(ToCoordinator { from: self.me.clone(), to, term, message });
+            if !is_sent {
+                worker.outbox.link_ended(now);
+                worker.link = None;
+            }
+        }
+    }
+
+    /// An answer of the coordinator arrives over the present link.
+    pub fn on_answer(&mut self, link: &(Incarnation, Term), answer: ToWorker) {
+        if self.worker.link.as_ref() == Some(link) {
+            self.worker.outbox.on_answer(answer);
+        }
     }
 }

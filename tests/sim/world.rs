@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use ksit::domain::keys::TargetKey;
 use ksit::domain::member::Timing;
-use ksit::domain::replica::{Epoch, Incarnation, Term};
-use ksit::domain::slot;
-use ksit::domain::weights::Weights;
+use ksit::domain::replica::{Incarnation, Term};
+use ksit::domain::report::{FromWorker, ToWorker};
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
@@ -44,17 +43,33 @@ pub enum Broken {
     Fence,
     /// Others count as silent also while nobody can write.
     SilenceInOutage,
+    /// The coordinator sees the Leases once a term.
+    LeasesUnseen,
+    /// A report counts as one of the present owner, whoever sent it and when.
+    AnySender,
+    /// The StatefulSet wants no replicas, so that none that left is waited for.
+    NobodyWanted,
+    /// The coordinator takes its own map for one that somebody else changed.
+    EchoAsDrift,
+    /// Requests of the coordinator don't reach workers.
+    RequestsLost,
 }
 
-/// Verdicts of some targets, on their way to a coordinator.
+/// A message of a worker on its way to a coordinator.
 #[derive(Clone, Debug)]
-pub struct Report {
+pub struct ToCoordinator {
     pub from: Incarnation,
     pub to: Incarnation,
     pub term: Term,
-    pub epoch: Epoch,
-    pub sequence: u64,
-    pub verdicts: Vec<(usize, u32)>,
+    pub message: FromWorker,
+}
+
+/// An answer of the coordinator of a term on its way to a worker.
+#[derive(Clone, Debug)]
+struct Answer {
+    link: (Incarnation, Term),
+    to: Incarnation,
+    message: ToWorker,
 }
 
 pub enum Outcome {
@@ -87,7 +102,8 @@ pub struct World {
     loss: f64,
     /// Writes that wander about.
     late: Vec<(u64, Write)>,
-    reports: Vec<(u64, Report)>,
+    messages: Vec<(u64, ToCoordinator)>,
+    answers: Vec<(u64, Answer)>,
     processes: u64,
 }
 
@@ -100,9 +116,10 @@ pub struct Net<'a> {
     hub: &'a mut Hub,
     random: &'a mut SmallRng,
     late: &'a mut Vec<(u64, Write)>,
-    reports: &'a mut Vec<(u64, Report)>,
+    messages: &'a mut Vec<(u64, ToCoordinator)>,
+    answers: &'a mut Vec<(u64, Answer)>,
     is_cut: bool,
-    uplink_lost: bool,
+    pub uplink_lost: bool,
     loss: f64,
 }
 
@@ -127,7 +144,8 @@ impl World {
             hub_back_at: 0,
             loss: if kind == Kind::Mixed { 0.08 } else { 0.0 },
             late: Vec::new(),
-            reports: Vec::new(),
+            messages: Vec::new(),
+            answers: Vec::new(),
             processes: 0,
         };
         while world.time < END {
@@ -164,8 +182,11 @@ impl World {
     }
 
     fn step_replica(&mut self, ordinal: usize) {
+        let time = self.time;
         let slot = &mut self.slots[ordinal];
-        let Some(replica) = slot.replica.as_mut().filter(|replica| replica.paused_until <= self.time) else { return };
+        let Some(replica) = slot.replica.as_mut().filter(|replica| replica.paused_until <= time) else { return };
+        let is_due = |(at, message): &mut (u64, ToCoordinator)| *at <= time && message.to == replica.me;
+        let inbox: Vec<ToCoordinator> = self.messages.extract_if(.., is_due).map(|(_, message)| message).collect();
         let is_cut = slot.cut_until > self.time;
         // One that wakes may write before it has read.
         let reads_first = self.random.random_bool(0.8);
@@ -186,11 +207,15 @@ impl World {
             hub: &mut self.hub,
             random: &mut self.random,
             late: &mut self.late,
-            reports: &mut self.reports,
+            messages: &mut self.messages,
+            answers: &mut self.answers,
             is_cut,
             uplink_lost: slot.uplink_lost_until > self.time,
             loss: self.loss,
         };
+        for message in inbox {
+            replica.hear(&mut net, message, now);
+        }
         if replica.step(&mut net).is_err() {
             (slot.replica, slot.back_at) = (None, Some(self.time + self.random.random_range(1..10) * 1000));
         }
@@ -205,14 +230,11 @@ impl World {
                 let _ = self.hub.apply(time, write);
             }
         }
-        let due: Vec<Report> = self.reports.extract_if(.., |(at, _)| *at <= time).map(|(_, report)| report).collect();
-        for report in due {
+        let due: Vec<Answer> = self.answers.extract_if(.., |(at, _)| *at <= time).map(|(_, answer)| answer).collect();
+        for answer in due {
             let replicas = self.slots.iter_mut().filter_map(|slot| slot.replica.as_mut());
-            let Some(to) = replicas.into_iter().find(|replica| replica.me == report.to) else { continue };
-            if to.paused_until > time {
-                self.reports.push((to.paused_until, report));
-            } else {
-                to.hear(&report, to.now(time));
+            if let Some(to) = replicas.into_iter().find(|replica| replica.me == answer.to) {
+                to.on_answer(&answer.link, answer.message);
             }
         }
     }
@@ -300,15 +322,27 @@ impl Net<'_> {
             .then(|| (self.hub.map.clone(), self.hub.statuses.clone()))
     }
 
-    /// May be lost, late and doubled.
-    pub fn report(&mut self, report: Report) {
-        if self.uplink_lost || self.random.random_bool(self.loss) {
-            return;
+    /// False if the link ended: then the message is lost, or late.
+    pub fn report(&mut self, message: ToCoordinator) -> bool {
+        if self.uplink_lost {
+            return false;
         }
         if self.random.random_bool(self.loss) {
-            self.reports.push((self.time + self.random.random_range(1..20_000), report.clone()));
+            if self.random.random_bool(0.5) {
+                self.messages.push((self.time + self.random.random_range(1..20_000), message));
+            }
+            return false;
         }
-        self.reports.push((self.time + self.random.random_range(1..1_500), report));
+        // A link keeps the order.
+        self.messages.push((self.time + 1_000, message));
+        true
+    }
+
+    /// An answer may be lost.
+    pub fn answer(&mut self, link: (Incarnation, Term), to: Incarnation, message: ToWorker) {
+        if !self.random.random_bool(self.loss) {
+            self.answers.push((self.time + 500, Answer { link, to, message }));
+        }
     }
 }
 
@@ -316,6 +350,6 @@ pub fn target(number: usize) -> TargetKey {
     TargetKey::new("fleet", format!("c{number}"))
 }
 
-pub fn weights(count: usize) -> Weights {
-    Weights::of((0..count).map(|number| slot::Slot::of(&target(number))))
+pub fn number_of(target: &TargetKey) -> usize {
+    target.name()[1..].parse().unwrap()
 }

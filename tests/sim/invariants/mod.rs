@@ -76,7 +76,7 @@ fn all_hold_in_a_thousand_worlds() {
     assert!(found.is_empty(), "{} violations, the first: {:#?}", found.len(), &found[..found.len().min(5)]);
 }
 
-/// The worlds are as wild as they are meant to be: reigns end, members come and go, statuses are written.
+/// The worlds are as wild as they are meant to be: terms end, members come and go, statuses are written.
 #[test]
 fn much_happens_in_a_world() {
     let (mut terms, mut versions, mut statuses) = (0, 0, 0);

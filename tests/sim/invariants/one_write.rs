@@ -1,6 +1,6 @@
-//! A change of the members, of any size, is one write of the map; beside it there are the claims of terms.
+//! A change of the members, of any size, is one write of the map; the only other writes claim terms.
 
-use super::super::world::World;
+use super::super::world::{Broken, World};
 
 pub fn check(world: &World) -> Result<(), String> {
     let maps: Vec<_> = super::maps(world).collect();
@@ -15,4 +15,9 @@ pub fn check(world: &World) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+#[test]
+fn echo_taken_for_drift_is_found() {
+    super::assert_found(Broken::EchoAsDrift, "one write");
 }

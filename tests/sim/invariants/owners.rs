@@ -1,8 +1,8 @@
-//! Every version of the map gives each slot to one member, and in the end the members are those that live.
+//! Every version of the map gives each slot to one member, and in the end the members are the living replicas.
 
 use std::collections::BTreeSet;
 
-use super::super::world::World;
+use super::super::world::{Broken, World};
 
 pub fn check(world: &World) -> Result<(), String> {
     for (at, stored) in super::maps(world) {
@@ -16,6 +16,11 @@ pub fn check(world: &World) -> Result<(), String> {
         return Err(format!("the members are {members:?}, and {living:?} live"));
     }
     let leading =
-        world.slots.iter().filter(|slot| slot.replica.as_ref().is_some_and(|one| one.reign.is_some())).count();
+        world.slots.iter().filter(|slot| slot.replica.as_ref().is_some_and(|one| one.leader.is_some())).count();
     if leading == 1 { Ok(()) } else { Err(format!("{leading} lead in the end")) }
+}
+
+#[test]
+fn unseen_leases_are_found() {
+    super::assert_found(Broken::LeasesUnseen, "owners");
 }

@@ -21,10 +21,10 @@ pub fn check(world: &World) -> Result<(), String> {
             }
             Object::Status(target, status) => {
                 let of_object = of_objects.entry(*target).or_insert(0);
-                if status.term < term || status.term < *of_object {
-                    return Err(format!("at {at} a status of term {} landed in term {term}", status.term));
+                if status.term() < term || status.term() < *of_object {
+                    return Err(format!("at {at} a status of term {} landed in term {term}", status.term()));
                 }
-                *of_object = status.term;
+                *of_object = status.term();
             }
             Object::Lease(..) => {}
         }
