@@ -7,8 +7,8 @@ use std::time::Duration;
 use futures::{StreamExt, TryStreamExt, future, io, stream};
 use http::header::{ACCEPT, HeaderValue};
 use k8s_openapi::api::core::v1::Secret;
-use kube::ResourceExt;
 use kube::api::{Api, GetParams, ListParams, PostParams, Request};
+use kube::{Client, ResourceExt};
 use serde::Deserialize;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -67,10 +67,15 @@ pub(super) async fn transport_with_hub(fleet: &Fleet, processes: u32) -> Result<
     Ok(until_watched("baseline with the hub", watched.max(read)))
 }
 
+/// A client with the identity and the rights of a replica.
+async fn replica_client(fleet: &Fleet) -> Result<Client, RunError> {
+    let token = fleet.hub.service_account_token(NAMESPACE, installation::NAME).await?;
+    Ok(fleet.hub.client_with_token(&token).await?)
+}
+
 /// Reads targets and Secrets with a replica's rights, discards them, and returns the duration in seconds.
 async fn read_hub(fleet: &Fleet, replicas: u32) -> Result<f64, RunError> {
-    let token = fleet.hub.service_account_token(NAMESPACE, installation::NAME).await?;
-    let client = fleet.hub.client_with_token(&token).await?;
+    let client = replica_client(fleet).await?;
     let targets = resources::api(&client, NAMESPACE, "IntegrationTarget");
     let secrets: Api<Secret> = Api::namespaced(client.clone(), NAMESPACE);
     let began = Instant::now();
@@ -151,7 +156,9 @@ pub(super) async fn comparator(fleet: &Fleet, command: &str, duration: Duration)
 
 /// Measures the hub alone: it stores one status per target, of the present size.
 pub(super) async fn hub(fleet: &Fleet) -> Result<Vec<Measure>, RunError> {
-    let api = resources::api(&fleet.client, NAMESPACE, "IntegrationTarget");
+    // The hub accepts statuses from replicas only.
+    let client = replica_client(fleet).await?;
+    let api = resources::api(&client, NAMESPACE, "IntegrationTarget");
     let targets = api.list(&ListParams::default().limit(WRITES)).await?.items;
     // The hub refuses statuses of former coordinators.
     let term = fleet.shard_map().await?["term"].take();

@@ -43,6 +43,8 @@ pub(super) struct Director {
     /// Broken components, with the time at which each is due for repair.
     broken: VecDeque<(Instant, u32, ComponentId)>,
     faulty: BTreeSet<u32>,
+    /// Targets whose watches deliver nothing.
+    quiet: BTreeSet<u32>,
     removed: Vec<u32>,
     phase: Phase,
     measures: Vec<Measure>,
@@ -63,6 +65,7 @@ impl Director {
             vital,
             broken: VecDeque::new(),
             faulty: BTreeSet::new(),
+            quiet: BTreeSet::new(),
             removed: Vec::new(),
             phase,
             measures: Vec::new(),
@@ -257,7 +260,10 @@ impl Director {
     fn inject(&mut self, fault: Fault, share: f64) -> Result<(), RunError> {
         let simulator = self.fleet.clusters.simulator()?;
         for number in simulator.share(share) {
-            if self.faulty.insert(number) {
+            if fault == Fault::QuietWatches {
+                // No status changes until something breaks behind it.
+                self.quiet.insert(number);
+            } else if self.faulty.insert(number) {
                 self.statuses.expect(number, FAILED, Group::Fault);
             }
             simulator.inject(number, Some(fault));
@@ -272,6 +278,7 @@ impl Director {
             self.statuses.expect(number, RUNNING, Group::Fault);
             simulator.inject(number, None);
         }
+        std::mem::take(&mut self.quiet).into_iter().for_each(|number| simulator.inject(number, None));
         Ok(())
     }
 
