@@ -123,8 +123,8 @@ mod tests {
     fn epoch_increments_on_a_change_only() {
         let first = map(&["a"], &[("a", "000-3ff")]);
         assert_eq!(first.next(Term(1), first.members.clone(), first.shards.clone()), None);
-        let reign = first.next(Term(2), first.members.clone(), first.shards.clone()).unwrap();
-        assert_eq!((reign.term, reign.epoch), (Term(2), Epoch(2)));
+        let later = first.next(Term(2), first.members.clone(), first.shards.clone()).unwrap();
+        assert_eq!((later.term, later.epoch), (Term(2), Epoch(2)));
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub(super) struct Sources {
     pub(super) scrapes: mpsc::Receiver<Scrape>,
 }
 
-/// What effects are performed with.
+/// The coordinator, and the handles by which its effects are performed.
 pub(super) struct EventLoop {
     pub(super) coordinator: Coordinator,
     pub(super) objects: Objects,

@@ -60,7 +60,7 @@ pub struct CoordinatorConfig {
     pub report_token_file: Option<std::path::PathBuf>,
 }
 
-/// What every term needs.
+/// Handles that every term needs.
 pub struct CoordinatorContext {
     pub me: Incarnation,
     pub config: CoordinatorConfig,
@@ -272,7 +272,7 @@ fn start_service(
     });
 }
 
-/// What writes to the hub beside the map.
+/// Starts the tasks that write to the hub, except for the map's.
 fn start_writers(
     context: &CoordinatorContext,
     tasks: &mut JoinSet<TaskEnd>,

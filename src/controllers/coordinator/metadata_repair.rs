@@ -1,4 +1,4 @@
-//! What the coordinator mends on objects beside their status: slot labels, and the Go toolkit's finalizer.
+//! Repairs the metadata of objects: sets slot labels, and removes the Go toolkit's finalizer.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::api::{Integration, IntegrationTarget};
 use crate::domain::priority::Priority;
 use crate::hub::{CoalescingQueue, PROMPT_TIMEOUT, cause, label_slot, remove_legacy_finalizer};
 
-/// Objects to look after, by uid.
+/// Tasks by the uid of their object.
 pub type RepairQueue = CoalescingQueue<String, RepairTask>;
 
 #[derive(Debug)]
@@ -22,12 +22,12 @@ pub enum RepairTask {
     LabelSlot(Box<IntegrationTarget>),
 }
 
-const AFTER_A_FAILURE: Duration = Duration::from_secs(5);
+const RETRY_DELAY: Duration = Duration::from_secs(5);
 
 /// Pause while nothing may be written.
 const CLOSED: Duration = Duration::from_millis(100);
 
-/// A new fleet of thousands has to be labelled.
+/// Concurrent writes: a new fleet of thousands has to be labelled.
 const AT_A_TIME: usize = 8;
 
 impl RepairQueue {
@@ -40,7 +40,7 @@ impl RepairQueue {
     }
 }
 
-/// For ever, while this replica may write. A task that failed waits without taking one of the places.
+/// Runs forever. A task that failed waits for its retry without occupying one of the places.
 pub async fn run_repairs(client: Client, repairs: &RepairQueue, fence: &WriteFence) {
     let (mut under_way, mut failed) = (FuturesUnordered::new(), FuturesUnordered::new());
     loop {
@@ -49,7 +49,7 @@ pub async fn run_repairs(client: Client, repairs: &RepairQueue, fence: &WriteFen
                 under_way.push(do_one(&client, fence, uid, task));
             }
             Some(again) = under_way.next() => failed.extend(again.map(|task| async {
-                sleep(AFTER_A_FAILURE).await;
+                sleep(RETRY_DELAY).await;
                 task
             })),
             Some((uid, task)) = failed.next() => repairs.requeue(uid, task, Priority::CanWait),
@@ -57,14 +57,14 @@ pub async fn run_repairs(client: Client, repairs: &RepairQueue, fence: &WriteFen
     }
 }
 
-/// Gives the task back if it failed.
+/// Returns the task if it failed.
 async fn do_one(client: &Client, fence: &WriteFence, uid: String, task: RepairTask) -> Option<(String, RepairTask)> {
     while !fence.may_write() {
         sleep(CLOSED).await;
     }
-    let (what, object) = match &task {
-        RepairTask::RemoveFinalizer(object) => ("the former toolkit's finalizer taken off", object.name_any()),
-        RepairTask::LabelSlot(object) => ("labelled with its slot", object.name_any()),
+    let (action, object) = match &task {
+        RepairTask::RemoveFinalizer(object) => ("remove the Go toolkit's finalizer", object.name_any()),
+        RepairTask::LabelSlot(object) => ("set the slot label", object.name_any()),
     };
     let write = async {
         match &task {
@@ -74,15 +74,15 @@ async fn do_one(client: &Client, fence: &WriteFence, uid: String, task: RepairTa
     };
     let error = match timeout(PROMPT_TIMEOUT, write).await {
         Ok(Ok(())) => {
-            tracing::debug!(object, what);
+            tracing::debug!(object, action, "metadata repaired");
             return None;
         }
-        // It changed or went meanwhile: the watch brings it again if there is still something to do.
+        // It changed or is gone: the watch brings it again if there is still something to do.
         Ok(Err(kube::Error::Api(status))) if matches!(status.code, 404 | 409 | 422) => return None,
         Ok(Err(error)) => format!("the hub {}", cause(&error)),
         Err(_) => format!("the hub did not answer within {} s", PROMPT_TIMEOUT.as_secs()),
     };
-    tracing::warn!(object, error, "not {what}; trying again");
+    tracing::warn!(object, error, "can't {action}; trying again");
     Some((uid, task))
 }
 
