@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::core::ApiResource;
+use serde_json::value::RawValue;
 
 use super::coalescing_queue::CoalescingQueue;
 use super::events::{Transition, merge};
@@ -15,7 +16,7 @@ pub struct StatusWrite {
     pub resource: ApiResource,
     pub object: ObjectReference,
     /// JSON text: thousands may wait, and a `serde_json::Value` is four times as large.
-    pub status: String,
+    pub status: Box<RawValue>,
     pub priority: Priority,
     /// Hash of the status without times and writer.
     pub meaning: u128,

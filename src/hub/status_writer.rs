@@ -16,7 +16,9 @@ use http::header::{ACCEPT, HeaderValue};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::core::{DynamicObject, Request};
 use kube::{Api, Client};
+use serde::Serialize;
 use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::cause::cause;
@@ -226,14 +228,12 @@ async fn put(client: &Client, write: &StatusWrite) -> WriteResult {
     let ObjectReference { name, namespace, resource_version, uid, .. } = &write.object;
     let (name, namespace) = (name.as_deref().unwrap_or_default(), namespace.as_deref().unwrap_or_default());
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &write.resource);
-    let mut object = DynamicObject::new(name, &write.resource);
-    object.metadata.namespace = Some(namespace.to_owned());
-    object.metadata.resource_version = resource_version.clone();
-    object.metadata.uid = uid.clone();
-    let Ok(status) = serde_json::from_str::<serde_json::Value>(&write.status) else {
-        return WriteResult::with(WriteOutcome::Refused, "the status is not JSON".to_owned());
+    let object = StatusObject {
+        api_version: &write.resource.api_version,
+        kind: &write.resource.kind,
+        metadata: Metadata { name, namespace, resource_version: resource_version.as_deref(), uid: uid.as_deref() },
+        status: &write.status,
     };
-    object.data = serde_json::json!({ "status": status });
     match timeout(PROMPT_TIMEOUT, replace_status(client, api.resource_url(), name, &object)).await {
         Ok(Ok(_)) => WriteResult::with(WriteOutcome::Written, String::new()),
         Ok(Err(kube::Error::Api(status))) => match status.code {
@@ -247,8 +247,29 @@ async fn put(client: &Client, write: &StatusWrite) -> WriteResult {
     }
 }
 
+/// The body of a PUT. The status was serialised when it was decided, and goes in as it is.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct StatusObject<'a> {
+    api_version: &'a str,
+    kind: &'a str,
+    metadata: Metadata<'a>,
+    status: &'a RawValue,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Metadata<'a> {
+    name: &'a str,
+    namespace: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resource_version: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uid: Option<&'a str>,
+}
+
 /// Like `Api::replace_status`, but requests only the metadata of the stored object: the watch delivers it anyway.
-async fn replace_status(client: &Client, url: &str, name: &str, object: &DynamicObject) -> kube::Result<()> {
+async fn replace_status(client: &Client, url: &str, name: &str, object: &StatusObject<'_>) -> kube::Result<()> {
     let body = serde_json::to_vec(object).map_err(kube::Error::SerdeError)?;
     let request = Request::new(url).replace_subresource("status", name, &post_params(), body);
     let mut request = request.map_err(kube::Error::BuildRequest)?;
@@ -274,7 +295,7 @@ mod tests {
         let resource = ApiResource::from_gvk(&kube::core::GroupVersionKind::gvk("ksit.io", "v1", "Thing"));
         let object = ObjectReference { name: Some(name.to_owned()), ..ObjectReference::default() };
         let id = ("Thing".to_owned(), String::new(), name.to_owned());
-        let (status, meaning) = ("{}".to_owned(), 0);
+        let (status, meaning) = (RawValue::NULL.to_owned(), 0);
         (id, StatusWrite { resource, object, status, priority, meaning, former_meaning: None, transitions: Vec::new() })
     }
 

@@ -175,6 +175,8 @@ fn namespace_of((kind, namespace, _): &ObjectId) -> (String, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::value::RawValue;
+
     use crate::domain::priority::Priority;
 
     const WHY: &str = "no";
@@ -191,7 +193,7 @@ mod tests {
         StatusWrite {
             resource: kube::core::ApiResource::erase::<crate::api::IntegrationTarget>(&()),
             object: Default::default(),
-            status: "null".to_owned(),
+            status: RawValue::NULL.to_owned(),
             priority: Priority::CanWait,
             meaning: 0,
             former_meaning: None,

@@ -197,3 +197,7 @@ impl EventLoop {
         Now { clock: self.clock.now(), wall: Timestamp::now(), writes_since: self.board.writes_since() }
     }
 }
+
+#[cfg(test)]
+#[path = "event_loop_tests.rs"]
+mod tests;

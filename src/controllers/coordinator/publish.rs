@@ -4,6 +4,7 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::core::ApiResource;
 use kube::{Resource, ResourceExt};
 use serde::Serialize;
+use serde_json::value::to_raw_value;
 
 use crate::api::convert::{stored_integration_status, stored_target_status};
 use crate::api::{Integration, IntegrationTarget};
@@ -31,6 +32,12 @@ pub(super) fn integration_write(
     queued(object, &status, changes, Meanings { priority: Priority::Summary, meaning, former_meaning })
 }
 
+#[cfg(test)]
+thread_local! {
+    /// Statuses serialised on this thread.
+    pub(super) static SERIALISED: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
+}
+
 struct Meanings {
     priority: Priority,
     meaning: u128,
@@ -52,6 +59,8 @@ fn queued<K: Resource<DynamicType = ()>>(
         change,
     };
     let transitions = changes.into_iter().map(transition).collect();
-    let status = serde_json::to_string(status)?;
+    #[cfg(test)]
+    SERIALISED.set(SERIALISED.get() + 1);
+    let status = to_raw_value(status)?;
     Ok((id, StatusWrite { resource, object: reference, status, priority, meaning, former_meaning, transitions }))
 }

@@ -21,6 +21,8 @@ use jiff::Timestamp;
 
 pub use component::{ComponentLine, observations};
 pub use integration::{ClusterLine, IntegrationStatus};
+#[cfg(test)]
+pub(crate) use render::RENDERED;
 pub use render::{report_digest, target_status};
 pub use stamp::Writer;
 pub use transitions::{PhaseChange, TransitionRecord, phase_changes, record};

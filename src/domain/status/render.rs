@@ -21,6 +21,12 @@ pub fn report_digest(report: &TargetReport, type_of: impl Fn(&IntegrationKey) ->
     target_status(report, type_of, None, &nobody).digest(&report.target)
 }
 
+#[cfg(test)]
+thread_local! {
+    /// Calls of [`target_status`] on this thread.
+    pub(crate) static RENDERED: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
+}
+
 /// The status of a target after `report`. `former` is the present one: unchanged phases and conditions keep their times.
 pub fn target_status(
     report: &TargetReport,
@@ -41,6 +47,8 @@ pub fn target_status(
         epoch,
         next: _,
     } = report;
+    #[cfg(test)]
+    RENDERED.set(RENDERED.get() + 1);
     // A worker of an earlier version sends more than fits.
     let (verdict, more) = &fit(verdict);
     let omitted = omitted.saturating_add(*more);
