@@ -117,7 +117,7 @@ async fn check_names_the_wrong_argument() {
     let rows: [(&[&str], &str); 5] = [
         (&["--type", "heroku"], "use one of argocd, flux"),
         (&["--context", "moon"], "--context: \"moon\" is not one of target"),
-        (&["--set", "namespace=x"], "--set: give one --type"),
+        (&["--set", "namespace=x"], "--set: needs exactly one --type"),
         (&["--type", "flux", "--set", "namespce=x"], "namespce"),
         (&["--type", "flux", "--set", "namespace"], "write it as key=value"),
     ];

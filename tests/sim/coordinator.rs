@@ -62,6 +62,9 @@ impl Replica {
             self.handle(net, now, Event::Leases(self.members()), None);
         }
         self.tick(net, now);
+        if self.leader.as_ref().is_some_and(|leader| leader.coordinator.next_timer() <= now) {
+            self.handle(net, now, Event::Timer, None);
+        }
         self.serve(net, now);
         self.compare_map(net, now);
         self.write_statuses(net, now);

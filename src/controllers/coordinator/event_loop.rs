@@ -80,7 +80,7 @@ impl EventLoop {
                     continue;
                 }
                 _ = leases.changed() => self.leases(),
-                () = sleep_until(timer) => self.leases(),
+                () = sleep_until(timer) => Event::Timer,
                 _ = ticks.tick() => {
                     self.measure_queue();
                     Event::Tick

@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
+use tracing::{Instrument, Span};
 
 use super::callers::{authenticator, members};
 use super::event_loop::{EventLoop, Sources};
@@ -151,6 +152,23 @@ enum TaskEnd {
     Unexpected(&'static str),
 }
 
+/// The tasks of a term. Their log lines carry it.
+struct TermTasks<'a> {
+    set: &'a mut JoinSet<TaskEnd>,
+    span: Span,
+}
+
+impl TermTasks<'_> {
+    /// Starts a task that runs as long as the term.
+    fn spawn(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        let task = async move {
+            task.await;
+            TaskEnd::Unexpected(name)
+        };
+        self.set.spawn(task.instrument(self.span.clone()));
+    }
+}
+
 async fn run_term(context: &CoordinatorContext, tasks: &mut JoinSet<TaskEnd>) -> Result<TermEnd, LeadError> {
     let fence = WriteFence::new(context.leadership.claim.subscribe(), context.board.clock());
     let mut targets = (context.watch_targets)().map(WatchedTarget::of).boxed();
@@ -168,6 +186,8 @@ async fn run_term(context: &CoordinatorContext, tasks: &mut JoinSet<TaskEnd>) ->
     let term = stored.published.map.term;
     tracing::info!(%term, "this replica is the coordinator");
     context.metrics.coordinator_term.set(term.0);
+    let span = tracing::info_span!("coordinator", %term);
+    let mut tasks = TermTasks { set: tasks, span: span.clone() };
 
     let is_member =
         members(context.me.clone(), context.config.installation.clone(), context.board.clone(), context.map.clone());
@@ -176,29 +196,25 @@ async fn run_term(context: &CoordinatorContext, tasks: &mut JoinSet<TaskEnd>) ->
     let repairs: Arc<RepairQueue> = Arc::default();
     let (mut event_loop, requests) = event_loop(context, objects, &stored, is_member.clone(), repairs.clone());
     let others = event_loop.other_installations.subscribe();
-    first.into_iter().for_each(|event| drop(event_loop.handle(event)));
-    event_loop.begin();
+    span.in_scope(|| {
+        first.into_iter().for_each(|event| drop(event_loop.handle(event)));
+        event_loop.begin();
+    });
     context.loopback.send_replace(Some(messages.clone()));
-    start_service(context, tasks, listener, certificate, is_member, messages);
-    start_writers(context, tasks, &fence, repairs);
+    start_service(context, &mut tasks, listener, certificate, is_member, messages);
+    start_writers(context, &mut tasks, &fence, repairs);
     let (hub, answers) = (context.store.hub.clone(), events.clone());
-    tasks.spawn(async move {
-        watch_leases(hub, others, answers).await;
-        TaskEnd::Unexpected("the watch of other installations")
-    });
+    tasks.spawn("the watch of other installations", watch_leases(hub, others, answers));
     let map_requests = map_requests(context, fence, stored, events);
-    let map = context.map.clone();
-    tasks.spawn(async move {
-        map_requests.run(requests, map).await;
-        TaskEnd::Unexpected("the writer of the shard map")
-    });
+    tasks.spawn("the writer of the shard map", map_requests.run(requests, context.map.clone()));
     let scrapes = context.fleet_metrics.open();
     let sources = Sources { targets, integrations, messages: incoming, events: more_events, scrapes };
-    tasks.spawn(async move {
+    let running = async move {
         let end = event_loop.run(sources).await;
         end.map_or(TaskEnd::Unexpected("a watch of the hub"), TaskEnd::Term)
-    });
-    match tasks.join_next().await {
+    };
+    tasks.set.spawn(running.instrument(span));
+    match tasks.set.join_next().await {
         Some(Ok(TaskEnd::Term(end))) => Ok(end),
         Some(Ok(TaskEnd::Unexpected(task))) => Err(LeadError::Ended(task)),
         _ => Err(LeadError::Crashed("a task of the coordinator")),
@@ -258,48 +274,40 @@ fn map_requests(
 
 fn start_service(
     context: &CoordinatorContext,
-    tasks: &mut JoinSet<TaskEnd>,
+    tasks: &mut TermTasks<'_>,
     listener: TcpListener,
     certificate: TermCertificate,
     is_member: IsMember,
     messages: mpsc::Sender<Incoming>,
 ) {
     let auth = authenticator(context.hub.clone(), context.config.report_token_file.clone());
-    tasks.spawn(async move {
+    tasks.spawn("the report service", async move {
         let end = serve(listener, certificate, Admission { auth, is_member }, messages).await;
         tracing::error!(?end, "the report service ended");
-        TaskEnd::Unexpected("the report service")
     });
 }
 
 /// Starts the tasks that write to the hub, except for the map's.
 fn start_writers(
     context: &CoordinatorContext,
-    tasks: &mut JoinSet<TaskEnd>,
+    tasks: &mut TermTasks<'_>,
     fence: &WriteFence,
     repairs: Arc<RepairQueue>,
 ) {
     let (events, transitions) = EventSink::channel(context.metrics.events_dropped.clone());
     let duty_cycle: Arc<DutyCycle> = Arc::default();
     let (hub, name, shared) = (context.hub.clone(), context.me.name.to_string(), duty_cycle.clone());
-    tasks.spawn(async move {
-        publish_events(hub, name, &shared, transitions).await;
-        TaskEnd::Unexpected("the Event publisher")
-    });
+    tasks.spawn("the Event publisher", async move { publish_events(hub, name, &shared, transitions).await });
     let (hub, queue, may_write) = (context.hub.clone(), context.statuses.clone(), fence.clone());
     let (per_second, counters) = (context.config.status_writes_per_second, context.metrics.status_writes.clone());
-    tasks.spawn(async move {
+    tasks.spawn("the status writer", async move {
         let count = |(kind, _, _): &(String, String, String), outcome: WriteOutcome| {
             counters.with_label_values(&[kind.as_str(), outcome.as_str()]).inc();
         };
         write_statuses(hub, &queue, per_second, &duty_cycle, events, || may_write.may_write(), count).await;
-        TaskEnd::Unexpected("the status writer")
     });
     let (hub, fence) = (context.hub.clone(), fence.clone());
-    tasks.spawn(async move {
-        run_repairs(hub, &repairs, &fence).await;
-        TaskEnd::Unexpected("the metadata repair")
-    });
+    tasks.spawn("the metadata repair", async move { run_repairs(hub, &repairs, &fence).await });
 }
 
 /// Everything up to the end of the first list. `None` if the watch ended.

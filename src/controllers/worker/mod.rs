@@ -24,6 +24,7 @@ use futures::stream::{self, BoxStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{self, AbortHandle, JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tracing::Instrument;
 
 use crate::api::{Integration, IntegrationTarget, SLOT_LABEL, convert};
 use crate::domain::desired::{DesiredIntegration, DesiredTarget};
@@ -354,7 +355,10 @@ impl Worker {
             }
             None => {
                 let (sender, receiver) = watch::channel(assignment);
-                let task = self.tasks.spawn(target_task::run(self.context.clone(), receiver, owned.history.clone()));
+                // At debug level alone: ten thousand spans would take memory.
+                let span = tracing::debug_span!("target", name = %key);
+                let task = target_task::run(self.context.clone(), receiver, owned.history.clone()).instrument(span);
+                let task = self.tasks.spawn(task);
                 self.task_targets.insert(task.id(), key.clone());
                 owned.task = Some((sender, task));
             }

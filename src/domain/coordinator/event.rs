@@ -19,8 +19,7 @@ pub enum Event {
     Integration(ObjectEvent<IntegrationKey, IntegrationObject>),
     /// A member sent a message. Messages of other processes are dropped before.
     Message(Message),
-    /// The Leases of all members as they are now. Due whenever one changes, and at the time of
-    /// [`Coordinator::next_timer`](super::Coordinator::next_timer).
+    /// The Leases of all members as they are now. Due whenever one changes.
     Leases(BTreeMap<ReplicaName, MemberLease>),
     /// Ends [`Effect::TakeLease`](super::Effect::TakeLease), successful or not.
     LeaseTaken,
@@ -42,6 +41,8 @@ pub enum Event {
     },
     /// Every two seconds.
     Tick,
+    /// The time of [`Coordinator::next_timer`](super::Coordinator::next_timer) has come.
+    Timer,
 }
 
 /// A watch event of one kind of object.

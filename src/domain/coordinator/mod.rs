@@ -104,6 +104,9 @@ impl Coordinator {
             }
             Event::OtherInstallation { name, lease } => self.fleet.on_other_installation(&name, lease),
             Event::Tick => self.fleet.on_tick(),
+            // Not with every event: a summary may take longer than hundreds of other events.
+            Event::Timer if self.has_begun => self.fleet.summarize_due(),
+            Event::Timer => {}
             Event::Leases(leases) => self.members.on_leases(leases),
             Event::LeaseTaken => self.members.on_lease_taken(),
             Event::StatefulSet(replicas) => self.members.on_stateful_set(replicas),
@@ -121,7 +124,6 @@ impl Coordinator {
         if !self.has_begun {
             return self.effects();
         }
-        self.fleet.summarize_due();
         if let Some(weights) = self.fleet.take_new_weights() {
             self.members.on_weights(weights);
         }
@@ -129,7 +131,7 @@ impl Coordinator {
         self.effects()
     }
 
-    /// When [`Event::Leases`] is due if nothing happens before.
+    /// When [`Event::Timer`] is due if nothing happens before.
     pub fn next_timer(&self) -> Duration {
         self.fleet.next_due().map_or(self.members.next_check(), |due| due.min(self.members.next_check()))
     }

@@ -128,9 +128,9 @@ async fn panels_have_data_during_a_kill_and_a_break() {
     for (title, query) in queries(&panels().await, "chart-dashboard/ksit") {
         // No cluster is unreachable here, and no credential expires.
         let quiet = [
-            "Rounds that failed, by reason",
-            "Clusters that can't be read",
-            "Clusters whose credential is about to end",
+            "Failed rounds by reason",
+            "Unreachable clusters",
+            "Clusters with an expiring credential",
         ];
         if quiet.contains(&title.as_str()) {
             prometheus.count_series(&query).await.unwrap();

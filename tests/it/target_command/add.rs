@@ -115,7 +115,7 @@ async fn target_add_creates_an_account_that_observes() {
 async fn refuses_without_consent(setting: &Setting) {
     let refused = setting.add(&["--context", "paris"]).await;
     assert_eq!(refused.code, 2, "{}", refused.all());
-    assert!(refused.stderr.contains("give --yes, or --dry-run"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("use --yes, or --dry-run"), "{}", refused.stderr);
     let planned = setting.add(&["--selector", "*berlin", "--dry-run", "-o", "json"]).await;
     assert_eq!(planned.code, 1, "one of both is insecure: {}", planned.all());
     let row = planned.row("context Eu/berlin");
