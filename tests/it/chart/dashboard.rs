@@ -127,11 +127,7 @@ async fn panels_have_data_during_a_kill_and_a_break() {
     fleet.until_all("Failed").await;
     for (title, query) in queries(&panels().await, "chart-dashboard/ksit") {
         // No cluster is unreachable here, and no credential expires.
-        let quiet = [
-            "Failed rounds by reason",
-            "Unreachable clusters",
-            "Clusters with an expiring credential",
-        ];
+        let quiet = ["Failed rounds by reason", "Unreachable clusters", "Clusters with an expiring credential"];
         if quiet.contains(&title.as_str()) {
             prometheus.count_series(&query).await.unwrap();
             continue;
