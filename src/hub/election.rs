@@ -20,7 +20,7 @@ use prometheus::Histogram;
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, sleep_until, timeout};
 
-use super::backoff::jittered;
+use super::backoff::conflict_pause;
 use super::field_manager::post_params;
 use super::lease_board::LeaseBoard;
 use super::prompt_client::{PromptClient, PromptError};
@@ -31,9 +31,6 @@ use crate::domain::replica::Term;
 
 /// Pause after a failed request.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
-
-/// Pause after another process wrote the Lease.
-const CONFLICT_DELAY: Duration = Duration::from_millis(300);
 
 /// The crate reads the Lease, then writes it.
 const CRATE_REQUESTS: u32 = 2;
@@ -238,7 +235,7 @@ impl Candidate<'_> {
             Ok(()) => self.vacated = board.election_lease(lease_name).map(|lease| lease.resource_version),
             Err(PromptError::Conflict) => {
                 self.election.reread().await;
-                sleep(jittered(CONFLICT_DELAY)).await;
+                sleep(conflict_pause()).await;
             }
             Err(error) => {
                 tracing::warn!(%error, lease = lease_name, "failed to vacate the coordinator's Lease; retrying");
@@ -261,7 +258,7 @@ impl Candidate<'_> {
                     tracing::warn!(%error, lease = lease_name, "failed to create the coordinator's Lease; retrying");
                     sleep(RETRY_DELAY).await;
                 } else {
-                    sleep(jittered(CONFLICT_DELAY)).await;
+                    sleep(conflict_pause()).await;
                 }
             }
         }
@@ -285,7 +282,7 @@ impl Candidate<'_> {
                 if identity.acquired(holder.as_deref()) {
                     self.acquired(leadership, requested);
                 } else {
-                    sleep(jittered(CONFLICT_DELAY)).await;
+                    sleep(conflict_pause()).await;
                 }
             }
             Err(error) => self.failed(error).await,
@@ -317,7 +314,7 @@ impl Candidate<'_> {
     async fn failed(&mut self, error: PromptError) {
         let Election { board, renew, lease_name, .. } = self.election;
         let pause = match error {
-            PromptError::Conflict => jittered(CONFLICT_DELAY),
+            PromptError::Conflict => conflict_pause(),
             _ => {
                 tracing::warn!(%error, lease = lease_name, "failed to update the coordinator's Lease; retrying");
                 RETRY_DELAY

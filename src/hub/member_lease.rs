@@ -11,7 +11,7 @@ use kube::{Api, Client};
 use prometheus::Histogram;
 use tokio::time::{sleep, sleep_until};
 
-use super::backoff::jittered;
+use super::backoff::conflict_pause;
 use super::field_manager::post_params;
 use super::first_checks::FirstChecks;
 use super::lease_board::{INSTALLATION_LABEL, LeaseBoard};
@@ -20,9 +20,6 @@ use crate::domain::replica::{Incarnation, ReplicaName};
 
 /// Pause after a failed renewal: well below the renew interval, so that one lost packet does not cost the membership.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
-
-/// Pause after another process wrote the Lease.
-const CONFLICT_DELAY: Duration = Duration::from_millis(300);
 
 /// Time after which the process ends because it does not trust the hub's certificate: only a restart reads a changed
 /// CA. Long enough for an API server that restarts with its former certificates, short enough that nobody misses the
@@ -110,7 +107,7 @@ impl MemberLeases {
                 Err(PromptError::Conflict) => {
                     untrusted = None;
                     board.record_write(true);
-                    sleep(jittered(CONFLICT_DELAY)).await;
+                    sleep(conflict_pause()).await;
                 }
                 Err(PromptError::Refused(message)) if hold == Hold::Joining => {
                     return LeaseLost::Refused { name: self.me.name.clone(), message };

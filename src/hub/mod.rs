@@ -37,6 +37,7 @@ mod write_schedule;
 
 pub use access::{HubAccess, Silence};
 pub use addresses::hub_addresses;
+pub use backoff::conflict_pause;
 pub use cause::{cause, is_absent, is_late, is_unknown_path, of_kubeconfig};
 pub use clock::Clock;
 pub use coalescing_queue::CoalescingQueue;

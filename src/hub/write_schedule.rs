@@ -13,16 +13,14 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::status_queue::{ObjectId, StatusWrite};
+use crate::domain::backoff::Backoff;
 
 /// Minimum time between two writes of one object.
 const REST: Duration = Duration::from_secs(1);
 
-/// Backoff after the first failure of an object; it doubles with each further one.
-const INITIAL_BACKOFF: Duration = Duration::from_secs(1);
-
-/// Maximum backoff: after a refusal, which needs a person to fix it, and after a fault of the hub, which passes.
-const MAX_BACKOFF_REFUSED: Duration = Duration::from_secs(60);
-const MAX_BACKOFF_RETRIED: Duration = Duration::from_secs(8);
+/// Back-off of an object after a refusal, which needs a person to fix it, and after a fault of the hub, which passes.
+const AFTER_REFUSAL: Backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(60), spread: 0.0 };
+const AFTER_FAULT: Backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(8), spread: 0.0 };
 
 /// Failures in a row, of different objects of one kind, that mean that the hub fails rather than the objects.
 const STREAK: usize = 20;
@@ -120,9 +118,9 @@ impl WriteSchedule {
     pub(super) fn failed(&mut self, id: ObjectId, mut write: StatusWrite, refused: bool, why: &str, now: Instant) {
         // Unless it was refused, it may have taken effect.
         write.former_meaning = write.former_meaning.filter(|_| refused);
-        let longest = if refused { MAX_BACKOFF_REFUSED } else { MAX_BACKOFF_RETRIED };
+        let backoff = if refused { AFTER_REFUSAL } else { AFTER_FAULT };
         let failures = self.failures.entry(id.clone()).or_default();
-        let pause = INITIAL_BACKOFF.saturating_mul(2u32.saturating_pow(*failures)).min(longest);
+        let pause = backoff.delay(*failures, 0.0);
         *failures = failures.saturating_add(1);
         self.streaks_of_namespaces.entry(namespace_of(&id)).or_default().insert(id.clone());
         let streak = self.streaks.entry(id.0.clone()).or_default();
@@ -212,7 +210,7 @@ mod tests {
         let lost = |schedule: &mut WriteSchedule, refused| {
             schedule.failed(id("b"), change(1, 2), refused, WHY, start);
             schedule.admit(id("b"), change(2, 1), start);
-            !schedule.due(start + MAX_BACKOFF_REFUSED).is_empty()
+            !schedule.due(start + AFTER_REFUSAL.longest).is_empty()
         };
         assert!(lost(&mut schedule, false), "it may have taken effect");
         assert!(!lost(&mut schedule, true));
@@ -226,7 +224,7 @@ mod tests {
         assert!(schedule.admit(id("a"), change(0, 1), start).is_some());
         assert!(schedule.admit(id("a"), change(1, 2), start).is_none(), "it rests");
         schedule.failed(id("a"), change(0, 1), true, WHY, start);
-        let due = schedule.due(start + MAX_BACKOFF_REFUSED);
+        let due = schedule.due(start + AFTER_REFUSAL.longest);
         assert_eq!(
             due.iter().map(|(_, write)| (write.former_meaning, write.meaning)).collect::<Vec<_>>(),
             [(Some(0), 2)]
@@ -240,7 +238,7 @@ mod tests {
         let change = |former: u128, meaning| StatusWrite { meaning, former_meaning: Some(former), ..write() };
         schedule.failed(id("a"), change(0, 1), true, WHY, start);
         assert!(schedule.admit(id("a"), change(7, 0), start).is_none(), "it backs off");
-        assert_eq!(schedule.due(start + MAX_BACKOFF_REFUSED).len(), 1, "the hub has 7, and 0 is wanted");
+        assert_eq!(schedule.due(start + AFTER_REFUSAL.longest).len(), 1, "the hub has 7, and 0 is wanted");
     }
 
     #[test]
@@ -261,7 +259,7 @@ mod tests {
         assert_eq!((schedule.next(start), schedule.is_paused("IntegrationTarget", start)), (None, false));
         schedule.superseded(&id("a"));
         refuse(&mut schedule, "a", start);
-        assert_eq!(schedule.next(start), Some(start + INITIAL_BACKOFF));
+        assert_eq!(schedule.next(start), Some(start + AFTER_REFUSAL.first));
     }
 
     #[test]
@@ -282,7 +280,7 @@ mod tests {
         let (mut schedule, start) = (WriteSchedule::default(), Instant::now());
         let name = |number: usize| id(&format!("c{number}"));
         (0..STREAK * 3).for_each(|_| schedule.failed(name(0), write(), false, WHY, start));
-        assert_eq!(schedule.next(start), Some(start + MAX_BACKOFF_RETRIED));
+        assert_eq!(schedule.next(start), Some(start + AFTER_FAULT.longest));
         assert!(!schedule.is_paused("IntegrationTarget", start), "one object, however often");
         (1..STREAK).for_each(|number| schedule.failed(name(number), write(), false, WHY, start));
         assert!(schedule.is_paused("IntegrationTarget", start));

@@ -28,15 +28,12 @@ use crate::domain::replica::Incarnation;
 use crate::domain::shard_map::{Contact, PublishedMap};
 use crate::hub::{
     Change, DutyCycle, EventSink, Leadership, LeaseBoard, MapStore, MemberLeases, PromptError, StatefulSets,
-    StatusQueue, StoredMap, WriteOutcome, publish_events, write_statuses,
+    StatusQueue, StoredMap, WriteOutcome, conflict_pause, publish_events, write_statuses,
 };
 use crate::observability::{FleetMetrics, Metrics, TargetMetrics};
 use crate::reports::{Admission, Incoming, IsMember, TermCertificate, serve};
 
 const RETRY_DELAY: Duration = Duration::from_secs(1);
-
-/// Delay after a conflict: another replica wrote the map, and may be about to do so again.
-const CONFLICT_DELAY: Duration = Duration::from_millis(300);
 
 /// Messages of workers that wait to be read. More wait in the workers, where the newest wins.
 const MESSAGES: usize = 256;
@@ -344,7 +341,7 @@ async fn claim(
     loop {
         match try_claim(context, fence, listener, shown).await? {
             Ok(claimed) => return Ok(claimed),
-            Err(PromptError::Conflict) => sleep(CONFLICT_DELAY.mul_f64(0.5 + 0.5 * rand::random::<f64>())).await,
+            Err(PromptError::Conflict) => sleep(conflict_pause()).await,
             Err(error) => {
                 context.metrics.term_claims_failed.inc();
                 tracing::warn!(%error, "the term can't be claimed on the ShardMap; trying again");

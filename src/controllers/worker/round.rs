@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::domain::backoff::jittered;
 use crate::domain::check_mode::CheckMode;
 use crate::domain::desired::DesiredIntegration;
 use crate::domain::evaluate::evaluate;
@@ -183,7 +184,7 @@ async fn open(
         reflector,
         secret_version: secret.resource_version,
         watched_version: assignment.secret_version.clone(),
-        reread_at: Instant::now() + REREAD.mul_f64(1.0 - 0.2 * rand::random::<f64>()),
+        reread_at: Instant::now() + jittered(REREAD, 0.2, rand::random()),
         secret: (target.secret_name.clone(), target.secret_key.clone()),
         last_evaluated: None,
     }))
