@@ -12,7 +12,7 @@ use crate::domain::reason::{Failure, Reason};
 use crate::domain::verdict::{Outcome, ToolVerdict};
 use crate::hub::{Reading, SecretError, read_kubeconfig};
 use crate::targets::kubeconfig::vet;
-use crate::targets::{Cluster, Reflector};
+use crate::targets::{Cluster, Reflector, Standing};
 
 use super::{Assignment, CheckBy, WorkerContext};
 
@@ -62,8 +62,8 @@ impl Access {
         self.reflector.mode(&self.cluster.connection().host_display())
     }
 
-    async fn read(&mut self, assignment: &Assignment, failing: bool) -> Result<(), Failure> {
-        self.reflector.refresh(&self.cluster, &assignment.queries, failing).await
+    async fn read(&mut self, assignment: &Assignment, standing: Standing) -> Result<(), Failure> {
+        self.reflector.refresh(&self.cluster, &assignment.queries, standing).await
     }
 }
 
@@ -86,12 +86,12 @@ pub(super) struct HubUnavailable {
     pub(super) access: Option<Access>,
 }
 
-/// Runs one round. `failing`: the previous one failed.
+/// Runs one round.
 pub(super) async fn run(
     context: &WorkerContext,
     assignment: &Assignment,
     access: Option<Access>,
-    failing: bool,
+    standing: Standing,
 ) -> Result<RoundResult, HubUnavailable> {
     let former = access.filter(|access| uses_same_secret(access, assignment));
     let is_reused = former.as_ref().is_some_and(|access| is_fresh(access, assignment));
@@ -108,7 +108,7 @@ pub(super) async fn run(
             Err(unavailable) => return Err(unavailable),
         },
     };
-    let mut read = access.read(assignment, failing).await;
+    let mut read = access.read(assignment, standing).await;
     if is_reused && read.as_ref().is_err_and(|failure| failure.reason == Reason::Unauthorized) {
         // The credential may have been rotated: read the Secret now, and retry if it has changed.
         let former = access.secret_version.clone();
@@ -117,12 +117,12 @@ pub(super) async fn run(
             Err(failure) => return Ok(RoundResult::failed(failure, None)),
         };
         if access.secret_version != former {
-            read = access.read(assignment, failing).await;
+            read = access.read(assignment, standing).await;
         }
     }
     Ok(match read {
         Ok(()) => {
-            if failing {
+            if standing.is_failing() {
                 access.last_evaluated = None;
             }
             RoundResult { outcome: access.evaluate_if_changed(assignment).map(Outcome::Read), access: Some(access) }

@@ -73,9 +73,13 @@ fn disconnected(hub: kube::Client, due: Instant) -> Task {
 async fn failed_retry_after_disconnect_marks_failing() {
     let (_state, hub) = hub(Hub::Answers);
     let mut task = disconnected(hub, Instant::now() + Duration::from_secs(600));
-    assert!(!task.is_failing(), "healthy clusters end watches too");
+    assert!(task.standing() == Standing::Healthy, "healthy clusters end watches too");
     task.step(&assignment()).await;
-    assert_eq!((task.history.failures, task.is_failing()), (0, true), "failing, without counting as a round");
+    assert_eq!(
+        (task.history.failures, task.standing()),
+        (0, Standing::Failing),
+        "failing, without counting as a round"
+    );
 }
 
 #[tokio::test]
