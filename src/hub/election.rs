@@ -129,7 +129,7 @@ impl Election {
         let sent_at = self.board.clock().now();
         let replaced =
             self.hub.ask(async |client| self.api(client).replace(&self.lease_name, &post_params(), lease).await).await;
-        self.board.record_write(replaced.as_ref().map_or_else(PromptError::is_answer, |_| true));
+        self.board.record_write(&replaced);
         let replaced = replaced?;
         self.board.apply_write(replaced.clone(), sent_at);
         Ok(replaced)
@@ -146,7 +146,7 @@ impl Election {
         let lease = vacated(Lease { metadata, spec: None });
         let sent_at = self.board.clock().now();
         let created = self.hub.ask(async |client| self.api(client).create(&post_params(), &lease).await).await;
-        self.board.record_write(created.as_ref().map_or_else(PromptError::is_answer, |_| true));
+        self.board.record_write(&created);
         self.board.apply_write(created?, sent_at);
         Ok(())
     }
@@ -274,7 +274,7 @@ impl Candidate<'_> {
         };
         let lock = async |client| LeaseLock::new(client, namespace, params()).try_acquire_or_renew().await;
         let answer = hub.ask_in_turn(CRATE_REQUESTS, lock).await;
-        board.record_write(answer.as_ref().map_or_else(PromptError::is_answer, |_| true));
+        board.record_write(&answer);
         match answer {
             Ok(LeaseLockResult::Acquired(lease) | LeaseLockResult::NotAcquired(lease)) => {
                 let holder = lease.spec.as_ref().and_then(|spec| spec.holder_identity.clone());

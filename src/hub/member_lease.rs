@@ -95,7 +95,7 @@ impl MemberLeases {
                         tracing::info!(lease = %self.me.name, "joined");
                     }
                     (hold, untrusted) = (Hold::Held, None);
-                    board.record_write(true);
+                    board.record_write_answered();
                     let next = sleep_until(clock.at(started + self.renew));
                     tokio::select! {
                         () = next => {}
@@ -106,14 +106,14 @@ impl MemberLeases {
                 Ok(Some(lost)) => return lost,
                 Err(PromptError::Conflict) => {
                     untrusted = None;
-                    board.record_write(true);
+                    board.record_write_answered();
                     sleep(conflict_pause()).await;
                 }
                 Err(PromptError::Refused(message)) if hold == Hold::Joining => {
                     return LeaseLost::Refused { name: self.me.name.clone(), message };
                 }
                 Err(error) => {
-                    board.record_write(false);
+                    board.record_write_failed();
                     tracing::warn!(%error, lease = %self.me.name, "failed to renew the replica's Lease; retrying");
                     if let PromptError::Untrusted(message) = error {
                         let since = *untrusted.get_or_insert(started);
