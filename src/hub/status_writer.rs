@@ -24,7 +24,7 @@ use super::duty_cycle::DutyCycle;
 use super::events::EventSink;
 use super::field_manager::post_params;
 use super::prompt_client::PROMPT_TIMEOUT;
-use super::status_queue::{ObjectId, StatusQueue, StatusWrite};
+use super::status_queue::{StatusKey, StatusQueue, StatusWrite};
 use super::write_schedule::WriteSchedule;
 use crate::domain::priority::Priority;
 
@@ -79,7 +79,7 @@ pub async fn write_statuses(
     duty_cycle: &DutyCycle,
     mut events: EventSink,
     may_write: impl Fn() -> bool,
-    done: impl Fn(&ObjectId, WriteOutcome),
+    done: impl Fn(&StatusKey, WriteOutcome),
 ) {
     let gap = Duration::from_secs(1) / per_second.max(1);
     let mut next = ago(gap * BURST);
@@ -145,7 +145,7 @@ pub async fn write_statuses(
 }
 
 /// Whether the hub has the status. A conflict may be with our own earlier write, whose answer was lost.
-fn has_taken_effect(id: &ObjectId, result: &WriteResult, unanswered: &mut BTreeSet<ObjectId>) -> bool {
+fn has_taken_effect(id: &StatusKey, result: &WriteResult, unanswered: &mut BTreeSet<StatusKey>) -> bool {
     let was_unanswered = unanswered.remove(id);
     match result.outcome {
         WriteOutcome::Written => true,
@@ -266,14 +266,15 @@ mod tests {
 
     use super::super::events::sink;
     use super::*;
+    use crate::domain::keys::ObjectKey;
     use crate::domain::verdict::Phase;
 
     const LATENCY: Duration = Duration::from_millis(500);
 
-    fn write(name: &str, priority: Priority) -> (ObjectId, StatusWrite) {
+    fn write(name: &str, priority: Priority) -> (StatusKey, StatusWrite) {
         let resource = ApiResource::from_gvk(&kube::core::GroupVersionKind::gvk("ksit.io", "v1", "Thing"));
         let object = ObjectReference { name: Some(name.to_owned()), ..ObjectReference::default() };
-        let id = ("Thing".to_owned(), String::new(), name.to_owned());
+        let id = StatusKey { kind: "Thing".into(), object: ObjectKey::new("", name) };
         let (status, meaning) = ("{}".to_owned(), 0);
         (id, StatusWrite { resource, object, status, priority, meaning, former_meaning: None, transitions: Vec::new() })
     }
@@ -293,9 +294,9 @@ mod tests {
         let started = Instant::now();
         let written = std::cell::RefCell::new(Vec::new());
         let (events, _transitions) = sink();
-        let done = |id: &ObjectId, outcome| {
+        let done = |id: &StatusKey, outcome| {
             assert_eq!(outcome, WriteOutcome::Written);
-            written.borrow_mut().push((id.2.clone(), started.elapsed()));
+            written.borrow_mut().push((id.object.name().to_owned(), started.elapsed()));
         };
         let (hub, duty_cycle) = (Client::new(slow_hub, "fleet"), DutyCycle::default());
         let writing = write_statuses(hub, queue, per_second, &duty_cycle, events, || true, done);

@@ -7,12 +7,13 @@
 //! many different objects failed in a row  ─> their kind pauses: the hub itself fails
 //! ```
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::status_queue::{ObjectId, StatusWrite};
+use super::status_queue::{StatusKey, StatusWrite};
 use crate::domain::backoff::Backoff;
 
 /// Minimum time between two writes of one object.
@@ -42,16 +43,16 @@ const WARNING_INTERVAL: Duration = Duration::from_secs(10);
 /// Holds back writes, at most one per object; a newer one replaces the held one.
 #[derive(Debug, Default)]
 pub(super) struct WriteSchedule {
-    held: BTreeMap<ObjectId, (Instant, StatusWrite)>,
-    failures: HashMap<ObjectId, u32>,
+    held: BTreeMap<StatusKey, (Instant, StatusWrite)>,
+    failures: HashMap<StatusKey, u32>,
     /// Resting objects with the time of their last attempt, in that order.
-    attempted: VecDeque<(Instant, ObjectId)>,
-    streaks: BTreeMap<String, BTreeSet<ObjectId>>,
+    attempted: VecDeque<(Instant, StatusKey)>,
+    streaks: BTreeMap<Cow<'static, str>, BTreeSet<StatusKey>>,
     /// By kind and namespace.
-    streaks_of_namespaces: BTreeMap<(String, String), BTreeSet<ObjectId>>,
+    streaks_of_namespaces: BTreeMap<(Cow<'static, str>, String), BTreeSet<StatusKey>>,
     /// Suspect objects whose writes are in flight.
-    suspects: BTreeSet<ObjectId>,
-    pauses: BTreeMap<String, Instant>,
+    suspects: BTreeSet<StatusKey>,
+    pauses: BTreeMap<Cow<'static, str>, Instant>,
     last_warned: Option<Instant>,
     /// Failures since the last warning.
     suppressed: usize,
@@ -59,7 +60,12 @@ pub(super) struct WriteSchedule {
 
 impl WriteSchedule {
     /// Returns the write if it may be made now, and holds it back otherwise. A write that changes nothing is dropped.
-    pub(super) fn admit(&mut self, id: ObjectId, write: StatusWrite, now: Instant) -> Option<(ObjectId, StatusWrite)> {
+    pub(super) fn admit(
+        &mut self,
+        id: StatusKey,
+        write: StatusWrite,
+        now: Instant,
+    ) -> Option<(StatusKey, StatusWrite)> {
         while self.attempted.front().is_some_and(|(at, _)| now - *at >= REST) {
             self.attempted.pop_front();
         }
@@ -86,22 +92,22 @@ impl WriteSchedule {
         }
     }
 
-    fn is_suspect(&self, id: &ObjectId) -> bool {
+    fn is_suspect(&self, id: &StatusKey) -> bool {
         let streak = self.streaks_of_namespaces.get(&namespace_of(id));
         self.failures.contains_key(id) || streak.is_some_and(|streak| streak.len() >= SUSPECT_STREAK)
     }
 
     /// Records that an admitted write is no longer in flight, whatever its outcome.
-    pub(super) fn ended(&mut self, id: &ObjectId) {
+    pub(super) fn ended(&mut self, id: &StatusKey) {
         self.suspects.remove(id);
     }
 
     /// Records a success. Writes held back because of a fault of the hub become due at once.
-    pub(super) fn written(&mut self, id: &ObjectId, now: Instant) {
+    pub(super) fn written(&mut self, id: &StatusKey, now: Instant) {
         self.superseded(id);
         self.streaks_of_namespaces.remove(&namespace_of(id));
-        let streak = self.streaks.remove(&id.0).unwrap_or_default();
-        if self.pauses.remove(&id.0).is_some() {
+        let streak = self.streaks.remove(&id.kind).unwrap_or_default();
+        if self.pauses.remove(&id.kind).is_some() {
             for failed in streak {
                 self.failures.remove(&failed);
                 self.held.entry(failed).and_modify(|(due, _)| *due = now);
@@ -110,12 +116,12 @@ impl WriteSchedule {
     }
 
     /// Records that the object was changed or deleted meanwhile, so that a new decision will follow.
-    pub(super) fn superseded(&mut self, id: &ObjectId) {
+    pub(super) fn superseded(&mut self, id: &StatusKey) {
         self.failures.remove(id);
     }
 
     /// Records a failure and backs off. `refused`: by the hub, which otherwise did not take the request.
-    pub(super) fn failed(&mut self, id: ObjectId, mut write: StatusWrite, refused: bool, why: &str, now: Instant) {
+    pub(super) fn failed(&mut self, id: StatusKey, mut write: StatusWrite, refused: bool, why: &str, now: Instant) {
         // Unless it was refused, it may have taken effect.
         write.former_meaning = write.former_meaning.filter(|_| refused);
         let backoff = if refused { AFTER_REFUSAL } else { AFTER_FAULT };
@@ -123,10 +129,10 @@ impl WriteSchedule {
         let pause = backoff.delay(*failures, 0.0);
         *failures = failures.saturating_add(1);
         self.streaks_of_namespaces.entry(namespace_of(&id)).or_default().insert(id.clone());
-        let streak = self.streaks.entry(id.0.clone()).or_default();
+        let streak = self.streaks.entry(id.kind.clone()).or_default();
         streak.insert(id.clone());
         if streak.len() >= STREAK {
-            self.pauses.insert(id.0.clone(), now + PAUSE);
+            self.pauses.insert(id.kind.clone(), now + PAUSE);
         }
         self.warn(&id, why, now);
         // A newer write may have arrived while this one was in flight.
@@ -137,12 +143,13 @@ impl WriteSchedule {
         self.held.insert(id, (now + pause, write));
     }
 
-    fn warn(&mut self, id: &ObjectId, why: &str, now: Instant) {
+    fn warn(&mut self, id: &StatusKey, why: &str, now: Instant) {
         if self.last_warned.is_some_and(|last| now - last < WARNING_INTERVAL) {
             self.suppressed += 1;
             return;
         }
-        let ((kind, namespace, name), others) = (id, std::mem::take(&mut self.suppressed));
+        let (kind, namespace, name) = (id.kind.as_ref(), id.object.namespace(), id.object.name());
+        let others = std::mem::take(&mut self.suppressed);
         tracing::warn!(kind, namespace, name, why, others, "failed to write a status; retrying");
         self.last_warned = Some(now);
     }
@@ -159,20 +166,21 @@ impl WriteSchedule {
     }
 
     /// Takes out the writes that are due.
-    pub(super) fn due(&mut self, now: Instant) -> Vec<(ObjectId, StatusWrite)> {
-        let due: Vec<ObjectId> =
+    pub(super) fn due(&mut self, now: Instant) -> Vec<(StatusKey, StatusWrite)> {
+        let due: Vec<StatusKey> =
             self.held.iter().filter(|(_, (due, _))| *due <= now).map(|(id, _)| id.clone()).collect();
         due.into_iter().filter_map(|id| self.held.remove(&id).map(|(_, write)| (id, write))).collect()
     }
 }
 
-fn namespace_of((kind, namespace, _): &ObjectId) -> (String, String) {
-    (kind.clone(), namespace.clone())
+fn namespace_of(id: &StatusKey) -> (Cow<'static, str>, String) {
+    (id.kind.clone(), id.object.namespace().to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::keys::ObjectKey;
     use crate::domain::priority::Priority;
 
     const WHY: &str = "no";
@@ -181,8 +189,8 @@ mod tests {
         schedule.failed(id(name), write(), true, WHY, now);
     }
 
-    fn id(name: &str) -> ObjectId {
-        ("IntegrationTarget".to_owned(), "fleet".to_owned(), name.to_owned())
+    fn id(name: &str) -> StatusKey {
+        StatusKey { kind: "IntegrationTarget".into(), object: ObjectKey::new("fleet", name) }
     }
 
     fn write() -> StatusWrite {
@@ -294,8 +302,9 @@ mod tests {
     #[test]
     fn failing_namespace_leaves_places_to_others() {
         let (mut schedule, start) = (WriteSchedule::default(), Instant::now());
-        let of = |namespace: &str, number: usize| {
-            ("IntegrationTarget".to_owned(), namespace.to_owned(), format!("c{number}"))
+        let of = |namespace: &str, number: usize| StatusKey {
+            kind: "IntegrationTarget".into(),
+            object: ObjectKey::new(namespace, format!("c{number}")),
         };
         let admitted = |schedule: &mut WriteSchedule, namespace, numbers: std::ops::Range<usize>| {
             numbers.filter(|number| schedule.admit(of(namespace, *number), write(), start).is_some()).count()

@@ -27,7 +27,7 @@ use crate::domain::member::Timing;
 use crate::domain::replica::Incarnation;
 use crate::domain::shard_map::{Contact, PublishedMap};
 use crate::hub::{
-    Change, DutyCycle, EventSink, Leadership, LeaseBoard, MapStore, MemberLeases, PromptError, StatefulSets,
+    Change, DutyCycle, EventSink, Leadership, LeaseBoard, MapStore, MemberLeases, PromptError, StatefulSets, StatusKey,
     StatusQueue, StoredMap, WriteOutcome, conflict_pause, publish_events, write_statuses,
 };
 use crate::observability::{FleetMetrics, Metrics, TargetMetrics};
@@ -286,8 +286,8 @@ fn start_writers(
     let (hub, queue, may_write) = (context.hub.clone(), context.statuses.clone(), fence.clone());
     let (per_second, counters) = (context.config.status_writes_per_second, context.metrics.status_writes.clone());
     tasks.spawn(async move {
-        let count = |(kind, _, _): &(String, String, String), outcome: WriteOutcome| {
-            counters.with_label_values(&[kind.as_str(), outcome.as_str()]).inc();
+        let count = |key: &StatusKey, outcome: WriteOutcome| {
+            counters.with_label_values(&[key.kind.as_ref(), outcome.as_str()]).inc();
         };
         write_statuses(hub, &queue, per_second, &duty_cycle, events, || may_write.may_write(), count).await;
         TaskEnd::Unexpected("the status writer")
