@@ -73,6 +73,11 @@ enum Hold {
     Restoring,
 }
 
+enum Renewal {
+    Renewed,
+    Lost(LeaseLost),
+}
+
 impl MemberLeases {
     /// Takes our Lease, whoever held it, and renews it until it is lost.
     pub async fn keep(&self, board: &LeaseBoard) -> LeaseLost {
@@ -88,7 +93,7 @@ impl MemberLeases {
             }
             handled = present;
             match self.renew(board, hold).await {
-                Ok(None) => {
+                Ok(Renewal::Renewed) => {
                     let took = clock.now() - started;
                     self.renew_seconds.observe(took.as_secs_f64());
                     if hold == Hold::Joining {
@@ -103,7 +108,7 @@ impl MemberLeases {
                         () = self.first_checks.until_dirty(took) => {}
                     }
                 }
-                Ok(Some(lost)) => return lost,
+                Ok(Renewal::Lost(lost)) => return lost,
                 Err(PromptError::Conflict) => {
                     untrusted = None;
                     board.record_write_answered();
@@ -163,7 +168,7 @@ impl MemberLeases {
         Ok(())
     }
 
-    async fn renew(&self, board: &LeaseBoard, hold: Hold) -> Result<Option<LeaseLost>, PromptError> {
+    async fn renew(&self, board: &LeaseBoard, hold: Hold) -> Result<Renewal, PromptError> {
         let is_held = hold == Hold::Held;
         let own = self.me.name.as_str();
         let lease = match board.lease(own) {
@@ -183,7 +188,7 @@ impl MemberLeases {
                         return Err(PromptError::Conflict);
                     }
                     if now.as_ref().and_then(|lease| self.other_holder(lease)).is_some() {
-                        return Ok(Some(LeaseLost::Taken { name: self.me.name.clone(), holder }));
+                        return Ok(Renewal::Lost(LeaseLost::Taken { name: self.me.name.clone(), holder }));
                     }
                     return Err(PromptError::Conflict);
                 }
@@ -204,7 +209,7 @@ impl MemberLeases {
         };
         board.apply_write(written, sent_at);
         self.first_checks.record_written(marks);
-        Ok(None)
+        Ok(Renewal::Renewed)
     }
 
     async fn until_taken(&self, board: &LeaseBoard, changes: &mut tokio::sync::watch::Receiver<()>) {

@@ -339,10 +339,11 @@ async fn claim(
     shown: &Shown,
 ) -> Result<(TermCertificate, StoredMap), LeadError> {
     loop {
-        match try_claim(context, fence, listener, shown).await? {
+        match try_claim(context, fence, listener, shown).await {
             Ok(claimed) => return Ok(claimed),
-            Err(PromptError::Conflict) => sleep(conflict_pause()).await,
-            Err(error) => {
+            Err(ClaimError::Fatal(error)) => return Err(error),
+            Err(ClaimError::Hub(PromptError::Conflict)) => sleep(conflict_pause()).await,
+            Err(ClaimError::Hub(error)) => {
                 context.metrics.term_claims_failed.inc();
                 tracing::warn!(%error, "the term can't be claimed on the ShardMap; trying again");
                 sleep(RETRY_DELAY).await;
@@ -351,18 +352,22 @@ async fn claim(
     }
 }
 
+/// Why the term could not be claimed.
+enum ClaimError {
+    /// Worth another try.
+    Hub(PromptError),
+    Fatal(LeadError),
+}
+
 async fn try_claim(
     context: &CoordinatorContext,
     fence: &WriteFence,
     listener: &TcpListener,
     shown: &Shown,
-) -> Result<Result<(TermCertificate, StoredMap), PromptError>, LeadError> {
-    let over = match context.store.read().await {
-        Ok(over) => over,
-        Err(error) => return Ok(Err(error)),
-    };
+) -> Result<(TermCertificate, StoredMap), ClaimError> {
+    let over = context.store.read().await.map_err(ClaimError::Hub)?;
     let map = shown.claim(over.as_ref().map(|stored| &stored.published.map));
-    let failed = |error: String| LeadError::Certificate(error);
+    let failed = |error: String| ClaimError::Fatal(LeadError::Certificate(error));
     let certificate = TermCertificate::generate(map.term).map_err(|error| failed(error.to_string()))?;
     let address = listener.local_addr().map_err(|error| failed(error.to_string()))?;
     let host = context.config.report_host.clone().unwrap_or_else(|| address.ip().to_string());
@@ -372,7 +377,8 @@ async fn try_claim(
     };
     let published = PublishedMap { map, coordinator: context.me.clone(), contact: Some(contact) };
     if !fence.may_write() {
-        return Ok(Err(PromptError::Unavailable("the lead is about to run out".to_owned())));
+        return Err(ClaimError::Hub(PromptError::Unavailable("the lead is about to run out".to_owned())));
     }
-    Ok(context.store.write(&published, over.as_ref()).await.map(|stored| (certificate, stored)))
+    let stored = context.store.write(&published, over.as_ref()).await.map_err(ClaimError::Hub)?;
+    Ok((certificate, stored))
 }

@@ -98,23 +98,24 @@ pub(super) async fn run(
     let mut access = match former {
         Some(access) if is_reused => access,
         former => match open(context, assignment, former).await {
-            Ok(Ok(access)) => access,
-            Ok(Err(failure)) => return Ok(RoundResult::failed(failure, None)),
+            Ok(access) => access,
+            Err(OpenError::Target(failure)) => return Ok(RoundResult::failed(failure, None)),
             // Only the periodic read of the Secret failed: the credential at hand is good enough to check the target.
-            Err(HubUnavailable { error, access: Some(aged) }) => {
+            Err(OpenError::Hub(HubUnavailable { error, access: Some(aged) })) => {
                 tracing::debug!(target = %assignment.target.key, error, "can't read the Secret again yet");
                 aged
             }
-            Err(unavailable) => return Err(unavailable),
+            Err(OpenError::Hub(unavailable)) => return Err(unavailable),
         },
     };
     let mut read = access.read(assignment, standing).await;
     if is_reused && read.as_ref().is_err_and(|failure| failure.reason == Reason::Unauthorized) {
         // The credential may have been rotated: read the Secret now, and retry if it has changed.
         let former = access.secret_version.clone();
-        access = match open(context, assignment, Some(access)).await? {
+        access = match open(context, assignment, Some(access)).await {
             Ok(access) => access,
-            Err(failure) => return Ok(RoundResult::failed(failure, None)),
+            Err(OpenError::Target(failure)) => return Ok(RoundResult::failed(failure, None)),
+            Err(OpenError::Hub(unavailable)) => return Err(unavailable),
         };
         if access.secret_version != former {
             read = access.read(assignment, standing).await;
@@ -145,13 +146,16 @@ fn uses_same_secret(access: &Access, assignment: &Assignment) -> bool {
     *name == assignment.target.secret_name && *key == assignment.target.secret_key
 }
 
+/// Why there is no connection.
+enum OpenError {
+    /// The Secret is missing or unusable.
+    Target(Failure),
+    Hub(HubUnavailable),
+}
+
 /// Secret → vetted connection → the one cluster of this target. Keeps the reflector of `former` if the API server is
 /// the same.
-async fn open(
-    context: &WorkerContext,
-    assignment: &Assignment,
-    former: Option<Access>,
-) -> Result<Result<Access, Failure>, HubUnavailable> {
+async fn open(context: &WorkerContext, assignment: &Assignment, former: Option<Access>) -> Result<Access, OpenError> {
     let target = &assignment.target;
     let read = async {
         // The semaphore is never closed.
@@ -163,15 +167,15 @@ async fn open(
         Ok(secret) => secret,
         Err(SecretError::Unusable(failure)) => {
             context.clusters.forget(&target.key);
-            return Ok(Err(failure));
+            return Err(OpenError::Target(failure));
         }
-        Err(SecretError::Hub(error)) => return Err(HubUnavailable { error, access: former }),
+        Err(SecretError::Hub(error)) => return Err(OpenError::Hub(HubUnavailable { error, access: former })),
     };
     let connection = match vet(&secret.bytes, &context.policy) {
         Ok(connection) => connection,
         Err(failure) => {
             context.clusters.forget(&target.key);
-            return Ok(Err(failure));
+            return Err(OpenError::Target(failure));
         }
     };
     let same_server = former.filter(|former| former.cluster.connection().is_same_server(&connection));
@@ -179,7 +183,7 @@ async fn open(
         CheckBy::Auto => Reflector::default(),
         CheckBy::Poll => Reflector::polling(),
     });
-    Ok(Ok(Access {
+    Ok(Access {
         cluster: context.clusters.ensure(&target.key, connection),
         reflector,
         secret_version: secret.resource_version,
@@ -187,7 +191,7 @@ async fn open(
         reread_at: Instant::now() + jittered(REREAD, 0.2, rand::random()),
         secret: (target.secret_name.clone(), target.secret_key.clone()),
         last_evaluated: None,
-    }))
+    })
 }
 
 #[cfg(test)]
