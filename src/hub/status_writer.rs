@@ -54,8 +54,6 @@ pub enum WriteOutcome {
 }
 
 impl WriteOutcome {
-    pub const ALL: [Self; 4] = [Self::Written, Self::Superseded, Self::Refused, Self::Retried];
-
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Written => "written",
