@@ -100,12 +100,15 @@ pub(super) async fn run(
         former => match open(context, assignment, former).await {
             Ok(access) => access,
             Err(OpenError::Target(failure)) => return Ok(RoundResult::failed(failure, None)),
-            // Only the periodic read of the Secret failed: the credential at hand is good enough to check the target.
-            Err(OpenError::Hub(HubUnavailable { error, access: Some(aged) })) => {
-                tracing::debug!(target = %assignment.target.key, error, "can't read the Secret again yet");
-                aged
-            }
-            Err(OpenError::Hub(unavailable)) => return Err(unavailable),
+            Err(OpenError::Hub(unavailable)) => match *unavailable {
+                // Only the periodic read of the Secret failed: the credential at hand is good enough to check the
+                // target.
+                HubUnavailable { error, access: Some(aged) } => {
+                    tracing::debug!(target = %assignment.target.key, error, "can't read the Secret again yet");
+                    aged
+                }
+                unavailable => return Err(unavailable),
+            },
         },
     };
     let mut read = access.read(assignment, standing).await;
@@ -115,7 +118,7 @@ pub(super) async fn run(
         access = match open(context, assignment, Some(access)).await {
             Ok(access) => access,
             Err(OpenError::Target(failure)) => return Ok(RoundResult::failed(failure, None)),
-            Err(OpenError::Hub(unavailable)) => return Err(unavailable),
+            Err(OpenError::Hub(unavailable)) => return Err(*unavailable),
         };
         if access.secret_version != former {
             read = access.read(assignment, standing).await;
@@ -150,7 +153,7 @@ fn uses_same_secret(access: &Access, assignment: &Assignment) -> bool {
 enum OpenError {
     /// The Secret is missing or unusable.
     Target(Failure),
-    Hub(HubUnavailable),
+    Hub(Box<HubUnavailable>),
 }
 
 /// Secret → vetted connection → the one cluster of this target. Keeps the reflector of `former` if the API server is
@@ -169,7 +172,7 @@ async fn open(context: &WorkerContext, assignment: &Assignment, former: Option<A
             context.clusters.forget(&target.key);
             return Err(OpenError::Target(failure));
         }
-        Err(SecretError::Hub(error)) => return Err(OpenError::Hub(HubUnavailable { error, access: former })),
+        Err(SecretError::Hub(error)) => return Err(OpenError::Hub(Box::new(HubUnavailable { error, access: former }))),
     };
     let connection = match vet(&secret.bytes, &context.policy) {
         Ok(connection) => connection,
