@@ -19,7 +19,7 @@ use crate::domain::queries::first_step;
 use crate::domain::reason::Failure;
 use crate::domain::snapshot::Snapshot;
 use crate::domain::verdict::{Phase, ToolVerdict};
-use crate::targets::{Cluster, Limits, Reflector, Settings};
+use crate::targets::{Cluster, Limits, Reflector, Settings, Standing};
 
 /// Contexts checked concurrently.
 const CONCURRENCY: usize = 16;
@@ -161,5 +161,5 @@ async fn read(
 ) -> Result<Snapshot, Failure> {
     let connection = connection(context, kubeconfig, timeout).await?;
     let cluster = Cluster::new(connection, limits.clone());
-    Reflector::read(&cluster, &first_step(components), false).await
+    Reflector::read(&cluster, &first_step(components), Standing::Healthy).await
 }

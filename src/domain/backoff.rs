@@ -5,23 +5,46 @@ use std::time::Duration;
 /// Cap on the back-off, unless the interval is longer.
 pub const MAX_BACKOFF: Duration = Duration::from_secs(300);
 
+/// Part of a delay that jitter may take off a target's, which spreads the retries of targets that failed together.
+const TARGET_SPREAD: f64 = 0.2;
+
+const RECONNECT: Backoff = Backoff { first: Duration::from_secs(1), longest: MAX_BACKOFF, spread: TARGET_SPREAD };
+
+/// Exponential back-off with jitter.
+#[derive(Clone, Copy, Debug)]
+pub struct Backoff {
+    /// Delay after the first failure; it doubles with each further one.
+    pub first: Duration,
+    pub longest: Duration,
+    /// Part of the delay, in 0.0..=1.0, that jitter may take off.
+    pub spread: f64,
+}
+
+impl Backoff {
+    /// Delay after a failure that `earlier` failures in a row preceded. `jitter` is in 0.0..=1.0.
+    pub fn delay(&self, earlier: u32, jitter: f64) -> Duration {
+        let factor = 2u32.saturating_pow(earlier);
+        jittered(self.first.saturating_mul(factor).min(self.longest), self.spread, jitter)
+    }
+}
+
+/// Takes `jitter`, in 0.0..=1.0, of the part `spread` off the delay.
+pub fn jittered(delay: Duration, spread: f64, jitter: f64) -> Duration {
+    delay.mul_f64(1.0 - spread * jitter.clamp(0.0, 1.0))
+}
+
 /// Time from the start of one round to the next.
 ///
 /// Up to `threshold` failures it is the interval, as back-off would delay the verdict; then it doubles with each
-/// failure. `jitter` in 0.0..=1.0 subtracts up to a fifth, which spreads the retries of targets that failed together.
+/// failure.
 pub fn next_round(interval: Duration, failures: u32, threshold: u32, jitter: f64) -> Duration {
-    let base = match failures.checked_sub(threshold) {
-        None => interval,
-        Some(beyond) => interval.saturating_mul(2u32.saturating_pow(beyond.min(16))).min(MAX_BACKOFF.max(interval)),
-    };
-    base.mul_f64(1.0 - 0.2 * jitter.clamp(0.0, 1.0))
+    let rounds = Backoff { first: interval, longest: MAX_BACKOFF.max(interval), spread: TARGET_SPREAD };
+    rounds.delay(failures.saturating_sub(threshold), jitter)
 }
 
-/// Delay before the next try after a watch has ended and `tries` tries have failed since. As above, `jitter` subtracts
-/// up to a fifth.
+/// Delay before the next try after a watch has ended and `tries` tries have failed since.
 pub fn next_try(tries: u32, jitter: f64) -> Duration {
-    let base = Duration::from_secs(1).saturating_mul(2u32.saturating_pow(tries.min(16))).min(MAX_BACKOFF);
-    base.mul_f64(1.0 - 0.2 * jitter.clamp(0.0, 1.0))
+    RECONNECT.delay(tries, jitter)
 }
 
 #[cfg(test)]

@@ -3,22 +3,41 @@
 use std::fmt;
 use std::sync::Arc;
 
-/// Namespace and name of an object on the hub. Cheap to clone.
+/// Namespace and name of an object on the hub, of any kind. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-struct Key {
+pub struct ObjectKey {
     namespace: Arc<str>,
     name: Arc<str>,
+}
+
+impl ObjectKey {
+    pub fn new(namespace: impl Into<Arc<str>>, name: impl Into<Arc<str>>) -> Self {
+        Self { namespace: namespace.into(), name: name.into() }
+    }
+
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The key of another object in the same namespace.
+    pub fn sibling(&self, name: impl Into<Arc<str>>) -> Self {
+        Self { namespace: self.namespace.clone(), name: name.into() }
+    }
 }
 
 macro_rules! key {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(Key);
+        pub struct $name(ObjectKey);
 
         impl $name {
             pub fn new(namespace: impl Into<Arc<str>>, name: impl Into<Arc<str>>) -> Self {
-                Self(Key { namespace: namespace.into(), name: name.into() })
+                Self(ObjectKey::new(namespace, name))
             }
 
             pub fn namespace(&self) -> &str {
@@ -27,6 +46,22 @@ macro_rules! key {
 
             pub fn name(&self) -> &str {
                 &self.0.name
+            }
+
+            pub fn object(&self) -> &ObjectKey {
+                &self.0
+            }
+        }
+
+        impl From<ObjectKey> for $name {
+            fn from(key: ObjectKey) -> Self {
+                Self(key)
+            }
+        }
+
+        impl From<$name> for ObjectKey {
+            fn from($name(key): $name) -> Self {
+                key
             }
         }
 

@@ -118,10 +118,6 @@ impl SlotSet {
     pub fn difference(&self, other: &Self) -> Self {
         Self(std::array::from_fn(|word| self.0[word] & !other.0[word]))
     }
-
-    pub fn is_disjoint(&self, other: &Self) -> bool {
-        self.0.iter().zip(&other.0).all(|(ours, theirs)| ours & theirs == 0)
-    }
 }
 
 fn bit(slot: Slot) -> u64 {
@@ -242,8 +238,6 @@ mod tests {
     #[test]
     fn difference_has_the_gained_slots() {
         assert_eq!(set("000-00f").difference(&set("008-01f")), set("000-007"));
-        assert!(set("000-00f").is_disjoint(&set("010")));
-        assert!(!set("000-00f").is_disjoint(&set("00f-010")));
     }
 
     proptest! {

@@ -7,14 +7,14 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use super::backoff::Backoff;
 use super::digest::Digest;
 
 /// Consecutive links that must end with the same report first.
 const MAX_LINKS: u32 = 2;
 
-/// Pause before a report that is left out is tried again; it doubles up to the longest.
-const FIRST_PAUSE: Duration = Duration::from_secs(30);
-const LONGEST_PAUSE: Duration = Duration::from_secs(3_600);
+/// Pauses before a report that is left out is tried again.
+const BACKOFF: Backoff = Backoff { first: Duration::from_secs(30), longest: Duration::from_secs(3_600), spread: 0.0 };
 
 #[derive(Debug, Default)]
 pub struct Unsent {
@@ -28,7 +28,8 @@ pub struct Unsent {
 #[derive(Debug)]
 struct LeftOut {
     report: Digest,
-    pause: Duration,
+    /// Tries since it is left out.
+    tries: u32,
     retry_at: Duration,
 }
 
@@ -55,8 +56,8 @@ impl Unsent {
     pub fn link_ended(&mut self, now: Duration) -> Option<u64> {
         let (_, first) = std::mem::take(&mut self.in_flight).pop_front()?;
         if let Some(left_out) = self.left_out.get_mut(&first.target) {
-            left_out.pause = (left_out.pause * 2).min(LONGEST_PAUSE);
-            left_out.retry_at = now + left_out.pause;
+            left_out.tries = left_out.tries.saturating_add(1);
+            left_out.retry_at = now + BACKOFF.delay(left_out.tries, 0.0);
             return None;
         }
         let ends = match self.suspect {
@@ -68,7 +69,7 @@ impl Unsent {
             return None;
         }
         self.suspect = None;
-        let left_out = LeftOut { report: first, pause: FIRST_PAUSE, retry_at: now + FIRST_PAUSE };
+        let left_out = LeftOut { report: first, tries: 0, retry_at: now + BACKOFF.delay(0, 0.0) };
         self.left_out.insert(first.target, left_out);
         Some(first.target)
     }
@@ -143,7 +144,7 @@ mod tests {
         let (mut unsent, suspect) = (Unsent::default(), report(2, 2));
         assert_eq!([0; 2].map(|_| link(&mut unsent, &[suspect], 0)), [None, Some(2)]);
         let mut now = START;
-        for pause in [FIRST_PAUSE, FIRST_PAUSE * 2, FIRST_PAUSE * 4] {
+        for pause in [BACKOFF.first, BACKOFF.first * 2, BACKOFF.first * 4] {
             assert_eq!(unsent.to_retry(now + pause - Duration::from_millis(1)).count(), 0);
             now += pause;
             assert_eq!(unsent.to_retry(now).collect::<Vec<_>>(), [2]);

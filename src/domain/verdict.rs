@@ -215,7 +215,8 @@ impl History {
     }
 
     /// Computes the verdict after one more round. Returns the same `Arc` if it is equal to the last one. `tools` are
-    /// the integrations that concern the target now: each gets a verdict, whatever the outcome.
+    /// the integrations that concern the target now: each gets a verdict, whatever the outcome. A shortage of this
+    /// replica ([`Reason::is_of_replica`]) is no outcome.
     pub fn conclude(&mut self, tools: &[IntegrationKey], outcome: Outcome, threshold: u32) -> Arc<TargetVerdict> {
         let verdict = match outcome {
             Outcome::Read(tools) => {
@@ -227,8 +228,6 @@ impl History {
                 self.failures = 0;
                 failed(tools, failure)
             }
-            // Not a fault of the target, whose verdict stays the same.
-            Outcome::Failed(failure) if failure.reason.is_of_replica() => self.unchanged(tools),
             Outcome::Failed(failure) => {
                 self.failures = self.failures.saturating_add(1);
                 let same_cause = self.count_cause(&failure);

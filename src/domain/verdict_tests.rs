@@ -36,17 +36,6 @@ fn transient_fault_is_withheld_until_the_threshold() {
 }
 
 #[test]
-fn shortage_of_the_replica_blames_no_cluster() {
-    let mut history = History::default();
-    let before = history.conclude(&[flux()], read(), 3);
-    for reason in [Reason::TooManyOpenFiles, Reason::TooManyLookups] {
-        assert!((0..9).all(|_| Arc::ptr_eq(&history.conclude(&[flux()], fault(reason), 3), &before)));
-    }
-    assert_eq!(history.failures, 0);
-    assert_eq!(History::default().conclude(&[flux()], fault(Reason::TooManyOpenFiles), 1).phase(), Phase::Initializing);
-}
-
-#[test]
 fn longer_outage_keeps_the_verdict() {
     let mut history = History::default();
     let verdicts: Vec<_> = (0..9).map(|_| history.conclude(&[flux()], fault(Reason::ConnectFailed), 3)).collect();

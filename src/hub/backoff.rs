@@ -1,4 +1,4 @@
-//! Backs off the hub's watches after errors.
+//! Backs off after errors and conflicts on the hub.
 
 use std::time::Duration;
 
@@ -9,9 +9,12 @@ use kube::runtime::watcher::Result;
 use tokio::time::Instant;
 
 use super::relist::is_unknown_version;
+use crate::domain::backoff;
 
-const INITIAL: Duration = Duration::from_millis(200);
-const MAX: Duration = Duration::from_secs(3);
+/// Far shorter than kube's default of up to a minute: after an outage there is no leader, and no replica has its shard,
+/// until the last of these watches is back. A replica has a handful of them.
+const PAUSES: backoff::Backoff =
+    backoff::Backoff { first: Duration::from_millis(200), longest: Duration::from_secs(3), spread: 0.5 };
 
 /// The backoff starts over if the last error is older than this.
 const RESET_AFTER: Duration = Duration::from_secs(30);
@@ -31,23 +34,16 @@ pub(super) fn with_backoff<E>(events: impl Stream<Item = Result<E>>) -> impl Str
     events.filter(is_reported).backoff(WatchBackoff::default())
 }
 
-/// Returns a random pause between half of `pause` and all of it.
-pub(super) fn jittered(pause: Duration) -> Duration {
-    pause.mul_f64(0.5 + 0.5 * rand::random::<f64>())
+/// Returns a random pause for after another process wrote the object, which may be about to do so again.
+pub fn conflict_pause() -> Duration {
+    backoff::jittered(Duration::from_millis(300), 0.5, rand::random())
 }
 
-/// Exponential backoff with jitter. Far shorter than kube's default of up to a minute: after an outage there is no
-/// leader, and no replica has its shard, until the last of these watches is back. A replica has a handful of them.
-#[derive(Debug)]
+/// Counts the errors of a watch.
+#[derive(Debug, Default)]
 struct WatchBackoff {
-    next: Duration,
+    errors: u32,
     last_error: Option<Instant>,
-}
-
-impl Default for WatchBackoff {
-    fn default() -> Self {
-        Self { next: INITIAL, last_error: None }
-    }
 }
 
 impl Iterator for WatchBackoff {
@@ -55,12 +51,12 @@ impl Iterator for WatchBackoff {
 
     fn next(&mut self) -> Option<Duration> {
         if self.last_error.is_some_and(|last| last.elapsed() > RESET_AFTER) {
-            self.next = INITIAL;
+            self.errors = 0;
         }
         self.last_error = Some(Instant::now());
-        let base = self.next;
-        self.next = (base * 2).min(MAX);
-        Some(jittered(base))
+        let pause = PAUSES.delay(self.errors, rand::random());
+        self.errors = self.errors.saturating_add(1);
+        Some(pause)
     }
 }
 
@@ -77,8 +73,8 @@ mod tests {
     #[test]
     fn backoff_stays_between_minimum_and_maximum() {
         let waits: Vec<Duration> = WatchBackoff::default().take(20).collect();
-        assert!(waits[0] >= INITIAL / 2 && waits[0] <= INITIAL);
-        assert!(waits.iter().all(|wait| *wait <= MAX));
-        assert!(waits[19] >= MAX / 2);
+        assert!(waits[0] >= PAUSES.first / 2 && waits[0] <= PAUSES.first);
+        assert!(waits.iter().all(|wait| *wait <= PAUSES.longest));
+        assert!(waits[19] >= PAUSES.longest / 2);
     }
 }

@@ -20,7 +20,7 @@ use prometheus::Histogram;
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, sleep_until, timeout};
 
-use super::backoff::jittered;
+use super::backoff::conflict_pause;
 use super::field_manager::post_params;
 use super::lease_board::LeaseBoard;
 use super::prompt_client::{PromptClient, PromptError};
@@ -31,9 +31,6 @@ use crate::domain::replica::Term;
 
 /// Pause after a failed request.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
-
-/// Pause after another process wrote the Lease.
-const CONFLICT_DELAY: Duration = Duration::from_millis(300);
 
 /// The crate reads the Lease, then writes it.
 const CRATE_REQUESTS: u32 = 2;
@@ -132,7 +129,7 @@ impl Election {
         let sent_at = self.board.clock().now();
         let replaced =
             self.hub.ask(async |client| self.api(client).replace(&self.lease_name, &post_params(), lease).await).await;
-        self.board.record_write(replaced.as_ref().map_or_else(PromptError::is_answer, |_| true));
+        self.board.record_write(&replaced);
         let replaced = replaced?;
         self.board.apply_write(replaced.clone(), sent_at);
         Ok(replaced)
@@ -149,7 +146,7 @@ impl Election {
         let lease = vacated(Lease { metadata, spec: None });
         let sent_at = self.board.clock().now();
         let created = self.hub.ask(async |client| self.api(client).create(&post_params(), &lease).await).await;
-        self.board.record_write(created.as_ref().map_or_else(PromptError::is_answer, |_| true));
+        self.board.record_write(&created);
         self.board.apply_write(created?, sent_at);
         Ok(())
     }
@@ -238,7 +235,7 @@ impl Candidate<'_> {
             Ok(()) => self.vacated = board.election_lease(lease_name).map(|lease| lease.resource_version),
             Err(PromptError::Conflict) => {
                 self.election.reread().await;
-                sleep(jittered(CONFLICT_DELAY)).await;
+                sleep(conflict_pause()).await;
             }
             Err(error) => {
                 tracing::warn!(%error, lease = lease_name, "failed to vacate the coordinator's Lease; retrying");
@@ -261,7 +258,7 @@ impl Candidate<'_> {
                     tracing::warn!(%error, lease = lease_name, "failed to create the coordinator's Lease; retrying");
                     sleep(RETRY_DELAY).await;
                 } else {
-                    sleep(jittered(CONFLICT_DELAY)).await;
+                    sleep(conflict_pause()).await;
                 }
             }
         }
@@ -277,7 +274,7 @@ impl Candidate<'_> {
         };
         let lock = async |client| LeaseLock::new(client, namespace, params()).try_acquire_or_renew().await;
         let answer = hub.ask_in_turn(CRATE_REQUESTS, lock).await;
-        board.record_write(answer.as_ref().map_or_else(PromptError::is_answer, |_| true));
+        board.record_write(&answer);
         match answer {
             Ok(LeaseLockResult::Acquired(lease) | LeaseLockResult::NotAcquired(lease)) => {
                 let holder = lease.spec.as_ref().and_then(|spec| spec.holder_identity.clone());
@@ -285,7 +282,7 @@ impl Candidate<'_> {
                 if identity.acquired(holder.as_deref()) {
                     self.acquired(leadership, requested);
                 } else {
-                    sleep(jittered(CONFLICT_DELAY)).await;
+                    sleep(conflict_pause()).await;
                 }
             }
             Err(error) => self.failed(error).await,
@@ -317,7 +314,7 @@ impl Candidate<'_> {
     async fn failed(&mut self, error: PromptError) {
         let Election { board, renew, lease_name, .. } = self.election;
         let pause = match error {
-            PromptError::Conflict => jittered(CONFLICT_DELAY),
+            PromptError::Conflict => conflict_pause(),
             _ => {
                 tracing::warn!(%error, lease = lease_name, "failed to update the coordinator's Lease; retrying");
                 RETRY_DELAY

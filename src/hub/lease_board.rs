@@ -23,6 +23,7 @@ use tokio::sync::watch;
 use super::cause::cause;
 use super::clock::Clock;
 use super::history::History;
+use super::prompt_client::PromptError;
 use super::relist::relisting;
 use super::resource_version::order;
 use crate::domain::election::ElectionLease;
@@ -92,7 +93,12 @@ impl LeaseBoard {
         self.update(lease, false, None);
     }
 
-    /// Applies a Lease from the answer to a read sent at `sent_at`, which bypasses the API server's cache.
+    /// Applies the last version of a Lease from a watch event of its deletion.
+    pub(super) fn apply_deletion(&self, lease: Lease) {
+        self.update(lease, true, None);
+    }
+
+    /// Applies a Lease from the answer to a list, or a read that bypasses the API server's cache, sent at `sent_at`.
     pub fn apply_read(&self, lease: Lease, sent_at: Duration) {
         self.update(lease, false, Some(sent_at));
     }
@@ -119,14 +125,21 @@ impl LeaseBoard {
         self.history.record_rollback();
     }
 
-    /// Records whether an own write of a Lease was answered.
-    pub fn record_write(&self, answered: bool) {
-        let now = self.clock.now();
-        let mut inner = self.lock();
-        match answered {
-            true => inner.own_writes.succeeded(now, self.longest_gap),
-            false => inner.own_writes.failed(),
+    /// Records the result of an own write of a Lease.
+    pub fn record_write<T>(&self, written: &Result<T, PromptError>) {
+        match written {
+            Err(error) if !error.is_answer() => self.record_write_failed(),
+            _ => self.record_write_answered(),
         }
+    }
+
+    pub fn record_write_answered(&self) {
+        let now = self.clock.now();
+        self.lock().own_writes.succeeded(now, self.longest_gap);
+    }
+
+    pub fn record_write_failed(&self) {
+        self.lock().own_writes.failed();
     }
 
     /// Start of the unbroken series of own writes. Silence of others counts only from then on.
@@ -199,7 +212,7 @@ impl LeaseBoard {
 
     /// `sent_at`: when the list or read that returned this version was sent. The version then outranks every entry
     /// received before, whatever its number.
-    pub(super) fn update(&self, lease: Lease, deleted: bool, sent_at: Option<Duration>) {
+    fn update(&self, lease: Lease, deleted: bool, sent_at: Option<Duration>) {
         let now = self.clock.now();
         let name = lease.name_any();
         let version = version(&lease);
@@ -263,11 +276,11 @@ pub async fn watch_leases(client: Client, namespace: &str, board: &LeaseBoard) {
             Event::Init => (shown, since) = (std::collections::BTreeSet::new(), board.clock.now()),
             Event::InitApply(lease) => {
                 shown.insert(lease.name_any());
-                board.update(lease, false, Some(since));
+                board.apply_read(lease, since);
             }
             Event::InitDone => board.finish_list(&shown, since),
             Event::Apply(lease) => board.apply_event(lease),
-            Event::Delete(lease) => board.update(lease, true, None),
+            Event::Delete(lease) => board.apply_deletion(lease),
         }
     }
 }

@@ -31,7 +31,7 @@ async fn event_older_than_an_answer_is_ignored() {
     board.apply_event(lease("ksit-0", "10", Some("ksit-0_uid_b")));
     later().await;
     board.apply_event(lease("ksit-0", "9", Some("ksit-0_uid_a")));
-    board.update(lease("ksit-0", "9", None), true, None);
+    board.apply_deletion(lease("ksit-0", "9", None));
     let seen = board.members("ksit").remove("ksit-0").unwrap();
     assert_eq!(seen.holder, Holder::Process(Incarnation::new("ksit-0", "uid", "b")));
     assert_eq!(seen.changed, Duration::ZERO);
@@ -43,11 +43,11 @@ async fn list_outranks_entries_received_before_it_started() {
     board.apply_event(lease("ksit-0", "1000", Some("ksit-0_uid_a")));
     later().await;
     let since = board.clock.now();
-    board.update(lease("ksit-0", "7", Some("ksit-0_uid_b")), false, Some(since));
+    board.apply_read(lease("ksit-0", "7", Some("ksit-0_uid_b")), since);
     assert_eq!(holder(&board), Some(Holder::Process(Incarnation::new("ksit-0", "uid", "b"))), "a restored hub");
     later().await;
     board.apply_event(lease("ksit-0", "9", Some("")));
-    board.update(lease("ksit-0", "8", Some("ksit-0_uid_b")), false, Some(since));
+    board.apply_read(lease("ksit-0", "8", Some("ksit-0_uid_b")), since);
     assert_eq!(holder(&board), Some(Holder::Nobody), "an answer received during the list");
 }
 
@@ -68,7 +68,7 @@ async fn lease_missing_in_a_list_is_deleted_unless_newer() {
 async fn deleted_lease_can_be_created_again() {
     let board = board();
     board.apply_event(lease("ksit-0", "3", Some("ksit-0_uid_a")));
-    board.update(lease("ksit-0", "4", Some("ksit-0_uid_a")), true, None);
+    board.apply_deletion(lease("ksit-0", "4", Some("ksit-0_uid_a")));
     assert_eq!(holder(&board), Some(Holder::Nobody));
     later().await;
     board.apply_event(lease("ksit-0", "5", Some("ksit-0_uid_a")));

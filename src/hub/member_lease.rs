@@ -11,7 +11,7 @@ use kube::{Api, Client};
 use prometheus::Histogram;
 use tokio::time::{sleep, sleep_until};
 
-use super::backoff::jittered;
+use super::backoff::conflict_pause;
 use super::field_manager::post_params;
 use super::first_checks::FirstChecks;
 use super::lease_board::{INSTALLATION_LABEL, LeaseBoard};
@@ -20,9 +20,6 @@ use crate::domain::replica::{Incarnation, ReplicaName};
 
 /// Pause after a failed renewal: well below the renew interval, so that one lost packet does not cost the membership.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
-
-/// Pause after another process wrote the Lease.
-const CONFLICT_DELAY: Duration = Duration::from_millis(300);
 
 /// Time after which the process ends because it does not trust the hub's certificate: only a restart reads a changed
 /// CA. Long enough for an API server that restarts with its former certificates, short enough that nobody misses the
@@ -76,6 +73,11 @@ enum Hold {
     Restoring,
 }
 
+enum Renewal {
+    Renewed,
+    Lost(LeaseLost),
+}
+
 impl MemberLeases {
     /// Takes our Lease, whoever held it, and renews it until it is lost.
     pub async fn keep(&self, board: &LeaseBoard) -> LeaseLost {
@@ -91,14 +93,14 @@ impl MemberLeases {
             }
             handled = present;
             match self.renew(board, hold).await {
-                Ok(None) => {
+                Ok(Renewal::Renewed) => {
                     let took = clock.now() - started;
                     self.renew_seconds.observe(took.as_secs_f64());
                     if hold == Hold::Joining {
                         tracing::info!(lease = %self.me.name, "joined");
                     }
                     (hold, untrusted) = (Hold::Held, None);
-                    board.record_write(true);
+                    board.record_write_answered();
                     let next = sleep_until(clock.at(started + self.renew));
                     tokio::select! {
                         () = next => {}
@@ -106,17 +108,17 @@ impl MemberLeases {
                         () = self.first_checks.until_dirty(took) => {}
                     }
                 }
-                Ok(Some(lost)) => return lost,
+                Ok(Renewal::Lost(lost)) => return lost,
                 Err(PromptError::Conflict) => {
                     untrusted = None;
-                    board.record_write(true);
-                    sleep(jittered(CONFLICT_DELAY)).await;
+                    board.record_write_answered();
+                    sleep(conflict_pause()).await;
                 }
                 Err(PromptError::Refused(message)) if hold == Hold::Joining => {
                     return LeaseLost::Refused { name: self.me.name.clone(), message };
                 }
                 Err(error) => {
-                    board.record_write(false);
+                    board.record_write_failed();
                     tracing::warn!(%error, lease = %self.me.name, "failed to renew the replica's Lease; retrying");
                     if let PromptError::Untrusted(message) = error {
                         let since = *untrusted.get_or_insert(started);
@@ -166,7 +168,7 @@ impl MemberLeases {
         Ok(())
     }
 
-    async fn renew(&self, board: &LeaseBoard, hold: Hold) -> Result<Option<LeaseLost>, PromptError> {
+    async fn renew(&self, board: &LeaseBoard, hold: Hold) -> Result<Renewal, PromptError> {
         let is_held = hold == Hold::Held;
         let own = self.me.name.as_str();
         let lease = match board.lease(own) {
@@ -186,7 +188,7 @@ impl MemberLeases {
                         return Err(PromptError::Conflict);
                     }
                     if now.as_ref().and_then(|lease| self.other_holder(lease)).is_some() {
-                        return Ok(Some(LeaseLost::Taken { name: self.me.name.clone(), holder }));
+                        return Ok(Renewal::Lost(LeaseLost::Taken { name: self.me.name.clone(), holder }));
                     }
                     return Err(PromptError::Conflict);
                 }
@@ -207,7 +209,7 @@ impl MemberLeases {
         };
         board.apply_write(written, sent_at);
         self.first_checks.record_written(marks);
-        Ok(None)
+        Ok(Renewal::Renewed)
     }
 
     async fn until_taken(&self, board: &LeaseBoard, changes: &mut tokio::sync::watch::Receiver<()>) {

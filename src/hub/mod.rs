@@ -37,6 +37,7 @@ mod write_schedule;
 
 pub use access::{HubAccess, Silence};
 pub use addresses::hub_addresses;
+pub use backoff::conflict_pause;
 pub use cause::{cause, is_absent, is_late, is_unknown_path, of_kubeconfig};
 pub use clock::Clock;
 pub use coalescing_queue::CoalescingQueue;
@@ -59,7 +60,7 @@ pub use secrets::encoded_secret;
 pub use secrets::{KubeconfigSecret, Reading, SecretError, SecretMetadata, read_kubeconfig, watch_secrets};
 pub use slot_label::label_slot;
 pub use stateful_set::StatefulSets;
-pub use status_queue::{ObjectId, StatusQueue, StatusWrite};
+pub use status_queue::{StatusKey, StatusQueue, StatusWrite};
 pub use status_writer::{WriteOutcome, write_statuses};
 pub use token_review::{Bearer, ReviewError, review_token};
-pub use watch::{Change, Key, merge, watch};
+pub use watch::{Change, merge, watch};

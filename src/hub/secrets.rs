@@ -19,7 +19,8 @@ use super::cause::cause;
 use super::history::History;
 use super::protobuf;
 use super::relist::relisting;
-use super::watch::{Change, config, key_of, or_warned};
+use super::watch::{Change, config, or_warned};
+use crate::api::convert::object_key;
 use crate::domain::desired::DesiredTarget;
 use crate::domain::reason::{Failure, Reason};
 
@@ -173,12 +174,12 @@ pub fn watch_secrets(
                 None
             }
             Event::InitApply(secret) => {
-                listed.insert(key_of(&secret));
+                listed.insert(object_key(&secret));
                 Some(Change::Applied(Box::new(secret)))
             }
             Event::InitDone => Some(Change::Listed(std::mem::take(&mut listed))),
             Event::Apply(secret) => Some(Change::Applied(Box::new(secret))),
-            Event::Delete(secret) => Some(Change::Deleted(key_of(&secret))),
+            Event::Delete(secret) => Some(Change::Deleted(object_key(&secret))),
         })
     })
 }

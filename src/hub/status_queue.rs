@@ -1,5 +1,6 @@
 //! Queues status writes, coalesced per object.
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -8,6 +9,7 @@ use serde_json::value::RawValue;
 
 use super::coalescing_queue::CoalescingQueue;
 use super::events::{Transition, merge};
+use crate::domain::keys::ObjectKey;
 use crate::domain::priority::Priority;
 
 /// One status to write.
@@ -42,19 +44,23 @@ impl StatusWrite {
     }
 }
 
-/// Kind, namespace and name of the object that a status is for.
-pub type ObjectId = (String, String, String);
+/// The object that a status is for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StatusKey {
+    pub kind: Cow<'static, str>,
+    pub object: ObjectKey,
+}
 
 /// Statuses waiting to be written or in flight.
 #[derive(Debug, Default)]
 pub struct StatusQueue {
-    waiting: CoalescingQueue<ObjectId, StatusWrite>,
+    waiting: CoalescingQueue<StatusKey, StatusWrite>,
     in_flight: AtomicUsize,
 }
 
 impl StatusQueue {
     /// Enqueues a status; it replaces an older one of the same object.
-    pub fn enqueue(&self, id: ObjectId, write: StatusWrite) {
+    pub fn enqueue(&self, id: StatusKey, write: StatusWrite) {
         let priority = write.priority;
         self.waiting.enqueue_with(id, priority, |older| write.instead_of(older));
     }
@@ -76,21 +82,21 @@ impl StatusQueue {
     }
 
     /// Takes out the next status of these priorities, which then counts as in flight.
-    pub(super) async fn dequeue_where(&self, priorities: impl Fn(Priority) -> bool) -> (ObjectId, StatusWrite) {
+    pub(super) async fn dequeue_where(&self, priorities: impl Fn(Priority) -> bool) -> (StatusKey, StatusWrite) {
         let next = self.waiting.dequeue_where(priorities).await;
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         next
     }
 
     /// Ends the flight of a status; `again` puts it back into the queue, behind a newer one if there is any.
-    pub(super) fn done(&self, again: Option<(ObjectId, StatusWrite)>) {
+    pub(super) fn done(&self, again: Option<(StatusKey, StatusWrite)>) {
         if let Some((id, write)) = again {
             self.requeue(id, write);
         }
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 
-    pub(super) fn requeue(&self, id: ObjectId, write: StatusWrite) {
+    pub(super) fn requeue(&self, id: StatusKey, write: StatusWrite) {
         let priority = write.priority;
         self.waiting.enqueue_with(id, priority, |newer| match newer {
             Some(newer) => newer.instead_of(Some(write)),

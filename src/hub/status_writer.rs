@@ -26,7 +26,7 @@ use super::duty_cycle::DutyCycle;
 use super::events::EventSink;
 use super::field_manager::post_params;
 use super::prompt_client::PROMPT_TIMEOUT;
-use super::status_queue::{ObjectId, StatusQueue, StatusWrite};
+use super::status_queue::{StatusKey, StatusQueue, StatusWrite};
 use super::write_schedule::WriteSchedule;
 use crate::domain::priority::Priority;
 
@@ -56,8 +56,6 @@ pub enum WriteOutcome {
 }
 
 impl WriteOutcome {
-    pub const ALL: [Self; 4] = [Self::Written, Self::Superseded, Self::Refused, Self::Retried];
-
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Written => "written",
@@ -81,7 +79,7 @@ pub async fn write_statuses(
     duty_cycle: &DutyCycle,
     mut events: EventSink,
     may_write: impl Fn() -> bool,
-    done: impl Fn(&ObjectId, WriteOutcome),
+    done: impl Fn(&StatusKey, WriteOutcome),
 ) {
     let gap = Duration::from_secs(1) / per_second.max(1);
     let mut next = ago(gap * BURST);
@@ -147,7 +145,7 @@ pub async fn write_statuses(
 }
 
 /// Whether the hub has the status. A conflict may be with our own earlier write, whose answer was lost.
-fn has_taken_effect(id: &ObjectId, result: &WriteResult, unanswered: &mut BTreeSet<ObjectId>) -> bool {
+fn has_taken_effect(id: &StatusKey, result: &WriteResult, unanswered: &mut BTreeSet<StatusKey>) -> bool {
     let was_unanswered = unanswered.remove(id);
     match result.outcome {
         WriteOutcome::Written => true,

@@ -8,14 +8,15 @@ use tokio::time::sleep;
 
 use super::super::events::sink;
 use super::*;
+use crate::domain::keys::ObjectKey;
 use crate::domain::verdict::Phase;
 
 const LATENCY: Duration = Duration::from_millis(500);
 
-fn write(name: &str, priority: Priority) -> (ObjectId, StatusWrite) {
+fn write(name: &str, priority: Priority) -> (StatusKey, StatusWrite) {
     let resource = ApiResource::from_gvk(&kube::core::GroupVersionKind::gvk("ksit.io", "v1", "Thing"));
     let object = ObjectReference { name: Some(name.to_owned()), ..ObjectReference::default() };
-    let id = ("Thing".to_owned(), String::new(), name.to_owned());
+    let id = StatusKey { kind: "Thing".into(), object: ObjectKey::new("", name) };
     let (status, meaning) = (RawValue::NULL.to_owned(), 0);
     (id, StatusWrite { resource, object, status, priority, meaning, former_meaning: None, transitions: Vec::new() })
 }
@@ -31,9 +32,9 @@ async fn written(queue: &StatusQueue, per_second: u32, others: impl Future<Outpu
     let started = Instant::now();
     let written = std::cell::RefCell::new(Vec::new());
     let (events, _transitions) = sink();
-    let done = |id: &ObjectId, outcome| {
+    let done = |id: &StatusKey, outcome| {
         assert_eq!(outcome, WriteOutcome::Written);
-        written.borrow_mut().push((id.2.clone(), started.elapsed()));
+        written.borrow_mut().push((id.object.name().to_owned(), started.elapsed()));
     };
     let (hub, duty_cycle) = (Client::new(slow_hub, "fleet"), DutyCycle::default());
     let writing = write_statuses(hub, queue, per_second, &duty_cycle, events, || true, done);

@@ -24,6 +24,8 @@ use super::cause::cause;
 use super::history::History;
 use super::lenient::Lenient;
 use super::relist::relisting;
+use crate::api::convert::object_key;
+use crate::domain::keys::ObjectKey;
 
 /// Objects per page, forty times the default of kube and client-go. The API server serves the first page from memory,
 /// but the next ones from etcd if nothing of the kind has changed since etcd's last compaction, which runs every five
@@ -31,16 +33,13 @@ use super::relist::relisting;
 /// start with 10,000 targets in pages of 500 cost it up to three times the CPU.
 const PAGE: u32 = 20_000;
 
-/// Namespace and name.
-pub type Key = (String, String);
-
 /// A change of the objects of one kind.
 #[derive(Debug)]
 pub enum Change<K> {
     Applied(Box<K>),
-    Deleted(Key),
+    Deleted(ObjectKey),
     /// Ends a full list: objects not in it are deleted.
-    Listed(BTreeSet<Key>),
+    Listed(BTreeSet<ObjectKey>),
 }
 
 impl<K> Change<K> {
@@ -59,7 +58,7 @@ pub fn merge<K: ResourceExt + Send + 'static>(
     watches: Vec<BoxStream<'static, Change<K>>>,
 ) -> BoxStream<'static, Change<K>> {
     let mut listed = vec![false; watches.len()];
-    let mut known: Vec<BTreeSet<Key>> = vec![BTreeSet::new(); watches.len()];
+    let mut known: Vec<BTreeSet<ObjectKey>> = vec![BTreeSet::new(); watches.len()];
     let numbered =
         watches.into_iter().enumerate().map(|(index, watch)| watch.map(move |change| (index, change)).boxed());
     stream::select_all(numbered)
@@ -71,7 +70,7 @@ pub fn merge<K: ResourceExt + Send + 'static>(
                     all_listed.then(|| Change::Listed(known.iter().flatten().cloned().collect()))
                 }
                 Change::Applied(object) => {
-                    known[index].insert(key_of(&*object));
+                    known[index].insert(object_key(&*object));
                     Some(Change::Applied(object))
                 }
                 Change::Deleted(key) => {
@@ -177,9 +176,9 @@ fn explain(error: &watcher::Error) -> (String, &'static str) {
 
 struct Reader {
     kind: String,
-    listed: BTreeSet<Key>,
+    listed: BTreeSet<ObjectKey>,
     /// Unreadable objects, with the version of the last warning.
-    warned: HashMap<Key, Option<String>>,
+    warned: HashMap<ObjectKey, Option<String>>,
 }
 
 impl Reader {
@@ -190,7 +189,7 @@ impl Reader {
                 None
             }
             Event::InitApply(object) => {
-                let key = key_of(&object);
+                let key = object_key(&object);
                 let change = self.read(&key, object);
                 // An unreadable object counts as deleted, even if an earlier version was readable.
                 if change.is_some() {
@@ -200,18 +199,18 @@ impl Reader {
             }
             Event::InitDone => Some(Change::Listed(std::mem::take(&mut self.listed))),
             Event::Apply(object) => {
-                let key = key_of(&object);
+                let key = object_key(&object);
                 Some(self.read(&key, object).unwrap_or(Change::Deleted(key)))
             }
             Event::Delete(object) => {
-                let key = key_of(&object);
+                let key = object_key(&object);
                 self.warned.remove(&key);
                 Some(Change::Deleted(key))
             }
         }
     }
 
-    fn read<K: Resource>(&mut self, key: &Key, object: Lenient<K>) -> Option<Change<K>> {
+    fn read<K: Resource>(&mut self, key: &ObjectKey, object: Lenient<K>) -> Option<Change<K>> {
         match object {
             Lenient::Read(object) => {
                 self.warned.remove(key);
@@ -220,11 +219,10 @@ impl Reader {
             Lenient::Unreadable { metadata, error } => {
                 let version = metadata.resource_version;
                 if self.warned.insert(key.clone(), version.clone()) != Some(version) {
-                    let (namespace, name) = key;
                     tracing::warn!(
                         kind = self.kind,
-                        namespace,
-                        name,
+                        namespace = key.namespace(),
+                        name = key.name(),
                         error,
                         "this object can't be read and is ignored; fix it or delete it"
                     );
@@ -233,10 +231,6 @@ impl Reader {
             }
         }
     }
-}
-
-pub(super) fn key_of(object: &impl ResourceExt) -> Key {
-    (object.namespace().unwrap_or_default(), object.name_any())
 }
 
 #[cfg(test)]

@@ -7,22 +7,21 @@
 //! many different objects failed in a row  ─> their kind pauses: the hub itself fails
 //! ```
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::status_queue::{ObjectId, StatusWrite};
+use super::status_queue::{StatusKey, StatusWrite};
+use crate::domain::backoff::Backoff;
 
 /// Minimum time between two writes of one object.
 const REST: Duration = Duration::from_secs(1);
 
-/// Backoff after the first failure of an object; it doubles with each further one.
-const INITIAL_BACKOFF: Duration = Duration::from_secs(1);
-
-/// Maximum backoff: after a refusal, which needs a person to fix it, and after a fault of the hub, which passes.
-const MAX_BACKOFF_REFUSED: Duration = Duration::from_secs(60);
-const MAX_BACKOFF_RETRIED: Duration = Duration::from_secs(8);
+/// Back-off of an object after a refusal, which needs a person to fix it, and after a fault of the hub, which passes.
+const AFTER_REFUSAL: Backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(60), spread: 0.0 };
+const AFTER_FAULT: Backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(8), spread: 0.0 };
 
 /// Failures in a row, of different objects of one kind, that mean that the hub fails rather than the objects.
 const STREAK: usize = 20;
@@ -44,16 +43,16 @@ const WARNING_INTERVAL: Duration = Duration::from_secs(10);
 /// Holds back writes, at most one per object; a newer one replaces the held one.
 #[derive(Debug, Default)]
 pub(super) struct WriteSchedule {
-    held: BTreeMap<ObjectId, (Instant, StatusWrite)>,
-    failures: HashMap<ObjectId, u32>,
+    held: BTreeMap<StatusKey, (Instant, StatusWrite)>,
+    failures: HashMap<StatusKey, u32>,
     /// Resting objects with the time of their last attempt, in that order.
-    attempted: VecDeque<(Instant, ObjectId)>,
-    streaks: BTreeMap<String, BTreeSet<ObjectId>>,
+    attempted: VecDeque<(Instant, StatusKey)>,
+    streaks: BTreeMap<Cow<'static, str>, BTreeSet<StatusKey>>,
     /// By kind and namespace.
-    streaks_of_namespaces: BTreeMap<(String, String), BTreeSet<ObjectId>>,
+    streaks_of_namespaces: BTreeMap<(Cow<'static, str>, String), BTreeSet<StatusKey>>,
     /// Suspect objects whose writes are in flight.
-    suspects: BTreeSet<ObjectId>,
-    pauses: BTreeMap<String, Instant>,
+    suspects: BTreeSet<StatusKey>,
+    pauses: BTreeMap<Cow<'static, str>, Instant>,
     last_warned: Option<Instant>,
     /// Failures since the last warning.
     suppressed: usize,
@@ -61,7 +60,12 @@ pub(super) struct WriteSchedule {
 
 impl WriteSchedule {
     /// Returns the write if it may be made now, and holds it back otherwise. A write that changes nothing is dropped.
-    pub(super) fn admit(&mut self, id: ObjectId, write: StatusWrite, now: Instant) -> Option<(ObjectId, StatusWrite)> {
+    pub(super) fn admit(
+        &mut self,
+        id: StatusKey,
+        write: StatusWrite,
+        now: Instant,
+    ) -> Option<(StatusKey, StatusWrite)> {
         while self.attempted.front().is_some_and(|(at, _)| now - *at >= REST) {
             self.attempted.pop_front();
         }
@@ -88,22 +92,22 @@ impl WriteSchedule {
         }
     }
 
-    fn is_suspect(&self, id: &ObjectId) -> bool {
+    fn is_suspect(&self, id: &StatusKey) -> bool {
         let streak = self.streaks_of_namespaces.get(&namespace_of(id));
         self.failures.contains_key(id) || streak.is_some_and(|streak| streak.len() >= SUSPECT_STREAK)
     }
 
     /// Records that an admitted write is no longer in flight, whatever its outcome.
-    pub(super) fn ended(&mut self, id: &ObjectId) {
+    pub(super) fn ended(&mut self, id: &StatusKey) {
         self.suspects.remove(id);
     }
 
     /// Records a success. Writes held back because of a fault of the hub become due at once.
-    pub(super) fn written(&mut self, id: &ObjectId, now: Instant) {
+    pub(super) fn written(&mut self, id: &StatusKey, now: Instant) {
         self.superseded(id);
         self.streaks_of_namespaces.remove(&namespace_of(id));
-        let streak = self.streaks.remove(&id.0).unwrap_or_default();
-        if self.pauses.remove(&id.0).is_some() {
+        let streak = self.streaks.remove(&id.kind).unwrap_or_default();
+        if self.pauses.remove(&id.kind).is_some() {
             for failed in streak {
                 self.failures.remove(&failed);
                 self.held.entry(failed).and_modify(|(due, _)| *due = now);
@@ -112,23 +116,23 @@ impl WriteSchedule {
     }
 
     /// Records that the object was changed or deleted meanwhile, so that a new decision will follow.
-    pub(super) fn superseded(&mut self, id: &ObjectId) {
+    pub(super) fn superseded(&mut self, id: &StatusKey) {
         self.failures.remove(id);
     }
 
     /// Records a failure and backs off. `refused`: by the hub, which otherwise did not take the request.
-    pub(super) fn failed(&mut self, id: ObjectId, mut write: StatusWrite, refused: bool, why: &str, now: Instant) {
+    pub(super) fn failed(&mut self, id: StatusKey, mut write: StatusWrite, refused: bool, why: &str, now: Instant) {
         // Unless it was refused, it may have taken effect.
         write.former_meaning = write.former_meaning.filter(|_| refused);
-        let longest = if refused { MAX_BACKOFF_REFUSED } else { MAX_BACKOFF_RETRIED };
+        let backoff = if refused { AFTER_REFUSAL } else { AFTER_FAULT };
         let failures = self.failures.entry(id.clone()).or_default();
-        let pause = INITIAL_BACKOFF.saturating_mul(2u32.saturating_pow(*failures)).min(longest);
+        let pause = backoff.delay(*failures, 0.0);
         *failures = failures.saturating_add(1);
         self.streaks_of_namespaces.entry(namespace_of(&id)).or_default().insert(id.clone());
-        let streak = self.streaks.entry(id.0.clone()).or_default();
+        let streak = self.streaks.entry(id.kind.clone()).or_default();
         streak.insert(id.clone());
         if streak.len() >= STREAK {
-            self.pauses.insert(id.0.clone(), now + PAUSE);
+            self.pauses.insert(id.kind.clone(), now + PAUSE);
         }
         self.warn(&id, why, now);
         // A newer write may have arrived while this one was in flight.
@@ -139,12 +143,13 @@ impl WriteSchedule {
         self.held.insert(id, (now + pause, write));
     }
 
-    fn warn(&mut self, id: &ObjectId, why: &str, now: Instant) {
+    fn warn(&mut self, id: &StatusKey, why: &str, now: Instant) {
         if self.last_warned.is_some_and(|last| now - last < WARNING_INTERVAL) {
             self.suppressed += 1;
             return;
         }
-        let ((kind, namespace, name), others) = (id, std::mem::take(&mut self.suppressed));
+        let (kind, namespace, name) = (id.kind.as_ref(), id.object.namespace(), id.object.name());
+        let others = std::mem::take(&mut self.suppressed);
         tracing::warn!(kind, namespace, name, why, others, "failed to write a status; retrying");
         self.last_warned = Some(now);
     }
@@ -161,15 +166,15 @@ impl WriteSchedule {
     }
 
     /// Takes out the writes that are due.
-    pub(super) fn due(&mut self, now: Instant) -> Vec<(ObjectId, StatusWrite)> {
-        let due: Vec<ObjectId> =
+    pub(super) fn due(&mut self, now: Instant) -> Vec<(StatusKey, StatusWrite)> {
+        let due: Vec<StatusKey> =
             self.held.iter().filter(|(_, (due, _))| *due <= now).map(|(id, _)| id.clone()).collect();
         due.into_iter().filter_map(|id| self.held.remove(&id).map(|(_, write)| (id, write))).collect()
     }
 }
 
-fn namespace_of((kind, namespace, _): &ObjectId) -> (String, String) {
-    (kind.clone(), namespace.clone())
+fn namespace_of(id: &StatusKey) -> (Cow<'static, str>, String) {
+    (id.kind.clone(), id.object.namespace().to_owned())
 }
 
 #[cfg(test)]
@@ -177,6 +182,7 @@ mod tests {
     use super::*;
     use serde_json::value::RawValue;
 
+    use crate::domain::keys::ObjectKey;
     use crate::domain::priority::Priority;
 
     const WHY: &str = "no";
@@ -185,8 +191,8 @@ mod tests {
         schedule.failed(id(name), write(), true, WHY, now);
     }
 
-    fn id(name: &str) -> ObjectId {
-        ("IntegrationTarget".to_owned(), "fleet".to_owned(), name.to_owned())
+    fn id(name: &str) -> StatusKey {
+        StatusKey { kind: "IntegrationTarget".into(), object: ObjectKey::new("fleet", name) }
     }
 
     fn write() -> StatusWrite {
@@ -214,7 +220,7 @@ mod tests {
         let lost = |schedule: &mut WriteSchedule, refused| {
             schedule.failed(id("b"), change(1, 2), refused, WHY, start);
             schedule.admit(id("b"), change(2, 1), start);
-            !schedule.due(start + MAX_BACKOFF_REFUSED).is_empty()
+            !schedule.due(start + AFTER_REFUSAL.longest).is_empty()
         };
         assert!(lost(&mut schedule, false), "it may have taken effect");
         assert!(!lost(&mut schedule, true));
@@ -228,7 +234,7 @@ mod tests {
         assert!(schedule.admit(id("a"), change(0, 1), start).is_some());
         assert!(schedule.admit(id("a"), change(1, 2), start).is_none(), "it rests");
         schedule.failed(id("a"), change(0, 1), true, WHY, start);
-        let due = schedule.due(start + MAX_BACKOFF_REFUSED);
+        let due = schedule.due(start + AFTER_REFUSAL.longest);
         assert_eq!(
             due.iter().map(|(_, write)| (write.former_meaning, write.meaning)).collect::<Vec<_>>(),
             [(Some(0), 2)]
@@ -242,7 +248,7 @@ mod tests {
         let change = |former: u128, meaning| StatusWrite { meaning, former_meaning: Some(former), ..write() };
         schedule.failed(id("a"), change(0, 1), true, WHY, start);
         assert!(schedule.admit(id("a"), change(7, 0), start).is_none(), "it backs off");
-        assert_eq!(schedule.due(start + MAX_BACKOFF_REFUSED).len(), 1, "the hub has 7, and 0 is wanted");
+        assert_eq!(schedule.due(start + AFTER_REFUSAL.longest).len(), 1, "the hub has 7, and 0 is wanted");
     }
 
     #[test]
@@ -263,7 +269,7 @@ mod tests {
         assert_eq!((schedule.next(start), schedule.is_paused("IntegrationTarget", start)), (None, false));
         schedule.superseded(&id("a"));
         refuse(&mut schedule, "a", start);
-        assert_eq!(schedule.next(start), Some(start + INITIAL_BACKOFF));
+        assert_eq!(schedule.next(start), Some(start + AFTER_REFUSAL.first));
     }
 
     #[test]
@@ -284,7 +290,7 @@ mod tests {
         let (mut schedule, start) = (WriteSchedule::default(), Instant::now());
         let name = |number: usize| id(&format!("c{number}"));
         (0..STREAK * 3).for_each(|_| schedule.failed(name(0), write(), false, WHY, start));
-        assert_eq!(schedule.next(start), Some(start + MAX_BACKOFF_RETRIED));
+        assert_eq!(schedule.next(start), Some(start + AFTER_FAULT.longest));
         assert!(!schedule.is_paused("IntegrationTarget", start), "one object, however often");
         (1..STREAK).for_each(|number| schedule.failed(name(number), write(), false, WHY, start));
         assert!(schedule.is_paused("IntegrationTarget", start));
@@ -298,8 +304,9 @@ mod tests {
     #[test]
     fn failing_namespace_leaves_places_to_others() {
         let (mut schedule, start) = (WriteSchedule::default(), Instant::now());
-        let of = |namespace: &str, number: usize| {
-            ("IntegrationTarget".to_owned(), namespace.to_owned(), format!("c{number}"))
+        let of = |namespace: &str, number: usize| StatusKey {
+            kind: "IntegrationTarget".into(),
+            object: ObjectKey::new(namespace, format!("c{number}")),
         };
         let admitted = |schedule: &mut WriteSchedule, namespace, numbers: std::ops::Range<usize>| {
             numbers.filter(|number| schedule.admit(of(namespace, *number), write(), start).is_some()).count()

@@ -10,6 +10,7 @@ use super::connection::Connection;
 use super::fault::{Fault, no_descriptor, throttled};
 use super::http::{Channel, Protocol};
 use super::limits::Limits;
+use super::standing::Standing;
 use crate::domain::reason::{Failure, Reason};
 
 /// One target.
@@ -83,23 +84,27 @@ impl Cluster {
 
     /// The connection, and whether it was already open. Otherwise waits for a permit to connect, which postpones
     /// `deadline`.
-    pub(super) async fn channel(&self, failing: bool, deadline: &mut Instant) -> Result<(Arc<Channel>, bool), Fault> {
+    pub(super) async fn channel(
+        &self,
+        standing: Standing,
+        deadline: &mut Instant,
+    ) -> Result<(Arc<Channel>, bool), Fault> {
         let open = self.state().channel.clone().filter(|channel| channel.is_open());
         match open {
             Some(channel) => Ok((channel, true)),
-            None => Ok((Box::pin(self.open(failing, deadline)).await?, false)),
+            None => Ok((Box::pin(self.open(standing, deadline)).await?, false)),
         }
     }
 
-    async fn open(&self, failing: bool, deadline: &mut Instant) -> Result<Arc<Channel>, Fault> {
-        let permit = self.limits.connect(failing, deadline).await;
+    async fn open(&self, standing: Standing, deadline: &mut Instant) -> Result<Arc<Channel>, Fault> {
+        let permit = self.limits.connect(standing, deadline).await;
         let left = deadline.saturating_duration_since(Instant::now());
         let patience = self.limits.settings().connect_timeout.min(left);
         let latest = Instant::now() + patience;
         let open = async {
             let socket_permit =
                 self.limits.connection().ok_or_else(|| no_descriptor(&self.connection.host_display()))?;
-            let stream = connect(&self.connection, self.limits.resolver(), failing, patience).await?;
+            let stream = connect(&self.connection, self.limits.resolver(), standing, patience).await?;
             Channel::open(self.connection.clone(), stream, socket_permit, latest).await
         };
         let channel = Arc::new(permit.run(open).await?);

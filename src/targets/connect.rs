@@ -15,6 +15,7 @@ use super::connection::Connection;
 use super::fault::{is_out_of_descriptors, no_descriptor};
 use super::kubeconfig::address_refused;
 use super::resolve::{LookupError, Resolver};
+use super::standing::Standing;
 use super::tls;
 use crate::domain::reason::{Failure, Reason};
 
@@ -24,11 +25,11 @@ const MAX_ADDRESSES: usize = 6;
 /// Time after which the next address is tried in parallel (RFC 8305).
 const STAGGER: Duration = Duration::from_millis(250);
 
-/// Opens a stream; all steps together take at most `deadline`. `failing`: the target's last round failed.
+/// Opens a stream; all steps together take at most `deadline`.
 pub(super) async fn connect(
     connection: &Connection,
     resolver: &Resolver,
-    failing: bool,
+    standing: Standing,
     deadline: Duration,
 ) -> Result<TlsStream<TcpStream>, Failure> {
     let latest = Instant::now() + deadline;
@@ -41,7 +42,7 @@ pub(super) async fn connect(
             ),
         )
     };
-    let addresses = resolve(connection, resolver, failing, latest).await?;
+    let addresses = resolve(connection, resolver, standing, latest).await?;
     let addresses = addresses.ok_or_else(timed_out)?;
     timeout_at(latest, open(connection, &addresses)).await.unwrap_or_else(|_| Err(timed_out()))
 }
@@ -61,13 +62,13 @@ async fn open(connection: &Connection, addresses: &[SocketAddr]) -> Result<TlsSt
 async fn resolve(
     connection: &Connection,
     resolver: &Resolver,
-    failing: bool,
+    standing: Standing,
     latest: Instant,
 ) -> Result<Option<Vec<SocketAddr>>, Failure> {
     let server = connection.server();
     let found = match server.host.parse::<IpAddr>() {
         Ok(address) => Ok(vec![SocketAddr::new(address, server.port)]),
-        Err(_) => resolver.resolve(&server.host, server.port, failing, latest).await,
+        Err(_) => resolver.resolve(&server.host, server.port, standing, latest).await,
     };
     let addresses = match found {
         Ok(addresses) if !addresses.is_empty() => addresses,
@@ -166,14 +167,17 @@ mod tests {
         let named = |number: u32| unvetted(&format!("https://c{number}.example:6443"), Policy::default());
         let dialled = (0..100).map(|number| {
             let (connection, resolver) = (named(number), &resolver);
-            async move { connect(&connection, resolver, false, Duration::from_millis(300)).await.unwrap_err().reason }
+            async move {
+                connect(&connection, resolver, Standing::Healthy, Duration::from_millis(300)).await.unwrap_err().reason
+            }
         });
         let reasons = futures::future::join_all(dialled).await;
         let count = |wanted| reasons.iter().filter(|reason| **reason == wanted).count();
         assert_eq!((count(Reason::TimedOut), count(Reason::TooManyLookups)), (64, 36));
         // An IP address needs no lookup.
         let refused =
-            connect(&unvetted("https://192.0.2.1:1", Policy::default()), &resolver, false, Duration::ZERO).await;
+            connect(&unvetted("https://192.0.2.1:1", Policy::default()), &resolver, Standing::Healthy, Duration::ZERO)
+                .await;
         assert_ne!(refused.unwrap_err().reason, Reason::TooManyLookups);
         drop(answer);
     }
@@ -204,7 +208,7 @@ mod tests {
         let mut failures = Vec::new();
         for milliseconds in [20, 33] {
             let deadline = Duration::from_millis(milliseconds);
-            failures.push(connect(&connection, &resolver, false, deadline).await.unwrap_err());
+            failures.push(connect(&connection, &resolver, Standing::Healthy, deadline).await.unwrap_err());
         }
         assert_eq!((failures[0].reason, &failures[0]), (Reason::TimedOut, &failures[1]));
     }
@@ -213,7 +217,7 @@ mod tests {
     async fn name_rebound_to_a_refused_address_is_not_dialled() {
         let resolved = async |connection: Connection| {
             let latest = Instant::now() + Duration::from_secs(10);
-            resolve(&connection, &Resolver::default(), false, latest).await
+            resolve(&connection, &Resolver::default(), Standing::Healthy, latest).await
         };
         let failure = resolved(unvetted("https://localhost:6443", Policy::default())).await.unwrap_err();
         assert_eq!(

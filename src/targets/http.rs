@@ -47,7 +47,16 @@ pub enum Protocol {
 }
 
 /// The response to a GET. Anything else is a [`Fault`].
-pub(super) type Reply<T> = Result<T, Refused>;
+pub(super) enum Reply<T> {
+    Body(T),
+    Refused(Refused),
+}
+
+/// A response, unless there was no memory for its body.
+enum Exchange {
+    Reply(Reply<Vec<u8>>),
+    NoMemory,
+}
 
 /// An open connection.
 pub(super) struct Channel {
@@ -186,8 +195,8 @@ impl Channel {
             let mut memory = MemoryPermit::default();
             loop {
                 match self.exchange(path, accept, limits, &mut memory).await? {
-                    Some(reply) => return Ok(reply),
-                    None => memory.start_over(limits).await,
+                    Exchange::Reply(reply) => return Ok(reply),
+                    Exchange::NoMemory => memory.start_over(limits).await,
                 }
             }
         };
@@ -207,8 +216,8 @@ impl Channel {
             let response = self.send(sender, path, accept).await?;
             self.answered.fetch_add(1, Ordering::Relaxed);
             match response.status() {
-                StatusCode::OK => Ok(Ok(response.into_body())),
-                _ => Ok(Err(self.read_refusal(response.map(Content::Http2), limits).await?)),
+                StatusCode::OK => Ok(Reply::Body(response.into_body())),
+                _ => Ok(Reply::Refused(self.read_refusal(response.map(Content::Http2), limits).await?)),
             }
         };
         self.within(deadline, exchange).await
@@ -229,14 +238,13 @@ impl Channel {
         })
     }
 
-    /// `None`: as in [`Self::read_body`].
     async fn exchange(
         &self,
         path: &str,
         accept: &'static str,
         limits: &Limits,
         memory: &mut MemoryPermit,
-    ) -> Result<Option<Reply<Vec<u8>>>, Fault> {
+    ) -> Result<Exchange, Fault> {
         match &self.sender {
             Sender::Http2(sender) => {
                 let response = self.send(sender, path, accept).await?;
@@ -288,13 +296,16 @@ impl Channel {
         response: Response<Content>,
         limits: &Limits,
         memory: &mut MemoryPermit,
-    ) -> Result<Option<Reply<Vec<u8>>>, Fault> {
-        let reply = match response.status() {
-            StatusCode::OK => self.read_body(response, limits.settings().body_bytes, limits, memory).await?.map(Ok),
-            _ => Some(Err(self.read_refusal(response, limits).await?)),
+    ) -> Result<Exchange, Fault> {
+        let exchange = match response.status() {
+            StatusCode::OK => match self.read_body(response, limits.settings().body_bytes, limits, memory).await? {
+                Some(body) => Exchange::Reply(Reply::Body(body)),
+                None => Exchange::NoMemory,
+            },
+            _ => Exchange::Reply(Reply::Refused(self.read_refusal(response, limits).await?)),
         };
         self.answered.fetch_add(1, Ordering::Relaxed);
-        Ok(reply)
+        Ok(exchange)
     }
 
     async fn read_refusal(&self, response: Response<Content>, limits: &Limits) -> Result<Refused, Fault> {

@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::entry::WatchedList;
 use super::fault::{Fault, Refused};
-use super::http::Channel;
+use super::http::{Channel, Reply};
 use super::http2::Http2Body;
 use super::limits::Limits;
 use super::list::{self, Found};
@@ -87,16 +87,16 @@ async fn stream_list(channel: &Channel, query: &Query, limits: &Limits, deadline
     }
     let patience = patience(LIST_PATIENCE, deadline);
     match list::watch(channel, *kind, namespace, None, limits, patience).await {
-        Ok(Ok(body)) => {
+        Ok(Reply::Body(body)) => {
             let mut watched = WatchedList::streamed(*kind, body);
             if timeout_at(patience, watched.listed(limits)).await == Ok(true) {
                 return Some(watched);
             }
         }
         // Concerns this list only.
-        Ok(Err(Refused::Forbidden)) => return None,
+        Ok(Reply::Refused(Refused::Forbidden)) => return None,
         // 422 means unsupported, but a proxy may respond with anything.
-        Ok(Err(Refused::NotFound | Refused::NoSuchPath | Refused::Gone)) | Err(_) => {}
+        Ok(Reply::Refused(Refused::NotFound | Refused::NoSuchPath | Refused::Gone)) | Err(_) => {}
     }
     channel.give_up_streamed_lists();
     None
@@ -114,10 +114,10 @@ async fn open_watch(
         let patience = patience(WATCH_PATIENCE, deadline);
         loop {
             match list::watch(channel, *kind, namespace, Some(version), limits, patience).await {
-                Ok(Ok(body)) => return Ok(Done::Watch(WatchReply::Open(body))),
-                Ok(Err(Refused::Forbidden)) => return Ok(Done::Watch(WatchReply::Forbidden)),
-                Ok(Err(Refused::Gone)) => return Ok(Done::Watch(WatchReply::Gone)),
-                Ok(Err(Refused::NotFound | Refused::NoSuchPath)) => break,
+                Ok(Reply::Body(body)) => return Ok(Done::Watch(WatchReply::Open(body))),
+                Ok(Reply::Refused(Refused::Forbidden)) => return Ok(Done::Watch(WatchReply::Forbidden)),
+                Ok(Reply::Refused(Refused::Gone)) => return Ok(Done::Watch(WatchReply::Gone)),
+                Ok(Reply::Refused(Refused::NotFound | Refused::NoSuchPath)) => break,
                 Err(fault) if !is_retryable(fault.failure.reason) || Instant::now() + RETRY_DELAY >= patience => break,
                 Err(_) => {
                     list::fetch(channel, query, limits, deadline).await?;

@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout};
 use super::body::CHUNK;
 use super::pool::Pools;
 use super::resolve::Resolver;
+use super::standing::Standing;
 
 /// Allocation step of the budget for watch lines: each of thousands of watches may have a small one pending.
 const LINE_CHUNK: usize = 16 * 1024;
@@ -130,10 +131,10 @@ impl Limiter {
     }
 
     /// Waits for a permit, and postpones `deadline` by the wait.
-    async fn acquire(&self, failing: bool, deadline: &mut Instant) -> Permit<'_> {
+    async fn acquire(&self, standing: Standing, deadline: &mut Instant) -> Permit<'_> {
         let requested = Instant::now();
         // Neither semaphore is ever closed, so `acquire` can't fail.
-        let failing = if failing { self.failing.acquire().await.ok() } else { None };
+        let failing = if standing.is_failing() { self.failing.acquire().await.ok() } else { None };
         let permit = Permit { failing, _any: self.all.acquire().await.ok() };
         *deadline += requested.elapsed();
         permit
@@ -176,13 +177,13 @@ impl Limits {
     }
 
     /// Permit to connect. The queue bounds the wait, as no permit is held for longer than `connect_timeout`.
-    pub(super) async fn connect(&self, failing: bool, deadline: &mut Instant) -> Permit<'_> {
-        self.connects.acquire(failing, deadline).await
+    pub(super) async fn connect(&self, standing: Standing, deadline: &mut Instant) -> Permit<'_> {
+        self.connects.acquire(standing, deadline).await
     }
 
     /// Permit to query a connected target. As above, no permit is held for longer than `round_timeout`.
-    pub(super) async fn round(&self, failing: bool, deadline: &mut Instant) -> Permit<'_> {
-        self.rounds.acquire(failing, deadline).await
+    pub(super) async fn round(&self, standing: Standing, deadline: &mut Instant) -> Permit<'_> {
+        self.rounds.acquire(standing, deadline).await
     }
 }
 
@@ -295,13 +296,13 @@ mod tests {
     #[test]
     fn failing_targets_get_a_share_of_the_permits() {
         let limiter = Limiter::new(10);
-        let take = |failing| limiter.acquire(failing, &mut Instant::now()).now_or_never();
-        let failing: Vec<_> = (0..3).map(|_| take(true).unwrap()).collect();
-        assert!(take(true).is_none(), "30 % are taken");
-        let healthy: Vec<_> = (0..7).map(|_| take(false).unwrap()).collect();
-        assert!(take(false).is_none(), "all are taken");
+        let take = |standing| limiter.acquire(standing, &mut Instant::now()).now_or_never();
+        let failing: Vec<_> = (0..3).map(|_| take(Standing::Failing).unwrap()).collect();
+        assert!(take(Standing::Failing).is_none(), "30 % are taken");
+        let healthy: Vec<_> = (0..7).map(|_| take(Standing::Healthy).unwrap()).collect();
+        assert!(take(Standing::Healthy).is_none(), "all are taken");
         drop(failing);
-        assert!(take(true).is_some());
+        assert!(take(Standing::Failing).is_some());
         drop(healthy);
     }
 
@@ -309,14 +310,14 @@ mod tests {
     async fn permit_of_a_hanging_target_expires_while_it_goes_on() {
         let limiter = Limiter::new(2);
         let started = Instant::now();
-        let hang = async |failing| {
-            let permit = limiter.acquire(failing, &mut Instant::now()).await;
+        let hang = async |standing| {
+            let permit = limiter.acquire(standing, &mut Instant::now()).await;
             permit.run(tokio::time::sleep(Duration::from_secs(5))).await;
             started.elapsed().as_secs()
         };
-        let both = tokio::join!(hang(true), hang(true));
+        let both = tokio::join!(hang(Standing::Failing), hang(Standing::Failing));
         assert_eq!(both, (5, 6), "each runs to its end, and the second starts one second later");
-        let three = tokio::join!(hang(false), hang(false), hang(false));
+        let three = tokio::join!(hang(Standing::Healthy), hang(Standing::Healthy), hang(Standing::Healthy));
         assert_eq!(three, (11, 11, 16), "permits of healthy targets don't expire");
     }
 

@@ -73,11 +73,11 @@ pub(super) async fn fetch(
 /// The cheapest request: checks that an API server answers and accepts the credential.
 pub(super) async fn probe(channel: &Channel, limits: &Limits, deadline: Instant) -> Result<(), Fault> {
     match channel.get("/version", JSON, limits, deadline).await? {
-        Ok(mut body) => match decode::is_version_info(&mut body) {
+        Reply::Body(mut body) => match decode::is_version_info(&mut body) {
             true => Ok(()),
             false => Err(invalid(channel.host()).into()),
         },
-        Err(refused) => refused_answer(refused, channel.host()).map(|_| ()),
+        Reply::Refused(refused) => refused_answer(refused, channel.host()).map(|_| ()),
     }
 }
 
@@ -111,11 +111,11 @@ async fn get_named(
     deadline: Instant,
 ) -> Result<Found, Fault> {
     match channel.get(path, METADATA, limits, deadline).await? {
-        Ok(mut body) => match decode::is_object_named(&mut body, name) {
+        Reply::Body(mut body) => match decode::is_object_named(&mut body, name) {
             true => Ok(Found::Answer(Answer::Present)),
             false => Err(invalid(channel.host()).into()),
         },
-        Err(refused) => refused_answer(refused, channel.host()),
+        Reply::Refused(refused) => refused_answer(refused, channel.host()),
     }
 }
 
@@ -137,7 +137,7 @@ async fn list(
             None => path.clone(),
         };
         let end = match channel.get(&page, JSON, limits, deadline).await? {
-            Ok(mut body) => {
+            Reply::Body(mut body) => {
                 bytes += body.len();
                 decode::add_page(&mut body, &mut objects, limits.pools()).map_err(|bad| match bad {
                     BadPage::Invalid | BadPage::Ended => invalid(channel.host()),
@@ -146,16 +146,16 @@ async fn list(
                 })?
             }
             // The continue token has expired. Restart once: the pages read so far are outdated.
-            Err(Refused::Gone) if token.is_some() && !restarted => {
+            Reply::Refused(Refused::Gone) if token.is_some() && !restarted => {
                 (objects, token, bytes, restarted) = (Objects::new(kind), None, 0, true);
                 continue;
             }
             // API servers before 1.21 don't have this group.
-            Err(Refused::NoSuchPath) if kind == ListKind::EndpointSlice => {
+            Reply::Refused(Refused::NoSuchPath) if kind == ListKind::EndpointSlice => {
                 probe(channel, limits, deadline).await?;
                 return Ok(Found::Answer(Answer::NotFound));
             }
-            Err(refused) => return refused_answer(refused, channel.host()),
+            Reply::Refused(refused) => return refused_answer(refused, channel.host()),
         };
         if end.continue_token.as_ref().is_some_and(|token| token.len() > MAX_TOKEN) {
             return Err(invalid(channel.host()).into());

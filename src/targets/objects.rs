@@ -95,20 +95,24 @@ impl Objects {
     /// If there are more objects or bytes than ksit keeps.
     pub(super) fn put(&mut self, object: Object) -> Result<bool, BadPage> {
         let more = bytes(&object);
-        let former = match (&mut self.kept, object) {
+        let put = match (&mut self.kept, object) {
             (Kept::Workloads(kept), Object::Workload(new)) => {
-                put(kept, new, |stored, new| stored.name.cmp(&new.name)).map(|stored| stored.map(Object::Workload))
+                put(kept, new, |stored, new| stored.name.cmp(&new.name)).map(Object::Workload)
             }
             (Kept::Services(kept), Object::Service(new)) => {
-                put(kept, new, |stored, new| stored.name.cmp(&new.name)).map(|stored| stored.map(Object::Service))
+                put(kept, new, |stored, new| stored.name.cmp(&new.name)).map(Object::Service)
             }
             (Kept::Slices(kept), Object::Slice(new)) => {
-                put(kept, new, |stored, new| stored.name.cmp(&new.name)).map(|stored| stored.map(Object::Slice))
+                put(kept, new, |stored, new| stored.name.cmp(&new.name)).map(Object::Slice)
             }
             _ => return Err(BadPage::Invalid),
         };
-        let Some(former) = former else { return Ok(false) };
-        self.bytes = self.bytes.saturating_add(more).saturating_sub(former.as_ref().map_or(0, bytes));
+        let less = match put {
+            Put::Unchanged => return Ok(false),
+            Put::Added => 0,
+            Put::Replaced(former) => bytes(&former),
+        };
+        self.bytes = self.bytes.saturating_add(more).saturating_sub(less);
         match self.len() > MAX_ITEMS || self.bytes > MAX_BYTES {
             true => Err(BadPage::TooLarge),
             false => Ok(true),
@@ -178,14 +182,30 @@ pub(super) fn name_hash(name: &str) -> u64 {
     xxh3_64(name.as_bytes())
 }
 
-/// `None` if it was already stored unchanged, else the object that it replaces.
-fn put<T: PartialEq>(kept: &mut Vec<T>, new: T, order: impl Fn(&T, &T) -> Ordering) -> Option<Option<T>> {
+enum Put<T> {
+    Unchanged,
+    Added,
+    /// Has the former object.
+    Replaced(T),
+}
+
+impl<T> Put<T> {
+    fn map<U>(self, with: impl FnOnce(T) -> U) -> Put<U> {
+        match self {
+            Self::Unchanged => Put::Unchanged,
+            Self::Added => Put::Added,
+            Self::Replaced(former) => Put::Replaced(with(former)),
+        }
+    }
+}
+
+fn put<T: PartialEq>(kept: &mut Vec<T>, new: T, order: impl Fn(&T, &T) -> Ordering) -> Put<T> {
     match kept.binary_search_by(|stored| order(stored, &new)) {
-        Ok(index) if kept[index] == new => None,
-        Ok(index) => Some(Some(std::mem::replace(&mut kept[index], new))),
+        Ok(index) if kept[index] == new => Put::Unchanged,
+        Ok(index) => Put::Replaced(std::mem::replace(&mut kept[index], new)),
         Err(index) => {
             kept.insert(index, new);
-            Some(None)
+            Put::Added
         }
     }
 }

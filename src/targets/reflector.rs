@@ -28,6 +28,7 @@ use super::http::Channel;
 use super::job::Job;
 use super::limits::{Limits, Permit, RetainedPermit};
 use super::objects::MAX_BYTES;
+use super::standing::Standing;
 use super::wake_flag::WakeFlag;
 use super::watchable::Watchable;
 use crate::domain::check_mode::CheckMode;
@@ -77,9 +78,9 @@ impl Reflector {
     ///
     /// # Errors
     /// As [`Self::refresh`].
-    pub async fn read(cluster: &Cluster, queries: &BTreeSet<Query>, failing: bool) -> Result<Snapshot, Failure> {
+    pub async fn read(cluster: &Cluster, queries: &BTreeSet<Query>, standing: Standing) -> Result<Snapshot, Failure> {
         let mut once = Self::polling();
-        once.refresh(cluster, queries, failing).await?;
+        once.refresh(cluster, queries, standing).await?;
         Ok(once.snapshot())
     }
 
@@ -136,7 +137,7 @@ impl Reflector {
     /// other fault ends the round.
     ///
     /// Waits for a permit to connect if necessary, and then, unless everything is watched, for a permit to query;
-    /// `round_timeout` excludes both waits. `failing`: the last round failed, which limits it to the smaller queues.
+    /// `round_timeout` excludes both waits.
     ///
     /// # Errors
     /// The first fault, with the host and the remedy.
@@ -144,13 +145,13 @@ impl Reflector {
         &mut self,
         cluster: &Cluster,
         queries: &BTreeSet<Query>,
-        failing: bool,
+        standing: Standing,
     ) -> Result<(), Failure> {
         let _round = cluster.begin_round().await?;
         self.rounds += 1;
         self.watchable.refresh(Instant::now());
         self.set_queries(queries);
-        let result = self.run(cluster, failing).await;
+        let result = self.run(cluster, standing).await;
         if result.is_ok() {
             self.round_succeeded();
         }
@@ -244,17 +245,17 @@ impl Reflector {
         second_step(self.entries.iter().filter_map(|(query, entry)| Some((query, entry.extent()?))))
     }
 
-    async fn run(&mut self, cluster: &Cluster, failing: bool) -> Result<(), Fault> {
+    async fn run(&mut self, cluster: &Cluster, standing: Standing) -> Result<(), Fault> {
         let mut deadline = Instant::now() + cluster.limits().settings().round_timeout;
         for _ in 0..=MAX_RECONNECTS {
-            let (channel, was_reused) = cluster.channel(failing, &mut deadline).await?;
+            let (channel, was_reused) = cluster.channel(standing, &mut deadline).await?;
             self.adopt(&channel);
-            let permit = match failing || !self.is_following() {
-                true => cluster.limits().round(failing, &mut deadline).await,
+            let permit = match standing.is_failing() || !self.is_following() {
+                true => cluster.limits().round(standing, &mut deadline).await,
                 false => Permit::default(),
             };
             let before = channel.answered();
-            match permit.run(self.fetch_due(&channel, failing, cluster.limits(), deadline)).await {
+            match permit.run(self.fetch_due(&channel, standing, cluster.limits(), deadline)).await {
                 Ok(()) => return Ok(()),
                 Err(fault) if fault.failure.reason == Reason::ConnectionLost => {
                     cluster.close();
@@ -284,13 +285,13 @@ impl Reflector {
     async fn fetch_due(
         &mut self,
         channel: &Channel,
-        failing: bool,
+        standing: Standing,
         limits: &Limits,
         mut deadline: Instant,
     ) -> Result<(), Fault> {
         let is_retry = self.entries.iter().any(|(_, entry)| entry.queried_in == self.rounds);
         if !is_retry {
-            self.confirm(channel, failing, limits, &mut deadline).await?;
+            self.confirm(channel, standing, limits, &mut deadline).await?;
         }
         loop {
             self.add_second_step();

@@ -13,6 +13,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
 
+use super::standing::Standing;
+
 /// Concurrent lookups in the process.
 const LOOKUPS: usize = 64;
 
@@ -51,15 +53,15 @@ impl Resolver {
         Self { lookup: Arc::new(lookup), all, failing }
     }
 
-    /// The addresses of `host`. `failing`: the target's last round failed.
+    /// The addresses of `host`.
     pub(super) async fn resolve(
         &self,
         host: &str,
         port: u16,
-        failing: bool,
+        standing: Standing,
         latest: Instant,
     ) -> Result<Vec<SocketAddr>, LookupError> {
-        let permits = timeout_at(latest, self.permits(failing)).await.map_err(|_| LookupError::NotStarted)?;
+        let permits = timeout_at(latest, self.permits(standing)).await.map_err(|_| LookupError::NotStarted)?;
         let (lookup, host) = (self.lookup.clone(), host.to_owned());
         let call = spawn_blocking(move || {
             let _held_until_return = permits;
@@ -73,8 +75,8 @@ impl Resolver {
     }
 
     /// Neither semaphore is ever closed, so both permits are always granted.
-    async fn permits(&self, failing: bool) -> [Option<OwnedSemaphorePermit>; 2] {
-        let failing = if failing { self.failing.clone().acquire_owned().await.ok() } else { None };
+    async fn permits(&self, standing: Standing) -> [Option<OwnedSemaphorePermit>; 2] {
+        let failing = if standing.is_failing() { self.failing.clone().acquire_owned().await.ok() } else { None };
         [failing, self.all.clone().acquire_owned().await.ok()]
     }
 }
@@ -131,18 +133,18 @@ mod tests {
     async fn a16_hung_lookups_hold_few_threads_and_blame_no_target() {
         let server = Arc::<Server>::default();
         let resolver = server.resolver();
-        let hung = |failing| {
+        let hung = |standing| {
             let resolver = &resolver;
             join_all((0..200).map(move |number| async move {
-                resolver.resolve(&format!("hung{number}"), 1, failing, soon()).await.unwrap_err()
+                resolver.resolve(&format!("hung{number}"), 1, standing, soon()).await.unwrap_err()
             }))
         };
-        let errors = hung(false).await;
+        let errors = hung(Standing::Healthy).await;
         let started = errors.iter().filter(|error| matches!(error, LookupError::TimedOut)).count();
         let waited = errors.iter().filter(|error| matches!(error, LookupError::NotStarted)).count();
         assert_eq!((started, waited), (LOOKUPS, 200 - LOOKUPS));
         // The callers have given up, but the calls are running: their permits are not free.
-        assert!(matches!(resolver.resolve("good", 1, false, soon()).await, Err(LookupError::NotStarted)));
+        assert!(matches!(resolver.resolve("good", 1, Standing::Healthy, soon()).await, Err(LookupError::NotStarted)));
         assert_eq!(server.calls.load(Ordering::SeqCst), LOOKUPS);
         // File reads still get threads.
         let file = tempfile::NamedTempFile::new().unwrap();
@@ -157,12 +159,12 @@ mod tests {
         let resolver = server.resolver();
         let hung = (0..200).map(|number| {
             let resolver = &resolver;
-            async move { resolver.resolve(&format!("hung{number}"), 1, true, soon()).await.is_err() }
+            async move { resolver.resolve(&format!("hung{number}"), 1, Standing::Failing, soon()).await.is_err() }
         });
         assert!(join_all(hung).await.into_iter().all(|failed| failed));
         assert_eq!(server.calls.load(Ordering::SeqCst), FAILING);
         let latest = Instant::now() + Duration::from_secs(10);
-        let good = resolver.resolve("good", 6443, false, latest).await.unwrap();
+        let good = resolver.resolve("good", 6443, Standing::Healthy, latest).await.unwrap();
         assert_eq!(good, [SocketAddr::from(([127, 0, 0, 1], 6443))]);
         server.answer();
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use ksit::domain::check_mode::CheckMode;
 use ksit::domain::reason::Reason;
 use ksit::domain::snapshot::{Answer, ListKind, Query, Snapshot};
-use ksit::targets::{Change, Cluster, Limits, Reflector, Settings};
+use ksit::targets::{Change, Cluster, Limits, Reflector, Settings, Standing};
 use loadtest::simulator::{ComponentId, Fault, Health, Kind, Simulator};
 use tokio::time::timeout;
 
@@ -63,7 +63,7 @@ impl Watched {
     }
 
     async fn refresh(&mut self) -> Result<(), ksit::domain::reason::Failure> {
-        self.reflector.refresh(&self.cluster, &queries(), false).await
+        self.reflector.refresh(&self.cluster, &queries(), Standing::Healthy).await
     }
 
     async fn change(&mut self) -> Change {
@@ -138,7 +138,7 @@ async fn watch_unread_changes_delay_no_round() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     let lists = queries().into_iter().filter(|query| matches!(query, Query::List { .. })).collect();
-    watched.reflector.refresh(&watched.cluster, &lists, false).await.unwrap();
+    watched.reflector.refresh(&watched.cluster, &lists, Standing::Healthy).await.unwrap();
     watched.until_ready(Some(0)).await;
     assert_eq!(watched.simulator.counts().lists, 4 + 1, "no watch was lost");
 }
@@ -187,7 +187,7 @@ async fn watches_share_one_connection_even_if_started_together() {
         let cluster = Cluster::new(connection_of(&simulator.kubeconfig(number)), limits.clone());
         async move {
             let mut reflector = Reflector::default();
-            reflector.refresh(&cluster, &queries(), false).await.unwrap();
+            reflector.refresh(&cluster, &queries(), Standing::Healthy).await.unwrap();
             (cluster, reflector)
         }
     });
@@ -264,10 +264,10 @@ async fn watch_expired_version_is_relisted() {
 async fn watches_follow_added_and_removed_queries() {
     let mut watched = Watched::new().await;
     let more: BTreeSet<Query> = queries().into_iter().chain([list(ListKind::Deployment, "flux-system")]).collect();
-    watched.reflector.refresh(&watched.cluster, &more, false).await.unwrap();
+    watched.reflector.refresh(&watched.cluster, &more, Standing::Healthy).await.unwrap();
     assert_eq!(watched.simulator.counts().lists, 4 + 1 + 1, "the new query is listed, and one list confirmed");
     let fewer = BTreeSet::from([list(ListKind::Deployment, "argocd")]);
-    watched.reflector.refresh(&watched.cluster, &fewer, false).await.unwrap();
+    watched.reflector.refresh(&watched.cluster, &fewer, Standing::Healthy).await.unwrap();
     let closed = async {
         while watched.simulator.counts().open_watches != 1 {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -352,12 +352,12 @@ async fn hung_target_that_opens_watches_fails_every_round() {
         watched.refresh().await.unwrap_err();
         let requests = watched.simulator.requests();
         for round in 1..=2 {
-            let failure = watched.reflector.refresh(&watched.cluster, &queries(), true).await.unwrap_err();
+            let failure = watched.reflector.refresh(&watched.cluster, &queries(), Standing::Failing).await.unwrap_err();
             assert_eq!(failure.reason, Reason::TimedOut, "{fault:?}");
             assert_eq!(watched.simulator.requests() - requests, round, "one probe a round until it answers");
         }
         watched.simulator.inject(0, None);
-        watched.reflector.refresh(&watched.cluster, &queries(), true).await.unwrap();
+        watched.reflector.refresh(&watched.cluster, &queries(), Standing::Failing).await.unwrap();
         assert!(watched.reflector.is_following());
     }
 }

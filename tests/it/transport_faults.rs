@@ -14,7 +14,9 @@ use ksit::domain::keys::TargetKey;
 use ksit::domain::reason::{Failure, Reason};
 use ksit::domain::snapshot::{Answer, ListKind, Query, Snapshot};
 use ksit::targets::kubeconfig::{Policy, vet};
-use ksit::targets::{Cluster, ClusterManager, Connection, Credential, Limits, Protocol, Reflector, Settings, Trusted};
+use ksit::targets::{
+    Cluster, ClusterManager, Connection, Credential, Limits, Protocol, Reflector, Settings, Standing, Trusted,
+};
 
 use crate::faults::{Certificate, FLOOD_BYTES, Fault, FaultyApiServer, Http, PLANTED_ANSWER, PLANTED_TOKEN};
 
@@ -65,7 +67,7 @@ async fn failure(server: &FaultyApiServer) -> Failure {
 
 async fn failure_of(cluster: &Cluster, server: &FaultyApiServer) -> Failure {
     let started = Instant::now();
-    let failure = Reflector::read(cluster, &queries(), false).await.expect_err("the round should fail");
+    let failure = Reflector::read(cluster, &queries(), Standing::Healthy).await.expect_err("the round should fail");
     assert!(started.elapsed() < ROUND + Duration::from_secs(1), "{failure} took {:?}", started.elapsed());
     let shown = format!("{failure} {failure:?} {:?}", cluster.connection());
     assert!(!shown.contains("planted"), "{shown}");
@@ -74,7 +76,7 @@ async fn failure_of(cluster: &Cluster, server: &FaultyApiServer) -> Failure {
 }
 
 async fn assert_healthy(cluster: &Cluster) -> Snapshot {
-    let snapshot = Reflector::read(cluster, &queries(), false).await.expect("a healthy round");
+    let snapshot = Reflector::read(cluster, &queries(), Standing::Healthy).await.expect("a healthy round");
     assert!(queries().iter().all(|query| snapshot.contains_key(query)));
     snapshot
 }
@@ -196,7 +198,7 @@ async fn server_without_tls_is_distinguished_from_a_dead_one() {
         std::future::pending::<()>().await;
     };
     let cluster = Cluster::new(connection_of(&kubeconfig), limits());
-    let read = async { Reflector::read(&cluster, &queries(), false).await };
+    let read = async { Reflector::read(&cluster, &queries(), Standing::Healthy).await };
     let failure = tokio::select! { read = read => read.unwrap_err(), () = speak => unreachable!() };
     assert_eq!(failure.reason, Reason::TlsFailed, "{failure}");
 }
@@ -211,7 +213,7 @@ async fn unresolvable_name_is_reported() {
         ..Settings::default()
     };
     let cluster = Cluster::new(connection_of(&kubeconfig), Arc::new(Limits::new(settings)));
-    let failure = Reflector::read(&cluster, &queries(), false).await.unwrap_err();
+    let failure = Reflector::read(&cluster, &queries(), Standing::Healthy).await.unwrap_err();
     assert_eq!(failure.reason, Reason::NameNotResolved, "{failure}");
 }
 
@@ -221,7 +223,7 @@ async fn flood_is_read_up_to_the_cap_only() {
         for content_length in [false, true] {
             let server = FaultyApiServer::with(Fault::Flood { content_length }, http, Certificate::Good).await;
             let only = BTreeSet::from([list(ListKind::Deployment, "argocd")]);
-            let failure = Reflector::read(&cluster(&server), &only, false).await.unwrap_err();
+            let failure = Reflector::read(&cluster(&server), &only, Standing::Healthy).await.unwrap_err();
             assert_eq!(failure.reason, Reason::AnswerTooLarge);
             // Kernel buffers on both sides add to the bytes that were read.
             tokio::time::sleep(Duration::from_millis(100)).await;

@@ -8,13 +8,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelecto
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt;
 
+use super::keys::object_key;
 use crate::api::{ComponentSpec, Integration, IntegrationTarget, KubeconfigSecretRef, SLOT_LABEL, WhenAbsent};
 use crate::domain::aggregate::Selection;
 use crate::domain::component::{Component, ComponentKind, Finder, Presence};
 use crate::domain::desired::{DesiredIntegration, DesiredTarget};
 use crate::domain::evaluate;
 use crate::domain::integrations::{self, TOOLS, Tool};
-use crate::domain::keys::{IntegrationKey, TargetKey};
 use crate::domain::roll_up::MaxUnhealthy;
 use crate::domain::selector::{Requirement, Selector};
 
@@ -59,7 +59,7 @@ pub fn target(object: &IntegrationTarget) -> Result<DesiredTarget, SpecError> {
         .clone()
         .unwrap_or_else(|| KubeconfigSecretRef { name: format!("{}-kubeconfig", spec.cluster_name), key: None });
     Ok(DesiredTarget {
-        key: TargetKey::new(object.namespace().unwrap_or_default(), object.name_any()),
+        key: object_key(object).into(),
         cluster_name: spec.cluster_name.as_str().into(),
         labels,
         secret_name: secret.name,
@@ -81,7 +81,7 @@ pub fn integration(object: &Integration) -> DesiredIntegration {
         .and_then(|components| selector.clone().and(Ok(components)))
         .and_then(|components| max_unhealthy.clone().and(Ok(components)));
     DesiredIntegration {
-        key: IntegrationKey::new(object.namespace().unwrap_or_default(), object.name_any()),
+        key: object_key(object).into(),
         type_name: spec.type_.clone(),
         enabled: spec.enabled,
         selection: Selection {

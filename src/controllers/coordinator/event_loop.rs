@@ -21,7 +21,7 @@ use crate::api::Integration;
 use crate::domain::coordinator::{Coordinator, Effect, Event, Message, Notice, Now, TermEnd};
 use crate::domain::replica::{Incarnation, ReplicaName};
 use crate::domain::report::ToWorker;
-use crate::hub::{Change, Clock, LeaseBoard, ObjectId, StatusQueue, StatusWrite};
+use crate::hub::{Change, Clock, LeaseBoard, StatusKey, StatusQueue, StatusWrite};
 use crate::observability::{Metrics, Scrape};
 use crate::reports::{Incoming, IsMember};
 
@@ -163,7 +163,7 @@ impl EventLoop {
         let _ = self.requests.send(request);
     }
 
-    fn enqueue(&self, write: Result<(ObjectId, StatusWrite), serde_json::Error>) {
+    fn enqueue(&self, write: Result<(StatusKey, StatusWrite), serde_json::Error>) {
         match write {
             Ok((id, write)) => self.statuses.enqueue(id, write),
             Err(error) => tracing::error!(%error, "a status can't be serialised"),

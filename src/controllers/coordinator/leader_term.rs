@@ -28,16 +28,13 @@ use crate::domain::member::Timing;
 use crate::domain::replica::Incarnation;
 use crate::domain::shard_map::{Contact, PublishedMap};
 use crate::hub::{
-    Change, DutyCycle, EventSink, Leadership, LeaseBoard, MapStore, MemberLeases, PromptError, StatefulSets,
-    StatusQueue, StoredMap, WriteOutcome, publish_events, write_statuses,
+    Change, DutyCycle, EventSink, Leadership, LeaseBoard, MapStore, MemberLeases, PromptError, StatefulSets, StatusKey,
+    StatusQueue, StoredMap, WriteOutcome, conflict_pause, publish_events, write_statuses,
 };
 use crate::observability::{FleetMetrics, Metrics, TargetMetrics};
 use crate::reports::{Admission, Incoming, IsMember, TermCertificate, serve};
 
 const RETRY_DELAY: Duration = Duration::from_secs(1);
-
-/// Delay after a conflict: another replica wrote the map, and may be about to do so again.
-const CONFLICT_DELAY: Duration = Duration::from_millis(300);
 
 /// Messages of workers that wait to be read. More wait in the workers, where the newest wins.
 const MESSAGES: usize = 256;
@@ -301,8 +298,8 @@ fn start_writers(
     let (hub, queue, may_write) = (context.hub.clone(), context.statuses.clone(), fence.clone());
     let (per_second, counters) = (context.config.status_writes_per_second, context.metrics.status_writes.clone());
     tasks.spawn("the status writer", async move {
-        let count = |(kind, _, _): &(String, String, String), outcome: WriteOutcome| {
-            counters.with_label_values(&[kind.as_str(), outcome.as_str()]).inc();
+        let count = |key: &StatusKey, outcome: WriteOutcome| {
+            counters.with_label_values(&[key.kind.as_ref(), outcome.as_str()]).inc();
         };
         write_statuses(hub, &queue, per_second, &duty_cycle, events, || may_write.may_write(), count).await;
     });
@@ -350,10 +347,11 @@ async fn claim(
     shown: &Shown,
 ) -> Result<(TermCertificate, StoredMap), LeadError> {
     loop {
-        match try_claim(context, fence, listener, shown).await? {
+        match try_claim(context, fence, listener, shown).await {
             Ok(claimed) => return Ok(claimed),
-            Err(PromptError::Conflict) => sleep(CONFLICT_DELAY.mul_f64(0.5 + 0.5 * rand::random::<f64>())).await,
-            Err(error) => {
+            Err(ClaimError::Fatal(error)) => return Err(error),
+            Err(ClaimError::Hub(PromptError::Conflict)) => sleep(conflict_pause()).await,
+            Err(ClaimError::Hub(error)) => {
                 context.metrics.term_claims_failed.inc();
                 tracing::warn!(%error, "the term can't be claimed on the ShardMap; trying again");
                 sleep(RETRY_DELAY).await;
@@ -362,18 +360,22 @@ async fn claim(
     }
 }
 
+/// Why the term could not be claimed.
+enum ClaimError {
+    /// Worth another try.
+    Hub(PromptError),
+    Fatal(LeadError),
+}
+
 async fn try_claim(
     context: &CoordinatorContext,
     fence: &WriteFence,
     listener: &TcpListener,
     shown: &Shown,
-) -> Result<Result<(TermCertificate, StoredMap), PromptError>, LeadError> {
-    let over = match context.store.read().await {
-        Ok(over) => over,
-        Err(error) => return Ok(Err(error)),
-    };
+) -> Result<(TermCertificate, StoredMap), ClaimError> {
+    let over = context.store.read().await.map_err(ClaimError::Hub)?;
     let map = shown.claim(over.as_ref().map(|stored| &stored.published.map));
-    let failed = |error: String| LeadError::Certificate(error);
+    let failed = |error: String| ClaimError::Fatal(LeadError::Certificate(error));
     let certificate = TermCertificate::generate(map.term).map_err(|error| failed(error.to_string()))?;
     let address = listener.local_addr().map_err(|error| failed(error.to_string()))?;
     let host = context.config.report_host.clone().unwrap_or_else(|| address.ip().to_string());
@@ -383,7 +385,8 @@ async fn try_claim(
     };
     let published = PublishedMap { map, coordinator: context.me.clone(), contact: Some(contact) };
     if !fence.may_write() {
-        return Ok(Err(PromptError::Unavailable("the lead is about to run out".to_owned())));
+        return Err(ClaimError::Hub(PromptError::Unavailable("the lead is about to run out".to_owned())));
     }
-    Ok(context.store.write(&published, over.as_ref()).await.map(|stored| (certificate, stored)))
+    let stored = context.store.write(&published, over.as_ref()).await.map_err(ClaimError::Hub)?;
+    Ok((certificate, stored))
 }

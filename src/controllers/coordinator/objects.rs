@@ -38,14 +38,13 @@ impl Objects {
                 self.targets.insert(seen.object.key.clone(), seen.metadata);
                 ObjectEvent::Applied(Box::new(seen.object))
             }
-            Change::Deleted((namespace, name)) => {
-                let key = TargetKey::new(namespace, name);
+            Change::Deleted(key) => {
+                let key = TargetKey::from(key);
                 self.targets.remove(&key);
                 ObjectEvent::Deleted(key)
             }
             Change::Listed(keys) => {
-                let keys: BTreeSet<_> =
-                    keys.into_iter().map(|(namespace, name)| TargetKey::new(namespace, name)).collect();
+                let keys: BTreeSet<_> = keys.into_iter().map(TargetKey::from).collect();
                 self.targets.retain(|key, _| keys.contains(key));
                 ObjectEvent::Listed(keys)
             }
@@ -59,14 +58,13 @@ impl Objects {
                 self.integrations.insert(object.desired.key.clone(), metadata);
                 ObjectEvent::Applied(Box::new(object))
             }
-            Change::Deleted((namespace, name)) => {
-                let key = IntegrationKey::new(namespace, name);
+            Change::Deleted(key) => {
+                let key = IntegrationKey::from(key);
                 self.integrations.remove(&key);
                 ObjectEvent::Deleted(key)
             }
             Change::Listed(keys) => {
-                let keys: BTreeSet<_> =
-                    keys.into_iter().map(|(namespace, name)| IntegrationKey::new(namespace, name)).collect();
+                let keys: BTreeSet<_> = keys.into_iter().map(IntegrationKey::from).collect();
                 self.integrations.retain(|key, _| keys.contains(key));
                 ObjectEvent::Listed(keys)
             }
@@ -84,7 +82,7 @@ impl WatchedTarget {
     pub(super) fn of(change: Change<IntegrationTarget>) -> Change<Self> {
         change.map(|object| {
             let mut target = *object;
-            let key = TargetKey::new(target.namespace().unwrap_or_default(), target.name_any());
+            let key = TargetKey::from(convert::object_key(&target));
             let status = target.status.take().map(|stored| CachedStatus::new(&key, convert::target_status(stored)));
             let desired = convert::target(&target).map_err(|error| error.to_string());
             let generation = target.metadata.generation.unwrap_or(0);

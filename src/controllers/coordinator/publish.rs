@@ -9,27 +9,28 @@ use serde_json::value::to_raw_value;
 use crate::api::convert::{stored_integration_status, stored_target_status};
 use crate::api::{Integration, IntegrationTarget};
 use crate::domain::coordinator::{IntegrationWrite, TargetWrite};
+use crate::domain::keys::ObjectKey;
 use crate::domain::priority::Priority;
 use crate::domain::status::PhaseChange;
-use crate::hub::{ObjectId, StatusWrite, Transition};
+use crate::hub::{StatusKey, StatusWrite, Transition};
 
 pub(super) fn target_write(
     object: &IntegrationTarget,
     write: TargetWrite,
-) -> Result<(ObjectId, StatusWrite), serde_json::Error> {
-    let TargetWrite { key: _, status, changes, priority, meaning, former_meaning } = write;
+) -> Result<(StatusKey, StatusWrite), serde_json::Error> {
+    let TargetWrite { key, status, changes, priority, meaning, former_meaning } = write;
     let status = stored_target_status(status);
-    queued(object, &status, changes, Meanings { priority, meaning, former_meaning })
+    queued(object, key.into(), &status, changes, Meanings { priority, meaning, former_meaning })
 }
 
 pub(super) fn integration_write(
     object: &Integration,
     write: IntegrationWrite,
-) -> Result<(ObjectId, StatusWrite), serde_json::Error> {
-    let IntegrationWrite { key: _, status, change, meaning, former_meaning } = write;
+) -> Result<(StatusKey, StatusWrite), serde_json::Error> {
+    let IntegrationWrite { key, status, change, meaning, former_meaning } = write;
     let status = stored_integration_status(status);
     let changes = change.into_iter().collect();
-    queued(object, &status, changes, Meanings { priority: Priority::Summary, meaning, former_meaning })
+    queued(object, key.into(), &status, changes, Meanings { priority: Priority::Summary, meaning, former_meaning })
 }
 
 #[cfg(test)]
@@ -46,13 +47,14 @@ struct Meanings {
 
 fn queued<K: Resource<DynamicType = ()>>(
     object: &K,
+    key: ObjectKey,
     status: &impl Serialize,
     changes: Vec<PhaseChange>,
     Meanings { priority, meaning, former_meaning }: Meanings,
-) -> Result<(ObjectId, StatusWrite), serde_json::Error> {
+) -> Result<(StatusKey, StatusWrite), serde_json::Error> {
     let resource = ApiResource::erase::<K>(&());
     let reference = ObjectReference { resource_version: object.resource_version(), ..object.object_ref(&()) };
-    let id = (resource.kind.clone(), object.namespace().unwrap_or_default(), object.name_any());
+    let id = StatusKey { kind: K::kind(&()), object: key };
     let transition = |change: PhaseChange| Transition {
         // An Event is about the object, not about one version of it.
         object: ObjectReference { resource_version: None, ..reference.clone() },

@@ -237,14 +237,10 @@ impl Worker {
     fn on_target(&mut self, change: Change<IntegrationTarget>) {
         match change {
             Change::Applied(object) => self.apply_target(&object),
-            Change::Deleted((namespace, name)) => self.drop_target(&TargetKey::new(namespace, name)),
+            Change::Deleted(key) => self.drop_target(&key.into()),
             Change::Listed(keys) => {
-                let gone: Vec<TargetKey> = self
-                    .targets
-                    .keys()
-                    .filter(|key| !keys.contains(&(key.namespace().to_owned(), key.name().to_owned())))
-                    .cloned()
-                    .collect();
+                let is_gone = |key: &&TargetKey| !keys.contains(key.object());
+                let gone: Vec<TargetKey> = self.targets.keys().filter(is_gone).cloned().collect();
                 gone.iter().for_each(|key| self.drop_target(key));
                 self.context.health.has(NEED_TARGETS);
             }
@@ -255,11 +251,7 @@ impl Worker {
         let desired = match convert::target(object) {
             Ok(desired) => Arc::new(desired),
             // The coordinator reports that on the object.
-            Err(_) => {
-                let metadata = &object.metadata;
-                let (namespace, name) = (metadata.namespace.clone(), metadata.name.clone());
-                return self.drop_target(&TargetKey::new(namespace.unwrap_or_default(), name.unwrap_or_default()));
-            }
+            Err(_) => return self.drop_target(&convert::object_key(object).into()),
         };
         let key = desired.key.clone();
         // A wrong slot label, or a watch of slots that were lost meanwhile.
@@ -305,11 +297,11 @@ impl Worker {
                     return;
                 }
             }
-            Change::Deleted((namespace, name)) => {
-                self.integrations.remove(&IntegrationKey::new(namespace, name));
+            Change::Deleted(key) => {
+                self.integrations.remove(&key.into());
             }
             Change::Listed(keys) => {
-                self.integrations.retain(|key, _| keys.contains(&(key.namespace().to_owned(), key.name().to_owned())));
+                self.integrations.retain(|key, _| keys.contains(key.object()));
                 self.context.health.has(NEED_INTEGRATIONS);
                 self.integrations_listed = true;
                 self.debounce.trigger_now();
@@ -320,9 +312,10 @@ impl Worker {
     }
 
     fn on_secret(&mut self, change: Change<SecretMetadata>) {
-        let Some((namespace, name)) = self.secrets.apply(change) else { return self.assign_all() };
-        let uses_it =
-            |key: &TargetKey, owned: &OwnedTarget| key.namespace() == namespace && owned.desired.secret_name == name;
+        let Some(secret) = self.secrets.apply(change) else { return self.assign_all() };
+        let uses_it = |key: &TargetKey, owned: &OwnedTarget| {
+            key.namespace() == secret.namespace() && owned.desired.secret_name == secret.name()
+        };
         let affected = self.targets.iter().filter(|(key, owned)| uses_it(key, owned));
         let keys: Vec<TargetKey> = affected.map(|(key, _)| key.clone()).collect();
         keys.iter().for_each(|key| self.assign(key));

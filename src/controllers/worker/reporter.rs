@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::{ReportUpdate, Reports, Shard, since_start};
+use crate::domain::backoff::Backoff;
 use crate::domain::keys::TargetKey;
 use crate::domain::outbox::Outbox;
 use crate::domain::replica::Incarnation;
@@ -15,9 +16,8 @@ use crate::hub::StoredMap;
 use crate::observability::{Metrics, as_gauge};
 use crate::reports::{ConnectError, Incoming, Link, connect, local, read_token};
 
-/// Bounds of the exponential pause after a link failed or ended.
-const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// Pauses after a link failed or ended.
+const BACKOFF: Backoff = Backoff { first: Duration::from_millis(100), longest: Duration::from_secs(5), spread: 0.5 };
 
 pub struct ReporterContext {
     pub me: Incarnation,
@@ -37,18 +37,18 @@ pub struct ReporterContext {
 pub async fn report(context: ReporterContext) {
     let mut reporter = Reporter { outbox: Outbox::default(), context };
     let (mut map, mut loopback) = (reporter.context.map.clone(), reporter.context.loopback.clone());
-    let mut pause = SHORTEST_PAUSE;
+    let mut short_links = 0_u32;
     loop {
         map.mark_unchanged();
         loopback.mark_unchanged();
         let began = Instant::now();
         reporter.run_session().await;
         // A link that lasted ended for a reason of its own: reconnect without back-off.
-        pause = if began.elapsed() > LONGEST_PAUSE { SHORTEST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
+        short_links = if began.elapsed() > BACKOFF.longest { 0 } else { short_links.saturating_add(1) };
         tokio::select! {
-            () = sleep(pause.mul_f64(0.5 + 0.5 * rand::random::<f64>())) => {}
-            _ = map.changed() => pause = SHORTEST_PAUSE,
-            _ = loopback.changed() => pause = SHORTEST_PAUSE,
+            () = sleep(BACKOFF.delay(short_links, rand::random())) => {}
+            _ = map.changed() => short_links = 0,
+            _ = loopback.changed() => short_links = 0,
             () = reporter.apply_updates() => {}
         }
     }

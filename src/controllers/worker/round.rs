@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::domain::backoff::jittered;
 use crate::domain::check_mode::CheckMode;
 use crate::domain::desired::DesiredIntegration;
 use crate::domain::evaluate::evaluate;
@@ -11,7 +12,7 @@ use crate::domain::reason::{Failure, Reason};
 use crate::domain::verdict::{Outcome, ToolVerdict};
 use crate::hub::{Reading, SecretError, read_kubeconfig};
 use crate::targets::kubeconfig::vet;
-use crate::targets::{Cluster, Reflector};
+use crate::targets::{Cluster, Reflector, Standing};
 
 use super::{Assignment, CheckBy, WorkerContext};
 
@@ -61,8 +62,8 @@ impl Access {
         self.reflector.mode(&self.cluster.connection().host_display())
     }
 
-    async fn read(&mut self, assignment: &Assignment, failing: bool) -> Result<(), Failure> {
-        self.reflector.refresh(&self.cluster, &assignment.queries, failing).await
+    async fn read(&mut self, assignment: &Assignment, standing: Standing) -> Result<(), Failure> {
+        self.reflector.refresh(&self.cluster, &assignment.queries, standing).await
     }
 }
 
@@ -85,43 +86,47 @@ pub(super) struct HubUnavailable {
     pub(super) access: Option<Access>,
 }
 
-/// Runs one round. `failing`: the previous one failed.
+/// Runs one round.
 pub(super) async fn run(
     context: &WorkerContext,
     assignment: &Assignment,
     access: Option<Access>,
-    failing: bool,
+    standing: Standing,
 ) -> Result<RoundResult, HubUnavailable> {
     let former = access.filter(|access| uses_same_secret(access, assignment));
     let is_reused = former.as_ref().is_some_and(|access| is_fresh(access, assignment));
     let mut access = match former {
         Some(access) if is_reused => access,
         former => match open(context, assignment, former).await {
-            Ok(Ok(access)) => access,
-            Ok(Err(failure)) => return Ok(RoundResult::failed(failure, None)),
-            // Only the periodic read of the Secret failed: the credential at hand is good enough to check the target.
-            Err(HubUnavailable { error, access: Some(aged) }) => {
-                tracing::debug!(target = %assignment.target.key, error, "can't read the Secret again yet");
-                aged
-            }
-            Err(unavailable) => return Err(unavailable),
+            Ok(access) => access,
+            Err(OpenError::Target(failure)) => return Ok(RoundResult::failed(failure, None)),
+            Err(OpenError::Hub(unavailable)) => match *unavailable {
+                // Only the periodic read of the Secret failed: the credential at hand is good enough to check the
+                // target.
+                HubUnavailable { error, access: Some(aged) } => {
+                    tracing::debug!(target = %assignment.target.key, error, "can't read the Secret again yet");
+                    aged
+                }
+                unavailable => return Err(unavailable),
+            },
         },
     };
-    let mut read = access.read(assignment, failing).await;
+    let mut read = access.read(assignment, standing).await;
     if is_reused && read.as_ref().is_err_and(|failure| failure.reason == Reason::Unauthorized) {
         // The credential may have been rotated: read the Secret now, and retry if it has changed.
         let former = access.secret_version.clone();
-        access = match open(context, assignment, Some(access)).await? {
+        access = match open(context, assignment, Some(access)).await {
             Ok(access) => access,
-            Err(failure) => return Ok(RoundResult::failed(failure, None)),
+            Err(OpenError::Target(failure)) => return Ok(RoundResult::failed(failure, None)),
+            Err(OpenError::Hub(unavailable)) => return Err(*unavailable),
         };
         if access.secret_version != former {
-            read = access.read(assignment, failing).await;
+            read = access.read(assignment, standing).await;
         }
     }
     Ok(match read {
         Ok(()) => {
-            if failing {
+            if standing.is_failing() {
                 access.last_evaluated = None;
             }
             RoundResult { outcome: access.evaluate_if_changed(assignment).map(Outcome::Read), access: Some(access) }
@@ -144,13 +149,16 @@ fn uses_same_secret(access: &Access, assignment: &Assignment) -> bool {
     *name == assignment.target.secret_name && *key == assignment.target.secret_key
 }
 
+/// Why there is no connection.
+enum OpenError {
+    /// The Secret is missing or unusable.
+    Target(Failure),
+    Hub(Box<HubUnavailable>),
+}
+
 /// Secret → vetted connection → the one cluster of this target. Keeps the reflector of `former` if the API server is
 /// the same.
-async fn open(
-    context: &WorkerContext,
-    assignment: &Assignment,
-    former: Option<Access>,
-) -> Result<Result<Access, Failure>, HubUnavailable> {
+async fn open(context: &WorkerContext, assignment: &Assignment, former: Option<Access>) -> Result<Access, OpenError> {
     let target = &assignment.target;
     let read = async {
         // The semaphore is never closed.
@@ -162,15 +170,15 @@ async fn open(
         Ok(secret) => secret,
         Err(SecretError::Unusable(failure)) => {
             context.clusters.forget(&target.key);
-            return Ok(Err(failure));
+            return Err(OpenError::Target(failure));
         }
-        Err(SecretError::Hub(error)) => return Err(HubUnavailable { error, access: former }),
+        Err(SecretError::Hub(error)) => return Err(OpenError::Hub(Box::new(HubUnavailable { error, access: former }))),
     };
     let connection = match vet(&secret.bytes, &context.policy) {
         Ok(connection) => connection,
         Err(failure) => {
             context.clusters.forget(&target.key);
-            return Ok(Err(failure));
+            return Err(OpenError::Target(failure));
         }
     };
     let same_server = former.filter(|former| former.cluster.connection().is_same_server(&connection));
@@ -178,15 +186,15 @@ async fn open(
         CheckBy::Auto => Reflector::default(),
         CheckBy::Poll => Reflector::polling(),
     });
-    Ok(Ok(Access {
+    Ok(Access {
         cluster: context.clusters.ensure(&target.key, connection),
         reflector,
         secret_version: secret.resource_version,
         watched_version: assignment.secret_version.clone(),
-        reread_at: Instant::now() + REREAD.mul_f64(1.0 - 0.2 * rand::random::<f64>()),
+        reread_at: Instant::now() + jittered(REREAD, 0.2, rand::random()),
         secret: (target.secret_name.clone(), target.secret_key.clone()),
         last_evaluated: None,
-    }))
+    })
 }
 
 #[cfg(test)]

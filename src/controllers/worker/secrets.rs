@@ -4,24 +4,26 @@ use std::collections::BTreeMap;
 
 use kube::ResourceExt;
 
+use crate::api::convert::object_key;
 use crate::domain::desired::DesiredTarget;
-use crate::hub::{Change, Key, SecretMetadata};
+use crate::domain::keys::ObjectKey;
+use crate::hub::{Change, SecretMetadata};
 
-/// By namespace and name. Metadata only; Secret data is never stored.
+/// Metadata only; Secret data is never stored.
 #[derive(Default)]
-pub(super) struct SecretVersions(BTreeMap<Key, String>);
+pub(super) struct SecretVersions(BTreeMap<ObjectKey, String>);
 
 impl SecretVersions {
     /// `None` if the Secret does not exist or is not watched.
     pub(super) fn of(&self, target: &DesiredTarget) -> Option<String> {
-        self.0.get(&(target.key.namespace().to_owned(), target.secret_name.clone())).cloned()
+        self.0.get(&target.key.object().sibling(target.secret_name.as_str())).cloned()
     }
 
     /// Applies a change and returns the Secret that it affects; `None` means that any may be affected.
-    pub(super) fn apply(&mut self, change: Change<SecretMetadata>) -> Option<Key> {
+    pub(super) fn apply(&mut self, change: Change<SecretMetadata>) -> Option<ObjectKey> {
         match change {
             Change::Applied(secret) => {
-                let key = (secret.namespace().unwrap_or_default(), secret.name_any());
+                let key = object_key(&*secret);
                 self.0.insert(key.clone(), secret.resource_version().unwrap_or_default());
                 Some(key)
             }

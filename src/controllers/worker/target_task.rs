@@ -33,7 +33,7 @@ use crate::domain::status::report_digest;
 use crate::domain::verdict::{History, Outcome, Reach, TargetVerdict};
 use crate::hub::{Marked, Quarantined};
 use crate::observability::ReconcileResult;
-use crate::targets::Change;
+use crate::targets::{Change, Standing};
 
 const CONTROLLER: &str = "integrationtarget";
 
@@ -128,7 +128,7 @@ impl Task {
         self.retry = None;
         self.set_due(self.round_delay(assignment.interval.min(MAX_BACKOFF)));
         // Reporting may be the code that panics.
-        let concluded = std::panic::catch_unwind(AssertUnwindSafe(|| self.conclude(&assignment, failure, false)));
+        let concluded = std::panic::catch_unwind(AssertUnwindSafe(|| self.conclude(&assignment, failure)));
         if concluded.is_err() {
             tracing::error!(target = %assignment.target.key, "reporting its verdict panicked");
             // Heartbeats must not confirm the previous verdict.
@@ -158,7 +158,7 @@ impl Task {
     fn on_change(&mut self, assignment: &Assignment, change: Option<Change>) -> bool {
         let Some(change) = change else {
             let outcome = Outcome::Failed(self.on_panic(assignment));
-            self.conclude(assignment, outcome, true);
+            self.conclude_round(assignment, outcome);
             return false;
         };
         self.watch_growth(assignment);
@@ -166,7 +166,7 @@ impl Task {
             && self.history.failures == 0
             && let Some(verdicts) = access.evaluate_if_changed(assignment)
         {
-            self.conclude(assignment, Outcome::Read(verdicts), false);
+            self.conclude(assignment, Outcome::Read(verdicts));
         }
         match change {
             Change::Objects => false,
@@ -211,7 +211,7 @@ impl Task {
             },
         };
         let started = Instant::now();
-        let result = self.guarded_round(assignment, self.is_failing()).await;
+        let result = self.guarded_round(assignment).await;
         drop(mark);
         let outcome = match result {
             Ok(RoundResult { outcome, access }) => {
@@ -241,7 +241,7 @@ impl Task {
             }
             Some(outcome) => {
                 self.retry = None;
-                self.conclude(assignment, outcome, true);
+                self.conclude_round(assignment, outcome);
             }
             None => {
                 self.retry = None;
@@ -253,9 +253,10 @@ impl Task {
         }
     }
 
-    /// True if the last round failed, whether or not it counted towards the threshold.
-    fn is_failing(&self) -> bool {
-        self.history.failures > 0 || self.retry.is_some_and(|(failures, _)| failures > 0)
+    /// Failing if the last round failed, whether or not it counted towards the threshold.
+    fn standing(&self) -> Standing {
+        let is_failing = self.history.failures > 0 || self.retry.is_some_and(|(failures, _)| failures > 0);
+        if is_failing { Standing::Failing } else { Standing::Healthy }
     }
 
     /// Skips the target: reading it may crash this process too.
@@ -264,15 +265,19 @@ impl Task {
         tracing::error!(target = %assignment.target.key, ?time, message);
         let failure = Failure::new(Reason::Quarantined, message);
         self.set_due(time);
-        self.conclude(assignment, Outcome::Failed(failure), false);
+        self.conclude(assignment, Outcome::Failed(failure));
     }
 
-    /// Applies an outcome (of a round or a watch event) to the history and reports the verdict.
-    fn conclude(&mut self, assignment: &Assignment, outcome: Outcome, is_round: bool) {
+    /// Applies an outcome to the history and reports the verdict.
+    fn conclude(&mut self, assignment: &Assignment, outcome: Outcome) {
         let verdict = self.history.conclude(&assignment.keys(), outcome, self.context.settings.failure_threshold);
-        if is_round {
-            self.schedule(assignment);
-        }
+        self.report(assignment, verdict);
+    }
+
+    /// Like [`Self::conclude`], and schedules the next round.
+    fn conclude_round(&mut self, assignment: &Assignment, outcome: Outcome) {
+        let verdict = self.history.conclude(&assignment.keys(), outcome, self.context.settings.failure_threshold);
+        self.schedule(assignment);
         self.report(assignment, verdict);
     }
 
@@ -318,17 +323,14 @@ impl Task {
     }
 
     /// Runs a round and catches its panic: one bad target must not affect the others.
-    async fn guarded_round(&mut self, assignment: &Assignment, failing: bool) -> Result<RoundResult, HubUnavailable> {
-        let context = self.context.clone();
+    async fn guarded_round(&mut self, assignment: &Assignment) -> Result<RoundResult, HubUnavailable> {
+        let (context, standing) = (self.context.clone(), self.standing());
         let access = self.access.take();
         let round = {
             let _in_progress = context.health.round();
-            AssertUnwindSafe(round::run(&context, assignment, access, failing)).catch_unwind().await
+            AssertUnwindSafe(round::run(&context, assignment, access, standing)).catch_unwind().await
         };
-        match round {
-            Ok(result) => result,
-            Err(_) => Ok(RoundResult::failed(self.on_panic(assignment), None)),
-        }
+        round.unwrap_or_else(|_| Ok(RoundResult::failed(self.on_panic(assignment), None)))
     }
 
     fn on_panic(&mut self, assignment: &Assignment) -> Failure {
@@ -387,11 +389,8 @@ impl Task {
         let priority = Priority::of(&report.verdict);
         let digest = report_digest(&report, |tool| assignment.type_of(tool));
         let key = report.target.clone();
-        self.context.reports.enqueue(
-            key,
-            ReportUpdate::Changed { report, digest, overdue: self.overdue.clone() },
-            priority,
-        );
+        let update = ReportUpdate::Changed { report, digest, overdue: self.overdue.clone() };
+        self.context.reports.enqueue(key, update, priority);
     }
 }
 

@@ -5,6 +5,7 @@ use crate::controllers::worker::panics::QUARANTINE_AFTER;
 use crate::controllers::worker::test_kit::{Hub, assignment, context, hub, hub_of};
 use crate::domain::backoff::MAX_BACKOFF;
 use crate::domain::verdict::Reach;
+use crate::targets::{ClusterManager, Limits, Settings};
 
 /// The failure reason in the latest report; `None` if the target is reachable or nothing was reported.
 fn last_reason(context: &WorkerContext) -> Option<Reason> {
@@ -73,9 +74,25 @@ fn disconnected(hub: kube::Client, due: Instant) -> Task {
 async fn failed_retry_after_disconnect_marks_failing() {
     let (_state, hub) = hub(Hub::Answers);
     let mut task = disconnected(hub, Instant::now() + Duration::from_secs(600));
-    assert!(!task.is_failing(), "healthy clusters end watches too");
+    assert!(task.standing() == Standing::Healthy, "healthy clusters end watches too");
     task.step(&assignment()).await;
-    assert_eq!((task.history.failures, task.is_failing()), (0, true), "failing, without counting as a round");
+    assert_eq!(
+        (task.history.failures, task.standing()),
+        (0, Standing::Failing),
+        "failing, without counting as a round"
+    );
+}
+
+#[tokio::test]
+async fn shortage_of_the_replica_blames_no_cluster() {
+    let (_state, hub) = hub(Hub::Answers);
+    let no_descriptors = Limits::new(Settings { connections: 0, ..Settings::default() });
+    let context = WorkerContext { clusters: ClusterManager::new(Arc::new(no_descriptors)), ..context(hub) };
+    let mut task = Task::new(Arc::new(context), History::default(), None);
+    for _ in 0..4 {
+        task.step(&assignment()).await;
+    }
+    assert_eq!((task.history.failures, task.last_report.is_none()), (0, true));
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use super::test_kit::{Hub, context, hub};
 use super::*;
+use crate::domain::keys::ObjectKey;
 use crate::domain::replica::Epoch;
 
 #[tokio::test]
@@ -45,7 +46,7 @@ async fn late_report_of_a_removed_target_is_discarded() {
         reports.enqueue(key.clone(), update, Priority::CanWait);
     };
     worker.on_target(applied("c1"));
-    worker.on_target(Change::Deleted(("fleet".to_owned(), "c1".to_owned())));
+    worker.on_target(Change::Deleted(ObjectKey::new("fleet", "c1")));
     enqueue_report();
     let ended = worker.tasks.join_next_with_id().await.unwrap();
     worker.on_task_end(&ended);
@@ -53,7 +54,7 @@ async fn late_report_of_a_removed_target_is_discarded() {
 
     // Recreated before its task has ended.
     worker.on_target(applied("c1"));
-    worker.on_target(Change::Deleted(("fleet".to_owned(), "c1".to_owned())));
+    worker.on_target(Change::Deleted(ObjectKey::new("fleet", "c1")));
     worker.on_target(applied("c1"));
     assert_eq!(worker.tasks.len(), 1, "the next task waits for the previous one to end");
     let ended = worker.tasks.join_next_with_id().await.unwrap();

@@ -15,7 +15,7 @@ use super::config_error::nearest;
 use super::{ConfigError, Part, Tool, names};
 use crate::domain::component::{Component, ComponentKind, Finder, Presence};
 
-/// Keys in manifests of the Go toolkit that had no effect on its health checks either.
+/// Keys in manifests of the Go toolkit that had no effect on its health checks either. Accepted and ignored.
 const WITHOUT_EFFECT: &[&str] = &[
     "enableAlerts",
     "enableMTLS",
@@ -44,11 +44,6 @@ pub fn components_of(tool: &Tool, config: &BTreeMap<String, String>) -> Result<V
         drafts.apply(key, value)?;
     }
     drafts.finish()
-}
-
-/// The keys of `config` that are accepted for compatibility with the Go toolkit, without effect.
-pub fn keys_without_effect(config: &BTreeMap<String, String>) -> Vec<&str> {
-    config.keys().map(String::as_str).filter(|key| WITHOUT_EFFECT.contains(key)).collect()
 }
 
 /// A tool's components while `config` is applied.

@@ -1,5 +1,6 @@
 //! Errors in `spec.config`, with messages that name the valid alternatives.
 
+use strsim::levenshtein;
 use thiserror::Error;
 
 /// Each variant names the key. Values of unknown keys are not quoted, as they might be secrets.
@@ -45,32 +46,18 @@ fn meant(nearest: &Option<String>) -> String {
 
 /// The candidate with the fewest edits, if it is close enough to be a typo.
 pub(super) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
-    // A longer text is no typo, and the table below would grow with it.
+    // A longer text is no typo, and comparing it would cost time and memory.
     if word.len() > 128 {
         return None;
     }
-    let word: Vec<char> = word.to_lowercase().chars().collect();
+    let word = word.to_lowercase();
+    let longest = (word.chars().count() / 3).clamp(1, 4);
     candidates
         .into_iter()
-        .map(|candidate| (edits(&word, &candidate.to_lowercase().chars().collect::<Vec<_>>()), candidate))
-        .min_by_key(|(distance, _)| *distance)
-        .filter(|(distance, _)| *distance <= (word.len() / 3).clamp(1, 4))
+        .map(|candidate| (levenshtein(&word, &candidate.to_lowercase()), candidate))
+        .min_by_key(|(edits, _)| *edits)
+        .filter(|(edits, _)| *edits <= longest)
         .map(|(_, candidate)| candidate.to_owned())
-}
-
-/// Levenshtein distance, one row at a time.
-fn edits(from: &[char], to: &[char]) -> usize {
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (i, a) in from.iter().enumerate() {
-        let mut diagonal = i;
-        row[0] = i + 1;
-        for (j, b) in to.iter().enumerate() {
-            let replaced = diagonal + usize::from(a != b);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[to.len()]
 }
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ mod velero;
 
 use crate::domain::component::ComponentKind;
 
-pub use config::{components_of, keys_without_effect};
+pub use config::components_of;
 pub use config_error::ConfigError;
 
 /// Every built-in tool, in display order. A new tool is one file and two lines here.

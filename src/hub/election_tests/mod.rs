@@ -90,7 +90,10 @@ impl World {
             // Stands for renewals of its member Lease: only a candidate whose writes succeed may judge others' silence.
             tasks.spawn(async move {
                 loop {
-                    board.record_write(!is_cut.load(Ordering::Relaxed));
+                    match is_cut.load(Ordering::Relaxed) {
+                        true => board.record_write_failed(),
+                        false => board.record_write_answered(),
+                    }
                     sleep(Duration::from_secs(1)).await;
                 }
             });

@@ -149,7 +149,7 @@ impl ScriptedHub {
         let version = state.version.to_string();
         let Some(mut lease) = state.lease.take() else { return };
         lease["metadata"]["resourceVersion"] = json!(version);
-        self.boards.iter().for_each(|board| board.update(parse(&lease), true, None));
+        self.boards.iter().for_each(|board| board.apply_deletion(parse(&lease)));
     }
 
     pub(in crate::hub) fn set_script(&self, script: impl FnMut(&Request) -> Fate + Send + 'static) {

@@ -21,6 +21,7 @@ use crate::targets::http::Channel;
 use crate::targets::job::Job;
 use crate::targets::limits::Limits;
 use crate::targets::list;
+use crate::targets::standing::Standing;
 
 /// Upper bound of a change's delay on a watch. API servers deliver within milliseconds.
 const GRACE: Duration = Duration::from_secs(3);
@@ -30,12 +31,12 @@ impl Reflector {
     pub(super) async fn confirm(
         &mut self,
         channel: &Channel,
-        failing: bool,
+        standing: Standing,
         limits: &Limits,
         deadline: &mut Instant,
     ) -> Result<(), Fault> {
         let is_watching = self.entries.iter().any(|(_, entry)| entry.stream().is_some());
-        if !is_watching && !failing && !self.due().is_empty() {
+        if !is_watching && !standing.is_failing() && !self.due().is_empty() {
             return Ok(());
         }
         let queries = to_confirm(&self.entries, is_watching && self.watchable.is_on_trial());

@@ -112,7 +112,7 @@ async fn busy_watch_is_never_mistaken_for_a_quiet_one() {
     };
     let rounds = async {
         for round in 0..100 {
-            reflector.refresh(cluster, &queries(), false).await.unwrap();
+            reflector.refresh(cluster, &queries(), Standing::Healthy).await.unwrap();
             assert_eq!(reflector.mode("c1"), Some(CheckMode::Watch), "round {round}");
         }
     };

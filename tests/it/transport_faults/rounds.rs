@@ -56,7 +56,7 @@ async fn cancelled_round_leaves_a_working_cluster() {
         let server = FaultyApiServer::with(Fault::NeverAnswer, http, Certificate::Good).await;
         let cluster = cluster(&server);
         let (queries, limit) = (queries(), Duration::from_millis(200));
-        assert!(tokio::time::timeout(limit, Reflector::read(&cluster, &queries, false)).await.is_err());
+        assert!(tokio::time::timeout(limit, Reflector::read(&cluster, &queries, Standing::Healthy)).await.is_err());
         server.set(Fault::None);
         assert_healthy(&cluster).await;
     }
@@ -66,7 +66,8 @@ async fn cancelled_round_leaves_a_working_cluster() {
 async fn paged_list_restarts_once_after_an_expired_token() {
     let server = FaultyApiServer::start(Fault::Pages(4)).await;
     let only = list(ListKind::Deployment, "argocd");
-    let snapshot = Reflector::read(&cluster(&server), &BTreeSet::from([only.clone()]), false).await.unwrap();
+    let snapshot =
+        Reflector::read(&cluster(&server), &BTreeSet::from([only.clone()]), Standing::Healthy).await.unwrap();
     let Answer::Workloads(found) = &snapshot[&only] else { panic!("{snapshot:?}") };
     assert_eq!(found.len(), 4, "no object of the first attempt remains");
     assert_eq!(server.requests(), 8);
@@ -78,7 +79,7 @@ async fn endless_list_is_abandoned() {
     let settings = Settings { round_timeout: Duration::from_secs(30), ..Settings::default() };
     let cluster = Cluster::new(connection(&server), Arc::new(Limits::new(settings)));
     let only = BTreeSet::from([list(ListKind::Deployment, "argocd")]);
-    let failure = Reflector::read(&cluster, &only, false).await.unwrap_err();
+    let failure = Reflector::read(&cluster, &only, Standing::Healthy).await.unwrap_err();
     assert_eq!((failure.reason, server.requests()), (Reason::AnswerTooLarge, 200));
 }
 
@@ -110,7 +111,7 @@ async fn hung_targets_do_not_delay_a_healthy_one() {
     let healthy = FaultyApiServer::start(Fault::None).await;
     let clusters: Vec<_> = (0..40).map(|_| Cluster::new(connection(&hung), limits.clone())).collect();
     let all_queries = queries();
-    let hanging = join_all(clusters.iter().map(|cluster| Reflector::read(cluster, &all_queries, true)));
+    let hanging = join_all(clusters.iter().map(|cluster| Reflector::read(cluster, &all_queries, Standing::Failing)));
     let good = Cluster::new(connection(&healthy), limits.clone());
     let read = async {
         // Until the hung targets hold all the permits they can get.
@@ -142,7 +143,7 @@ async fn waiting_for_a_permit_costs_no_connect_time() {
     let clusters: Vec<_> = (0..5).map(|_| Cluster::new(connection(&hung), limits.clone())).collect();
     let all_queries = queries();
     let good = Cluster::new(connection(&healthy), limits);
-    let hanging = join_all(clusters.iter().map(|cluster| Reflector::read(cluster, &all_queries, false)));
+    let hanging = join_all(clusters.iter().map(|cluster| Reflector::read(cluster, &all_queries, Standing::Healthy)));
     let (failed, _) = tokio::join!(hanging, assert_healthy(&good));
     assert!(failed.iter().all(|read| read.as_ref().is_err_and(|failure| failure.reason == Reason::TimedOut)));
 }
@@ -184,17 +185,17 @@ async fn target_without_queries_is_still_probed() {
     let server = FaultyApiServer::start(Fault::None).await;
     let cluster = cluster(&server);
     let nothing = BTreeSet::new();
-    assert_eq!(Reflector::read(&cluster, &nothing, false).await, Ok(Snapshot::new()));
+    assert_eq!(Reflector::read(&cluster, &nothing, Standing::Healthy).await, Ok(Snapshot::new()));
     assert_eq!(server.requests(), 1);
     server.set(Fault::NeverAnswer);
-    assert_eq!(Reflector::read(&cluster, &nothing, false).await.unwrap_err().reason, Reason::TimedOut);
+    assert_eq!(Reflector::read(&cluster, &nothing, Standing::Healthy).await.unwrap_err().reason, Reason::TimedOut);
     for (fault, reason) in [
         (Fault::Status(401), Reason::Unauthorized),
         (Fault::FrontDoor(404), Reason::InvalidAnswer),
         (Fault::FrontDoor(200), Reason::InvalidAnswer),
     ] {
         server.set(fault);
-        assert_eq!(Reflector::read(&cluster, &nothing, false).await.unwrap_err().reason, reason);
+        assert_eq!(Reflector::read(&cluster, &nothing, Standing::Healthy).await.unwrap_err().reason, reason);
     }
 }
 
@@ -220,7 +221,7 @@ async fn watch_that_does_not_open_is_polled() {
         let mut reflector = Reflector::default();
         for _ in 0..2 {
             reflector
-                .refresh(&cluster, &queries(), false)
+                .refresh(&cluster, &queries(), Standing::Healthy)
                 .await
                 .unwrap_or_else(|failure| panic!("{fault:?}: {failure}"));
             assert!(queries().iter().all(|query| reflector.snapshot().contains_key(query)), "{fault:?}");
@@ -236,6 +237,6 @@ async fn watch_mode_is_unknown_before_the_first_answer() {
     let server = FaultyApiServer::start(Fault::Status(503)).await;
     let cluster = cluster(&server);
     let mut reflector = Reflector::default();
-    reflector.refresh(&cluster, &queries(), false).await.unwrap_err();
+    reflector.refresh(&cluster, &queries(), Standing::Healthy).await.unwrap_err();
     assert_eq!(reflector.mode("c1"), None);
 }

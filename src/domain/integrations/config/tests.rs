@@ -94,7 +94,6 @@ fn go_toolkit_keys_are_accepted_without_effect() {
     for name in ["argocd", "flux", "prometheus", "istio"] {
         assert_eq!(components(name, &toolkit), components(name, &[]));
     }
-    assert_eq!(keys_without_effect(&config(&[("url", "x"), ("namespace", "y")])), ["url"]);
 }
 
 #[test]

@@ -1,0 +1,16 @@
+//! How much of the shared limits a target may use.
+
+/// A target's standing by its last round. Failing targets share the smaller queues, so that hanging ones can't starve
+/// the healthy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Includes targets without a round yet.
+    Healthy,
+    Failing,
+}
+
+impl Standing {
+    pub fn is_failing(self) -> bool {
+        self == Self::Failing
+    }
+}
