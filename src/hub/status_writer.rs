@@ -128,19 +128,22 @@ pub async fn write_statuses(
                 if has_taken_effect(&id, &result, &mut unanswered) {
                     std::mem::take(&mut write.transitions).into_iter().for_each(|transition| events.offer(transition));
                 }
-                match result.outcome {
-                    WriteOutcome::Retried | WriteOutcome::Refused => {
-                        let is_refused = result.outcome == WriteOutcome::Refused;
-                        schedule.failed(id, write, is_refused, &result.why, Instant::now());
-                    }
-                    WriteOutcome::Superseded => schedule.superseded(&id),
-                    WriteOutcome::Written => schedule.written(&id, Instant::now()),
-                }
+                record(&mut schedule, id, write, &result);
             }
             () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {
                 schedule.due(Instant::now()).into_iter().for_each(|(id, write)| queue.requeue(id, write));
             }
         }
+    }
+}
+
+fn record(schedule: &mut WriteSchedule, id: StatusKey, write: StatusWrite, result: &WriteResult) {
+    let now = Instant::now();
+    match result.outcome {
+        WriteOutcome::Retried => schedule.failed(id, write, false, &result.why, now),
+        WriteOutcome::Refused => schedule.failed(id, write, true, &result.why, now),
+        WriteOutcome::Superseded => schedule.superseded(&id),
+        WriteOutcome::Written => schedule.written(&id, now),
     }
 }
 

@@ -15,7 +15,7 @@ pub enum Object {
     Lease(String, Lease),
     Map(Stored),
     /// Number of the target.
-    Status(usize, Status),
+    Status(usize, Box<Status>),
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -134,7 +134,7 @@ impl Hub {
                 }
                 let status = Status { status: Some(status), sender, known_epoch, version };
                 self.statuses[target] = status.clone();
-                Object::Status(target, status)
+                Object::Status(target, Box::new(status))
             }
         };
         self.version = version;

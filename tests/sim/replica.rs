@@ -129,7 +129,7 @@ impl Replica {
             }
             Object::Status(target, status) => {
                 if self.statuses[target].version < status.version {
-                    self.statuses[target] = status;
+                    self.statuses[target] = *status;
                     self.changed.insert(target);
                 }
             }

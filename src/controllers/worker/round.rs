@@ -92,7 +92,7 @@ pub(super) async fn run(
     assignment: &Assignment,
     access: Option<Access>,
     standing: Standing,
-) -> Result<RoundResult, HubUnavailable> {
+) -> Result<RoundResult, Box<HubUnavailable>> {
     let former = access.filter(|access| uses_same_secret(access, assignment));
     let is_reused = former.as_ref().is_some_and(|access| is_fresh(access, assignment));
     let mut access = match former {
@@ -107,7 +107,7 @@ pub(super) async fn run(
                     tracing::debug!(target = %assignment.target.key, error, "can't read the Secret again yet");
                     aged
                 }
-                unavailable => return Err(unavailable),
+                unavailable => return Err(Box::new(unavailable)),
             },
         },
     };
@@ -118,7 +118,7 @@ pub(super) async fn run(
         access = match open(context, assignment, Some(access)).await {
             Ok(access) => access,
             Err(OpenError::Target(failure)) => return Ok(RoundResult::failed(failure, None)),
-            Err(OpenError::Hub(unavailable)) => return Err(*unavailable),
+            Err(OpenError::Hub(unavailable)) => return Err(unavailable),
         };
         if access.secret_version != former {
             read = access.read(assignment, standing).await;

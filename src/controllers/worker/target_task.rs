@@ -223,7 +223,8 @@ impl Task {
                 self.secret_read_failures = 0;
                 outcome
             }
-            Err(HubUnavailable { error, access }) => {
+            Err(unavailable) => {
+                let HubUnavailable { error, access } = *unavailable;
                 context.metrics.reconciled(CONTROLLER, ReconcileResult::Error, started.elapsed());
                 self.access = access;
                 return self.retry_after_hub_error(assignment, &error);
@@ -323,7 +324,7 @@ impl Task {
     }
 
     /// Runs a round and catches its panic: one bad target must not affect the others.
-    async fn guarded_round(&mut self, assignment: &Assignment) -> Result<RoundResult, HubUnavailable> {
+    async fn guarded_round(&mut self, assignment: &Assignment) -> Result<RoundResult, Box<HubUnavailable>> {
         let (context, standing) = (self.context.clone(), self.standing());
         let access = self.access.take();
         let round = {

@@ -103,19 +103,14 @@ impl Fleet {
         }
         let labelled = is_labelled.then(|| labelled.unwrap_or(now));
         let last_message = last_message.filter(|_| desired.is_ok());
-        if desired.is_err() {
-            self.sessions.unobserved.remove(&key);
-        } else if last_message.is_none() {
-            self.sessions.unobserved.insert(key.clone());
-        }
-        let (interval, known_report) = (None, report.clone());
+        self.sessions.set_observable(&key, desired.is_ok(), last_message.is_some());
         self.targets.insert(
             key.clone(),
             Target {
                 slot,
                 desired,
                 generation,
-                interval,
+                interval: None,
                 status,
                 written_by_other_term,
                 report,
@@ -134,14 +129,14 @@ impl Fleet {
             self.sessions.add_target(&key);
             self.ask_owners([key.clone()]);
         }
-        self.repair_status(&key, known_report, drifted);
+        self.repair_status(&key, drifted);
     }
 
     /// Writes the target's status if it isn't as it should be. `drifted`: somebody else has written it.
-    fn repair_status(&mut self, key: &TargetKey, report: Option<TargetReport>, drifted: bool) {
-        let Some(Target { desired, is_stale, .. }) = self.targets.get(key) else { return };
+    fn repair_status(&mut self, key: &TargetKey, drifted: bool) {
+        let Some(Target { desired, report, is_stale, .. }) = self.targets.get(key) else { return };
         let broken = desired.as_ref().err().map(|error| Failure::new(Reason::InvalidObject, error.clone()));
-        match (broken, report) {
+        match (broken, report.clone()) {
             (Some(failure), _) => self.overrule(key, &Reach::Failed(failure)),
             (None, Some(report)) => self.publish_target(report),
             (None, None) if drifted && *is_stale => self.overrule(key, &Reach::Stale),

@@ -91,6 +91,15 @@ impl Sessions {
         self.names.insert(Digest::name(key), key.clone());
     }
 
+    /// A usable target without a report is unobserved; one that can't be used is not missed.
+    pub(super) fn set_observable(&mut self, key: &TargetKey, is_usable: bool, is_reported: bool) {
+        if !is_usable {
+            self.unobserved.remove(key);
+        } else if !is_reported {
+            self.unobserved.insert(key.clone());
+        }
+    }
+
     pub(super) fn remove_target(&mut self, key: &TargetKey) {
         self.names.remove(&Digest::name(key));
         self.unobserved.remove(key);
