@@ -50,6 +50,13 @@ pub enum ShardMapError {
     WrongName(ReplicaName),
 }
 
+impl PublishedMap {
+    /// Whether both were published by one coordinator in one term.
+    pub fn is_of_same_term(&self, other: &Self) -> bool {
+        self.coordinator == other.coordinator && self.map.term == other.map.term
+    }
+}
+
 impl ShardMap {
     /// The next version, or `None` if nothing changed: only a change increments the epoch.
     pub fn next(&self, term: Term, members: BTreeMap<ReplicaName, Incarnation>, shards: Shards) -> Option<Self> {

@@ -21,7 +21,7 @@ use crate::api::Integration;
 use crate::domain::coordinator::{Coordinator, Effect, Event, Message, Notice, Now, TermEnd};
 use crate::domain::replica::{Incarnation, ReplicaName};
 use crate::domain::report::ToWorker;
-use crate::hub::{Change, Clock, LeaseBoard, StatusKey, StatusQueue, StatusWrite};
+use crate::hub::{Change, LeaseBoard, StatusKey, StatusQueue, StatusWrite};
 use crate::observability::{Metrics, Scrape};
 use crate::reports::{Incoming, IsMember};
 
@@ -42,7 +42,6 @@ pub(super) struct Sources {
 pub(super) struct EventLoop {
     pub(super) coordinator: Coordinator,
     pub(super) objects: Objects,
-    pub(super) clock: Clock,
     pub(super) board: Arc<LeaseBoard>,
     /// Installation, as in the labels of its Leases.
     pub(super) installation: String,
@@ -66,7 +65,7 @@ impl EventLoop {
         let mut leases = self.board.changes();
         leases.mark_changed();
         loop {
-            let timer = self.clock.at(self.coordinator.next_timer());
+            let timer = self.board.clock().at(self.coordinator.next_timer());
             let event = tokio::select! {
                 change = sources.targets.next() => self.objects.on_target(change?),
                 change = sources.integrations.next() => self.objects.on_integration(change?),
@@ -94,14 +93,14 @@ impl EventLoop {
 
     /// Hands one event to the coordinator and performs its effects.
     pub(super) fn handle(&mut self, event: Event) -> Option<TermEnd> {
-        let (now, began) = (self.now(), Instant::now());
+        let (now, began) = (now(&self.board), Instant::now());
         let effects = self.coordinator.handle(event, now);
         self.perform_all(effects, began)
     }
 
     /// Takes in the claimed map once the first lists are in.
     pub(super) fn begin(&mut self) {
-        let effects = self.coordinator.begin(self.now());
+        let effects = self.coordinator.begin(now(&self.board));
         self.perform_all(effects, Instant::now());
     }
 
@@ -192,10 +191,10 @@ impl EventLoop {
         superseded.inc_by(self.statuses.superseded() - superseded.get());
         self.metrics.status_queue.set_count(self.statuses.pending());
     }
+}
 
-    fn now(&self) -> Now {
-        Now { clock: self.clock.now(), wall: Timestamp::now(), writes_since: self.board.writes_since() }
-    }
+pub(super) fn now(board: &LeaseBoard) -> Now {
+    Now { clock: board.clock().now(), wall: Timestamp::now(), writes_since: board.writes_since() }
 }
 
 #[cfg(test)]

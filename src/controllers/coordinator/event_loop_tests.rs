@@ -15,6 +15,7 @@ use crate::domain::shard_map::{PublishedMap, ShardMap};
 use crate::domain::shards::Shards;
 use crate::domain::status::RENDERED;
 use crate::domain::verdict::{Phase, Reach, TargetVerdict, ToolVerdict};
+use crate::hub::Clock;
 use crate::observability::TargetMetrics;
 
 fn worker() -> Arc<Incarnation> {
@@ -23,7 +24,7 @@ fn worker() -> Arc<Incarnation> {
 
 /// The loop of a coordinator whose only worker owns everything, `fleet/c1` included.
 fn event_loop(is_member: IsMember) -> EventLoop {
-    let (me, clock) = (worker(), Clock::start());
+    let (me, board) = (worker(), Arc::new(LeaseBoard::new(Clock::start(), Duration::from_secs(6))));
     let map = ShardMap {
         term: Term(1),
         epoch: Epoch(1),
@@ -32,12 +33,10 @@ fn event_loop(is_member: IsMember) -> EventLoop {
     };
     let claimed = PublishedMap { map, coordinator: (*me).clone(), contact: None };
     let config = Config { me: (*me).clone(), installation: "ksit-system/ksit".to_owned(), timing: Timing::default() };
-    let now = Now { clock: clock.now(), wall: Timestamp::now(), writes_since: None };
     let mut event_loop = EventLoop {
-        coordinator: Coordinator::new(config, claimed, now),
+        coordinator: Coordinator::new(config, claimed, now(&board)),
         objects: Objects::default(),
-        clock,
-        board: Arc::new(LeaseBoard::new(clock, Duration::from_secs(6))),
+        board,
         installation: "ksit".to_owned(),
         is_member,
         statuses: Arc::default(),

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use jiff::Timestamp;
 use kube::Client;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -15,7 +14,7 @@ use tokio::time::sleep;
 use tracing::{Instrument, Span};
 
 use super::callers::{authenticator, members};
-use super::event_loop::{EventLoop, Sources};
+use super::event_loop::{EventLoop, Sources, now};
 use super::map_requests::MapRequests;
 use super::objects::{Objects, WatchedTarget};
 use super::other_installations::watch_leases;
@@ -23,7 +22,7 @@ use super::series::SeriesWriter;
 use super::write_fence::WriteFence;
 use super::{RepairQueue, run_repairs};
 use crate::api::{Integration, IntegrationTarget};
-use crate::domain::coordinator::{self, Coordinator, Event, Now, ObjectEvent, Shown, TermEnd};
+use crate::domain::coordinator::{self, Coordinator, Event, ObjectEvent, Shown, TermEnd};
 use crate::domain::member::Timing;
 use crate::domain::replica::Incarnation;
 use crate::domain::shard_map::{Contact, PublishedMap};
@@ -225,8 +224,7 @@ fn event_loop(
     is_member: IsMember,
     repairs: Arc<RepairQueue>,
 ) -> (EventLoop, mpsc::UnboundedReceiver<super::map_requests::MapRequest>) {
-    let (clock, config) = (context.board.clock(), &context.config);
-    let now = Now { clock: clock.now(), wall: Timestamp::now(), writes_since: context.board.writes_since() };
+    let config = &context.config;
     let core = coordinator::Config {
         me: context.me.clone(),
         installation: format!("{}/{}", context.store.namespace, config.installation),
@@ -234,9 +232,8 @@ fn event_loop(
     };
     let (requests, receiver) = mpsc::unbounded_channel();
     let event_loop = EventLoop {
-        coordinator: Coordinator::new(core, stored.published.clone(), now),
+        coordinator: Coordinator::new(core, stored.published.clone(), now(&context.board)),
         objects,
-        clock,
         board: context.board.clone(),
         installation: config.installation.clone(),
         is_member,

@@ -183,7 +183,7 @@ impl MapRequests {
         let map = read.map(|read| {
             let ours = &self.stored.published;
             // The version of another coordinator's map must never be written over.
-            if read.published.coordinator == ours.coordinator && read.published.map.term == ours.map.term {
+            if read.published.is_of_same_term(ours) {
                 self.stored.metadata = read.metadata;
             }
             read.published

@@ -15,7 +15,6 @@ impl Fleet {
     pub(super) fn on_tick(&mut self) {
         self.overrule_stale();
         self.ask_again();
-        self.weigh();
         let figures = self.figures();
         self.measure(Metric::Fleet(Box::new(figures)));
     }

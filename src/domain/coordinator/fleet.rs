@@ -35,8 +35,6 @@ pub(super) struct Fleet {
     installation: String,
     /// Interval of targets whose Integrations give none; also between heartbeats.
     pub(super) round: Duration,
-    weights: Weights,
-    new_weights: Option<Weights>,
     status_pruned: bool,
 }
 
@@ -53,8 +51,6 @@ impl Fleet {
             began: now.clock,
             installation,
             round,
-            weights: Weights::default(),
-            new_weights: None,
             status_pruned: false,
         }
     }
@@ -66,7 +62,6 @@ impl Fleet {
             ObjectEvent::Listed(keys) => {
                 let gone: Vec<TargetKey> = self.targets.keys().filter(|key| !keys.contains(key)).cloned().collect();
                 gone.iter().for_each(|key| self.drop_target(key));
-                self.weigh();
             }
         }
     }
@@ -203,8 +198,7 @@ impl Fleet {
         let is_phase_new = former.and_then(|former| former.phase) != status.phase;
         let priority = if is_phase_new { Priority::of(&report.verdict) } else { Priority::Detail };
         let changed = changed_tools(key, former, &status);
-        let cached = status.clone().without_components();
-        target.status = Some(CachedStatus { status: cached, digest });
+        target.status = Some(CachedStatus { status: status.without_components(), digest });
         let (key, meaning) = (key.clone(), digest.meaning);
         let write = TargetWrite { key: key.clone(), status, changes, priority, meaning, former_meaning };
         self.effects.push(Effect::WriteTarget(Box::new(write)));
@@ -249,18 +243,9 @@ impl Fleet {
         Writer { term: self.term, managed_by: self.installation.clone(), now: self.now.wall }
     }
 
-    /// Counts the targets of each slot.
-    pub(super) fn weigh(&mut self) {
-        let weights = Weights::of(self.targets.values().map(|target| target.slot));
-        if weights != self.weights {
-            self.new_weights = Some(weights.clone());
-            self.weights = weights;
-        }
-    }
-
-    /// The weights of the slots, if they changed since the last call.
-    pub(super) fn take_new_weights(&mut self) -> Option<Weights> {
-        self.new_weights.take()
+    /// Targets of each slot.
+    pub(super) fn weights(&self) -> Weights {
+        Weights::of(self.targets.values().map(|target| target.slot))
     }
 
     pub(super) fn statuses(&self) -> impl Iterator<Item = (&TargetKey, &DesiredTarget, &TargetStatus)> {

@@ -128,7 +128,9 @@ impl Members {
     }
 
     pub(super) fn on_weights(&mut self, weights: Weights) {
-        (self.weights, self.check_at) = (weights, Duration::ZERO);
+        if self.weights != weights {
+            (self.weights, self.check_at) = (weights, Duration::ZERO);
+        }
     }
 
     pub(super) fn on_stateful_set(&mut self, replicas: Result<Option<u32>, ()>) {
@@ -146,7 +148,7 @@ impl Members {
             (self.is_deleted, self.drifted, self.check_at) = (true, Some(ours.map.epoch), Duration::ZERO);
             return None;
         };
-        if read.coordinator != ours.coordinator || read.map.term != ours.map.term {
+        if !read.is_of_same_term(ours) {
             self.effects.push(Effect::StepDown(TermEnd::Superseded(read.coordinator.name)));
             return None;
         }

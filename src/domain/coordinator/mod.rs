@@ -95,6 +95,7 @@ impl Coordinator {
 
     pub fn handle(&mut self, event: Event, now: Now) -> Vec<Effect> {
         self.fleet.now = now;
+        let is_counted = matches!(event, Event::Tick | Event::Target(ObjectEvent::Listed(_)));
         match event {
             Event::Target(event) => self.fleet.on_target(event),
             Event::Integration(event) => self.fleet.on_integration(event),
@@ -121,13 +122,12 @@ impl Coordinator {
             Event::MapStatusWritten => self.members.on_map_status_written(),
             Event::MapWriteFailed => self.members.on_map_write_failed(now.clock),
         }
-        if !self.has_begun {
-            return self.effects();
+        if is_counted {
+            self.members.on_weights(self.fleet.weights());
         }
-        if let Some(weights) = self.fleet.take_new_weights() {
-            self.members.on_weights(weights);
+        if self.has_begun {
+            self.members.step(&self.fleet, now);
         }
-        self.members.step(&self.fleet, now);
         self.effects()
     }
 
@@ -139,11 +139,6 @@ impl Coordinator {
     /// The map as it was last written or read.
     pub fn published(&self) -> &PublishedMap {
         self.members.published()
-    }
-
-    /// Installations whose Lease is to be read every few seconds.
-    pub fn other_installations(&self) -> impl Iterator<Item = &str> {
-        self.fleet.others.names()
     }
 
     /// Usable targets and their statuses, without components.

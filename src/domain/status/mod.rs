@@ -158,11 +158,29 @@ impl TargetStatus {
     }
 
     /// The status without its components, which are most of its size.
-    pub fn without_components(mut self) -> Self {
-        for tool in &mut self.tools {
-            (tool.components, tool.healthy_components) = Default::default();
+    pub fn without_components(&self) -> Self {
+        let tool = |tool: &ToolStatus| ToolStatus {
+            name: tool.name.clone(),
+            type_name: tool.type_name.clone(),
+            phase: tool.phase,
+            reason: tool.reason,
+            message: tool.message.clone(),
+            since: tool.since,
+            components: Vec::new(),
+            healthy_components: Vec::new(),
+        };
+        Self {
+            tools: self.tools.iter().map(tool).collect(),
+            conditions: self.conditions.clone(),
+            history: self.history.clone(),
+            healthy: self.healthy.clone(),
+            message: self.message.clone(),
+            server: self.server.clone(),
+            secret_version: self.secret_version.clone(),
+            managed_by: self.managed_by.clone(),
+            reported_by: self.reported_by.clone(),
+            ..*self
         }
-        self
     }
 
     /// Digest of everything that a user reads. Times, history and writer don't count; `observedGeneration` does,
