@@ -1,7 +1,5 @@
 //! Tests of verdicts of any size.
 
-use std::time::Duration;
-
 use proptest::prelude::*;
 
 use super::*;
@@ -111,16 +109,11 @@ pub(crate) fn largest_verdict() -> impl Strategy<Value = TargetVerdict> {
 /// The report of that verdict, with the limit names that Kubernetes allows.
 pub(crate) fn largest_report((verdict, omitted): (Arc<TargetVerdict>, u32)) -> TargetReport {
     TargetReport {
-        target: TargetKey::new("n".repeat(63), "t".repeat(253)),
-        verdict,
         omitted,
-        mode: None,
         generation: 1,
-        secret_version: None,
         server: Some("h".repeat(253)),
-        credential_ends: None,
         reported_by: ReplicaName::new("ksit-1"),
         epoch: Epoch(1),
-        next: Duration::ZERO,
+        ..TargetReport::new(TargetKey::new("n".repeat(63), "t".repeat(253)), verdict)
     }
 }

@@ -38,6 +38,23 @@ pub struct TargetReport {
 }
 
 impl TargetReport {
+    /// A report of the verdict alone: how, by which replica and from which spec it was made is left empty.
+    pub fn new(target: TargetKey, verdict: Arc<TargetVerdict>) -> Self {
+        Self {
+            target,
+            verdict,
+            omitted: 0,
+            mode: None,
+            generation: 0,
+            secret_version: None,
+            server: None,
+            credential_ends: None,
+            reported_by: ReplicaName::new(""),
+            epoch: Epoch(0),
+            next: Duration::ZERO,
+        }
+    }
+
     /// Whether both reports are equal apart from [`Self::next`].
     pub fn says_the_same(&self, other: &Self) -> bool {
         *self == Self { next: self.next, ..other.clone() }

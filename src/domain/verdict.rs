@@ -158,6 +158,9 @@ pub struct TargetVerdict {
     pub tools: Vec<(IntegrationKey, ToolVerdict)>,
 }
 
+/// Message for [`Reach::Stale`].
+pub const STALE_MESSAGE: &str = "nobody has reported for three intervals";
+
 /// Whether ksit can read the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reach {

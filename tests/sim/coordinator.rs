@@ -152,6 +152,7 @@ impl Replica {
                 Effect::WriteIntegration(_)
                 | Effect::LabelSlot(_)
                 | Effect::RemoveFinalizer(_)
+                | Effect::WatchInstallation(_)
                 | Effect::Metric(_)
                 | Effect::Log(_) => {}
             }

@@ -295,17 +295,9 @@ impl Replica {
             let tool = ToolVerdict::without_observations(phase, Reason::Healthy, phase.as_str());
             let tools = vec![(IntegrationKey::new("fleet", "argocd"), tool)];
             let report = Box::new(TargetReport {
-                target: key,
-                verdict: Arc::new(TargetVerdict { reach: Reach::Connected, tools }),
-                omitted: 0,
-                mode: None,
                 generation: 1,
-                secret_version: None,
-                server: None,
-                credential_ends: None,
-                reported_by: self.me.name.clone(),
-                epoch: Epoch(0),
                 next: TIMING.round,
+                ..TargetReport::new(key, Arc::new(TargetVerdict { reach: Reach::Connected, tools }))
             });
             let digest = report_digest(&report, |_| String::new());
             worker.outbox.put(report, digest, overdue);

@@ -18,7 +18,7 @@ use super::objects::{Objects, WatchedTarget};
 use super::publish::{integration_write, target_write};
 use super::series::SeriesWriter;
 use crate::api::Integration;
-use crate::domain::coordinator::{Coordinator, Effect, Event, Message, Notice, Now, TermEnd};
+use crate::domain::coordinator::{Coordinator, Effect, Event, Message, Now, TermEnd};
 use crate::domain::replica::{Incarnation, ReplicaName};
 use crate::domain::report::ToWorker;
 use crate::hub::{Change, LeaseBoard, StatusKey, StatusQueue, StatusWrite};
@@ -147,12 +147,16 @@ impl EventLoop {
                 tasks.for_each(|task| self.repairs.offer(task));
             }
             Effect::Metric(metric) => measure(&self.metrics, metric, took),
-            Effect::Log(notice) => {
-                notices::log(&notice);
-                if let Notice::OtherInstallation(name) = notice {
-                    self.other_installations.send_modify(|names| names.push(name));
-                }
+            Effect::WatchInstallation(installation) => {
+                tracing::warn!(
+                    installation,
+                    "there are objects of another installation of ksit; they are left alone as long as it lives. Let the \
+                     two watch different namespaces, or remove one of them; to see that it is gone, ksit must be allowed \
+                     to get Leases in its namespace"
+                );
+                self.other_installations.send_modify(|names| names.push(installation));
             }
+            Effect::Log(notice) => notices::log(&notice),
         }
         None
     }

@@ -67,21 +67,13 @@ fn receive(event_loop: &mut EventLoop, sender: Arc<Incarnation>, message: FromWo
 
 fn report(sequence: u64, phase: Phase) -> FromWorker {
     let tool = ToolVerdict::without_observations(phase, Reason::ComponentNotReady, "istiod 0/1");
+    let tools = vec![(IntegrationKey::new("fleet", "istio"), tool)];
+    let verdict = Arc::new(TargetVerdict { reach: Reach::Connected, tools });
     let report = Box::new(TargetReport {
-        target: TargetKey::new("fleet", "c1"),
-        verdict: Arc::new(TargetVerdict {
-            reach: Reach::Connected,
-            tools: vec![(IntegrationKey::new("fleet", "istio"), tool)],
-        }),
-        omitted: 0,
-        mode: None,
         generation: 1,
-        secret_version: None,
-        server: None,
-        credential_ends: None,
-        reported_by: worker().name.clone(),
         epoch: Epoch(1),
         next: Duration::from_secs(30),
+        ..TargetReport::new(TargetKey::new("fleet", "c1"), verdict)
     });
     FromWorker::Report { sequence, meaning: None, report }
 }

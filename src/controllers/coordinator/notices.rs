@@ -18,12 +18,6 @@ pub(super) fn log(notice: &Notice) {
         Notice::NotAccepted { sender, target, epoch, refusal } => {
             tracing::debug!(replica = %sender.name, %target, %epoch, %refusal, "report not accepted");
         }
-        Notice::OtherInstallation(installation) => tracing::warn!(
-            installation,
-            "there are objects of another installation of ksit; they are left alone as long as it lives. Let the two \
-             watch different namespaces, or remove one of them; to see that it is gone, ksit must be allowed to get \
-             Leases in its namespace"
-        ),
         Notice::OtherInstallationChanged { name, is_gone } => {
             tracing::warn!(installation = name, is_gone, "another installation of ksit came or went");
         }

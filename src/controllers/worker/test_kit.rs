@@ -85,18 +85,12 @@ pub(super) fn context(hub: Client) -> WorkerContext {
 
 /// A report of a reachable cluster.
 pub(super) fn report(target: &TargetKey) -> (Box<TargetReport>, Digest) {
+    let verdict = Arc::new(TargetVerdict { reach: Reach::Connected, tools: Vec::new() });
     let report = TargetReport {
-        target: target.clone(),
-        verdict: Arc::new(TargetVerdict { reach: Reach::Connected, tools: Vec::new() }),
-        omitted: 0,
-        mode: None,
         generation: 1,
-        secret_version: None,
-        server: None,
-        credential_ends: None,
         reported_by: ReplicaName::new("ksit-0"),
         epoch: Epoch(1),
-        next: Duration::ZERO,
+        ..TargetReport::new(target.clone(), verdict)
     };
     (Box::new(report), Digest::of(target, [target.name()]))
 }

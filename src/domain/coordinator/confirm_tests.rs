@@ -99,7 +99,7 @@ fn heartbeat_renews_only_confirmed_targets() {
     world.rounds(2);
     assert_eq!(world.phases(), [RUNNING, UNKNOWN]);
     world.rounds(20);
-    assert_eq!((world.phases(), world.asked), ([RUNNING, UNKNOWN], 1), "it was told once");
+    assert_eq!((world.phases(), world.asked), ([RUNNING, UNKNOWN], 1), "it was asked once");
     world.report(other(), 1);
     world.rounds(9);
     assert_eq!((world.phases(), world.asked), ([RUNNING, RUNNING], 1));

@@ -40,6 +40,8 @@ pub enum Effect {
     LabelSlot(TargetKey),
     /// Remove the Go toolkit's finalizer from an Integration.
     RemoveFinalizer(IntegrationKey),
+    /// Objects of another installation were seen: read its coordinator's Lease every few seconds from now on.
+    WatchInstallation(String),
     Metric(Metric),
     Log(Notice),
 }
@@ -147,8 +149,6 @@ pub enum Notice {
         epoch: Epoch,
         refusal: crate::domain::ownership::Refusal,
     },
-    /// Objects of another installation were seen.
-    OtherInstallation(String),
     OtherInstallationChanged {
         name: String,
         is_gone: bool,

@@ -234,7 +234,7 @@ impl Fleet {
     pub(super) fn is_left_alone(&mut self, managed_by: Option<&str>) -> bool {
         let Some(other) = managed_by.filter(|other| *other != self.installation) else { return false };
         if self.others.track(other) {
-            self.effects.push(Effect::Log(Notice::OtherInstallation(other.to_owned())));
+            self.effects.push(Effect::WatchInstallation(other.to_owned()));
         }
         self.others.is_alive(other)
     }

@@ -10,7 +10,7 @@ use crate::domain::keys::TargetKey;
 use crate::domain::reason::Reason;
 use crate::domain::replica::{Epoch, ReplicaName};
 use crate::domain::report::TargetReport;
-use crate::domain::verdict::{Phase, Reach, TargetVerdict, ToolVerdict};
+use crate::domain::verdict::{Phase, Reach, STALE_MESSAGE, TargetVerdict, ToolVerdict};
 
 /// A target is stale when it has not been observed for this many of its intervals.
 const STALE_AFTER: u32 = 3;
@@ -102,17 +102,12 @@ impl Fleet {
         (target.report, target.is_stale) = (None, *reach == Reach::Stale);
         let former = target.status();
         let report = TargetReport {
-            target: key.clone(),
-            verdict,
-            omitted: 0,
-            mode: None,
             generation: target.generation,
             secret_version: former.and_then(|status| status.secret_version.clone()),
             server: former.and_then(|status| status.server.clone()),
-            credential_ends: None,
             reported_by: former.and_then(|status| status.reported_by.clone()).unwrap_or_else(|| ReplicaName::new("")),
             epoch: former.and_then(|status| status.report_epoch).unwrap_or(Epoch(0)).min(self.sessions.epoch),
-            next: Duration::ZERO,
+            ..TargetReport::new(key.clone(), verdict)
         };
         self.publish_target(report);
     }
@@ -126,11 +121,7 @@ impl Fleet {
             Reach::Failed(failure) => {
                 ToolVerdict::without_observations(Phase::Failed, failure.reason, failure.message.clone())
             }
-            _ => ToolVerdict::without_observations(
-                Phase::Unknown,
-                Reason::Stale,
-                "nobody has reported for three intervals",
-            ),
+            _ => ToolVerdict::without_observations(Phase::Unknown, Reason::Stale, STALE_MESSAGE),
         };
         let concerned = self.integrations.values().filter(|known| known.desired.concerns(target));
         let tools = concerned.map(|known| (known.desired.key.clone(), tool.clone())).collect();

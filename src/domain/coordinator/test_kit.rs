@@ -96,17 +96,12 @@ pub(super) fn key() -> TargetKey {
 /// A report on `fleet/c1`.
 pub(super) fn report(tools: Vec<(IntegrationKey, ToolVerdict)>) -> TargetReport {
     TargetReport {
-        target: key(),
-        verdict: Arc::new(TargetVerdict { reach: Reach::Connected, tools }),
-        omitted: 0,
-        mode: None,
         generation: 1,
         secret_version: Some("7".to_owned()),
         server: Some("10.0.0.1:6443".to_owned()),
-        credential_ends: None,
         reported_by: ReplicaName::new("ksit-0"),
         epoch: Epoch(1),
-        next: Duration::ZERO,
+        ..TargetReport::new(key(), Arc::new(TargetVerdict { reach: Reach::Connected, tools }))
     }
 }
 

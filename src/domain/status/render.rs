@@ -13,7 +13,7 @@ use crate::domain::keys::IntegrationKey;
 use crate::domain::reason::Reason;
 use crate::domain::replica::Term;
 use crate::domain::report::TargetReport;
-use crate::domain::verdict::{Phase, Reach, TargetVerdict, ToolVerdict};
+use crate::domain::verdict::{Phase, Reach, STALE_MESSAGE, TargetVerdict, ToolVerdict};
 
 /// Digest of the status that the report is rendered as.
 pub fn report_digest(report: &TargetReport, type_of: impl Fn(&IntegrationKey) -> String) -> Digest {
@@ -102,7 +102,7 @@ fn reach(verdict: &TargetVerdict) -> (Truth, Reason, String) {
         Reach::Connected => (Truth::True, Reason::Connected, "the cluster answers".to_owned()),
         Reach::Failed(failure) => (Truth::False, failure.reason, failure.message.clone()),
         Reach::Paused => (Truth::Unknown, Reason::Paused, "paused: the cluster is not checked".to_owned()),
-        Reach::Stale => (Truth::Unknown, Reason::Stale, "nobody has reported for three intervals".to_owned()),
+        Reach::Stale => (Truth::Unknown, Reason::Stale, STALE_MESSAGE.to_owned()),
     }
 }
 

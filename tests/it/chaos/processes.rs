@@ -77,7 +77,7 @@ async fn scaling_one_to_ten_to_two_keeps_statuses_true() {
     break_and_wait(&fleet, 20).await;
     assert_stayed_true("one becomes ten", &truth, TAKEOVER).await;
 
-    // Eight replicas are told to stop at the same moment.
+    // Eight replicas receive SIGTERM at the same moment.
     fleet.replicas.want(2).await.unwrap();
     let leaving: Vec<_> = (2..10).map(|ordinal| fleet.replicas.take(ordinal).unwrap()).collect();
     let ends = leaving.into_iter().map(|process| process.stop(Duration::from_secs(60)));
