@@ -20,13 +20,12 @@ fn text(output: &Output) -> String {
 
 const NAMESPACE: &str = "a9-age";
 
-/// Age of the oldest observation in seconds, once each replica of the map has one.
+/// Age of the oldest observation in seconds. A replica that has just joined has none.
 async fn oldest() -> Option<u64> {
     let output = ksit(&["shards", "-n", NAMESPACE, "-o", "json"]).await;
     let maps: Value = serde_json::from_slice(&output.stdout).unwrap();
     let replicas = maps[0]["replicas"].as_array().unwrap();
-    let ages: Option<Vec<u64>> = replicas.iter().map(|replica| replica["oldestObservationSeconds"].as_u64()).collect();
-    ages?.into_iter().max()
+    replicas.iter().filter_map(|replica| replica["oldestObservationSeconds"].as_u64()).max()
 }
 
 #[tokio::test]
@@ -42,8 +41,7 @@ async fn a9_age_counts_up_while_nobody_leads() {
         .await;
     }
     assert!(text(&ksit(&["fleet", "-n", NAMESPACE]).await).contains("as of "));
-    // The map's status is written once a round, and restarts when a replica joins.
-    eventually("each replica to have an age", oldest).await;
+    eventually("a replica to have an age", oldest).await;
 
     fleet.replicas.kill(0);
     fleet.replicas.kill(1);
