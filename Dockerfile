@@ -21,7 +21,13 @@ RUN case "$TARGETARCH" in \
 # The dependencies, a layer that stays until the lock file changes.
 COPY Cargo.toml Cargo.lock ./
 COPY loadtest/Cargo.toml loadtest/
-RUN mkdir -p src loadtest/src && touch src/lib.rs loadtest/src/lib.rs && echo 'fn main() {}' | tee src/main.rs build.rs && \
+COPY loadtest/simulator/Cargo.toml loadtest/simulator/
+COPY loadtest/testkit/Cargo.toml loadtest/testkit/
+COPY loadtest/xtask/Cargo.toml loadtest/xtask/
+RUN for crate in . loadtest loadtest/simulator loadtest/testkit loadtest/xtask; do \
+      mkdir -p "$crate/src" && touch "$crate/src/lib.rs"; \
+    done && \
+    echo 'fn main() {}' | tee src/main.rs build.rs && \
     cargo build --locked --release --bin ksit --target "$(cat /target)" && \
     rm -r src build.rs
 COPY build.rs ./

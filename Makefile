@@ -28,22 +28,22 @@ build: ## Build ksit
 .PHONY: demo
 demo: ## Show what ksit does, on real API servers; KEEP=1 leaves it running
 	$(CARGO) build --locked --workspace
-	KEEP=$(KEEP) $(CARGO) run --locked --quiet -p loadtest -- demo
+	KEEP=$(KEEP) $(CARGO) run --locked --quiet -p xtask -- demo
 
 .PHONY: image
 image: ## Build the container image target/ksit.oci.tar, without a container engine
 	KSIT_REVISION="$(REVISION)" RUSTFLAGS="$(IMAGE_FLAGS)" \
 		$(CARGO) build --locked --release --bin ksit --target $(IMAGE_TARGET)
-	$(CARGO) run --locked --quiet -p loadtest -- image --program target/$(IMAGE_TARGET)/release/ksit \
+	$(CARGO) run --locked --quiet -p xtask -- image --program target/$(IMAGE_TARGET)/release/ksit \
 		--out target/ksit.oci.tar --revision "$(REVISION)"
 
 .PHONY: tools
 tools: ## Build etcd, the Kubernetes control plane and kwok into the cache, once
-	$(CARGO) run --locked --quiet -p loadtest -- tools
+	$(CARGO) run --locked --quiet -p xtask -- tools
 
 .PHONY: chart-tools
 chart-tools: ## Build helm, kubeconform, promtool and prometheus into the cache, once
-	$(CARGO) run --locked --quiet -p loadtest -- tools --chart
+	$(CARGO) run --locked --quiet -p xtask -- tools --chart
 
 .PHONY: test
 test: test-unit test-integration ## Run unit and integration tests
@@ -56,12 +56,12 @@ test-unit: ## Run the tests that need nothing but this repository
 .PHONY: test-integration
 test-integration: tools chart-tools ## Run the tests against real API servers
 	$(CARGO) build --locked
-	$(CARGO) test --locked -p loadtest --test it
+	$(CARGO) test --locked -p testkit -p xtask --test it --test control_plane
 	$(CARGO) test --locked --test it
 
 .PHONY: test-e2e
 test-e2e: image ## Test image and chart on two real clusters made with kind; KIND_NODE_IMAGE is honoured
-	$(CARGO) run --locked --quiet -p loadtest -- e2e --image target/ksit.oci.tar
+	$(CARGO) run --locked --quiet -p xtask -- e2e --image target/ksit.oci.tar
 
 .PHONY: test-all
 test-all: test test-e2e ## Run every test there is
@@ -70,7 +70,7 @@ test-all: test test-e2e ## Run every test there is
 manifests: ## Regenerate what is generated: crds/, deploy/, the chart's CRDs, the tables of the READMEs
 	$(CARGO) run --locked --quiet -- crds --out crds
 	KSIT_UPDATE=1 $(CARGO) test --locked --quiet --test generated
-	$(CARGO) run --locked --quiet -p loadtest -- tools helm
+	$(CARGO) run --locked --quiet -p xtask -- tools helm
 	KSIT_UPDATE=1 $(CARGO) test --locked --quiet --test it chart::manifests
 
 .PHONY: fmt

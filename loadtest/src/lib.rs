@@ -1,38 +1,16 @@
-//! Runs real Kubernetes control planes on this machine for ksit's tests, demo and load tests.
+//! Load tests of ksit: scenarios, measures, and checkers that prove what happened from outside the program.
 //!
 //! ```text
-//! tools (Go modules, built once into a cache) ─> Process ─┐
-//! Pki (one CA per plane) ─────────────────────────────────┴─> ControlPlane ─> client, kubeconfigs, audit log
+//! scenario ─> run: hub and replicas (testkit), clusters (simulator, or real) ─> Report
+//!              ├─ limit    the bare-transport baseline beside it
+//!              ├─ checker  invariants, from the hub's audit log
+//!              └─ truth    statuses on the hub, compared with the state of the clusters
 //! ```
 //!
-//! etcd, kube-apiserver and their companions are the real programs; only the kubelet is simulated, by kwok. Every
-//! process ends with its owner, even if the owner is killed.
+//! Must not know the code of ksit (its command line and its resources only), nor xtask.
 
-pub mod audit;
 pub mod checker;
 pub mod cli;
-mod control_plane;
-pub mod demo;
-pub mod division;
-pub mod e2e;
-pub mod faulty_hub;
-pub mod faulty_proxy;
-pub mod image;
-pub mod installation;
-pub mod kind;
-mod kubeconfig;
 pub mod limit;
-mod pki;
-mod process;
-mod resources;
 pub mod run;
-pub mod simulator;
-pub mod table;
-mod tools;
 pub mod truth;
-pub mod usage;
-pub mod workloads;
-
-pub use control_plane::{Builder, ControlPlane, StartError};
-pub use process::{Process, ProcessError};
-pub use tools::{Tool, ToolError};

@@ -4,8 +4,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use loadtest::workloads::Workloads;
 use serde_json::Value;
+use testkit::workloads::Workloads;
 use tokio::process::Command;
 
 use crate::kit::{install_flux, target};

@@ -103,7 +103,7 @@ async fn faults_are_distinguished_and_spare_a_healthy_cluster() {
 }
 
 /// Rounds of the healthy cluster in ten seconds, from its API server's audit log.
-async fn count_healthy_rounds(plane: &loadtest::ControlPlane) -> usize {
+async fn count_healthy_rounds(plane: &testkit::ControlPlane) -> usize {
     let mark = plane.audit().mark();
     tokio::time::sleep(Duration::from_secs(10)).await;
     let events = plane.audit().since(mark).unwrap();

@@ -5,8 +5,8 @@ use std::path::Path;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::ResourceExt;
 use kube::api::Api;
-use loadtest::installation::Installation;
 use serde_json::json;
+use testkit::installation::Installation;
 
 use crate::faults::{Fault, FaultyApiServer};
 use crate::kit::{World, eventually, hub, install_flux, target};

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::kit::{World, condition, eventually, install_flux, target, without_validation};
 
-async fn flux_world(name: &str) -> (World, loadtest::workloads::Workloads) {
+async fn flux_world(name: &str) -> (World, testkit::workloads::Workloads) {
     let mut world = World::new(name).await;
     let workloads = install_flux(name).await;
     world.target("one", &target().await.kubeconfig()).await;

@@ -12,8 +12,8 @@ use ksit::domain::integrations::{Tool, components_of};
 use kube::Client;
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams};
 use kube::core::GroupVersionKind;
-use loadtest::ControlPlane;
 use serde_json::{Value, json};
+use testkit::ControlPlane;
 
 use crate::kit::World;
 use crate::manifests::{Fixture, all};

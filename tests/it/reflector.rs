@@ -11,7 +11,7 @@ use ksit::domain::check_mode::CheckMode;
 use ksit::domain::reason::Reason;
 use ksit::domain::snapshot::{Answer, ListKind, Query, Snapshot};
 use ksit::targets::{Change, Cluster, Limits, Reflector, Settings, Standing};
-use loadtest::simulator::{ComponentId, Fault, Health, Kind, Simulator};
+use simulator::{ComponentId, Fault, Health, Kind, Simulator};
 use tokio::time::timeout;
 
 use crate::transport_faults::{connection_of, list};
@@ -149,7 +149,7 @@ async fn streaming_list_and_watch_are_one_request_if_supported() {
     let counts = watched.simulator.counts();
     assert_eq!((counts.lists, counts.watches, counts.named, counts.open_watches), (4, 0, 2, 4));
 
-    let settings = loadtest::simulator::Settings { streaming_lists: false, ..Default::default() };
+    let settings = simulator::Settings { streaming_lists: false, ..Default::default() };
     let mut watched = Watched::of(Simulator::with(1, settings).await.unwrap()).await;
     assert!(watched.reflector.is_following());
     let counts = watched.simulator.counts();
@@ -279,7 +279,7 @@ async fn watches_follow_added_and_removed_queries() {
 
 #[tokio::test]
 async fn target_without_http2_is_polled() {
-    let settings = loadtest::simulator::Settings { http2: false, ..Default::default() };
+    let settings = simulator::Settings { http2: false, ..Default::default() };
     let mut watched = Watched::of(Simulator::with(1, settings).await.unwrap()).await;
     let Some(CheckMode::Poll(why)) = watched.reflector.mode("c1") else { panic!("not polled") };
     assert_eq!(why.reason, Reason::NoHttp2);

@@ -10,8 +10,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use ksit::api::{IntegrationResult, IntegrationTarget};
 use kube::ResourceExt;
 use kube::api::{Api, DynamicObject, ListParams, PostParams, WatchEvent, WatchParams};
-use loadtest::simulator::{ComponentId, Fault, Health, Kind, Simulator};
 use serde_json::{Value, json};
+use simulator::{ComponentId, Fault, Health, Kind, Simulator};
 use tokio::time::{Instant, timeout_at};
 
 use crate::kit::{World, condition, eventually};

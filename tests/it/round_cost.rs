@@ -44,7 +44,7 @@ async fn round_cost_does_not_grow_with_integrations() {
 }
 
 /// Waits for a pause, then for one whole round, and counts its requests in the audit log.
-async fn count_round_requests(plane: &loadtest::ControlPlane) -> usize {
+async fn count_round_requests(plane: &testkit::ControlPlane) -> usize {
     let audit = plane.audit();
     let count = |mark| audit.since(mark).unwrap().iter().filter(|event| event.user.username == USER).count();
     let quiet = async |mark| {

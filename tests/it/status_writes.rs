@@ -10,8 +10,8 @@ use ksit::api::IntegrationTarget;
 use kube::ResourceExt;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{Config, watcher};
-use loadtest::simulator::{Fault, Simulator};
 use serde_json::{Value, json};
+use simulator::{Fault, Simulator};
 use tokio::time::timeout;
 
 use crate::kit::{World, eventually, without_validation};

@@ -5,10 +5,10 @@ use std::time::Duration;
 use k8s_openapi::api::apps::v1::Deployment;
 use ksit::api::IntegrationTarget;
 use kube::Api;
-use loadtest::ControlPlane;
-use loadtest::simulator::{Fault, Health, Kind, Simulator};
-use loadtest::workloads::Workloads;
 use serde_json::json;
+use simulator::{Fault, Health, Kind, Simulator};
+use testkit::ControlPlane;
+use testkit::workloads::Workloads;
 
 use crate::kit::{World, condition, eventually, grant, install_flux, target};
 

@@ -2,8 +2,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use serde_json::Value;
-
-use crate::audit::AuditEvent;
+use testkit::audit::AuditEvent;
 
 const POD_UID: &str = "authentication.kubernetes.io/pod-uid";
 

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
+use testkit::division::Division;
 
 use super::history::Write;
-use crate::division::Division;
 
 pub(super) const SLOTS: u16 = 1024;
 

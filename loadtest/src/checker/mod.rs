@@ -19,11 +19,11 @@ mod meaning;
 use std::collections::BTreeMap;
 use std::io;
 
+use testkit::audit::{Audit, AuditEvent};
+
 use history::{Write, accepted};
 use map::{Map, MapHistory};
 use meaning::meaning;
-
-use crate::audit::{Audit, AuditEvent};
 
 /// Seconds until the API server's cache has a claim: 0.1 s, plus slack for a busy machine.
 const CLAIM_PROPAGATION: f64 = 1.0;

@@ -4,9 +4,11 @@ use std::io::Read;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use simulator::Addresses;
+use testkit::command::duration;
+use testkit::usage::{self, Usage};
+
 use crate::limit::{Limit, Settings};
-use crate::simulator::Addresses;
-use crate::usage::{self, Usage};
 
 /// Bare-transport baseline: hold the connections and watches that ksit would hold, with plain hyper and rustls, until
 /// Ctrl-C.
@@ -18,17 +20,17 @@ use crate::usage::{self, Usage};
 /// Prints one line of JSON when all targets are watched, and progress on stderr. With --part, several processes share
 /// the targets as replicas do; each has as many threads as a replica: half of the processors, at most four.
 ///
-/// Example: loadtest simulate --targets 1000 --addresses fleet.json, then loadtest limit fleet.json
+/// Example: simulator --targets 1000 --addresses fleet.json, then loadtest limit fleet.json
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Addresses of the targets, as written by `loadtest simulate --addresses`; `-` for stdin.
+    /// Addresses of the targets, as written by `simulator --addresses`; `-` for stdin.
     #[arg(value_name = "FILE")]
     addresses: PathBuf,
     /// Use only the targets of part I of N (0/3, 1/3, 2/3).
     #[arg(long, value_name = "I/N", default_value = "0/1", value_parser = part)]
     part: (usize, usize),
     /// Interval between liveness requests to a target.
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = super::duration)]
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     interval: Duration,
     /// Concurrent connection attempts.
     #[arg(long, value_name = "CONNECTIONS", default_value_t = Settings::default().connects)]

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum;
+use testkit::command;
 
 use crate::run::{self, Mode, Plan, Provider, Scenario, Script, Settings};
 
@@ -75,7 +76,7 @@ pub async fn run(args: Args) -> Result<(), Box<dyn std::error::Error + Send + Sy
     };
     let settings = Settings {
         plan,
-        ksit: super::ksit(args.ksit)?,
+        ksit: command::ksit(args.ksit)?,
         provider: args.provider,
         targets: args.targets,
         replicas: args.replicas,
@@ -89,7 +90,7 @@ pub async fn run(args: Args) -> Result<(), Box<dyn std::error::Error + Send + Sy
     };
     let report = tokio::select! {
         report = run::run(&settings) => report?,
-        _ = super::interrupted() => return Err("interrupted; everything that was started has ended".into()),
+        _ = command::interrupted() => return Err("interrupted; everything that was started has ended".into()),
     };
     println!("{}\n{}", report.verdict_table(), report.table());
     if let Some(file) = args.json {

@@ -14,14 +14,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
+use simulator::{Addresses, requested_paths};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
 pub use progress::Progress;
-
-use crate::simulator::{Addresses, requested_paths};
 
 pub(crate) type LimitError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -103,7 +102,7 @@ impl Limit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::simulator::{Fault, Simulator};
+    use simulator::{Fault, Simulator};
 
     async fn eventually(is_so: impl Fn() -> bool) {
         let end = Instant::now() + Duration::from_secs(10);

@@ -13,11 +13,11 @@ use http::{Request, Response};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Body, Incoming};
 use rand::Rng;
+use simulator::Address;
 use tokio::time::{sleep, timeout};
 
 use super::transport::{Sender, connect};
 use super::{LimitError, Shared};
-use crate::simulator::Address;
 
 /// Before reconnecting, with jitter.
 const RETRY_DELAY: Duration = Duration::from_secs(5);

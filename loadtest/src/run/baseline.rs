@@ -10,13 +10,13 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, GetParams, ListParams, PostParams, Request};
 use kube::{Client, ResourceExt};
 use serde::Deserialize;
+use testkit::usage::Usage;
+use testkit::{Process, installation, resources};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::clusters::RequestCounts;
 use super::fleet::secret_name;
 use super::{Fleet, Measure, NAMESPACE, RunError};
-use crate::usage::Usage;
-use crate::{Process, installation, resources};
 
 /// Quiet time before a measured start and before an idle measurement.
 pub(super) const QUIET: Duration = Duration::from_secs(10);

@@ -13,6 +13,7 @@ use futures::future::join_all;
 use futures::{StreamExt, TryStreamExt, stream};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use simulator::{ComponentId, Fault, Health};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::clusters::Clusters;
@@ -22,7 +23,6 @@ use super::sampler::Sampler;
 use super::script::{BreakAndMend, Inject, Role, Rotate, Script, Step};
 use super::statuses::{FAILED, Group, RUNNING, Statuses};
 use super::{Fleet, Measure, RunError, baseline, report};
-use crate::simulator::{ComponentId, Fault, Health};
 
 /// Concurrent writes to the hub.
 const CONCURRENT_WRITES: usize = 32;

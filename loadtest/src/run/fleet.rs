@@ -11,16 +11,16 @@ use kube::runtime::conditions::is_crd_established;
 use kube::runtime::wait::await_condition;
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
+use testkit::ControlPlane;
+use testkit::installation::Installation;
+use testkit::resources::{api, object};
+use testkit::usage::open_many_files;
+use testkit::workloads::Workloads;
 use tokio::time::Instant;
 
 use super::RunError;
 use super::clusters::{Clusters, Provider};
-use crate::ControlPlane;
-use crate::installation::Installation;
-use crate::resources::{api, object};
 use crate::truth::{TruthChecker, Watched};
-use crate::usage::open_many_files;
-use crate::workloads::Workloads;
 
 /// Namespace of everything in a run.
 pub const NAMESPACE: &str = "load";

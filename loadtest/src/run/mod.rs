@@ -26,6 +26,8 @@ mod statuses;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use testkit::kind::KindCluster;
+
 pub use clusters::{Clusters, Provider};
 pub use fleet::{Fleet, NAMESPACE};
 pub use machine::Machine;
@@ -35,7 +37,6 @@ pub use sampler::Sample;
 pub use script::Script;
 
 use crate::checker;
-use crate::kind::KindCluster;
 use director::Director;
 use sampler::Sampler;
 

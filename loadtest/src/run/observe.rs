@@ -7,15 +7,15 @@ use std::time::Duration;
 use kube::ResourceExt;
 use kube::api::ListParams;
 use serde_json::Value;
+use testkit::audit::AuditEvent;
+use testkit::division::Division;
+use testkit::resources::api;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::fleet::target_name;
 use super::{Fleet, NAMESPACE, RunError};
-use crate::audit::AuditEvent;
-use crate::division::Division;
-use crate::resources::api;
 
 /// A cluster's interval plus the coordinator's tick, in seconds.
 const FRESH: f64 = 32.0;

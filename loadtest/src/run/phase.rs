@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use testkit::usage::{Usage, steal};
+
 use super::clusters::{Connections, RequestCounts};
 use super::sampler::{Sample, Sampler};
 use super::statuses::{Detections, Group, Statuses};
 use super::{Fleet, Measure, RunError};
-use crate::usage::{Usage, steal};
 
 pub(super) struct Phase {
     name: String,

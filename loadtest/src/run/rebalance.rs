@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use testkit::division::Division;
 use tokio::time::Instant;
 
 use super::{Fleet, Measure, RunError};
-use crate::division::Division;
 
 /// Time limit for a replica to end after SIGTERM.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
+use testkit::usage::Usage;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::observe::{CoordinatorMetrics, ReplicaProcess, coordinator_metrics};
-use crate::usage::Usage;
 
 const EVERY: Duration = Duration::from_secs(1);
 

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use serde::Deserialize;
+use simulator::Fault;
 
 use super::RunError;
-use crate::simulator::Fault;
 
 /// Embedded scenarios.
 const EMBEDDED: [(&str, &str); 14] = [

@@ -11,11 +11,11 @@ use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt, watcher::Config};
 use kube::{Client, ResourceExt};
 use serde::Deserialize;
+use testkit::resources::resource;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::{NAMESPACE, RunError};
-use crate::resources::resource;
 
 pub const RUNNING: &str = "Running";
 pub const FAILED: &str = "Failed";

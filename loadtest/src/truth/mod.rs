@@ -19,13 +19,13 @@ use std::time::Duration;
 use kube::api::ListParams;
 use kube::{Client, ResourceExt};
 use rand::seq::IteratorRandom;
+use simulator::{ComponentId, Health, Kind, Simulator};
+use testkit::resources::api;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 pub use ledger::{Findings, Worst};
 
-use crate::resources::api;
-use crate::simulator::{ComponentId, Health, Kind, Simulator};
 use ledger::Ledger;
 
 /// Interval of lists of the hub, and resolution of the findings.

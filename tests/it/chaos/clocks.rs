@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use loadtest::installation::Tuning;
+use testkit::installation::Tuning;
 
 use super::{
     LEASE, TAKEOVER, assert_no_violations, assert_stayed_true, break_and_wait, check_truth, leader, prepare,

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Api, PostParams};
-use loadtest::division::Division;
 use loadtest::run::{Fleet, NAMESPACE};
 use serde_json::json;
+use testkit::division::Division;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{TIMEOUT, assert_no_violations, assert_stayed_true, break_and_wait, check_truth, prepare, until_owned_by};

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use k8s_openapi::api::rbac::v1::RoleBinding;
 use kube::api::{Api, ListParams, Patch, PatchParams};
-use loadtest::installation::Installation;
 use loadtest::run::{Fleet, NAMESPACE};
-use loadtest::workloads::Workloads;
 use serde_json::json;
+use testkit::installation::Installation;
+use testkit::workloads::Workloads;
 use tokio::time::sleep;
 
 use super::{FLAGS, TIMEOUT, assert_no_violations, break_and_wait, prepare, until_owned_by};

@@ -4,10 +4,10 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::time::Duration;
 
 use loadtest::checker::check;
-use loadtest::faulty_proxy::{FaultyProxy, Upstream};
-use loadtest::installation::Tuning;
 use loadtest::run::Fleet;
 use nix::sys::signal::Signal;
+use testkit::faulty_proxy::{FaultyProxy, Upstream};
+use testkit::installation::Tuning;
 use tokio::time::sleep;
 
 use super::{

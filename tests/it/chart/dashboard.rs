@@ -1,7 +1,7 @@
 //! The dashboards: every panel queries existing metrics, and has data in a real Prometheus during a kill and a break.
 
-use loadtest::{Process, Tool};
 use serde_json::Value;
+use testkit::{Process, Tool};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::helm::{NAMESPACE, objects, of_kind};

@@ -6,8 +6,8 @@ use std::process::Command;
 use kube::Client;
 use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
 use kube::core::GroupVersionKind;
-use loadtest::Tool;
 use serde_json::Value;
+use testkit::Tool;
 
 pub const NAMESPACE: &str = "ksit-system";
 

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use ksit::observability::{FAMILIES, Family, Metrics, ReconcileResult};
-use loadtest::Tool;
 use serde_json::json;
+use testkit::Tool;
 
 use super::helm::run_with;
 use crate::kit::{World, eventually, install_flux, target};

@@ -7,8 +7,8 @@ use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::api::{Api, ApiResource, DynamicObject, ListParams, Patch, PatchParams};
 use kube::core::GroupVersionKind;
 use kube::{Client, ResourceExt};
-use loadtest::{ControlPlane, Tool};
 use serde_json::json;
+use testkit::{ControlPlane, Tool};
 
 use super::helm::{Outcome, chart, run};
 use crate::kit::eventually;

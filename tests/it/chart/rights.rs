@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams};
 use kube::{Client, Config, ResourceExt};
-use loadtest::audit::AuditEvent;
 use serde_json::{Value, json};
+use testkit::audit::AuditEvent;
 
 use super::helm::{objects, of_kind};
 use crate::kit::{Fleet, eventually, hub, with_validation};

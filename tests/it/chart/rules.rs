@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use loadtest::Tool;
 use serde_json::Value;
+use testkit::Tool;
 
 use super::helm::{NAMESPACE, chart, objects, of_kind, run};
 use super::metrics::{check_names, exposed};

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use kube::Client;
-use loadtest::Tool;
 use serde_json::{Map, Value, json};
+use testkit::Tool;
 
 use super::helm::{NAMESPACE, rendered, root, run};
 use crate::kit::{eventually, hub, with_validation};

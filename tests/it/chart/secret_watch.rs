@@ -65,7 +65,7 @@ async fn kubeconfig_changes_are_noticed_at_once() {
     assert!(forbidden.is_empty(), "{forbidden:?}");
     let has_secrets = |verb: &str| {
         let object =
-            |event: &loadtest::audit::AuditEvent| event.object_ref.as_ref().map(|object| object.resource.clone());
+            |event: &testkit::audit::AuditEvent| event.object_ref.as_ref().map(|object| object.resource.clone());
         ours.iter().any(|event| event.verb == verb && object(event).as_deref() == Some("secrets"))
     };
     assert!(has_secrets("list") && has_secrets("get"));

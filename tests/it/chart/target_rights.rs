@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use ksit::domain::integrations::TOOLS;
 use kube::ResourceExt;
-use loadtest::workloads::Workloads;
 use serde_json::{Value, json};
+use testkit::workloads::Workloads;
 
 use super::helm::{apply_all, documents, root};
 use crate::kit::{World, eventually, target};

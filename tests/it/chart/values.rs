@@ -1,7 +1,7 @@
 //! The chart's objects for given values, and values that it refuses.
 
-use loadtest::Tool;
 use serde_json::json;
+use testkit::Tool;
 
 use super::helm::{NAMESPACE, chart, objects, of_kind, run, template};
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use http::{Method, StatusCode};
-use loadtest::faulty_hub::{Action, Rule};
-use loadtest::simulator::Fault;
+use simulator::Fault;
+use testkit::faulty_hub::{Action, Rule};
 use tokio::time::{Instant, sleep};
 
 use super::behind_faulty_hub::{FIRST, FIRST_SECRET, FaultyFleet, TARGETS, TEAM};

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use loadtest::simulator::Simulator;
 use serde_json::json;
+use simulator::Simulator;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};

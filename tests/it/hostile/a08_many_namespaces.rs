@@ -5,11 +5,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::rbac::v1::RoleBinding;
 use kube::api::{Api, PostParams};
-use loadtest::faulty_proxy::FaultyProxy;
-use loadtest::installation::Tuning;
 use loadtest::run::NAMESPACE;
-use loadtest::usage::Usage;
 use serde_json::json;
+use testkit::faulty_proxy::FaultyProxy;
+use testkit::installation::Tuning;
+use testkit::usage::Usage;
 
 use super::own_hub::{TIMEOUT, address, logs, prepare};
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use loadtest::faulty_hub::FaultyHub;
-use loadtest::installation::Tuning;
+use testkit::faulty_hub::FaultyHub;
+use testkit::installation::Tuning;
 
 use super::own_hub::{TIMEOUT, logs, map, prepare};
 

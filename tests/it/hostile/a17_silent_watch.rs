@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use ksit::api::IntegrationTarget;
 use kube::api::{Api, PostParams};
-use loadtest::faulty_proxy::FaultyProxy;
-use loadtest::installation::Tuning;
 use loadtest::run::NAMESPACE;
 use serde_json::json;
+use testkit::faulty_proxy::FaultyProxy;
+use testkit::installation::Tuning;
 use tokio::time::{Instant, sleep};
 
 use super::own_hub::{TIMEOUT, address, logs, prepare};

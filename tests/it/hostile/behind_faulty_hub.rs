@@ -9,14 +9,14 @@ use k8s_openapi::api::rbac::v1::RoleBinding;
 use kube::api::{Api, ApiResource, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::core::GroupVersionKind;
 use kube::{Client, ResourceExt};
-use loadtest::faulty_hub::{FaultyHub, Rule};
-use loadtest::installation::Tuning;
 use loadtest::run::{Fleet, NAMESPACE};
-use loadtest::simulator::{Health, Kind, Simulator};
 use loadtest::truth::{Findings, TruthChecker};
-use loadtest::usage::Usage;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use simulator::{Health, Kind, Simulator};
+use testkit::faulty_hub::{FaultyHub, Rule};
+use testkit::installation::Tuning;
+use testkit::usage::Usage;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 

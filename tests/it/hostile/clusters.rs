@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ksit::api::IntegrationTarget;
-use loadtest::simulator::{Fault, Health, Kind};
+use simulator::{Fault, Health, Kind};
 
 use super::HostileFleet;
 use crate::kit::condition;
@@ -70,7 +70,7 @@ async fn a15_flapping_object_costs_one_write_a_second() {
     let audit = crate::kit::hub().await.audit();
     let mark = audit.mark();
     fleet.assert_endures("flapping object", &truth, FAULT_DURATION).await;
-    let is_of_the_target = |event: &loadtest::audit::AuditEvent| {
+    let is_of_the_target = |event: &testkit::audit::AuditEvent| {
         let object = event.object_ref.clone().unwrap_or_default();
         object.namespace == "hostile-flapping"
             && object.resource == "integrationtargets"

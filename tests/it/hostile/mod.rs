@@ -30,12 +30,12 @@ use std::time::Duration;
 
 use ksit::api::{ShardMap, convert};
 use kube::api::{Api, Patch, PatchParams};
-use loadtest::Process;
-use loadtest::installation::Installation;
-use loadtest::simulator::Simulator;
 use loadtest::truth::{Findings, TruthChecker, Watched};
-use loadtest::usage::Usage;
 use serde_json::json;
+use simulator::Simulator;
+use testkit::Process;
+use testkit::installation::Installation;
+use testkit::usage::Usage;
 
 use crate::kit::{World, eventually, hub};
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use kube::api::{DynamicObject, Patch, PatchParams};
-use loadtest::simulator::{Health, Kind};
 use serde_json::{Value, json};
+use simulator::{Health, Kind};
 
 use super::HostileFleet;
 use crate::kit::eventually;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use ksit::api::{ShardMap, convert};
 use ksit::domain::shard_map::PublishedMap;
 use kube::api::Api;
-use loadtest::ControlPlane;
 use loadtest::run::{Fleet, NAMESPACE, Provider};
+use testkit::ControlPlane;
 
 /// Time-out for statuses to be right before and after a fault; the machine is busy.
 pub const TIMEOUT: Duration = Duration::from_secs(90);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::ValueEnum;
-use loadtest::simulator::Fault;
+use simulator::Fault;
 
 use super::{HostileFleet, INTERVAL, TIMEOUT};
 

@@ -7,8 +7,8 @@ use ksit::api::{IntegrationTarget, ShardMap, convert};
 use ksit::domain::shard_map::PublishedMap;
 use kube::api::Api;
 use loadtest::checker::check;
-use loadtest::installation::Installation;
 use serde_json::json;
+use testkit::installation::Installation;
 
 use super::{World, eventually, hub, install_flux, target};
 
@@ -101,7 +101,7 @@ impl Fleet {
 
     pub async fn scale_flux(&self, replicas: u32) {
         let client = target().await.client().await.unwrap();
-        let workloads = loadtest::workloads::Workloads::new(client);
+        let workloads = testkit::workloads::Workloads::new(client);
         workloads.scale("Deployment", &self.world.namespace, "source-controller", replicas).await.unwrap();
     }
 }

@@ -11,8 +11,8 @@ use kube::core::GroupVersionKind;
 use kube::runtime::conditions::is_crd_established;
 use kube::runtime::wait::await_condition;
 use kube::{Client, ResourceExt};
-use loadtest::ControlPlane;
-use loadtest::workloads::Workloads;
+use testkit::ControlPlane;
+use testkit::workloads::Workloads;
 use tokio::sync::{OnceCell, RwLock, RwLockReadGuard};
 
 pub use fleet::Fleet;

@@ -10,11 +10,11 @@ use ksit::api::{Integration, IntegrationTarget};
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams};
 use kube::core::GroupVersionKind;
 use kube::{Client, Resource, ResourceExt};
-use loadtest::Process;
-use loadtest::workloads::Workloads;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use testkit::Process;
+use testkit::workloads::Workloads;
 use tokio::time::{Instant, sleep};
 
 /// Time-out of every wait; the machine may be busy.

@@ -7,7 +7,7 @@ const SILENCE: Duration = Duration::from_secs(8);
 
 /// Watches a server that sends bookmarks every 500 ms.
 async fn watched(settings: Settings) -> Watched {
-    let often = loadtest::simulator::Settings { bookmarks: Duration::from_millis(500), ..Default::default() };
+    let often = simulator::Settings { bookmarks: Duration::from_millis(500), ..Default::default() };
     let limits = Limits::new(Settings { round_timeout: ROUND, connect_timeout: ROUND, ..settings });
     Watched::within(Simulator::with(1, often).await.unwrap(), Arc::new(limits)).await
 }

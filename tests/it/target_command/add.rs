@@ -10,10 +10,10 @@ use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use ksit::api::IntegrationTarget;
 use kube::{Api, ResourceExt};
-use loadtest::ControlPlane;
-use loadtest::audit::AuditEvent;
-use loadtest::workloads::Workloads;
 use serde_json::{Value, json};
+use testkit::ControlPlane;
+use testkit::audit::AuditEvent;
+use testkit::workloads::Workloads;
 
 use super::{Contexts, ksit_target};
 use crate::kit::{World, eventually, hub};

@@ -10,8 +10,8 @@ use kube::api::{Api, ApiResource, DynamicObject, ListParams, Patch, PatchParams}
 use kube::core::GroupVersionKind;
 use kube::runtime::conditions::is_crd_established;
 use kube::runtime::wait::await_condition;
-use loadtest::workloads::Workloads;
 use serde_json::{Value, json};
+use testkit::workloads::Workloads;
 
 use super::{Contexts, Ran, ksit_target};
 use crate::kit::{World, hub, target};

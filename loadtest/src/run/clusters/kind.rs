@@ -7,12 +7,12 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::Client;
 use kube::api::{Api, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
+use simulator::{Component, ComponentId, Health, Kind, Manifest, manifests};
+use testkit::kind::KindCluster;
 use tokio::time::{Instant, sleep};
 
 use super::install;
-use crate::kind::KindCluster;
 use crate::run::RunError;
-use crate::simulator::{Component, ComponentId, Health, Kind, Manifest, manifests};
 
 /// Condition type of the readiness gate.
 const GATE: &str = "loadtest/well";

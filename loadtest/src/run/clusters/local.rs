@@ -4,11 +4,11 @@ use futures::{TryStreamExt, stream};
 use kube::Client;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
+use simulator::{ComponentId, Health, Kind, Manifest, manifests};
+use testkit::ControlPlane;
 
 use super::{Provider, RequestCounts, api, install, name};
-use crate::ControlPlane;
 use crate::run::RunError;
-use crate::simulator::{ComponentId, Health, Kind, Manifest, manifests};
 
 /// ksit's user on the target.
 const READER: &str = "ksit";

@@ -16,10 +16,10 @@ use futures::{StreamExt, TryStreamExt, stream};
 use kube::Client;
 use kube::api::{Api, ApiResource, DynamicObject, PostParams};
 use kube::core::GroupVersionKind;
+use simulator::{Component, ComponentId, Counts, Health, Manifest, Simulator, manifests};
+use testkit::workloads::Workloads;
 
 use super::RunError;
-use crate::simulator::{Component, ComponentId, Counts, Health, Manifest, Simulator, manifests};
-use crate::workloads::Workloads;
 use kind::KindTarget;
 use local::LocalTarget;
 

@@ -1,0 +1,30 @@
+//! `xtask tools`
+
+use testkit::Tool;
+
+/// Build the programs of a control plane into the cache and print their paths; with --chart, the programs that check
+/// the chart.
+///
+/// The cache is $XDG_CACHE_HOME/ksit/tools (or ~/.cache/ksit/tools), keyed by version. Programs in
+/// $KUBEBUILDER_ASSETS are used as they are.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Programs to build [default: those of a control plane]
+    tools: Vec<Tool>,
+    /// Build the programs that check the chart: helm, kubeconform, promtool, prometheus.
+    #[arg(long, conflicts_with = "tools")]
+    chart: bool,
+}
+
+pub async fn run(args: Args) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let tools = match args.tools {
+        given if !given.is_empty() => given,
+        _ if args.chart => Tool::CHART.to_vec(),
+        _ => Tool::CONTROL_PLANE.to_vec(),
+    };
+    for tool in tools {
+        let path = tokio::task::spawn_blocking(move || tool.path()).await??;
+        println!("{}", path.display());
+    }
+    Ok(())
+}
