@@ -2,7 +2,7 @@
 //! whether they work.
 //!
 //! A module uses only modules below it, and `hub`, `targets`, `reports` and `observability` don't use each other;
-//! `tests/architecture.rs` enforces both.
+//! `tests/architecture` enforces both.
 //!
 //! ```text
 //! cli                    one file per command: parses and validates the user's input
