@@ -48,6 +48,10 @@ pub struct Cli {
     http1: bool,
 }
 
+/// Simulates until Ctrl-C; prints counts and resource usage on stderr every 10 s.
+///
+/// # Errors
+/// Fails if the simulator can't start, the addresses can't be written, or /proc can't be read.
 pub async fn run(args: Cli) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     usage::open_many_files();
     let settings = Settings { bookmarks: args.bookmarks, http2: !args.http1, ..Settings::default() };

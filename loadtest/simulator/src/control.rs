@@ -13,6 +13,7 @@ impl Simulator {
         self.fleet.catalogue.objects.iter().map(|object| object.component)
     }
 
+    /// The component with this name; `None` if no tool has it. `namespace` is empty for cluster-scoped kinds.
     pub fn component(&self, kind: Kind, namespace: &str, name: &str) -> Option<ComponentId> {
         self.fleet.catalogue.find(kind, namespace, name).map(|object| object.component.id)
     }
@@ -96,6 +97,7 @@ impl Simulator {
         (0..self.clusters()).filter(|number| below(number + 1) > below(*number)).collect()
     }
 
+    /// The current fault of a cluster; `None` without a fault, and for an unknown cluster.
     pub fn fault(&self, number: u32) -> Option<Fault> {
         self.fleet.cluster(number)?.state().fault
     }

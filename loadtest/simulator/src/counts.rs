@@ -31,8 +31,11 @@ pub struct Counts {
     pub watches: u64,
     /// Open watches.
     pub open_watches: u64,
+    /// Requests so far of `/version`, `/livez`, `/readyz` and `/healthz`.
     pub liveness: u64,
+    /// GETs of one object so far.
     pub named: u64,
+    /// All other requests so far.
     pub others: u64,
 }
 

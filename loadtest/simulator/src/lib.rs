@@ -13,6 +13,8 @@
 //!
 //! Must not know ksit, beyond the requests that it makes, nor the load tests: no hub, no replicas, no scenarios.
 
+#![warn(missing_docs)]
+
 mod addresses;
 mod answer;
 mod body;
@@ -76,10 +78,17 @@ pub struct Simulator {
 
 impl Simulator {
     /// Starts `count` healthy clusters that behave like real ones.
+    ///
+    /// # Errors
+    /// Fails if no port is free on loopback or a certificate can't be issued.
     pub async fn start(count: u32) -> Result<Self, SimulatorError> {
         Self::with(count, Settings::default()).await
     }
 
+    /// Like [`Self::start`], with other settings than a real API server's.
+    ///
+    /// # Errors
+    /// Fails if no port is free on loopback or a certificate can't be issued.
     #[expect(clippy::unused_async, reason = "must be called within a runtime, which a plain function would not show")]
     pub async fn with(count: u32, settings: Settings) -> Result<Self, SimulatorError> {
         let (pki, stranger) = (Pki::new("simulated")?, Pki::new("stranger")?);
@@ -138,6 +147,7 @@ impl Simulator {
         }
     }
 
+    /// The address of a cluster, with its newest token.
     pub fn address(&self, number: u32) -> Address {
         let rotations = self.fleet.cluster(number).map_or(0, |cluster| cluster.state().token);
         let host = Ipv4Addr::from(u32::from(FIRST) + number);

@@ -1,6 +1,7 @@
 //! Runs one control plane: etcd, kube-apiserver and, on request, the components that make Pods ready.
 
 mod backup;
+mod builder;
 
 use std::fs;
 use std::io;
@@ -25,6 +26,8 @@ use crate::process::{Process, ProcessError};
 use crate::tools::{Tool, ToolError};
 use crate::usage::Usage;
 
+pub use builder::Builder;
+
 /// Start-up takes seconds, on a loaded machine minutes.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -36,71 +39,27 @@ const AUDIT_POLICY: &str = include_str!("audit-policy.yaml");
 const NO_READS: &str = "rules:\n  - level: None\n    verbs: [get, list, watch]\n";
 const KWOK_STAGES: &str = include_str!("kwok-stages.yaml");
 
+/// A control plane that did not start, or a client of it that can't be built.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// A program is missing and can't be built.
     #[error(transparent)]
     Tool(#[from] ToolError),
+    /// A program ended, or was not ready within two minutes.
     #[error(transparent)]
     Process(#[from] ProcessError),
+    /// A certificate can't be issued.
     #[error("certificates: {0}")]
     Pki(#[from] rcgen::Error),
+    /// A file can't be written, or a port can't be chosen.
     #[error("files of the control plane: {0}")]
     Io(#[from] io::Error),
+    /// The kubeconfig of a client can't be read.
     #[error("kubeconfig: {0}")]
     Kubeconfig(#[from] kube::config::KubeconfigError),
+    /// The API server refused a request.
     #[error("client: {0}")]
     Client(#[from] kube::Error),
-}
-
-/// Configures a control plane.
-#[derive(Clone, Debug)]
-pub struct Builder {
-    name: String,
-    workloads: bool,
-    reads_in_audit: bool,
-}
-
-impl Builder {
-    /// Adds kube-controller-manager, kube-scheduler, and kwok with one Node: Pods become ready.
-    pub fn with_workloads(mut self) -> Self {
-        self.workloads = true;
-        self
-    }
-
-    /// Logs writes only: auditing thousands of reads would take CPU time from the measured processes.
-    pub fn without_reads_in_audit(mut self) -> Self {
-        self.reads_in_audit = false;
-        self
-    }
-
-    pub async fn start(self) -> Result<ControlPlane, StartError> {
-        let dir = tempfile::Builder::new().prefix("ksit-plane-").tempdir()?;
-        let pki = Pki::new(&format!("{}-ca", self.name))?;
-        let admin = pki.client("admin", Some("system:masters"))?;
-        let [etcd_port, peer_port, port] = free_ports()?;
-        let (log, sleep) = (dir.path().join("caretaker.log"), ["infinity".to_owned()]);
-        let caretaker = Process::start("caretaker", Path::new("sleep"), &sleep, &[], &log, Some(dir.path()))?;
-        let mut plane = ControlPlane {
-            name: self.name,
-            dir,
-            pki,
-            admin,
-            etcd_port,
-            peer_port,
-            port,
-            etcd: None,
-            api_server: None,
-            companions: Vec::new(),
-            _caretaker: caretaker,
-        };
-        plane.write_files(self.reads_in_audit)?;
-        plane.start_etcd().await?;
-        plane.start_api_server().await?;
-        if self.workloads {
-            plane.start_companions().await?;
-        }
-        Ok(plane)
-    }
 }
 
 /// A running control plane. Dropping it ends its processes and deletes its files.
@@ -121,18 +80,22 @@ pub struct ControlPlane {
 }
 
 impl ControlPlane {
+    /// Configures a plane; its processes run after [`Builder::start`]. `name` is the cluster's name in kubeconfigs.
     pub fn builder(name: &str) -> Builder {
-        Builder { name: name.to_owned(), workloads: false, reads_in_audit: true }
+        Builder::new(name)
     }
 
+    /// The name given to [`Self::builder`].
     pub fn name(&self) -> &str {
         &self.name
     }
 
+    /// The URL of the API server, on loopback.
     pub fn url(&self) -> String {
         format!("https://127.0.0.1:{}", self.port)
     }
 
+    /// The CA of the API server and of client certificates, as PEM.
     pub fn ca_pem(&self) -> &str {
         self.pki.ca_pem()
     }
@@ -147,20 +110,28 @@ impl ControlPlane {
         self.kubeconfig_with(Credential::Certificate(&self.admin))
     }
 
+    /// The file with [`Self::kubeconfig`].
     pub fn kubeconfig_path(&self) -> PathBuf {
         self.dir.path().join("kubeconfig")
     }
 
     /// The kubeconfig of any user, with the rights that RBAC grants to the name and the group.
+    ///
+    /// # Errors
+    /// Fails if the certificate can't be issued.
     pub fn kubeconfig_of(&self, user: &str, group: Option<&str>) -> Result<String, StartError> {
         Ok(self.kubeconfig_with(Credential::Certificate(&self.pki.client(user, group)?)))
     }
 
     /// Like [`Self::kubeconfig_of`], with a certificate that expires after `left`.
+    ///
+    /// # Errors
+    /// Fails if the certificate can't be issued.
     pub fn kubeconfig_that_ends(&self, user: &str, group: Option<&str>, left: Duration) -> Result<String, StartError> {
         Ok(self.kubeconfig_with(Credential::Certificate(&self.pki.old_client(user, group, left)?)))
     }
 
+    /// The kubeconfig of a user with this bearer token.
     pub fn kubeconfig_with_token(&self, token: &str) -> String {
         self.kubeconfig_with(Credential::Token(token))
     }
@@ -170,6 +141,9 @@ impl ControlPlane {
     }
 
     /// A token of a ServiceAccount, which is created if missing.
+    ///
+    /// # Errors
+    /// Fails if the API server refuses the ServiceAccount or the token.
     pub async fn service_account_token(&self, namespace: &str, name: &str) -> Result<String, StartError> {
         let accounts: Api<ServiceAccount> = Api::namespaced(self.client().await?, namespace);
         let account = json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": name } });
@@ -179,11 +153,17 @@ impl ControlPlane {
     }
 
     /// A client with the rights of an administrator.
+    ///
+    /// # Errors
+    /// Fails if the client can't be built.
     pub async fn client(&self) -> Result<Client, StartError> {
         client(&self.kubeconfig()).await
     }
 
     /// A client authenticated with the token.
+    ///
+    /// # Errors
+    /// Fails if the client can't be built; the token is not tried.
     pub async fn client_with_token(&self, token: &str) -> Result<Client, StartError> {
         client(&self.kubeconfig_with_token(token)).await
     }
@@ -193,6 +173,7 @@ impl ControlPlane {
         &self.pki
     }
 
+    /// The audit log, over all starts of the API server.
     pub fn audit(&self) -> Audit {
         Audit::new(self.dir.path().join("audit.log"))
     }
@@ -202,22 +183,33 @@ impl ControlPlane {
         self.api_server = None;
     }
 
+    /// Kills etcd; its data stays.
     pub fn stop_etcd(&mut self) {
         self.etcd = None;
     }
 
     /// Suspends (SIGSTOP) or resumes the API server: connections stay open and nothing answers.
+    ///
+    /// # Errors
+    /// Fails if the process is gone. A stopped API server is not an error.
     pub fn freeze_api_server(&self, frozen: bool) -> io::Result<()> {
         let signal = if frozen { Signal::SIGSTOP } else { Signal::SIGCONT };
         self.api_server.as_ref().map_or(Ok(()), |process| process.signal(signal))
     }
 
     /// Resource usage of the API server.
+    ///
+    /// # Errors
+    /// Fails if the API server is not running.
     pub fn api_server_usage(&self) -> io::Result<Usage> {
         let process = self.api_server.as_ref().ok_or_else(|| io::Error::other("the API server is not running"))?;
         Usage::of(process.pid())
     }
 
+    /// Starts etcd on its former port, with its former data.
+    ///
+    /// # Errors
+    /// Fails if the program can't be built or started.
     pub async fn start_etcd(&mut self) -> Result<(), StartError> {
         let client = format!("http://127.0.0.1:{}", self.etcd_port);
         let peer = format!("http://127.0.0.1:{}", self.peer_port);
@@ -236,6 +228,10 @@ impl ControlPlane {
         Ok(())
     }
 
+    /// Starts the API server on its former port, and waits until it is ready.
+    ///
+    /// # Errors
+    /// Fails if the program can't be built or started, ends, or is not ready within two minutes.
     pub async fn start_api_server(&mut self) -> Result<(), StartError> {
         let file = |name: &str| self.path(name);
         let mut args = vec![

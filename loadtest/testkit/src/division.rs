@@ -7,6 +7,7 @@ use serde_json::Value;
 /// One version of the map, parsed without ksit's own types.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Division {
+    /// Version of the map, which grows with each change of an owner.
     pub epoch: u64,
     /// Nonce of the process and slots, by member.
     pub members: BTreeMap<String, (String, BTreeSet<u16>)>,
@@ -23,6 +24,7 @@ impl Division {
         Some(Self { epoch: spec["epoch"].as_u64()?, members })
     }
 
+    /// Name of the member that owns the slot; `None` if nobody does.
     pub fn owner(&self, slot: u16) -> Option<&str> {
         self.members.iter().find(|(_, (_, slots))| slots.contains(&slot)).map(|(name, _)| name.as_str())
     }

@@ -68,6 +68,9 @@ struct Server {
 
 impl FaultyHub {
     /// Starts a proxy for `hub` without rules.
+    ///
+    /// # Errors
+    /// Fails if no port is free or a certificate can't be issued.
     pub async fn start(hub: &ControlPlane) -> Result<Self, Error> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
@@ -99,6 +102,7 @@ impl FaultyHub {
         Ok(Self { address, faults, _tasks: tasks })
     }
 
+    /// The URL for clients, who trust the hub's CA as usual.
     pub fn url(&self) -> String {
         format!("https://{}", self.address)
     }

@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 /// Treatment of the bytes that clients send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Upstream {
+    /// Forwarded at once.
     Passes,
     /// Held until `Passes`, also for clients that have disconnected meanwhile.
     Waits,
@@ -45,6 +46,9 @@ struct Shared {
 
 impl FaultyProxy {
     /// Listens on `address` (port 0: any) and forwards to `server`.
+    ///
+    /// # Errors
+    /// Fails if the address is in use.
     pub async fn start(address: SocketAddr, server: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
@@ -62,6 +66,7 @@ impl FaultyProxy {
         Ok(Self { address, upstream, open, accepted, silenced, _tasks: tasks })
     }
 
+    /// The address that clients connect to, with the port that was chosen.
     pub fn address(&self) -> SocketAddr {
         self.address
     }

@@ -33,7 +33,9 @@ pub const NAME: &str = "ksit";
 pub struct Tuning {
     /// URL of the hub, if not its own address.
     pub hub_url: Option<String>,
+    /// Environment variables in addition to those of this process.
     pub env: Vec<(String, String)>,
+    /// Flags of `ksit operator` in addition to those of every replica.
     pub flags: Vec<String>,
 }
 
@@ -54,6 +56,9 @@ pub struct Installation {
 
 impl Installation {
     /// Applies the manifests of `deploy/` to `namespace`, which must exist. `flags` go to every replica.
+    ///
+    /// # Errors
+    /// Fails if the hub refuses a manifest.
     pub async fn new(hub: &ControlPlane, ksit: &Path, namespace: &str, flags: &[&str]) -> Result<Self, InstallError> {
         let client = hub.client().await?;
         for manifest in MANIFESTS {
@@ -83,6 +88,9 @@ impl Installation {
     }
 
     /// Sets `replicas` of the StatefulSet, without starting or ending processes.
+    ///
+    /// # Errors
+    /// Fails if the hub refuses the write.
     pub async fn want(&self, replicas: u32) -> Result<(), InstallError> {
         let labels = json!({ "app": NAME });
         let set = json!({ "apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": { "name": NAME },
@@ -100,6 +108,9 @@ impl Installation {
     }
 
     /// Removes the ValidatingAdmissionPolicy's binding, to simulate a broken installation.
+    ///
+    /// # Errors
+    /// Fails if there is no binding to remove.
     pub async fn take_fence_off(&self) -> Result<(), InstallError> {
         let group = GroupVersionKind::gvk("admissionregistration.k8s.io", "v1", "ValidatingAdmissionPolicyBinding");
         let bindings: Api<DynamicObject> = Api::all_with(self.client.clone(), &ApiResource::from_gvk(&group));
@@ -108,12 +119,18 @@ impl Installation {
     }
 
     /// Starts the replica `ksit-ORDINAL` as a new Pod.
+    ///
+    /// # Errors
+    /// Fails like [`Self::prepare`] and [`Self::launch`].
     pub async fn start(&mut self, ordinal: u32) -> Result<(), InstallError> {
         self.prepare(ordinal).await?;
         self.launch(ordinal)
     }
 
     /// Creates a new Pod for `ksit-ORDINAL`, without a process.
+    ///
+    /// # Errors
+    /// Fails if the hub refuses the Pod or its tokens, or the files can't be written.
     pub async fn prepare(&mut self, ordinal: u32) -> Result<(), InstallError> {
         let name = format!("{NAME}-{ordinal}");
         self.replicas.remove(&ordinal);
@@ -129,6 +146,9 @@ impl Installation {
     }
 
     /// Starts the process of `ksit-ORDINAL` in its Pod.
+    ///
+    /// # Errors
+    /// Fails without a Pod from [`Self::prepare`], or if the program can't be started.
     pub fn launch(&mut self, ordinal: u32) -> Result<(), InstallError> {
         let process = self.start_process(ordinal)?;
         self.replicas.insert(ordinal, process);
@@ -136,6 +156,9 @@ impl Installation {
     }
 
     /// Starts a second process in the Pod of `ksit-ORDINAL`, as when a container restarts while the old process hangs.
+    ///
+    /// # Errors
+    /// Fails without a Pod from [`Self::prepare`], or if the program can't be started.
     pub fn start_twin(&self, ordinal: u32) -> Result<Process, InstallError> {
         self.start_process(ordinal)
     }
@@ -178,15 +201,20 @@ impl Installation {
         self.replicas.remove(&ordinal)
     }
 
+    /// The running process of `ksit-ORDINAL`; `None` if it was not started, or killed or taken since.
     pub fn replica(&self, ordinal: u32) -> Option<&Process> {
         self.replicas.get(&ordinal)
     }
 
     /// Fails if a replica has ended unexpectedly.
+    ///
+    /// # Errors
+    /// Returns the exit status and the end of the log of the first replica that ended.
     pub fn check(&mut self) -> Result<(), InstallError> {
         self.replicas.values_mut().try_for_each(|replica| replica.check().map_err(InstallError::from))
     }
 
+    /// The log of `ksit-ORDINAL` over all its starts; empty before the first one.
     pub fn log(&self, ordinal: u32) -> String {
         std::fs::read_to_string(self.file(&format!("{NAME}-{ordinal}"), "log")).unwrap_or_default()
     }
@@ -227,6 +255,9 @@ impl Installation {
 }
 
 /// Server-side applies an object of a manifest.
+///
+/// # Errors
+/// Fails if the API server refuses the object or does not have its kind.
 pub async fn apply(client: &Client, object: Value) -> Result<(), InstallError> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let (group, version) = match text(&object["apiVersion"]).split_once('/') {

@@ -30,6 +30,9 @@ pub struct KindCluster {
 impl KindCluster {
     /// Creates a cluster named `NAME-PID` from $KIND_NODE_IMAGE or else kind's own node image, and waits until its DNS
     /// is ready. Check [`KindCluster::can_be_made`] first.
+    ///
+    /// # Errors
+    /// Returns the end of kind's output, or that DNS is not ready within three minutes.
     pub async fn create(name: &str) -> Result<Self, KindError> {
         let dir = tempfile::Builder::new().prefix("ksit-kind-").tempdir()?;
         // Constructed before the cluster exists, so an interrupted creation is deleted too.
@@ -48,6 +51,9 @@ impl KindCluster {
     }
 
     /// Checks the prerequisites; the error names the missing ones.
+    ///
+    /// # Errors
+    /// Fails if `kind` or `docker` is not on PATH, or the Docker engine does not respond.
     pub async fn can_be_made() -> Result<(), KindError> {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let is_there = |program: &&str| !std::env::split_paths(&path).any(|folder| folder.join(program).is_file());
@@ -66,6 +72,7 @@ impl KindCluster {
             .map_err(|error| format!("the Docker engine does not respond; start it: {error}").into())
     }
 
+    /// The name in `kind get clusters`: `NAME-PID`.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -76,6 +83,9 @@ impl KindCluster {
     }
 
     /// The kubeconfig. Fails unless the server is on loopback: load is only ever put on this machine.
+    ///
+    /// # Errors
+    /// Fails if kind has not written the file, or the server is not on loopback.
     pub fn kubeconfig(&self) -> Result<String, KindError> {
         let text = std::fs::read_to_string(self.kubeconfig_path())?;
         let server = server(&text)?;
@@ -86,17 +96,26 @@ impl KindCluster {
     }
 
     /// The URL of the API server in kind's own network, for Pods of other clusters there.
+    ///
+    /// # Errors
+    /// Fails if kind does not know the cluster.
     pub async fn internal_url(&self) -> Result<String, KindError> {
         let arguments = ["get", "kubeconfig", "--internal", "--name", &self.name].map(str::to_owned);
         server(&run("kind", &arguments, &[]).await?)
     }
 
     /// A client with the rights of an administrator.
+    ///
+    /// # Errors
+    /// Fails like [`Self::kubeconfig`].
     pub async fn client(&self) -> Result<Client, KindError> {
         Ok(Client::try_from(self.config().await?)?)
     }
 
     /// Like [`Self::client`], without kube's default retries: the first response counts.
+    ///
+    /// # Errors
+    /// Fails like [`Self::kubeconfig`].
     pub async fn impatient_client(&self) -> Result<Client, KindError> {
         let mut config = self.config().await?;
         config.default_retry = false;
@@ -109,11 +128,17 @@ impl KindCluster {
     }
 
     /// Loads an image archive onto the node.
+    ///
+    /// # Errors
+    /// Fails if the archive can't be read or is not an image.
     pub async fn load(&self, archive: &Path) -> Result<(), KindError> {
         self.kind(&["load", "image-archive", &archive.display().to_string()]).await
     }
 
     /// Runs a program on the node and returns its stdout.
+    ///
+    /// # Errors
+    /// Returns the end of its stderr if it fails.
     pub async fn on_node(&self, command: &[&str]) -> Result<String, KindError> {
         let node = format!("{}-control-plane", self.name);
         let arguments: Vec<String> =
@@ -147,6 +172,9 @@ impl Drop for KindCluster {
 
 /// Runs a program to its end and returns its stdout; the error has the end of its stderr. The program ends when the
 /// future is dropped, and Ctrl-C at a terminal does not reach it.
+///
+/// # Errors
+/// Fails if the program can't be started or does not exit with 0.
 pub async fn run(program: &str, arguments: &[String], env: &[(&str, &str)]) -> Result<String, KindError> {
     let output = Command::new(program)
         .args(arguments)

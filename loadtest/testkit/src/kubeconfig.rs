@@ -6,7 +6,9 @@ use crate::pki::Identity;
 
 /// Credential of a user.
 pub enum Credential<'a> {
+    /// A client certificate.
     Certificate(&'a Identity),
+    /// A bearer token.
     Token(&'a str),
 }
 

@@ -13,6 +13,8 @@
 //! Must not know simulated clusters, scenarios and measures, nor the code of ksit: only its command line and its
 //! resources.
 
+#![warn(missing_docs)]
+
 pub mod audit;
 pub mod command;
 mod control_plane;
@@ -30,5 +32,5 @@ pub mod usage;
 pub mod workloads;
 
 pub use control_plane::{Builder, ControlPlane, StartError};
-pub use process::{Process, ProcessError};
-pub use tools::{Tool, ToolError};
+pub use process::Process;
+pub use tools::Tool;

@@ -19,11 +19,17 @@ pub struct Pki {
 /// A certificate and its key, as PEM.
 #[derive(Clone, Debug)]
 pub struct Identity {
+    /// The certificate alone, without its CA.
     pub cert: String,
+    /// The private key in PKCS #8.
     pub key: String,
 }
 
 impl Pki {
+    /// Creates a CA with a new key; `name` is its common name.
+    ///
+    /// # Errors
+    /// Fails if the key can't be generated.
     pub fn new(name: &str) -> Result<Self, rcgen::Error> {
         let mut params = params(name, None);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -33,11 +39,15 @@ impl Pki {
         Ok(Self { issuer: Issuer::new(params, key), ca_pem })
     }
 
+    /// The certificate of the CA, as PEM.
     pub fn ca_pem(&self) -> &str {
         &self.ca_pem
     }
 
     /// Issues a certificate for a server on loopback, by address or as `localhost`.
+    ///
+    /// # Errors
+    /// Fails if the key can't be generated.
     pub fn server(&self, name: &str) -> Result<Identity, rcgen::Error> {
         let mut params = params(name, None);
         params.subject_alt_names = vec![
@@ -50,11 +60,17 @@ impl Pki {
     }
 
     /// Issues a certificate for a user of the API server, with the group for RBAC.
+    ///
+    /// # Errors
+    /// Fails if the key can't be generated.
     pub fn client(&self, user: &str, group: Option<&str>) -> Result<Identity, rcgen::Error> {
         self.sign(client(user, group))
     }
 
     /// Like [`Self::client`], with a certificate that is a year old and expires after `left`.
+    ///
+    /// # Errors
+    /// Fails if the key can't be generated.
     pub fn old_client(&self, user: &str, group: Option<&str>, left: Duration) -> Result<Identity, rcgen::Error> {
         let mut params = client(user, group);
         let now = SystemTime::now();
@@ -69,7 +85,7 @@ impl Pki {
 }
 
 /// A key pair for service account tokens: private and public key, as PEM.
-pub fn signing_key() -> Result<(String, String), rcgen::Error> {
+pub(crate) fn signing_key() -> Result<(String, String), rcgen::Error> {
     let key = KeyPair::generate()?;
     Ok((key.serialize_pem(), key.public_key_pem()))
 }

@@ -36,6 +36,10 @@ pub struct Process {
 
 impl Process {
     /// Starts `program`. If the owner dies, `remove` is deleted.
+    ///
+    /// # Errors
+    /// Fails if the log can't be opened or the shell can't be started. A missing program fails later, in
+    /// [`Self::check`].
     pub fn start(
         name: &str,
         program: &Path,
@@ -62,20 +66,29 @@ impl Process {
         Ok(Self { name: name.to_owned(), log: log.to_owned(), child })
     }
 
+    /// Process ID of the program itself.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
+    /// The file with stdout and stderr.
     pub fn log(&self) -> &Path {
         &self.log
     }
 
+    /// Sends a signal to the program.
+    ///
+    /// # Errors
+    /// Fails if the process is gone.
     pub fn signal(&self, signal: Signal) -> io::Result<()> {
         let pid = i32::try_from(self.pid()).map_err(io::Error::other)?;
         kill(Pid::from_raw(pid), signal).map_err(io::Error::from)
     }
 
     /// Sends SIGTERM and waits up to `patience`. Returns `None` if the process had to be killed.
+    ///
+    /// # Errors
+    /// Fails if the process is gone before the signal.
     pub async fn stop(mut self, patience: Duration) -> io::Result<Option<std::process::ExitStatus>> {
         self.signal(Signal::SIGTERM)?;
         let end = tokio::time::Instant::now() + patience;
@@ -89,6 +102,9 @@ impl Process {
     }
 
     /// Fails if the program has ended.
+    ///
+    /// # Errors
+    /// Returns the exit status and the end of the log if it has.
     pub fn check(&mut self) -> Result<(), ProcessError> {
         match self.child.try_wait() {
             Ok(None) => Ok(()),
@@ -102,6 +118,7 @@ impl Process {
         ProcessError::Ended { name: self.name.clone(), how: how.to_owned(), log: self.log_end() }
     }
 
+    /// The error for a program that was not ready `after` this long.
     pub fn not_ready(&self, after: Duration) -> ProcessError {
         ProcessError::NotReady { name: self.name.clone(), after, log: self.log_end() }
     }

@@ -9,14 +9,23 @@ use std::time::{Duration, Instant};
 /// A program of a control plane or of the chart's tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Tool {
+    /// Stores the API server's objects.
     Etcd,
+    /// The API server itself.
     KubeApiserver,
+    /// Creates the Pods of workloads.
     KubeControllerManager,
+    /// Binds Pods to Nodes.
     KubeScheduler,
+    /// Simulates the kubelets.
     Kwok,
+    /// Renders the chart.
     Helm,
+    /// Validates manifests against the schemas of Kubernetes.
     Kubeconform,
+    /// Checks metrics and alerting rules.
     Promtool,
+    /// Scrapes the replicas.
     Prometheus,
 }
 
@@ -42,6 +51,7 @@ impl Tool {
     /// The programs used only by the chart's tests.
     pub const CHART: [Self; 4] = [Self::Helm, Self::Kubeconform, Self::Promtool, Self::Prometheus];
 
+    /// The name of the program's file.
     pub fn name(self) -> &'static str {
         match self {
             Self::Etcd => "etcd",
@@ -97,6 +107,9 @@ impl Tool {
     }
 
     /// The path of the program, which is built first if it is not in the cache. Blocks.
+    ///
+    /// # Errors
+    /// Fails if the cache can't be written, or Go is missing or can't build the program.
     pub fn path(self) -> Result<PathBuf, ToolError> {
         if let Some(given) = self.given() {
             return Ok(given);

@@ -18,6 +18,7 @@ pub struct Usage {
     pub pss: u64,
     /// User and system CPU time so far, in seconds.
     pub cpu: f64,
+    /// Number of threads.
     pub threads: u64,
     /// Open file descriptors.
     pub fds: u64,
@@ -26,6 +27,9 @@ pub struct Usage {
 impl Usage {
     /// Full usage; fails if the process does not exist. The kernel walks all pages, about 20 ms per 300 MiB: see
     /// [`Self::glance`].
+    ///
+    /// # Errors
+    /// Fails if the process does not exist, or belongs to another user.
     pub fn of(pid: u32) -> io::Result<Self> {
         let memory = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
         let kib = |name: &str| {
@@ -37,6 +41,9 @@ impl Usage {
     }
 
     /// Cheap usage: assumes as much shared memory as in the earlier `full` reading.
+    ///
+    /// # Errors
+    /// Fails if the process does not exist, or belongs to another user.
     pub fn glance(pid: u32, full: &Self) -> io::Result<Self> {
         let pages = fs::read_to_string(format!("/proc/{pid}/statm"))?;
         let resident: u64 = pages.split_whitespace().nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);
@@ -63,6 +70,10 @@ impl Usage {
         Ok(Self { rss: 0, pss: 0, cpu, threads: field(20), fds })
     }
 
+    /// Full usage of this process.
+    ///
+    /// # Errors
+    /// Fails if /proc is not mounted.
     pub fn own() -> io::Result<Self> {
         Self::of(std::process::id())
     }

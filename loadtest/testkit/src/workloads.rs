@@ -17,10 +17,15 @@ pub struct Workloads {
 }
 
 impl Workloads {
+    /// Creates objects with the rights of `client`.
     pub fn new(client: Client) -> Self {
         Self { client }
     }
 
+    /// Applies a Namespace.
+    ///
+    /// # Errors
+    /// Fails if the API server refuses the write.
     pub async fn namespace(&self, name: &str) -> Result<(), Error> {
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
         let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
@@ -28,6 +33,9 @@ impl Workloads {
     }
 
     /// Applies a Deployment, StatefulSet or DaemonSet with all replicas ready.
+    ///
+    /// # Errors
+    /// Fails if the API server refuses a write.
     pub async fn workload(
         &self,
         kind: &str,
@@ -55,6 +63,9 @@ impl Workloads {
     }
 
     /// Scales a workload and updates its status.
+    ///
+    /// # Errors
+    /// Fails if the workload does not exist or the API server refuses a write.
     pub async fn scale(&self, kind: &str, namespace: &str, name: &str, replicas: u32) -> Result<(), Error> {
         let api = self.api("apps", kind, namespace);
         let patch = json!({ "spec": { "replicas": replicas } });
@@ -81,6 +92,9 @@ impl Workloads {
     }
 
     /// Applies a Service with `ready` ready endpoints.
+    ///
+    /// # Errors
+    /// Fails if the API server refuses a write.
     pub async fn service(
         &self,
         namespace: &str,

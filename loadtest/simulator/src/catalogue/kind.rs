@@ -3,11 +3,17 @@
 /// The kind of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
+    /// A core/v1 Namespace.
     Namespace,
+    /// An apps/v1 Deployment.
     Deployment,
+    /// An apps/v1 StatefulSet.
     StatefulSet,
+    /// An apps/v1 DaemonSet.
     DaemonSet,
+    /// A core/v1 Service.
     Service,
+    /// A discovery.k8s.io/v1 EndpointSlice, which breaks in place of its Service.
     EndpointSlice,
     /// A CustomResourceDefinition.
     Crd,
@@ -29,6 +35,7 @@ impl Kind {
         Self::Crd,
     ];
 
+    /// The `kind` in a manifest.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Namespace => "Namespace",

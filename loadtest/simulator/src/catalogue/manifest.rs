@@ -7,8 +7,11 @@ use super::{Catalogue, Component, FIRST_VERSION, Kind, Text};
 /// One object, healthy and broken.
 #[derive(Clone, Debug)]
 pub struct Manifest {
+    /// The component that the object is.
     pub component: Component,
+    /// The object with a status in which everything is ready.
     pub healthy: Value,
+    /// The same object with a status in which nothing is ready.
     pub broken: Value,
 }
 

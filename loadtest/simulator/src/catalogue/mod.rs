@@ -27,12 +27,15 @@ pub(super) const FIRST_VERSION: u64 = 100_000;
 /// One object on a cluster that can break.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Component {
+    /// Identifies the component on every cluster.
     pub id: ComponentId,
     /// The type of its Integration; empty for a Namespace.
     pub tool: &'static str,
+    /// The kind of its object.
     pub kind: Kind,
     /// Empty for cluster-scoped objects.
     pub namespace: &'static str,
+    /// The name of its object.
     pub name: &'static str,
 }
 
@@ -55,6 +58,7 @@ pub struct ComponentId(pub(super) u16);
 /// State of a component.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Health {
+    /// All replicas or endpoints are ready.
     #[default]
     Healthy,
     /// Nothing is ready. A Service breaks through its EndpointSlice; CRDs and Namespaces can only be absent.

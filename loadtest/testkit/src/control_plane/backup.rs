@@ -15,6 +15,9 @@ const TO_STOP: Duration = Duration::from_millis(200);
 
 impl ControlPlane {
     /// Copies etcd's data while etcd is suspended, so the copy equals the state after a power cut.
+    ///
+    /// # Errors
+    /// Fails if etcd is not running or the files can't be copied.
     pub async fn back_up(&self) -> io::Result<()> {
         let etcd = self.etcd.as_ref().ok_or_else(|| io::Error::other("etcd is not running"))?;
         etcd.signal(Signal::SIGSTOP)?;
@@ -26,6 +29,9 @@ impl ControlPlane {
 
     /// Kills API server and etcd, restores the copy, and starts both: the hub is back in its former state and counts
     /// resourceVersions from there.
+    ///
+    /// # Errors
+    /// Fails without a copy, or if a process does not start.
     pub async fn restore(&mut self) -> Result<(), StartError> {
         self.stop_api_server();
         self.stop_etcd();

@@ -29,6 +29,7 @@ pub struct Rule {
 }
 
 impl Rule {
+    /// Treats every request in this way until it is narrowed.
     pub fn new(action: Action) -> Self {
         Self { action, method: None, namespace: None, resource: None, name: None, subresource: None }
     }
@@ -38,10 +39,12 @@ impl Rule {
         Self::new(Action::Fail(code))
     }
 
+    /// Narrows to an HTTP method; a watch is a GET.
     pub fn method(self, method: Method) -> Self {
         Self { method: Some(method), ..self }
     }
 
+    /// Narrows to the objects in a namespace; empty for cluster-scoped requests and lists across namespaces.
     pub fn namespace(self, namespace: &str) -> Self {
         Self { namespace: Some(namespace.to_owned()), ..self }
     }
@@ -51,6 +54,7 @@ impl Rule {
         Self { resource: Some(plural.to_owned()), ..self }
     }
 
+    /// Narrows to the object with this name; empty for lists, watches and creations.
     pub fn name(self, name: &str) -> Self {
         Self { name: Some(name.to_owned()), ..self }
     }
