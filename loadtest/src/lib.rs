@@ -9,8 +9,10 @@
 //!
 //! Must not know the code of ksit (its command line and its resources only), nor xtask.
 
+#![warn(missing_docs)]
+
 pub mod checker;
 pub mod cli;
-pub mod limit;
+mod limit;
 pub mod run;
 pub mod truth;

@@ -47,6 +47,9 @@ pub struct Checked {
 }
 
 /// Checks the whole log, or only the requests in `namespace`.
+///
+/// # Errors
+/// Fails if the log can't be read or a line of it is not an audit event.
 pub fn check(audit: &Audit, namespace: Option<&str>) -> io::Result<Checked> {
     let is_meant = |event: &AuditEvent| {
         let of_event = event.object_ref.as_ref().map(|object| object.namespace.as_str());

@@ -24,6 +24,9 @@ enum Command {
 
 impl Cli {
     /// The baseline uses as many threads as a replica does.
+    ///
+    /// # Errors
+    /// Fails if the runtime's threads or its I/O driver can't be created.
     pub fn runtime(&self) -> std::io::Result<Runtime> {
         match self.command {
             Command::Limit(_) => {
@@ -35,6 +38,10 @@ impl Cli {
     }
 }
 
+/// Runs the command to its end, or until Ctrl-C.
+///
+/// # Errors
+/// Fails if the arguments are invalid, the run breaks off, or a limit was missed.
 pub async fn run(cli: Cli) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     match cli.command {
         Command::Run(args) => run::run(args).await,

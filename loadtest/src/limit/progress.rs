@@ -37,6 +37,7 @@ impl Progress {
         self.watched.load(Relaxed) >= self.targets
     }
 
+    #[cfg(test)]
     pub fn events(&self) -> u64 {
         self.events.load(Relaxed)
     }

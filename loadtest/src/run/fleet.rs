@@ -28,13 +28,19 @@ pub const NAMESPACE: &str = "load";
 /// Concurrent writes to the hub during setup.
 const CONCURRENT_WRITES: usize = 32;
 
+/// A hub, the clusters on it, and the replicas that observe them. Dropping it ends all processes.
 pub struct Fleet {
+    /// The installation in [`NAMESPACE`]; without replicas until [`Fleet::scale_up`].
     pub replicas: Installation,
+    /// The control plane with the targets, statuses and Leases.
     pub hub: ControlPlane,
+    /// The observed clusters, numbered from 0.
     pub clusters: Clusters,
+    /// Client of the hub, with the rights of an administrator.
     pub client: Client,
     /// Number of replicas.
     pub count: u32,
+    /// Number of clusters, each with one IntegrationTarget.
     pub targets: u32,
     /// Number of clusters, at the end, reserved for a truth checker: [`Fleet::break_first`] and
     /// [`Fleet::until_phases`] ignore them.
@@ -43,13 +49,16 @@ pub struct Fleet {
 
 impl Fleet {
     /// Like [`Self::prepare_with`], with Flux only and on simulated clusters.
+    ///
+    /// # Errors
+    /// Fails if the hub does not start or the objects can't be created on it.
     pub async fn prepare(ksit: &Path, targets: u32, flags: &[&str]) -> Result<Self, RunError> {
         Self::prepare_with(ksit, Provider::Sim, targets, &["flux"], flags).await
     }
 
     /// Prepares a hub with ksit's CRDs and RBAC, and `targets` clusters selected by integrations of these types. Starts
     /// no replica; `flags` go to each.
-    pub async fn prepare_with(
+    pub(crate) async fn prepare_with(
         ksit: &Path,
         provider: Provider,
         targets: u32,
@@ -61,6 +70,9 @@ impl Fleet {
     }
 
     /// Like [`Self::prepare_with`], on a given hub, which nothing else may use.
+    ///
+    /// # Errors
+    /// Fails if the clusters do not start or the objects can't be created on the hub.
     pub async fn prepare_on(
         hub: ControlPlane,
         ksit: &Path,
@@ -95,12 +107,18 @@ impl Fleet {
     }
 
     /// Makes the Integrations name every cluster, for an operator without `targetSelector`.
+    ///
+    /// # Errors
+    /// Fails if the hub refuses a write.
     pub async fn name_clusters(&self) -> Result<(), RunError> {
         let names: Vec<String> = (0..self.targets).map(target_name).collect();
         self.renew_integrations(json!({ "targetClusters": names, "targetSelector": null })).await
     }
 
     /// Makes the Integrations select their clusters again, and removes finalizers of another operator.
+    ///
+    /// # Errors
+    /// Fails if the hub refuses a write.
     pub async fn select_clusters(&self) -> Result<(), RunError> {
         self.renew_integrations(json!({ "targetClusters": null, "targetSelector": selector() })).await
     }
@@ -115,6 +133,9 @@ impl Fleet {
     }
 
     /// Starts a truth checker that flips these simulated clusters and times how long their statuses are wrong.
+    ///
+    /// # Errors
+    /// Fails unless the clusters are simulated.
     pub fn check_truth(&self, clusters: impl IntoIterator<Item = u32>) -> Result<TruthChecker, RunError> {
         Ok(TruthChecker::start(Watched {
             client: self.client.clone(),
@@ -128,6 +149,9 @@ impl Fleet {
     }
 
     /// Breaks Flux in the first `count` simulated clusters and repairs it in the others.
+    ///
+    /// # Errors
+    /// Fails unless the clusters are simulated.
     pub fn break_first(&self, count: u32) -> Result<(), RunError> {
         self.clusters.simulator()?.break_first_of(self.targets - self.untouched, count);
         Ok(())
@@ -135,6 +159,9 @@ impl Fleet {
 
     /// Scales to `count` replicas: creates the Pods of the missing ones, starts these together, and returns the time of
     /// the start.
+    ///
+    /// # Errors
+    /// Fails if the hub refuses a write or a process can't be started.
     pub async fn scale_up(&mut self, count: u32) -> Result<Instant, RunError> {
         self.count = count;
         self.replicas.want(count).await?;

@@ -30,14 +30,13 @@ use testkit::kind::KindCluster;
 
 pub use clusters::{Clusters, Provider};
 pub use fleet::{Fleet, NAMESPACE};
-pub use machine::Machine;
-pub use observe::ReplicaProcess;
-pub use report::{Measure, Report, Verdict};
-pub use sampler::Sample;
+pub use report::Report;
 pub use script::Script;
 
 use crate::checker;
 use director::Director;
+use machine::Machine;
+use report::{Measure, Verdict};
 use sampler::Sampler;
 
 pub(crate) type RunError = Box<dyn std::error::Error + Send + Sync>;
@@ -58,7 +57,9 @@ pub enum Scenario {
 /// The scenario of a run.
 #[derive(Clone, Debug)]
 pub enum Plan {
+    /// A scenario in code.
     BuiltIn(Scenario),
+    /// The name for the report, and the steps.
     Script(String, Script),
 }
 
@@ -86,15 +87,21 @@ impl Scenario {
 /// Settings of a run.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// The steps of the run.
     pub plan: Plan,
+    /// The ksit program of the replicas.
     pub ksit: PathBuf,
+    /// Kind of the targets.
     pub provider: Provider,
+    /// Number of targets.
     pub targets: u32,
+    /// Number of replicas at the start.
     pub replicas: u32,
     /// Repetitions of each fault; `None` for the scenario's default.
     pub times: Option<u32>,
     /// Duration of `idle`, and of the idle measurement of baseline and comparator.
     pub duration: Duration,
+    /// Check mode of all replicas.
     pub mode: Mode,
     /// Whether the baseline is measured, before and after (`--limit`).
     pub measure_baseline: bool,
@@ -102,10 +109,15 @@ pub struct Settings {
     pub comparator: Option<String>,
     /// Extra flags for the replicas.
     pub flags: Vec<String>,
+    /// Seed of the choice of components that break.
     pub seed: u64,
 }
 
 /// Runs the scenario and ends everything it started.
+///
+/// # Errors
+/// Fails if a process does not start, the hub refuses a write, or the fleet does not recover in time. A step of a
+/// script that fails is a missed limit of the report instead.
 pub async fn run(settings: &Settings) -> Result<Report, RunError> {
     settings.check()?;
     if settings.provider == Provider::Kind {
@@ -199,7 +211,7 @@ async fn report(
 }
 
 /// Writes the Markdown page and its plots into a folder.
-pub fn write(report: &Report, folder: &Path) -> Result<(), RunError> {
+pub(crate) fn write(report: &Report, folder: &Path) -> Result<(), RunError> {
     std::fs::create_dir_all(folder)?;
     let plots = plots::draw(report, folder)?;
     std::fs::write(folder.join(format!("{}.md", report.scenario)), report.page(&plots))?;

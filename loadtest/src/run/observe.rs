@@ -59,6 +59,10 @@ pub struct Recovery {
 
 impl Fleet {
     /// Waits until all replicas are members and every cluster was observed by its owner.
+    ///
+    /// # Errors
+    /// Fails if a replica ended, the map can't be read, or the fleet takes longer than two minutes plus 20 ms per
+    /// target.
     pub async fn settle(&mut self) -> Result<CoordinatorMetrics, RunError> {
         let start = Instant::now();
         loop {
@@ -81,6 +85,9 @@ impl Fleet {
     }
 
     /// Waits until the map has another process for a replica than `former`.
+    ///
+    /// # Errors
+    /// Fails if the map can't be read or has no new process after two minutes.
     pub async fn until_replaced(&self, former: &Division, ordinal: u32) -> Result<(), RunError> {
         let name = format!("ksit-{ordinal}");
         let process = |division: &Division| division.members.get(&name).map(|(process, _)| process.clone());
@@ -96,6 +103,9 @@ impl Fleet {
 
     /// Waits until `broken` clusters are Failed and all others Running, not counting the untouched ones. The hub may be
     /// unreachable at first.
+    ///
+    /// # Errors
+    /// Returns the phases, or why they can't be listed, after `patience`.
     pub async fn until_phases(&self, broken: u32, patience: Duration) -> Result<(), RunError> {
         let start = Instant::now();
         loop {
@@ -113,7 +123,7 @@ impl Fleet {
 
     /// Waits until `members` replicas own the fleet, every cluster was observed by its owner in the current term, and
     /// no observation is older than an interval. With `new_term`, the term must also be above that of `before`.
-    pub async fn until_recovered(
+    pub(crate) async fn until_recovered(
         &self,
         start: Instant,
         before: &CoordinatorMetrics,
@@ -157,7 +167,7 @@ impl Fleet {
     }
 
     /// The coordinator's metrics; `None` while there is no coordinator.
-    pub async fn coordinator_metrics(&self) -> Option<CoordinatorMetrics> {
+    pub(crate) async fn coordinator_metrics(&self) -> Option<CoordinatorMetrics> {
         coordinator_metrics(&self.processes()).await
     }
 
@@ -170,17 +180,21 @@ impl Fleet {
         (0..self.count).filter_map(process).collect()
     }
 
+    /// The owners of all slots, from the ShardMap.
+    ///
+    /// # Errors
+    /// Fails if the ShardMap can't be read or is invalid.
     pub async fn division(&self) -> Result<Division, RunError> {
         Division::parse(&self.shard_map().await?).ok_or_else(|| "the ShardMap is invalid".into())
     }
 
     /// The `spec` of the ShardMap.
-    pub async fn shard_map(&self) -> Result<Value, RunError> {
+    pub(crate) async fn shard_map(&self) -> Result<Value, RunError> {
         Ok(api(&self.client, NAMESPACE, "ShardMap").get("ksit").await?.data["spec"].take())
     }
 
     /// Number of clusters in each slot, by their labels.
-    pub async fn weights(&self) -> Result<BTreeMap<u16, u32>, RunError> {
+    pub(crate) async fn weights(&self) -> Result<BTreeMap<u16, u32>, RunError> {
         let mut weights = BTreeMap::new();
         for target in api(&self.client, NAMESPACE, "IntegrationTarget").list_metadata(&ListParams::default()).await? {
             let label = target.metadata.labels.unwrap_or_default().remove("ksit.io/slot").unwrap_or_default();
@@ -190,7 +204,7 @@ impl Fleet {
     }
 
     /// Number of clusters by phase, not counting the untouched ones.
-    pub async fn phases(&self) -> Result<BTreeMap<String, u32>, RunError> {
+    pub(crate) async fn phases(&self) -> Result<BTreeMap<String, u32>, RunError> {
         let mut phases = BTreeMap::new();
         let end = target_name(self.targets - self.untouched);
         let targets = api(&self.client, NAMESPACE, "IntegrationTarget").list(&ListParams::default()).await?;
@@ -202,6 +216,9 @@ impl Fleet {
     }
 
     /// Successful writes of replicas since `mark`, named like `update shardmaps` or `update shardmaps status`.
+    ///
+    /// # Errors
+    /// Fails if the audit log can't be read.
     pub fn writes_since(&self, mark: u64) -> Result<Vec<(String, AuditEvent)>, RunError> {
         let by_replica = |event: &AuditEvent| {
             event.user.username.starts_with("system:serviceaccount:")
@@ -217,12 +234,12 @@ impl Fleet {
     }
 
     /// Writes of the map since `mark`, except its status.
-    pub fn map_writes(&self, mark: u64) -> Result<f64, RunError> {
+    pub(crate) fn map_writes(&self, mark: u64) -> Result<f64, RunError> {
         self.count_writes(mark, |name| ["create shardmaps", "update shardmaps"].contains(&name))
     }
 
     /// Status writes since `mark`, except the map's.
-    pub fn status_writes(&self, mark: u64) -> Result<f64, RunError> {
+    pub(crate) fn status_writes(&self, mark: u64) -> Result<f64, RunError> {
         self.count_writes(mark, |name| name.ends_with(" status") && !name.contains("shardmaps"))
     }
 

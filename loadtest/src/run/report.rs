@@ -7,16 +7,25 @@ use super::machine::Machine;
 use super::sampler::Sample;
 use super::script::{Bound, Stat};
 
+/// The measures of one run, with the limits that they must keep.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
+    /// Name of the scenario.
     pub scenario: String,
+    /// Purpose of the script; empty for a built-in scenario.
     pub about: String,
+    /// Kind of the targets: `sim`, `local` or `kind`.
     pub provider: String,
+    /// Check mode of the replicas: `auto` or `poll`.
     pub mode: String,
+    /// Number of targets.
     pub targets: u32,
+    /// Number of replicas at the start.
     pub replicas: u32,
+    /// The machine, and the versions of the programs.
     pub machine: Machine,
+    /// In the order in which they were measured first.
     pub measures: Vec<Measure>,
     /// The script's limits, and whether each was kept.
     pub verdicts: Vec<Verdict>,
@@ -120,6 +129,7 @@ impl Verdict {
 }
 
 impl Report {
+    /// Whether every limit, in code and in the script, was kept; an unmeasured one was not.
     pub fn is_ok(&self) -> bool {
         self.measures.iter().all(Measure::is_ok) && self.verdicts.iter().all(|verdict| verdict.is_ok)
     }

@@ -28,6 +28,7 @@ const EMBEDDED: [(&str, &str); 14] = [
 /// Former names of embedded scenarios.
 const ALIASES: [(&str, &str); 1] = [("poison", "hostile")];
 
+/// A scenario file.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Script {
@@ -36,7 +37,9 @@ pub struct Script {
     /// Types of the integrations that select every target.
     #[serde(default = "all_integrations")]
     pub integrations: Vec<String>,
+    /// Executed one after the other.
     pub steps: Vec<Step>,
+    /// Compared with the measures at the end; empty if the script only measures.
     #[serde(default)]
     pub limits: Vec<Bound>,
 }
@@ -154,6 +157,9 @@ fn ten_seconds() -> Span {
 
 impl Script {
     /// Loads an embedded scenario by name, else a file.
+    ///
+    /// # Errors
+    /// Fails if the name is neither, the file can't be read, or it is not a valid script.
     pub fn load(name: &str) -> Result<Self, RunError> {
         let known = ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, name)| *name);
         let text = match EMBEDDED.iter().find(|(embedded, _)| *embedded == known) {

@@ -12,7 +12,9 @@ const FAILED: &str = "Failed";
 /// The longest time that a cluster's status was wrong.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Worst {
+    /// Number of the cluster; `None` if no status was ever wrong.
     pub cluster: Option<u32>,
+    /// Zero if no status was ever wrong.
     pub lasted: Duration,
 }
 

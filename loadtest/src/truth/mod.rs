@@ -45,8 +45,11 @@ const LIST_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The flipped clusters and their targets.
 pub struct Watched {
+    /// Client of the hub.
     pub client: Client,
+    /// Namespace of the targets on the hub.
     pub namespace: String,
+    /// Runs the clusters that are flipped.
     pub simulator: Arc<Simulator>,
     /// Label selector of the checked targets; empty for all in the namespace.
     pub selector: &'static str,
@@ -68,6 +71,8 @@ pub struct TruthChecker {
 }
 
 impl TruthChecker {
+    /// Starts to flip and to list at once; all clusters count as healthy, and their statuses as wrong until listed as
+    /// Running.
     pub fn start(watched: Watched) -> Self {
         let ledger = Arc::new(Mutex::new(Ledger::new(watched.clusters.iter().copied(), Instant::now())));
         let watched = Arc::new(watched);
@@ -89,6 +94,7 @@ impl TruthChecker {
         lock(&self.ledger).reset(Instant::now());
     }
 
+    /// The longest disagreements since the start or the last [`Self::forget`], including those that still last.
     pub fn findings(&self) -> Findings {
         lock(&self.ledger).findings(Instant::now())
     }
@@ -99,6 +105,9 @@ impl TruthChecker {
     }
 
     /// Waits until no status is wrong; the error lists the wrong ones.
+    ///
+    /// # Errors
+    /// Returns the wrong statuses if there are any after `patience`.
     pub async fn until_right(&self, patience: Duration) -> Result<(), String> {
         let start = Instant::now();
         loop {

@@ -36,6 +36,7 @@ pub enum Provider {
 }
 
 impl Provider {
+    /// The name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Sim => "sim",
@@ -53,8 +54,11 @@ impl Provider {
 
 /// The running targets. Dropping it ends them.
 pub enum Clusters {
+    /// All in one simulator, which numbers them.
     Simulated(Arc<Simulator>),
+    /// One control plane each, in the order of their numbers.
     Local(Vec<LocalTarget>),
+    /// One `kind` cluster each, in the order of their numbers.
     Kind(Vec<KindTarget>),
 }
 
@@ -68,6 +72,9 @@ impl Clusters {
     }
 
     /// The simulator, for operations that only simulated clusters support.
+    ///
+    /// # Errors
+    /// Fails for any other provider.
     pub fn simulator(&self) -> Result<&Arc<Simulator>, RunError> {
         match self {
             Self::Simulated(simulator) => Ok(simulator),
