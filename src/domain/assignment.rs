@@ -21,12 +21,14 @@ use crate::domain::slot::Slot;
 use crate::domain::weights::Weights;
 
 /// Minimum interval between changes of the map because of weight alone.
-pub const WEIGHT_PAUSE: Duration = Duration::from_secs(60);
+pub(crate) const WEIGHT_PAUSE: Duration = Duration::from_secs(60);
 
 /// The inputs of an assignment.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts<'a> {
+    /// The replicas that get slots.
     pub members: &'a BTreeSet<ReplicaName>,
+    /// Number of targets in each slot.
     pub weights: &'a Weights,
     /// The last map, which may be invalid. Empty if there is none.
     pub last: &'a Shards,
@@ -37,12 +39,16 @@ pub struct Facts<'a> {
 /// The new division of the slots, and why it differs from the last.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Assignment {
+    /// The new map; equal to the last if nothing may move yet.
     pub shards: Shards,
+    /// Why it differs.
     pub change: Change,
 }
 
+/// Why an assignment differs from the last map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
+    /// It does not.
     None,
     /// Members came or went, or the last map had a slot with no owner or with two.
     Members,

@@ -2,6 +2,7 @@
 
 use super::reason::Failure;
 
+/// How ksit learns of changes on one target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CheckMode {
     /// The target sends changes as they happen.

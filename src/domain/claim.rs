@@ -9,6 +9,7 @@ use crate::domain::replica::{Epoch, Term};
 /// The claim of one term. Times are on the claimant's own monotonic clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Claim {
+    /// The claimed term, which the ShardMap shows.
     pub term: Term,
     valid_until: Duration,
 }
@@ -25,10 +26,12 @@ impl Claim {
         Self { valid_until: self.valid_until.max(valid_until(requested, ttl, margin)), ..self }
     }
 
+    /// The first moment at which the claim is void, unless it is renewed before.
     pub fn valid_until(self) -> Duration {
         self.valid_until
     }
 
+    /// Whether the claim is not void yet.
     pub fn valid_at(self, now: Duration) -> bool {
         now < self.valid_until
     }
@@ -45,7 +48,7 @@ fn valid_until(requested: Duration, ttl: Duration, margin: Duration) -> Duration
 
 /// A status with a term further ahead of the map than this was edited by hand: no former coordinator gets that far. The
 /// CRDs accept a term that is lower by more than this.
-pub const MAX_AHEAD: i64 = 1_000;
+pub(crate) const MAX_AHEAD: i64 = 1_000;
 
 /// Without a map, a status with a higher term or epoch was edited by hand: at one per second it takes 30,000 years.
 const MAX_PLAUSIBLE: i64 = 1 << 40;
@@ -58,7 +61,7 @@ pub fn next_term(map: Option<Term>, statuses: impl IntoIterator<Item = Term>) ->
 }
 
 /// The epoch of the first map: above every known report.
-pub fn first_epoch(reports: impl IntoIterator<Item = Epoch>) -> Epoch {
+pub(crate) fn first_epoch(reports: impl IntoIterator<Item = Epoch>) -> Epoch {
     reports.into_iter().filter(|epoch| epoch.0 <= MAX_PLAUSIBLE).max().unwrap_or_default().next()
 }
 

@@ -15,18 +15,25 @@ use super::roll_up::MaxUnhealthy;
 /// One `Integration`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DesiredIntegration {
+    /// Namespace and name.
     pub key: IntegrationKey,
+    /// The tool, such as `argocd`; also an unknown one.
     pub type_name: String,
+    /// If false, the tool is checked nowhere.
     pub enabled: bool,
+    /// The targets that it concerns, in its own namespace.
     pub selection: Selection,
     /// The components to check, or why the spec can't be used.
     pub components: Result<Vec<Component>, String>,
+    /// Whether a cluster may lack the tool.
     pub when_absent: WhenAbsent,
+    /// Unhealthy clusters that the roll-up tolerates.
     pub max_unhealthy: MaxUnhealthy,
     /// `None`: the operator's default.
     pub interval: Option<Duration>,
     /// The stored object requests installation, which ksit doesn't support.
     pub wants_install: bool,
+    /// Generation of the spec.
     pub generation: i64,
 }
 
@@ -43,26 +50,32 @@ impl DesiredIntegration {
 /// One `IntegrationTarget`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DesiredTarget {
+    /// Namespace and name.
     pub key: TargetKey,
+    /// Name for users and for `targetClusters`; need not be unique.
     pub cluster_name: Arc<str>,
     /// `metadata.labels` over `spec.labels`.
     pub labels: BTreeMap<String, String>,
+    /// Secret with the kubeconfig, in the namespace of the target.
     pub secret_name: String,
     /// `None`: the usual keys, in order.
     pub secret_key: Option<String>,
+    /// Not checked until this is unset.
     pub paused: bool,
+    /// Not checked before this time.
     pub paused_until: Option<Timestamp>,
+    /// Generation of the spec.
     pub generation: i64,
 }
 
 impl DesiredTarget {
-    pub fn is_paused(&self, now: Timestamp) -> bool {
+    pub(crate) fn is_paused(&self, now: Timestamp) -> bool {
         self.paused || self.paused_until.is_some_and(|until| now < until)
     }
 }
 
 /// How often a target is checked: the shortest interval of the integrations that concern it.
-pub fn effective_interval<'a>(
+pub(crate) fn effective_interval<'a>(
     integrations: impl IntoIterator<Item = &'a DesiredIntegration>,
     default: Duration,
 ) -> Duration {

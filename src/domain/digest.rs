@@ -9,6 +9,7 @@ use crate::domain::keys::TargetKey;
 pub struct Digest {
     /// Hash of the target's name, which may be over 300 bytes long.
     pub target: u64,
+    /// Hash of the report without its timestamps; differs if a status would.
     pub meaning: u128,
 }
 
@@ -26,6 +27,7 @@ impl Digest {
         xxh3_64(target.to_string().as_bytes())
     }
 
+    /// The form on the wire: both numbers in little-endian.
     pub fn to_bytes(self) -> [u8; Self::LENGTH] {
         let mut bytes = [0; Self::LENGTH];
         bytes[..8].copy_from_slice(&self.target.to_le_bytes());

@@ -20,17 +20,22 @@ use crate::domain::claim::Claim;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity(String);
 
+/// A part of the identity is empty or blank.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("the identity for the election needs the Pod's name, the Pod's UID and a random part: one of them is empty")]
 pub struct EmptyIdentity;
 
 impl Identity {
     /// `random` is 128 bits as text, generated once per process.
+    ///
+    /// # Errors
+    /// Fails if a part is empty or blank.
     pub fn new(pod_name: &str, pod_uid: &str, random: &str) -> Result<Self, EmptyIdentity> {
         let parts = [pod_name, pod_uid, random];
         if parts.iter().any(|part| part.trim().is_empty()) { Err(EmptyIdentity) } else { Ok(Self(parts.join("_"))) }
     }
 
+    /// The `holderIdentity` of a held Lease.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -51,6 +56,7 @@ impl Identity {
 /// The coordinator's Lease, as a watch or a response last showed it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ElectionLease {
+    /// For compare-and-swap.
     pub resource_version: String,
     /// Empty and absent mean the same.
     pub holder: Option<String>,
@@ -66,29 +72,37 @@ pub struct ElectionLease {
 /// The observations of this replica.
 #[derive(Clone, Copy, Debug)]
 pub struct Observation<'a> {
+    /// This process.
     pub me: &'a Identity,
     /// `None`: the Lease does not exist. Don't decide before it was read.
     pub lease: Option<&'a ElectionLease>,
     /// See [`OwnWrites`](crate::domain::own_writes::OwnWrites).
     pub writes_since: Option<Duration>,
+    /// `None` for a follower.
     pub leading: Option<Leading>,
+    /// Silence of another holder after which its Lease is free.
     pub ttl: Duration,
+    /// Interval between two renewals.
     pub renew: Duration,
 }
 
 /// While this replica leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Leading {
+    /// Ends with the last successful renewal's Lease, minus a margin.
     pub claim: Claim,
     /// When the crate was last called.
     pub asked: Duration,
 }
 
+/// The next step of a candidate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
+    /// Call the crate, which acquires or renews the Lease.
     AskCrate,
     /// Empty the holder, renewTime 1970, duration 1, transitions kept, by compare-and-swap; then decide again.
     Vacate {
+        /// Version of the Lease that was judged.
         resource_version: String,
     },
     /// Decide again then, or when the Lease changes.
@@ -97,6 +111,7 @@ pub enum Action {
     StepDown,
 }
 
+/// Decides the next step at `now`, on the clock of the observations. Has no state of its own.
 pub fn decide(observed: &Observation<'_>, now: Duration) -> Action {
     let holder = observed.lease.and_then(|lease| lease.holder.as_deref()).filter(|holder| !holder.is_empty());
     let ours = observed.me.acquired(holder);

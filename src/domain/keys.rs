@@ -11,14 +11,17 @@ pub struct ObjectKey {
 }
 
 impl ObjectKey {
+    /// `namespace` is empty for cluster-scoped objects.
     pub fn new(namespace: impl Into<Arc<str>>, name: impl Into<Arc<str>>) -> Self {
         Self { namespace: namespace.into(), name: name.into() }
     }
 
+    /// Empty for cluster-scoped objects.
     pub fn namespace(&self) -> &str {
         &self.namespace
     }
 
+    /// `metadata.name`, unique for its kind and namespace.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -36,18 +39,22 @@ macro_rules! key {
         pub struct $name(ObjectKey);
 
         impl $name {
+            /// The key of this object; it need not exist.
             pub fn new(namespace: impl Into<Arc<str>>, name: impl Into<Arc<str>>) -> Self {
                 Self(ObjectKey::new(namespace, name))
             }
 
+            /// Namespace on the hub.
             pub fn namespace(&self) -> &str {
                 &self.0.namespace
             }
 
+            /// `metadata.name`, unique in its namespace.
             pub fn name(&self) -> &str {
                 &self.0.name
             }
 
+            /// The same key without the kind.
             pub fn object(&self) -> &ObjectKey {
                 &self.0
             }

@@ -5,11 +5,11 @@ use std::time::Duration;
 use crate::domain::replica::Incarnation;
 
 /// Rounds without a heartbeat after which a member loses its slots despite a live Lease.
-pub const DEAF_AFTER_ROUNDS: u32 = 3;
+pub(crate) const DEAF_AFTER_ROUNDS: u32 = 3;
 
 /// The state of a member, from certainly present to certainly gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum MemberState {
+pub(crate) enum MemberState {
     Live,
     /// Late with its renewal. No consequences yet.
     Silent,
@@ -24,6 +24,7 @@ pub enum MemberState {
 /// The holder of a Lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Holder {
+    /// A running process, at least as of its last renewal.
     Process(Incarnation),
     /// Empty: released on shutdown. Also stands for a deleted Lease.
     Nobody,
@@ -34,7 +35,9 @@ pub enum Holder {
 /// The Lease of one replica as last observed. Times are on the observer's clock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberLease {
+    /// The holder as of the last change.
     pub holder: Holder,
+    /// For taking the Lease by compare-and-swap.
     pub resource_version: String,
     /// When a change was last observed. The times in the Lease itself are ignored, as clocks differ.
     pub changed: Duration,
@@ -49,6 +52,7 @@ pub struct MemberLease {
 pub struct Timing {
     /// Lease duration: silence of this length ends a membership.
     pub lease: Duration,
+    /// Interval between renewals of a Lease.
     pub renew: Duration,
     /// Length of a round, which is the interval between heartbeats.
     pub round: Duration,
@@ -60,7 +64,7 @@ pub struct Timing {
 
 /// Time by which a claim ends before its Lease, for clocks that run at different speeds and for the latency of
 /// responses.
-pub const SAFETY_MARGIN: Duration = Duration::from_secs(1);
+pub(crate) const SAFETY_MARGIN: Duration = Duration::from_secs(1);
 
 /// Upper bound of a renewal: a slower hub is unusable.
 const MAX_RENEWAL: Duration = Duration::from_secs(4);
@@ -87,7 +91,7 @@ impl Default for Timing {
 
 /// The inputs by which one observer judges all members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Observer {
+pub(crate) struct Observer {
     pub timing: Timing,
     /// See [`OwnWrites`](crate::domain::own_writes::OwnWrites).
     pub writes_since: Option<Duration>,
@@ -96,7 +100,7 @@ pub struct Observer {
 }
 
 impl Observer {
-    pub fn state(&self, lease: &MemberLease, now: Duration) -> MemberState {
+    pub(crate) fn state(&self, lease: &MemberLease, now: Duration) -> MemberState {
         if lease.holder == Holder::Taken {
             return MemberState::Expired;
         }

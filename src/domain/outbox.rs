@@ -36,7 +36,7 @@ impl Overdue {
         self.0.store(milliseconds(now.saturating_add(next * GRACE)), Ordering::Relaxed);
     }
 
-    pub fn is_past(&self, now: Duration) -> bool {
+    pub(crate) fn is_past(&self, now: Duration) -> bool {
         milliseconds(now) > self.0.load(Ordering::Relaxed)
     }
 }
@@ -154,6 +154,7 @@ impl Outbox {
         self.queue.extend(self.unsent.to_retry(now).map(Queued::Report));
     }
 
+    /// Queues the requested messages; an acknowledgement queues nothing.
     pub fn on_answer(&mut self, answer: ToWorker) {
         match answer {
             ToWorker::Want { mut targets } => {

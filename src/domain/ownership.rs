@@ -31,6 +31,7 @@ struct Owner {
 pub struct Stamp<'a> {
     /// The authenticated sender, never the one that the report claims.
     pub sender: &'a Incarnation,
+    /// The reported target.
     pub target: &'a TargetKey,
     /// Epoch of the map that the sender used.
     pub epoch: Epoch,
@@ -38,10 +39,13 @@ pub struct Stamp<'a> {
     pub sequence: u64,
 }
 
+/// Why a report is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Refusal {
+    /// Another process owns the slot, or none does.
     #[error("the sender doesn't own the slot of the target")]
     NotOwner,
+    /// The sender used a map from before its present ownership.
     #[error("the report is from before the sender was given the slot")]
     StaleEpoch,
     /// Still acknowledged, so that the sender doesn't resend it.
@@ -68,6 +72,9 @@ impl Ownership {
     }
 
     /// Accepts a report, and records it as the newest of its target.
+    ///
+    /// # Errors
+    /// Returns why the report must be ignored; nothing is recorded then.
     pub fn accept(&mut self, stamp: &Stamp<'_>) -> Result<(), Refusal> {
         let owner = self.owners.get(&Slot::of(stamp.target)).filter(|owner| owner.process == *stamp.sender);
         if stamp.epoch < owner.ok_or(Refusal::NotOwner)?.since {

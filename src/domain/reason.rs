@@ -18,6 +18,7 @@ macro_rules! reasons {
             /// Every reason of this version, for tables and metric labels.
             pub const ALL: &'static [Reason] = &[$(Reason::$name,)+];
 
+            /// Parses a name; `None` unless it is a reason of this version.
             pub fn parse(text: &str) -> Option<Self> {
                 Self::ALL.iter().copied().find(|reason| reason.as_str() == text)
             }
@@ -27,6 +28,7 @@ macro_rules! reasons {
                 Self::parse(text).or_else(|| Word::of(text).map(Self::Other))
             }
 
+            /// The name in statuses, metrics and logs.
             pub fn as_str(self) -> &'static str {
                 match self {
                     $(Reason::$name => stringify!($name),)+
@@ -192,12 +194,14 @@ impl fmt::Display for Reason {
 /// Has the fixed reason, the dialled host and the remedy, and nothing from the target's response or the credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
+    /// For conditions, metrics and retries.
     pub reason: Reason,
     /// One sentence for users: the host or field, the cause and the remedy.
     pub message: String,
 }
 
 impl Failure {
+    /// A failure for users; nothing from the target's response may be in `message`.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
         Self { reason, message: message.into() }
     }

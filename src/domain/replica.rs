@@ -9,10 +9,12 @@ use std::sync::Arc;
 pub struct ReplicaName(Arc<str>);
 
 impl ReplicaName {
+    /// Any name is accepted; see [`Self::ordinal`].
     pub fn new(name: impl Into<Arc<str>>) -> Self {
         Self(name.into())
     }
 
+    /// The name of the Pod.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -39,12 +41,16 @@ impl fmt::Display for ReplicaName {
 /// One process of a replica. The Pod UID distinguishes Pods with the same name, the nonce processes of the same Pod.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Incarnation {
+    /// Name of the Pod.
     pub name: ReplicaName,
+    /// `metadata.uid` of the Pod; a replica outside a Pod has any other text.
     pub pod_uid: Arc<str>,
+    /// Random, generated once per process.
     pub nonce: Arc<str>,
 }
 
 impl Incarnation {
+    /// From `metadata.name` and `metadata.uid` of the Pod, and 128 random bits as text.
     pub fn new(name: impl Into<Arc<str>>, pod_uid: impl Into<Arc<str>>, nonce: impl Into<Arc<str>>) -> Self {
         Self { name: ReplicaName::new(name), pod_uid: pod_uid.into(), nonce: nonce.into() }
     }
@@ -59,7 +65,7 @@ impl fmt::Display for Incarnation {
 
 /// The Pod that a token was issued to, according to the hub's API server.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PodIdentity {
+pub(crate) struct PodIdentity {
     pub name: String,
     pub uid: String,
 }
@@ -71,6 +77,7 @@ macro_rules! number {
         pub struct $name(pub i64);
 
         impl $name {
+            /// One more; the highest number is its own successor.
             pub fn next(self) -> Self {
                 Self(self.0.saturating_add(1))
             }

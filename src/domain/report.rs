@@ -14,6 +14,7 @@ use super::verdict::TargetVerdict;
 /// The verdicts and observations of one target, and the inputs they were derived from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TargetReport {
+    /// Namespace and name on the hub.
     pub target: TargetKey,
     /// Shrunk by [`fit`](super::fit::fit).
     pub verdict: Arc<TargetVerdict>,
@@ -67,23 +68,30 @@ impl TargetReport {
 pub enum FromWorker {
     /// Digests of the targets reported for the first time on this link; the coordinator requests those that differ.
     Digests {
+        /// Orders the messages of one link.
         sequence: u64,
+        /// Epoch of the worker's map.
         epoch: Epoch,
+        /// At most 2,000; more follow in further messages.
         digests: Vec<Digest>,
     },
-    /// A report that changed or was requested. `meaning` is that of its [`Digest`]; `None` from a worker of an earlier
-    /// version.
+    /// A report that changed or was requested.
     Report {
+        /// Orders the messages of one link.
         sequence: u64,
+        /// That of the report's [`Digest`]; `None` from a worker of an earlier version.
         meaning: Option<u128>,
+        /// Carries the epoch of the worker's map.
         report: Box<TargetReport>,
     },
+    /// The state of all targets in a few bytes.
     Heartbeat(Heartbeat),
 }
 
 /// Sent once per round, and after the response to [`ToWorker::Confirm`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Heartbeat {
+    /// Epoch of the worker's map.
     pub epoch: Epoch,
     /// Number of targets that were sent over this link, as a digest or in full, and that this worker still owns.
     pub targets: u32,
@@ -98,10 +106,16 @@ pub struct Heartbeat {
 /// A message from the coordinator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ToWorker {
-    /// Send the reports of these targets (as in [`Digest::target`]).
-    Want { targets: Vec<u64> },
+    /// Send the reports of these targets.
+    Want {
+        /// As in [`Digest::target`].
+        targets: Vec<u64>,
+    },
     /// Acknowledges everything up to this number: accepted, or permanently refused.
-    Taken { sequence: u64 },
+    Taken {
+        /// Number of a message on this link.
+        sequence: u64,
+    },
     /// Send the digests of all targets that a heartbeat counts, then a heartbeat. Sent only to workers whose heartbeats
     /// have a `set`.
     Confirm,

@@ -11,16 +11,20 @@ use crate::domain::slot::{Slot, SlotSet};
 /// One version of the map, which is always written as a whole.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ShardMap {
+    /// Term of the coordinator that wrote it.
     pub term: Term,
+    /// Version of the map, over all terms.
     pub epoch: Epoch,
     /// The process of each member.
     pub members: BTreeMap<ReplicaName, Incarnation>,
+    /// The slots of each member, by name.
     pub shards: Shards,
 }
 
 /// A map and its publisher, as stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublishedMap {
+    /// The assignment.
     pub map: ShardMap,
     /// The claimant of the term.
     pub coordinator: Incarnation,
@@ -40,12 +44,16 @@ pub struct Contact {
 /// Why a map is invalid. A map edited by hand can have any of these errors.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ShardMapError {
+    /// A slot has no owner, or two.
     #[error(transparent)]
     Shards(#[from] ShardsError),
+    /// Slots belong to a replica without a process.
     #[error("{0} owns slots and is no member")]
     UnknownOwner(ReplicaName),
+    /// A member is missing in the assignment, where it may be empty.
     #[error("{0} is a member without a row for its slots")]
     NoShard(ReplicaName),
+    /// The key of a member is not the name in its process.
     #[error("{0} is listed under the name of another")]
     WrongName(ReplicaName),
 }
@@ -70,6 +78,9 @@ impl ShardMap {
     }
 
     /// Checks that every slot has exactly one owner, and that every owner is a member.
+    ///
+    /// # Errors
+    /// Returns the first error found.
     pub fn check(&self) -> Result<(), ShardMapError> {
         self.shards.check()?;
         let owners = self.shards.members();
@@ -85,6 +96,7 @@ impl ShardMap {
         }
     }
 
+    /// The process that owns the slot; `None` in a map without members.
     pub fn owner(&self, slot: Slot) -> Option<&Incarnation> {
         self.members.get(self.shards.owner(slot)?)
     }

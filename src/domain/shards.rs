@@ -14,18 +14,24 @@ pub struct Shards(BTreeMap<ReplicaName, SlotSet>);
 /// Why an assignment of the slots is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ShardsError {
+    /// No member has the slot; the first such one.
     #[error("slot {0} has no owner")]
     Orphaned(Slot),
+    /// Two members have the slot; the first such one.
     #[error("slot {0} has two owners")]
     OwnedTwice(Slot),
 }
 
 impl Shards {
+    /// Unchecked; see [`Self::check`].
     pub fn new(shards: impl IntoIterator<Item = (ReplicaName, SlotSet)>) -> Self {
         Self(shards.into_iter().collect())
     }
 
     /// Checks that every slot has exactly one owner. Without members none has, which is valid too.
+    ///
+    /// # Errors
+    /// Returns the first slot that is wrong.
     pub fn check(&self) -> Result<(), ShardsError> {
         let mut seen = SlotSet::default();
         for slots in self.0.values() {
@@ -40,6 +46,7 @@ impl Shards {
         }
     }
 
+    /// The first member that has the slot; `None` if there is none.
     pub fn owner(&self, slot: Slot) -> Option<&ReplicaName> {
         self.0.iter().find(|(_, slots)| slots.contains(slot)).map(|(name, _)| name)
     }
@@ -49,14 +56,17 @@ impl Shards {
         self.0.get(replica).cloned().unwrap_or_default()
     }
 
+    /// All members, including those without slots.
     pub fn members(&self) -> BTreeSet<ReplicaName> {
         self.0.keys().cloned().collect()
     }
 
+    /// The members by name, with their slots.
     pub fn iter(&self) -> impl Iterator<Item = (&ReplicaName, &SlotSet)> {
         self.0.iter()
     }
 
+    /// Whether there are no members.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -36,6 +36,7 @@ impl Slot {
         usize::from(self.0)
     }
 
+    /// All slots, in ascending order.
     pub fn all() -> impl DoubleEndedIterator<Item = Self> + Clone {
         (0..Self::COUNT as u16).map(Self)
     }
@@ -50,8 +51,10 @@ impl fmt::Display for Slot {
 /// Why a text is not a slot or set of slots.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum SlotError {
+    /// No three hex digits in lower case, or above 3ff.
     #[error("{0:?} is not a slot: three hex digits from 000 to 3ff")]
     NotASlot(String),
+    /// A range such as `01f-000`.
     #[error("{0:?} is not a range of slots: its end is before its start")]
     Backwards(String),
 }
@@ -75,30 +78,37 @@ const WORDS: usize = Slot::COUNT / 64;
 pub struct SlotSet([u64; WORDS]);
 
 impl SlotSet {
+    /// The set of all 1,024 slots.
     pub fn all() -> Self {
         Self([u64::MAX; WORDS])
     }
 
+    /// Whether the slot is in the set.
     pub fn contains(&self, slot: Slot) -> bool {
         self.0[slot.index() / 64] & bit(slot) != 0
     }
 
+    /// Adds a slot; no change if it is in the set.
     pub fn insert(&mut self, slot: Slot) {
         self.0[slot.index() / 64] |= bit(slot);
     }
 
+    /// Removes a slot; no change if it is not in the set.
     pub fn remove(&mut self, slot: Slot) {
         self.0[slot.index() / 64] &= !bit(slot);
     }
 
+    /// Number of slots, at most [`Slot::COUNT`].
     pub fn len(&self) -> usize {
         self.0.iter().map(|word| word.count_ones() as usize).sum()
     }
 
+    /// Whether it has no slot.
     pub fn is_empty(&self) -> bool {
         self.0.iter().all(|word| *word == 0)
     }
 
+    /// Whether it has every slot.
     pub fn is_all(&self) -> bool {
         *self == Self::all()
     }

@@ -14,14 +14,17 @@ impl Weights {
         weights
     }
 
+    /// Number of targets in the slot.
     pub fn get(&self, slot: Slot) -> u32 {
         self.0[slot.index()]
     }
 
+    /// Replaces the number of targets in the slot.
     pub fn set(&mut self, slot: Slot, targets: u32) {
         self.0[slot.index()] = targets;
     }
 
+    /// Number of targets in all slots.
     pub fn total(&self) -> u64 {
         self.0.iter().map(|weight| u64::from(*weight)).sum()
     }

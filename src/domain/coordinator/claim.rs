@@ -7,7 +7,9 @@ use crate::domain::shard_map::ShardMap;
 /// Terms and report epochs that statuses on the hub show.
 #[derive(Clone, Debug, Default)]
 pub struct Shown {
+    /// `coordinatorTerm` of statuses, in any order.
     pub terms: Vec<Term>,
+    /// `reportEpoch` of statuses, in any order.
     pub epochs: Vec<Epoch>,
 }
 

@@ -11,29 +11,39 @@ use crate::domain::report::ToWorker;
 use crate::domain::shard_map::PublishedMap;
 use crate::domain::status::{IntegrationStatus, PhaseChange, TargetStatus};
 
+/// One action of the coordinator on the hub, on a worker, or in its own process.
 #[derive(Debug)]
 pub enum Effect {
     /// Take the Lease of a silent member, if it still has this version. Answered by `LeaseTaken`.
     TakeLease {
+        /// The silent member.
         name: ReplicaName,
+        /// Version of the Lease that the decision was based on.
         resource_version: String,
     },
     /// Write the map over the version on the hub, or create it if there is none. Answered by `MapWritten` or
     /// `MapWriteFailed`.
     WriteMap {
+        /// Replaces the stored map as a whole.
         map: PublishedMap,
+        /// Whether there is no map on the hub.
         create: bool,
     },
     /// Write the freshness of the fleet to the status of the map. Answered by `MapStatusWritten`.
     WriteMapStatus(MapStatus),
     /// Answered by `StatefulSet`.
     ReadStatefulSet,
+    /// End the term, although the Lease may still be valid.
     StepDown(TermEnd),
+    /// Queue the status of a target.
     WriteTarget(Box<TargetWrite>),
+    /// Queue the status of an Integration.
     WriteIntegration(Box<IntegrationWrite>),
     /// Send to a worker, if it still has a session. A message that finds no room is lost.
     Send {
+        /// The very process; another one of the same replica must not get it.
         to: Arc<Incarnation>,
+        /// A request for reports or digests, or an acknowledgement.
         message: ToWorker,
     },
     /// Set the label `ksit.io/slot` of a target.
@@ -42,16 +52,22 @@ pub enum Effect {
     RemoveFinalizer(IntegrationKey),
     /// Objects of another installation were seen: read its coordinator's Lease every few seconds from now on.
     WatchInstallation(String),
+    /// Update a metric.
     Metric(Metric),
+    /// Write a log line.
     Log(Notice),
 }
 
 /// Status of a target to write, and the transitions that it publishes.
 #[derive(Clone, Debug)]
 pub struct TargetWrite {
+    /// The target.
     pub key: TargetKey,
+    /// The whole status.
     pub status: TargetStatus,
+    /// Changes of the phases of the target and of its tools, for Events; usually empty.
     pub changes: Vec<PhaseChange>,
+    /// Place in the queue: failing statuses go first.
     pub priority: Priority,
     /// Digest of the status.
     pub meaning: u128,
@@ -73,8 +89,10 @@ pub struct IntegrationWrite {
 /// Why a term ends although the Lease is still held.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TermEnd {
+    /// Another process claimed a higher term.
     #[error("the ShardMap names {0} as the coordinator now")]
     Superseded(ReplicaName),
+    /// Other members renew their Leases, and none of them sends heartbeats here.
     #[error("no member can be heard though others live: this replica seems to be cut off")]
     CutOff,
 }

@@ -13,9 +13,12 @@ use crate::domain::report::FromWorker;
 use crate::domain::shard_map::PublishedMap;
 use crate::domain::status::{IntegrationStatus, TargetStatus};
 
+/// Everything that a coordinator learns, in the order in which it happened.
 #[derive(Debug)]
 pub enum Event {
+    /// From the watch of IntegrationTargets.
     Target(ObjectEvent<TargetKey, TargetObject>),
+    /// From the watch of Integrations.
     Integration(ObjectEvent<IntegrationKey, IntegrationObject>),
     /// A member sent a message. Messages of other processes are dropped before.
     Message(Message),
@@ -36,7 +39,9 @@ pub enum Event {
     MapStatusWritten,
     /// The coordinator's Lease of another installation; `Ok(None)` if there is none.
     OtherInstallation {
+        /// As `managedBy` names it: `namespace/name`.
         name: String,
+        /// The Lease as last read.
         lease: Result<Option<ForeignLease>, LeaseUnread>,
     },
     /// Every two seconds.
@@ -48,7 +53,9 @@ pub enum Event {
 /// A watch event of one kind of object.
 #[derive(Debug)]
 pub enum ObjectEvent<K, O> {
+    /// The object was created or changed, or is part of the first list.
     Applied(Box<O>),
+    /// The object is gone.
     Deleted(K),
     /// A full list was handed over: other objects are gone.
     Listed(BTreeSet<K>),
@@ -57,12 +64,15 @@ pub enum ObjectEvent<K, O> {
 /// An IntegrationTarget on the hub.
 #[derive(Clone, Debug)]
 pub struct TargetObject {
+    /// Namespace and name.
     pub key: TargetKey,
     /// The spec, or why it can't be used.
     pub desired: Result<DesiredTarget, String>,
+    /// Generation of the spec, also if it can't be used.
     pub generation: i64,
     /// The value of the label `ksit.io/slot`.
     pub slot_label: Option<String>,
+    /// `None` until the first status is written.
     pub status: Option<CachedStatus>,
 }
 
@@ -77,11 +87,14 @@ pub struct IntegrationObject {
 /// A status without its components, which are most of it, and the digest of all of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CachedStatus {
+    /// As read from the hub.
     pub status: TargetStatus,
+    /// Digest with the components, to compare with those of workers.
     pub digest: Digest,
 }
 
 impl CachedStatus {
+    /// Computes the digest, then drops the components.
     pub fn new(key: &TargetKey, status: TargetStatus) -> Self {
         let digest = status.digest(key);
         Self { status: status.without_components(), digest }
@@ -93,6 +106,7 @@ impl CachedStatus {
 pub struct Message {
     /// As authenticated.
     pub sender: Arc<Incarnation>,
+    /// Its content is the sender's claim; ownership is not checked yet.
     pub message: FromWorker,
     /// Size on the wire; 0 from this very process.
     pub bytes: usize,

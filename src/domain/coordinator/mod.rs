@@ -34,11 +34,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 pub use claim::Shown;
-pub use effect::{Effect, Figures, IntegrationWrite, Load, MapStatus, Metric, Notice, TargetWrite, TermEnd};
-pub use event::{
-    CachedStatus, Event, ForeignLease, IntegrationObject, LeaseUnread, Message, ObjectEvent, TargetObject,
-};
-pub use other_installations::lease_of;
+pub use effect::{Effect, TargetWrite, TermEnd};
+pub(crate) use effect::{Figures, IntegrationWrite, Load, MapStatus, Metric, Notice};
+pub use event::{CachedStatus, Event, Message, ObjectEvent, TargetObject};
+pub(crate) use event::{ForeignLease, IntegrationObject, LeaseUnread};
+pub(crate) use other_installations::lease_of;
 
 use super::desired::DesiredTarget;
 use super::keys::TargetKey;
@@ -61,11 +61,14 @@ pub struct Now {
     pub writes_since: Option<Duration>,
 }
 
+/// Settings of a coordinator, which hold for its whole term.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// The process that claimed the term.
     pub me: Incarnation,
     /// This installation, as `managedBy` names it: `namespace/name`.
     pub installation: String,
+    /// Durations of Leases and rounds.
     pub timing: Timing,
 }
 
@@ -93,6 +96,7 @@ impl Coordinator {
         self.effects()
     }
 
+    /// Decides on one event. The effects are to be performed in their order, before those of the next event.
     pub fn handle(&mut self, event: Event, now: Now) -> Vec<Effect> {
         self.fleet.now = now;
         let is_counted = matches!(event, Event::Tick | Event::Target(ObjectEvent::Listed(_)));
