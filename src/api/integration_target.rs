@@ -130,6 +130,7 @@ pub struct IntegrationTargetStatus {
 }
 
 impl IntegrationTargetStatus {
+    /// The condition of this type; `None` until it is first set.
     pub fn condition(&self, type_: &str) -> Option<&Condition> {
         self.conditions.iter().find(|condition| condition.type_ == type_)
     }
@@ -141,11 +142,15 @@ impl IntegrationTargetStatus {
 pub struct IntegrationResult {
     /// Name of the Integration.
     pub name: String,
+    /// Type of the Integration, such as argocd.
     #[serde(rename = "type")]
     pub type_: String,
+    /// State of the tool, such as Running, Degraded or Failed.
     #[schemars(schema_with = "word")]
     pub phase: String,
+    /// Cause of the phase, in one CamelCase word.
     pub reason: String,
+    /// Cause and remedy in a sentence; absent if there is nothing to explain.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     /// Time when the phase last changed.

@@ -10,19 +10,21 @@ mod integration;
 mod integration_target;
 mod shard_map;
 
-pub use common::{AutoInstall, ComponentSpec, HelmConfig, KubeconfigSecretRef, WhenAbsent};
-pub use integration::{ClusterSummary, Integration, IntegrationSpec, IntegrationStatus, TargetCounts};
-pub use integration_target::{
-    ComponentStatus, IntegrationResult, IntegrationTarget, IntegrationTargetSpec, IntegrationTargetStatus,
-    TransitionRecord,
+pub(crate) use common::{ComponentSpec, KubeconfigSecretRef, WhenAbsent};
+pub use integration::Integration;
+pub(crate) use integration::{ClusterSummary, IntegrationStatus, TargetCounts};
+pub(crate) use integration_target::{
+    ComponentStatus, IntegrationTargetSpec, IntegrationTargetStatus, TransitionRecord,
 };
-pub use shard_map::{Coordinator, Member, ReplicaLoad, ShardMap, ShardMapSpec, ShardMapStatus};
+pub use integration_target::{IntegrationResult, IntegrationTarget};
+pub use shard_map::ShardMap;
+pub(crate) use shard_map::{Coordinator, Member, ReplicaLoad, ShardMapSpec, ShardMapStatus};
 
 /// Finalizer that the Go toolkit set on Integrations; only ksit removes it now.
-pub const LEGACY_FINALIZER: &str = "ksit.io/finalizer";
+pub(crate) const LEGACY_FINALIZER: &str = "ksit.io/finalizer";
 
 /// Label with the slot of an IntegrationTarget, one of 1,024, as three hex digits. Set by ksit.
-pub const SLOT_LABEL: &str = "ksit.io/slot";
+pub(crate) const SLOT_LABEL: &str = "ksit.io/slot";
 
 /// Field manager of ksit's writes, as shown in `managedFields`.
-pub const FIELD_MANAGER: &str = "ksit";
+pub(crate) const FIELD_MANAGER: &str = "ksit";

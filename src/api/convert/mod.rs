@@ -6,8 +6,8 @@ mod shard_map;
 mod spec;
 mod status;
 
-pub use integration_status::{integration_status, stored_integration_status};
-pub use keys::object_key;
+pub(crate) use integration_status::{integration_status, stored_integration_status};
+pub(crate) use keys::object_key;
 pub use shard_map::{shard_map, shard_map_spec};
-pub use spec::{SpecError, integration, target};
-pub use status::{stored_target_status, target_status};
+pub(crate) use spec::{integration, target};
+pub(crate) use status::{stored_target_status, target_status};
