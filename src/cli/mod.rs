@@ -50,6 +50,7 @@ enum Command {
 /// Exit code for an undetermined result: invalid arguments, or a missing prerequisite. Clap uses the same code.
 const COULD_NOT_TELL: u8 = 2;
 
+/// Runs the command. Returns 2 if the arguments are invalid or a prerequisite is missing, else the command's own code.
 pub async fn run(cli: Cli) -> ExitCode {
     let result = match cli.command {
         Command::Operator(args) => operator::run(*args).await.map(|()| ExitCode::SUCCESS),

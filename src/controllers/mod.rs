@@ -4,9 +4,9 @@
 //! hub watches ─> worker ─ one task per target ─> reports ─> coordinator ─> status queue ─> hub
 //! ```
 
-pub mod coordinator;
+pub(crate) mod coordinator;
 pub mod descriptors;
-pub mod error;
+pub(crate) mod error;
 mod lease_thread;
 mod memory;
 pub mod operator;

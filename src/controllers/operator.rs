@@ -55,30 +55,46 @@ pub struct OperatorConfig {
     pub namespace: String,
     /// Name of the ShardMap, and prefix of the coordinator's Lease name.
     pub installation: String,
+    /// Durations of Leases and rounds.
     pub timing: Timing,
+    /// Address of the report service while this replica leads.
     pub report_bind_address: SocketAddr,
+    /// Host under which other replicas reach it; `None`: the address itself.
     pub report_host: Option<String>,
+    /// File with this Pod's token for [`AUDIENCE`](crate::reports::AUDIENCE); `None` for a replica that runs alone.
     pub report_token_file: Option<PathBuf>,
     /// Empty: all namespaces.
     pub namespaces: Vec<String>,
     /// Watch Secrets, to notice a changed kubeconfig at once.
     pub watch_secrets: bool,
+    /// Limit of one round of a target, without its waits for permits.
     pub round_deadline: Duration,
+    /// Rounds in a row with a transient failure before a target is Unreachable.
     pub failure_threshold: u32,
+    /// Whether targets are watched.
     pub check_by: CheckBy,
     /// Whether each target has its own metric series.
     pub target_metrics: TargetMetrics,
+    /// Concurrent rounds of this replica.
     pub max_concurrent_reconciles: usize,
+    /// Concurrent connection attempts of this replica to targets.
     pub max_concurrent_connects: usize,
+    /// Highest rate while this replica leads; bursts of eight are allowed.
     pub status_writes_per_second: u32,
+    /// Address of `/livez`, `/readyz` and `/metrics`.
     pub metrics_address: SocketAddr,
     /// The file descriptor limit of this process.
     pub descriptors: Descriptors,
+    /// Limit for writing the queued statuses after the first signal.
     pub drain_deadline: Duration,
+    /// Addresses that targets may have.
     pub policy: Policy,
 }
 
 /// Runs until the first of `signals`, then drains; the second one aborts the drain.
+///
+/// # Errors
+/// Returns the error of the first role that ended before a signal. A drain is no error, even an aborted one.
 pub async fn run(
     config: OperatorConfig,
     hub: HubAccess,

@@ -55,6 +55,9 @@ pub struct HubAccess {
 
 impl HubAccess {
     /// Connects once to find out whether the hub speaks HTTP/2; a proxy in front of it may not.
+    ///
+    /// # Errors
+    /// Fails if the hub can't be reached within ten seconds, or its TLS settings are invalid.
     pub async fn to(config: Config, silence: Silence) -> Result<Self, BoxError> {
         let is_https = config.cluster_url.scheme() == Some(&http::uri::Scheme::HTTPS);
         let is_http2 = is_https && config.proxy_url.is_none() && {
@@ -68,12 +71,12 @@ impl HubAccess {
     }
 
     /// URL of the API server.
-    pub fn server(&self) -> &Uri {
+    pub(crate) fn server(&self) -> &Uri {
         &self.config.cluster_url
     }
 
     /// Creates a client for requests that are not urgent. Its watches share a few connections.
-    pub fn client(&self) -> Result<Client, kube::Error> {
+    pub(crate) fn client(&self) -> Result<Client, kube::Error> {
         let config = self.config.clone();
         if !self.is_http2 {
             return Client::try_from(config);
@@ -89,7 +92,7 @@ impl HubAccess {
     }
 
     /// Creates a client for urgent requests, with a deadline for each.
-    pub fn prompt(&self, deadline: Duration) -> Result<PromptClient, kube::Error> {
+    pub(crate) fn prompt(&self, deadline: Duration) -> Result<PromptClient, kube::Error> {
         PromptClient::new(self.config.clone(), deadline)
     }
 }

@@ -125,10 +125,6 @@ impl<K: Ord + Clone, V> CoalescingQueue<K, V> {
         self.lock().entries.len()
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// Values replaced by a newer one before they were dequeued.
     pub fn superseded(&self) -> u64 {
         self.lock().superseded

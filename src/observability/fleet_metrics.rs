@@ -27,8 +27,11 @@ pub enum TargetMetrics {
 /// A metric with its help text and labels.
 #[derive(Debug)]
 pub struct Family {
+    /// As in `/metrics`, with the prefix `ksit_`.
     pub name: &'static str,
+    /// One sentence.
     pub help: &'static str,
+    /// In the order of the values of a sample.
     pub labels: &'static [&'static str],
 }
 

@@ -33,6 +33,10 @@ macro_rules! metrics {
             pub const LABELS: &'static [(&'static str, &'static [&'static str])] =
                 &[$(($name, only(&[$($labels)?])),)+];
 
+            /// Registers all metrics in a registry of their own.
+            ///
+            /// # Errors
+            /// Fails if two metrics have the same name, or a name or label is invalid.
             pub fn new() -> Result<Self, prometheus::Error> {
                 let registry = Registry::new();
                 $(
@@ -162,7 +166,9 @@ impl Collector for FleetGauge {
 /// Result of a reconciliation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReconcileResult {
+    /// The object was handled.
     Success,
+    /// It will be retried.
     Error,
 }
 
@@ -202,6 +208,9 @@ impl Metrics {
     }
 
     /// Renders all metrics in the Prometheus text format.
+    ///
+    /// # Errors
+    /// Fails if a metric has no valid form, which no value can cause.
     pub fn render(&self) -> Result<String, prometheus::Error> {
         process::measure(self);
         let mut text = Vec::new();

@@ -7,11 +7,13 @@ mod metrics;
 mod process;
 mod server;
 
-pub use fleet_metrics::{
-    FAMILIES, Family, FleetMetrics, Samples, Scrape, TARGET_CREDENTIAL_EXPIRING, TARGET_HEALTHY, TARGET_LABELS,
-    TARGET_REACHABLE, TARGET_SINCE, TOOL_HEALTHY, TOOL_SINCE, TargetMetrics,
+pub use fleet_metrics::{FAMILIES, Family, TargetMetrics};
+pub(crate) use fleet_metrics::{
+    FleetMetrics, Samples, Scrape, TARGET_CREDENTIAL_EXPIRING, TARGET_HEALTHY, TARGET_LABELS, TARGET_REACHABLE,
+    TARGET_SINCE, TOOL_HEALTHY, TOOL_SINCE,
 };
-pub use health::Health;
-pub use logs::{LogFormat, init_logs};
-pub use metrics::{Metrics, ReconcileResult, as_gauge};
-pub use server::{ServeError, bind, serve};
+pub(crate) use health::Health;
+pub(crate) use logs::{LogFormat, init_logs};
+pub(crate) use metrics::as_gauge;
+pub use metrics::{Metrics, ReconcileResult};
+pub(crate) use server::{ServeError, bind, serve};

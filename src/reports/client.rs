@@ -23,18 +23,30 @@ use super::wire::reports_client::ReportsClient;
 use super::{MAX_MESSAGE_SIZE, NONCE, TIMEOUT, codec, tls};
 use crate::domain::replica::Incarnation;
 
+/// Why there is no link to the coordinator.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
+    /// The flag is not set, or the token can't be sent in a header.
     #[error("--report-token-file: set it to the file with this Pod's token for the audience {}", super::AUDIENCE)]
     NoToken,
+    /// The file can't be read.
     #[error("--report-token-file: {path}: {source}")]
-    Token { path: String, source: std::io::Error },
+    Token {
+        /// As in the flag.
+        path: String,
+        /// Why it can't be read.
+        source: std::io::Error,
+    },
+    /// The ShardMap was edited by hand, or is from another version.
     #[error("the coordinator's address or certificate in the ShardMap is invalid")]
     Contact,
+    /// TCP or TLS failed; also for a certificate with another fingerprint.
     #[error("it can't be reached: {0}")]
     Unreachable(String),
+    /// The coordinator's own reason: the token, or a sender that is no member.
     #[error("it refuses: {0}")]
     Refused(String),
+    /// Connecting and the coordinator's answer together took too long.
     #[error("no answer within {} s", TIMEOUT.as_secs())]
     TimedOut,
 }
@@ -48,6 +60,10 @@ pub async fn read_token(file: Option<&Path>) -> Result<SecretString, ConnectErro
 }
 
 /// Connects to `address` (host and port), whose certificate must have the given fingerprint.
+///
+/// # Errors
+/// Fails if the coordinator can't be reached or authenticated, refuses the token, or does not answer within five
+/// seconds.
 pub async fn connect(
     address: &str,
     certificate_sha256: &str,

@@ -19,11 +19,13 @@ mod tls;
 #[cfg(test)]
 mod tests;
 
-pub use auth::{AUDIENCE, AuthError, Authenticator, IsMember};
-pub use client::{ConnectError, connect, read_token};
-pub use link::{Incoming, Link, local};
-pub use server::{Admission, ServeError, serve};
-pub use tls::TermCertificate;
+pub use auth::AUDIENCE;
+pub(crate) use auth::{AuthError, Authenticator, IsMember};
+pub(crate) use client::read_token;
+pub use client::{ConnectError, connect};
+pub(crate) use link::{Incoming, Link, local};
+pub(crate) use server::{Admission, serve};
+pub(crate) use tls::TermCertificate;
 
 /// Types generated from `reports.proto`.
 #[allow(clippy::large_enum_variant, clippy::pedantic, clippy::unwrap_used, reason = "generated")]

@@ -36,6 +36,7 @@ impl Cluster {
         Self { connection, limits, round: Semaphore::new(1), state: Mutex::default() }
     }
 
+    /// The validated kubeconfig, which never changes.
     pub fn connection(&self) -> &Connection {
         &self.connection
     }
@@ -50,7 +51,7 @@ impl Cluster {
         self.state().retry_at.filter(|at| *at > Instant::now())
     }
 
-    pub fn is_connected(&self) -> bool {
+    pub(crate) fn is_connected(&self) -> bool {
         self.state().channel.as_ref().is_some_and(|channel| channel.is_open())
     }
 
@@ -59,6 +60,7 @@ impl Cluster {
         self.state().channel = None;
     }
 
+    /// The limits that all targets of the process share.
     pub fn limits(&self) -> &Limits {
         &self.limits
     }

@@ -50,22 +50,27 @@ pub(super) struct Server {
 /// The credential that ksit presents to the target.
 #[derive(Clone)]
 pub enum Credential {
+    /// A bearer token.
     Token(SecretString),
     /// Both in PEM.
     ClientCertificate {
+        /// The certificate, followed by its intermediates.
         chain: Vec<u8>,
+        /// PKCS #8, PKCS #1 or SEC 1, not encrypted.
         key: SecretString,
     },
 }
 
 /// The user's own kubeconfig, resolved by the caller: files read, plugins run.
 pub struct Trusted<'a> {
+    /// URL of the API server.
     pub server: &'a str,
     /// PEM. Required unless `insecure`; for a kubeconfig without one the caller reads the system's bundle, as kubectl
     /// does.
     pub ca: Option<&'a [u8]>,
     /// `tls-server-name`.
     pub server_name: Option<&'a str>,
+    /// Presented to the server as it is.
     pub credential: Credential,
     /// `insecure-skip-tls-verify`: accepts any certificate.
     pub insecure: bool,
@@ -73,6 +78,9 @@ pub struct Trusted<'a> {
 
 impl Connection {
     /// A connection for a kubeconfig that the user chose (`ksit check`): no address is refused.
+    ///
+    /// # Errors
+    /// Names the field of the kubeconfig that can't be used.
     pub fn trusted(parts: Trusted<'_>) -> Result<Self, Failure> {
         let server = Server::parse(parts.server)?;
         let trust = match parts.ca {

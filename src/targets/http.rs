@@ -42,7 +42,9 @@ const WATCH_SECONDS: RangeInclusive<u64> = 300..=600;
 /// The negotiated HTTP version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
+    /// Carries one request at a time, and no watches.
     Http1,
+    /// Carries all requests and watches of a target.
     Http2,
 }
 

@@ -15,7 +15,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret, SecretString};
 
-pub use super::address::{HubAddresses, Policy};
+pub(crate) use super::address::HubAddresses;
+pub use super::address::Policy;
 use super::connection::{Connection, Credential, Server, certificates, invalid};
 use super::tls::Trust;
 use crate::domain::reason::{Failure, Reason};
@@ -25,6 +26,9 @@ use file::{ClusterEntry, File, Given, Hidden, UserEntry};
 const MAX_BYTES: usize = 128 * 1024;
 
 /// Checks a kubeconfig and rebuilds the connection that its current context describes.
+///
+/// # Errors
+/// Names the field that is missing, invalid or refused, and the remedy; never its value, except for the host.
 pub fn vet(bytes: &[u8], policy: &Policy) -> Result<Connection, Failure> {
     let file = parse(bytes)?;
     let (cluster, user) = pick(file)?;

@@ -142,6 +142,7 @@ impl Limiter {
 }
 
 impl Limits {
+    /// Creates all permits; to be called once per process.
     pub fn new(settings: Settings) -> Self {
         let bodies = settings.bodies_bytes.saturating_sub(settings.body_bytes) / CHUNK;
         Self {
@@ -158,6 +159,7 @@ impl Limits {
         }
     }
 
+    /// The settings, which never change.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }

@@ -15,6 +15,7 @@ pub struct ClusterManager {
 }
 
 impl ClusterManager {
+    /// Starts without targets.
     pub fn new(limits: Arc<Limits>) -> Self {
         Self { limits, clusters: Mutex::default() }
     }
@@ -47,10 +48,12 @@ impl ClusterManager {
         self.clusters().values().filter(|cluster| cluster.is_connected()).count()
     }
 
+    /// Number of targets, connected or not.
     pub fn len(&self) -> usize {
         self.clusters().len()
     }
 
+    /// Whether there are no targets.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

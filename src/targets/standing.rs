@@ -6,10 +6,12 @@
 pub enum Standing {
     /// Includes targets without a round yet.
     Healthy,
+    /// The last round failed.
     Failing,
 }
 
 impl Standing {
+    /// Whether the sub-limits for failing targets apply.
     pub fn is_failing(self) -> bool {
         self == Self::Failing
     }

@@ -21,5 +21,5 @@ mod publish;
 mod series;
 mod write_fence;
 
-pub use leader_term::{CoordinatorConfig, CoordinatorContext, LeadError, lead};
-pub use metadata_repair::{RepairQueue, RepairTask, run_repairs};
+pub(crate) use leader_term::{CoordinatorConfig, CoordinatorContext, LeadError, lead};
+pub(crate) use metadata_repair::{RepairQueue, run_repairs};

@@ -43,19 +43,19 @@ use crate::targets::kubeconfig::Policy;
 use debounce::Debounce;
 use secrets::SecretVersions;
 
-pub use crate::domain::outbox::Overdue;
-pub use assignment::{Assignment, QuerySets};
+pub(crate) use crate::domain::outbox::Overdue;
+pub(crate) use assignment::{Assignment, QuerySets};
 use process_time::since_start;
-pub use reporter::{ReporterContext, report};
-pub use shard::{Shard, follow_map};
-pub use shortage::Shortage;
+pub(crate) use reporter::{ReporterContext, report};
+pub(crate) use shard::{Shard, follow_map};
+pub(crate) use shortage::Shortage;
 
 /// Updates that the reporter has not dequeued yet: the newest of each target.
-pub type Reports = CoalescingQueue<TargetKey, ReportUpdate>;
+pub(crate) type Reports = CoalescingQueue<TargetKey, ReportUpdate>;
 
 /// A change to report for a target.
 #[derive(Debug)]
-pub enum ReportUpdate {
+pub(crate) enum ReportUpdate {
     /// A new report, the digest of its meaning, and the time at which it is overdue.
     Changed { report: Box<TargetReport>, digest: Digest, overdue: Arc<Overdue> },
     /// This replica no longer owns the target.
@@ -63,7 +63,7 @@ pub enum ReportUpdate {
 }
 
 /// Shared by all target tasks.
-pub struct WorkerContext {
+pub(crate) struct WorkerContext {
     pub hub: kube::Client,
     pub clusters: ClusterManager,
     pub policy: Policy,
@@ -77,7 +77,7 @@ pub struct WorkerContext {
 }
 
 #[derive(Clone, Debug)]
-pub struct WorkerSettings {
+pub(crate) struct WorkerSettings {
     /// This replica's name.
     pub replica: ReplicaName,
     /// Default for Integrations without an interval.
@@ -99,21 +99,21 @@ pub enum CheckBy {
 }
 
 /// Concurrent Secret reads from the hub. Starting thousands of targets must not delay Lease renewals.
-pub const SECRET_READS: usize = 8;
+pub(crate) const SECRET_READS: usize = 8;
 
 /// Interval at which the connection gauge is updated.
 const GAUGE_INTERVAL: Duration = Duration::from_secs(2);
 
-pub const NEED_SHARD: &str = "its part of the shard map";
-pub const NEED_TARGETS: &str = "the list of its IntegrationTargets";
-pub const NEED_INTEGRATIONS: &str = "the list of Integrations";
+pub(crate) const NEED_SHARD: &str = "its part of the shard map";
+pub(crate) const NEED_TARGETS: &str = "the list of its IntegrationTargets";
+pub(crate) const NEED_INTEGRATIONS: &str = "the list of Integrations";
 
 /// Watches the targets that match a label selector; all without one.
-pub type WatchTargets = Box<dyn Fn(Option<&str>) -> BoxStream<'static, Change<IntegrationTarget>> + Send + Sync>;
+pub(crate) type WatchTargets = Box<dyn Fn(Option<&str>) -> BoxStream<'static, Change<IntegrationTarget>> + Send + Sync>;
 
 /// Follows the shard, its targets and all integrations on the hub, and runs a task per target. Returns only if a watch
 /// ends. A change from `secrets` makes tasks read their credentials again; the stream may stay silent.
-pub async fn run(
+pub(crate) async fn run(
     context: Arc<WorkerContext>,
     mut shard: watch::Receiver<Shard>,
     watch_targets: WatchTargets,
