@@ -16,7 +16,7 @@ use super::verdict::TargetVerdict;
 pub struct TargetReport {
     /// Namespace and name on the hub.
     pub target: TargetKey,
-    /// Shrunk by [`fit`](super::fit::fit).
+    /// Shrunk to a size that a status can store.
     pub verdict: Arc<TargetVerdict>,
     /// Number of components omitted from it.
     pub omitted: u32,

@@ -77,7 +77,7 @@ pub const TOOL_SINCE: Family = Family {
     labels: &["namespace", "target", "cluster", "integration", "type", "phase", "reason"],
 };
 
-/// All metrics that [`FleetMetrics`] can render.
+/// All metrics per cluster and per tool on it.
 pub const FAMILIES: [&Family; 7] = [
     &TARGET_REACHABLE,
     &TARGET_HEALTHY,

@@ -48,7 +48,8 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// Like [`Self::prepare_with`], with Flux only and on simulated clusters.
+    /// Prepares a hub with ksit's CRDs and RBAC, and `targets` simulated clusters selected by an integration of type flux.
+    /// Starts no replica; `flags` go to each.
     ///
     /// # Errors
     /// Fails if the hub does not start or the objects can't be created on it.
@@ -56,8 +57,7 @@ impl Fleet {
         Self::prepare_with(ksit, Provider::Sim, targets, &["flux"], flags).await
     }
 
-    /// Prepares a hub with ksit's CRDs and RBAC, and `targets` clusters selected by integrations of these types. Starts
-    /// no replica; `flags` go to each.
+    /// Like [`Self::prepare`], with clusters of this provider and integrations of these types.
     pub(crate) async fn prepare_with(
         ksit: &Path,
         provider: Provider,
@@ -69,7 +69,8 @@ impl Fleet {
         Self::prepare_on(hub, ksit, provider, targets, integrations, flags).await
     }
 
-    /// Like [`Self::prepare_with`], on a given hub, which nothing else may use.
+    /// Like [`Self::prepare`], with clusters of this provider and integrations of these types, on a given hub that nothing
+    /// else may use.
     ///
     /// # Errors
     /// Fails if the clusters do not start or the objects can't be created on the hub.
