@@ -48,8 +48,8 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// Prepares a hub with ksit's CRDs and RBAC, and `targets` simulated clusters selected by an integration of type flux.
-    /// Starts no replica; `flags` go to each.
+    /// Prepares a hub with ksit's CRDs and RBAC, and `targets` simulated clusters selected by an integration of type
+    /// flux. Starts no replica; `flags` go to each.
     ///
     /// # Errors
     /// Fails if the hub does not start or the objects can't be created on it.
@@ -69,8 +69,8 @@ impl Fleet {
         Self::prepare_on(hub, ksit, provider, targets, integrations, flags).await
     }
 
-    /// Like [`Self::prepare`], with clusters of this provider and integrations of these types, on a given hub that nothing
-    /// else may use.
+    /// Like [`Self::prepare`], with clusters of this provider and integrations of these types, on a given hub, which
+    /// nothing else may use.
     ///
     /// # Errors
     /// Fails if the clusters do not start or the objects can't be created on the hub.
