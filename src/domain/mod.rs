@@ -16,6 +16,7 @@ pub mod digest;
 pub mod election;
 pub(crate) mod escape;
 pub(crate) mod evaluate;
+pub mod expected;
 pub(crate) mod first_check;
 pub(crate) mod fit;
 pub(crate) mod growth;
