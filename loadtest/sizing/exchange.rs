@@ -51,6 +51,7 @@ fn healthy() -> TargetStatus {
         state: ComponentState::Healthy,
         ready: Some(2),
         desired: Some(2),
+        since: None,
         message: None,
     };
     let tool = ToolVerdict {

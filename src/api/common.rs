@@ -6,7 +6,7 @@ use kube::KubeSchema;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use crate::domain::integrations::TOOLS;
+use super::catalogue;
 
 /// Pattern of printable text: no control or formatting characters and no line separators. Letters of any language,
 /// spaces and `arn:aws:eks:…:cluster/x` are allowed.
@@ -130,7 +130,17 @@ pub(super) fn component_kind(_: &mut SchemaGenerator) -> Schema {
 }
 
 pub(super) fn integration_type(_: &mut SchemaGenerator) -> Schema {
-    one_of(TOOLS.iter().map(|tool| tool.name).chain(["custom"]))
+    let names: Vec<&str> = catalogue::tools().iter().map(|tool| tool.name.as_str()).chain(["custom"]).collect();
+    json_schema!({
+        "type": "string",
+        "maxLength": 253,
+        "x-kubernetes-validations": [{
+            "rule": format!("self in {names:?} || self.contains('.')"),
+            "message": format!(
+                "type must be one of {}, or the name of an IntegrationType, which has a dot", names.join(", ")
+            ),
+        }],
+    })
 }
 
 /// Schema of a phase or similar name written by ksit. Not an enum, since another version may have more of them.
@@ -173,6 +183,26 @@ pub(super) fn max_unhealthy(_: &mut SchemaGenerator) -> Schema {
             "message": "maxUnhealthy must be a number from 0, or a percentage such as 5%",
         }],
     })
+}
+
+/// Schema of a number of Pods, or a percentage of them.
+pub(super) fn min_ready(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "x-kubernetes-int-or-string": true,
+        "anyOf": [{ "type": "integer" }, { "type": "string" }],
+        "nullable": true,
+        "x-kubernetes-validations": [{
+            "rule": "type(self) == int ? self >= 1 && self <= 100000 : self.matches('^(100|[1-9][0-9]?)%$')",
+            "message": "minReady must be a number from 1, or a percentage such as 90%",
+        }],
+    })
+}
+
+/// Schema of alternative sets of labels.
+pub(super) fn label_sets(_: &mut SchemaGenerator) -> Schema {
+    let mut set = string_map(5, MAX_LABEL_LENGTH + 1);
+    set.insert("minProperties".to_owned(), 1.into());
+    json_schema!({ "type": "array", "maxItems": 8, "items": set })
 }
 
 fn match_labels(_: &mut SchemaGenerator) -> Schema {

@@ -203,6 +203,9 @@ pub struct ComponentStatus {
     /// Number of desired Pods.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub desired: Option<u32>,
+    /// Time since which it has not been healthy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }

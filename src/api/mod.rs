@@ -3,11 +3,13 @@
 //! The types here are the user-facing API. They accept whatever may be stored, including by an older version;
 //! [`convert`] decides what is valid.
 
+pub mod catalogue;
 mod common;
 pub mod convert;
 pub mod crds;
 mod integration;
 mod integration_target;
+mod integration_type;
 mod shard_map;
 
 pub(crate) use common::{ComponentSpec, KubeconfigSecretRef, WhenAbsent};
@@ -17,6 +19,8 @@ pub(crate) use integration_target::{
     ComponentStatus, IntegrationTargetSpec, IntegrationTargetStatus, TransitionRecord,
 };
 pub use integration_target::{IntegrationResult, IntegrationTarget};
+pub use integration_type::IntegrationType;
+pub(crate) use integration_type::{IntegrationTypeSpec, TypeComponent, TypeProfile, WorkloadKind};
 pub use shard_map::ShardMap;
 pub(crate) use shard_map::{Coordinator, Member, ReplicaLoad, ShardMapSpec, ShardMapStatus};
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{StreamExt, stream};
+use jiff::Timestamp;
 use kube::config::Kubeconfig;
 
 use super::check_output::{self, Format, Row};
@@ -13,8 +14,10 @@ use super::output::print;
 use super::own_kubeconfig::{self, connection, guarded};
 use super::{COULD_NOT_TELL, CliError, duration, key_value, tool, types};
 use crate::domain::component::Component;
-use crate::domain::evaluate::{WhenAbsent, evaluate};
-use crate::domain::integrations::{TOOLS, Tool, components_of};
+use crate::domain::evaluate::{Clock, WhenAbsent, evaluate};
+use crate::api::catalogue;
+use crate::domain::expected::Expected;
+use crate::domain::integrations::{Tool, expected_of};
 use crate::domain::queries::first_step;
 use crate::domain::reason::Failure;
 use crate::domain::snapshot::Snapshot;
@@ -66,7 +69,7 @@ pub struct Args {
 
 pub(super) async fn run(args: Args) -> Result<ExitCode, CliError> {
     if args.list_types {
-        let tools = if args.types.is_empty() { TOOLS } else { &args.types };
+        let tools = if args.types.is_empty() { catalogue::tools() } else { &args.types };
         print(&types::list(tools))?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -95,7 +98,7 @@ fn worst(rows: &[Row]) -> Option<Phase> {
 }
 
 /// A tool, its components, and the meaning of its absence.
-type Check = (&'static Tool, Vec<Component>, WhenAbsent);
+type Check = (&'static Tool, Expected, WhenAbsent);
 
 fn checks(args: &Args) -> Result<Vec<Check>, CliError> {
     if !args.set.is_empty() && args.types.len() != 1 {
@@ -103,12 +106,12 @@ fn checks(args: &Args) -> Result<Vec<Check>, CliError> {
     }
     let config: BTreeMap<String, String> = args.set.iter().cloned().collect();
     let (tools, when_absent) = match args.types.as_slice() {
-        [] => (TOOLS.to_vec(), WhenAbsent::NotInstalled),
+        [] => (catalogue::tools().to_vec(), WhenAbsent::NotInstalled),
         some => (some.to_vec(), WhenAbsent::Failed),
     };
     let one = |tool: &'static Tool| {
-        let components = components_of(tool, &config).map_err(|error| format!("--set: {error}"))?;
-        Ok((tool, components, when_absent))
+        let expected = expected_of(tool, &config).map_err(|error| format!("--set: {error}"))?;
+        Ok((tool, expected, when_absent))
     };
     tools.into_iter().map(one).collect()
 }
@@ -136,12 +139,13 @@ async fn check_context(
     timeout: Duration,
 ) -> Vec<Row> {
     let row =
-        |tool: &Tool, verdict, unreachable| Row { context: context.clone(), tool: tool.name, verdict, unreachable };
-    let all = checks.iter().flat_map(|(_, components, _)| components);
+        |tool: &Tool, verdict, unreachable| Row { context: context.clone(), tool: tool.name.clone(), verdict, unreachable };
+    let all = checks.iter().flat_map(|(_, expected, _)| &expected.components);
+    let clock = Clock { now: Timestamp::now(), earlier: &[] };
     match guarded(read(&context, kubeconfig, all, limits, timeout)).await {
         Ok(snapshot) => checks
             .iter()
-            .map(|(tool, components, when_absent)| row(tool, evaluate(components, &snapshot, *when_absent), false))
+            .map(|(tool, expected, when_absent)| row(tool, evaluate(expected, &snapshot, *when_absent, &clock).0, false))
             .collect(),
         Err(failure) => {
             let verdict = |failure: &Failure| {

@@ -16,7 +16,7 @@ pub(super) enum Format {
 /// One tool on one cluster.
 pub(super) struct Row {
     pub(super) context: String,
-    pub(super) tool: &'static str,
+    pub(super) tool: String,
     pub(super) verdict: ToolVerdict,
     pub(super) unreachable: bool,
 }
@@ -39,7 +39,7 @@ pub(super) fn render(rows: &[Row], format: Format) -> Result<String, CliError> {
 fn cells(row: &Row) -> Vec<String> {
     let ToolVerdict { phase, reason, message, .. } = &row.verdict;
     let message = if *phase == Phase::Running { message.clone() } else { format!("{reason}: {message}") };
-    vec![row.context.clone(), row.tool.to_owned(), phase.as_str().to_owned(), message]
+    vec![row.context.clone(), row.tool.clone(), phase.as_str().to_owned(), message]
 }
 
 fn component_cells(seen: &Observation) -> Vec<String> {
@@ -87,6 +87,7 @@ mod tests {
                 state: ComponentState::NotReady,
                 ready: None,
                 desired: None,
+                since: None,
                 message: Some(message.clone()),
             };
             let verdict = ToolVerdict {
@@ -95,7 +96,7 @@ mod tests {
                 message,
                 observations: vec![seen],
             };
-            let rows = [Row { context, tool: "flux", verdict, unreachable: false }];
+            let rows = [Row { context, tool: "flux".to_owned(), verdict, unreachable: false }];
             for format in [Format::Table, Format::Wide, Format::Json] {
                 assert_harmless(&render(&rows, format).unwrap());
             }

@@ -24,7 +24,8 @@ use jiff::SignedDuration;
 use serde::Serialize;
 
 use crate::domain::escape::escape_json;
-use crate::domain::integrations::{TOOLS, Tool};
+use crate::api::catalogue;
+use crate::domain::integrations::Tool;
 use error::CliError;
 
 /// ksit checks whether the tools on your Kubernetes clusters (Argo CD, Flux, Prometheus, Istio, …) work.
@@ -83,8 +84,8 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 /// Parses the name of a supported tool.
 fn tool(name: &str) -> Result<&'static Tool, String> {
-    Tool::named(name).ok_or_else(|| {
-        let known: Vec<&str> = TOOLS.iter().map(|tool| tool.name).collect();
+    catalogue::tool(name).ok_or_else(|| {
+        let known: Vec<&str> = catalogue::tools().iter().map(|tool| tool.name.as_str()).collect();
         format!("use one of {}", known.join(", "))
     })
 }

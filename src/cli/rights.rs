@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use crate::domain::component::ComponentKind;
-use crate::domain::integrations::Tool;
+use crate::domain::integrations::{Tool, expected_of};
+use crate::domain::queries::first_step;
+use crate::domain::snapshot::Query;
 
 /// Namespace of ksit's ServiceAccount on the cluster.
 pub const NAMESPACE: &str = "ksit";
@@ -44,6 +45,10 @@ rules:
   - {apiGroups: [apps], resources: [deployments, statefulsets, daemonsets], verbs: [get, list, watch]}
   - {apiGroups: [discovery.k8s.io], resources: [endpointslices], verbs: [get, list, watch]}
   - {apiGroups: [apiextensions.k8s.io], resources: [customresourcedefinitions], verbs: [get]}
+  - {apiGroups: [apiregistration.k8s.io], resources: [apiservices], verbs: [get]}
+  - apiGroups: [admissionregistration.k8s.io]
+    resources: [validatingwebhookconfigurations, mutatingwebhookconfigurations]
+    verbs: [get]
   # Distinguishes an empty namespace from a missing one.
   - {apiGroups: [""], resources: [namespaces], verbs: [get]}
 ---
@@ -56,35 +61,78 @@ subjects: [{kind: ServiceAccount, name: ksit, namespace: ksit}]
 
 const SUBJECT: &str = "subjects: [{kind: ServiceAccount, name: ksit, namespace: ksit}]";
 
-/// API groups and resources from which a kind of component is read.
-fn resources(kind: ComponentKind) -> &'static [(&'static str, &'static str)] {
-    match kind {
-        ComponentKind::Deployment => &[("apps", "deployments")],
-        ComponentKind::StatefulSet => &[("apps", "statefulsets")],
-        ComponentKind::DaemonSet => &[("apps", "daemonsets")],
-        ComponentKind::Service => &[("", "services"), ("discovery.k8s.io", "endpointslices")],
-        ComponentKind::Crd => &[],
+/// The rights to read one tool: in `namespace`, in the namespaces in which some of its parts may be, and
+/// cluster-scoped objects by name. One document each; those of namespaces that don't exist can't be applied.
+pub fn of_tool(tool: &Tool, namespace: &str) -> String {
+    let config = BTreeMap::from([("namespace".to_owned(), namespace.to_owned())]);
+    let components = expected_of(tool, &config).map(|expected| expected.components).unwrap_or_default();
+    let (lists, objects) = split(first_step(&components));
+    let Tool { name, title, .. } = tool;
+    let mut text = format!(
+        "# Lets ksit read {title}. If it is installed in a namespace other than {namespace}, put that here.\n"
+    );
+    text.push_str(&role(name, namespace, &lists, &objects));
+    for elsewhere in lists.keys().filter(|elsewhere| *elsewhere != namespace) {
+        let _ = writeln!(text, "---\n# Some of its parts may be in namespace {elsewhere}.");
+        text.push_str(&role(name, elsewhere, &lists, &objects));
     }
+    if let Some(cluster_wide) = objects.get("") {
+        text.push_str("---\n# Cluster-scoped: these objects only, by name.\n");
+        text.push_str(&format!(
+            "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {{name: ksit-{name}}}\nrules:\n"
+        ));
+        text.push_str(&named_rules(cluster_wide));
+        let _ = write!(
+            text,
+            "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata: {{name: ksit-{name}}}\n\
+             roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: ksit-{name}}}\n{SUBJECT}\n"
+        );
+    }
+    text
 }
 
-/// The right to read one tool, in `namespace` only.
-pub fn of_tool(tool: &Tool, namespace: &str) -> String {
-    let Tool { name, title, parts, .. } = tool;
-    let kinds: BTreeSet<ComponentKind> = parts.iter().map(|part| part.kind).collect();
-    let mut groups: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for (group, resource) in kinds.iter().flat_map(|kind| resources(*kind)) {
-        groups.entry(group).or_default().push(resource);
+/// Resources by API group.
+type Resources = BTreeMap<String, BTreeSet<String>>;
+
+/// Names of objects by API group and resource.
+type Names = BTreeMap<(String, String), BTreeSet<String>>;
+
+/// What is listed and what is read by name, by namespace; cluster-scoped objects have an empty one.
+fn split(queries: BTreeSet<Query>) -> (BTreeMap<String, Resources>, BTreeMap<String, Names>) {
+    let (mut lists, mut objects) = (BTreeMap::<_, Resources>::new(), BTreeMap::<_, Names>::new());
+    for query in queries {
+        match query {
+            Query::List { kind, namespace } => {
+                let (group, _, resource) = kind.resource();
+                let resources = lists.entry(namespace).or_default().entry(group.to_owned()).or_default();
+                resources.insert(resource.to_owned());
+            }
+            Query::Object(object) => {
+                let (group, _, resource) = object.resource.path();
+                let resource = (group.to_owned(), resource.to_owned());
+                objects.entry(object.namespace).or_default().entry(resource).or_default().insert(object.name);
+            }
+        }
     }
+    (lists, objects)
+}
+
+fn role(
+    name: &str,
+    namespace: &str,
+    lists: &BTreeMap<String, Resources>,
+    objects: &BTreeMap<String, Names>,
+) -> String {
     let mut text = format!(
-        "# Lets ksit read {title}. If it is installed in a namespace other than {namespace}, put that here.\n\
-         apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {{name: ksit-{name}, namespace: {namespace}}}\n\
+        "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {{name: ksit-{name}, namespace: {namespace}}}\n\
          rules:\n"
     );
-    for (group, resources) in groups {
+    for (group, resources) in lists.get(namespace).into_iter().flatten() {
         let group = if group.is_empty() { "\"\"" } else { group };
-        let resources = resources.join(", ");
+        let resources = resources.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
         let _ = writeln!(text, "  - {{apiGroups: [{group}], resources: [{resources}], verbs: [get, list, watch]}}");
     }
+    text.push_str(&objects.get(namespace).map(named_rules).unwrap_or_default());
     let _ = write!(
         text,
         "  # Distinguishes an empty namespace from a missing one.\n  \
@@ -93,18 +141,14 @@ pub fn of_tool(tool: &Tool, namespace: &str) -> String {
          metadata: {{name: ksit-{name}, namespace: {namespace}}}\n\
          roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: Role, name: ksit-{name}}}\n{SUBJECT}\n"
     );
-    let crds: Vec<&str> = parts.iter().filter(|part| part.kind == ComponentKind::Crd).map(|part| part.name).collect();
-    if !crds.is_empty() {
-        let names: String = crds.iter().map(|crd| format!("      - {crd}\n")).collect();
-        let _ = write!(
-            text,
-            "---\n# CustomResourceDefinitions are cluster-scoped: these only, by name.\n\
-             apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {{name: ksit-{name}}}\nrules:\n  \
-             - apiGroups: [apiextensions.k8s.io]\n    resources: [customresourcedefinitions]\n    resourceNames:\n\
-             {names}    verbs: [get]\n---\napiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\n\
-             metadata: {{name: ksit-{name}}}\n\
-             roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: ksit-{name}}}\n{SUBJECT}\n"
-        );
-    }
     text
+}
+
+fn named_rules(names: &Names) -> String {
+    let rule = |((group, resource), names): (&(String, String), &BTreeSet<String>)| {
+        let group = if group.is_empty() { "\"\"" } else { group };
+        let names: String = names.iter().map(|name| format!("      - {name}\n")).collect();
+        format!("  - apiGroups: [{group}]\n    resources: [{resource}]\n    resourceNames:\n{names}    verbs: [get]\n")
+    };
+    names.iter().map(rule).collect()
 }

@@ -1,7 +1,9 @@
 //! Describes the components of each tool, for `ksit check --list-types` and the README.
 
+use std::collections::BTreeSet;
+
 use super::table::table;
-use crate::domain::component::ComponentKind;
+use crate::domain::component::{ComponentKind, Presence};
 use crate::domain::integrations::{Part, Tool};
 
 /// One line per component of each tool.
@@ -24,34 +26,40 @@ pub fn markdown(tools: &[&Tool]) -> String {
 /// The required or the optional components, by kind.
 fn markdown_names(tool: &Tool, optional: bool) -> String {
     let of_kind = |kind: ComponentKind| {
-        let parts = tool.parts.iter().filter(|part| part.kind == kind && part.optional == optional);
-        let names: Vec<&str> = parts.map(|part| part.name).collect();
+        let parts = tool.parts.iter().filter(|part| part.kind == kind && is_optional(part) == optional);
+        let names: Vec<&str> = parts.map(|part| part.name.as_str()).collect();
         (!names.is_empty()).then(|| format!("{}: {}", short(kind), names.join(", ")))
     };
-    let kinds: Vec<String> = ComponentKind::ALL.into_iter().filter_map(of_kind).collect();
+    let all: BTreeSet<ComponentKind> = tool.parts.iter().map(|part| part.kind).collect();
+    let kinds: Vec<String> = all.into_iter().filter_map(of_kind).collect();
     if kinds.is_empty() { "–".to_owned() } else { kinds.join("; ") }
 }
 
 fn row(tool: &Tool, part: &Part) -> Vec<String> {
-    let is_crd = part.kind == ComponentKind::Crd;
+    let namespace = if part.kind.is_cluster_scoped() { "-" } else { part.namespace.as_ref().unwrap_or(&tool.namespace) };
+    let kinds: Vec<&str> = part.kinds().map(short).collect();
     vec![
-        tool.name.to_owned(),
-        if is_crd { "-" } else { tool.namespace }.to_owned(),
-        format!("{}/{}", short(part.kind), part.name),
-        if part.optional { "optional" } else { "required" }.to_owned(),
+        tool.name.clone(),
+        namespace.to_owned(),
+        format!("{}/{}", kinds.join("|"), part.name),
+        if is_optional(part) { "optional" } else { "required" }.to_owned(),
         found_by(part),
     ]
 }
 
 /// Alternative label selectors and names; `!=` for a value that a label must not have.
 fn found_by(part: &Part) -> String {
-    let pair = |(key, value): &(&str, &str)| match value.strip_prefix('!') {
+    let pair = |(key, value): (&String, &String)| match value.strip_prefix('!') {
         Some(unwanted) => format!("{key}!={unwanted}"),
         None => format!("{key}={value}"),
     };
-    let selectors = part.labels.iter().map(|set| set.iter().map(pair).collect::<Vec<_>>().join(","));
-    let named = std::iter::once(part.name).chain(part.names.iter().copied()).map(|name| format!("name {name}"));
+    let selectors = part.finder.labels.iter().map(|set| set.iter().map(pair).collect::<Vec<_>>().join(","));
+    let named = part.finder.names.iter().map(|name| format!("name {name}"));
     selectors.chain(named).collect::<Vec<_>>().join(" or ")
+}
+
+fn is_optional(part: &Part) -> bool {
+    part.presence == Presence::Optional
 }
 
 fn short(kind: ComponentKind) -> &'static str {
@@ -64,11 +72,11 @@ fn short(kind: ComponentKind) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::integrations::TOOLS;
+    use crate::api::catalogue;
 
     #[test]
     fn list_shows_required_components_and_their_selectors() {
-        let list = list(TOOLS);
+        let list = list(catalogue::tools());
         let words: Vec<Vec<&str>> = list.lines().map(|line| line.split_whitespace().collect()).collect();
         let server = words.iter().find(|words| words[2] == "Deployment/argocd-server").unwrap();
         assert_eq!(server[..4], ["argocd", "argocd", "Deployment/argocd-server", "required"]);

@@ -7,9 +7,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::aggregate::Selection;
-use super::component::Component;
 use super::evaluate::WhenAbsent;
+use super::expected::Expected;
 use super::keys::{IntegrationKey, TargetKey};
+use super::reason::Failure;
 use super::roll_up::MaxUnhealthy;
 
 /// One `Integration`.
@@ -23,8 +24,8 @@ pub struct DesiredIntegration {
     pub enabled: bool,
     /// The targets that it concerns, in its own namespace.
     pub selection: Selection,
-    /// The components to check, or why the spec can't be used.
-    pub components: Result<Vec<Component>, String>,
+    /// What to check, or why the spec can't be used.
+    pub expected: Result<Expected, Failure>,
     /// Whether a cluster may lack the tool.
     pub when_absent: WhenAbsent,
     /// Unhealthy clusters that the roll-up tolerates.
@@ -41,7 +42,7 @@ impl DesiredIntegration {
     /// Whether the tool has to be checked on the target.
     pub fn concerns(&self, target: &DesiredTarget) -> bool {
         self.enabled
-            && self.components.is_ok()
+            && self.expected.is_ok()
             && self.key.namespace() == target.key.namespace()
             && self.selection.wants(&target.cluster_name, &target.labels)
     }

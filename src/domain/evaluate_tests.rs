@@ -1,21 +1,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::*;
-use crate::domain::component::{Finder, Presence};
-use crate::domain::snapshot::{Answer, ListKind, Query, Service, Workload};
+use crate::domain::component::{Finder, MinReady, Presence};
+use crate::domain::snapshot::{Answer, ListKind, ObjectRef, ObjectState, Query, Service, Workload, WorkloadState};
 
 const NS: &str = "argocd";
 
 fn server() -> Component {
-    Component {
-        kind: ComponentKind::Deployment,
-        name: "server".into(),
-        namespace: NS.into(),
-        finder: Finder::by_name("server"),
-        presence: Presence::Required,
-        min_ready: 1,
-    }
+    Component::required(ComponentKind::Deployment, "server", NS)
 }
 
 fn service() -> Component {
@@ -35,11 +30,24 @@ fn deployments(workloads: Vec<Workload>) -> (Query, Answer) {
 }
 
 fn workload(desired: u32, ready: u32) -> Workload {
-    Workload { name: "server".into(), desired, ready, updated: desired, observed: true, ..Workload::default() }
+    let state = WorkloadState { desired, ready, updated: desired, max_unavailable: 1, ..WorkloadState::default() };
+    Workload { name: "server".into(), state, ..Workload::default() }
+}
+
+fn with(workload: Workload, change: impl FnOnce(&mut WorkloadState)) -> Workload {
+    let mut workload = workload;
+    change(&mut workload.state);
+    workload
+}
+
+const NOW: Timestamp = Timestamp::constant(1_800_000_000, 0);
+
+fn judged(expected: &Expected, snapshot: &Snapshot, when_absent: WhenAbsent) -> ToolVerdict {
+    evaluate(expected, snapshot, when_absent, &Clock { now: NOW, earlier: &[] }).0
 }
 
 fn verdict(components: &[Component], answers: impl IntoIterator<Item = (Query, Answer)>) -> ToolVerdict {
-    evaluate(components, &answers.into_iter().collect(), WhenAbsent::Failed)
+    judged(&components.to_vec().into(), &answers.into_iter().collect(), WhenAbsent::Failed)
 }
 
 fn summary(verdict: &ToolVerdict) -> (Phase, Reason, &str) {
@@ -68,7 +76,7 @@ fn scaled_to_zero_fails_and_names_the_component() {
 
 #[test]
 fn rollout_in_progress_is_healthy_with_a_note() {
-    let rolling = Workload { updated: 1, ..workload(3, 2) };
+    let rolling = with(workload(3, 2), |state| state.updated = 1);
     let verdict = verdict(&[server()], [deployments(vec![rolling])]);
     assert_eq!(verdict.phase, Phase::Running);
     assert_eq!(verdict.observations[0].state, ComponentState::Progressing);
@@ -76,15 +84,16 @@ fn rollout_in_progress_is_healthy_with_a_note() {
 }
 
 #[test]
-fn stuck_rollout_fails_although_old_pods_serve() {
-    let stuck = Workload { updated: 1, stalled: true, ..workload(3, 3) };
+fn stuck_rollout_is_degraded_while_old_pods_serve() {
+    let stuck = with(workload(3, 3), |state| (state.updated, state.conditions.stalled) = (1, true));
     let verdict = verdict(&[server()], [deployments(vec![stuck])]);
-    assert_eq!((verdict.phase, verdict.reason), (Phase::Failed, Reason::ComponentNotReady));
+    assert_eq!((verdict.phase, verdict.reason), (Phase::Degraded, Reason::ComponentDegraded));
+    assert!(verdict.message.contains("is stuck, 1 of 3 updated"), "{}", verdict.message);
 }
 
 #[test]
 fn fewer_ready_than_min_ready_fails() {
-    let two = Component { min_ready: 2, ..server() };
+    let two = Component { min_ready: Some(MinReady::Pods(2)), ..server() };
     let verdict = verdict(&[two], [deployments(vec![workload(3, 1)])]);
     assert!(verdict.message.ends_with("has 1 of 3 ready, but at least 2 are required"), "{}", verdict.message);
 }
@@ -166,7 +175,7 @@ fn forbidden_fails_required_components_and_names_the_rule() {
 
 #[test]
 fn missing_namespace_is_reported_as_the_cause() {
-    let namespace = (Query::Namespace { name: NS.into() }, Answer::NotFound);
+    let namespace = (Query::Object(ObjectRef::namespace(NS)), Answer::NotFound);
     let verdict = verdict(&[server()], [deployments(vec![]), namespace]);
     assert_eq!(
         summary(&verdict),
@@ -180,39 +189,40 @@ fn missing_namespace_is_reported_as_the_cause() {
 
 #[test]
 fn not_installed_requires_readable_answers() {
-    let phase = |answer| evaluate(&[server()], &Snapshot::from([answer]), WhenAbsent::NotInstalled).phase;
+    let expected = vec![server()].into();
+    let phase = |answer| judged(&expected, &Snapshot::from([answer]), WhenAbsent::NotInstalled).phase;
     assert_eq!(phase(deployments(vec![])), Phase::NotInstalled);
     assert_eq!(phase(list(ListKind::Deployment, Answer::Forbidden)), Phase::Failed);
     assert_eq!(phase(deployments(vec![workload(1, 0)])), Phase::Failed);
 }
 
+const CRD: &str = "gateways.networking.istio.io";
+
 fn crd() -> Component {
-    Component {
-        kind: ComponentKind::Crd,
-        name: "gateways.networking.istio.io".into(),
-        namespace: String::new(),
-        finder: Finder::by_name("gateways.networking.istio.io"),
-        ..server()
-    }
+    Component::required(ComponentKind::Crd, CRD, "")
+}
+
+fn crd_query() -> Query {
+    Query::Object(ObjectRef::crd(CRD))
+}
+
+fn present() -> Answer {
+    Answer::Object(Arc::default())
 }
 
 #[test]
 fn leftover_crds_do_not_count_as_installed() {
-    let query = Query::Crd { name: "gateways.networking.istio.io".into() };
-    let snapshot = Snapshot::from([(query, Answer::Present), deployments(vec![])]);
-    let verdict = evaluate(&[server(), optional(crd())], &snapshot, WhenAbsent::NotInstalled);
+    let snapshot = Snapshot::from([(crd_query(), present()), deployments(vec![])]);
+    let verdict = judged(&vec![server(), optional(crd())].into(), &snapshot, WhenAbsent::NotInstalled);
     assert_eq!(verdict.phase, Phase::NotInstalled);
 }
 
 #[test]
 fn crd_is_present_or_absent() {
-    let crd = crd();
-    let query = || Query::Crd { name: "gateways.networking.istio.io".into() };
-    assert_eq!(verdict(std::slice::from_ref(&crd), [(query(), Answer::Present)]).phase, Phase::Running);
-    let absent = verdict(&[crd], [(query(), Answer::NotFound)]);
-    assert!(
-        absent.message.ends_with("CustomResourceDefinition gateways.networking.istio.io is absent"),
-        "{}",
-        absent.message
-    );
+    assert_eq!(verdict(&[crd()], [(crd_query(), present())]).phase, Phase::Running);
+    let absent = verdict(&[crd()], [(crd_query(), Answer::NotFound)]);
+    assert!(absent.message.contains("CustomResourceDefinition gateways.networking.istio.io is absent"), "{}", absent.message);
+    let deleting = ObjectState { deleting: true, ..ObjectState::default() };
+    let deleting = verdict(&[crd()], [(crd_query(), Answer::Object(Arc::new(deleting)))]);
+    assert!(deleting.message.ends_with("is being deleted"), "{}", deleting.message);
 }

@@ -80,7 +80,7 @@ struct Budget {
 impl Budget {
     /// Charges an observation. Returns false, and from then on always, if it does not fit.
     fn take(&mut self, observation: &Observation) -> bool {
-        let Observation { kind: _, namespace, name, state: _, ready: _, desired: _, message } = observation;
+        let Observation { kind: _, namespace, name, state: _, ready: _, desired: _, since: _, message } = observation;
         let texts = [namespace, name, message.as_deref().unwrap_or_default()];
         let bytes = OBSERVATION + texts.into_iter().map(json_bytes).sum::<usize>();
         let fits = self.components > 0 && self.bytes >= bytes;

@@ -17,6 +17,7 @@ fn seen(name: &str, state: ComponentState) -> Observation {
         state,
         ready: Some(1),
         desired: Some(1),
+        since: None,
         message: None,
     }
 }
@@ -94,6 +95,7 @@ pub(crate) fn largest_verdict() -> impl Strategy<Value = TargetVerdict> {
             state: if healthy { ComponentState::Healthy } else { ComponentState::Absent },
             ready: Some(u32::MAX),
             desired: Some(u32::MAX),
+            since: None,
             message: (!healthy).then(|| text.repeat(message)),
         };
         let tool = |number: usize| {

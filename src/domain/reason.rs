@@ -143,6 +143,10 @@ reasons! {
     NamespaceTerminating,
     /// `config` or `components` of the Integration can't be used.
     InvalidConfig,
+    /// There is no type of this name.
+    UnknownType,
+    /// The type of the Integration can't be used.
+    InvalidType,
     /// `autoInstall.enabled: true`: ksit only reads.
     AutoInstallRefused,
     /// A name in `targetClusters` that no target has.

@@ -149,6 +149,13 @@ pub struct Workload {
     pub name: String,
     /// Its own labels.
     pub labels: BTreeMap<String, String>,
+    /// Its counts and conditions.
+    pub state: WorkloadState,
+}
+
+/// Counts and conditions of a workload.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct WorkloadState {
     /// `spec.replicas` (1 where unset), or `status.desiredNumberScheduled`.
     pub desired: u32,
     /// `status.availableReplicas`/`readyReplicas`, or `status.numberAvailable`.
@@ -163,8 +170,6 @@ pub struct Workload {
     pub rollout: Rollout,
     /// Conditions of a Deployment.
     pub conditions: WorkloadConditions,
-    /// Version of the first container's image, or of the label `app.kubernetes.io/version`.
-    pub version: Option<Arc<str>>,
 }
 
 /// Whether the controller of a workload has seen its spec.

@@ -200,6 +200,11 @@ impl TargetVerdict {
         }
     }
 
+    /// The verdict on the tool of an integration.
+    pub fn tool(&self, key: &IntegrationKey) -> Option<&ToolVerdict> {
+        self.tools.iter().find(|(own, _)| own == key).map(|(_, tool)| tool)
+    }
+
     /// The first tool with the worst phase, among those that count.
     pub fn worst_tool(&self) -> Option<&(IntegrationKey, ToolVerdict)> {
         self.tools.iter().filter(|(_, tool)| tool.phase.counts()).min_by_key(|(_, tool)| tool.phase)

@@ -179,13 +179,14 @@ fn decode_tool(namespace: &str, tool: wire::Tool) -> Result<(IntegrationKey, Too
 }
 
 fn encode_component(seen: Observation) -> wire::Component {
-    let Observation { kind, namespace, name, state, ready, desired, message } = seen;
+    let Observation { kind, namespace, name, state, ready, desired, since, message } = seen;
     let (kind, state) = (kind.as_str().to_owned(), state.as_str().to_owned());
-    wire::Component { kind, namespace, name, state, ready, desired, message }
+    let since = since.map(Timestamp::as_second);
+    wire::Component { kind, namespace, name, state, ready, desired, since, message }
 }
 
 fn decode_component(component: wire::Component) -> Result<Observation, Unreadable> {
-    let wire::Component { kind, namespace, name, state, ready, desired, message } = component;
+    let wire::Component { kind, namespace, name, state, ready, desired, since, message } = component;
     let kind = SeenKind::read(&kind);
     let state = ComponentState::read(&state);
     Ok(Observation {
@@ -195,6 +196,7 @@ fn decode_component(component: wire::Component) -> Result<Observation, Unreadabl
         name,
         ready,
         desired,
+        since: since.and_then(|since| Timestamp::from_second(since).ok()),
         message,
     })
 }

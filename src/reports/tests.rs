@@ -203,14 +203,16 @@ fn observation() -> impl Strategy<Value = Observation> {
     let kind = prop::sample::select(kinds.collect::<Vec<_>>());
     let states = ComponentState::ALL.into_iter().chain(ComponentState::read("Sleeping"));
     let state = prop::sample::select(states.collect::<Vec<_>>());
-    (kind, state, ".*", ".*", any::<Option<u32>>(), any::<Option<u32>>(), prop::option::of(".*")).prop_map(
-        |(kind, state, namespace, name, ready, desired, message)| Observation {
+    let since = prop::option::of((0..4_000_000_000_i64).prop_map(|since| Timestamp::from_second(since).unwrap()));
+    (kind, state, ".*", ".*", any::<Option<u32>>(), any::<Option<u32>>(), since, prop::option::of(".*")).prop_map(
+        |(kind, state, namespace, name, ready, desired, since, message)| Observation {
             kind,
             state,
             namespace,
             name,
             ready,
             desired,
+            since,
             message,
         },
     )

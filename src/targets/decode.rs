@@ -3,6 +3,12 @@
 #[cfg(test)]
 mod tests;
 
+mod named;
+mod workload;
+
+pub(super) use named::named;
+use workload::{daemon_set, deployment, stateful_set, workload};
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -10,11 +16,11 @@ use serde::Deserialize;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::objects::{BadPage, Object, Objects, Slice, name_hash};
-use super::parsed::{ParsedService, ParsedWorkload};
+use super::parsed::ParsedService;
 use super::pool::Pools;
 use super::strip_unused::strip_unused;
 use super::text::{Labels, Text};
-use super::wire::{self, Count, Items, Page, TargetRef};
+use super::wire::{self, EndpointConditions, Items, Page, TargetRef};
 use crate::domain::object_names::{is_label_key, is_label_value, is_object_name};
 use crate::domain::snapshot::ListKind;
 
@@ -99,15 +105,6 @@ fn is_error(line: &[u8]) -> bool {
     line.starts_with(START)
 }
 
-/// Whether the body is an object with that name and one of these kinds, in full or metadata only.
-pub(super) fn is_object_named(body: &mut Vec<u8>, name: &str) -> bool {
-    const KINDS: [&str; 3] = ["PartialObjectMetadata", "CustomResourceDefinition", "Namespace"];
-    parse::<wire::Object>(body).is_ok_and(|object| {
-        object.kind.is_some_and(|kind| KINDS.contains(&&*kind))
-            && object.metadata.and_then(|meta| meta.name).as_deref() == Some(name)
-    })
-}
-
 /// Whether the body is a Status, as an API server sends with an error.
 pub(super) fn is_status(body: &mut Vec<u8>) -> bool {
     parse::<wire::TypeMeta>(body)
@@ -160,73 +157,30 @@ fn within_limit<T>(items: Items<T>) -> Result<Vec<T>, BadPage> {
     if items.overflow { Err(BadPage::TooLarge) } else { Ok(items.list) }
 }
 
-/// Name, labels and generation.
+/// Takes the name and the labels.
 ///
 /// # Errors
 /// For a name or label that no API server accepts, as they end up in statuses and messages.
-fn identity(meta: Option<wire::Meta<'_>>) -> Result<(Text<'_>, Labels<'_>, i64), BadPage> {
-    let meta = meta.unwrap_or_default();
-    let name = meta.name.filter(|name| is_object_name(name)).ok_or(BadPage::Name)?;
-    let labels = meta.labels.unwrap_or_default();
+fn identity<'a>(meta: &mut wire::Meta<'a>) -> Result<(Text<'a>, Labels<'a>), BadPage> {
+    let name = meta.name.take().filter(|name| is_object_name(name)).ok_or(BadPage::Name)?;
+    let labels = meta.labels.take().unwrap_or_default();
     if !labels.iter().all(|(key, value)| is_label_key(key) && is_label_value(value)) {
         return Err(BadPage::Name);
     }
-    Ok((name, labels, meta.generation.unwrap_or_default()))
-}
-
-/// Desired, ready and updated Pods.
-type Counts = (u32, u32, u32);
-
-fn deployment(spec: &wire::WorkloadSpec, status: &wire::WorkloadStatus) -> Counts {
-    (count_or(spec.replicas, 1), count_or(status.available_replicas, 0), count_or(status.updated_replicas, 0))
-}
-
-/// Servers before 1.22 don't have `availableReplicas` here.
-fn stateful_set(spec: &wire::WorkloadSpec, status: &wire::WorkloadStatus) -> Counts {
-    let ready = status.available_replicas.or(status.ready_replicas);
-    (count_or(spec.replicas, 1), count_or(ready, 0), count_or(status.updated_replicas, 0))
-}
-
-fn daemon_set(_: &wire::WorkloadSpec, status: &wire::WorkloadStatus) -> Counts {
-    (
-        count_or(status.desired_number_scheduled, 0),
-        count_or(status.number_available, 0),
-        count_or(status.updated_number_scheduled, 0),
-    )
-}
-
-fn count_or(count: Option<Count>, otherwise: u32) -> u32 {
-    count.map_or(otherwise, |count| count.0)
-}
-
-fn workload(
-    counts: fn(&wire::WorkloadSpec, &wire::WorkloadStatus) -> Counts,
-    item: wire::Workload,
-    pools: &Pools,
-) -> Result<Object, BadPage> {
-    let (name, labels, generation) = identity(item.metadata)?;
-    let status = item.status.unwrap_or_default();
-    let (desired, ready, updated) = counts(&item.spec.unwrap_or_default(), &status);
-    let observed = status.observed_generation.unwrap_or_default() >= generation;
-    let stalled = status.conditions.list.iter().any(|condition| {
-        condition.kind.as_deref() == Some("Progressing") && condition.status.as_deref() == Some("False")
-    });
-    let workload = ParsedWorkload { name, labels, desired, ready, updated, observed, stalled };
-    Ok(Object::Workload(pools.workloads.intern(workload)))
+    Ok((name, labels))
 }
 
 fn service(item: wire::Service, pools: &Pools) -> Result<Object, BadPage> {
-    let (name, labels, _) = identity(item.metadata)?;
+    let (name, labels) = identity(&mut item.metadata.unwrap_or_default())?;
     let external = item.spec.and_then(|spec| spec.kind).as_deref() == Some("ExternalName");
     Ok(Object::Service(pools.services.intern(ParsedService { name, labels, external })))
 }
 
 fn slice(item: wire::EndpointSlice, pools: &Pools) -> Result<Object, BadPage> {
-    let (name, labels, _) = identity(item.metadata)?;
+    let (name, labels) = identity(&mut item.metadata.unwrap_or_default())?;
     let mut ready = BTreeSet::new();
     for endpoint in within_limit(item.endpoints)? {
-        // Absent means "unknown", which consumers must treat as ready (documentation of EndpointConditions).
-        if endpoint.conditions.and_then(|conditions| conditions.ready).unwrap_or(true) {
+        if is_serving(endpoint.conditions.as_ref()) {
             ready.extend(endpoint_hash(endpoint.target_ref, endpoint.addresses.list.into_iter().next()));
         }
     }
@@ -235,8 +189,15 @@ fn slice(item: wire::EndpointSlice, pools: &Pools) -> Result<Object, BadPage> {
     Ok(Object::Slice(new_slice(&name, service, ready)))
 }
 
+/// A Pod that is ending is not ready, but may still serve. Absent means "unknown", which consumers must treat as ready
+/// (documentation of EndpointConditions).
+fn is_serving(conditions: Option<&EndpointConditions>) -> bool {
+    let Some(EndpointConditions { ready, serving }) = conditions else { return true };
+    ready.unwrap_or(true) || serving.unwrap_or(false)
+}
+
 fn endpoints(item: wire::Endpoints, pools: &Pools) -> Result<Object, BadPage> {
-    let (name, ..) = identity(item.metadata)?;
+    let (name, _) = identity(&mut item.metadata.unwrap_or_default())?;
     let mut ready = BTreeSet::new();
     for subset in within_limit(item.subsets)? {
         for address in within_limit(subset.addresses)? {

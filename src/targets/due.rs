@@ -22,7 +22,7 @@ pub(super) fn due(entries: &Entries, round: u64, watched: bool, polled: bool) ->
         match &entry.cached {
             Cached::Nothing if may_watch => fetches.push(Job::WatchList(query.clone())),
             Cached::Nothing => fetches.push(fetch()),
-            Cached::Answer(Answer::Present) if !polled => continue,
+            Cached::Answer(Answer::Object(_)) if !polled => continue,
             Cached::Answer(_) => fetches.extend(is_new.then(fetch)),
             Cached::Objects(watched_list) => match (&watched_list.watch, watched_list.version()) {
                 // An ended watch is reopened once its end is reported.

@@ -70,13 +70,14 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::domain::snapshot::{ListKind, Workload};
+    use crate::domain::snapshot::{ListKind, Workload, WorkloadState};
     use crate::targets::objects::{Object, name_hash};
 
     fn objects(ready: &[(&str, u32)]) -> Objects {
         let mut objects = Objects::new(ListKind::Deployment);
         for (name, ready) in ready {
-            let workload = Workload { name: (*name).to_owned(), ready: *ready, ..Workload::default() };
+            let state = WorkloadState { ready: *ready, ..WorkloadState::default() };
+            let workload = Workload { name: (*name).to_owned(), state, ..Workload::default() };
             objects.put(Object::Workload(Arc::new(workload))).unwrap();
         }
         objects

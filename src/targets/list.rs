@@ -1,6 +1,7 @@
 //! Fetches the answer to one [`Query`] from a target, page by page within bounds, or opens a watch.
 
 use std::fmt::Write;
+use std::sync::Arc;
 
 use hyper::StatusCode;
 use tokio::time::Instant;
@@ -12,7 +13,7 @@ use super::http2::Http2Body;
 use super::limits::Limits;
 use super::objects::{BadPage, MAX_BYTES, Objects};
 use crate::domain::reason::{Failure, Reason};
-use crate::domain::snapshot::{Answer, ListKind, Query};
+use crate::domain::snapshot::{Answer, ListKind, ObjectRef, Query, Resource};
 
 /// Objects per page. An EndpointSlice of a hundred Pods has 45 KB: a page of them still fits into one response.
 const PAGE: usize = 80;
@@ -60,13 +61,7 @@ pub(super) async fn fetch(
     }
     match query {
         Query::List { kind, namespace } => list(channel, *kind, namespace, limits, deadline).await,
-        Query::Crd { name } => {
-            let path = format!("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{name}");
-            get_named(channel, &path, name, limits, deadline).await
-        }
-        Query::Namespace { name } => {
-            get_named(channel, &format!("/api/v1/namespaces/{name}"), name, limits, deadline).await
-        }
+        Query::Object(object) => get_named(channel, object, limits, deadline).await,
     }
 }
 
@@ -105,16 +100,25 @@ fn watch_path(kind: ListKind, namespace: &str, version: Option<&str>, seconds: u
 
 async fn get_named(
     channel: &Channel,
-    path: &str,
-    name: &str,
+    object: &ObjectRef,
     limits: &Limits,
     deadline: Instant,
 ) -> Result<Found, Fault> {
-    match channel.get(path, METADATA, limits, deadline).await? {
-        Reply::Body(mut body) => match decode::is_object_named(&mut body, name) {
-            true => Ok(Found::Answer(Answer::Present)),
-            false => Err(invalid(channel.host()).into()),
+    let accept = match object.resource {
+        // A CustomResourceDefinition may have a megabyte of schema.
+        Resource::Crd | Resource::Namespace => METADATA,
+        _ => JSON,
+    };
+    match channel.get(&object_path(object), accept, limits, deadline).await? {
+        Reply::Body(mut body) => match decode::named(&mut body, &object.name) {
+            Some(state) => Ok(Found::Answer(Answer::Object(Arc::new(state)))),
+            None => Err(invalid(channel.host()).into()),
         },
+        // The API of a custom resource that is not installed.
+        Reply::Refused(Refused::NoSuchPath) if matches!(object.resource, Resource::Other { .. }) => {
+            probe(channel, limits, deadline).await?;
+            Ok(Found::Answer(Answer::NotFound))
+        }
         Reply::Refused(refused) => refused_answer(refused, channel.host()),
     }
 }
@@ -178,9 +182,19 @@ pub(super) fn is_version(text: &str) -> bool {
 }
 
 fn list_path(kind: ListKind, namespace: &str) -> String {
-    match kind.resource() {
-        ("", version, plural) => format!("/api/{version}/namespaces/{namespace}/{plural}"),
-        (group, version, plural) => format!("/apis/{group}/{version}/namespaces/{namespace}/{plural}"),
+    path(kind.resource(), namespace)
+}
+
+fn object_path(object: &ObjectRef) -> String {
+    format!("{}/{}", path(object.resource.path(), &object.namespace), object.name)
+}
+
+/// Path of a collection; `namespace` is empty for cluster-scoped kinds.
+fn path((group, version, plural): (&str, &str, &str), namespace: &str) -> String {
+    let api = if group.is_empty() { format!("/api/{version}") } else { format!("/apis/{group}/{version}") };
+    match namespace {
+        "" => format!("{api}/{plural}"),
+        namespace => format!("{api}/namespaces/{namespace}/{plural}"),
     }
 }
 
@@ -201,9 +215,20 @@ fn with_parameter(mut path: String, name: &str, value: &str) -> String {
 /// Whether the name is valid, and so can't alter the path.
 pub(super) fn has_valid_name(query: &Query) -> bool {
     match query {
-        Query::List { namespace: name, .. } | Query::Namespace { name } => is_label(name),
-        Query::Crd { name } => name.len() <= 253 && name.split('.').all(is_label),
+        Query::List { namespace, .. } => is_label(namespace),
+        Query::Object(ObjectRef { resource, namespace, name }) => {
+            let (group, version, plural) = resource.path();
+            is_subdomain(name)
+                && (namespace.is_empty() || is_label(namespace))
+                && (group.is_empty() || is_subdomain(group))
+                && is_label(version)
+                && is_label(plural)
+        }
     }
+}
+
+fn is_subdomain(name: &str) -> bool {
+    name.len() <= 253 && name.split('.').all(is_label)
 }
 
 /// A DNS label (RFC 1123), as Kubernetes requires of names.
@@ -254,12 +279,15 @@ mod tests {
     #[test]
     fn name_can_not_become_another_path() {
         for name in ["..", ".", "", "a/b", "a?b", "a#b", "a%2fb", "A", "-a", "a-", "ä", &"a".repeat(64)] {
-            assert!(!has_valid_name(&Query::Namespace { name: name.to_owned() }), "{name}");
+            assert!(!has_valid_name(&Query::Object(ObjectRef::namespace(name))), "{name}");
+            let inside = ObjectRef { namespace: name.to_owned(), ..ObjectRef::crd("a") };
+            assert!(!has_valid_name(&Query::Object(inside)) || name.is_empty(), "{name}");
         }
-        assert!(has_valid_name(&Query::Namespace { name: "argo-cd-2".to_owned() }));
-        assert!(has_valid_name(&Query::Crd { name: "gateways.networking.istio.io".to_owned() }));
-        assert!(!has_valid_name(&Query::Crd { name: "gateways..io".to_owned() }));
-        assert!(!has_valid_name(&Query::Crd { name: "../../secrets".to_owned() }));
+        assert!(has_valid_name(&Query::Object(ObjectRef::namespace("argo-cd-2"))));
+        assert!(has_valid_name(&Query::Object(ObjectRef::crd("gateways.networking.istio.io"))));
+        for name in ["gateways..io", "../../secrets"] {
+            assert!(!has_valid_name(&Query::Object(ObjectRef::crd(name))), "{name}");
+        }
     }
 
     #[test]

@@ -251,6 +251,7 @@ fn ready(slices: &[Slice]) -> BTreeMap<String, u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::snapshot::WorkloadState;
 
     fn slice(name: &str, service: Option<&str>, ready: &[u64]) -> Object {
         let service = service.map(|service| Arc::new(service.to_owned()));
@@ -259,7 +260,8 @@ mod tests {
 
     #[test]
     fn put_replaces_by_name_and_reports_changes() {
-        let workload = |ready| Workload { name: "a".to_owned(), ready, ..Workload::default() };
+        let state = |ready| WorkloadState { ready, ..WorkloadState::default() };
+        let workload = |ready| Workload { name: "a".to_owned(), state: state(ready), ..Workload::default() };
         let mut objects = Objects::new(ListKind::Deployment);
         let put = |objects: &mut Objects, ready| objects.put(Object::Workload(Arc::new(workload(ready)))).unwrap();
         assert_eq!((put(&mut objects, 1), put(&mut objects, 1), put(&mut objects, 2)), (true, false, true));

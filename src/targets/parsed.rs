@@ -2,34 +2,26 @@
 
 use super::pool::Internable;
 use super::text::{Labels, Text};
-use crate::domain::snapshot::{Service, Workload};
+use crate::domain::snapshot::{Service, Workload, WorkloadState};
 
 /// A parsed [`Workload`].
 #[derive(Hash)]
 pub(super) struct ParsedWorkload<'a> {
     pub name: Text<'a>,
     pub labels: Labels<'a>,
-    pub desired: u32,
-    pub ready: u32,
-    pub updated: u32,
-    pub observed: bool,
-    pub stalled: bool,
+    pub state: WorkloadState,
 }
 
 impl Internable for ParsedWorkload<'_> {
     type Value = Workload;
 
     fn equals(&self, kept: &Workload) -> bool {
-        let Workload { name, labels, desired, ready, updated, observed, stalled } = kept;
-        let counts = (self.desired, self.ready, self.updated) == (*desired, *ready, *updated);
-        let flags = (self.observed, self.stalled) == (*observed, *stalled);
-        counts && flags && *self.name == **name && self.labels.equal(labels)
+        let Workload { name, labels, state } = kept;
+        self.state == *state && *self.name == **name && self.labels.equal(labels)
     }
 
     fn into_value(self) -> Workload {
-        let Self { name, labels, desired, ready, updated, observed, stalled } = self;
-        let (name, labels) = (name.into_owned(), labels.into_owned());
-        Workload { name, labels, desired, ready, updated, observed, stalled }
+        Workload { name: self.name.into_owned(), labels: self.labels.into_owned(), state: self.state }
     }
 }
 
@@ -79,25 +71,18 @@ mod tests {
             let mut parsed = ParsedWorkload {
                 name: "a".into(),
                 labels: serde_json::from_str(r#"{"app":"a"}"#).unwrap(),
-                desired: 1,
-                ready: 1,
-                updated: 1,
-                observed: true,
-                stalled: false,
+                state: WorkloadState { desired: 1, ready: 1, updated: 1, ..WorkloadState::default() },
             };
             change(&mut parsed);
             parsed
         };
         let pool = Pool::default();
         let first = pool.intern(parsed(|_| {}));
-        let changes: [fn(&mut ParsedWorkload); 7] = [
+        let changes: [fn(&mut ParsedWorkload); 4] = [
             |parsed| parsed.name = "b".into(),
             |parsed| parsed.labels = serde_json::from_str(r#"{"app":"b"}"#).unwrap(),
-            |parsed| parsed.desired = 2,
-            |parsed| parsed.ready = 2,
-            |parsed| parsed.updated = 2,
-            |parsed| parsed.observed = false,
-            |parsed| parsed.stalled = true,
+            |parsed| parsed.state.desired = 2,
+            |parsed| parsed.state.conditions.stalled = true,
         ];
         for change in changes {
             assert!(!parsed(change).equals(&first));

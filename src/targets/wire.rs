@@ -77,6 +77,9 @@ pub(super) struct Meta<'a> {
     pub generation: Option<i64>,
     #[serde(borrow)]
     pub resource_version: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub creation_timestamp: Option<Text<'a>>,
+    pub deletion_timestamp: Option<IgnoredAny>,
     pub annotations: Option<Annotations>,
 }
 
@@ -104,27 +107,101 @@ macro_rules! items {
 
 items!(Workload, Service, EndpointSlice, Endpoints);
 
-/// Any object, for its kind and metadata.
+/// Any object that is read by name.
 #[derive(Deserialize)]
 pub(super) struct Object<'a> {
     #[serde(borrow)]
     pub kind: Option<Text<'a>>,
     #[serde(borrow)]
     pub metadata: Option<Meta<'a>>,
+    #[serde(borrow)]
+    pub status: Option<ObjectStatus<'a>>,
+    /// Of a webhook configuration.
+    #[serde(default, borrow)]
+    pub webhooks: Items<Webhook<'a>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct ObjectStatus<'a> {
+    /// An integer by convention.
+    pub observed_generation: Option<serde_json::Number>,
+    #[serde(borrow, deserialize_with = "text_or_nothing")]
+    pub phase: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub conditions: Items<Condition<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Webhook<'a> {
+    #[serde(borrow)]
+    pub failure_policy: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub client_config: Option<ClientConfig<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ClientConfig<'a> {
+    #[serde(borrow)]
+    pub service: Option<ServiceRef<'a>>,
+    /// PEM in base64.
+    #[serde(borrow)]
+    pub ca_bundle: Option<Text<'a>>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct ServiceRef<'a> {
+    #[serde(borrow)]
+    pub namespace: Text<'a>,
+    #[serde(borrow)]
+    pub name: Text<'a>,
 }
 
 #[derive(Deserialize)]
 pub(super) struct Workload<'a> {
     #[serde(borrow)]
     pub metadata: Option<Meta<'a>>,
-    pub spec: Option<WorkloadSpec>,
+    #[serde(borrow)]
+    pub spec: Option<WorkloadSpec<'a>>,
     #[serde(borrow)]
     pub status: Option<WorkloadStatus<'a>>,
 }
 
 #[derive(Deserialize, Default)]
-pub(super) struct WorkloadSpec {
+#[serde(rename_all = "camelCase")]
+pub(super) struct WorkloadSpec<'a> {
     pub replicas: Option<Count>,
+    pub paused: Option<bool>,
+    #[serde(borrow)]
+    pub update_strategy: Option<UpdateStrategy<'a>>,
+}
+
+/// Of a StatefulSet or DaemonSet.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct UpdateStrategy<'a> {
+    #[serde(rename = "type", borrow)]
+    pub kind: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub rolling_update: Option<RollingUpdate<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RollingUpdate<'a> {
+    pub partition: Option<Count>,
+    #[serde(borrow)]
+    pub max_unavailable: Option<NumberOrText<'a>>,
+}
+
+/// An IntOrString.
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(super) enum NumberOrText<'a> {
+    Number(Count),
+    Text(#[serde(borrow)] Text<'a>),
 }
 
 #[derive(Deserialize, Default)]
@@ -147,6 +224,8 @@ pub(super) struct Condition<'a> {
     pub kind: Option<Text<'a>>,
     #[serde(borrow)]
     pub status: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub reason: Option<Text<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -184,6 +263,7 @@ pub(super) struct Endpoint<'a> {
 #[derive(Deserialize)]
 pub(super) struct EndpointConditions {
     pub ready: Option<bool>,
+    pub serving: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -248,6 +328,20 @@ impl<'de> Deserialize<'de> for Count {
 
         deserializer.deserialize_any(CountVisitor)
     }
+}
+
+/// A string; anything else counts as absent, as a phase is of any type in a custom resource.
+fn text_or_nothing<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Text<'a>>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Any<'a> {
+        Text(#[serde(borrow)] Text<'a>),
+        Other(IgnoredAny),
+    }
+    Ok(match Any::deserialize(deserializer)? {
+        Any::Text(text) => Some(text),
+        Any::Other(IgnoredAny) => None,
+    })
 }
 
 impl<T> Default for Items<T> {

@@ -1,7 +1,7 @@
 //! Generates the tables of README.md.
 
 use ksit::cli::types;
-use ksit::domain::integrations::TOOLS;
+use ksit::api::catalogue;
 use ksit::observability::{FAMILIES, Metrics};
 
 use crate::generated_between;
@@ -13,5 +13,5 @@ fn readme_lists_every_metric_and_every_tool() {
     let all = Metrics::TABLE.iter().copied().chain(fleet_metrics);
     let rows: String = all.map(|(name, help)| format!("| `{name}` | {help} |\n")).collect();
     generated_between("README.md", "metrics", &format!("| metric | meaning |\n| --- | --- |\n{rows}"));
-    generated_between("README.md", "tools", &types::markdown(TOOLS));
+    generated_between("README.md", "tools", &types::markdown(catalogue::tools()));
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use ksit::cli::rights;
-use ksit::domain::integrations::TOOLS;
+use ksit::api::catalogue;
 
 use crate::generated;
 
@@ -11,14 +11,14 @@ use crate::generated;
 fn target_rights_have_a_file_for_each_tool() {
     generated("deploy/target/reader.yaml", rights::READER);
     generated("deploy/target/cluster-wide.yaml", rights::CLUSTER_WIDE);
-    for tool in TOOLS {
-        generated(&format!("deploy/target/{}.yaml", tool.name), &rights::of_tool(tool, tool.namespace));
+    for tool in catalogue::tools() {
+        generated(&format!("deploy/target/{}.yaml", tool.name), &rights::of_tool(tool, &tool.namespace));
     }
     let stored: BTreeSet<String> = std::fs::read_dir(crate::root().join("deploy/target"))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     let others = ["reader.yaml", "cluster-wide.yaml"].map(str::to_owned);
-    let expected = TOOLS.iter().map(|tool| format!("{}.yaml", tool.name)).chain(others);
+    let expected = catalogue::tools().iter().map(|tool| format!("{}.yaml", tool.name)).chain(others);
     assert_eq!(stored, expected.collect());
 }

@@ -8,7 +8,8 @@ use std::time::Instant;
 
 use ksit::api::Integration;
 use ksit::domain::component::{Component, ComponentKind, Presence};
-use ksit::domain::integrations::{Tool, components_of};
+use ksit::api::catalogue;
+use ksit::domain::integrations::expected_of;
 use kube::Client;
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams};
 use kube::core::GroupVersionKind;
@@ -60,7 +61,7 @@ async fn try_install(world: &World, client: &Client, fixture: &Fixture) {
 }
 
 fn required(fixture: &Fixture) -> Vec<Component> {
-    let all = components_of(Tool::named(&fixture.tool).unwrap(), &fixture.config).unwrap();
+    let all = expected_of(catalogue::tool(&fixture.tool).unwrap(), &fixture.config).unwrap().components;
     all.into_iter().filter(|component| component.presence == Presence::Required).collect()
 }
 

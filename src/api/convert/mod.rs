@@ -1,13 +1,17 @@
 //! Between the resources and the domain: specs in, statuses in and out.
 
 mod integration_status;
+mod integration_type;
 mod keys;
 mod shard_map;
 mod spec;
 mod status;
+mod types;
 
 pub(crate) use integration_status::{integration_status, stored_integration_status};
+pub(crate) use integration_type::tool;
 pub(crate) use keys::object_key;
 pub use shard_map::{shard_map, shard_map_spec};
 pub(crate) use spec::{integration, target};
 pub(crate) use status::{stored_target_status, target_status};
+pub(crate) use types::Types;

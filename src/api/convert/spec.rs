@@ -9,12 +9,15 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt;
 
 use super::keys::object_key;
+use super::types::Types;
 use crate::api::{ComponentSpec, Integration, IntegrationTarget, KubeconfigSecretRef, SLOT_LABEL, WhenAbsent};
 use crate::domain::aggregate::Selection;
-use crate::domain::component::{Component, ComponentKind, Finder, Presence};
+use crate::domain::component::{Component, ComponentKind, Finder, MinReady, Presence};
 use crate::domain::desired::{DesiredIntegration, DesiredTarget};
 use crate::domain::evaluate;
-use crate::domain::integrations::{self, TOOLS, Tool};
+use crate::domain::expected::Expected;
+use crate::domain::integrations::expected_of;
+use crate::domain::reason::{Failure, Reason};
 use crate::domain::roll_up::MaxUnhealthy;
 use crate::domain::selector::{Requirement, Selector};
 
@@ -70,16 +73,18 @@ pub fn target(object: &IntegrationTarget) -> Result<DesiredTarget, SpecError> {
     })
 }
 
-/// Validates an `Integration`. An error ends up in `components`, and from there in the status.
-pub fn integration(object: &Integration) -> DesiredIntegration {
+/// Validates an `Integration`, whose type may be one of `types`. An error ends up in `expected`, and from there in the
+/// status.
+pub fn integration(object: &Integration, types: &Types) -> DesiredIntegration {
     let spec = &object.spec;
     let interval = spec.interval.as_deref().map(interval).transpose();
     let selector = spec.target_selector.as_ref().map(selector).transpose();
     let max_unhealthy = spec.max_unhealthy.as_ref().map(max_unhealthy).transpose();
-    let components = components(object)
-        .and_then(|components| interval.clone().and(Ok(components)))
-        .and_then(|components| selector.clone().and(Ok(components)))
-        .and_then(|components| max_unhealthy.clone().and(Ok(components)));
+    let faults = [interval.clone().err(), selector.clone().err(), max_unhealthy.clone().err()];
+    let expected = match faults.into_iter().flatten().next() {
+        Some(fault) => Err(Failure::new(Reason::InvalidConfig, fault)),
+        None => expected(object, types),
+    };
     DesiredIntegration {
         key: object_key(object).into(),
         type_name: spec.type_.clone(),
@@ -88,7 +93,7 @@ pub fn integration(object: &Integration) -> DesiredIntegration {
             cluster_names: spec.target_clusters.iter().flatten().cloned().collect(),
             selector: selector.unwrap_or_default(),
         },
-        components,
+        expected,
         when_absent: match spec.when_absent {
             WhenAbsent::Failed => evaluate::WhenAbsent::Failed,
             WhenAbsent::NotInstalled => evaluate::WhenAbsent::NotInstalled,
@@ -108,17 +113,16 @@ fn max_unhealthy(value: &IntOrString) -> Result<MaxUnhealthy, String> {
     parsed.ok_or_else(|| format!("spec.maxUnhealthy: {text} is neither a number from 0 nor a percentage such as 5%"))
 }
 
-fn components(object: &Integration) -> Result<Vec<Component>, String> {
+fn expected(object: &Integration, types: &Types) -> Result<Expected, Failure> {
     let spec = &object.spec;
     let config = spec.config.clone().unwrap_or_default();
+    let invalid = |message: String| Failure::new(Reason::InvalidConfig, message);
     if spec.type_ == "custom" {
-        return custom(spec.components.as_deref().unwrap_or_default(), &config);
+        let components = spec.components.as_deref().unwrap_or_default();
+        return custom(components, &config).map(Expected::from).map_err(invalid);
     }
-    let tool = Tool::named(&spec.type_).ok_or_else(|| {
-        let known: Vec<&str> = TOOLS.iter().map(|tool| tool.name).chain(["custom"]).collect();
-        format!("spec.type: {:?} is not known; use one of {}", spec.type_, known.join(", "))
-    })?;
-    integrations::components_of(tool, &config).map_err(|error| error.to_string())
+    let tool = types.find(&object.namespace().unwrap_or_default(), &spec.type_)?;
+    expected_of(tool, &config).map_err(|error| invalid(error.to_string()))
 }
 
 fn custom(specs: &[ComponentSpec], config: &BTreeMap<String, String>) -> Result<Vec<Component>, String> {
@@ -141,16 +145,15 @@ fn component(index: usize, spec: &ComponentSpec, namespace: Option<&String>) -> 
         (_, None) => return Err(format!("spec.components[{index}].namespace: missing, as is config.namespace")),
     };
     Ok(Component {
-        kind,
-        name: name.clone(),
-        namespace,
         finder: match (match_labels, object_name) {
             (Some(labels), _) => Finder { labels: vec![labels.clone()], names: Vec::new() },
             (None, Some(object)) => Finder::by_name(object.clone()),
             (None, None) => Finder::by_name(name.clone()),
         },
         presence: if *optional { Presence::Optional } else { Presence::Required },
-        min_ready: (*min_ready).max(1),
+        // 1 is the default of the field, and what each kind needs anyway.
+        min_ready: (*min_ready > 1).then_some(MinReady::Pods(*min_ready)),
+        ..Component::required(kind, name.clone(), namespace)
     })
 }
 
@@ -194,11 +197,11 @@ mod tests {
     fn parsed(spec: serde_json::Value) -> DesiredIntegration {
         let object = json!({"apiVersion": "ksit.io/v1alpha1", "kind": "Integration",
             "metadata": {"name": "i", "namespace": "fleet", "generation": 3}, "spec": spec});
-        integration(&serde_json::from_value(object).unwrap())
+        integration(&serde_json::from_value(object).unwrap(), &Types::default())
     }
 
     fn complaint(spec: serde_json::Value) -> String {
-        parsed(spec).components.unwrap_err()
+        parsed(spec).expected.unwrap_err().message
     }
 
     #[test]
@@ -240,10 +243,11 @@ mod tests {
             {"kind": "Deployment", "name": "front"},
             {"kind": "StatefulSet", "name": "db", "namespace": "data", "matchLabels": {"app": "db"}, "minReady": 3},
             {"kind": "CustomResourceDefinition", "name": "things.example.com", "optional": true}]}))
-        .components
-        .unwrap();
+        .expected
+        .unwrap()
+        .components;
         assert_eq!(found[0].finder, Finder::by_name("front"));
-        assert_eq!((found[1].namespace.as_str(), found[1].min_ready, found[1].finder.names.len()), ("data", 3, 0));
+        assert_eq!((found[1].namespace.as_str(), found[1].min_ready, found[1].finder.names.len()), ("data", Some(MinReady::Pods(3)), 0));
         assert_eq!((found[2].kind, found[2].presence), (ComponentKind::Crd, Presence::Optional));
     }
 
@@ -251,7 +255,7 @@ mod tests {
     fn manifest_of_the_go_toolkit_is_accepted() {
         let found = parsed(json!({"type": "argocd", "enabled": true, "targetClusters": ["in-cluster"],
             "autoInstall": {"enabled": true, "method": "helm"}, "config": {"namespace": "argocd"}}));
-        assert!(found.components.is_ok() && found.wants_install && found.enabled);
+        assert!(found.expected.is_ok() && found.wants_install && found.enabled);
     }
 
     #[test]

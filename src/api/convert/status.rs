@@ -78,8 +78,9 @@ fn stored_tool(tool: ToolStatus) -> IntegrationResult {
 }
 
 fn stored_component(component: ComponentLine) -> ComponentStatus {
-    let ComponentLine { kind, namespace, name, state, ready, desired, message } = component;
-    ComponentStatus { kind, namespace, name, state, ready, desired, message }
+    let ComponentLine { kind, namespace, name, state, ready, desired, since, message } = component;
+    let since = since.map(|time| time.to_string());
+    ComponentStatus { kind, namespace, name, state, ready, desired, since, message }
 }
 
 fn stored_transition(transition: status::TransitionRecord) -> TransitionRecord {
@@ -166,8 +167,8 @@ fn tool(stored: IntegrationResult, synced_at: Option<Timestamp>) -> ToolStatus {
     let IntegrationResult { name, type_, phase, reason, message, last_transition_time, components, healthy_components } =
         stored;
     let component = |stored| {
-        let ComponentStatus { kind, namespace, name, state, ready, desired, message } = stored;
-        ComponentLine { kind, namespace, name, state, ready, desired, message }
+        let ComponentStatus { kind, namespace, name, state, ready, desired, since, message } = stored;
+        ComponentLine { kind, namespace, name, state, ready, desired, since: time(since.as_deref()), message }
     };
     ToolStatus {
         name,

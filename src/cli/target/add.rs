@@ -90,7 +90,7 @@ fn label(text: &str) -> Result<(String, String), String> {
 fn tool_namespace(text: &str) -> Result<ToolNamespace, String> {
     let (name, namespace) = text.split_once('=').map_or((text, None), |(name, namespace)| (name, Some(namespace)));
     let tool = tool(name)?;
-    Ok(ToolNamespace { tool, namespace: namespace.unwrap_or(tool.namespace).to_owned() })
+    Ok(ToolNamespace { tool, namespace: namespace.unwrap_or(&tool.namespace).to_owned() })
 }
 
 /// Everything needed to add one cluster.

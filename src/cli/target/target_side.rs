@@ -19,7 +19,8 @@ use crate::cli::CliError;
 use crate::cli::hub::{PLUGIN_TIMEOUT, hint};
 use crate::cli::own_kubeconfig::{self, NO_PROXY, pem};
 use crate::cli::rights;
-use crate::domain::integrations::{TOOLS, Tool};
+use crate::api::catalogue;
+use crate::domain::integrations::Tool;
 use crate::hub::{cause, with_deadline};
 
 /// The cluster's token controller normally fills in the token within moments.
@@ -92,10 +93,10 @@ pub(super) async fn objects(client: &Client, scope: &Scope) -> Result<(Vec<Value
             Vec::new()
         }
         Scope::These(tool_namespaces) => tool_namespaces.clone(),
-        Scope::Found => TOOLS
+        Scope::Found => catalogue::tools()
             .iter()
             .filter(|tool| tool.namespace != ALWAYS_EXISTS)
-            .map(|tool| ToolNamespace { tool, namespace: tool.namespace.to_owned() })
+            .map(|tool| ToolNamespace { tool, namespace: tool.namespace.clone() })
             .collect(),
     };
     if !tool_namespaces.is_empty() {

@@ -96,7 +96,7 @@ impl WatchedTarget {
 fn read_integration(mut integration: Integration) -> (ObjectMeta, IntegrationObject) {
     let status = integration.status.take().map(convert::integration_status);
     let has_legacy_finalizer = integration.finalizers().iter().any(|name| name == LEGACY_FINALIZER);
-    let desired = convert::integration(&integration);
+    let desired = convert::integration(&integration, &convert::Types::default());
     integration.metadata.labels = None;
     (integration.metadata, IntegrationObject { desired, has_legacy_finalizer, status })
 }

@@ -291,7 +291,7 @@ impl Worker {
     fn on_integration(&mut self, change: Change<Integration>) {
         match change {
             Change::Applied(object) => {
-                let desired = Arc::new(convert::integration(&object));
+                let desired = Arc::new(convert::integration(&object, &convert::Types::default()));
                 let former = self.integrations.insert(desired.key.clone(), desired.clone());
                 if former.as_ref() == Some(&desired) {
                     return;

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
+
 use crate::domain::backoff::jittered;
 use crate::domain::check_mode::CheckMode;
 use crate::domain::desired::DesiredIntegration;
-use crate::domain::evaluate::evaluate;
+use crate::domain::evaluate::{Clock, evaluate};
 use crate::domain::keys::IntegrationKey;
 use crate::domain::reason::{Failure, Reason};
-use crate::domain::verdict::{Outcome, ToolVerdict};
+use crate::domain::verdict::{Outcome, TargetVerdict, ToolVerdict};
 use crate::hub::{Reading, SecretError, read_kubeconfig};
 use crate::targets::kubeconfig::vet;
 use crate::targets::{Cluster, Reflector, Standing};
@@ -28,34 +30,57 @@ pub(super) struct Access {
     /// Version that the Secret watch, if enabled, had reported at that read.
     watched_version: Option<String>,
     reread_at: Instant,
-    /// Snapshot version and integrations of the last evaluation.
-    last_evaluated: Option<(u64, Vec<Arc<DesiredIntegration>>)>,
+    last_evaluated: Option<Evaluation>,
     /// Secret name and key from the spec that this was built from.
     secret: (String, Option<String>),
 }
 
+/// The inputs of the last evaluation.
+struct Evaluation {
+    /// Version of the snapshot.
+    version: u64,
+    integrations: Vec<Arc<DesiredIntegration>>,
+    /// Time at which the same inputs would be judged otherwise.
+    until: Option<Timestamp>,
+}
+
+impl Evaluation {
+    fn is_current(&self, version: u64, integrations: &[Arc<DesiredIntegration>], now: Timestamp) -> bool {
+        let same = |(a, b): (&Arc<DesiredIntegration>, &Arc<DesiredIntegration>)| Arc::ptr_eq(a, b);
+        self.version == version
+            && self.until.is_none_or(|until| now < until)
+            && self.integrations.len() == integrations.len()
+            && self.integrations.iter().zip(integrations).all(same)
+    }
+}
+
 impl Access {
-    /// Evaluates all integrations. `None` if neither they nor the snapshot changed since the last evaluation.
+    /// Evaluates all integrations. `None` if they, the snapshot and the deadlines are as at the last evaluation.
+    /// `last`: the last verdict on the target, for the time since which components have been unhealthy.
     pub(super) fn evaluate_if_changed(
         &mut self,
         assignment: &Assignment,
+        last: Option<&TargetVerdict>,
     ) -> Option<Vec<(IntegrationKey, ToolVerdict)>> {
-        let is_current = self.last_evaluated.as_ref().is_some_and(|(version, integrations)| {
-            let same = |(a, b): (&Arc<DesiredIntegration>, &Arc<DesiredIntegration>)| Arc::ptr_eq(a, b);
-            *version == self.reflector.version()
-                && integrations.len() == assignment.integrations.len()
-                && integrations.iter().zip(&assignment.integrations).all(same)
-        });
-        if is_current {
+        let (version, now) = (self.reflector.version(), Timestamp::now());
+        let is_current = |last: &Evaluation| last.is_current(version, &assignment.integrations, now);
+        if self.last_evaluated.as_ref().is_some_and(is_current) {
             return None;
         }
-        self.last_evaluated = Some((self.reflector.version(), assignment.integrations.clone()));
         let snapshot = self.reflector.snapshot();
+        let mut deadline: Option<Timestamp> = None;
         let verdicts = assignment.integrations.iter().filter_map(|integration| {
-            let components = integration.components.as_ref().ok()?;
-            Some((integration.key.clone(), evaluate(components, &snapshot, integration.when_absent)))
+            let expected = integration.expected.as_ref().ok()?;
+            let earlier = last.and_then(|last| last.tool(&integration.key)).map_or(&[][..], |tool| &tool.observations);
+            let clock = Clock { now, earlier };
+            let (verdict, until) = evaluate(expected, &snapshot, integration.when_absent, &clock);
+            deadline = deadline.into_iter().chain(until).min();
+            Some((integration.key.clone(), verdict))
         });
-        Some(verdicts.collect())
+        let verdicts = verdicts.collect();
+        let integrations = assignment.integrations.clone();
+        self.last_evaluated = Some(Evaluation { version, integrations, until: deadline });
+        Some(verdicts)
     }
 
     pub(super) fn mode(&self) -> Option<CheckMode> {
@@ -92,6 +117,7 @@ pub(super) async fn run(
     assignment: &Assignment,
     access: Option<Access>,
     standing: Standing,
+    last: Option<&TargetVerdict>,
 ) -> Result<RoundResult, Box<HubUnavailable>> {
     let former = access.filter(|access| uses_same_secret(access, assignment));
     let is_reused = former.as_ref().is_some_and(|access| is_fresh(access, assignment));
@@ -129,7 +155,7 @@ pub(super) async fn run(
             if standing.is_failing() {
                 access.last_evaluated = None;
             }
-            RoundResult { outcome: access.evaluate_if_changed(assignment).map(Outcome::Read), access: Some(access) }
+            RoundResult { outcome: access.evaluate_if_changed(assignment, last).map(Outcome::Read), access: Some(access) }
         }
         // Read the Secret again before the next round: permanent failures are fixed by a new one.
         Err(failure) if !failure.reason.is_transient() => RoundResult::failed(failure, None),

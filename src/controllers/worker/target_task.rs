@@ -162,9 +162,10 @@ impl Task {
             return false;
         };
         self.watch_growth(assignment);
+        let last = self.history.last();
         if let Some(access) = self.access.as_mut().filter(|access| access.reflector.is_complete())
             && self.history.failures == 0
-            && let Some(verdicts) = access.evaluate_if_changed(assignment)
+            && let Some(verdicts) = access.evaluate_if_changed(assignment, last.as_deref())
         {
             self.conclude(assignment, Outcome::Read(verdicts));
         }
@@ -326,10 +327,10 @@ impl Task {
     /// Runs a round and catches its panic: one bad target must not affect the others.
     async fn guarded_round(&mut self, assignment: &Assignment) -> Result<RoundResult, Box<HubUnavailable>> {
         let (context, standing) = (self.context.clone(), self.standing());
-        let access = self.access.take();
+        let (access, last) = (self.access.take(), self.history.last());
         let round = {
             let _in_progress = context.health.round();
-            AssertUnwindSafe(round::run(&context, assignment, access, standing)).catch_unwind().await
+            AssertUnwindSafe(round::run(&context, assignment, access, standing, last.as_deref())).catch_unwind().await
         };
         round.unwrap_or_else(|_| Ok(RoundResult::failed(self.on_panic(assignment), None)))
     }

@@ -36,7 +36,7 @@ impl Fleet {
             targets: counts.by_state(),
             credentials_expiring: expiring,
             invalid_targets: invalid,
-            invalid_integrations: self.integrations.values().filter(|known| known.desired.components.is_err()).count(),
+            invalid_integrations: self.integrations.values().filter(|known| known.desired.expected.is_err()).count(),
             oldest_observation: ages.max().unwrap_or_default(),
             loads,
         }

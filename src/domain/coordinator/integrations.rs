@@ -6,6 +6,7 @@ use super::effect::{Effect, Metric};
 use super::event::{IntegrationObject, ObjectEvent};
 use super::fleet::Fleet;
 use super::target::Target;
+use crate::domain::expected::Expected;
 use crate::domain::aggregate::Tally;
 use crate::domain::desired::DesiredIntegration;
 use crate::domain::keys::{IntegrationKey, TargetKey};
@@ -42,7 +43,7 @@ impl Fleet {
 
     fn apply_integration(&mut self, object: IntegrationObject) {
         let IntegrationObject { mut desired, has_legacy_finalizer, status } = object;
-        desired.components = desired.components.map(|_| Vec::new());
+        desired.expected = desired.expected.map(|_| Expected::default());
         let key = desired.key.clone();
         if has_legacy_finalizer {
             self.effects.push(Effect::RemoveFinalizer(key.clone()));

@@ -69,8 +69,8 @@ impl Fleet {
 
     pub(super) fn summary<'a>(&'a self, known: &'a Integration) -> Summary<'a> {
         let integration = &known.desired;
-        if let Err(error) = &integration.components {
-            return Summary::without_clusters(Phase::Failed, Reason::InvalidConfig, error.clone());
+        if let Err(failure) = &integration.expected {
+            return Summary::without_clusters(Phase::Failed, failure.reason, failure.message.clone());
         }
         if !integration.enabled {
             return Summary::without_clusters(Phase::Paused, Reason::Paused, "enabled is false");

@@ -12,6 +12,7 @@ use super::fleet::Fleet;
 use super::summaries::SUMMARY_GAP;
 use super::{IntegrationObject, Now};
 use crate::domain::aggregate::Selection;
+use crate::domain::expected::Expected;
 use crate::domain::desired::{DesiredIntegration, DesiredTarget};
 use crate::domain::evaluate::WhenAbsent;
 use crate::domain::keys::{IntegrationKey, TargetKey};
@@ -79,7 +80,7 @@ pub(super) fn integration(name: &str, clusters: &[String]) -> IntegrationObject 
         type_name: "argocd".to_owned(),
         enabled: true,
         selection,
-        components: Ok(Vec::new()),
+        expected: Ok(Expected::default()),
         when_absent: WhenAbsent::Failed,
         max_unhealthy: MaxUnhealthy::default(),
         interval: None,

@@ -13,6 +13,8 @@ pub mod names;
 use super::component::{ComponentKind, Finder, MinReady, Presence};
 use super::expected::Profile;
 
+#[cfg(test)]
+pub(crate) use config::WITHOUT_EFFECT;
 pub use config::expected_of;
 pub use config_error::ConfigError;
 pub(crate) use config_error::nearest;

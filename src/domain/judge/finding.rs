@@ -1,8 +1,5 @@
 //! The result of judging one component.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
-
 use jiff::Timestamp;
 
 use crate::domain::component::{Component, ComponentKind, Presence};
@@ -17,8 +14,6 @@ pub(in crate::domain) struct Finding {
     pub(in crate::domain) faults: Vec<Fault>,
     /// Time at which the same state would be judged otherwise.
     pub(in crate::domain) until: Option<Timestamp>,
-    /// Versions of its workloads.
-    pub(in crate::domain) versions: BTreeSet<Arc<str>>,
 }
 
 /// A fault of a component, in a sentence with the cause and the remedy.
@@ -42,7 +37,6 @@ impl Finding {
         self.observations.extend(other.observations);
         self.faults.extend(other.faults);
         self.until = self.until.into_iter().chain(other.until).min();
-        self.versions.extend(other.versions);
     }
 
     /// Whether the component works, with a remark or without.

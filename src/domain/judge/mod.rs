@@ -43,14 +43,19 @@ impl Clock<'_> {
     }
 }
 
+/// The answer to a query for objects of this kind in this namespace.
+type Answered<'a> = (ComponentKind, &'a str, &'a Answer);
+
 /// Judges a component. `idle` has the names of optional components that are absent or scaled to zero.
 pub(super) fn judge(component: &Component, snapshot: &Snapshot, idle: &BTreeSet<&str>, clock: &Clock) -> Finding {
-    let answers = || own_queries(component).map(|(kind, namespace, query)| (kind, namespace, snapshot.get(&query)));
+    let answers: Vec<Answered> = own_queries(component)
+        .filter_map(|(kind, namespace, query)| Some((kind, namespace, snapshot.get(&query)?)))
+        .collect();
     let mut finding = Finding::default();
-    finding.merge(workload::judge_all(component, answers(), clock));
-    finding.merge(service::judge_all(component, answers(), snapshot, idle));
-    for (kind, namespace, answer) in answers() {
-        if let Some(Answer::Object(state)) = answer {
+    finding.merge(workload::judge_all(component, &answers, clock));
+    finding.merge(service::judge_all(component, &answers, snapshot, idle));
+    for (kind, namespace, answer) in answers {
+        if let Answer::Object(state) = answer {
             let seen = Seen { component, kind, namespace, name: object_name(component) };
             finding.merge(object::judge(&seen, state, snapshot, clock));
         }
@@ -58,7 +63,11 @@ pub(super) fn judge(component: &Component, snapshot: &Snapshot, idle: &BTreeSet<
     if !finding.observations.is_empty() {
         return finding;
     }
-    let refused = own_queries(component).find(|(.., query)| snapshot.get(query) == Some(&Answer::Forbidden));
+    // Other namespaces may well not exist, which looks the same to whoever has no rights in them.
+    let is_refused = |(_, namespace, query): &(ComponentKind, &str, Query)| {
+        *namespace == component.namespace && snapshot.get(query) == Some(&Answer::Forbidden)
+    };
+    let refused = own_queries(component).find(is_refused);
     match refused {
         Some((kind, namespace, query)) => {
             forbidden(&Seen { component, kind, namespace, name: &component.name }, &query)

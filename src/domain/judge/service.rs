@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::Answered;
 use super::finding::{Finding, Seen, forbidden};
 use crate::domain::component::{Component, ComponentKind, MinReady};
 use crate::domain::queries::list;
@@ -10,18 +11,18 @@ use crate::domain::snapshot::{Answer, ListKind, Service, Snapshot};
 use crate::domain::verdict::{ComponentState, Phase};
 
 /// Judges every Service that the component's finder selects.
-pub(super) fn judge_all<'a>(
-    component: &'a Component,
-    answers: impl Iterator<Item = (ComponentKind, &'a str, Option<&'a Answer>)> + Clone,
+pub(super) fn judge_all(
+    component: &Component,
+    answers: &[Answered],
     snapshot: &Snapshot,
     idle: &BTreeSet<&str>,
 ) -> Finding {
-    let all = answers.flat_map(|(kind, namespace, answer)| {
+    let all = answers.iter().flat_map(|(kind, namespace, answer)| {
         let services = match answer {
-            Some(Answer::Services(services)) => services.as_slice(),
+            Answer::Services(services) => services.as_slice(),
             _ => &[],
         };
-        services.iter().map(move |service| (kind, namespace, service))
+        services.iter().map(move |service| (*kind, *namespace, service))
     });
     let found: Vec<(ComponentKind, &str, &Arc<Service>)> =
         component.finder.pick(all, |(.., service)| &service.name, |(.., service)| &service.labels);

@@ -5,47 +5,46 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use super::finding::{Finding, Seen as SeenObject};
-use super::Clock;
+use super::{Answered, Clock};
 use crate::domain::component::{Component, ComponentKind, Presence};
-use crate::domain::snapshot::{Answer, Rollout, Seen, Workload};
+use crate::domain::snapshot::{Answer, Rollout, Seen, Workload, WorkloadState};
 use crate::domain::verdict::{ComponentState, Observation, Phase};
 
 /// Judges every workload that the component's finder selects.
-pub(super) fn judge_all<'a>(
-    component: &'a Component,
-    answers: impl Iterator<Item = (ComponentKind, &'a str, Option<&'a Answer>)> + Clone,
+pub(super) fn judge_all(
+    component: &Component,
+    answers: &[Answered],
     clock: &Clock,
 ) -> Finding {
-    let all = answers.flat_map(|(kind, namespace, answer)| {
+    let all = answers.iter().flat_map(|(kind, namespace, answer)| {
         let workloads = match answer {
-            Some(Answer::Workloads(workloads)) => workloads.as_slice(),
+            Answer::Workloads(workloads) => workloads.as_slice(),
             _ => &[],
         };
-        workloads.iter().map(move |workload| (kind, namespace, workload))
+        workloads.iter().map(move |workload| (*kind, *namespace, workload))
     });
     let found: Vec<(ComponentKind, &str, &Arc<Workload>)> =
         component.finder.pick(all, |(.., workload)| &workload.name, |(.., workload)| &workload.labels);
     // Of several kinds, one that is scaled to zero is left over from the other.
-    let is_used = |workload: &Workload, kind: ComponentKind| workload.desired > 0 || kind == ComponentKind::DaemonSet;
+    let is_used = |workload: &Workload, kind| workload.state.desired > 0 || kind == ComponentKind::DaemonSet;
     let others_are_used = !component.or_kinds.is_empty() && found.iter().any(|(kind, _, w)| is_used(w, *kind));
     let mut all = Finding::default();
     for (kind, namespace, workload) in found {
         let seen = SeenObject { component, kind, namespace, name: &workload.name };
         let mut one = match others_are_used && !is_used(workload, kind) {
             true => seen.fine(ComponentState::NotInUse, Some("scaled to zero, another kind is in use".to_owned())),
-            false => judge(&seen, workload, clock),
+            false => judge(&seen, &workload.state, clock),
         };
         for observation in &mut one.observations {
-            observation.ready = Some(workload.ready);
-            observation.desired = Some(workload.desired);
+            observation.ready = Some(workload.state.ready);
+            observation.desired = Some(workload.state.desired);
         }
-        one.versions.extend(workload.version.clone());
         all.merge(one);
     }
     all
 }
 
-fn judge(seen: &SeenObject<'_>, workload: &Workload, clock: &Clock) -> Finding {
+fn judge(seen: &SeenObject<'_>, workload: &WorkloadState, clock: &Clock) -> Finding {
     if workload.desired == 0 && workload.seen == Seen::Latest {
         return match (seen.kind, seen.component.presence) {
             (ComponentKind::DaemonSet, _) => seen.fine(ComponentState::Healthy, Some("no node matches it".to_owned())),
@@ -96,8 +95,8 @@ fn wait(
 }
 
 /// Why the workload does not work, if so.
-fn broken(seen: &SeenObject<'_>, workload: &Workload) -> Option<String> {
-    let Workload { desired, ready, .. } = *workload;
+fn broken(seen: &SeenObject<'_>, workload: &WorkloadState) -> Option<String> {
+    let WorkloadState { desired, ready, .. } = *workload;
     if let Some(min) = seen.component.min_ready {
         let least = min.of(desired);
         return (ready < least).then(|| format!("has {ready} of {desired} ready, but at least {least} are required"));
@@ -118,8 +117,8 @@ fn broken(seen: &SeenObject<'_>, workload: &Workload) -> Option<String> {
 }
 
 /// More than one Pod and more than a tenth of them are missing, beyond what a rollout may take down.
-fn is_missing_too_many(workload: &Workload) -> bool {
-    let Workload { desired, ready, updated, max_unavailable, .. } = *workload;
+fn is_missing_too_many(workload: &WorkloadState) -> bool {
+    let WorkloadState { desired, ready, updated, max_unavailable, .. } = *workload;
     let is_rolling = updated < desired && workload.rollout == Rollout::Automatic;
     let allowed = if is_rolling { max_unavailable } else { 0 };
     let missing = desired.saturating_sub(ready).saturating_sub(allowed);
@@ -135,8 +134,8 @@ enum Shortfall {
     Final(String),
 }
 
-fn below_strength(seen: &SeenObject<'_>, workload: &Workload) -> Option<Shortfall> {
-    let Workload { desired, ready, updated, .. } = *workload;
+fn below_strength(seen: &SeenObject<'_>, workload: &WorkloadState) -> Option<Shortfall> {
+    let WorkloadState { desired, ready, updated, .. } = *workload;
     let is_rolling = updated < desired && workload.rollout == Rollout::Automatic;
     // With a minimum of the user's own, fewer than desired are a choice.
     let is_short = ready < desired && seen.component.min_ready.is_none();
@@ -155,7 +154,7 @@ fn below_strength(seen: &SeenObject<'_>, workload: &Workload) -> Option<Shortfal
 }
 
 /// A remark on Pods that keep an old version by the user's choice.
-fn choice(workload: &Workload) -> Option<String> {
+fn choice(workload: &WorkloadState) -> Option<String> {
     let old = workload.desired.saturating_sub(workload.updated);
     let pods = if old == 1 { "1 Pod" } else { &format!("{old} Pods") };
     match workload.rollout {

@@ -5,6 +5,8 @@
 
 use std::borrow::Cow;
 
+use jiff::Timestamp;
+
 use super::text::cut;
 use super::{Fields, ToolStatus};
 use crate::domain::component::SeenKind;
@@ -21,19 +23,21 @@ pub struct ComponentLine {
     pub state: String,
     pub ready: Option<u32>,
     pub desired: Option<u32>,
+    /// Time since which it has not been healthy.
+    pub since: Option<Timestamp>,
     pub message: Option<String>,
 }
 
 impl ComponentLine {
     pub(super) fn add_to(&self, fields: &mut Fields) {
-        let Self { kind, namespace, name, state, ready, desired, message } = self;
+        let Self { kind, namespace, name, state, ready, desired, since: _, message } = self;
         let number = |number: &Option<u32>| number.map(|number| number.to_string());
         fields.add(Some("component")).add(Some(kind.as_str())).add(namespace.as_deref()).add(Some(name.as_str()));
         fields.add(Some(state.as_str())).add(number(ready)).add(number(desired)).add(message.as_deref());
     }
 
     fn of(seen: &Observation) -> Self {
-        let Observation { kind, namespace, name, state, ready, desired, message } = seen;
+        let Observation { kind, namespace, name, state, ready, desired, since, message } = seen;
         Self {
             kind: kind.as_str().to_owned(),
             namespace: (!namespace.is_empty()).then(|| namespace.clone()),
@@ -41,6 +45,7 @@ impl ComponentLine {
             state: state.as_str().to_owned(),
             ready: *ready,
             desired: *desired,
+            since: *since,
             message: message.as_deref().map(cut),
         }
     }
@@ -53,6 +58,7 @@ impl ComponentLine {
             state: ComponentState::read(&self.state)?,
             ready: self.ready,
             desired: self.desired,
+            since: self.since,
             message: self.message.clone(),
         })
     }
@@ -128,6 +134,7 @@ fn from_words(words: &str) -> Option<Observation> {
         state: ComponentState::Healthy,
         ready,
         desired,
+        since: None,
         message: None,
     })
 }
@@ -145,6 +152,7 @@ mod tests {
             state: ComponentState::Healthy,
             ready: counts.0,
             desired: counts.1,
+            since: None,
             message: None,
         }
     }

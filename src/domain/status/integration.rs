@@ -139,8 +139,8 @@ impl ClusterLine {
 }
 
 fn acceptance(integration: &DesiredIntegration) -> (Truth, Reason, String) {
-    match &integration.components {
-        Err(error) => (Truth::False, Reason::InvalidConfig, error.clone()),
+    match &integration.expected {
+        Err(failure) => (Truth::False, failure.reason, failure.message.clone()),
         Ok(_) if integration.wants_install => (
             Truth::False,
             Reason::AutoInstallRefused,

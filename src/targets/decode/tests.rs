@@ -1,7 +1,9 @@
 use super::*;
 use std::collections::BTreeMap;
 
-use crate::domain::snapshot::{Answer, Service, Workload};
+use crate::domain::snapshot::{
+    Answer, CaBundle, Rollout, Seen, Service, Webhook, Workload, WorkloadConditions, WorkloadState,
+};
 use serde_json::json;
 
 fn read_page(kind: ListKind, body: &[u8]) -> Result<(Answer, PageEnd), BadPage> {
@@ -38,11 +40,14 @@ fn deployment_is_decoded() {
     let expected = Workload {
         name: "a".to_owned(),
         labels: BTreeMap::from([("app.kubernetes.io/name".to_owned(), "a".to_owned())]),
-        desired: 4,
-        ready: 3,
-        updated: 2,
-        observed: true,
-        stalled: false,
+        state: WorkloadState {
+            desired: 4,
+            ready: 3,
+            updated: 2,
+            max_unavailable: 1,
+            conditions: WorkloadConditions { available: Some(false), ..WorkloadConditions::default() },
+            ..WorkloadState::default()
+        },
     };
     assert_eq!(workload(ListKind::Deployment, item), expected);
 }
@@ -66,25 +71,44 @@ fn unused_fields_change_nothing() {
 fn unset_fields_have_the_api_defaults() {
     let bare = json!({"metadata": {"name": "a", "labels": null}, "spec": null, "status": {"conditions": null}});
     let read = workload(ListKind::Deployment, bare.clone());
-    assert_eq!((read.desired, read.ready, read.observed), (1, 0, true), "replicas unset is 1");
-    assert_eq!(workload(ListKind::DaemonSet, bare).desired, 0);
-    let unseen = json!({"metadata": {"name": "a", "generation": 2}, "status": {"observedGeneration": 1}});
-    assert!(!workload(ListKind::Deployment, unseen).observed);
+    assert_eq!((read.state.desired, read.state.ready, read.state.seen), (1, 0, Seen::Latest), "replicas unset is 1");
+    assert_eq!(workload(ListKind::DaemonSet, bare).state.desired, 0);
+    let earlier = json!({"metadata": {"name": "a", "generation": 2}, "status": {"observedGeneration": 1}});
+    assert_eq!(workload(ListKind::Deployment, earlier).state.seen, Seen::Earlier);
+    let never = json!({"metadata": {"name": "a", "generation": 1, "creationTimestamp": "2026-11-30T00:00:00Z"}});
+    assert_eq!(workload(ListKind::DaemonSet, never).state.seen, Seen::Never(1_795_996_800));
     let stalled = json!({
         "metadata": {"name": "a"},
         "status": {"conditions": [{"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}]},
     });
-    assert!(workload(ListKind::Deployment, stalled).stalled);
+    assert!(workload(ListKind::Deployment, stalled).state.conditions.stalled);
     // A Deployment's ready Pods may not be available yet; an old StatefulSet reports only ready ones.
     let ready = json!({"metadata": {"name": "a"}, "status": {"readyReplicas": 1}});
-    assert_eq!(workload(ListKind::Deployment, ready.clone()).ready, 0);
-    assert_eq!(workload(ListKind::StatefulSet, ready).ready, 1);
+    assert_eq!(workload(ListKind::Deployment, ready.clone()).state.ready, 0);
+    assert_eq!(workload(ListKind::StatefulSet, ready).state.ready, 1);
     let daemon = json!({
         "metadata": {"name": "a"},
         "status": {"desiredNumberScheduled": 3, "numberAvailable": 2, "updatedNumberScheduled": 1, "numberReady": 9},
     });
     let read = workload(ListKind::DaemonSet, daemon);
-    assert_eq!((read.desired, read.ready, read.updated), (3, 2, 1));
+    assert_eq!((read.state.desired, read.state.ready, read.state.updated), (3, 2, 1));
+}
+
+#[test]
+fn rollout_and_its_allowance_are_decoded() {
+    let read = |spec: serde_json::Value| {
+        let item = json!({"metadata": {"name": "a"}, "spec": spec, "status": {"desiredNumberScheduled": 25}});
+        let state = workload(ListKind::DaemonSet, item).state;
+        (state.rollout, state.max_unavailable)
+    };
+    let rolling = |rolling: serde_json::Value| json!({"updateStrategy": {"type": "RollingUpdate", "rollingUpdate": rolling}});
+    assert_eq!(read(json!({})), (Rollout::Automatic, 1));
+    assert_eq!(read(rolling(json!({"maxUnavailable": 3}))), (Rollout::Automatic, 3));
+    assert_eq!(read(rolling(json!({"maxUnavailable": "10%"}))), (Rollout::Automatic, 3), "rounded up");
+    assert_eq!(read(rolling(json!({"maxUnavailable": "many"}))), (Rollout::Automatic, 0));
+    assert_eq!(read(rolling(json!({"partition": 2}))).0, Rollout::Partition);
+    assert_eq!(read(json!({"updateStrategy": {"type": "OnDelete"}})).0, Rollout::OnDelete);
+    assert_eq!(read(json!({"paused": true})).0, Rollout::Paused);
 }
 
 #[test]
@@ -106,7 +130,7 @@ fn hostile_counts_are_clamped() {
         let Ok((Answer::Workloads(found), _)) = read_page(ListKind::Deployment, body.as_bytes()) else {
             panic!("{body}")
         };
-        assert_eq!(found[0].desired, read, "{given}");
+        assert_eq!(found[0].state.desired, read, "{given}");
     }
 }
 
@@ -214,17 +238,48 @@ fn endpoints_count_ready_addresses_only() {
 }
 
 #[test]
-fn named_object_needs_a_known_kind_and_its_name() {
-    let is_named = |body: &str| is_object_named(&mut body.as_bytes().to_vec(), "a.b");
+fn named_object_needs_a_kind_and_its_name() {
+    let is_named = |body: &str| named(&mut body.as_bytes().to_vec(), "a.b").is_some();
     assert!(is_named(r#"{"kind":"PartialObjectMetadata","metadata":{"name":"a.b"}}"#));
     let whole = r#"{"kind":"Namespace","metadata":{"managedFields":[{"manager":"helm"}],"name":"a.b"},"spec":{}}"#;
     assert!(is_named(whole));
-    assert!(is_named(&whole.replace("Namespace", "CustomResourceDefinition")));
-    assert!(!is_named(&whole.replace("Namespace", "Page")));
     assert!(!is_named(r#"{"metadata":{"name":"a.b"}}"#));
     assert!(!is_named(r#"{"kind":"PartialObjectMetadata","metadata":{"name":"x"}}"#));
     assert!(!is_named("{}"));
     assert!(!is_named("a.b"));
+}
+
+#[test]
+fn named_object_tells_its_state_and_no_message() {
+    let read = |object: serde_json::Value| named(&mut object.to_string().into_bytes(), "a").unwrap();
+    let state = read(json!({
+        "kind": "BackupStorageLocation",
+        "metadata": {"name": "a", "generation": 3, "deletionTimestamp": "2026-11-30T00:00:00Z"},
+        "status": {"phase": "Unavailable", "observedGeneration": 2, "message": "AccessDenied: secret", "conditions": [
+            {"type": "Ready", "status": "False", "reason": "BadKey", "message": "the key is hunter2"},
+            {"type": "Odd", "status": "Maybe", "reason": "not a word"}]},
+    }));
+    assert!(state.deleting && state.outdated);
+    assert_eq!(state.phase.as_deref(), Some("Unavailable"));
+    assert_eq!((state.conditions["Ready"].truth, state.conditions["Ready"].reason.as_deref()), (Some(false), Some("BadKey")));
+    assert_eq!((state.conditions["Odd"].truth, state.conditions["Odd"].reason.as_deref()), (None, None));
+    assert!(!format!("{state:?}").contains("hunter2"));
+    let odd = read(json!({"kind": "X", "metadata": {"name": "a"}, "status": {"phase": {"a": 1}, "conditions": null}}));
+    assert_eq!((odd.phase, odd.conditions.len()), (None, 0));
+}
+
+#[test]
+fn webhooks_are_decoded() {
+    let read = |webhook: serde_json::Value| {
+        let object = json!({"kind": "ValidatingWebhookConfiguration", "metadata": {"name": "a"}, "webhooks": [webhook]});
+        named(&mut object.to_string().into_bytes(), "a").unwrap().webhooks.remove(0)
+    };
+    let service = json!({"namespace": "cert-manager", "name": "cert-manager-webhook", "path": "/mutate"});
+    let webhook = read(json!({"clientConfig": {"service": service, "caBundle": "bm90IFBFTQ=="}}));
+    let expected = Some(("cert-manager".to_owned(), "cert-manager-webhook".to_owned()));
+    assert_eq!(webhook, Webhook { service: expected, required: true, ca: CaBundle::Invalid });
+    let by_url = read(json!({"failurePolicy": "Ignore", "clientConfig": {"url": "https://a.example.com"}}));
+    assert_eq!(by_url, Webhook { service: None, required: false, ca: CaBundle::Empty });
 }
 
 fn line(kind: ListKind, line: serde_json::Value) -> Result<(Event, Option<String>), BadPage> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use ksit::domain::integrations::TOOLS;
+use ksit::api::catalogue;
 use kube::ResourceExt;
 use serde_json::{Value, json};
 use testkit::workloads::Workloads;
@@ -32,10 +32,10 @@ async fn target_rights_suffice_for_each_tool_and_are_all_used() {
     let workloads = Workloads::new(target().await.client().await.unwrap());
     apply("reader.yaml", None).await;
     let mut granted = BTreeSet::new();
-    for tool in TOOLS {
+    for tool in catalogue::tools() {
         let namespace = format!("chart-target-{}", tool.name);
         workloads.namespace(&namespace).await.unwrap();
-        for object in apply(&format!("{}.yaml", tool.name), Some((tool.namespace, &namespace))).await {
+        for object in apply(&format!("{}.yaml", tool.name), Some((&tool.namespace, &namespace))).await {
             for rule in object["rules"].as_array().into_iter().flatten() {
                 for resource in rule["resources"].as_array().unwrap() {
                     let place = object["metadata"]["namespace"].as_str().unwrap_or_default();
@@ -44,14 +44,14 @@ async fn target_rights_suffice_for_each_tool_and_are_all_used() {
             }
         }
         let spec = json!({ "type": tool.name, "targetClusters": ["reader"], "config": { "namespace": namespace } });
-        world.integration(tool.name, spec).await;
+        world.integration(&tool.name, spec).await;
     }
     let mark = target().await.audit().mark();
     let token = target().await.service_account_token("ksit", "ksit").await.unwrap();
     world.target("reader", &target().await.kubeconfig_with_token(&token)).await;
     world.start_operator(&[]).await;
-    for tool in TOOLS {
-        let failed = world.until_phase(tool.name, "Failed").await;
+    for tool in catalogue::tools() {
+        let failed = world.until_phase(&tool.name, "Failed").await;
         let message = failed.status.as_ref().unwrap().full_message().unwrap_or_default().to_owned();
         assert!(!message.contains("may not"), "{}: {message}", failed.name_any());
     }

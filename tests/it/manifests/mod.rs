@@ -124,6 +124,17 @@ pub fn all() -> Vec<Fixture> {
     .collect()
 }
 
+impl Kind {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Deployment => "Deployment",
+            Self::StatefulSet => "StatefulSet",
+            Self::DaemonSet => "DaemonSet",
+            Self::Service => "Service",
+        }
+    }
+}
+
 impl Fixture {
     /// `argocd install-v3.5.1`, with the note if there is one, for messages.
     pub fn title(&self) -> String {

@@ -1,0 +1,111 @@
+//! Decodes Deployments, StatefulSets and DaemonSets.
+
+use jiff::Timestamp;
+
+use super::identity;
+use crate::domain::snapshot::{Rollout, Seen, WorkloadConditions, WorkloadState};
+use crate::targets::objects::{BadPage, Object};
+use crate::targets::parsed::ParsedWorkload;
+use crate::targets::pool::Pools;
+use crate::targets::wire::{self, Count, NumberOrText, WorkloadSpec, WorkloadStatus};
+
+/// Desired, ready and updated Pods.
+type Counts = (u32, u32, u32);
+
+pub(super) fn deployment(spec: &WorkloadSpec, status: &WorkloadStatus) -> Counts {
+    (count_or(spec.replicas, 1), count_or(status.available_replicas, 0), count_or(status.updated_replicas, 0))
+}
+
+/// Servers before 1.22 don't have `availableReplicas` here.
+pub(super) fn stateful_set(spec: &WorkloadSpec, status: &WorkloadStatus) -> Counts {
+    let ready = status.available_replicas.or(status.ready_replicas);
+    (count_or(spec.replicas, 1), count_or(ready, 0), count_or(status.updated_replicas, 0))
+}
+
+pub(super) fn daemon_set(_: &WorkloadSpec, status: &WorkloadStatus) -> Counts {
+    (
+        count_or(status.desired_number_scheduled, 0),
+        count_or(status.number_available, 0),
+        count_or(status.updated_number_scheduled, 0),
+    )
+}
+
+fn count_or(count: Option<Count>, otherwise: u32) -> u32 {
+    count.map_or(otherwise, |count| count.0)
+}
+
+pub(super) fn workload(
+    counts: fn(&WorkloadSpec, &WorkloadStatus) -> Counts,
+    item: wire::Workload,
+    pools: &Pools,
+) -> Result<Object, BadPage> {
+    let mut meta = item.metadata.unwrap_or_default();
+    let (name, labels) = identity(&mut meta)?;
+    let (spec, status) = (item.spec.unwrap_or_default(), item.status.unwrap_or_default());
+    let (desired, ready, updated) = counts(&spec, &status);
+    let state = WorkloadState {
+        desired,
+        ready,
+        updated,
+        max_unavailable: max_unavailable(&spec, desired),
+        seen: seen(&meta, &status),
+        rollout: rollout(&spec),
+        conditions: conditions(&status),
+    };
+    Ok(Object::Workload(pools.workloads.intern(ParsedWorkload { name, labels, state })))
+}
+
+fn seen(meta: &wire::Meta, status: &WorkloadStatus) -> Seen {
+    let generation = meta.generation.unwrap_or_default();
+    match status.observed_generation.unwrap_or_default() {
+        observed if observed >= generation => Seen::Latest,
+        0 => {
+            let created = meta.creation_timestamp.as_ref().and_then(|time| time.parse::<Timestamp>().ok());
+            created.map_or(Seen::Earlier, |created| Seen::Never(created.as_second()))
+        }
+        _ => Seen::Earlier,
+    }
+}
+
+fn rollout(spec: &WorkloadSpec) -> Rollout {
+    let strategy = spec.update_strategy.as_ref();
+    let partition = strategy.and_then(|strategy| strategy.rolling_update.as_ref()?.partition);
+    if spec.paused == Some(true) {
+        Rollout::Paused
+    } else if strategy.and_then(|strategy| strategy.kind.as_deref()) == Some("OnDelete") {
+        Rollout::OnDelete
+    } else if partition.is_some_and(|partition| partition.0 > 0) {
+        Rollout::Partition
+    } else {
+        Rollout::Automatic
+    }
+}
+
+/// Pods of a DaemonSet that its rollout may take down: 1 by default, a percentage is rounded up.
+fn max_unavailable(spec: &WorkloadSpec, desired: u32) -> u32 {
+    let rolling = spec.update_strategy.as_ref().and_then(|strategy| strategy.rolling_update.as_ref());
+    match rolling.and_then(|rolling| rolling.max_unavailable.as_ref()) {
+        None => 1,
+        Some(NumberOrText::Number(count)) => count.0,
+        Some(NumberOrText::Text(text)) => {
+            let percent: u64 = text.strip_suffix('%').and_then(|percent| percent.parse().ok()).unwrap_or_default();
+            u32::try_from((u64::from(desired) * percent.min(100)).div_ceil(100)).unwrap_or(u32::MAX)
+        }
+    }
+}
+
+fn conditions(status: &WorkloadStatus) -> WorkloadConditions {
+    let truth = |kind: &str| {
+        let found = status.conditions.list.iter().find(|condition| condition.kind.as_deref() == Some(kind));
+        match found.and_then(|condition| condition.status.as_deref()) {
+            Some("True") => Some(true),
+            Some("False") => Some(false),
+            _ => None,
+        }
+    };
+    WorkloadConditions {
+        available: truth("Available"),
+        stalled: truth("Progressing") == Some(false),
+        replica_failure: truth("ReplicaFailure") == Some(true),
+    }
+}
