@@ -11,4 +11,6 @@ mod lease_thread;
 mod memory;
 pub mod operator;
 mod roles;
+pub(crate) mod typed;
+mod watched;
 pub mod worker;

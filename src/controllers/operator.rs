@@ -14,7 +14,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::stream::BoxStream;
 use futures::{FutureExt, Stream, StreamExt, stream};
 use kube::Client;
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -30,13 +29,13 @@ use super::worker::{
     self, CheckBy, ReporterContext, Reports, SECRET_READS, Shard, Shortage, WatchTargets, WorkerContext,
     WorkerSettings, follow_map,
 };
+use super::watched::Watched;
 use crate::domain::election::Identity;
 use crate::domain::member::Timing;
 use crate::domain::replica::Incarnation;
 use crate::hub::{
-    Change, Clock, Election, FirstChecks, History, HubAccess, Leadership, LeaseBoard, MapStore, MemberLeases,
-    PROMPT_TIMEOUT, StatefulSets, StatusQueue, StoredMap, hub_addresses, merge, watch, watch_leases, watch_map,
-    watch_secrets,
+    Clock, Election, FirstChecks, HubAccess, Leadership, LeaseBoard, MapStore, MemberLeases, PROMPT_TIMEOUT,
+    StatefulSets, StatusQueue, StoredMap, hub_addresses, watch_leases, watch_map, watch_secrets,
 };
 use crate::observability::{FleetMetrics, Health, Metrics, TargetMetrics, bind, serve};
 use crate::reports::Incoming;
@@ -232,7 +231,7 @@ impl Replica {
         let coordinator = self.coordinator(map_seen.clone(), loopback);
         roles.start("the coordinator", async move { Err(lead(coordinator).await.into()) });
         let watched = self.watched();
-        let integrations = watched.all(None);
+        let integrations = watched.integrations(Box::new(|_| {}));
         let secrets = match self.config.watch_secrets {
             true => watched.over(|namespace| watch_secrets(watched.hub.clone(), &watched.history, namespace).boxed()),
             false => stream::pending().boxed(),
@@ -336,7 +335,7 @@ impl Replica {
             metrics: self.metrics.clone(),
             fleet_metrics: self.fleet_metrics.clone(),
             watch_targets: Box::new(move || targets.all(None)),
-            watch_integrations: Box::new(move || integrations.all(None)),
+            watch_integrations: Box::new(move |on_type| integrations.integrations(on_type)),
         }
     }
 
@@ -356,40 +355,5 @@ impl Replica {
             }
         }
         tracing::info!(left, "drained");
-    }
-}
-
-/// The namespaces of the hub to watch.
-struct Watched {
-    hub: Client,
-    history: History,
-    /// Empty: all.
-    namespaces: Vec<String>,
-}
-
-impl Watched {
-    /// Watches all objects of a kind that match the label `selector`, if any.
-    fn all<K>(&self, selector: Option<&str>) -> BoxStream<'static, Change<K>>
-    where
-        K: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
-            + Clone
-            + std::fmt::Debug
-            + serde::de::DeserializeOwned
-            + Send
-            + 'static,
-    {
-        self.over(|namespace| watch(self.hub.clone(), &self.history, namespace, selector).boxed())
-    }
-
-    /// One stream over all namespaces, or the merged streams of the configured ones.
-    fn over<K: kube::ResourceExt + Send + 'static>(
-        &self,
-        watch: impl Fn(Option<&str>) -> BoxStream<'static, Change<K>>,
-    ) -> BoxStream<'static, Change<K>> {
-        match self.namespaces.as_slice() {
-            [] => watch(None),
-            [one] => watch(Some(one)),
-            several => merge(several.iter().map(|namespace| watch(Some(namespace))).collect()),
-        }
     }
 }

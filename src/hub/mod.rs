@@ -32,6 +32,7 @@ mod stateful_set;
 mod status_queue;
 mod status_writer;
 mod token_review;
+mod type_status;
 mod watch;
 mod write_schedule;
 
@@ -63,4 +64,5 @@ pub(crate) use stateful_set::StatefulSets;
 pub(crate) use status_queue::{StatusKey, StatusQueue, StatusWrite};
 pub(crate) use status_writer::{WriteOutcome, write_statuses};
 pub(crate) use token_review::{Bearer, ReviewError, review_token};
+pub(crate) use type_status::accept_type;
 pub(crate) use watch::{Change, merge, watch};

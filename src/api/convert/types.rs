@@ -1,6 +1,6 @@
 //! The types that an Integration may have: built in, and the users' own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::api::{IntegrationType, catalogue};
 use crate::domain::integrations::{Tool, nearest};
@@ -26,11 +26,11 @@ impl Types {
         self.0.remove(key).is_some()
     }
 
-    /// Removes the types that are not in a complete list. Returns whether there were any.
-    pub fn retain(&mut self, is_listed: impl Fn(&ObjectKey) -> bool) -> bool {
-        let before = self.0.len();
-        self.0.retain(|key, _| is_listed(key));
-        self.0.len() != before
+    /// Removes and returns the types that are not in a complete list.
+    pub fn retain(&mut self, is_listed: impl Fn(&ObjectKey) -> bool) -> BTreeSet<ObjectKey> {
+        let gone: BTreeSet<ObjectKey> = self.0.keys().filter(|key| !is_listed(key)).cloned().collect();
+        self.0.retain(|key, _| !gone.contains(key));
+        gone
     }
 
     /// The tool of this type for Integrations in `namespace`.

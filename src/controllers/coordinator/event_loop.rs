@@ -17,7 +17,7 @@ use super::notices;
 use super::objects::{Objects, WatchedTarget};
 use super::publish::{integration_write, target_write};
 use super::series::SeriesWriter;
-use crate::api::Integration;
+use crate::controllers::typed::TypedIntegration;
 use crate::domain::coordinator::{Coordinator, Effect, Event, Message, Now, TermEnd};
 use crate::domain::replica::{Incarnation, ReplicaName};
 use crate::domain::report::ToWorker;
@@ -31,7 +31,7 @@ const TICK: Duration = Duration::from_secs(2);
 /// Where events come from.
 pub(super) struct Sources {
     pub(super) targets: BoxStream<'static, Change<WatchedTarget>>,
-    pub(super) integrations: BoxStream<'static, Change<Integration>>,
+    pub(super) integrations: BoxStream<'static, Change<TypedIntegration>>,
     pub(super) messages: mpsc::Receiver<Incoming>,
     /// Answers to requests, and events of other tasks.
     pub(super) events: mpsc::Receiver<Event>,

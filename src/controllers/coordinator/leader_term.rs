@@ -20,8 +20,10 @@ use super::objects::{Objects, WatchedTarget};
 use super::other_installations::watch_leases;
 use super::series::SeriesWriter;
 use super::write_fence::WriteFence;
+use super::metadata_repair::RepairTask;
 use super::{RepairQueue, run_repairs};
-use crate::api::{Integration, IntegrationTarget};
+use crate::api::{IntegrationTarget, IntegrationType};
+use crate::controllers::typed::{OnType, TypedIntegration};
 use crate::domain::coordinator::{self, Coordinator, Event, ObjectEvent, Shown, TermEnd};
 use crate::domain::member::Timing;
 use crate::domain::replica::Incarnation;
@@ -75,7 +77,7 @@ pub struct CoordinatorContext {
     pub metrics: Metrics,
     pub fleet_metrics: Arc<FleetMetrics>,
     pub watch_targets: Box<dyn Fn() -> BoxStream<'static, Change<IntegrationTarget>> + Send + Sync>,
-    pub watch_integrations: Box<dyn Fn() -> BoxStream<'static, Change<Integration>> + Send + Sync>,
+    pub watch_integrations: Box<dyn Fn(OnType) -> BoxStream<'static, Change<TypedIntegration>> + Send + Sync>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -168,7 +170,10 @@ impl TermTasks<'_> {
 async fn run_term(context: &CoordinatorContext, tasks: &mut JoinSet<TaskEnd>) -> Result<TermEnd, LeadError> {
     let fence = WriteFence::new(context.leadership.claim.subscribe(), context.board.clock());
     let mut targets = (context.watch_targets)().map(WatchedTarget::of).boxed();
-    let mut integrations = (context.watch_integrations)();
+    let repairs: Arc<RepairQueue> = Arc::default();
+    let types = repairs.clone();
+    let accept = move |object: &IntegrationType| types.offer(RepairTask::AcceptType(Box::new(object.clone())));
+    let mut integrations = (context.watch_integrations)(Box::new(accept));
     let (first_targets, first_integrations) = tokio::join!(first_list(&mut targets), first_list(&mut integrations));
     let (Some(first_targets), Some(first_integrations)) = (first_targets, first_integrations) else {
         return Err(LeadError::Ended("a watch of the hub"));
@@ -189,7 +194,6 @@ async fn run_term(context: &CoordinatorContext, tasks: &mut JoinSet<TaskEnd>) ->
         members(context.me.clone(), context.config.installation.clone(), context.board.clone(), context.map.clone());
     let (messages, incoming) = mpsc::channel(MESSAGES);
     let (events, more_events) = mpsc::channel(EVENTS);
-    let repairs: Arc<RepairQueue> = Arc::default();
     let (mut event_loop, requests) = event_loop(context, objects, &stored, is_member.clone(), repairs.clone());
     let others = event_loop.other_installations.subscribe();
     span.in_scope(|| {

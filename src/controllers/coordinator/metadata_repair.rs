@@ -1,4 +1,4 @@
-//! Repairs the metadata of objects: sets slot labels, and removes the Go toolkit's finalizer.
+//! Small writes beside the statuses: slot labels, the Go toolkit's finalizer, and whether a user's type can be used.
 
 use std::time::Duration;
 
@@ -9,9 +9,9 @@ use tokio::time::{sleep, timeout};
 
 use super::write_fence::WriteFence;
 
-use crate::api::{Integration, IntegrationTarget};
+use crate::api::{Integration, IntegrationTarget, IntegrationType};
 use crate::domain::priority::Priority;
-use crate::hub::{CoalescingQueue, PROMPT_TIMEOUT, cause, label_slot, remove_legacy_finalizer};
+use crate::hub::{CoalescingQueue, PROMPT_TIMEOUT, accept_type, cause, label_slot, remove_legacy_finalizer};
 
 /// Tasks by the uid of their object.
 pub type RepairQueue = CoalescingQueue<String, RepairTask>;
@@ -20,6 +20,7 @@ pub type RepairQueue = CoalescingQueue<String, RepairTask>;
 pub enum RepairTask {
     RemoveFinalizer(Box<Integration>),
     LabelSlot(Box<IntegrationTarget>),
+    AcceptType(Box<IntegrationType>),
 }
 
 const RETRY_DELAY: Duration = Duration::from_secs(5);
@@ -35,6 +36,7 @@ impl RepairQueue {
         let uid = match &task {
             RepairTask::RemoveFinalizer(object) => object.uid(),
             RepairTask::LabelSlot(object) => object.uid(),
+            RepairTask::AcceptType(object) => object.uid(),
         };
         self.enqueue(uid.unwrap_or_default(), task, Priority::CanWait);
     }
@@ -65,11 +67,13 @@ async fn do_one(client: &Client, fence: &WriteFence, uid: String, task: RepairTa
     let (action, object) = match &task {
         RepairTask::RemoveFinalizer(object) => ("remove the Go toolkit's finalizer", object.name_any()),
         RepairTask::LabelSlot(object) => ("set the slot label", object.name_any()),
+        RepairTask::AcceptType(object) => ("write the status of the type", object.name_any()),
     };
     let write = async {
         match &task {
             RepairTask::RemoveFinalizer(object) => remove_legacy_finalizer(client, object).await,
             RepairTask::LabelSlot(object) => label_slot(client, object).await,
+            RepairTask::AcceptType(object) => accept_type(client, object).await,
         }
     };
     let error = match timeout(PROMPT_TIMEOUT, write).await {

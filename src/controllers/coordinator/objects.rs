@@ -6,6 +6,7 @@ use kube::ResourceExt;
 use kube::api::ObjectMeta;
 
 use crate::api::{Integration, IntegrationTarget, LEGACY_FINALIZER, SLOT_LABEL, convert};
+use crate::controllers::typed::TypedIntegration;
 use crate::domain::coordinator::{CachedStatus, Event, IntegrationObject, ObjectEvent, TargetObject};
 use crate::domain::keys::{IntegrationKey, TargetKey};
 use crate::hub::Change;
@@ -51,10 +52,10 @@ impl Objects {
         })
     }
 
-    pub(super) fn on_integration(&mut self, change: Change<Integration>) -> Event {
+    pub(super) fn on_integration(&mut self, change: Change<TypedIntegration>) -> Event {
         Event::Integration(match change {
-            Change::Applied(object) => {
-                let (metadata, object) = read_integration(*object);
+            Change::Applied(typed) => {
+                let (metadata, object) = read_integration(*typed);
                 self.integrations.insert(object.desired.key.clone(), metadata);
                 ObjectEvent::Applied(Box::new(object))
             }
@@ -93,10 +94,10 @@ impl WatchedTarget {
     }
 }
 
-fn read_integration(mut integration: Integration) -> (ObjectMeta, IntegrationObject) {
+fn read_integration(typed: TypedIntegration) -> (ObjectMeta, IntegrationObject) {
+    let TypedIntegration { object: mut integration, desired } = typed;
     let status = integration.status.take().map(convert::integration_status);
     let has_legacy_finalizer = integration.finalizers().iter().any(|name| name == LEGACY_FINALIZER);
-    let desired = convert::integration(&integration, &convert::Types::default());
     integration.metadata.labels = None;
     (integration.metadata, IntegrationObject { desired, has_legacy_finalizer, status })
 }

@@ -26,7 +26,8 @@ use tokio::task::{self, AbortHandle, JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tracing::Instrument;
 
-use crate::api::{Integration, IntegrationTarget, SLOT_LABEL, convert};
+use crate::api::{IntegrationTarget, SLOT_LABEL, convert};
+use crate::controllers::typed::TypedIntegration;
 use crate::domain::desired::{DesiredIntegration, DesiredTarget};
 use crate::domain::digest::Digest;
 use crate::domain::keys::{IntegrationKey, TargetKey};
@@ -117,7 +118,7 @@ pub(crate) async fn run(
     context: Arc<WorkerContext>,
     mut shard: watch::Receiver<Shard>,
     watch_targets: WatchTargets,
-    mut integrations: BoxStream<'static, Change<Integration>>,
+    mut integrations: BoxStream<'static, Change<TypedIntegration>>,
     mut secrets: BoxStream<'static, Change<SecretMetadata>>,
 ) {
     let mut worker = Worker::new(context);
@@ -288,10 +289,10 @@ impl Worker {
         self.context.reports.enqueue(key.clone(), ReportUpdate::Removed, Priority::CanWait);
     }
 
-    fn on_integration(&mut self, change: Change<Integration>) {
+    fn on_integration(&mut self, change: Change<TypedIntegration>) {
         match change {
-            Change::Applied(object) => {
-                let desired = Arc::new(convert::integration(&object, &convert::Types::default()));
+            Change::Applied(typed) => {
+                let desired = Arc::new(typed.desired);
                 let former = self.integrations.insert(desired.key.clone(), desired.clone());
                 if former.as_ref() == Some(&desired) {
                     return;

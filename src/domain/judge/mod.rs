@@ -124,3 +124,6 @@ pub(super) fn terminating_namespaces(snapshot: &Snapshot) -> impl Iterator<Item 
         _ => None,
     })
 }
+
+#[cfg(test)]
+mod tests;
