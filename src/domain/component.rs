@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use super::word::Word;
 
@@ -15,10 +16,26 @@ pub enum ComponentKind {
     Service,
     /// A CustomResourceDefinition, identified by its full name (`gateways.networking.istio.io`).
     Crd,
+    /// An API that another server than the API server serves.
+    ApiService,
+    ValidatingWebhook,
+    MutatingWebhook,
+    /// An object of another kind, identified by its name and judged by its conditions.
+    Other(Word),
 }
 
 impl ComponentKind {
-    pub const ALL: [Self; 5] = [Self::Deployment, Self::StatefulSet, Self::DaemonSet, Self::Service, Self::Crd];
+    /// The kinds with rules of their own.
+    pub const ALL: [Self; 8] = [
+        Self::Deployment,
+        Self::StatefulSet,
+        Self::DaemonSet,
+        Self::Service,
+        Self::Crd,
+        Self::ApiService,
+        Self::ValidatingWebhook,
+        Self::MutatingWebhook,
+    ];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -27,11 +44,31 @@ impl ComponentKind {
             Self::DaemonSet => "DaemonSet",
             Self::Service => "Service",
             Self::Crd => "CustomResourceDefinition",
+            Self::ApiService => "APIService",
+            Self::ValidatingWebhook => "ValidatingWebhookConfiguration",
+            Self::MutatingWebhook => "MutatingWebhookConfiguration",
+            Self::Other(word) => word.as_str(),
         }
     }
 
+    /// `None` for a kind without rules of its own.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+
+    /// Whether its objects run Pods.
+    pub fn is_workload(self) -> bool {
+        matches!(self, Self::Deployment | Self::StatefulSet | Self::DaemonSet)
+    }
+
+    /// Whether its objects are listed and found by labels; all others are read by name.
+    pub fn is_listed(self) -> bool {
+        self.is_workload() || self == Self::Service
+    }
+
+    /// Whether its objects have no namespace.
+    pub fn is_cluster_scoped(self) -> bool {
+        matches!(self, Self::Crd | Self::ApiService | Self::ValidatingWebhook | Self::MutatingWebhook)
     }
 }
 
@@ -78,15 +115,106 @@ impl fmt::Display for ComponentKind {
 /// One component to find and evaluate, with the user's `config` applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Component {
+    /// The usual kind.
     pub kind: ComponentKind,
+    /// Kinds that its objects may have instead.
+    pub or_kinds: Vec<ComponentKind>,
+    /// Group and version of [`ComponentKind::Other`], such as `velero.io/v1`.
+    pub api_version: Option<String>,
     /// Its common name (`argocd-server`), which is also its key in `config`.
     pub name: String,
     /// Empty for cluster-scoped kinds.
     pub namespace: String,
+    /// Other namespaces in which its objects may be.
+    pub elsewhere: Vec<String>,
     pub finder: Finder,
     pub presence: Presence,
-    /// Minimum number of ready Pods or endpoints.
-    pub min_ready: u32,
+    /// Whether its presence proves that the tool is installed.
+    pub anchor: bool,
+    /// Minimum of ready Pods or endpoints. `None`: as the kind's own controller judges.
+    pub min_ready: Option<MinReady>,
+    /// Whether its Pods vote: fewer than a majority of three or more can't work.
+    pub quorum: bool,
+    /// For a Service: the component whose Pods it selects. While that is not in use, neither is the Service.
+    pub workload: Option<String>,
+    pub patience: Patience,
+}
+
+/// A lower bound of ready Pods or endpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MinReady {
+    /// At least 1.
+    Pods(u32),
+    /// Of the desired Pods, rounded up; from 1 to 100.
+    Percent(u8),
+}
+
+impl MinReady {
+    /// The bound in Pods, of `desired` ones.
+    pub fn of(self, desired: u32) -> u32 {
+        match self {
+            Self::Pods(pods) => pods,
+            Self::Percent(percent) => {
+                let pods = (u64::from(desired) * u64::from(percent)).div_ceil(100);
+                u32::try_from(pods).unwrap_or(u32::MAX).max(1)
+            }
+        }
+    }
+
+    /// Parses `3` or `90%`. `None` for anything else, and for none at all.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text.strip_suffix('%') {
+            Some(percent) => percent.parse().ok().filter(|percent| (1..=100).contains(percent)).map(Self::Percent),
+            None => text.parse().ok().filter(|pods| *pods > 0).map(Self::Pods),
+        }
+    }
+}
+
+/// How long a component may stay below strength.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// Time until something that is on its way counts as stuck.
+    pub progress_deadline: Duration,
+    /// Time until something that is not ready counts as failed.
+    pub fail_after: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { progress_deadline: Duration::from_secs(600), fail_after: Duration::ZERO }
+    }
+}
+
+impl Component {
+    /// A required component with the kind's own rules.
+    pub fn required(kind: ComponentKind, name: impl Into<String>, namespace: impl Into<String>) -> Self {
+        let name = name.into();
+        Self {
+            kind,
+            or_kinds: Vec::new(),
+            api_version: None,
+            finder: Finder::by_name(name.clone()),
+            name,
+            namespace: namespace.into(),
+            elsewhere: Vec::new(),
+            presence: Presence::Required,
+            anchor: kind.is_workload(),
+            min_ready: None,
+            quorum: false,
+            workload: None,
+            patience: Patience::default(),
+        }
+    }
+
+    /// The usual kind, then the others.
+    pub fn kinds(&self) -> impl Iterator<Item = ComponentKind> {
+        std::iter::once(self.kind).chain(self.or_kinds.iter().copied())
+    }
+
+    /// The usual namespace, then the others.
+    pub fn namespaces(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.namespace).chain(&self.elsewhere).map(String::as_str)
+    }
 }
 
 /// Whether a component may be missing.
@@ -116,18 +244,18 @@ impl Finder {
         Self { labels: Vec::new(), names: vec![name.into()] }
     }
 
-    /// Selects the objects of the component from all objects of its kind in its namespace.
-    pub fn pick<'a, T>(
+    /// Selects the objects of the component from all objects of its kinds in its namespaces.
+    pub fn pick<T>(
         &self,
-        objects: &'a [T],
+        objects: impl Iterator<Item = T> + Clone,
         name: impl Fn(&T) -> &str,
         labels: impl Fn(&T) -> &BTreeMap<String, String>,
-    ) -> Vec<&'a T> {
-        let labelled: Vec<&T> = objects.iter().filter(|object| self.matches_labels(labels(object))).collect();
+    ) -> Vec<T> {
+        let labelled: Vec<T> = objects.clone().filter(|object| self.matches_labels(labels(object))).collect();
         if !labelled.is_empty() {
             return labelled;
         }
-        objects.iter().filter(|object| self.matches_name(name(object))).collect()
+        objects.filter(|object| self.matches_name(name(object))).collect()
     }
 
     pub fn matches_labels(&self, labels: &BTreeMap<String, String>) -> bool {
@@ -180,7 +308,18 @@ mod tests {
         let named = ("x", BTreeMap::new());
         let labelled = ("zebra", labels(&[("app", "x")]));
         let objects = [named.clone(), labelled.clone()];
-        assert_eq!(finder.pick(&objects, |o| o.0, |o| &o.1), [&labelled]);
-        assert_eq!(finder.pick(&objects[..1], |o| o.0, |o| &o.1), [&named]);
+        assert_eq!(finder.pick(objects.iter(), |o| o.0, |o| &o.1), [&labelled]);
+        assert_eq!(finder.pick(objects[..1].iter(), |o| o.0, |o| &o.1), [&named]);
+    }
+
+    #[test]
+    fn share_of_pods_is_rounded_up() {
+        let rows = [("3", 10, 3), ("90%", 10, 9), ("90%", 11, 10), ("1%", 0, 1), ("100%", 5, 5)];
+        for (text, desired, pods) in rows {
+            assert_eq!(MinReady::parse(text).map(|min| min.of(desired)), Some(pods), "{text} of {desired}");
+        }
+        for text in ["0", "0%", "101%", "-1", "", "%", "1.5", "half", "4294967296"] {
+            assert_eq!(MinReady::parse(text), None, "{text}");
+        }
     }
 }

@@ -1,85 +1,154 @@
 //! Evaluates the answers of a target to the verdict on one tool. All tools share this evaluator.
 
-use super::component::{Component, ComponentKind};
-use super::judge::{Finding, judge, namespace_is_missing};
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use super::component::{Component, ComponentKind, Presence};
+use super::expected::{Expected, Profile};
+use super::judge::{Fault, Finding, judge, namespace_is_missing, terminating_namespaces};
 use super::reason::Reason;
 use super::snapshot::Snapshot;
 use super::verdict::{ComponentState, Phase, ToolVerdict};
 
+pub use super::judge::Clock;
+
 /// The phase of a cluster without any component of the tool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WhenAbsent {
+    /// It should be installed there.
     #[default]
     Failed,
+    /// It need not be.
     NotInstalled,
 }
 
 /// Upper bound of failing components named in a verdict's message; the observations have all.
 const NAMED_IN_MESSAGE: usize = 3;
 
+/// A verdict, and the time at which the same answers would get another one.
+pub type Evaluated = (ToolVerdict, Option<Timestamp>);
+
 /// The verdict on one tool from one round's answers.
-pub fn evaluate(components: &[Component], snapshot: &Snapshot, when_absent: WhenAbsent) -> ToolVerdict {
-    let findings: Vec<Finding> = components.iter().map(|component| judge(component, snapshot)).collect();
-    if when_absent == WhenAbsent::NotInstalled && all_absent(&findings) {
-        return ToolVerdict::without_observations(
-            Phase::NotInstalled,
-            Reason::NotInstalled,
-            "the cluster has none of its components",
-        );
+pub fn evaluate(expected: &Expected, snapshot: &Snapshot, when_absent: WhenAbsent, clock: &Clock) -> Evaluated {
+    let mut all = judge_all(&expected.components, snapshot, clock);
+    if when_absent == WhenAbsent::NotInstalled && !is_installed(&all) {
+        let message = "the cluster has none of its components";
+        return (ToolVerdict::without_observations(Phase::NotInstalled, Reason::NotInstalled, message), None);
     }
-    let used: Vec<&Finding> = findings.iter().filter(|finding| is_in_use(finding)).collect();
-    let healthy = used.iter().filter(|finding| finding.fault.is_none()).count();
-    let summary = format!("{healthy}/{} components healthy", used.len());
-    let mut faults: Vec<&(Reason, String)> = findings.iter().filter_map(|finding| finding.fault.as_ref()).collect();
-    faults.sort_by_key(|(reason, _)| severity(*reason));
+    let profile = expected.profiles.iter().find(|profile| matches_profile(profile, &all));
+    if let Some(profile) = profile {
+        all.retain(|(component, _)| !profile.without.contains(&component.name));
+    }
+    let until = all.iter().filter_map(|(_, finding)| finding.until).min();
+    let mut faults: Vec<Fault> = all.iter().flat_map(|(_, finding)| finding.faults.clone()).collect();
+    faults.extend(namespace_faults(&expected.components, snapshot));
+    faults.sort_by_key(severity);
+    let summary = summary(&all, profile);
     let (phase, reason, message) = match faults.first() {
-        Some((Reason::NamespaceMissing, _)) => {
-            (Phase::Failed, Reason::NamespaceMissing, missing_namespaces(components, snapshot))
+        Some(Fault { reason: Reason::NamespaceMissing, .. }) => {
+            (Phase::Failed, Reason::NamespaceMissing, missing_namespaces(&expected.components, snapshot))
         }
-        Some((reason, _)) => (Phase::Failed, *reason, explain(&summary, &faults)),
-        None => (Phase::Running, Reason::Healthy, with_notes(summary, &findings)),
+        Some(first) => (first.phase, first.reason, explain(&summary, &faults) + &hint(&all)),
+        None => (Phase::Running, Reason::Healthy, with_notes(summary, &all)),
     };
-    ToolVerdict { phase, reason, message, observations: findings.into_iter().flat_map(|f| f.observations).collect() }
+    let observations = all.into_iter().flat_map(|(_, finding)| finding.observations).collect();
+    (ToolVerdict { phase, reason, message, observations }, until)
 }
 
-fn all_absent(findings: &[Finding]) -> bool {
-    // CRDs outlive the tool that brought them: Helm leaves them behind.
-    let objects = findings.iter().flat_map(|finding| &finding.observations);
-    // A component that may not be read might exist: 403 is never "not installed".
-    objects
-        .filter(|observation| observation.kind != ComponentKind::Crd.into())
-        .all(|observation| observation.state == ComponentState::Absent)
-}
+type Judged<'a> = Vec<(&'a Component, Finding)>;
 
-fn is_in_use(finding: &Finding) -> bool {
-    finding.fault.is_some() || finding.observations.iter().any(|observation| observation.state.is_healthy())
-}
-
-fn severity(reason: Reason) -> u8 {
-    match reason {
-        Reason::NamespaceMissing => 0,
-        Reason::ComponentAbsent => 1,
-        Reason::ComponentNotReady => 2,
-        _ => 3,
+/// Judges Services last: they are not in use while the Pods behind them are not.
+fn judge_all<'a>(components: &'a [Component], snapshot: &Snapshot, clock: &Clock) -> Judged<'a> {
+    let is_service = |component: &Component| component.kind == ComponentKind::Service;
+    let nothing = BTreeSet::new();
+    let mut all: Judged = components
+        .iter()
+        .map(|component| match is_service(component) {
+            true => (component, Finding::default()),
+            false => (component, judge(component, snapshot, &nothing, clock)),
+        })
+        .collect();
+    let is_idle = |component: &Component, finding: &Finding| {
+        component.kind.is_workload() && component.presence == Presence::Optional && !finding.is_in_use()
+    };
+    let idle = all.iter().filter(|(component, finding)| is_idle(component, finding));
+    let idle: BTreeSet<&str> = idle.map(|(component, _)| component.name.as_str()).collect();
+    for (component, finding) in all.iter_mut().filter(|(component, _)| is_service(component)) {
+        *finding = judge(component, snapshot, &idle, clock);
     }
+    all
+}
+
+/// Whether a component that proves the tool's presence exists, or may exist where ksit may not look.
+fn is_installed(all: &Judged) -> bool {
+    let has_anchors = all.iter().any(|(component, _)| component.anchor);
+    // CRDs outlive the tool that brought them: Helm leaves them behind.
+    let proves = |component: &Component| match has_anchors {
+        true => component.anchor,
+        false => component.kind != ComponentKind::Crd,
+    };
+    let exists = |finding: &Finding| finding.is_present() || finding.is_unseen();
+    all.iter().any(|(component, finding)| proves(component) && exists(finding))
+}
+
+/// Whether something required is absent, and the profile explains all of that.
+fn matches_profile(profile: &Profile, all: &Judged) -> bool {
+    let is_absent = |finding: &Finding| !finding.is_present() && !finding.is_unseen();
+    let lacks = |(component, finding): &&(&Component, Finding)| {
+        component.presence == Presence::Required && is_absent(finding)
+    };
+    let mut missing = all.iter().filter(lacks).peekable();
+    let named = |names: &[String], test: &dyn Fn(&Finding) -> bool| {
+        all.iter().filter(|(component, _)| names.contains(&component.name)).all(|(_, finding)| test(finding))
+    };
+    missing.peek().is_some()
+        && missing.all(|(component, _)| profile.without.contains(&component.name))
+        && named(&profile.without, &is_absent)
+        && named(&profile.with, &Finding::is_present)
+}
+
+fn namespace_faults(components: &[Component], snapshot: &Snapshot) -> Vec<Fault> {
+    let is_used = |namespace: &&str| components.iter().any(|component| component.namespace == **namespace);
+    let fault = |namespace: &str| Fault {
+        phase: Phase::Failed,
+        reason: Reason::NamespaceTerminating,
+        message: format!("namespace {namespace} is being deleted: nothing can be created in it"),
+    };
+    terminating_namespaces(snapshot).filter(is_used).map(fault).collect()
+}
+
+fn severity(fault: &Fault) -> (Phase, u8) {
+    let rank = match fault.reason {
+        Reason::NamespaceMissing => 0,
+        Reason::NamespaceTerminating => 1,
+        Reason::ComponentAbsent => 2,
+        Reason::ComponentNotReady => 3,
+        _ => 4,
+    };
+    // Failed comes before Degraded.
+    (fault.phase, rank)
+}
+
+fn summary(all: &Judged, profile: Option<&Profile>) -> String {
+    let used: Vec<&Finding> = all.iter().map(|(_, finding)| finding).filter(|finding| finding.is_in_use()).collect();
+    let healthy = used.iter().filter(|finding| finding.faults.is_empty()).count();
+    let profile = profile.map(|profile| format!(" (profile {})", profile.name)).unwrap_or_default();
+    format!("{healthy}/{} components healthy{profile}", used.len())
 }
 
 fn missing_namespaces(components: &[Component], snapshot: &Snapshot) -> String {
-    let mut names: Vec<&str> = components
+    let names: BTreeSet<&str> = components
         .iter()
         .map(|component| component.namespace.as_str())
         .filter(|namespace| namespace_is_missing(namespace, snapshot))
         .collect();
-    names.sort_unstable();
-    names.dedup();
-    format!(
-        "namespace {} does not exist; install the tool, or set config.namespace to where it is",
-        names.join(" and ")
-    )
+    let names = names.into_iter().collect::<Vec<_>>().join(" and ");
+    format!("namespace {names} does not exist; install the tool, or set config.namespace to where it is")
 }
 
-fn explain(summary: &str, faults: &[&(Reason, String)]) -> String {
-    let named: Vec<&str> = faults.iter().take(NAMED_IN_MESSAGE).map(|(_, message)| message.as_str()).collect();
+fn explain(summary: &str, faults: &[Fault]) -> String {
+    let named: Vec<&str> = faults.iter().take(NAMED_IN_MESSAGE).map(|fault| fault.message.as_str()).collect();
     let more = match faults.len().saturating_sub(NAMED_IN_MESSAGE) {
         0 => String::new(),
         n => format!("; and {n} more"),
@@ -87,13 +156,28 @@ fn explain(summary: &str, faults: &[&(Reason, String)]) -> String {
     format!("{summary}: {}{more}", named.join("; "))
 }
 
-fn with_notes(summary: String, findings: &[Finding]) -> String {
-    let notes: Vec<String> = findings
+/// How to leave out what is absent on purpose.
+fn hint(all: &Judged) -> String {
+    let is_absent = |finding: &Finding| finding.faults.iter().any(|fault| fault.reason == Reason::ComponentAbsent);
+    let absent: BTreeSet<&str> =
+        all.iter().filter(|(_, finding)| is_absent(finding)).map(|(component, _)| component.name.as_str()).collect();
+    match absent.len() {
+        0 => String::new(),
+        1..=NAMED_IN_MESSAGE => {
+            let names = absent.into_iter().collect::<Vec<_>>().join(",");
+            format!(" (left out on purpose? set config.ignore to {names})")
+        }
+        _ => " (installed elsewhere? set config.namespace; left out on purpose? config.ignore)".to_owned(),
+    }
+}
+
+fn with_notes(summary: String, all: &Judged) -> String {
+    let notes: Vec<String> = all
         .iter()
-        .flat_map(|finding| &finding.observations)
+        .flat_map(|(_, finding)| &finding.observations)
         .filter(|observation| matches!(observation.state, ComponentState::Progressing | ComponentState::NotSeen))
         .filter_map(|observation| {
-            observation.message.as_ref().map(|note| format!("{} {}: {note}", observation.kind, observation.name))
+            observation.message.as_ref().map(|note| format!("{} {} {note}", observation.kind, observation.name))
         })
         .take(NAMED_IN_MESSAGE)
         .collect();

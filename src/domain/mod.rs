@@ -16,6 +16,7 @@ pub mod digest;
 pub mod election;
 pub mod escape;
 pub mod evaluate;
+pub mod expected;
 pub mod first_check;
 pub mod fit;
 pub mod growth;

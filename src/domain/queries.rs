@@ -3,15 +3,15 @@
 use std::collections::BTreeSet;
 
 use super::component::{Component, ComponentKind};
-use super::snapshot::{Extent, ListKind, Query};
+use super::snapshot::{Extent, ListKind, ObjectRef, Query, Resource};
 
 /// The queries of a round's first step.
 pub fn first_step<'a>(components: impl IntoIterator<Item = &'a Component>) -> BTreeSet<Query> {
     components.into_iter().flat_map(queries_of).collect()
 }
 
-/// Queries that depend on answers: Endpoints if EndpointSlices are forbidden or unsupported, and whether a namespace
-/// exists if nothing was found in it.
+/// Queries that depend on answers: Endpoints if EndpointSlices are forbidden or unsupported, and the state of a
+/// namespace if nothing was found in it.
 pub fn second_step<'a>(answers: impl IntoIterator<Item = (&'a Query, Extent)>) -> BTreeSet<Query> {
     let mut more = BTreeSet::new();
     let mut empty = BTreeSet::new();
@@ -25,7 +25,7 @@ pub fn second_step<'a>(answers: impl IntoIterator<Item = (&'a Query, Extent)>) -
             (_, Extent::Something) => drop(inhabited.insert(namespace)),
         }
     }
-    more.extend(empty.difference(&inhabited).map(|name| Query::Namespace { name: (*name).clone() }));
+    more.extend(empty.difference(&inhabited).map(|name| Query::Object(ObjectRef::namespace(*name))));
     more
 }
 
@@ -33,51 +33,107 @@ pub(super) fn list(kind: ListKind, namespace: &str) -> Query {
     Query::List { kind, namespace: namespace.to_owned() }
 }
 
-/// The query whose answer holds the component's own objects.
-pub(super) fn own_query(component: &Component) -> Query {
-    let kind = match component.kind {
-        ComponentKind::Deployment => ListKind::Deployment,
-        ComponentKind::StatefulSet => ListKind::StatefulSet,
-        ComponentKind::DaemonSet => ListKind::DaemonSet,
-        ComponentKind::Service => ListKind::Service,
-        ComponentKind::Crd => return Query::Crd { name: crd_name(component).to_owned() },
+/// The queries whose answers hold the component's own objects, by kind and namespace.
+pub(super) fn own_queries(component: &Component) -> impl Iterator<Item = (ComponentKind, &str, Query)> {
+    let in_namespaces = move |kind: ComponentKind| {
+        component.namespaces().map(move |namespace| (kind, namespace, own_query(component, kind, namespace)))
     };
-    list(kind, &component.namespace)
+    component.kinds().flat_map(in_namespaces)
 }
 
-/// CRDs are found by name only.
-pub(super) fn crd_name(component: &Component) -> &str {
-    component.finder.names.first().unwrap_or(&component.name)
+fn own_query(component: &Component, kind: ComponentKind, namespace: &str) -> Query {
+    let resource = match kind {
+        ComponentKind::Deployment => return list(ListKind::Deployment, namespace),
+        ComponentKind::StatefulSet => return list(ListKind::StatefulSet, namespace),
+        ComponentKind::DaemonSet => return list(ListKind::DaemonSet, namespace),
+        ComponentKind::Service => return list(ListKind::Service, namespace),
+        ComponentKind::Crd => Resource::Crd,
+        ComponentKind::ApiService => Resource::ApiService,
+        ComponentKind::ValidatingWebhook => Resource::ValidatingWebhook,
+        ComponentKind::MutatingWebhook => Resource::MutatingWebhook,
+        ComponentKind::Other(kind) => other(component.api_version.as_deref().unwrap_or("v1"), kind.as_str()),
+    };
+    // Found by name only.
+    let name = component.finder.names.first().unwrap_or(&component.name).clone();
+    Query::Object(ObjectRef { resource, namespace: namespace.to_owned(), name })
+}
+
+/// The resource of a kind, by the rule with which most plurals are made.
+fn other(api_version: &str, kind: &str) -> Resource {
+    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    Resource::Other { group: group.to_owned(), version: version.to_owned(), plural: plural(kind) }
+}
+
+/// `Policy` → `policies`, `Ingress` → `ingresses`, `Gateway` → `gateways`.
+fn plural(kind: &str) -> String {
+    let word = kind.to_ascii_lowercase();
+    let hisses = ["s", "x", "z", "ch", "sh"].iter().any(|end| word.ends_with(end));
+    match word.strip_suffix('y') {
+        Some(stem) if !stem.ends_with(['a', 'e', 'i', 'o', 'u']) => format!("{stem}ies"),
+        _ if hisses => word + "es",
+        _ => word + "s",
+    }
 }
 
 fn queries_of(component: &Component) -> Vec<Query> {
-    let own = own_query(component);
-    if component.kind == ComponentKind::Service {
-        vec![own, list(ListKind::EndpointSlice, &component.namespace)]
-    } else {
-        vec![own]
+    let mut queries = Vec::new();
+    for (kind, namespace, query) in own_queries(component) {
+        if kind == ComponentKind::Service {
+            queries.push(list(ListKind::EndpointSlice, namespace));
+        }
+        queries.push(query);
     }
+    queries
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
     use std::sync::Arc;
 
     use super::*;
-    use crate::domain::integrations::{Tool, components_of};
     use crate::domain::snapshot::{Answer, Snapshot, Workload};
 
-    fn argocd() -> Vec<Component> {
-        components_of(Tool::named("argocd").unwrap(), &BTreeMap::new()).unwrap()
+    fn components() -> Vec<Component> {
+        use ComponentKind::{Deployment, Service};
+        [Deployment, Service].map(|kind| Component::required(kind, "server", "argocd")).into()
     }
 
     #[test]
     fn copies_of_a_tool_share_their_queries() {
-        let one = argocd();
-        let hundred: Vec<_> = (0..100).flat_map(|_| argocd()).collect();
+        let one = components();
+        let hundred: Vec<_> = (0..100).flat_map(|_| components()).collect();
         assert_eq!(first_step(&one), first_step(&hundred));
         assert!(first_step(&one).contains(&list(ListKind::EndpointSlice, "argocd")));
+    }
+
+    #[test]
+    fn every_kind_is_looked_for_in_every_namespace() {
+        let component = Component {
+            or_kinds: vec![ComponentKind::DaemonSet],
+            elsewhere: vec!["kube-system".to_owned()],
+            ..Component::required(ComponentKind::Deployment, "agent", "agents")
+        };
+        let queries = first_step([&component]);
+        for kind in [ListKind::Deployment, ListKind::DaemonSet] {
+            for namespace in ["agents", "kube-system"] {
+                assert!(queries.contains(&list(kind, namespace)), "{queries:?}");
+            }
+        }
+        assert_eq!(queries.len(), 4);
+    }
+
+    #[test]
+    fn plural_follows_the_usual_rule() {
+        let rows = [
+            ("BackupStorageLocation", "backupstoragelocations"),
+            ("ClusterPolicy", "clusterpolicies"),
+            ("Ingress", "ingresses"),
+            ("Gateway", "gateways"),
+            ("Mesh", "meshes"),
+        ];
+        for (kind, expected) in rows {
+            assert_eq!(plural(kind), expected);
+        }
     }
 
     fn second_step_of(snapshot: &Snapshot) -> BTreeSet<Query> {
@@ -94,7 +150,7 @@ mod tests {
     fn namespace_is_queried_only_if_it_seems_empty() {
         let empty = (list(ListKind::Deployment, "argocd"), Answer::Workloads(vec![]));
         let some = (list(ListKind::StatefulSet, "argocd"), Answer::Workloads(vec![Arc::new(Workload::default())]));
-        let queries = BTreeSet::from([Query::Namespace { name: "argocd".into() }]);
+        let queries = BTreeSet::from([Query::Object(ObjectRef::namespace("argocd"))]);
         assert_eq!(second_step_of(&Snapshot::from([empty.clone()])), queries);
         assert_eq!(second_step_of(&Snapshot::from([empty, some])), BTreeSet::new());
     }

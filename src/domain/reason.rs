@@ -133,8 +133,12 @@ reasons! {
     ComponentAbsent,
     /// A component exists, but is not ready.
     ComponentNotReady,
+    /// All components work, and one of them is stuck, below strength or about to end.
+    ComponentDegraded,
     /// The namespace of the tool does not exist.
     NamespaceMissing,
+    /// The namespace of the tool is being deleted.
+    NamespaceTerminating,
     /// `config` or `components` of the Integration can't be used.
     InvalidConfig,
     /// `autoInstall.enabled: true`: ksit only reads.

@@ -6,18 +6,76 @@ use std::sync::Arc;
 /// One query to a target, sent once, whatever the number of integrations that need it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Query {
+    /// All objects of a kind in a namespace.
     List {
+        /// The kind.
         kind: ListKind,
+        /// The namespace.
         namespace: String,
     },
-    /// By name and metadata only: a full list of CRDs can have tens of MB.
-    Crd {
-        name: String,
+    /// One object by name.
+    Object(ObjectRef),
+}
+
+/// Names one object on a target.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectRef {
+    /// The kind, as in its URL.
+    pub resource: Resource,
+    /// Empty for a cluster-scoped object.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// A kind whose objects are read by name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Resource {
+    /// Whether it exists, and whether it is being deleted.
+    Namespace,
+    /// A CustomResourceDefinition.
+    Crd,
+    /// An APIService.
+    ApiService,
+    /// A ValidatingWebhookConfiguration.
+    ValidatingWebhook,
+    /// A MutatingWebhookConfiguration.
+    MutatingWebhook,
+    /// Any other kind.
+    Other {
+        /// Empty for the core group.
+        group: String,
+        /// Such as `v1`.
+        version: String,
+        /// Such as `backupstoragelocations`.
+        plural: String,
     },
-    /// Sent only if every list in the namespace is empty.
-    Namespace {
-        name: String,
-    },
+}
+
+impl Resource {
+    /// API group (empty for core), version and plural, as in RBAC rules and URLs.
+    pub fn path(&self) -> (&str, &str, &str) {
+        match self {
+            Self::Namespace => ("", "v1", "namespaces"),
+            Self::Crd => ("apiextensions.k8s.io", "v1", "customresourcedefinitions"),
+            Self::ApiService => ("apiregistration.k8s.io", "v1", "apiservices"),
+            Self::ValidatingWebhook => ("admissionregistration.k8s.io", "v1", "validatingwebhookconfigurations"),
+            Self::MutatingWebhook => ("admissionregistration.k8s.io", "v1", "mutatingwebhookconfigurations"),
+            Self::Other { group, version, plural } => (group, version, plural),
+        }
+    }
+}
+
+impl ObjectRef {
+    /// A namespace.
+    pub fn namespace(name: impl Into<String>) -> Self {
+        Self { resource: Resource::Namespace, namespace: String::new(), name: name.into() }
+    }
+
+    /// A CustomResourceDefinition, by its full name.
+    pub fn crd(name: impl Into<String>) -> Self {
+        Self { resource: Resource::Crd, namespace: String::new(), name: name.into() }
+    }
 }
 
 /// The kinds that are listed, per namespace.
@@ -56,8 +114,8 @@ pub enum Answer {
     Services(Vec<Arc<Service>>),
     /// Ready endpoints by the name of their Service.
     Endpoints(BTreeMap<String, u32>),
-    /// The CRD or namespace exists.
-    Present,
+    /// The object that was asked for by name.
+    Object(Arc<ObjectState>),
     NotFound,
     Forbidden,
 }
@@ -77,7 +135,7 @@ impl Answer {
             Self::Workloads(found) => found.is_empty(),
             Self::Services(found) => found.is_empty(),
             Self::Endpoints(ready) => ready.is_empty(),
-            Self::Present => false,
+            Self::Object(_) => false,
             Self::NotFound | Self::Forbidden => return Extent::Refused,
         };
         if is_empty { Extent::Nothing } else { Extent::Something }
@@ -87,7 +145,9 @@ impl Answer {
 /// The fields of a Deployment, StatefulSet or DaemonSet that checks read. Counts are Pods.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Workload {
+    /// Its name.
     pub name: String,
+    /// Its own labels.
     pub labels: BTreeMap<String, String>,
     /// `spec.replicas` (1 where unset), or `status.desiredNumberScheduled`.
     pub desired: u32,
@@ -95,17 +155,114 @@ pub struct Workload {
     pub ready: u32,
     /// `status.updatedReplicas`, or `status.updatedNumberScheduled`.
     pub updated: u32,
-    /// The controller has seen the latest spec: `status.observedGeneration >= metadata.generation`.
-    pub observed: bool,
-    /// The Deployment's `Progressing` condition is `False` (`ProgressDeadlineExceeded`).
+    /// DaemonSets: Pods that a rolling update may take down at a time.
+    pub max_unavailable: u32,
+    /// Whether its controller has seen its spec.
+    pub seen: Seen,
+    /// How it gets from one version to the next.
+    pub rollout: Rollout,
+    /// Conditions of a Deployment.
+    pub conditions: WorkloadConditions,
+    /// Version of the first container's image, or of the label `app.kubernetes.io/version`.
+    pub version: Option<Arc<str>>,
+}
+
+/// Whether the controller of a workload has seen its spec.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Seen {
+    /// `status.observedGeneration >= metadata.generation`.
+    #[default]
+    Latest,
+    /// An earlier generation.
+    Earlier,
+    /// It has no status, since this time in Unix seconds (its creation).
+    Never(i64),
+}
+
+/// How a workload gets from one version to the next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Rollout {
+    /// By its controller.
+    #[default]
+    Automatic,
+    /// `updateStrategy: OnDelete`: whoever deletes a Pod updates it.
+    OnDelete,
+    /// `rollingUpdate.partition` above 0: the Pods below it keep their version.
+    Partition,
+    /// `paused: true`.
+    Paused,
+}
+
+/// Conditions of a Deployment; all default on other kinds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct WorkloadConditions {
+    /// `Available`; `None` if its controller has not said.
+    pub available: Option<bool>,
+    /// `Progressing` is False (`ProgressDeadlineExceeded`).
     pub stalled: bool,
+    /// `ReplicaFailure` is True: Pods can't be created, for lack of quota or by admission.
+    pub replica_failure: bool,
 }
 
 /// The fields of a Service that checks read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Service {
+    /// Its name.
     pub name: String,
+    /// Its own labels.
     pub labels: BTreeMap<String, String>,
     /// `type: ExternalName`, which has no endpoints of its own.
     pub external: bool,
+}
+
+/// The fields of an object that is read by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ObjectState {
+    /// It has a deletion timestamp.
+    pub deleting: bool,
+    /// Its controller has seen an earlier generation only.
+    pub outdated: bool,
+    /// `status.phase`, if it looks like one.
+    pub phase: Option<String>,
+    /// At most [`MAX_CONDITIONS`], by type.
+    pub conditions: BTreeMap<String, ObjectCondition>,
+    /// Of a webhook configuration.
+    pub webhooks: Vec<Webhook>,
+}
+
+/// Upper bound of conditions that are read of an object.
+pub const MAX_CONDITIONS: usize = 16;
+
+/// Upper bound of webhooks that are read of a configuration.
+pub const MAX_WEBHOOKS: usize = 32;
+
+/// One condition of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectCondition {
+    /// `None`: Unknown.
+    pub truth: Option<bool>,
+    /// Its reason, if it looks like one. Messages are never read.
+    pub reason: Option<String>,
+}
+
+/// One webhook of a configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Webhook {
+    /// Namespace and name of the Service that it calls; `None` for a URL.
+    pub service: Option<(String, String)>,
+    /// `failurePolicy: Fail`: requests are refused while it does not answer.
+    pub required: bool,
+    /// State of `caBundle`.
+    pub ca: CaBundle,
+}
+
+/// The certificates with which an API server verifies a webhook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CaBundle {
+    /// For a URL, an empty one means the roots of the system.
+    Empty,
+    /// Not certificates in PEM.
+    Invalid,
+    /// The last of them ends at this time, in Unix seconds.
+    Until(i64),
 }

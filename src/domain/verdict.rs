@@ -8,6 +8,8 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use crate::domain::component::SeenKind;
 use crate::domain::keys::IntegrationKey;
 use crate::domain::reason::{Failure, Reason};
@@ -90,6 +92,8 @@ pub struct Observation {
     /// Ready Pods or endpoints, and desired Pods, if known.
     pub ready: Option<u32>,
     pub desired: Option<u32>,
+    /// Time since which it has not been healthy, to the second; `None` if it is, or if that is not known.
+    pub since: Option<Timestamp>,
     /// A message for users, beyond the state.
     pub message: Option<String>,
 }
@@ -97,8 +101,10 @@ pub struct Observation {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ComponentState {
     Healthy,
-    /// Healthy, but a rollout is in progress or some replicas are missing.
+    /// It works, but a rollout is in progress or some replicas are missing.
     Progressing,
+    /// It works, but something is stuck or about to end.
+    Degraded,
     NotReady,
     Absent,
     /// Optional and scaled to zero. An absent optional component has no observation.
@@ -110,13 +116,22 @@ pub enum ComponentState {
 }
 
 impl ComponentState {
-    pub const ALL: [Self; 6] =
-        [Self::Healthy, Self::Progressing, Self::NotReady, Self::Absent, Self::NotInUse, Self::NotSeen];
+    /// The states of this version.
+    pub const ALL: [Self; 7] = [
+        Self::Healthy,
+        Self::Progressing,
+        Self::Degraded,
+        Self::NotReady,
+        Self::Absent,
+        Self::NotInUse,
+        Self::NotSeen,
+    ];
 
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Healthy => "Healthy",
             Self::Progressing => "Progressing",
+            Self::Degraded => "Degraded",
             Self::NotReady => "NotReady",
             Self::Absent => "Absent",
             Self::NotInUse => "NotInUse",

@@ -4,19 +4,25 @@
 //! |---|---|
 //! | `namespace`, `namespace.<component>` | where to look |
 //! | `name.<component>` | the exact name of the object, in place of labels and usual names |
-//! | `minReady`, `minReady.<component>` | minimum number of ready Pods or endpoints |
+//! | `minReady`, `minReady.<component>` | minimum of ready Pods or endpoints: a number, or a percentage of the Pods |
+//! | `progressDeadline` | time until something that is on its way counts as stuck, such as `10m` |
+//! | `failAfter` | time until something that is not ready counts as failed; what is absent fails at once |
 //! | `required`, `optional`, `ignore` | components by name, separated by commas |
 //!
 //! A name shared by two kinds (Deployment and Service `argocd-server`) means both; `Service/argocd-server` means one.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::SignedDuration;
 
 use super::config_error::nearest;
 use super::{ConfigError, Part, Tool, names};
-use crate::domain::component::{Component, ComponentKind, Finder, Presence};
+use crate::domain::component::{Component, ComponentKind, Finder, MinReady, Patience, Presence};
+use crate::domain::expected::Expected;
 
 /// Keys in manifests of the Go toolkit that had no effect on its health checks either. Accepted and ignored.
-const WITHOUT_EFFECT: &[&str] = &[
+pub(crate) const WITHOUT_EFFECT: &[&str] = &[
     "enableAlerts",
     "enableMTLS",
     "enableTracing",
@@ -32,18 +38,21 @@ const WITHOUT_EFFECT: &[&str] = &[
     "url",
 ];
 
-const KEYS: &str = "namespace, namespace.<component>, name.<component>, minReady, minReady.<component>, required, \
-                    optional, ignore";
+const KEYS: &str = "namespace, namespace.<component>, name.<component>, minReady, minReady.<component>, \
+                    progressDeadline, failAfter, required, optional, ignore";
 
-/// The components that an integration of this tool expects on every target.
-pub fn components_of(tool: &Tool, config: &BTreeMap<String, String>) -> Result<Vec<Component>, ConfigError> {
+/// What an integration of this tool expects on every target.
+///
+/// # Errors
+/// If a key is unknown, names no component, or has a bad value.
+pub fn expected_of(tool: &Tool, config: &BTreeMap<String, String>) -> Result<Expected, ConfigError> {
     let mut drafts = Drafts::new(tool, config)?;
     // The exact `Kind/name` wins, whatever the order of the keys.
     let (exact, common): (Vec<_>, Vec<_>) = config.iter().partition(|(key, _)| key.contains('/'));
     for (key, value) in common.into_iter().chain(exact) {
         drafts.apply(key, value)?;
     }
-    drafts.finish()
+    Ok(Expected { components: drafts.finish()?, profiles: tool.profiles.clone() })
 }
 
 /// A tool's components while `config` is applied.
@@ -57,11 +66,16 @@ impl<'a> Drafts<'a> {
     fn new(tool: &'a Tool, config: &BTreeMap<String, String>) -> Result<Self, ConfigError> {
         // The Go toolkit treated an empty namespace as unset.
         let namespace = match config.get("namespace").map(String::as_str) {
-            None | Some("") => tool.namespace,
-            Some(value) => checked("namespace", value, names::check_label)?,
+            None | Some("") => None,
+            Some(value) => Some(checked("namespace", value, names::check_label)?),
         };
-        let min_ready = config.get("minReady").map_or(Ok(1), |value| positive("minReady", value))?;
-        let drafts = tool.parts.iter().map(|part| (draft(part, namespace, min_ready), None)).collect();
+        let min = config.get("minReady").map(|value| min_ready("minReady", value)).transpose()?;
+        let patience = patience(config)?;
+        let mut drafts: Vec<_> = tool.parts.iter().map(|part| (draft(tool, part, namespace), None)).collect();
+        for (component, _) in &mut drafts {
+            component.min_ready = min.filter(|_| component.kind.is_listed()).or(component.min_ready);
+            component.patience = patience;
+        }
         Ok(Self { tool, drafts })
     }
 
@@ -71,18 +85,21 @@ impl<'a> Drafts<'a> {
             None => (key, None),
         };
         match (field, component) {
-            // Both are in every draft already.
-            ("namespace" | "minReady", None) => Ok(()),
+            // All of them are in every draft already.
+            ("namespace" | "minReady" | "progressDeadline" | "failAfter", None) => Ok(()),
             ("required", None) => self.list(key, value, "required"),
             ("optional", None) => self.list(key, value, "optional"),
             ("ignore", None) => self.list(key, value, "ignore"),
             ("namespace", Some(name)) => {
                 let namespace = checked(key, value, names::check_label)?;
-                self.change_namespaced(key, name, |component| namespace.clone_into(&mut component.namespace))
+                self.change(key, name, is_namespaced, |component| {
+                    namespace.clone_into(&mut component.namespace);
+                    component.elsewhere.clear();
+                })
             }
             ("minReady", Some(name)) => {
-                let min_ready = positive(key, value)?;
-                self.change_namespaced(key, name, |component| component.min_ready = min_ready)
+                let min_ready = min_ready(key, value)?;
+                self.change(key, name, has_pods, |component| component.min_ready = Some(min_ready))
             }
             ("name", Some(name)) => {
                 let exact = checked(key, value, names::check_subdomain)?;
@@ -98,8 +115,13 @@ impl<'a> Drafts<'a> {
 
     fn list(&mut self, key: &str, value: &str, list: &'static str) -> Result<(), ConfigError> {
         for name in value.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+            let kind = name.split_once('/').and_then(|(kind, _)| kind_named(kind));
             for index in self.select(key, name)? {
                 let (component, named_in) = &mut self.drafts[index];
+                if let Some(kind) = kind.filter(|_| !component.or_kinds.is_empty()) {
+                    narrow(component, kind, list);
+                    continue;
+                }
                 match *named_in {
                     Some(other) if other != list => {
                         let component = component.name.clone();
@@ -113,22 +135,23 @@ impl<'a> Drafts<'a> {
         Ok(())
     }
 
-    /// Applies a change that is valid for namespaced components only.
-    fn change_namespaced(
+    /// Applies a change to the components for which it is valid; at least one.
+    fn change(
         &mut self,
         key: &str,
         name: &str,
+        is_valid: fn(&Component) -> bool,
         mut change: impl FnMut(&mut Component),
     ) -> Result<(), ConfigError> {
         let mut changed = false;
         for index in self.select(key, name)? {
             let component = &mut self.drafts[index].0;
-            if component.kind != ComponentKind::Crd {
+            if is_valid(component) {
                 change(component);
                 changed = true;
             }
         }
-        if changed { Ok(()) } else { Err(ConfigError::ClusterScoped { key: key.to_owned() }) }
+        if changed { Ok(()) } else { Err(ConfigError::NoMeaning { key: key.to_owned() }) }
     }
 
     /// Indices of the components that a name in `config` means; at least one.
@@ -138,14 +161,15 @@ impl<'a> Drafts<'a> {
             None => (None, wanted),
         };
         let means = |component: &Component| {
-            component.name == name && kind.is_none_or(|kind| component.kind.as_str().eq_ignore_ascii_case(kind))
+            let is_kind = |kind: &str| component.kinds().any(|own| own.as_str().eq_ignore_ascii_case(kind));
+            component.name == name && kind.is_none_or(is_kind)
         };
         let found: Vec<usize> = (0..self.drafts.len()).filter(|index| means(&self.drafts[*index].0)).collect();
         if found.is_empty() {
             return Err(ConfigError::UnknownComponent {
                 key: key.to_owned(),
                 component: wanted.to_owned(),
-                tool: self.tool.name,
+                tool: self.tool.name.clone(),
                 nearest: nearest(name, self.names()).filter(|nearest| nearest != name),
                 components: self.names().join(", "),
             });
@@ -154,11 +178,11 @@ impl<'a> Drafts<'a> {
     }
 
     /// The components' names, each once, in the tool's order.
-    fn names(&self) -> Vec<&'static str> {
+    fn names(&self) -> Vec<&'a str> {
         let mut names = Vec::new();
-        for part in self.tool.parts {
-            if !names.contains(&part.name) {
-                names.push(part.name);
+        for part in &self.tool.parts {
+            if !names.contains(&part.name.as_str()) {
+                names.push(&part.name);
             }
         }
         names
@@ -166,7 +190,9 @@ impl<'a> Drafts<'a> {
 
     fn unknown_key(&self, key: &str) -> ConfigError {
         let mut candidates: Vec<String> =
-            ["namespace", "minReady", "required", "optional", "ignore"].map(str::to_owned).to_vec();
+            ["namespace", "minReady", "progressDeadline", "failAfter", "required", "optional", "ignore"]
+                .map(str::to_owned)
+                .to_vec();
         for field in ["namespace", "name", "minReady"] {
             candidates.extend(self.names().iter().map(|name| format!("{field}.{name}")));
         }
@@ -186,37 +212,85 @@ impl<'a> Drafts<'a> {
             .filter(|(_, named_in)| *named_in != Some("ignore"))
             .map(|(draft, _)| draft)
             .collect();
-        if kept.is_empty() { Err(ConfigError::NothingLeft { tool: self.tool.name }) } else { Ok(kept) }
+        if kept.is_empty() { Err(ConfigError::NothingLeft { tool: self.tool.name.clone() }) } else { Ok(kept) }
     }
 }
 
-/// The component of a part, with the tool-wide settings.
-fn draft(part: &Part, namespace: &str, min_ready: u32) -> Component {
-    let owned = |set: &&[(&str, &str)]| set.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+/// Applies `Kind/name` in a list to a component of several kinds: it chooses among them.
+fn narrow(component: &mut Component, kind: ComponentKind, list: &str) {
+    let kinds: Vec<ComponentKind> = match list {
+        "required" => vec![kind],
+        "ignore" => component.kinds().filter(|own| *own != kind).collect(),
+        // One of them is optional already, as another will do.
+        _ => return,
+    };
+    if let Some((first, rest)) = kinds.split_first() {
+        (component.kind, component.or_kinds) = (*first, rest.to_vec());
+    }
+}
+
+fn kind_named(text: &str) -> Option<ComponentKind> {
+    ComponentKind::ALL.into_iter().find(|kind| kind.as_str().eq_ignore_ascii_case(text))
+}
+
+fn is_namespaced(component: &Component) -> bool {
+    !component.kind.is_cluster_scoped()
+}
+
+fn has_pods(component: &Component) -> bool {
+    component.kind.is_listed()
+}
+
+/// The component of a part, where the user's namespace replaces the tool's.
+fn draft(tool: &Tool, part: &Part, namespace: Option<&str>) -> Component {
+    let namespace = match &part.namespace {
+        _ if part.kind.is_cluster_scoped() => "",
+        // A part in a namespace of its own stays there.
+        Some(own) => own,
+        None => namespace.unwrap_or(&tool.namespace),
+    };
     Component {
         kind: part.kind,
-        name: part.name.to_owned(),
-        namespace: if part.kind == ComponentKind::Crd { String::new() } else { namespace.to_owned() },
-        finder: Finder {
-            labels: part.labels.iter().map(owned).collect(),
-            names: std::iter::once(part.name).chain(part.names.iter().copied()).map(str::to_owned).collect(),
-        },
-        presence: if part.optional { Presence::Optional } else { Presence::Required },
-        min_ready,
+        or_kinds: part.or_kinds.clone(),
+        api_version: part.api_version.clone(),
+        name: part.name.clone(),
+        namespace: namespace.to_owned(),
+        elsewhere: part.elsewhere.clone(),
+        finder: part.finder.clone(),
+        presence: part.presence,
+        anchor: part.anchor,
+        min_ready: part.min_ready,
+        quorum: part.quorum,
+        workload: part.workload.clone(),
+        patience: Patience::default(),
     }
+}
+
+fn patience(config: &BTreeMap<String, String>) -> Result<Patience, ConfigError> {
+    let usual = Patience::default();
+    let read = |key: &str, otherwise: Duration| config.get(key).map_or(Ok(otherwise), |value| duration(key, value));
+    Ok(Patience {
+        progress_deadline: read("progressDeadline", usual.progress_deadline)?,
+        fail_after: read("failAfter", usual.fail_after)?,
+    })
+}
+
+/// A Go duration of at most a week.
+fn duration(key: &str, value: &str) -> Result<Duration, ConfigError> {
+    const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
+    let parsed = value.parse::<SignedDuration>().ok().and_then(|parsed| Duration::try_from(parsed).ok());
+    let expected = "a duration from 0s to 168h, such as 10m";
+    parsed.filter(|duration| *duration <= LONGEST).ok_or_else(|| bad(key, value, expected))
 }
 
 fn checked<'v>(key: &str, value: &'v str, check: fn(&str) -> Result<(), &'static str>) -> Result<&'v str, ConfigError> {
     check(value).map(|()| value).map_err(|expected| bad(key, value, expected))
 }
 
-fn positive(key: &str, value: &str) -> Result<u32, ConfigError> {
-    value.parse().ok().filter(|number| *number > 0).ok_or_else(|| bad(key, value, "a whole number, 1 or more"))
+fn min_ready(key: &str, value: &str) -> Result<MinReady, ConfigError> {
+    MinReady::parse(value).ok_or_else(|| bad(key, value, "a whole number, 1 or more, or a percentage such as 90%"))
 }
 
 fn bad(key: &str, value: &str, expected: &'static str) -> ConfigError {
     ConfigError::BadValue { key: key.to_owned(), value: value.to_owned(), expected }
 }
-
-#[cfg(test)]
-mod tests;

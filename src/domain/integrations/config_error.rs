@@ -16,19 +16,19 @@ pub enum ConfigError {
         "config key {} names {}, which is no component of {tool}{}; the components are {components}",
         shown(.key), shown(.component), meant(.nearest)
     )]
-    UnknownComponent { key: String, component: String, tool: &'static str, nearest: Option<String>, components: String },
+    UnknownComponent { key: String, component: String, tool: String, nearest: Option<String>, components: String },
 
     #[error("config key {} is {}, but must be {expected}", shown(.key), shown(.value))]
     BadValue { key: String, value: String, expected: &'static str },
 
-    #[error("config key {} has no meaning: a CustomResourceDefinition has neither namespace nor Pods", shown(.key))]
-    ClusterScoped { key: String },
+    #[error("config key {} has no meaning: the component has neither namespace nor Pods", shown(.key))]
+    NoMeaning { key: String },
 
     #[error("config names {component} under both `{one}` and `{other}`")]
     Contradiction { component: String, one: &'static str, other: &'static str },
 
     #[error("config key `ignore` leaves no component of {tool} to check")]
-    NothingLeft { tool: &'static str },
+    NothingLeft { tool: String },
 }
 
 /// Quotes the user's text, truncated if it is so long that it would hide the message.
@@ -45,7 +45,7 @@ fn meant(nearest: &Option<String>) -> String {
 }
 
 /// The candidate with the fewest edits, if it is close enough to be a typo.
-pub(super) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
+pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
     // A longer text is no typo, and comparing it would cost time and memory.
     if word.len() > 128 {
         return None;

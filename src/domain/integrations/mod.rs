@@ -1,110 +1,69 @@
-//! The built-in tools: each is a file of data, which `config` of an Integration turns into components.
+//! Types of integration as data, and what `config` of an Integration makes of them.
 //!
 //! ```text
-//! Tool (data, one file each) ─┐
-//!                             ├─ config ─> Vec<Component> ─> evaluate
-//! spec.components (custom)  ──┘
+//! IntegrationType (built in, or the user's) ─ api::convert ─> Tool ─┐
+//!                                                                   ├─ config ─> Expected ─> evaluate
+//!                                     spec.components (custom) ─────┘
 //! ```
-//!
-//! Labels and names in the data are those of the tools' own install manifests and usual Helm charts; the fixtures of
-//! `tests/it/manifests` have them by version, with their sources.
 
-mod argo_rollouts;
-mod argocd;
-mod cert_manager;
-mod cilium;
 mod config;
 mod config_error;
-mod crossplane;
-mod external_secrets;
-mod flux;
-mod gatekeeper;
-mod ingress_nginx;
-mod istio;
-mod jenkins;
-mod keda;
-mod kyverno;
-mod linkerd;
 pub mod names;
-mod prometheus;
-mod tekton;
-mod vault;
-mod velero;
 
-use crate::domain::component::ComponentKind;
+use super::component::{ComponentKind, Finder, MinReady, Presence};
+use super::expected::Profile;
 
-pub use config::components_of;
+pub use config::expected_of;
 pub use config_error::ConfigError;
+pub(crate) use config_error::nearest;
 
-/// Every built-in tool, in display order. A new tool is one file and two lines here.
-#[rustfmt::skip]
-pub const TOOLS: &[&Tool] = &[
-    &argocd::TOOL,
-    &flux::TOOL,
-    &prometheus::TOOL,
-    &istio::TOOL,
-    &cert_manager::TOOL,
-    &vault::TOOL,
-    &jenkins::TOOL,
-    &tekton::TOOL,
-    &kyverno::TOOL,
-    &gatekeeper::TOOL,
-    &external_secrets::TOOL,
-    &linkerd::TOOL,
-    &cilium::TOOL,
-    &keda::TOOL,
-    &velero::TOOL,
-    &crossplane::TOOL,
-    &argo_rollouts::TOOL,
-    &ingress_nginx::TOOL,
-];
-
-/// A tool as data: the objects of its official manifests and usual Helm charts.
-#[derive(Debug)]
+/// A type of integration: a tool and the objects of its usual installations.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tool {
     /// The value of `spec.type`.
-    pub name: &'static str,
+    pub name: String,
     /// Its official spelling.
-    pub title: &'static str,
+    pub title: String,
     /// Its namespace unless `config.namespace` overrides it.
-    pub namespace: &'static str,
-    pub parts: &'static [Part],
-}
-
-impl Tool {
-    pub fn named(name: &str) -> Option<&'static Tool> {
-        TOOLS.iter().copied().find(|tool| tool.name == name)
-    }
+    pub namespace: String,
+    /// At least one.
+    pub parts: Vec<Part>,
+    /// Official shapes without some of the required parts, in order of preference.
+    pub profiles: Vec<Profile>,
 }
 
 /// One component of a tool, before `config` is applied.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part {
+    /// The usual kind.
     pub kind: ComponentKind,
-    pub name: &'static str,
-    pub optional: bool,
-    /// Alternative sets of labels, in the syntax of [`Finder::labels`](crate::domain::component::Finder::labels).
-    pub labels: &'static [&'static [(&'static str, &'static str)]],
-    /// Exact names for objects without these labels; `name` itself always counts.
-    pub names: &'static [&'static str],
+    /// Kinds that its objects may have instead.
+    pub or_kinds: Vec<ComponentKind>,
+    /// Group and version of a kind without rules of its own.
+    pub api_version: Option<String>,
+    /// Its key in `config`.
+    pub name: String,
+    /// Alternative labels and names by which its objects are found.
+    pub finder: Finder,
+    /// Its usual namespace, if that is not the tool's.
+    pub namespace: Option<String>,
+    /// Other namespaces in which its objects may be.
+    pub elsewhere: Vec<String>,
+    /// Whether it may be missing.
+    pub presence: Presence,
+    /// Whether its presence proves that the tool is installed.
+    pub anchor: bool,
+    /// See [`Component::min_ready`](super::component::Component::min_ready).
+    pub min_ready: Option<MinReady>,
+    /// See [`Component::quorum`](super::component::Component::quorum).
+    pub quorum: bool,
+    /// See [`Component::workload`](super::component::Component::workload).
+    pub workload: Option<String>,
 }
 
 impl Part {
-    pub const fn required(kind: ComponentKind, name: &'static str) -> Self {
-        Self { kind, name, optional: false, labels: &[], names: &[] }
-    }
-
-    pub const fn optional(kind: ComponentKind, name: &'static str) -> Self {
-        Self { kind, name, optional: true, labels: &[], names: &[] }
-    }
-
-    pub const fn labelled(mut self, labels: &'static [&'static [(&'static str, &'static str)]]) -> Self {
-        self.labels = labels;
-        self
-    }
-
-    pub const fn also_named(mut self, names: &'static [&'static str]) -> Self {
-        self.names = names;
-        self
+    /// The usual kind, then the others.
+    pub fn kinds(&self) -> impl Iterator<Item = ComponentKind> {
+        std::iter::once(self.kind).chain(self.or_kinds.iter().copied())
     }
 }

@@ -1,0 +1,202 @@
+//! Validates types of integration and converts them to the domain.
+
+use std::collections::BTreeSet;
+
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use crate::api::{IntegrationTypeSpec, TypeComponent, TypeProfile, WorkloadKind};
+use crate::domain::component::{ComponentKind, Finder, MinReady, Presence};
+use crate::domain::expected::Profile;
+use crate::domain::integrations::names::{check_label, check_subdomain};
+use crate::domain::integrations::{Part, Tool};
+use crate::domain::object_names::{is_label_key, is_label_value};
+use crate::domain::word::Word;
+
+/// The tool that a type describes.
+///
+/// # Errors
+/// A sentence that names the field.
+pub fn tool(name: &str, spec: &IntegrationTypeSpec) -> Result<Tool, String> {
+    let IntegrationTypeSpec { title, namespace, components, profiles } = spec;
+    check_label(namespace).map_err(|expected| format!("spec.namespace: {namespace:?} must be {expected}"))?;
+    if components.is_empty() {
+        return Err("spec.components: a type needs at least one".to_owned());
+    }
+    let mut parts = Vec::new();
+    let mut seen = BTreeSet::new();
+    for (index, component) in components.iter().enumerate() {
+        let part = part(component).map_err(|error| format!("spec.components[{index}].{error}"))?;
+        if !seen.insert((part.kind, part.name.clone())) {
+            return Err(format!("spec.components[{index}]: {} {} is there twice", part.kind, part.name));
+        }
+        parts.push(part);
+    }
+    let names: BTreeSet<&str> = components.iter().map(|component| component.name.as_str()).collect();
+    for (index, component) in components.iter().enumerate() {
+        if let Some(workload) = component.workload.as_deref().filter(|workload| !names.contains(workload)) {
+            return Err(format!("spec.components[{index}].workload: there is no component {workload:?}"));
+        }
+    }
+    let profiles = profiles.iter().enumerate().map(|(index, profile)| {
+        self::profile(profile, &names).map_err(|error| format!("spec.profiles[{index}].{error}"))
+    });
+    Ok(Tool {
+        name: name.to_owned(),
+        title: title.clone(),
+        namespace: namespace.clone(),
+        parts,
+        profiles: profiles.collect::<Result<_, _>>()?,
+    })
+}
+
+fn part(component: &TypeComponent) -> Result<Part, String> {
+    let kind = kind(component)?;
+    check_subdomain(&component.name).map_err(|expected| format!("name: {:?} must be {expected}", component.name))?;
+    for name in &component.names {
+        check_subdomain(name).map_err(|expected| format!("names: {name:?} must be {expected}"))?;
+    }
+    for namespace in component.namespace.iter().chain(&component.or_namespaces) {
+        check_label(namespace).map_err(|expected| format!("namespace: {namespace:?} must be {expected}"))?;
+    }
+    check_labels(component, kind)?;
+    let is_workload = kind.is_workload();
+    if !is_workload && !component.or_kinds.is_empty() {
+        return Err("orKinds: only a Deployment, StatefulSet or DaemonSet has alternatives".to_owned());
+    }
+    Ok(Part {
+        kind,
+        or_kinds: component.or_kinds.iter().map(|kind| workload_kind(*kind)).filter(|other| *other != kind).collect(),
+        api_version: component.api_version.clone(),
+        name: component.name.clone(),
+        finder: Finder {
+            labels: component.labels.clone(),
+            names: std::iter::once(&component.name).chain(&component.names).cloned().collect(),
+        },
+        namespace: component.namespace.clone(),
+        elsewhere: component.or_namespaces.clone(),
+        presence: if component.optional { Presence::Optional } else { Presence::Required },
+        anchor: component.anchor.unwrap_or(is_workload && !component.optional),
+        min_ready: component.min_ready.as_ref().map(min_ready).transpose()?,
+        quorum: component.quorum,
+        workload: component.workload.clone(),
+    })
+}
+
+fn kind(component: &TypeComponent) -> Result<ComponentKind, String> {
+    let TypeComponent { kind, api_version, .. } = component;
+    if let Some(kind) = ComponentKind::parse(kind) {
+        return Ok(kind);
+    }
+    let Some(api_version) = api_version else {
+        return Err(format!("apiVersion: missing; ksit has no rules for {kind:?} and needs its group and version"));
+    };
+    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    if !group.is_empty() {
+        check_subdomain(group).map_err(|expected| format!("apiVersion: the group {group:?} must be {expected}"))?;
+    }
+    check_label(version).map_err(|expected| format!("apiVersion: the version {version:?} must be {expected}"))?;
+    Word::of(kind).map(ComponentKind::Other).ok_or_else(|| format!("kind: {kind:?} is not a name such as Deployment"))
+}
+
+fn check_labels(component: &TypeComponent, kind: ComponentKind) -> Result<(), String> {
+    if !component.labels.is_empty() && !kind.is_listed() {
+        return Err("labels: only a Deployment, StatefulSet, DaemonSet or Service is found by labels".to_owned());
+    }
+    for (key, value) in component.labels.iter().flatten() {
+        if !is_label_key(key) {
+            return Err(format!("labels: {key:?} is not a label key"));
+        }
+        let value = value.strip_prefix('!').unwrap_or(value);
+        if !is_label_value(value.strip_suffix('*').unwrap_or(value)) && !value.ends_with('*') {
+            return Err(format!("labels: {value:?} is not a label value"));
+        }
+    }
+    match component.labels.iter().any(|set| set.is_empty()) {
+        true => Err("labels: an empty set would find every object of the namespace".to_owned()),
+        false => Ok(()),
+    }
+}
+
+fn min_ready(value: &IntOrString) -> Result<MinReady, String> {
+    let text = match value {
+        IntOrString::Int(number) => number.to_string(),
+        IntOrString::String(text) => text.clone(),
+    };
+    MinReady::parse(&text)
+        .ok_or_else(|| format!("minReady: {text:?} is neither a number from 1 nor a percentage such as 90%"))
+}
+
+fn workload_kind(kind: WorkloadKind) -> ComponentKind {
+    match kind {
+        WorkloadKind::Deployment => ComponentKind::Deployment,
+        WorkloadKind::StatefulSet => ComponentKind::StatefulSet,
+        WorkloadKind::DaemonSet => ComponentKind::DaemonSet,
+    }
+}
+
+fn profile(profile: &TypeProfile, names: &BTreeSet<&str>) -> Result<Profile, String> {
+    for (field, list) in [("with", &profile.with), ("without", &profile.without)] {
+        if let Some(unknown) = list.iter().find(|name| !names.contains(name.as_str())) {
+            return Err(format!("{field}: there is no component {unknown:?}"));
+        }
+    }
+    if profile.without.is_empty() {
+        return Err("without: a profile without absent components is the usual shape".to_owned());
+    }
+    Ok(Profile { name: profile.name.clone(), with: profile.with.clone(), without: profile.without.clone() })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn read(spec: Value) -> Result<Tool, String> {
+        tool("backstage.example.com", &serde_json::from_value(spec).unwrap())
+    }
+
+    fn with(component: Value) -> Result<Tool, String> {
+        read(json!({"title": "Backstage", "namespace": "backstage", "components": [component]}))
+    }
+
+    #[test]
+    fn required_workload_is_an_anchor() {
+        let anchor = |component| with(component).unwrap().parts[0].anchor;
+        assert!(anchor(json!({"kind": "Deployment", "name": "a"})));
+        assert!(!anchor(json!({"kind": "Deployment", "name": "a", "optional": true})));
+        assert!(!anchor(json!({"kind": "Service", "name": "a"})));
+        assert!(!anchor(json!({"kind": "Deployment", "name": "a", "anchor": false})));
+    }
+
+    #[test]
+    fn errors_name_the_field() {
+        let rows = [
+            (json!({"kind": "Widget", "name": "a"}), "spec.components[0].apiVersion: missing"),
+            (json!({"kind": "Widget", "name": "a", "apiVersion": "a/b/c"}), "spec.components[0].apiVersion: the version"),
+            (json!({"kind": "Deployment", "name": "A"}), "spec.components[0].name: \"A\" must be"),
+            (json!({"kind": "Deployment", "name": "a", "names": ["../b"]}), "spec.components[0].names: \"../b\""),
+            (json!({"kind": "Deployment", "name": "a", "namespace": "A"}), "spec.components[0].namespace: \"A\""),
+            (json!({"kind": "Deployment", "name": "a", "labels": [{}]}), "spec.components[0].labels: an empty set"),
+            (json!({"kind": "APIService", "name": "a", "labels": [{"a": "b"}]}), "spec.components[0].labels: only"),
+            (json!({"kind": "Deployment", "name": "a", "labels": [{"a b": "c"}]}), "spec.components[0].labels: \"a b\""),
+            (json!({"kind": "Deployment", "name": "a", "minReady": "0%"}), "spec.components[0].minReady: \"0%\""),
+            (json!({"kind": "Service", "name": "a", "orKinds": ["DaemonSet"]}), "spec.components[0].orKinds: only"),
+            (json!({"kind": "Service", "name": "a", "workload": "b"}), "spec.components[0].workload: there is no"),
+        ];
+        for (component, start) in rows {
+            let error = with(component).unwrap_err();
+            assert!(error.starts_with(start), "{error}");
+        }
+        let twice = json!({"kind": "Deployment", "name": "a"});
+        let error = read(json!({"title": "B", "namespace": "b", "components": [twice, twice]})).unwrap_err();
+        assert_eq!(error, "spec.components[1]: Deployment a is there twice");
+        let profiled = |profile: Value| {
+            read(json!({"title": "B", "namespace": "b", "components": [{"kind": "Deployment", "name": "a"}],
+                "profiles": [profile]}))
+            .unwrap_err()
+        };
+        assert!(profiled(json!({"name": "p", "without": ["b"]})).starts_with("spec.profiles[0].without: there is no"));
+        assert!(profiled(json!({"name": "p", "without": []})).starts_with("spec.profiles[0].without: a profile"));
+    }
+}

@@ -1,0 +1,29 @@
+//! The objects that an Integration expects on a target.
+
+use super::component::Component;
+
+/// The components of a tool, and the official shapes in which some are absent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Expected {
+    /// In the order of its type.
+    pub components: Vec<Component>,
+    /// In order of preference.
+    pub profiles: Vec<Profile>,
+}
+
+/// A shape in which a tool is officially installed without some of its required components.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Profile {
+    /// As its documentation calls it, such as `core`.
+    pub name: String,
+    /// Names of components that must be there.
+    pub with: Vec<String>,
+    /// Names of components that are all absent.
+    pub without: Vec<String>,
+}
+
+impl From<Vec<Component>> for Expected {
+    fn from(components: Vec<Component>) -> Self {
+        Self { components, profiles: Vec::new() }
+    }
+}

@@ -1,0 +1,117 @@
+//! Judges one component by the answers of one round.
+//!
+//! ```text
+//! component, snapshot ─ objects found by labels or name ─ rules of their kind ─> Finding
+//!                        workload · service · object
+//! ```
+
+mod finding;
+mod object;
+mod service;
+mod workload;
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use super::component::{Component, ComponentKind, Presence};
+use super::queries::own_queries;
+use super::reason::Reason;
+use super::snapshot::{Answer, ObjectRef, Query, Snapshot};
+use super::verdict::{ComponentState, Observation};
+
+pub(super) use finding::{Fault, Finding};
+use finding::{Seen, forbidden};
+
+/// Time, and what is remembered from the last verdict on the same tool.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock<'a> {
+    /// The present time.
+    pub now: Timestamp,
+    /// Observations of the last verdict, for the time since which a component has been in its state.
+    pub earlier: &'a [Observation],
+}
+
+impl Clock<'_> {
+    /// Time since which an object has not been healthy, to the second.
+    fn unhealthy_since(&self, seen: &Seen<'_>) -> Timestamp {
+        let same = |earlier: &&Observation| {
+            earlier.kind == seen.kind.into() && earlier.name == seen.name && earlier.namespace == seen.namespace
+        };
+        let since = self.earlier.iter().find(same).and_then(|earlier| earlier.since);
+        since.unwrap_or(Timestamp::from_second(self.now.as_second()).unwrap_or(self.now)).min(self.now)
+    }
+}
+
+/// Judges a component. `idle` has the names of optional components that are absent or scaled to zero.
+pub(super) fn judge(component: &Component, snapshot: &Snapshot, idle: &BTreeSet<&str>, clock: &Clock) -> Finding {
+    let answers = || own_queries(component).map(|(kind, namespace, query)| (kind, namespace, snapshot.get(&query)));
+    let mut finding = Finding::default();
+    finding.merge(workload::judge_all(component, answers(), clock));
+    finding.merge(service::judge_all(component, answers(), snapshot, idle));
+    for (kind, namespace, answer) in answers() {
+        if let Some(Answer::Object(state)) = answer {
+            let seen = Seen { component, kind, namespace, name: object_name(component) };
+            finding.merge(object::judge(&seen, state, snapshot, clock));
+        }
+    }
+    if !finding.observations.is_empty() {
+        return finding;
+    }
+    let refused = own_queries(component).find(|(.., query)| snapshot.get(query) == Some(&Answer::Forbidden));
+    match refused {
+        Some((kind, namespace, query)) => {
+            forbidden(&Seen { component, kind, namespace, name: &component.name }, &query)
+        }
+        None => absent(component, snapshot),
+    }
+}
+
+/// Name of a component's object that is not found by labels.
+fn object_name(component: &Component) -> &str {
+    component.finder.names.first().unwrap_or(&component.name)
+}
+
+fn absent(component: &Component, snapshot: &Snapshot) -> Finding {
+    if component.presence == Presence::Optional {
+        return Finding::default();
+    }
+    let reason = match namespace_is_missing(&component.namespace, snapshot) {
+        true => Reason::NamespaceMissing,
+        false => Reason::ComponentAbsent,
+    };
+    let namespace = Query::Object(ObjectRef::namespace(&component.namespace));
+    let unsure = match snapshot.get(&namespace) {
+        Some(Answer::Forbidden) => {
+            format!(
+                "; nothing was found in namespace {}, which may not exist (ksit may not read namespaces there)",
+                component.namespace
+            )
+        }
+        _ => String::new(),
+    };
+    let seen =
+        Seen { component, kind: component.kind, namespace: &component.namespace, name: &component.name };
+    let kinds: Vec<&str> = component.kinds().map(ComponentKind::as_str).collect();
+    let message = format!("{} {} is absent{unsure}", kinds.join(" or "), seen.place());
+    Finding {
+        observations: vec![seen.observe(ComponentState::Absent)],
+        faults: vec![Fault::failed(reason, message)],
+        ..Finding::default()
+    }
+}
+
+/// Whether the cluster has no such namespace.
+pub(super) fn namespace_is_missing(namespace: &str, snapshot: &Snapshot) -> bool {
+    snapshot.get(&Query::Object(ObjectRef::namespace(namespace))) == Some(&Answer::NotFound)
+}
+
+/// The namespaces that are being deleted, in which nothing can be created.
+pub(super) fn terminating_namespaces(snapshot: &Snapshot) -> impl Iterator<Item = &str> {
+    snapshot.iter().filter_map(|(query, answer)| match (query, answer) {
+        (Query::Object(object), Answer::Object(state)) if state.deleting && *object == ObjectRef::namespace(&object.name) => {
+            Some(object.name.as_str())
+        }
+        _ => None,
+    })
+}

@@ -1,0 +1,128 @@
+//! Judges objects that are read by name: CustomResourceDefinitions, APIServices, webhooks, and any other kind.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::Clock;
+use super::finding::{Finding, Seen};
+use crate::domain::component::ComponentKind;
+use crate::domain::queries::list;
+use crate::domain::snapshot::{Answer, CaBundle, ListKind, ObjectState, Snapshot, Webhook};
+use crate::domain::verdict::{ComponentState, Observation, Phase};
+
+/// Time before the end of a `caBundle` from which it needs attention.
+const CA_ENDS_SOON: SignedDuration = SignedDuration::from_hours(7 * 24);
+
+/// Values of `status.phase` that mean a failure, by convention: Velero, Cluster API, Rook, Strimzi and others.
+const FAILED_PHASES: [&str; 4] = ["Error", "Failed", "Failure", "Unavailable"];
+
+pub(super) fn judge(seen: &Seen<'_>, state: &ObjectState, snapshot: &Snapshot, clock: &Clock) -> Finding {
+    if state.deleting {
+        return seen.fault(Phase::Failed, "is being deleted".to_owned(), None);
+    }
+    match seen.kind {
+        ComponentKind::Crd => crd(seen, state),
+        ComponentKind::ApiService => api_service(seen, state),
+        ComponentKind::ValidatingWebhook | ComponentKind::MutatingWebhook => webhooks(seen, state, snapshot, clock),
+        _ => by_conditions(seen, state, clock),
+    }
+}
+
+fn crd(seen: &Seen<'_>, state: &ObjectState) -> Finding {
+    for condition in ["NamesAccepted", "Established"] {
+        if state.conditions.get(condition).is_some_and(|condition| condition.truth == Some(false)) {
+            let why = format!("is not served: {condition} is False{}", reason(state, condition));
+            return seen.fault(Phase::Failed, why, None);
+        }
+    }
+    seen.fine(ComponentState::Healthy, None)
+}
+
+fn api_service(seen: &Seen<'_>, state: &ObjectState) -> Finding {
+    match state.conditions.get("Available").map(|available| available.truth) {
+        Some(Some(true)) => seen.fine(ComponentState::Healthy, None),
+        _ => {
+            let why = format!("is not available{}: look at the Service that it names", reason(state, "Available"));
+            seen.fault(Phase::Failed, why, None)
+        }
+    }
+}
+
+/// ` (Reason)`, if the condition has one.
+fn reason(state: &ObjectState, condition: &str) -> String {
+    let reason = state.conditions.get(condition).and_then(|condition| condition.reason.as_ref());
+    reason.map(|reason| format!(" ({reason})")).unwrap_or_default()
+}
+
+fn webhooks(seen: &Seen<'_>, state: &ObjectState, snapshot: &Snapshot, clock: &Clock) -> Finding {
+    let faults = state.webhooks.iter().filter_map(|webhook| webhook_fault(webhook, snapshot, clock.now));
+    // Phases are ordered worst first.
+    match faults.min_by_key(|(phase, _)| *phase) {
+        Some((phase, why)) => seen.fault(phase, why, None),
+        None => seen.fine(ComponentState::Healthy, None),
+    }
+}
+
+fn webhook_fault(webhook: &Webhook, snapshot: &Snapshot, now: Timestamp) -> Option<(Phase, String)> {
+    let phase = if webhook.required { Phase::Failed } else { Phase::Degraded };
+    let effect = if webhook.required { "requests are refused" } else { "requests pass unchecked" };
+    if let Some((namespace, name)) = &webhook.service
+        && !has_endpoints(namespace, name, snapshot)
+    {
+        return Some((phase, format!("calls Service {namespace}/{name}, which has no ready endpoints: {effect}")));
+    }
+    match webhook.ca {
+        CaBundle::Empty if webhook.service.is_none() => None,
+        CaBundle::Empty => Some((phase, format!("has an empty caBundle: {effect}"))),
+        CaBundle::Invalid => Some((phase, format!("has a caBundle that is no certificate: {effect}"))),
+        CaBundle::Until(end) => {
+            let end = Timestamp::from_second(end).ok()?;
+            if end <= now {
+                return Some((phase, format!("has a caBundle that has expired: {effect}")));
+            }
+            let soon = now.checked_add(CA_ENDS_SOON).unwrap_or(Timestamp::MAX);
+            (end <= soon).then(|| (Phase::Degraded, format!("has a caBundle that ends at {end}")))
+        }
+    }
+}
+
+/// Whether the Service has a ready endpoint, as far as ksit reads the endpoints of its namespace.
+fn has_endpoints(namespace: &str, name: &str, snapshot: &Snapshot) -> bool {
+    let of = |kind: ListKind| match snapshot.get(&list(kind, namespace)) {
+        Some(Answer::Endpoints(ready)) => Some(ready.get(name).copied().unwrap_or(0)),
+        _ => None,
+    };
+    of(ListKind::EndpointSlice).or_else(|| of(ListKind::Endpoints)).is_none_or(|ready| ready > 0)
+}
+
+/// The rules of kstatus, which Helm, Flux and kpt use:
+/// <https://github.com/kubernetes-sigs/cli-utils/tree/master/pkg/kstatus>.
+fn by_conditions(seen: &Seen<'_>, state: &ObjectState, clock: &Clock) -> Finding {
+    let truth = |condition: &str| state.conditions.get(condition).map(|condition| condition.truth);
+    let stalled = truth("Stalled") == Some(Some(true));
+    let failed_phase = state.phase.as_deref().filter(|phase| FAILED_PHASES.contains(phase));
+    if let Some(phase) = failed_phase {
+        return seen.fault(Phase::Failed, format!("is {phase}"), None);
+    }
+    if stalled {
+        return seen.fault(Phase::Failed, format!("is stalled{}", reason(state, "Stalled")), None);
+    }
+    let on_its_way = state.outdated || truth("Reconciling") == Some(Some(true));
+    match truth("Ready") {
+        Some(Some(false)) if !on_its_way => {
+            seen.fault(Phase::Failed, format!("is not ready{}", reason(state, "Ready")), None)
+        }
+        ready if on_its_way || ready == Some(None) => {
+            let since = clock.unhealthy_since(seen);
+            let patience = SignedDuration::try_from(seen.component.patience.progress_deadline);
+            let until = since.checked_add(patience.unwrap_or(SignedDuration::MAX)).unwrap_or(Timestamp::MAX);
+            if clock.now >= until {
+                return seen.fault(Phase::Degraded, "has been in progress for too long".to_owned(), Some(since));
+            }
+            let message = Some("in progress".to_owned());
+            let state = ComponentState::Progressing;
+            let observation = Observation { message, since: Some(since), ..seen.observe(state) };
+            Finding { observations: vec![observation], until: Some(until), ..Finding::default() }
+        }
+        _ => seen.fine(ComponentState::Healthy, None),
+    }
+}
