@@ -12,22 +12,39 @@
 //! it gives them; the object's own `source` is the reference.
 
 mod argo_rollouts;
+mod argo_workflows;
 mod argocd;
+mod aws_load_balancer_controller;
 mod build;
 mod cert_manager;
 mod cilium;
+mod cluster_autoscaler;
+mod cnpg;
+mod coredns;
 mod crossplane;
+mod external_dns;
 mod external_secrets;
+mod flagger;
 mod flux;
 mod found;
 mod gatekeeper;
 mod ingress_nginx;
 mod istio;
 mod jenkins;
+mod karpenter;
 mod keda;
+mod knative;
 mod kyverno;
 mod linkerd;
+mod loki;
+mod longhorn;
+mod metallb;
+mod metrics_server;
+mod opentelemetry_operator;
 mod prometheus;
+mod rook_ceph;
+mod sealed_secrets;
+mod strimzi;
 mod tekton;
 mod vault;
 mod velero;
@@ -117,6 +134,23 @@ pub fn all() -> Vec<Fixture> {
         crossplane::FACTS,
         argo_rollouts::FACTS,
         ingress_nginx::FACTS,
+        metrics_server::FACTS,
+        external_dns::FACTS,
+        sealed_secrets::FACTS,
+        aws_load_balancer_controller::FACTS,
+        cluster_autoscaler::FACTS,
+        karpenter::FACTS,
+        coredns::FACTS,
+        metallb::FACTS,
+        longhorn::FACTS,
+        rook_ceph::FACTS,
+        loki::FACTS,
+        opentelemetry_operator::FACTS,
+        cnpg::FACTS,
+        strimzi::FACTS,
+        knative::FACTS,
+        argo_workflows::FACTS,
+        flagger::FACTS,
     ]
     .concat()
     .into_iter()
