@@ -101,8 +101,8 @@ pub struct TypeComponent {
     /// Its Pods vote: an odd number of 3 or more needs a majority.
     #[serde(default, skip_serializing_if = "is_false")]
     pub quorum: bool,
-    /// For a Service: component whose Pods it selects. While that is absent or scaled to zero, the Service is not in
-    /// use either. Defaults to the component of the same name.
+    /// For a Service or webhook: component whose Pods answer. While that is absent or scaled to zero, neither is this
+    /// in use. Defaults to the component of the same name for a Service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub workload: Option<String>,

@@ -1,6 +1,7 @@
 //! `ksit check`
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,10 +13,10 @@ use kube::config::Kubeconfig;
 use super::check_output::{self, Format, Row};
 use super::output::print;
 use super::own_kubeconfig::{self, connection, guarded};
-use super::{COULD_NOT_TELL, CliError, duration, key_value, tool, types};
+use super::{COULD_NOT_TELL, CliError, duration, key_value, suggest, tool};
+use crate::api::catalogue;
 use crate::domain::component::Component;
 use crate::domain::evaluate::{Clock, WhenAbsent, evaluate};
-use crate::api::catalogue;
 use crate::domain::expected::Expected;
 use crate::domain::integrations::{Tool, expected_of};
 use crate::domain::queries::first_step;
@@ -37,13 +38,15 @@ const CONCURRENCY: usize = 16;
 ///   ksit check                                   every tool found on the current context
 ///   ksit check --type argocd --all-contexts      one tool, everywhere
 ///   ksit check --type flux --set namespace=gitops -o json
-///   ksit check --list-types                      the supported tools and their components
+///   ksit check --set vault.namespace=secrets     a tool in an unusual place, among all others
+///   ksit check --suggest > integrations.yaml     Integrations for what was found
+///   ksit types                                   the supported tools
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Args {
     /// Kubeconfig; default: $KUBECONFIG, else ~/.kube/config.
     #[arg(long, value_name = "FILE")]
-    kubeconfig: Option<std::path::PathBuf>,
+    kubeconfig: Option<PathBuf>,
     /// Context to check; may be repeated. Default: the current one.
     #[arg(long, value_name = "NAME", conflicts_with = "all_contexts")]
     context: Vec<String>,
@@ -53,12 +56,12 @@ pub struct Args {
     /// Tool that must be installed; may be repeated. Default: every tool that is found.
     #[arg(long = "type", value_name = "TOOL", value_parser = tool)]
     types: Vec<&'static Tool>,
-    /// Config key as in an Integration, such as namespace=gitops. Needs exactly one --type.
-    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    /// Config key as in an Integration, such as namespace=gitops; TYPE.KEY=VALUE unless there is exactly one --type.
+    #[arg(long, value_name = "[TYPE.]KEY=VALUE", value_parser = key_value)]
     set: Vec<(String, String)>,
-    /// List the supported tools and their components, without connecting to a cluster.
-    #[arg(long)]
-    list_types: bool,
+    /// Print Integrations for the tools that were found, ready to apply.
+    #[arg(long, conflicts_with = "output")]
+    suggest: bool,
     /// Output format: table, wide (with every component) or json.
     #[arg(short, long, value_enum, default_value_t = Format::Table)]
     output: Format,
@@ -68,27 +71,56 @@ pub struct Args {
 }
 
 pub(super) async fn run(args: Args) -> Result<ExitCode, CliError> {
-    if args.list_types {
-        let tools = if args.types.is_empty() { catalogue::tools() } else { &args.types };
-        print(&types::list(tools))?;
-        return Ok(ExitCode::SUCCESS);
-    }
     let checks = checks(&args)?;
-    let kubeconfig = own_kubeconfig::read(args.kubeconfig.as_deref())?;
-    let contexts = contexts(&args, &kubeconfig)?;
-    let limits = Limits::new(Settings { round_timeout: args.timeout, ..Settings::default() });
-    let (limits, checks, kubeconfig) = (&Arc::new(limits), &checks, &kubeconfig);
+    let shown = match args.suggest {
+        true => Shown::Suggestions,
+        false => Shown::Rows(args.output),
+    };
+    check_all(args.kubeconfig.as_deref(), (&args.context, args.all_contexts), &checks, args.timeout, shown).await
+}
+
+/// Checks one tool that must be there.
+pub(super) async fn run_one(
+    tool: &'static Tool,
+    kubeconfig: Option<PathBuf>,
+    contexts: Vec<String>,
+    timeout: Duration,
+    format: Format,
+) -> Result<ExitCode, CliError> {
+    let expected = expected_of(tool, &BTreeMap::new()).map_err(|error| error.to_string())?;
+    let check = Check { tool, expected, config: BTreeMap::new(), when_absent: WhenAbsent::Failed };
+    check_all(kubeconfig.as_deref(), (&contexts, false), &[check], timeout, Shown::Rows(format)).await
+}
+
+enum Shown {
+    Rows(Format),
+    Suggestions,
+}
+
+async fn check_all(
+    kubeconfig: Option<&Path>,
+    (named, all): (&[String], bool),
+    checks: &[Check],
+    timeout: Duration,
+    shown: Shown,
+) -> Result<ExitCode, CliError> {
+    let kubeconfig = &own_kubeconfig::read(kubeconfig)?;
+    let contexts = contexts(named, all, kubeconfig)?;
+    let limits = &Arc::new(Limits::new(Settings { round_timeout: timeout, ..Settings::default() }));
     let rows: Vec<Vec<Row>> = stream::iter(contexts)
-        .map(|context| check_context(context, kubeconfig, checks, limits, args.timeout))
+        .map(|context| check_context(context, kubeconfig, checks, limits, timeout))
         .buffered(CONCURRENCY)
         .collect()
         .await;
     let rows: Vec<Row> = rows.into_iter().flatten().collect();
-    print(&check_output::render(&rows, args.output)?)?;
+    match shown {
+        Shown::Rows(format) => print(&check_output::render(&rows, format)?)?,
+        Shown::Suggestions => print(&suggest::integrations(&rows, checks))?,
+    };
     Ok(match worst(&rows) {
-        _ if rows.iter().any(|row| row.unreachable) => ExitCode::from(COULD_NOT_TELL),
+        _ if rows.iter().any(|row| row.tool.is_none()) => ExitCode::from(COULD_NOT_TELL),
         Some(Phase::Failed) => ExitCode::from(1),
-        Some(Phase::Running) => ExitCode::SUCCESS,
+        Some(Phase::Running | Phase::Degraded) => ExitCode::SUCCESS,
         _ => ExitCode::from(COULD_NOT_TELL),
     })
 }
@@ -97,40 +129,58 @@ fn worst(rows: &[Row]) -> Option<Phase> {
     rows.iter().map(|row| row.verdict.phase).filter(|phase| phase.counts()).min()
 }
 
-/// A tool, its components, and the meaning of its absence.
-type Check = (&'static Tool, Expected, WhenAbsent);
+/// A tool to check.
+pub(super) struct Check {
+    pub(super) tool: &'static Tool,
+    pub(super) expected: Expected,
+    pub(super) config: BTreeMap<String, String>,
+    when_absent: WhenAbsent,
+}
 
 fn checks(args: &Args) -> Result<Vec<Check>, CliError> {
-    if !args.set.is_empty() && args.types.len() != 1 {
-        return Err("--set: needs exactly one --type, to which it applies".into());
-    }
-    let config: BTreeMap<String, String> = args.set.iter().cloned().collect();
     let (tools, when_absent) = match args.types.as_slice() {
         [] => (catalogue::tools().to_vec(), WhenAbsent::NotInstalled),
         some => (some.to_vec(), WhenAbsent::Failed),
     };
+    let mut configs: BTreeMap<&str, BTreeMap<String, String>> = BTreeMap::new();
+    for (key, value) in &args.set {
+        let typed = key.split_once('.').and_then(|(name, key)| Some((catalogue::tool(name)?, key)));
+        let (tool, key) = match (typed, args.types.as_slice()) {
+            (Some(typed), _) => typed,
+            (None, [only]) => (*only, key.as_str()),
+            (None, _) => {
+                return Err(format!("--set {key}: write TYPE.{key}=…, or give exactly one --type").into());
+            }
+        };
+        if !tools.iter().any(|checked| checked.name == tool.name) {
+            return Err(format!("--set {}.{key}: {} is not checked; add --type {0}", tool.name, tool.name).into());
+        }
+        configs.entry(&tool.name).or_default().insert(key.to_owned(), value.clone());
+    }
     let one = |tool: &'static Tool| {
+        let config = configs.get(tool.name.as_str()).cloned().unwrap_or_default();
         let expected = expected_of(tool, &config).map_err(|error| format!("--set: {error}"))?;
-        Ok((tool, expected, when_absent))
+        Ok(Check { tool, expected, config, when_absent })
     };
     tools.into_iter().map(one).collect()
 }
 
-fn contexts(args: &Args, kubeconfig: &Kubeconfig) -> Result<Vec<String>, CliError> {
-    let all: Vec<String> = kubeconfig.contexts.iter().map(|context| context.name.clone()).collect();
-    if args.all_contexts {
-        return Ok(all);
+fn contexts(named: &[String], all: bool, kubeconfig: &Kubeconfig) -> Result<Vec<String>, CliError> {
+    let known: Vec<String> = kubeconfig.contexts.iter().map(|context| context.name.clone()).collect();
+    if all {
+        return Ok(known);
     }
-    if args.context.is_empty() {
+    if named.is_empty() {
         let current = kubeconfig.current_context.clone().filter(|name| !name.is_empty());
         return Ok(vec![current.ok_or("the kubeconfig has no current-context; give --context or --all-contexts")?]);
     }
-    match args.context.iter().find(|name| !all.contains(name)) {
-        Some(unknown) => Err(format!("--context: {unknown:?} is not one of {}", all.join(", ")).into()),
-        None => Ok(args.context.clone()),
+    match named.iter().find(|name| !known.contains(name)) {
+        Some(unknown) => Err(format!("--context: {unknown:?} is not one of {}", known.join(", ")).into()),
+        None => Ok(named.to_vec()),
     }
 }
 
+/// The tools on one cluster; a single row without a tool if it can't be reached.
 async fn check_context(
     context: String,
     kubeconfig: &Kubeconfig,
@@ -138,20 +188,19 @@ async fn check_context(
     limits: &Arc<Limits>,
     timeout: Duration,
 ) -> Vec<Row> {
-    let row =
-        |tool: &Tool, verdict, unreachable| Row { context: context.clone(), tool: tool.name.clone(), verdict, unreachable };
-    let all = checks.iter().flat_map(|(_, expected, _)| &expected.components);
+    let all = checks.iter().flat_map(|check| &check.expected.components);
     let clock = Clock { now: Timestamp::now(), earlier: &[] };
+    let row = |tool, verdict| Row { context: context.clone(), tool, verdict };
     match guarded(read(&context, kubeconfig, all, limits, timeout)).await {
-        Ok(snapshot) => checks
-            .iter()
-            .map(|(tool, expected, when_absent)| row(tool, evaluate(expected, &snapshot, *when_absent, &clock).0, false))
-            .collect(),
-        Err(failure) => {
-            let verdict = |failure: &Failure| {
-                ToolVerdict::without_observations(Phase::Unknown, failure.reason, failure.message.clone())
+        Ok(snapshot) => {
+            let judged = |check: &Check| {
+                let (verdict, _) = evaluate(&check.expected, &snapshot, check.when_absent, &clock);
+                row(Some(check.tool.name.clone()), verdict)
             };
-            checks.iter().map(|(tool, ..)| row(tool, verdict(&failure), true)).collect()
+            checks.iter().map(judged).collect()
+        }
+        Err(failure) => {
+            vec![row(None, ToolVerdict::without_observations(Phase::Unknown, failure.reason, failure.message))]
         }
     }
 }

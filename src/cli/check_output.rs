@@ -1,9 +1,13 @@
 //! Renders the results of `ksit check`.
 
+use std::collections::BTreeSet;
+
 use serde_json::json as object;
 
 use super::table::table;
 use super::{CliError, json};
+use crate::domain::escape::escape;
+use crate::domain::reason::Reason;
 use crate::domain::verdict::{Observation, Phase, ToolVerdict};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -16,30 +20,72 @@ pub(super) enum Format {
 /// One tool on one cluster.
 pub(super) struct Row {
     pub(super) context: String,
-    pub(super) tool: String,
+    /// `None`: the cluster can't be reached.
+    pub(super) tool: Option<String>,
     pub(super) verdict: ToolVerdict,
-    pub(super) unreachable: bool,
 }
 
 pub(super) fn render(rows: &[Row], format: Format) -> Result<String, CliError> {
-    Ok(match format {
-        Format::Json => json(&rows.iter().map(as_json).collect::<Vec<_>>())?,
-        Format::Table => table(&["CONTEXT", "TOOL", "PHASE", "MESSAGE"], &rows.iter().map(cells).collect::<Vec<_>>()),
-        Format::Wide => {
-            let mut lines: Vec<Vec<String>> = Vec::new();
-            for row in rows {
-                lines.push(cells(row));
-                lines.extend(row.verdict.observations.iter().map(component_cells));
-            }
-            table(&["CONTEXT", "TOOL", "PHASE", "MESSAGE"], &lines)
+    if format == Format::Json {
+        return json(&rows.iter().map(as_json).collect::<Vec<_>>());
+    }
+    let (absent, shown): (Vec<&Row>, Vec<&Row>) =
+        rows.iter().partition(|row| row.verdict.reason == Reason::NotInstalled);
+    let contexts: BTreeSet<&str> = rows.iter().map(|row| row.context.as_str()).collect();
+    let mut text = String::new();
+    if format == Format::Table && contexts.len() > 1 {
+        text.push_str(&matrix(&shown, &contexts));
+        let unhealthy: Vec<Vec<String>> =
+            shown.iter().filter(|row| row.verdict.phase != Phase::Running).map(|row| cells(row)).collect();
+        if !unhealthy.is_empty() {
+            text.push('\n');
+            text.push_str(&table(&HEADS, &unhealthy));
         }
-    })
+        return Ok(text);
+    }
+    let mut lines: Vec<Vec<String>> = Vec::new();
+    for row in &shown {
+        lines.push(cells(row));
+        if format == Format::Wide {
+            lines.extend(row.verdict.observations.iter().map(component_cells));
+        }
+    }
+    text.push_str(&table(&HEADS, &lines));
+    for context in contexts {
+        let names = absent.iter().filter(|row| row.context == context).filter_map(|row| row.tool.as_deref());
+        let names: Vec<&str> = names.collect();
+        if !names.is_empty() {
+            text.push_str(&format!("{}: not installed: {}\n", escape(context), names.join(", ")));
+        }
+    }
+    Ok(text)
+}
+
+const HEADS: [&str; 4] = ["CONTEXT", "TOOL", "PHASE", "MESSAGE"];
+
+/// A row for each cluster, and a column for each tool that any of them has.
+fn matrix(rows: &[&Row], contexts: &BTreeSet<&str>) -> String {
+    let tools: Vec<&str> =
+        rows.iter().filter_map(|row| row.tool.as_deref()).collect::<BTreeSet<_>>().into_iter().collect();
+    let line = |context: &&str| {
+        let on = |tool: Option<&str>| rows.iter().find(|row| row.context == *context && row.tool.as_deref() == tool);
+        let phase = |tool: &&str| match (on(Some(tool)), on(None)) {
+            (Some(row), _) => row.verdict.phase.as_str().to_owned(),
+            (None, Some(_)) => "?".to_owned(),
+            (None, None) => "-".to_owned(),
+        };
+        std::iter::once((*context).to_owned()).chain(tools.iter().map(phase)).collect()
+    };
+    let heads: Vec<String> = std::iter::once("context").chain(tools.iter().copied()).map(str::to_uppercase).collect();
+    let heads: Vec<&str> = heads.iter().map(String::as_str).collect();
+    table(&heads, &contexts.iter().map(line).collect::<Vec<Vec<String>>>())
 }
 
 fn cells(row: &Row) -> Vec<String> {
     let ToolVerdict { phase, reason, message, .. } = &row.verdict;
     let message = if *phase == Phase::Running { message.clone() } else { format!("{reason}: {message}") };
-    vec![row.context.clone(), row.tool.clone(), phase.as_str().to_owned(), message]
+    let tool = row.tool.clone().unwrap_or_else(|| "-".to_owned());
+    vec![row.context.clone(), tool, phase.as_str().to_owned(), message]
 }
 
 fn component_cells(seen: &Observation) -> Vec<String> {
@@ -96,7 +142,7 @@ mod tests {
                 message,
                 observations: vec![seen],
             };
-            let rows = [Row { context, tool: "flux".to_owned(), verdict, unreachable: false }];
+            let rows = [Row { context, tool: Some("flux".to_owned()), verdict }];
             for format in [Format::Table, Format::Wide, Format::Json] {
                 assert_harmless(&render(&rows, format).unwrap());
             }

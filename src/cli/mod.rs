@@ -12,6 +12,7 @@ mod output;
 mod own_kubeconfig;
 pub mod rights;
 mod shards;
+mod suggest;
 mod table;
 mod target;
 pub mod types;
@@ -23,8 +24,8 @@ use clap::{Parser, Subcommand};
 use jiff::SignedDuration;
 use serde::Serialize;
 
-use crate::domain::escape::escape_json;
 use crate::api::catalogue;
+use crate::domain::escape::escape_json;
 use crate::domain::integrations::Tool;
 use error::CliError;
 
@@ -42,6 +43,7 @@ pub struct Cli {
 enum Command {
     Operator(Box<operator::Args>),
     Check(check::Args),
+    Types(types::Args),
     Fleet(fleet::Args),
     Target(target::Args),
     Shards(shards::Args),
@@ -56,6 +58,7 @@ pub async fn run(cli: Cli) -> ExitCode {
     let result = match cli.command {
         Command::Operator(args) => operator::run(*args).await.map(|()| ExitCode::SUCCESS),
         Command::Check(args) => check::run(args).await,
+        Command::Types(args) => types::run(args).await,
         Command::Fleet(args) => fleet::run(args).await,
         Command::Target(args) => target::run(args).await,
         Command::Shards(args) => shards::run(args).await,

@@ -68,9 +68,8 @@ pub fn of_tool(tool: &Tool, namespace: &str) -> String {
     let components = expected_of(tool, &config).map(|expected| expected.components).unwrap_or_default();
     let (lists, objects) = split(first_step(&components));
     let Tool { name, title, .. } = tool;
-    let mut text = format!(
-        "# Lets ksit read {title}. If it is installed in a namespace other than {namespace}, put that here.\n"
-    );
+    let mut text =
+        format!("# Lets ksit read {title}. If it is installed in a namespace other than {namespace}, put that here.\n");
     text.push_str(&role(name, namespace, &lists, &objects));
     for elsewhere in lists.keys().filter(|elsewhere| *elsewhere != namespace) {
         let _ = writeln!(text, "---\n# Some of its parts may be in namespace {elsewhere}.");
@@ -97,7 +96,7 @@ type Resources = BTreeMap<String, BTreeSet<String>>;
 /// Names of objects by API group and resource.
 type Names = BTreeMap<(String, String), BTreeSet<String>>;
 
-/// What is listed and what is read by name, by namespace; cluster-scoped objects have an empty one.
+/// Kinds that are listed and objects that are read by name, by namespace; cluster-scoped objects have an empty one.
 fn split(queries: BTreeSet<Query>) -> (BTreeMap<String, Resources>, BTreeMap<String, Names>) {
     let (mut lists, mut objects) = (BTreeMap::<_, Resources>::new(), BTreeMap::<_, Names>::new());
     for query in queries {
@@ -107,6 +106,8 @@ fn split(queries: BTreeSet<Query>) -> (BTreeMap<String, Resources>, BTreeMap<Str
                 let resources = lists.entry(namespace).or_default().entry(group.to_owned()).or_default();
                 resources.insert(resource.to_owned());
             }
+            // In the Role of the namespace itself.
+            Query::Object(object) if object.is_namespace() => {}
             Query::Object(object) => {
                 let (group, _, resource) = object.resource.path();
                 let resource = (group.to_owned(), resource.to_owned());
@@ -117,12 +118,7 @@ fn split(queries: BTreeSet<Query>) -> (BTreeMap<String, Resources>, BTreeMap<Str
     (lists, objects)
 }
 
-fn role(
-    name: &str,
-    namespace: &str,
-    lists: &BTreeMap<String, Resources>,
-    objects: &BTreeMap<String, Names>,
-) -> String {
+fn role(name: &str, namespace: &str, lists: &BTreeMap<String, Resources>, objects: &BTreeMap<String, Names>) -> String {
     let mut text = format!(
         "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {{name: ksit-{name}, namespace: {namespace}}}\n\
          rules:\n"

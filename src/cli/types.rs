@@ -1,10 +1,119 @@
-//! Describes the components of each tool, for `ksit check --list-types` and the README.
+//! `ksit types`
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
 
+use super::check_output::Format;
+use super::output::print;
 use super::table::table;
+use super::{CliError, check, duration, tool};
+use crate::api::{IntegrationType, catalogue, convert};
 use crate::domain::component::{ComponentKind, Presence};
 use crate::domain::integrations::{Part, Tool};
+
+/// Show the types of integration: the tools that ksit knows, and how it finds them.
+///
+/// Write one of your own: `ksit types show argocd` prints a manifest to start from,
+/// `ksit types test FILE` shows what it would find on a cluster, and kubectl applies
+/// it. Its name needs a dot, such as backstage.example.com.
+///
+/// Examples:
+///   ksit types                                    every built-in type
+///   ksit types -o wide                            with each component and its labels
+///   ksit types show vault                         the manifest of one
+///   ksit types test backstage.yaml --context a    what it would find
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// Output format: table, wide (with every component) or name.
+    #[arg(short, long, value_enum, default_value_t = ListFormat::Table)]
+    output: ListFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum ListFormat {
+    Table,
+    Wide,
+    Name,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Print built-in types as manifests, in YAML.
+    Show {
+        /// The types, such as argocd.
+        #[arg(required = true, value_name = "TYPE", value_parser = tool)]
+        types: Vec<&'static Tool>,
+    },
+    Test(TestArgs),
+}
+
+/// Check a type of your own on a cluster, without applying it anywhere.
+///
+/// Exits as `ksit check` does.
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+struct TestArgs {
+    /// Manifest of the IntegrationType, in YAML or JSON.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Kubeconfig; default: $KUBECONFIG, else ~/.kube/config.
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// Context to check; may be repeated. Default: the current one.
+    #[arg(long, value_name = "NAME")]
+    context: Vec<String>,
+    /// Time limit for each cluster.
+    #[arg(long, default_value = "10s", value_parser = duration, value_name = "DURATION")]
+    timeout: Duration,
+}
+
+pub(super) async fn run(args: Args) -> Result<ExitCode, CliError> {
+    match args.command {
+        None => {
+            print(&match args.output {
+                ListFormat::Table => overview(catalogue::tools()),
+                ListFormat::Wide => list(catalogue::tools()),
+                ListFormat::Name => catalogue::tools().iter().map(|tool| format!("{}\n", tool.name)).collect(),
+            })?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(Command::Show { types }) => {
+            let is_shown = |built_in: &&catalogue::BuiltIn| types.iter().any(|tool| tool.name == built_in.tool.name);
+            let shown: Vec<&str> = catalogue::types().iter().filter(is_shown).map(|built_in| built_in.yaml).collect();
+            print(&shown.join("---\n"))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(Command::Test(TestArgs { file, kubeconfig, context, timeout })) => {
+            let tool: &'static Tool = Box::leak(Box::new(read(&file)?));
+            check::run_one(tool, kubeconfig, context, timeout, Format::Wide).await
+        }
+    }
+}
+
+/// The type in a file.
+fn read(file: &std::path::Path) -> Result<Tool, CliError> {
+    let shown = file.display();
+    let text = std::fs::read_to_string(file).map_err(|error| format!("{shown}: {error}"))?;
+    let object: IntegrationType = serde_saphyr::from_str(&text).map_err(|error| format!("{shown}: {error}"))?;
+    let name = object.metadata.name.as_deref().unwrap_or_default();
+    if !name.contains('.') {
+        return Err(format!("{shown}: metadata.name: {name:?} needs a dot, such as backstage.example.com").into());
+    }
+    convert::tool(name, &object.spec).map_err(|error| format!("{shown}: {error}").into())
+}
+
+/// One line per tool.
+fn overview(tools: &[&Tool]) -> String {
+    let row = |tool: &&Tool| {
+        vec![tool.name.clone(), tool.title.clone(), tool.namespace.clone(), tool.parts.len().to_string()]
+    };
+    table(&["TYPE", "TOOL", "NAMESPACE", "COMPONENTS"], &tools.iter().map(row).collect::<Vec<_>>())
+}
 
 /// One line per component of each tool.
 pub fn list(tools: &[&Tool]) -> String {
@@ -36,7 +145,8 @@ fn markdown_names(tool: &Tool, optional: bool) -> String {
 }
 
 fn row(tool: &Tool, part: &Part) -> Vec<String> {
-    let namespace = if part.kind.is_cluster_scoped() { "-" } else { part.namespace.as_ref().unwrap_or(&tool.namespace) };
+    let namespace =
+        if part.kind.is_cluster_scoped() { "-" } else { part.namespace.as_ref().unwrap_or(&tool.namespace) };
     let kinds: Vec<&str> = part.kinds().map(short).collect();
     vec![
         tool.name.clone(),

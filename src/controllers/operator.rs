@@ -25,11 +25,11 @@ use super::error::OperatorError;
 use super::lease_thread::on_own_thread;
 use super::memory;
 use super::roles::Roles;
+use super::watched::Watched;
 use super::worker::{
     self, CheckBy, ReporterContext, Reports, SECRET_READS, Shard, Shortage, WatchTargets, WorkerContext,
     WorkerSettings, follow_map,
 };
-use super::watched::Watched;
 use crate::domain::election::Identity;
 use crate::domain::member::Timing;
 use crate::domain::replica::Incarnation;

@@ -145,7 +145,7 @@ pub struct Component {
 pub enum MinReady {
     /// At least 1.
     Pods(u32),
-    /// Of the desired Pods, rounded up; from 1 to 100.
+    /// A share of the desired Pods, rounded up; from 1 to 100.
     Percent(u8),
 }
 

@@ -24,7 +24,7 @@ pub struct DesiredIntegration {
     pub enabled: bool,
     /// The targets that it concerns, in its own namespace.
     pub selection: Selection,
-    /// What to check, or why the spec can't be used.
+    /// The components to check, or why the spec can't be used.
     pub expected: Result<Expected, Failure>,
     /// Whether a cluster may lack the tool.
     pub when_absent: WhenAbsent,

@@ -33,8 +33,7 @@ pub type Evaluated = (ToolVerdict, Option<Timestamp>);
 pub fn evaluate(expected: &Expected, snapshot: &Snapshot, when_absent: WhenAbsent, clock: &Clock) -> Evaluated {
     let mut all = judge_all(&expected.components, snapshot, clock);
     if when_absent == WhenAbsent::NotInstalled && !is_installed(&all) {
-        let message = "the cluster has none of its components";
-        return (ToolVerdict::without_observations(Phase::NotInstalled, Reason::NotInstalled, message), None);
+        return (not_installed(&all), None);
     }
     let profile = expected.profiles.iter().find(|profile| matches_profile(profile, &all));
     if let Some(profile) = profile {
@@ -58,15 +57,14 @@ pub fn evaluate(expected: &Expected, snapshot: &Snapshot, when_absent: WhenAbsen
 
 type Judged<'a> = Vec<(&'a Component, Finding)>;
 
-/// Judges Services last: they are not in use while the Pods behind them are not.
+/// Judges workloads first: Services and webhooks are not in use while the Pods behind them are not.
 fn judge_all<'a>(components: &'a [Component], snapshot: &Snapshot, clock: &Clock) -> Judged<'a> {
-    let is_service = |component: &Component| component.kind == ComponentKind::Service;
     let nothing = BTreeSet::new();
     let mut all: Judged = components
         .iter()
-        .map(|component| match is_service(component) {
-            true => (component, Finding::default()),
-            false => (component, judge(component, snapshot, &nothing, clock)),
+        .map(|component| match component.kind.is_workload() {
+            true => (component, judge(component, snapshot, &nothing, clock)),
+            false => (component, Finding::default()),
         })
         .collect();
     let is_idle = |component: &Component, finding: &Finding| {
@@ -74,7 +72,7 @@ fn judge_all<'a>(components: &'a [Component], snapshot: &Snapshot, clock: &Clock
     };
     let idle = all.iter().filter(|(component, finding)| is_idle(component, finding));
     let idle: BTreeSet<&str> = idle.map(|(component, _)| component.name.as_str()).collect();
-    for (component, finding) in all.iter_mut().filter(|(component, _)| is_service(component)) {
+    for (component, finding) in all.iter_mut().filter(|(component, _)| !component.kind.is_workload()) {
         *finding = judge(component, snapshot, &idle, clock);
     }
     all
@@ -92,12 +90,26 @@ fn is_installed(all: &Judged) -> bool {
     all.iter().any(|(component, finding)| proves(component) && exists(finding))
 }
 
+/// CRDs may be left over, and other tools bring the same accessories.
+fn not_installed(all: &Judged) -> ToolVerdict {
+    let is_part = |component: &Component| component.kind != ComponentKind::Crd;
+    let there = all.iter().filter(|(component, finding)| is_part(component) && finding.is_present());
+    let there: BTreeSet<&str> = there.map(|(component, _)| component.name.as_str()).collect();
+    let (reason, message) = match there.is_empty() {
+        true => (Reason::NotInstalled, "the cluster has none of its components".to_owned()),
+        false => {
+            let names = there.into_iter().take(NAMED_IN_MESSAGE).collect::<Vec<_>>().join(", ");
+            (Reason::AccessoriesOnly, format!("the cluster has none of its main components, only {names}"))
+        }
+    };
+    ToolVerdict::without_observations(Phase::NotInstalled, reason, message)
+}
+
 /// Whether something required is absent, and the profile explains all of that.
 fn matches_profile(profile: &Profile, all: &Judged) -> bool {
     let is_absent = |finding: &Finding| !finding.is_present() && !finding.is_unseen();
-    let lacks = |(component, finding): &&(&Component, Finding)| {
-        component.presence == Presence::Required && is_absent(finding)
-    };
+    let lacks =
+        |(component, finding): &&(&Component, Finding)| component.presence == Presence::Required && is_absent(finding);
     let mut missing = all.iter().filter(lacks).peekable();
     let named = |names: &[String], test: &dyn Fn(&Finding) -> bool| {
         all.iter().filter(|(component, _)| names.contains(&component.name)).all(|(_, finding)| test(finding))

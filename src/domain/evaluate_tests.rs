@@ -221,7 +221,11 @@ fn leftover_crds_do_not_count_as_installed() {
 fn crd_is_present_or_absent() {
     assert_eq!(verdict(&[crd()], [(crd_query(), present())]).phase, Phase::Running);
     let absent = verdict(&[crd()], [(crd_query(), Answer::NotFound)]);
-    assert!(absent.message.contains("CustomResourceDefinition gateways.networking.istio.io is absent"), "{}", absent.message);
+    assert!(
+        absent.message.contains("CustomResourceDefinition gateways.networking.istio.io is absent"),
+        "{}",
+        absent.message
+    );
     let deleting = ObjectState { deleting: true, ..ObjectState::default() };
     let deleting = verdict(&[crd()], [(crd_query(), Answer::Object(Arc::new(deleting)))]);
     assert!(deleting.message.ends_with("is being deleted"), "{}", deleting.message);

@@ -10,23 +10,15 @@ pub fn first_step<'a>(components: impl IntoIterator<Item = &'a Component>) -> BT
     components.into_iter().flat_map(queries_of).collect()
 }
 
-/// Queries that depend on answers: Endpoints if EndpointSlices are forbidden or unsupported, and the state of a
-/// namespace if nothing was found in it.
+/// Queries that depend on answers: Endpoints if EndpointSlices are forbidden or unsupported.
 pub fn second_step<'a>(answers: impl IntoIterator<Item = (&'a Query, Extent)>) -> BTreeSet<Query> {
-    let mut more = BTreeSet::new();
-    let mut empty = BTreeSet::new();
-    let mut inhabited = BTreeSet::new();
-    for (query, extent) in answers {
-        let Query::List { kind, namespace } = query else { continue };
-        match (kind, extent) {
-            (ListKind::EndpointSlice, Extent::Refused) => drop(more.insert(list(ListKind::Endpoints, namespace))),
-            (ListKind::EndpointSlice | ListKind::Endpoints, _) | (_, Extent::Refused) => {}
-            (_, Extent::Nothing) => drop(empty.insert(namespace)),
-            (_, Extent::Something) => drop(inhabited.insert(namespace)),
+    let refused = answers.into_iter().filter_map(|(query, extent)| match (query, extent) {
+        (Query::List { kind: ListKind::EndpointSlice, namespace }, Extent::Refused) => {
+            Some(list(ListKind::Endpoints, namespace))
         }
-    }
-    more.extend(empty.difference(&inhabited).map(|name| Query::Object(ObjectRef::namespace(*name))));
-    more
+        _ => None,
+    });
+    refused.collect()
 }
 
 pub(super) fn list(kind: ListKind, namespace: &str) -> Query {
@@ -77,6 +69,9 @@ fn plural(kind: &str) -> String {
 
 fn queries_of(component: &Component) -> Vec<Query> {
     let mut queries = Vec::new();
+    if !component.namespace.is_empty() {
+        queries.push(Query::Object(ObjectRef::namespace(&component.namespace)));
+    }
     for (kind, namespace, query) in own_queries(component) {
         if kind == ComponentKind::Service {
             queries.push(list(ListKind::EndpointSlice, namespace));
@@ -88,10 +83,8 @@ fn queries_of(component: &Component) -> Vec<Query> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use crate::domain::snapshot::{Answer, Snapshot, Workload};
+    use crate::domain::snapshot::{Answer, Snapshot};
 
     fn components() -> Vec<Component> {
         use ComponentKind::{Deployment, Service};
@@ -119,7 +112,8 @@ mod tests {
                 assert!(queries.contains(&list(kind, namespace)), "{queries:?}");
             }
         }
-        assert_eq!(queries.len(), 4);
+        assert!(queries.contains(&Query::Object(ObjectRef::namespace("agents"))));
+        assert_eq!(queries.len(), 5);
     }
 
     #[test]
@@ -144,14 +138,5 @@ mod tests {
     fn endpoints_are_queried_if_slices_are_forbidden() {
         let snapshot = Snapshot::from([(list(ListKind::EndpointSlice, "argocd"), Answer::Forbidden)]);
         assert_eq!(second_step_of(&snapshot), BTreeSet::from([list(ListKind::Endpoints, "argocd")]));
-    }
-
-    #[test]
-    fn namespace_is_queried_only_if_it_seems_empty() {
-        let empty = (list(ListKind::Deployment, "argocd"), Answer::Workloads(vec![]));
-        let some = (list(ListKind::StatefulSet, "argocd"), Answer::Workloads(vec![Arc::new(Workload::default())]));
-        let queries = BTreeSet::from([Query::Object(ObjectRef::namespace("argocd"))]);
-        assert_eq!(second_step_of(&Snapshot::from([empty.clone()])), queries);
-        assert_eq!(second_step_of(&Snapshot::from([empty, some])), BTreeSet::new());
     }
 }

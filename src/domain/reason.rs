@@ -51,6 +51,8 @@ reasons! {
     Paused,
     /// The cluster has no component of the tool, which `whenAbsent: NotInstalled` permits.
     NotInstalled,
+    /// The same, although parts are there that other tools bring too.
+    AccessoriesOnly,
 
     // ---- transient: not reported until `failureThreshold` rounds in a row have failed
     /// The target's name does not resolve.

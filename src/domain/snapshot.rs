@@ -67,6 +67,11 @@ impl Resource {
 }
 
 impl ObjectRef {
+    /// Whether it is a namespace.
+    pub fn is_namespace(&self) -> bool {
+        self.resource == Resource::Namespace
+    }
+
     /// A namespace.
     pub fn namespace(name: impl Into<String>) -> Self {
         Self { resource: Resource::Namespace, namespace: String::new(), name: name.into() }
@@ -231,7 +236,7 @@ pub struct ObjectState {
     pub phase: Option<String>,
     /// At most [`MAX_CONDITIONS`], by type.
     pub conditions: BTreeMap<String, ObjectCondition>,
-    /// Of a webhook configuration.
+    /// The webhooks of a configuration.
     pub webhooks: Vec<Webhook>,
 }
 

@@ -117,15 +117,8 @@ pub enum ComponentState {
 
 impl ComponentState {
     /// The states of this version.
-    pub const ALL: [Self; 7] = [
-        Self::Healthy,
-        Self::Progressing,
-        Self::Degraded,
-        Self::NotReady,
-        Self::Absent,
-        Self::NotInUse,
-        Self::NotSeen,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Healthy, Self::Progressing, Self::Degraded, Self::NotReady, Self::Absent, Self::NotInUse, Self::NotSeen];
 
     pub fn as_str(self) -> &'static str {
         match self {

@@ -22,6 +22,9 @@ pub(super) fn due(entries: &Entries, round: u64, watched: bool, polled: bool) ->
         match &entry.cached {
             Cached::Nothing if may_watch => fetches.push(Job::WatchList(query.clone())),
             Cached::Nothing => fetches.push(fetch()),
+            Cached::Answer(answer) if is_namespace(query) && is_read_rarely(answer) => {
+                fetches.extend((polled && is_new && is_old(entry, round)).then(fetch));
+            }
             Cached::Answer(Answer::Object(_)) if !polled => continue,
             Cached::Answer(_) => fetches.extend(is_new.then(fetch)),
             Cached::Objects(watched_list) => match (&watched_list.watch, watched_list.version()) {
@@ -43,15 +46,33 @@ pub(super) fn due(entries: &Entries, round: u64, watched: bool, polled: bool) ->
     if fetches.is_empty() { watches } else { fetches }
 }
 
+/// Rounds between two reads of a namespace, which is hardly ever deleted.
+const NAMESPACE_ROUNDS: u64 = 10;
+
+fn is_namespace(query: &Query) -> bool {
+    matches!(query, Query::Object(object) if object.is_namespace())
+}
+
+/// A namespace that is there, or that ksit may not read. One that is missing may appear at any time.
+fn is_read_rarely(answer: &Answer) -> bool {
+    matches!(answer, Answer::Object(_) | Answer::Forbidden)
+}
+
+fn is_old(entry: &Entry, round: u64) -> bool {
+    round >= entry.listed_in + NAMESPACE_ROUNDS
+}
+
 /// The queries to confirm in this round: the watched list and the name that were fetched longest ago. With `all`, every
 /// watched list.
-pub(super) fn to_confirm(entries: &Entries, all: bool) -> Vec<Query> {
+pub(super) fn to_confirm(entries: &Entries, round: u64, all: bool) -> Vec<Query> {
     let lists = || entries.iter().filter(|(_, entry)| entry.stream().is_some());
     if all {
         return lists().map(|(query, _)| query.clone()).collect();
     }
     let is_name = |query: &Query| !matches!(query, Query::List { .. });
-    let names = entries.iter().filter(|(query, entry)| is_name(query) && matches!(entry.cached, Cached::Answer(_)));
+    let is_due = |query: &Query, entry: &Entry| is_name(query) && (!is_namespace(query) || is_old(entry, round));
+    let names =
+        entries.iter().filter(|(query, entry)| is_due(query, entry) && matches!(entry.cached, Cached::Answer(_)));
     let age = |(_, entry): &&(Query, Entry)| entry.listed_in;
     lists().min_by_key(age).into_iter().chain(names.min_by_key(age)).map(|(query, _)| query.clone()).collect()
 }

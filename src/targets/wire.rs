@@ -116,7 +116,7 @@ pub(super) struct Object<'a> {
     pub metadata: Option<Meta<'a>>,
     #[serde(borrow)]
     pub status: Option<ObjectStatus<'a>>,
-    /// Of a webhook configuration.
+    /// The webhooks of a configuration.
     #[serde(default, borrow)]
     pub webhooks: Items<Webhook<'a>>,
 }
@@ -178,7 +178,7 @@ pub(super) struct WorkloadSpec<'a> {
     pub update_strategy: Option<UpdateStrategy<'a>>,
 }
 
-/// Of a StatefulSet or DaemonSet.
+/// The strategy of a StatefulSet or DaemonSet.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct UpdateStrategy<'a> {

@@ -1,7 +1,7 @@
 //! Generates the tables of README.md.
 
-use ksit::cli::types;
 use ksit::api::catalogue;
+use ksit::cli::types;
 use ksit::observability::{FAMILIES, Metrics};
 
 use crate::generated_between;

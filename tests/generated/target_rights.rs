@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use ksit::cli::rights;
 use ksit::api::catalogue;
+use ksit::cli::rights;
 
 use crate::generated;
 

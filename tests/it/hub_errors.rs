@@ -171,7 +171,7 @@ async fn closed_pipe_ends_every_command_quietly() {
     let commands: [(&[&str], i32); 9] = [
         (&["crds"], 0),
         (&["--help"], 0),
-        (&["check", "--list-types"], 0),
+        (&["types", "-o", "wide"], 0),
         (&["check", "--kubeconfig", target, "--type", "vault"], 1),
         (&["fleet", "-A", "--kubeconfig", hub], 0),
         (&["fleet", "-A", "--watch", "--kubeconfig", hub], 0),

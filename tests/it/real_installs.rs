@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use ksit::api::Integration;
-use ksit::domain::component::{Component, ComponentKind, Presence};
 use ksit::api::catalogue;
+use ksit::domain::component::{Component, ComponentKind, Presence};
 use ksit::domain::integrations::expected_of;
 use kube::Client;
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams};
@@ -62,23 +62,28 @@ async fn try_install(world: &World, client: &Client, fixture: &Fixture) {
 
 fn required(fixture: &Fixture) -> Vec<Component> {
     let all = expected_of(catalogue::tool(&fixture.tool).unwrap(), &fixture.config).unwrap().components;
-    all.into_iter().filter(|component| component.presence == Presence::Required).collect()
+    // A profile may leave some of them out, and others are not in the fixtures.
+    let is_there = |component: &Component| {
+        let key = format!("{}/{}", component.kind, component.name);
+        fixture.found.get(&key).is_some_and(|found| !found.is_empty())
+    };
+    all.into_iter().filter(|component| component.presence == Presence::Required && is_there(component)).collect()
 }
 
 /// Breaks the first object that a component finds, waits until the status names it, and mends it.
 async fn break_and_mend(world: &World, client: &Client, fixture: &Fixture, component: &Component, name: &str) {
     let key = format!("{}/{}", component.kind, component.name);
     let object = fixture.found.get(&key).and_then(|found| found.first()).unwrap_or_else(|| panic!("{key}")).clone();
-    let named = format!("{} {}/{object}", component.kind, component.namespace);
+    let (kind, namespace) = fixture.place(component, &object);
+    let named = format!("{kind} {namespace}/{object}");
     let is_failed = |integration: &Integration| {
         integration.status.as_ref().is_some_and(|status| {
             status.phase.as_deref() == Some("Failed") && status.full_message().is_some_and(|m| m.contains(&named))
         })
     };
-    let kind = component.kind.as_str();
-    match component.kind {
+    match kind {
         ComponentKind::Service => {
-            let api = api(client, kind, &component.namespace);
+            let api = api(client, kind.as_str(), namespace);
             let selector = api.get(&object).await.unwrap().data["spec"]["selector"].clone();
             let no_pods = json!({ "spec": { "selector": { "broken": "yes" } } });
             api.patch(&object, &PatchParams::default(), &Patch::Merge(no_pods)).await.unwrap();
@@ -89,7 +94,7 @@ async fn break_and_mend(world: &World, client: &Client, fixture: &Fixture, compo
         }
         // A DaemonSet has no replicas to set to 0: its Pods request more CPU than the node has.
         ComponentKind::DaemonSet => {
-            let api = api(client, kind, &component.namespace);
+            let api = api(client, kind.as_str(), namespace);
             let ask = async |cpu: Value| {
                 let container = json!({ "name": "app", "resources": { "requests": { "cpu": cpu } } });
                 let patch =
@@ -101,7 +106,7 @@ async fn break_and_mend(world: &World, client: &Client, fixture: &Fixture, compo
             ask(Value::Null).await;
         }
         _ => {
-            let api = api(client, kind, &component.namespace);
+            let api = api(client, kind.as_str(), namespace);
             let replicas = api.get(&object).await.unwrap().data["spec"]["replicas"].clone();
             let scale = async |to: Value| {
                 let patch = Patch::Merge(json!({ "spec": { "replicas": to } }));

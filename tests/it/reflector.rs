@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use ksit::domain::check_mode::CheckMode;
 use ksit::domain::reason::Reason;
-use ksit::domain::snapshot::{Answer, ListKind, Query, Snapshot};
+use ksit::domain::snapshot::{Answer, ListKind, ObjectRef, Query, Snapshot};
 use ksit::targets::{Change, Cluster, Limits, Reflector, Settings, Standing};
 use simulator::{ComponentId, Fault, Health, Kind, Simulator};
 use tokio::time::timeout;
@@ -40,8 +40,8 @@ fn queries() -> BTreeSet<Query> {
         list(ListKind::StatefulSet, "argocd"),
         list(ListKind::Service, "argocd"),
         list(ListKind::EndpointSlice, "argocd"),
-        Query::Crd { name: "gateways.networking.istio.io".to_owned() },
-        Query::Crd { name: "virtualservices.networking.istio.io".to_owned() },
+        Query::Object(ObjectRef::crd("gateways.networking.istio.io")),
+        Query::Object(ObjectRef::crd("virtualservices.networking.istio.io")),
     ])
 }
 
@@ -87,7 +87,7 @@ impl Watched {
 /// Ready Pods of `argocd-server`; `None` if it does not exist.
 fn ready_of(snapshot: &Snapshot) -> Option<u32> {
     let Some(Answer::Workloads(found)) = snapshot.get(&list(ListKind::Deployment, "argocd")) else { panic!() };
-    found.iter().find(|workload| workload.name == "argocd-server").map(|workload| workload.ready)
+    found.iter().find(|workload| workload.name == "argocd-server").map(|workload| workload.state.ready)
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use futures::future::join_all;
 use ksit::domain::check_mode::CheckMode;
 use ksit::domain::keys::TargetKey;
 use ksit::domain::reason::{Failure, Reason};
-use ksit::domain::snapshot::{Answer, ListKind, Query, Snapshot};
+use ksit::domain::snapshot::{Answer, ListKind, ObjectRef, Query, Snapshot};
 use ksit::targets::kubeconfig::{Policy, vet};
 use ksit::targets::{
     Cluster, ClusterManager, Connection, Credential, Limits, Protocol, Reflector, Settings, Standing, Trusted,
@@ -55,8 +55,8 @@ fn queries() -> BTreeSet<Query> {
         list(ListKind::DaemonSet, "argocd"),
         list(ListKind::Service, "argocd"),
         list(ListKind::EndpointSlice, "argocd"),
-        Query::Crd { name: "applications.argoproj.io".to_owned() },
-        Query::Namespace { name: "argocd".to_owned() },
+        Query::Object(ObjectRef::crd("applications.argoproj.io")),
+        Query::Object(ObjectRef::namespace("argocd")),
     ])
 }
 
@@ -89,8 +89,8 @@ async fn healthy_target_uses_one_connection_for_all_rounds() {
         assert_eq!(cluster.protocol(), None);
         let snapshot = assert_healthy(&cluster).await;
         let Answer::Workloads(found) = &snapshot[&list(ListKind::Deployment, "argocd")] else { panic!("{snapshot:?}") };
-        assert_eq!((found[0].name.as_str(), found[0].desired, found[0].ready), ("web", 1, 1));
-        assert_eq!(snapshot[&Query::Namespace { name: "argocd".to_owned() }], Answer::Present);
+        assert_eq!((found[0].name.as_str(), found[0].state.desired, found[0].state.ready), ("web", 1, 1));
+        assert_eq!(snapshot[&Query::Object(ObjectRef::namespace("argocd"))], Answer::Object(Arc::default()));
         assert_healthy(&cluster).await;
         assert_eq!(cluster.protocol(), Some(protocol));
         assert_eq!((server.connections(), server.requests()), (1, 14), "{http:?}");

@@ -58,7 +58,7 @@ static TOOLS: LazyLock<Vec<&'static Tool>> = LazyLock::new(|| TYPES.iter().map(|
 pub struct BuiltIn {
     /// The manifest, with its comments.
     pub yaml: &'static str,
-    /// What it describes.
+    /// The tool that it describes.
     pub tool: Tool,
 }
 

@@ -57,7 +57,10 @@ fn key_with_kind_overrides_the_shared_name() {
         "argocd",
         &[("minReady", "2"), ("minReady.argocd-server", "3"), ("minReady.service/argocd-server", "4")],
     );
-    assert_eq!(of(&found, ComponentKind::StatefulSet, "argocd-application-controller").min_ready, Some(MinReady::Pods(2)));
+    assert_eq!(
+        of(&found, ComponentKind::StatefulSet, "argocd-application-controller").min_ready,
+        Some(MinReady::Pods(2))
+    );
     assert_eq!(of(&found, ComponentKind::Deployment, "argocd-server").min_ready, Some(MinReady::Pods(3)));
     assert_eq!(of(&found, ComponentKind::Service, "argocd-server").min_ready, Some(MinReady::Pods(4)));
 }

@@ -173,13 +173,19 @@ mod tests {
     fn errors_name_the_field() {
         let rows = [
             (json!({"kind": "Widget", "name": "a"}), "spec.components[0].apiVersion: missing"),
-            (json!({"kind": "Widget", "name": "a", "apiVersion": "a/b/c"}), "spec.components[0].apiVersion: the version"),
+            (
+                json!({"kind": "Widget", "name": "a", "apiVersion": "a/b/c"}),
+                "spec.components[0].apiVersion: the version",
+            ),
             (json!({"kind": "Deployment", "name": "A"}), "spec.components[0].name: \"A\" must be"),
             (json!({"kind": "Deployment", "name": "a", "names": ["../b"]}), "spec.components[0].names: \"../b\""),
             (json!({"kind": "Deployment", "name": "a", "namespace": "A"}), "spec.components[0].namespace: \"A\""),
             (json!({"kind": "Deployment", "name": "a", "labels": [{}]}), "spec.components[0].labels: an empty set"),
             (json!({"kind": "APIService", "name": "a", "labels": [{"a": "b"}]}), "spec.components[0].labels: only"),
-            (json!({"kind": "Deployment", "name": "a", "labels": [{"a b": "c"}]}), "spec.components[0].labels: \"a b\""),
+            (
+                json!({"kind": "Deployment", "name": "a", "labels": [{"a b": "c"}]}),
+                "spec.components[0].labels: \"a b\"",
+            ),
             (json!({"kind": "Deployment", "name": "a", "minReady": "0%"}), "spec.components[0].minReady: \"0%\""),
             (json!({"kind": "Service", "name": "a", "orKinds": ["DaemonSet"]}), "spec.components[0].orKinds: only"),
             (json!({"kind": "Service", "name": "a", "workload": "b"}), "spec.components[0].workload: there is no"),

@@ -247,7 +247,10 @@ mod tests {
         .unwrap()
         .components;
         assert_eq!(found[0].finder, Finder::by_name("front"));
-        assert_eq!((found[1].namespace.as_str(), found[1].min_ready, found[1].finder.names.len()), ("data", Some(MinReady::Pods(3)), 0));
+        assert_eq!(
+            (found[1].namespace.as_str(), found[1].min_ready, found[1].finder.names.len()),
+            ("data", Some(MinReady::Pods(3)), 0)
+        );
         assert_eq!((found[2].kind, found[2].presence), (ComponentKind::Crd, Presence::Optional));
     }
 

@@ -15,11 +15,11 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::hub_side::MANAGER;
+use crate::api::catalogue;
 use crate::cli::CliError;
 use crate::cli::hub::{PLUGIN_TIMEOUT, hint};
 use crate::cli::own_kubeconfig::{self, NO_PROXY, pem};
 use crate::cli::rights;
-use crate::api::catalogue;
 use crate::domain::integrations::Tool;
 use crate::hub::{cause, with_deadline};
 

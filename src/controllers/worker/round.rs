@@ -155,7 +155,10 @@ pub(super) async fn run(
             if standing.is_failing() {
                 access.last_evaluated = None;
             }
-            RoundResult { outcome: access.evaluate_if_changed(assignment, last).map(Outcome::Read), access: Some(access) }
+            RoundResult {
+                outcome: access.evaluate_if_changed(assignment, last).map(Outcome::Read),
+                access: Some(access),
+            }
         }
         // Read the Secret again before the next round: permanent failures are fixed by a new one.
         Err(failure) if !failure.reason.is_transient() => RoundResult::failed(failure, None),

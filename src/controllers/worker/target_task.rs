@@ -162,10 +162,9 @@ impl Task {
             return false;
         };
         self.watch_growth(assignment);
-        let last = self.history.last();
         if let Some(access) = self.access.as_mut().filter(|access| access.reflector.is_complete())
             && self.history.failures == 0
-            && let Some(verdicts) = access.evaluate_if_changed(assignment, last.as_deref())
+            && let Some(verdicts) = access.evaluate_if_changed(assignment, self.history.last().as_deref())
         {
             self.conclude(assignment, Outcome::Read(verdicts));
         }

@@ -6,9 +6,9 @@ use super::effect::{Effect, Metric};
 use super::event::{IntegrationObject, ObjectEvent};
 use super::fleet::Fleet;
 use super::target::Target;
-use crate::domain::expected::Expected;
 use crate::domain::aggregate::Tally;
 use crate::domain::desired::DesiredIntegration;
+use crate::domain::expected::Expected;
 use crate::domain::keys::{IntegrationKey, TargetKey};
 use crate::domain::status::{IntegrationStatus, TargetStatus};
 

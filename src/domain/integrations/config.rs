@@ -41,7 +41,7 @@ pub(crate) const WITHOUT_EFFECT: &[&str] = &[
 const KEYS: &str = "namespace, namespace.<component>, name.<component>, minReady, minReady.<component>, \
                     progressDeadline, failAfter, required, optional, ignore";
 
-/// What an integration of this tool expects on every target.
+/// The components that an Integration of this tool expects on every target.
 ///
 /// # Errors
 /// If a key is unknown, names no component, or has a bad value.

@@ -46,9 +46,8 @@ impl Finding {
 
     /// Whether an object of the component exists.
     pub(in crate::domain) fn is_present(&self) -> bool {
-        let exists = |observation: &Observation| {
-            !matches!(observation.state, ComponentState::Absent | ComponentState::NotSeen)
-        };
+        let exists =
+            |observation: &Observation| !matches!(observation.state, ComponentState::Absent | ComponentState::NotSeen);
         self.observations.iter().any(exists)
     }
 

@@ -57,7 +57,11 @@ pub(super) fn judge(component: &Component, snapshot: &Snapshot, idle: &BTreeSet<
     for (kind, namespace, answer) in answers {
         if let Answer::Object(state) = answer {
             let seen = Seen { component, kind, namespace, name: object_name(component) };
-            finding.merge(object::judge(&seen, state, snapshot, clock));
+            let is_idle = component.workload.as_deref().is_some_and(|workload| idle.contains(workload));
+            finding.merge(match is_idle && !state.deleting {
+                true => seen.fine(ComponentState::NotInUse, None),
+                false => object::judge(&seen, state, snapshot, clock),
+            });
         }
     }
     if !finding.observations.is_empty() {
@@ -99,8 +103,7 @@ fn absent(component: &Component, snapshot: &Snapshot) -> Finding {
         }
         _ => String::new(),
     };
-    let seen =
-        Seen { component, kind: component.kind, namespace: &component.namespace, name: &component.name };
+    let seen = Seen { component, kind: component.kind, namespace: &component.namespace, name: &component.name };
     let kinds: Vec<&str> = component.kinds().map(ComponentKind::as_str).collect();
     let message = format!("{} {} is absent{unsure}", kinds.join(" or "), seen.place());
     Finding {
@@ -118,7 +121,7 @@ pub(super) fn namespace_is_missing(namespace: &str, snapshot: &Snapshot) -> bool
 /// The namespaces that are being deleted, in which nothing can be created.
 pub(super) fn terminating_namespaces(snapshot: &Snapshot) -> impl Iterator<Item = &str> {
     snapshot.iter().filter_map(|(query, answer)| match (query, answer) {
-        (Query::Object(object), Answer::Object(state)) if state.deleting && *object == ObjectRef::namespace(&object.name) => {
+        (Query::Object(object), Answer::Object(state)) if state.deleting && object.is_namespace() => {
             Some(object.name.as_str())
         }
         _ => None,

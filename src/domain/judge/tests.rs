@@ -8,8 +8,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::component::{MinReady, Patience};
 use crate::domain::snapshot::{
-    CaBundle, ListKind, ObjectCondition, ObjectState, Rollout, Seen as SeenSpec, Webhook, Workload,
-    WorkloadConditions, WorkloadState,
+    CaBundle, ListKind, ObjectCondition, ObjectState, Rollout, Seen as SeenSpec, Webhook, Workload, WorkloadConditions,
+    WorkloadState,
 };
 use crate::domain::verdict::Phase;
 use crate::domain::word::Word;
@@ -78,7 +78,14 @@ fn minimum_of_the_user_replaces_the_rules_for_ready_pods() {
     let share = with(MinReady::Percent(90));
     assert_eq!(judged(&share, state(10, 9), 60), Phase::Running);
     assert_eq!(judged(&share, state(10, 8), 0), Phase::Failed);
-    assert_eq!(judged(&one, WorkloadState { conditions: WorkloadConditions { stalled: false, ..standby.conditions }, ..standby }, 60), Phase::Running);
+    assert_eq!(
+        judged(
+            &one,
+            WorkloadState { conditions: WorkloadConditions { stalled: false, ..standby.conditions }, ..standby },
+            60
+        ),
+        Phase::Running
+    );
     assert_eq!(judged(&one, standby, 60), Phase::Running, "a standby that is never ready");
 }
 
@@ -153,12 +160,14 @@ fn failure_is_held_back_as_long_as_the_user_asks() {
 fn one_of_several_kinds_will_do() {
     let component = Component { or_kinds: vec![ComponentKind::DaemonSet], ..of(ComponentKind::Deployment) };
     let list = |kind: ListKind, states: &[WorkloadState]| {
-        let workload = |state: &WorkloadState| Arc::new(Workload { name: "a".to_owned(), state: *state, ..Workload::default() });
+        let workload =
+            |state: &WorkloadState| Arc::new(Workload { name: "a".to_owned(), state: *state, ..Workload::default() });
         let query = Query::List { kind, namespace: NS.to_owned() };
         (query, Answer::Workloads(states.iter().map(workload).collect()))
     };
     let judged = |deployments: &[WorkloadState], daemon_sets: &[WorkloadState]| {
-        let snapshot = Snapshot::from([list(ListKind::Deployment, deployments), list(ListKind::DaemonSet, daemon_sets)]);
+        let snapshot =
+            Snapshot::from([list(ListKind::Deployment, deployments), list(ListKind::DaemonSet, daemon_sets)]);
         let finding = judge(&component, &snapshot, &BTreeSet::new(), &Clock { now: NOW, earlier: &[] });
         (phase(&finding), finding.faults.first().map(|fault| fault.message.clone()).unwrap_or_default())
     };
@@ -195,7 +204,10 @@ fn api_service_and_crd_are_judged_by_their_conditions() {
     assert_eq!(phase(&down), Phase::Failed);
     assert!(down.faults[0].message.contains("APIService a is not available (ItsReason)"), "{:?}", down.faults);
     assert_eq!(phase(&object(ComponentKind::ApiService, ObjectState::default(), &[])), Phase::Failed);
-    assert_eq!(phase(&object(ComponentKind::ApiService, conditions(&[("Available", Some(true))]), &[])), Phase::Running);
+    assert_eq!(
+        phase(&object(ComponentKind::ApiService, conditions(&[("Available", Some(true))]), &[])),
+        Phase::Running
+    );
     let refused = conditions(&[("NamesAccepted", Some(false)), ("Established", Some(false))]);
     assert_eq!(phase(&object(ComponentKind::Crd, refused, &[])), Phase::Failed);
     assert_eq!(phase(&object(ComponentKind::Crd, ObjectState::default(), &[])), Phase::Running, "metadata only");
@@ -248,10 +260,12 @@ fn any_component() -> impl Strategy<Value = Component> {
         (1..6_u32).prop_map(|pods| Some(MinReady::Pods(pods))),
         (1..=100_u8).prop_map(|percent| Some(MinReady::Percent(percent))),
     ];
-    (prop::sample::select(kinds.to_vec()), min, any::<bool>(), 0..300_u64).prop_map(|(kind, min_ready, quorum, fail_after)| {
-        let patience = Patience { fail_after: std::time::Duration::from_secs(fail_after), ..Patience::default() };
-        Component { min_ready, quorum, patience, ..of(kind) }
-    })
+    (prop::sample::select(kinds.to_vec()), min, any::<bool>(), 0..300_u64).prop_map(
+        |(kind, min_ready, quorum, fail_after)| {
+            let patience = Patience { fail_after: std::time::Duration::from_secs(fail_after), ..Patience::default() };
+            Component { min_ready, quorum, patience, ..of(kind) }
+        },
+    )
 }
 
 fn any_state() -> impl Strategy<Value = WorkloadState> {

@@ -11,11 +11,7 @@ use crate::domain::snapshot::{Answer, Rollout, Seen, Workload, WorkloadState};
 use crate::domain::verdict::{ComponentState, Observation, Phase};
 
 /// Judges every workload that the component's finder selects.
-pub(super) fn judge_all(
-    component: &Component,
-    answers: &[Answered],
-    clock: &Clock,
-) -> Finding {
+pub(super) fn judge_all(component: &Component, answers: &[Answered], clock: &Clock) -> Finding {
     let all = answers.iter().flat_map(|(kind, namespace, answer)| {
         let workloads = match answer {
             Answer::Workloads(workloads) => workloads.as_slice(),
@@ -25,7 +21,7 @@ pub(super) fn judge_all(
     });
     let found: Vec<(ComponentKind, &str, &Arc<Workload>)> =
         component.finder.pick(all, |(.., workload)| &workload.name, |(.., workload)| &workload.labels);
-    // Of several kinds, one that is scaled to zero is left over from the other.
+    // A workload of one kind that is scaled to zero is left over from the other kind.
     let is_used = |workload: &Workload, kind| workload.state.desired > 0 || kind == ComponentKind::DaemonSet;
     let others_are_used = !component.or_kinds.is_empty() && found.iter().any(|(kind, _, w)| is_used(w, *kind));
     let mut all = Finding::default();
@@ -90,7 +86,8 @@ fn wait(
     if clock.now >= until {
         return seen.fault(phase, why, Some(since));
     }
-    let on_its_way = Observation { message: Some(why), since: Some(since), ..seen.observe(ComponentState::Progressing) };
+    let on_its_way =
+        Observation { message: Some(why), since: Some(since), ..seen.observe(ComponentState::Progressing) };
     Finding { observations: vec![on_its_way], until: Some(until), ..Finding::default() }
 }
 
@@ -140,7 +137,8 @@ fn below_strength(seen: &SeenObject<'_>, workload: &WorkloadState) -> Option<Sho
     // With a minimum of the user's own, fewer than desired are a choice.
     let is_short = ready < desired && seen.component.min_ready.is_none();
     if workload.conditions.stalled && (is_rolling || is_short) {
-        let counts = if is_rolling { format!("{updated} of {desired} updated") } else { format!("{ready} of {desired} ready") };
+        let counts =
+            if is_rolling { format!("{updated} of {desired} updated") } else { format!("{ready} of {desired} ready") };
         return Some(Shortfall::Final(format!("is stuck, {counts}: its progress deadline has passed")));
     }
     if workload.conditions.replica_failure {

@@ -101,7 +101,8 @@ fn rollout_and_its_allowance_are_decoded() {
         let state = workload(ListKind::DaemonSet, item).state;
         (state.rollout, state.max_unavailable)
     };
-    let rolling = |rolling: serde_json::Value| json!({"updateStrategy": {"type": "RollingUpdate", "rollingUpdate": rolling}});
+    let rolling =
+        |rolling: serde_json::Value| json!({"updateStrategy": {"type": "RollingUpdate", "rollingUpdate": rolling}});
     assert_eq!(read(json!({})), (Rollout::Automatic, 1));
     assert_eq!(read(rolling(json!({"maxUnavailable": 3}))), (Rollout::Automatic, 3));
     assert_eq!(read(rolling(json!({"maxUnavailable": "10%"}))), (Rollout::Automatic, 3), "rounded up");
@@ -261,7 +262,10 @@ fn named_object_tells_its_state_and_no_message() {
     }));
     assert!(state.deleting && state.outdated);
     assert_eq!(state.phase.as_deref(), Some("Unavailable"));
-    assert_eq!((state.conditions["Ready"].truth, state.conditions["Ready"].reason.as_deref()), (Some(false), Some("BadKey")));
+    assert_eq!(
+        (state.conditions["Ready"].truth, state.conditions["Ready"].reason.as_deref()),
+        (Some(false), Some("BadKey"))
+    );
     assert_eq!((state.conditions["Odd"].truth, state.conditions["Odd"].reason.as_deref()), (None, None));
     assert!(!format!("{state:?}").contains("hunter2"));
     let odd = read(json!({"kind": "X", "metadata": {"name": "a"}, "status": {"phase": {"a": 1}, "conditions": null}}));
@@ -271,7 +275,8 @@ fn named_object_tells_its_state_and_no_message() {
 #[test]
 fn webhooks_are_decoded() {
     let read = |webhook: serde_json::Value| {
-        let object = json!({"kind": "ValidatingWebhookConfiguration", "metadata": {"name": "a"}, "webhooks": [webhook]});
+        let object =
+            json!({"kind": "ValidatingWebhookConfiguration", "metadata": {"name": "a"}, "webhooks": [webhook]});
         named(&mut object.to_string().into_bytes(), "a").unwrap().webhooks.remove(0)
     };
     let service = json!({"namespace": "cert-manager", "name": "cert-manager-webhook", "path": "/mutate"});

@@ -39,7 +39,7 @@ impl Reflector {
         if !is_watching && !standing.is_failing() && !self.due().is_empty() {
             return Ok(());
         }
-        let queries = to_confirm(&self.entries, is_watching && self.watchable.is_on_trial());
+        let queries = to_confirm(&self.entries, self.rounds, is_watching && self.watchable.is_on_trial());
         if queries.is_empty() {
             return self.with_watches(limits, Box::pin(list::probe(channel, limits, *deadline))).await;
         }

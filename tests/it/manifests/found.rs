@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use ksit::domain::component::{Component, ComponentKind, Presence};
 use ksit::api::catalogue;
+use ksit::domain::component::{Component, ComponentKind, Presence};
 use ksit::domain::expected::{Expected, Profile};
 use ksit::domain::integrations::expected_of;
 use serde_json::Value;
@@ -76,7 +76,9 @@ fn components_find_exactly_the_expected_objects() {
 fn official_install_without_labels_is_found_by_name() {
     for fixture in all().into_iter().filter(|fixture| !fixture.version.starts_with("chart")) {
         let is_named = |component: &Component| {
-            component.presence == Presence::Required && is_in_fixtures(component.kind) && !found(&fixture, component).is_empty()
+            component.presence == Presence::Required
+                && is_in_fixtures(component.kind)
+                && !found(&fixture, component).is_empty()
         };
         for mut component in components(&fixture).into_iter().filter(is_named) {
             component.finder.labels.clear();

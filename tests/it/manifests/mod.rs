@@ -51,6 +51,7 @@ mod velero;
 
 use std::collections::BTreeMap;
 
+use ksit::domain::component::{Component, ComponentKind};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -194,6 +195,16 @@ impl Fixture {
         let crds = self.crds.iter().map(|name| build::crd(name));
         let objects = self.objects.iter().map(|object| build::object(self, object));
         namespaces.chain(crds).chain(objects).collect()
+    }
+
+    /// Kind and namespace of a component's object.
+    pub fn place(&self, component: &Component, name: &str) -> (ComponentKind, &str) {
+        let is_it = |object: &&Object| {
+            object.name == name && component.kinds().any(|kind| kind.as_str() == object.kind.as_str())
+        };
+        let object = self.objects.iter().find(is_it).unwrap_or_else(|| panic!("{}: {name}", self.title()));
+        let kind = ComponentKind::parse(object.kind.as_str()).expect("a kind with rules of its own");
+        (kind, self.namespace_of(object))
     }
 
     fn namespace_of<'a>(&'a self, object: &'a Object) -> &'a str {
