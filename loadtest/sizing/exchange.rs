@@ -59,6 +59,7 @@ fn healthy() -> TargetStatus {
         reason: Reason::Healthy,
         message: "all 4 components are healthy".to_owned(),
         observations: (0..COMPONENTS).map(observation).collect(),
+        version: Some("2.13.1".to_owned()),
     };
     let tools = TOOLS.map(|name| (IntegrationKey::new("fleet", name), tool.clone()));
     let report = TargetReport {

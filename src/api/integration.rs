@@ -79,6 +79,10 @@ pub struct IntegrationSpec {
     /// How to count a cluster on which none of the tool's components exists.
     #[serde(default)]
     pub when_absent: WhenAbsent,
+    /// Versions of the tool that are wanted, such as `>=2.11.0 <3`. A cluster with another one is Degraded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 128))]
+    pub versions: Option<String>,
     /// Limit of unhealthy clusters (broken, unreachable or unknown): a number, or a percentage of the clusters that
     /// count, rounded down, such as `5%`. Up to it the Integration is Degraded, above it Failed. Defaults to 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -115,6 +119,10 @@ pub struct IntegrationStatus {
     /// Number of clusters in each state.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub targets: Option<TargetCounts>,
+    /// Number of clusters by version of the tool, newest first; at most 20.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    pub versions: Vec<VersionSummary>,
     /// At most 100 clusters: those where the tool is broken, then unreachable ones, then the others, worst first. If
     /// there are more than 100, healthy ones and those without the tool are omitted. See the IntegrationTargets for
     /// details.
@@ -147,6 +155,17 @@ impl IntegrationStatus {
         let ready = self.conditions.iter().find(|condition| condition.type_ == "Ready");
         ready.map(|ready| ready.message.as_str()).or(self.message.as_deref())
     }
+}
+
+/// Number of clusters with a version of the tool.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct VersionSummary {
+    /// The version, without a leading `v`.
+    #[schemars(length(max = 63))]
+    pub version: String,
+    /// Clusters that run it.
+    pub clusters: u32,
 }
 
 /// Counts of clusters. Paused clusters and those without the tool (`whenAbsent: NotInstalled`) do not count towards

@@ -153,6 +153,10 @@ pub struct IntegrationResult {
     /// Cause and remedy in a sentence; absent if there is nothing to explain.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// Version of the tool: the newest that runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub version: Option<String>,
     /// Time when the phase last changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "date-time"))]

@@ -40,6 +40,9 @@ pub struct IntegrationTypeSpec {
     /// Objects that make up the tool.
     #[schemars(length(min = 1, max = 100))]
     pub components: Vec<TypeComponent>,
+    /// Component whose version is the tool's. Defaults to the first required workload.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<TypeVersion>,
     /// Official shapes of the tool without some of the required components, in order of preference.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
@@ -106,6 +109,15 @@ pub struct TypeComponent {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub workload: Option<String>,
+}
+
+/// Where the version of the tool is read.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TypeVersion {
+    /// Name of the component.
+    #[schemars(length(min = 1, max = 253))]
+    pub component: String,
 }
 
 /// A kind that runs Pods.

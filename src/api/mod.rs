@@ -14,7 +14,7 @@ mod shard_map;
 
 pub(crate) use common::{ComponentSpec, KubeconfigSecretRef, WhenAbsent};
 pub use integration::Integration;
-pub(crate) use integration::{ClusterSummary, IntegrationStatus, TargetCounts};
+pub(crate) use integration::{ClusterSummary, IntegrationStatus, TargetCounts, VersionSummary};
 pub(crate) use integration_target::{
     ComponentStatus, IntegrationTargetSpec, IntegrationTargetStatus, TransitionRecord,
 };

@@ -141,6 +141,7 @@ mod tests {
                 reason: Reason::ComponentNotReady,
                 message,
                 observations: vec![seen],
+                version: None,
             };
             let rows = [Row { context, tool: Some("flux".to_owned()), verdict }];
             for format in [Format::Table, Format::Wide, Format::Json] {

@@ -16,6 +16,7 @@ mod suggest;
 mod table;
 mod target;
 pub mod types;
+mod versions;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -47,6 +48,7 @@ enum Command {
     Fleet(fleet::Args),
     Target(target::Args),
     Shards(shards::Args),
+    Versions(versions::Args),
     Crds(crds::Args),
 }
 
@@ -62,6 +64,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Fleet(args) => fleet::run(args).await,
         Command::Target(args) => target::run(args).await,
         Command::Shards(args) => shards::run(args).await,
+        Command::Versions(args) => versions::run(args).await,
         Command::Crds(args) => crds::run(&args).map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {

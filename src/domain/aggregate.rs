@@ -9,9 +9,13 @@ use super::reason::Reason;
 use super::roll_up::{MaxUnhealthy, roll_up};
 use super::selector::Selector;
 use super::verdict::Phase;
+use super::version;
 
 /// Upper bound of clusters listed in an Integration's status.
 pub const LISTED_CLUSTERS: usize = 100;
+
+/// Upper bound of versions listed in an Integration's status.
+pub const LISTED_VERSIONS: usize = 20;
 
 /// The targets that an Integration selects: the union of both fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -150,6 +154,15 @@ impl Counts {
     }
 }
 
+/// Number of clusters with a version of the tool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VersionCount {
+    /// The version.
+    pub version: String,
+    /// Clusters that run it.
+    pub clusters: u32,
+}
+
 /// The content of an Integration's status.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary<'a> {
@@ -157,6 +170,8 @@ pub struct Summary<'a> {
     pub reason: Reason,
     pub message: String,
     pub counts: Counts,
+    /// Number of clusters by version of the tool, newest first; at most [`LISTED_VERSIONS`].
+    pub versions: Vec<VersionCount>,
     /// At most [`LISTED_CLUSTERS`], worst first, then by name. If there are more clusters, only those that have the
     /// tool and are not healthy.
     pub clusters: Vec<Cluster<'a>>,
@@ -165,7 +180,14 @@ pub struct Summary<'a> {
 impl Summary<'_> {
     /// For an Integration that is not checked at all, such as a disabled one.
     pub fn without_clusters(phase: Phase, reason: Reason, message: impl Into<String>) -> Self {
-        Self { phase, reason, message: message.into(), counts: Counts::default(), clusters: Vec::new() }
+        Self {
+            phase,
+            reason,
+            message: message.into(),
+            counts: Counts::default(),
+            versions: Vec::new(),
+            clusters: Vec::new(),
+        }
     }
 }
 
@@ -180,6 +202,8 @@ pub struct Tally {
     counts: Counts,
     /// Number of unreachable clusters by reason.
     causes: BTreeMap<Reason, u32>,
+    /// Number of clusters by version of the tool.
+    versions: BTreeMap<Arc<str>, u32>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -188,6 +212,8 @@ struct Known {
     /// Why ksit can't read the cluster, if it can't.
     cause: Option<Reason>,
     cluster_name: Arc<str>,
+    /// The version of the tool there.
+    version: Option<Arc<str>>,
 }
 
 impl Tally {
@@ -196,11 +222,23 @@ impl Tally {
         Self { bearers, ..Self::default() }
     }
 
-    /// Adds or updates a selected target, with the tool's phase there. `unreachable`: why ksit can't read the cluster.
-    pub fn put(&mut self, target: &TargetKey, cluster_name: &Arc<str>, phase: Phase, unreachable: Option<Reason>) {
+    /// Adds or updates a selected target, with the tool's phase and version there. `unreachable`: why ksit can't read the
+    /// cluster.
+    pub fn put(
+        &mut self,
+        target: &TargetKey,
+        cluster_name: &Arc<str>,
+        phase: Phase,
+        unreachable: Option<Reason>,
+        version: Option<&str>,
+    ) {
         let state = ClusterState::of(phase, unreachable.is_some());
         let cause = unreachable.filter(|_| state == ClusterState::Unreachable);
-        let known = Known { state, cause, cluster_name: cluster_name.clone() };
+        let version = version.map(|version| {
+            let shared = self.versions.get_key_value(version).map(|(shared, _)| shared.clone());
+            shared.unwrap_or_else(|| version.into())
+        });
+        let known = Known { state, cause, cluster_name: cluster_name.clone(), version };
         if self.known.get(target) == Some(&known) {
             return;
         }
@@ -210,6 +248,9 @@ impl Tally {
         if let Some(cause) = cause {
             *self.causes.entry(cause).or_default() += 1;
         }
+        if let Some(version) = &known.version {
+            *self.versions.entry(version.clone()).or_default() += 1;
+        }
         self.known.insert(target.clone(), known);
         if let Some(bearers) = self.bearers.get_mut(&**cluster_name) {
             bearers.insert(target.clone());
@@ -218,11 +259,15 @@ impl Tally {
 
     /// Removes a target that is not selected, or no longer.
     pub fn remove(&mut self, target: &TargetKey) {
-        let Some(Known { state, cause, cluster_name }) = self.known.remove(target) else { return };
+        let Some(Known { state, cause, cluster_name, version }) = self.known.remove(target) else { return };
         self.counts.take(state);
         if let Some(cause) = cause {
             let left = self.causes.remove(&cause).unwrap_or_default() - 1;
             self.causes.extend((left > 0).then_some((cause, left)));
+        }
+        if let Some(version) = version {
+            let left = self.versions.remove(&version).unwrap_or_default() - 1;
+            self.versions.extend((left > 0).then_some((version, left)));
         }
         if let Some(bearers) = self.bearers.get_mut(&*cluster_name) {
             bearers.remove(target);
@@ -264,7 +309,17 @@ impl Tally {
         clusters.truncate(LISTED_CLUSTERS);
         let (phase, reason, message) = roll_up(&counts, &self.causes, &clusters, max_unhealthy);
         let reason = of_names.filter(|_| counts.unhealthy() > 0).unwrap_or(reason);
-        Summary { phase, reason, message, counts, clusters }
+        Summary { phase, reason, message, counts, versions: self.versions(), clusters }
+    }
+
+    /// Newest first. If there are too many, the oldest of them is left out.
+    pub(crate) fn versions(&self) -> Vec<VersionCount> {
+        let count =
+            |(version, clusters): (&Arc<str>, &u32)| VersionCount { version: version.to_string(), clusters: *clusters };
+        let mut versions: Vec<VersionCount> = self.versions.iter().map(count).collect();
+        versions.sort_by(|one, other| version::order(&other.version, &one.version));
+        versions.truncate(LISTED_VERSIONS);
+        versions
     }
 
     fn faults(&self) -> Vec<Cluster<'_>> {

@@ -6,10 +6,11 @@ use jiff::Timestamp;
 
 use super::component::{Component, ComponentKind, Presence};
 use super::expected::{Expected, Profile};
-use super::judge::{Fault, Finding, judge, namespace_is_missing, terminating_namespaces};
+use super::judge::{Fault, Finding, judge, namespace_is_missing, terminating_namespaces, versions_of};
 use super::reason::Reason;
 use super::snapshot::Snapshot;
 use super::verdict::{ComponentState, Phase, ToolVerdict};
+use super::version;
 
 pub use super::judge::Clock;
 
@@ -39,9 +40,11 @@ pub fn evaluate(expected: &Expected, snapshot: &Snapshot, when_absent: WhenAbsen
     if let Some(profile) = profile {
         all.retain(|(component, _)| !profile.without.contains(&component.name));
     }
+    let versions = versions(expected, snapshot);
     let until = all.iter().filter_map(|(_, finding)| finding.until).min();
     let mut faults: Vec<Fault> = all.iter().flat_map(|(_, finding)| finding.faults.clone()).collect();
     faults.extend(namespace_faults(&expected.components, snapshot));
+    faults.extend(version_fault(expected, &versions));
     faults.sort_by_key(severity);
     let summary = summary(&all, profile);
     let (phase, reason, message) = match faults.first() {
@@ -49,10 +52,30 @@ pub fn evaluate(expected: &Expected, snapshot: &Snapshot, when_absent: WhenAbsen
             (Phase::Failed, Reason::NamespaceMissing, missing_namespaces(&expected.components, snapshot))
         }
         Some(first) => (first.phase, first.reason, explain(&summary, &faults) + &hint(&all)),
-        None => (Phase::Running, Reason::Healthy, with_notes(summary, &all)),
+        None => (Phase::Running, Reason::Healthy, with_notes(summary, &all, &versions)),
     };
     let observations = all.into_iter().flat_map(|(_, finding)| finding.observations).collect();
-    (ToolVerdict { phase, reason, message, observations }, until)
+    (ToolVerdict { phase, reason, message, observations, version: versions.into_iter().next_back() }, until)
+}
+
+/// The versions of the component that tells the tool's, oldest first.
+fn versions(expected: &Expected, snapshot: &Snapshot) -> Vec<String> {
+    let mut candidates = expected.components.iter().filter(|component| component.kind.is_workload());
+    let telling = match &expected.version_of {
+        Some(name) => candidates.find(|component| component.name == *name),
+        None => candidates.find(|component| component.presence == Presence::Required),
+    };
+    let mut versions = telling.map(|component| versions_of(component, snapshot)).unwrap_or_default();
+    versions.sort_by(|one, other| version::order(one, other));
+    versions.dedup();
+    versions
+}
+
+fn version_fault(expected: &Expected, versions: &[String]) -> Option<Fault> {
+    let range = expected.versions.as_ref()?;
+    let outside = versions.iter().find(|version| range.contains(version) != Some(true))?;
+    let message = format!("version {outside} is not in {range}, which spec.versions asks for");
+    Some(Fault { phase: Phase::Degraded, reason: Reason::VersionOutOfRange, message })
 }
 
 type Judged<'a> = Vec<(&'a Component, Finding)>;
@@ -183,16 +206,20 @@ fn hint(all: &Judged) -> String {
     }
 }
 
-fn with_notes(summary: String, all: &Judged) -> String {
-    let notes: Vec<String> = all
+fn with_notes(summary: String, all: &Judged, versions: &[String]) -> String {
+    let upgrading = match versions {
+        [oldest, .., newest] => Some(format!("upgrading from {oldest} to {newest}")),
+        _ => None,
+    };
+    let notes = all
         .iter()
         .flat_map(|(_, finding)| &finding.observations)
         .filter(|observation| matches!(observation.state, ComponentState::Progressing | ComponentState::NotSeen))
         .filter_map(|observation| {
             observation.message.as_ref().map(|note| format!("{} {} {note}", observation.kind, observation.name))
         })
-        .take(NAMED_IN_MESSAGE)
-        .collect();
+        .take(NAMED_IN_MESSAGE);
+    let notes: Vec<String> = upgrading.into_iter().chain(notes).collect();
     if notes.is_empty() { summary } else { format!("{summary}; {}", notes.join("; ")) }
 }
 

@@ -1,6 +1,7 @@
 //! The objects that an Integration expects on a target.
 
 use super::component::Component;
+use super::version::VersionRange;
 
 /// The components of a tool, and the official shapes in which some are absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -9,6 +10,10 @@ pub struct Expected {
     pub components: Vec<Component>,
     /// In order of preference.
     pub profiles: Vec<Profile>,
+    /// Name of the component whose version is the tool's. `None`: the first required workload.
+    pub version_of: Option<String>,
+    /// Versions that the user wants; others are Degraded.
+    pub versions: Option<VersionRange>,
 }
 
 /// A shape in which a tool is officially installed without some of its required components.
@@ -24,6 +29,6 @@ pub struct Profile {
 
 impl From<Vec<Component>> for Expected {
     fn from(components: Vec<Component>) -> Self {
-        Self { components, profiles: Vec::new() }
+        Self { components, ..Self::default() }
     }
 }

@@ -22,9 +22,12 @@ const TOOLS_BYTES: usize = 192 * 1024;
 const MAX_MESSAGE: usize = 1_024;
 const MESSAGE_LIMITS: [usize; 4] = [MAX_MESSAGE, 256, 64, 0];
 
-/// Upper bounds of an observation's and a tool's JSON bytes beyond their strings, including the type of the tool.
+/// Upper bounds of an observation's and a tool's JSON bytes beyond their strings, including the tool's type.
 const OBSERVATION: usize = 160;
 const TOOL: usize = 240;
+
+/// JSON bytes of the field of a version beyond the version.
+const VERSION: usize = 13;
 
 /// Upper bound of the JSON bytes of one escaped character: `\\u{e007f}`.
 const ESCAPED: usize = 10;
@@ -66,7 +69,16 @@ fn shrunk(tools: &[(IntegrationKey, ToolVerdict)], limit: usize) -> (Vec<(Integr
     }
     let tools = tools.iter().zip(kept).map(|((key, tool), observations)| {
         let message = truncated(&tool.message, limit);
-        (key.clone(), ToolVerdict { phase: tool.phase, reason: tool.reason, message, observations })
+        (
+            key.clone(),
+            ToolVerdict {
+                phase: tool.phase,
+                reason: tool.reason,
+                message,
+                observations,
+                version: tool.version.clone(),
+            },
+        )
     });
     (tools.collect(), u32::try_from(omitted).unwrap_or(u32::MAX))
 }
@@ -94,7 +106,8 @@ impl Budget {
 
 fn tools_bytes(verdict: &TargetVerdict, limit: usize) -> usize {
     let bytes = |(key, tool): &(IntegrationKey, ToolVerdict)| {
-        TOOL + json_bytes(key.name()) + json_bytes(&truncated(&tool.message, limit))
+        let version = tool.version.as_ref().map_or(0, |version| VERSION + version.len());
+        TOOL + version + json_bytes(key.name()) + json_bytes(&truncated(&tool.message, limit))
     };
     verdict.tools.iter().map(bytes).sum()
 }

@@ -23,7 +23,8 @@ fn seen(name: &str, state: ComponentState) -> Observation {
 }
 
 fn tool(name: &str, phase: Phase, message: &str, observations: Vec<Observation>) -> (IntegrationKey, ToolVerdict) {
-    let verdict = ToolVerdict { phase, reason: Reason::Healthy, message: message.to_owned(), observations };
+    let verdict =
+        ToolVerdict { phase, reason: Reason::Healthy, message: message.to_owned(), observations, version: None };
     (IntegrationKey::new("fleet", name), verdict)
 }
 
@@ -101,7 +102,7 @@ pub(crate) fn largest_verdict() -> impl Strategy<Value = TargetVerdict> {
         let tool = |number: usize| {
             let observations = (0..if number < 100 { components } else { 0 }).map(seen).collect();
             let (phase, reason, message) = (Phase::Failed, Reason::ComponentNotReady, text.repeat(message));
-            let verdict = ToolVerdict { phase, reason, message, observations };
+            let verdict = ToolVerdict { phase, reason, message, observations, version: Some("9".repeat(63)) };
             (IntegrationKey::new("fleet", format!("{number:0>length$}").as_str()), verdict)
         };
         TargetVerdict { reach: Reach::Connected, tools: (0..tools).map(tool).collect() }

@@ -46,5 +46,6 @@ pub mod snapshot;
 pub mod status;
 pub(crate) mod unsent;
 pub mod verdict;
+pub(crate) mod version;
 pub mod weights;
 pub(crate) mod word;

@@ -139,6 +139,8 @@ reasons! {
     ComponentNotReady,
     /// All components work, and one of them is stuck, below strength or about to end.
     ComponentDegraded,
+    /// The version of the tool is not in `spec.versions`.
+    VersionOutOfRange,
     /// The namespace of the tool does not exist.
     NamespaceMissing,
     /// The namespace of the tool is being deleted.

@@ -156,6 +156,8 @@ pub struct Workload {
     pub labels: BTreeMap<String, String>,
     /// Its counts and conditions.
     pub state: WorkloadState,
+    /// Version of what it runs, by its labels or its first container's image.
+    pub version: Option<Box<str>>,
 }
 
 /// Counts and conditions of a workload.

@@ -151,11 +151,13 @@ pub struct ToolVerdict {
     pub reason: Reason,
     pub message: String,
     pub observations: Vec<Observation>,
+    /// The newest version that runs, if it is known.
+    pub version: Option<String>,
 }
 
 impl ToolVerdict {
     pub fn without_observations(phase: Phase, reason: Reason, message: impl Into<String>) -> Self {
-        Self { phase, reason, message: message.into(), observations: Vec::new() }
+        Self { phase, reason, message: message.into(), observations: Vec::new(), version: None }
     }
 }
 

@@ -65,6 +65,9 @@ metrics! {
         gauges("ksit_integration_targets", &["namespace", "integration", "type", "phase"]);
     /// Whether an Integration is healthy on every cluster that counts (1) or not (0).
     integration_healthy: IntGaugeVec = gauges("ksit_integration_healthy", &["namespace", "integration", "type"]);
+    /// Clusters of each Integration by version of the tool; at most 20 versions, the newest.
+    integration_versions: IntGaugeVec =
+        gauges("ksit_integration_version_clusters", &["namespace", "integration", "type", "version"]);
     /// Clusters whose credential expires soon, as in their condition CredentialExpiring.
     targets_credential_expiring: FleetGauge = fleet_gauge("ksit_targets_credential_expiring");
     /// Rounds that failed to read their cluster, by reason.
@@ -191,7 +194,8 @@ impl Metrics {
     pub fn forget_fleet(&self) {
         self.coordinator_term.set(0);
         let gauges = [&self.targets, &self.integration_targets, &self.integration_healthy, &self.invalid_objects];
-        gauges.into_iter().chain([&self.replica_targets]).for_each(IntGaugeVec::reset);
+        let others = [&self.replica_targets, &self.integration_versions];
+        gauges.into_iter().chain(others).for_each(IntGaugeVec::reset);
         self.replica_oldest_observation.reset();
         for FleetGauge(gauge) in [
             &self.targets_credential_expiring,

@@ -11,6 +11,7 @@ use crate::domain::check_mode::CheckMode;
 use crate::domain::component::SeenKind;
 use crate::domain::digest::Digest;
 use crate::domain::keys::{IntegrationKey, TargetKey};
+use crate::domain::object_names::is_label_value;
 use crate::domain::reason::{Failure, Reason};
 use crate::domain::replica::{Epoch, ReplicaName};
 use crate::domain::report::{FromWorker, Heartbeat, TargetReport, ToWorker};
@@ -165,6 +166,7 @@ fn encode_tool((key, tool): (IntegrationKey, ToolVerdict)) -> wire::Tool {
         reason: tool.reason.as_str().to_owned(),
         message: tool.message,
         components: tool.observations.into_iter().map(encode_component).collect(),
+        version: tool.version,
     }
 }
 
@@ -174,6 +176,7 @@ fn decode_tool(namespace: &str, tool: wire::Tool) -> Result<(IntegrationKey, Too
         reason: Reason::read(&tool.reason).ok_or(Unreadable("tools.reason"))?,
         message: tool.message,
         observations: tool.components.into_iter().map(decode_component).collect::<Result<_, _>>()?,
+        version: tool.version.filter(|version| is_label_value(version)),
     };
     Ok((IntegrationKey::new(namespace, tool.integration.as_str()), verdict))
 }

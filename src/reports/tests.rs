@@ -251,7 +251,10 @@ fn report() -> impl Strategy<Value = TargetReport> {
         prop::collection::vec(observation(), 0..4),
     );
     let tool = tool.prop_map(|(name, phase, reason, message, observations)| {
-        (IntegrationKey::new("fleet", name.as_str()), ToolVerdict { phase, reason, message, observations })
+        (
+            IntegrationKey::new("fleet", name.as_str()),
+            ToolVerdict { phase, reason, message, observations, version: Some("1.2.3".to_owned()) },
+        )
     });
     let ends = prop::option::of((0..1_i64 << 34).prop_map(|seconds| Timestamp::from_second(seconds).unwrap()));
     let numbers = (any::<i64>(), any::<i64>(), any::<u32>(), ends);

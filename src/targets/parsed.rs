@@ -10,18 +10,25 @@ pub(super) struct ParsedWorkload<'a> {
     pub name: Text<'a>,
     pub labels: Labels<'a>,
     pub state: WorkloadState,
+    pub version: Option<Text<'a>>,
 }
 
 impl Internable for ParsedWorkload<'_> {
     type Value = Workload;
 
     fn equals(&self, kept: &Workload) -> bool {
-        let Workload { name, labels, state } = kept;
-        self.state == *state && *self.name == **name && self.labels.equal(labels)
+        let Workload { name, labels, state, version } = kept;
+        let same_version = self.version.as_deref() == version.as_deref();
+        self.state == *state && same_version && *self.name == **name && self.labels.equal(labels)
     }
 
     fn into_value(self) -> Workload {
-        Workload { name: self.name.into_owned(), labels: self.labels.into_owned(), state: self.state }
+        Workload {
+            name: self.name.into_owned(),
+            labels: self.labels.into_owned(),
+            state: self.state,
+            version: self.version.map(|version| version.into_owned().into_boxed_str()),
+        }
     }
 }
 
@@ -72,17 +79,19 @@ mod tests {
                 name: "a".into(),
                 labels: serde_json::from_str(r#"{"app":"a"}"#).unwrap(),
                 state: WorkloadState { desired: 1, ready: 1, updated: 1, ..WorkloadState::default() },
+                version: None,
             };
             change(&mut parsed);
             parsed
         };
         let pool = Pool::default();
         let first = pool.intern(parsed(|_| {}));
-        let changes: [fn(&mut ParsedWorkload); 4] = [
+        let changes: [fn(&mut ParsedWorkload); 5] = [
             |parsed| parsed.name = "b".into(),
             |parsed| parsed.labels = serde_json::from_str(r#"{"app":"b"}"#).unwrap(),
             |parsed| parsed.state.desired = 2,
             |parsed| parsed.state.conditions.stalled = true,
+            |parsed| parsed.version = Some("2".into()),
         ];
         for change in changes {
             assert!(!parsed(change).equals(&first));

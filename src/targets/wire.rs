@@ -174,8 +174,18 @@ pub(super) struct Workload<'a> {
 pub(super) struct WorkloadSpec<'a> {
     pub replicas: Option<Count>,
     pub paused: Option<bool>,
+    /// As `strip_unused` leaves it.
+    #[serde(borrow)]
+    pub template: Option<Template<'a>>,
     #[serde(borrow)]
     pub update_strategy: Option<UpdateStrategy<'a>>,
+}
+
+/// A Pod template with nothing but the image of its first container.
+#[derive(Deserialize)]
+pub(super) struct Template<'a> {
+    #[serde(borrow)]
+    pub image: Option<Text<'a>>,
 }
 
 /// The strategy of a StatefulSet or DaemonSet.

@@ -28,9 +28,8 @@ fn tool_without_config_has_its_usual_namespace() {
         [("argocd", "argocd"), ("flux", "flux-system"), ("prometheus", "monitoring"), ("istio", "istio-system")]
     {
         for component in components(name, &[("namespace", "")]) {
-            let expected = if component.kind == ComponentKind::Crd { "" } else { namespace };
+            let expected = if component.kind.is_cluster_scoped() { "" } else { namespace };
             assert_eq!(component.namespace, expected, "{name}: {}", component.name);
-            assert_eq!(component.min_ready, None);
         }
     }
 }

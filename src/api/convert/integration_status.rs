@@ -1,8 +1,8 @@
 //! Maps the status of an Integration to the stored JSON and back, field by field.
 
 use super::status::{condition, stored_condition, stored_phase, stored_reason, time};
-use crate::api::{self, ClusterSummary, TargetCounts};
-use crate::domain::aggregate::Counts;
+use crate::api::{self, ClusterSummary, TargetCounts, VersionSummary};
+use crate::domain::aggregate::{Counts, VersionCount};
 use crate::domain::reason::Reason;
 use crate::domain::replica::Term;
 use crate::domain::status::{ClusterLine, IntegrationStatus};
@@ -16,6 +16,7 @@ pub fn stored_integration_status(status: IntegrationStatus) -> api::IntegrationS
         message,
         conditions,
         counts,
+        versions,
         clusters,
         generation,
         since,
@@ -33,6 +34,7 @@ pub fn stored_integration_status(status: IntegrationStatus) -> api::IntegrationS
         message,
         conditions: conditions.into_iter().map(stored_condition).collect(),
         targets: counts.map(stored_counts),
+        versions: versions.into_iter().map(stored_version).collect(),
         clusters: clusters.into_iter().map(cluster).collect(),
         observed_generation: generation,
         last_transition_time: since.map(|time| time.to_string()),
@@ -40,6 +42,16 @@ pub fn stored_integration_status(status: IntegrationStatus) -> api::IntegrationS
         coordinator_term: term.map(|Term(term)| term),
         managed_by,
     }
+}
+
+fn stored_version(count: VersionCount) -> VersionSummary {
+    let VersionCount { version, clusters } = count;
+    VersionSummary { version, clusters }
+}
+
+fn version(stored: VersionSummary) -> VersionCount {
+    let VersionSummary { version, clusters } = stored;
+    VersionCount { version, clusters }
 }
 
 fn stored_counts(counts: Counts) -> TargetCounts {
@@ -56,6 +68,7 @@ pub fn integration_status(stored: api::IntegrationStatus) -> IntegrationStatus {
         message,
         conditions,
         targets,
+        versions,
         clusters,
         observed_generation,
         last_transition_time,
@@ -74,6 +87,7 @@ pub fn integration_status(stored: api::IntegrationStatus) -> IntegrationStatus {
         message,
         conditions: conditions.into_iter().filter_map(condition).collect(),
         counts: targets.map(counts),
+        versions: versions.into_iter().map(version).collect(),
         clusters: clusters.into_iter().map(cluster).collect(),
         generation: observed_generation,
         since: time(last_transition_time.as_deref()).or(synced_at),

@@ -17,7 +17,7 @@ use crate::domain::word::Word;
 /// # Errors
 /// A sentence that names the field.
 pub fn tool(name: &str, spec: &IntegrationTypeSpec) -> Result<Tool, String> {
-    let IntegrationTypeSpec { title, namespace, components, profiles } = spec;
+    let IntegrationTypeSpec { title, namespace, components, version, profiles } = spec;
     check_label(namespace).map_err(|expected| format!("spec.namespace: {namespace:?} must be {expected}"))?;
     if components.is_empty() {
         return Err("spec.components: a type needs at least one".to_owned());
@@ -37,6 +37,10 @@ pub fn tool(name: &str, spec: &IntegrationTypeSpec) -> Result<Tool, String> {
             return Err(format!("spec.components[{index}].workload: there is no component {workload:?}"));
         }
     }
+    let version_of = version.as_ref().map(|version| version.component.clone());
+    if let Some(unknown) = version_of.as_deref().filter(|name| !names.contains(name)) {
+        return Err(format!("spec.version.component: there is no component {unknown:?}"));
+    }
     let profiles = profiles.iter().enumerate().map(|(index, profile)| {
         self::profile(profile, &names).map_err(|error| format!("spec.profiles[{index}].{error}"))
     });
@@ -45,6 +49,7 @@ pub fn tool(name: &str, spec: &IntegrationTypeSpec) -> Result<Tool, String> {
         title: title.clone(),
         namespace: namespace.clone(),
         parts,
+        version_of,
         profiles: profiles.collect::<Result<_, _>>()?,
     })
 }

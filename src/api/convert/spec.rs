@@ -20,6 +20,7 @@ use crate::domain::integrations::expected_of;
 use crate::domain::reason::{Failure, Reason};
 use crate::domain::roll_up::MaxUnhealthy;
 use crate::domain::selector::{Requirement, Selector};
+use crate::domain::version::VersionRange;
 
 /// Limits on a target's labels, in number and bytes. The CRD can't bound `metadata.labels`.
 const MAX_LABELS: usize = 128;
@@ -80,10 +81,11 @@ pub fn integration(object: &Integration, types: &Types) -> DesiredIntegration {
     let interval = spec.interval.as_deref().map(interval).transpose();
     let selector = spec.target_selector.as_ref().map(selector).transpose();
     let max_unhealthy = spec.max_unhealthy.as_ref().map(max_unhealthy).transpose();
-    let faults = [interval.clone().err(), selector.clone().err(), max_unhealthy.clone().err()];
+    let versions = spec.versions.as_deref().map(versions).transpose();
+    let faults = [interval.clone().err(), selector.clone().err(), max_unhealthy.clone().err(), versions.clone().err()];
     let expected = match faults.into_iter().flatten().next() {
         Some(fault) => Err(Failure::new(Reason::InvalidConfig, fault)),
-        None => expected(object, types),
+        None => expected(object, types).map(|expected| Expected { versions: versions.unwrap_or_default(), ..expected }),
     };
     DesiredIntegration {
         key: object_key(object).into(),
@@ -103,6 +105,11 @@ pub fn integration(object: &Integration, types: &Types) -> DesiredIntegration {
         wants_install: spec.auto_install.as_ref().and_then(|auto| auto.enabled).unwrap_or(false),
         generation: object.metadata.generation.unwrap_or(0),
     }
+}
+
+fn versions(text: &str) -> Result<VersionRange, String> {
+    VersionRange::parse(text)
+        .map_err(|error| format!("spec.versions: {text:?} is no range such as \">=2.11.0 <3\": {error}"))
 }
 
 fn max_unhealthy(value: &IntOrString) -> Result<MaxUnhealthy, String> {

@@ -64,13 +64,14 @@ pub(super) fn stored_condition(condition: Condition) -> v1::Condition {
 }
 
 fn stored_tool(tool: ToolStatus) -> IntegrationResult {
-    let ToolStatus { name, type_name, phase, reason, message, since, components, healthy_components } = tool;
+    let ToolStatus { name, type_name, phase, reason, message, version, since, components, healthy_components } = tool;
     IntegrationResult {
         name,
         type_: type_name,
         phase: stored_phase(phase),
         reason: stored_reason(reason),
         message: Some(message),
+        version,
         last_transition_time: since.map(|time| time.to_string()),
         components: components.into_iter().map(stored_component).collect(),
         healthy_components,
@@ -164,8 +165,17 @@ pub(super) fn condition(stored: v1::Condition) -> Option<Condition> {
 }
 
 fn tool(stored: IntegrationResult, synced_at: Option<Timestamp>) -> ToolStatus {
-    let IntegrationResult { name, type_, phase, reason, message, last_transition_time, components, healthy_components } =
-        stored;
+    let IntegrationResult {
+        name,
+        type_,
+        phase,
+        reason,
+        message,
+        version,
+        last_transition_time,
+        components,
+        healthy_components,
+    } = stored;
     let component = |stored| {
         let ComponentStatus { kind, namespace, name, state, ready, desired, since, message } = stored;
         ComponentLine { kind, namespace, name, state, ready, desired, since: time(since.as_deref()), message }
@@ -176,6 +186,7 @@ fn tool(stored: IntegrationResult, synced_at: Option<Timestamp>) -> ToolStatus {
         phase: Phase::read(&phase),
         reason: Reason::read(&reason),
         message: message.unwrap_or_default(),
+        version,
         since: time(last_transition_time.as_deref()).or(synced_at),
         components: components.into_iter().map(component).collect(),
         healthy_components,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::domain::aggregate::{ClusterState, Counts};
+use crate::domain::aggregate::{ClusterState, Counts, VersionCount};
 use crate::domain::coordinator::{Figures, Load, Metric};
 use crate::domain::keys::IntegrationKey;
 use crate::observability::{Metrics, ReconcileResult, as_gauge};
@@ -18,11 +18,15 @@ pub(super) fn measure(metrics: &Metrics, metric: Metric, took: Duration) {
             metrics.members.set_count(living);
         }
         Metric::Fleet(figures) => measure_fleet(metrics, *figures),
-        Metric::Integration { key, type_name, counts, is_healthy } => {
+        Metric::Integration { key, type_name, counts, versions, gone, is_healthy } => {
             measure_integration(metrics, &key, &type_name, counts, is_healthy);
+            measure_versions(metrics, &key, &type_name, &versions, &gone);
             metrics.reconciled("integration", ReconcileResult::Success, took);
         }
-        Metric::IntegrationGone { key, type_name } => forget_integration(metrics, &key, &type_name),
+        Metric::IntegrationGone { key, type_name, versions } => {
+            measure_versions(metrics, &key, &type_name, &[], &versions);
+            forget_integration(metrics, &key, &type_name);
+        }
     }
 }
 
@@ -62,6 +66,22 @@ fn measure_integration(
     match is_healthy {
         None => drop(metrics.integration_healthy.remove_label_values(&labels)),
         Some(is_healthy) => metrics.integration_healthy.with_label_values(&labels).set(i64::from(is_healthy)),
+    }
+}
+
+fn measure_versions(
+    metrics: &Metrics,
+    key: &IntegrationKey,
+    type_name: &str,
+    versions: &[VersionCount],
+    gone: &[String],
+) {
+    let labels = |version| [key.namespace(), key.name(), type_name, version];
+    for version in gone {
+        let _ = metrics.integration_versions.remove_label_values(&labels(version));
+    }
+    for VersionCount { version, clusters } in versions {
+        metrics.integration_versions.with_label_values(&labels(version)).set(i64::from(*clusters));
     }
 }
 

@@ -162,6 +162,7 @@ mod tests {
             reason: Some(Reason::Healthy),
             message: String::new(),
             since,
+            version: None,
             components: Vec::new(),
             healthy_components: Vec::new(),
         };

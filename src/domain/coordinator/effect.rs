@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::domain::aggregate::{ClusterState, Counts};
+use crate::domain::aggregate::{ClusterState, Counts, VersionCount};
 use crate::domain::keys::{IntegrationKey, TargetKey};
 use crate::domain::priority::Priority;
 use crate::domain::replica::{Epoch, Incarnation, ReplicaName};
@@ -129,11 +129,16 @@ pub enum Metric {
         key: IntegrationKey,
         type_name: String,
         counts: Counts,
+        /// Newest first.
+        versions: Vec<VersionCount>,
+        /// Versions that no cluster has any more.
+        gone: Vec<String>,
         is_healthy: Option<bool>,
     },
     IntegrationGone {
         key: IntegrationKey,
         type_name: String,
+        versions: Vec<String>,
     },
 }
 

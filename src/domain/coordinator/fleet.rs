@@ -262,7 +262,7 @@ fn changed_tools(target: &TargetKey, former: Option<&TargetStatus>, status: &Tar
     let verdicts = |status: Option<&'_ TargetStatus>| {
         let tools = status.map(|status| status.tools.as_slice()).unwrap_or_default();
         let verdict = |tool: &super::super::status::ToolStatus| {
-            (tool.name.clone(), (tool.phase, tool.reason, tool.message.clone()))
+            (tool.name.clone(), (tool.phase, tool.reason, tool.message.clone(), tool.version.clone()))
         };
         tools.iter().map(verdict).collect::<BTreeMap<_, _>>()
     };

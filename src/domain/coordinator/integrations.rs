@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::effect::{Effect, Metric};
 use super::event::{IntegrationObject, ObjectEvent};
 use super::fleet::Fleet;
+use super::summaries::gone;
 use super::target::Target;
 use crate::domain::aggregate::Tally;
 use crate::domain::desired::DesiredIntegration;
@@ -65,8 +66,9 @@ impl Fleet {
     fn drop_integration(&mut self, key: &IntegrationKey) {
         if let Some(integration) = self.integrations.remove(key) {
             self.forget_intervals(key.namespace());
+            let versions = gone(integration.status.as_ref(), &[]);
             let type_name = integration.desired.type_name;
-            self.measure(Metric::IntegrationGone { key: key.clone(), type_name });
+            self.measure(Metric::IntegrationGone { key: key.clone(), type_name, versions });
         }
     }
 
@@ -106,7 +108,8 @@ impl Integration {
                 let status = target.and_then(Target::status);
                 let (phase, ..) = TargetStatus::tool(status, &self.desired.key);
                 let unreachable = status.and_then(TargetStatus::unreachable_cause);
-                self.tally.put(key, &desired.cluster_name, phase, unreachable);
+                let version = status.and_then(|status| status.version_of(&self.desired.key));
+                self.tally.put(key, &desired.cluster_name, phase, unreachable, version);
             }
         }
     }

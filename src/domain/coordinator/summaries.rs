@@ -6,7 +6,7 @@ use super::effect::{Effect, IntegrationWrite, Metric};
 use super::fleet::Fleet;
 use super::integrations::Integration;
 use super::target::Target;
-use crate::domain::aggregate::Summary;
+use crate::domain::aggregate::{Summary, VersionCount};
 use crate::domain::keys::IntegrationKey;
 use crate::domain::reason::Reason;
 use crate::domain::status::{ClusterLine, IntegrationStatus, TargetStatus};
@@ -44,6 +44,8 @@ impl Fleet {
             key: key.clone(),
             type_name: known.desired.type_name.clone(),
             counts: summary.counts,
+            gone: gone(known.status.as_ref(), &summary.versions),
+            versions: summary.versions.clone(),
             is_healthy: summary.phase.is_healthy(),
         };
         let former = known.status.as_ref();
@@ -80,6 +82,13 @@ impl Fleet {
             TargetStatus::tool(status, &integration.key)
         })
     }
+}
+
+/// The versions of a former status that are no longer there.
+pub(super) fn gone(former: Option<&IntegrationStatus>, versions: &[VersionCount]) -> Vec<String> {
+    let former = former.map(|former| former.versions.as_slice()).unwrap_or_default();
+    let is_gone = |old: &&VersionCount| versions.iter().all(|new| new.version != old.version);
+    former.iter().filter(is_gone).map(|old| old.version.clone()).collect()
 }
 
 impl Integration {

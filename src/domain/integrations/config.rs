@@ -52,7 +52,12 @@ pub fn expected_of(tool: &Tool, config: &BTreeMap<String, String>) -> Result<Exp
     for (key, value) in common.into_iter().chain(exact) {
         drafts.apply(key, value)?;
     }
-    Ok(Expected { components: drafts.finish()?, profiles: tool.profiles.clone() })
+    Ok(Expected {
+        components: drafts.finish()?,
+        profiles: tool.profiles.clone(),
+        version_of: tool.version_of.clone(),
+        versions: None,
+    })
 }
 
 /// A tool's components while `config` is applied.

@@ -30,6 +30,8 @@ pub struct Tool {
     pub namespace: String,
     /// At least one.
     pub parts: Vec<Part>,
+    /// Name of the part whose version is the tool's. `None`: the first required workload.
+    pub version_of: Option<String>,
     /// Official shapes without some of the required parts, in order of preference.
     pub profiles: Vec<Profile>,
 }

@@ -80,6 +80,15 @@ pub(super) fn judge(component: &Component, snapshot: &Snapshot, idle: &BTreeSet<
     }
 }
 
+/// The versions of a workload's objects.
+pub(super) fn versions_of(component: &Component, snapshot: &Snapshot) -> Vec<String> {
+    let answers: Vec<Answered> = own_queries(component)
+        .filter_map(|(kind, namespace, query)| Some((kind, namespace, snapshot.get(&query)?)))
+        .collect();
+    let found = workload::pick(component, &answers);
+    found.into_iter().filter_map(|(.., workload)| workload.version.as_deref().map(str::to_owned)).collect()
+}
+
 /// Name of a component's object that is not found by labels.
 fn object_name(component: &Component) -> &str {
     component.finder.names.first().unwrap_or(&component.name)

@@ -12,15 +12,7 @@ use crate::domain::verdict::{ComponentState, Observation, Phase};
 
 /// Judges every workload that the component's finder selects.
 pub(super) fn judge_all(component: &Component, answers: &[Answered], clock: &Clock) -> Finding {
-    let all = answers.iter().flat_map(|(kind, namespace, answer)| {
-        let workloads = match answer {
-            Answer::Workloads(workloads) => workloads.as_slice(),
-            _ => &[],
-        };
-        workloads.iter().map(move |workload| (*kind, *namespace, workload))
-    });
-    let found: Vec<(ComponentKind, &str, &Arc<Workload>)> =
-        component.finder.pick(all, |(.., workload)| &workload.name, |(.., workload)| &workload.labels);
+    let found = pick(component, answers);
     // A workload of one kind that is scaled to zero is left over from the other kind.
     let is_used = |workload: &Workload, kind| workload.state.desired > 0 || kind == ComponentKind::DaemonSet;
     let others_are_used = !component.or_kinds.is_empty() && found.iter().any(|(kind, _, w)| is_used(w, *kind));
@@ -40,6 +32,21 @@ pub(super) fn judge_all(component: &Component, answers: &[Answered], clock: &Clo
     all
 }
 
+/// The workloads that the component's finder selects, with kind and namespace.
+pub(super) fn pick<'a>(
+    component: &Component,
+    answers: &[Answered<'a>],
+) -> Vec<(ComponentKind, &'a str, &'a Arc<Workload>)> {
+    let all = answers.iter().flat_map(|(kind, namespace, answer)| {
+        let workloads = match answer {
+            Answer::Workloads(workloads) => workloads.as_slice(),
+            _ => &[],
+        };
+        workloads.iter().map(move |workload| (*kind, *namespace, workload))
+    });
+    component.finder.pick(all, |(.., workload)| &workload.name, |(.., workload)| &workload.labels)
+}
+
 fn judge(seen: &SeenObject<'_>, workload: &WorkloadState, clock: &Clock) -> Finding {
     if workload.desired == 0 && workload.seen == Seen::Latest {
         return match (seen.kind, seen.component.presence) {
@@ -52,22 +59,32 @@ fn judge(seen: &SeenObject<'_>, workload: &WorkloadState, clock: &Clock) -> Find
         };
     }
     let since = clock.unhealthy_since(seen);
-    if let Some(why) = broken(seen, workload) {
-        return wait(seen, since, seen.component.patience.fail_after, clock, Phase::Failed, why);
+    let patience = seen.component.patience;
+    let Some(why) = broken(seen, workload) else { return works(seen, workload, since, clock) };
+    let broken = wait(seen, since, patience.fail_after, clock, Phase::Failed, why);
+    if !broken.faults.is_empty() {
+        return broken;
     }
+    // Held back, it is not better than a workload that works as badly.
+    let mut weak = works(seen, workload, since, clock);
+    weak.until = weak.until.into_iter().chain(broken.until).min();
+    if weak.faults.is_empty() { broken } else { weak }
+}
+
+/// Judges a workload that is not broken.
+fn works(seen: &SeenObject<'_>, workload: &WorkloadState, since: Timestamp, clock: &Clock) -> Finding {
+    let deadline = seen.component.patience.progress_deadline;
     if workload.seen != Seen::Latest {
         let since = match workload.seen {
             Seen::Never(created) => Timestamp::from_second(created).unwrap_or(since),
             _ => since,
         };
         let why = "is not looked at by its controller: check the cluster's kube-controller-manager".to_owned();
-        return wait(seen, since, seen.component.patience.progress_deadline, clock, Phase::Failed, why);
+        return wait(seen, since, deadline, clock, Phase::Failed, why);
     }
     match below_strength(seen, workload) {
         Some(Shortfall::Final(why)) => seen.fault(Phase::Degraded, why, Some(since)),
-        Some(Shortfall::Passing(why)) => {
-            wait(seen, since, seen.component.patience.progress_deadline, clock, Phase::Degraded, why)
-        }
+        Some(Shortfall::Passing(why)) => wait(seen, since, deadline, clock, Phase::Degraded, why),
         None => seen.fine(ComponentState::Healthy, choice(workload)),
     }
 }

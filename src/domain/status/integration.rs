@@ -6,7 +6,7 @@ use super::stamp::{Writer, condition_since, phase_since};
 use super::text::{brief, cut};
 use super::transitions::PhaseChange;
 use super::{Condition, Fields, READY, Truth};
-use crate::domain::aggregate::{Cluster, Counts, Summary};
+use crate::domain::aggregate::{Cluster, Counts, Summary, VersionCount};
 use crate::domain::desired::DesiredIntegration;
 use crate::domain::digest::meaning;
 use crate::domain::escape::escape;
@@ -24,6 +24,8 @@ pub struct IntegrationStatus {
     pub message: Option<String>,
     pub conditions: Vec<Condition>,
     pub counts: Option<Counts>,
+    /// Newest first.
+    pub versions: Vec<VersionCount>,
     pub clusters: Vec<ClusterLine>,
     pub generation: Option<i64>,
     /// Time of the last phase change.
@@ -49,7 +51,7 @@ pub struct ClusterLine {
 impl IntegrationStatus {
     /// The status that follows `former`.
     pub fn of(integration: &DesiredIntegration, summary: &Summary, former: Option<&Self>, writer: &Writer) -> Self {
-        let Summary { phase, reason, message, counts, clusters } = summary;
+        let Summary { phase, reason, message, counts, versions, clusters } = summary;
         let conditions = former.map(|former| former.conditions.as_slice()).unwrap_or_default();
         let condition = |kind: &str, truth, reason, message: &str| Condition {
             kind: kind.to_owned(),
@@ -70,6 +72,7 @@ impl IntegrationStatus {
                 condition("Accepted", accepted, why, &hint),
             ],
             counts: Some(*counts),
+            versions: versions.clone(),
             clusters: clusters.iter().map(ClusterLine::of).collect(),
             generation: Some(integration.generation),
             since: Some(phase_since(known.0, known.1, *phase, writer.now)),
@@ -102,6 +105,7 @@ impl IntegrationStatus {
             message,
             conditions,
             counts,
+            versions,
             clusters,
             generation,
             since: _,
@@ -117,6 +121,9 @@ impl IntegrationStatus {
             fields.add(Some(count.to_string()));
         }
         fields.add(counts.map(|counts| counts.total.to_string()));
+        for VersionCount { version, clusters } in versions {
+            fields.add(Some("version")).add(Some(version)).add(Some(clusters.to_string()));
+        }
         for ClusterLine { name, target, phase, reason, message } in clusters {
             fields.add(Some(name.as_str())).add(target.as_deref()).add(phase.map(Phase::as_str));
             fields.add(reason.map(Reason::as_str)).add(message.as_deref());

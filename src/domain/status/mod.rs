@@ -99,6 +99,8 @@ pub struct ToolStatus {
     pub phase: Option<Phase>,
     pub reason: Option<Reason>,
     pub message: String,
+    /// The newest version that runs.
+    pub version: Option<String>,
     /// Time of the last phase change.
     pub since: Option<Timestamp>,
     pub components: Vec<ComponentLine>,
@@ -146,6 +148,11 @@ impl TargetStatus {
         })
     }
 
+    /// Version of one tool, if it is known.
+    pub fn version_of(&self, integration: &IntegrationKey) -> Option<&str> {
+        self.tools.iter().find(|tool| tool.name == integration.name())?.version.as_deref()
+    }
+
     /// Cause for which ksit can't read the cluster. `None` if it can, or if that is not known.
     pub fn unreachable_cause(&self) -> Option<Reason> {
         self.unreachable().map(|(reason, message)| cause_of_failure(reason, message))
@@ -165,6 +172,7 @@ impl TargetStatus {
             phase: tool.phase,
             reason: tool.reason,
             message: tool.message.clone(),
+            version: tool.version.clone(),
             since: tool.since,
             components: Vec::new(),
             healthy_components: Vec::new(),
@@ -216,6 +224,10 @@ impl TargetStatus {
                 .add(tool.phase.map(Phase::as_str))
                 .add(tool.reason.map(Reason::as_str))
                 .add(Some(tool.message.as_str()));
+            // Added only where there is one, as versions of ksit without it don't add it.
+            if let Some(version) = &tool.version {
+                fields.add(Some("version")).add(Some(version));
+            }
             for component in &tool.components {
                 component.add_to(&mut fields);
             }

@@ -31,5 +31,6 @@ fn tool_verdict(tool: &ToolStatus) -> Option<ToolVerdict> {
         reason: tool.reason?,
         message: tool.message.clone(),
         observations: observations(tool).collect::<Option<_>>()?,
+        version: tool.version.clone(),
     })
 }

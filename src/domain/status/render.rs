@@ -139,6 +139,7 @@ fn tools(verdict: &TargetVerdict, type_of: impl Fn(&IntegrationKey) -> String, s
             phase: Some(tool.phase),
             reason: Some(tool.reason),
             message: cut(&tool.message),
+            version: tool.version.clone(),
             since: Some(stamps.tool(key.name(), tool.phase)),
             components: Vec::new(),
             healthy_components: Vec::new(),

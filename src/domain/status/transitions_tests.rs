@@ -13,6 +13,7 @@ fn status(reachable: (Truth, Reason), tools: &[(&str, Phase)], history: &[Transi
         phase: Some(*phase),
         reason: None,
         message: String::new(),
+        version: None,
         since: Some(Timestamp::UNIX_EPOCH),
         components: Vec::new(),
         healthy_components: Vec::new(),

@@ -48,6 +48,7 @@ fn deployment_is_decoded() {
             conditions: WorkloadConditions { available: Some(false), ..WorkloadConditions::default() },
             ..WorkloadState::default()
         },
+        version: None,
     };
     assert_eq!(workload(ListKind::Deployment, item), expected);
 }
@@ -92,6 +93,23 @@ fn unset_fields_have_the_api_defaults() {
     });
     let read = workload(ListKind::DaemonSet, daemon);
     assert_eq!((read.state.desired, read.state.ready, read.state.updated), (3, 2, 1));
+}
+
+#[test]
+fn version_is_that_of_the_label_the_image_or_the_chart() {
+    let version = |labels: serde_json::Value, image: &str| {
+        let template = json!({"spec": {"containers": [{"name": "a", "image": image}]}});
+        let item = json!({"metadata": {"name": "a", "labels": labels}, "spec": {"template": template}});
+        workload(ListKind::Deployment, item).version.map(String::from)
+    };
+    let chart = json!({"helm.sh/chart": "argo-cd-7.8.28"});
+    let some = |text: &str| Some(text.to_owned());
+    assert_eq!(version(json!({"app.kubernetes.io/version": "v2.13.1"}), "a:3"), some("2.13.1"));
+    assert_eq!(version(chart.clone(), "quay.io:443/argoproj/argocd:v2.14.0@sha256:00"), some("2.14.0"));
+    assert_eq!(version(chart, "quay.io:443/argoproj/argocd@sha256:00"), some("7.8.28"));
+    assert_eq!(version(json!({}), "nginx"), None);
+    assert_eq!(version(json!({}), "nginx:vault"), some("vault"));
+    assert_eq!(version(json!({}), "nginx:\u{1b}[2J"), None, "no tag has such characters");
 }
 
 #[test]

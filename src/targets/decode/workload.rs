@@ -3,10 +3,12 @@
 use jiff::Timestamp;
 
 use super::identity;
+use crate::domain::object_names::is_label_value;
 use crate::domain::snapshot::{Rollout, Seen, WorkloadConditions, WorkloadState};
 use crate::targets::objects::{BadPage, Object};
 use crate::targets::parsed::ParsedWorkload;
 use crate::targets::pool::Pools;
+use crate::targets::text::{Labels, Text};
 use crate::targets::wire::{self, Count, NumberOrText, WorkloadSpec, WorkloadStatus};
 
 /// Desired, ready and updated Pods.
@@ -52,7 +54,10 @@ pub(super) fn workload(
         rollout: rollout(&spec),
         conditions: conditions(&status),
     };
-    Ok(Object::Workload(pools.workloads.intern(ParsedWorkload { name, labels, state })))
+    let image = spec.template.and_then(|template| template.image);
+    let version = version(&labels, image.as_deref()).map(|version| Text::from(version).into_owned());
+    let version = version.as_deref().map(Text::from);
+    Ok(Object::Workload(pools.workloads.intern(ParsedWorkload { name, labels, state, version })))
 }
 
 fn seen(meta: &wire::Meta, status: &WorkloadStatus) -> Seen {
@@ -108,4 +113,22 @@ fn conditions(status: &WorkloadStatus) -> WorkloadConditions {
         stalled: truth("Progressing") == Some(false),
         replica_failure: truth("ReplicaFailure") == Some(true),
     }
+}
+
+/// The version that a workload runs: the label `app.kubernetes.io/version`, else the tag of its first container's image,
+/// else the suffix of the label `helm.sh/chart`. A leading `v` doesn't count.
+fn version<'a>(labels: &'a Labels<'_>, image: Option<&'a str>) -> Option<&'a str> {
+    let label = |key: &str| labels.get(key).map(|value| &**value);
+    let chart = || label("helm.sh/chart").and_then(|chart| chart.rsplit_once('-')).map(|(_, version)| version);
+    let found = label("app.kubernetes.io/version").or_else(|| tag(image?)).or_else(chart)?;
+    let is_number = |text: &str| text.starts_with(|first: char| first.is_ascii_digit());
+    let version = found.strip_prefix('v').filter(|rest| is_number(rest)).unwrap_or(found);
+    (!version.is_empty() && is_label_value(version)).then_some(version)
+}
+
+/// `2.13.1` of `quay.io:443/argoproj/argocd:2.13.1@sha256:…`.
+fn tag(image: &str) -> Option<&str> {
+    let name = image.split('@').next()?;
+    let last = name.rsplit('/').next()?;
+    last.split_once(':').map(|(_, tag)| tag)
 }
