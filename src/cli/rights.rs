@@ -49,7 +49,7 @@ rules:
   - apiGroups: [admissionregistration.k8s.io]
     resources: [validatingwebhookconfigurations, mutatingwebhookconfigurations]
     verbs: [get]
-  # Distinguishes an empty namespace from a missing one.
+  # Whether a namespace exists, and whether it is being deleted.
   - {apiGroups: [""], resources: [namespaces], verbs: [get]}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
@@ -70,10 +70,10 @@ pub fn of_tool(tool: &Tool, namespace: &str) -> String {
     let Tool { name, title, .. } = tool;
     let mut text =
         format!("# Lets ksit read {title}. If it is installed in a namespace other than {namespace}, put that here.\n");
-    text.push_str(&role(name, namespace, &lists, &objects));
+    text.push_str(&role(name, namespace, true, &lists, &objects));
     for elsewhere in lists.keys().filter(|elsewhere| *elsewhere != namespace) {
         let _ = writeln!(text, "---\n# Some of its parts may be in namespace {elsewhere}.");
-        text.push_str(&role(name, elsewhere, &lists, &objects));
+        text.push_str(&role(name, elsewhere, false, &lists, &objects));
     }
     if let Some(cluster_wide) = objects.get("") {
         text.push_str("---\n# Cluster-scoped: these objects only, by name.\n");
@@ -118,7 +118,13 @@ fn split(queries: BTreeSet<Query>) -> (BTreeMap<String, Resources>, BTreeMap<Str
     (lists, objects)
 }
 
-fn role(name: &str, namespace: &str, lists: &BTreeMap<String, Resources>, objects: &BTreeMap<String, Names>) -> String {
+fn role(
+    name: &str,
+    namespace: &str,
+    reads_namespace: bool,
+    lists: &BTreeMap<String, Resources>,
+    objects: &BTreeMap<String, Names>,
+) -> String {
     let mut text = format!(
         "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {{name: ksit-{name}, namespace: {namespace}}}\n\
          rules:\n"
@@ -129,11 +135,16 @@ fn role(name: &str, namespace: &str, lists: &BTreeMap<String, Resources>, object
         let _ = writeln!(text, "  - {{apiGroups: [{group}], resources: [{resources}], verbs: [get, list, watch]}}");
     }
     text.push_str(&objects.get(namespace).map(named_rules).unwrap_or_default());
+    if reads_namespace {
+        let _ = write!(
+            text,
+            "  # Whether the namespace exists, and whether it is being deleted.\n  \
+             - {{apiGroups: [\"\"], resources: [namespaces], resourceNames: [{namespace}], verbs: [get]}}\n",
+        );
+    }
     let _ = write!(
         text,
-        "  # Distinguishes an empty namespace from a missing one.\n  \
-         - {{apiGroups: [\"\"], resources: [namespaces], resourceNames: [{namespace}], verbs: [get]}}\n---\n\
-         apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\n\
+        "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\n\
          metadata: {{name: ksit-{name}, namespace: {namespace}}}\n\
          roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: Role, name: ksit-{name}}}\n{SUBJECT}\n"
     );

@@ -25,7 +25,8 @@ pub(super) fn due(entries: &Entries, round: u64, watched: bool, polled: bool) ->
             Cached::Answer(answer) if is_namespace(query) && is_read_rarely(answer) => {
                 fetches.extend((polled && is_new && is_old(entry, round)).then(fetch));
             }
-            Cached::Answer(Answer::Object(_)) if !polled => continue,
+            // Read again in rotation, one in each round.
+            Cached::Answer(_) if is_name(query) && !is_namespace(query) && !polled => continue,
             Cached::Answer(_) => fetches.extend(is_new.then(fetch)),
             Cached::Objects(watched_list) => match (&watched_list.watch, watched_list.version()) {
                 // An ended watch is reopened once its end is reported.
@@ -49,6 +50,10 @@ pub(super) fn due(entries: &Entries, round: u64, watched: bool, polled: bool) ->
 /// Rounds between two reads of a namespace, which is hardly ever deleted.
 const NAMESPACE_ROUNDS: u64 = 10;
 
+fn is_name(query: &Query) -> bool {
+    matches!(query, Query::Object(_))
+}
+
 fn is_namespace(query: &Query) -> bool {
     matches!(query, Query::Object(object) if object.is_namespace())
 }
@@ -69,7 +74,6 @@ pub(super) fn to_confirm(entries: &Entries, round: u64, all: bool) -> Vec<Query>
     if all {
         return lists().map(|(query, _)| query.clone()).collect();
     }
-    let is_name = |query: &Query| !matches!(query, Query::List { .. });
     let is_due = |query: &Query, entry: &Entry| is_name(query) && (!is_namespace(query) || is_old(entry, round));
     let names =
         entries.iter().filter(|(query, entry)| is_due(query, entry) && matches!(entry.cached, Cached::Answer(_)));

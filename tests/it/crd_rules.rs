@@ -17,8 +17,9 @@ async fn crd_refuses_invalid_specs() {
     let world = World::new("crd-specs").await;
     let _strict = with_validation().await;
     let deployment = json!({ "kind": "Deployment", "name": "web" });
-    let rows: [(&str, Value, &str); 19] = [
-        ("Integration", json!({ "type": "argo" }), "spec.type: Unsupported value: \"argo\""),
+    let rows: [(&str, Value, &str); 20] = [
+        ("Integration", json!({ "type": "argo" }), "type must be one of argocd, flux, "),
+        ("Integration", json!({ "type": "flux", "versions": "" }), "spec.versions"),
         ("Integration", json!({}), "spec.type: Required value"),
         ("Integration", json!({ "type": "custom" }), "type custom needs at least one entry in components"),
         ("Integration", json!({ "type": "custom", "components": [] }), "type custom needs at least one entry"),

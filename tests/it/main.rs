@@ -18,6 +18,7 @@ mod lifecycle;
 mod local_targets;
 mod manifests;
 mod own_kubeconfig;
+mod own_type;
 mod real_installs;
 mod reflector;
 mod replicas;

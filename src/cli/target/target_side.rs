@@ -99,10 +99,11 @@ pub(super) async fn objects(client: &Client, scope: &Scope) -> Result<(Vec<Value
             .map(|tool| ToolNamespace { tool, namespace: tool.namespace.clone() })
             .collect(),
     };
+    let mut there = BTreeSet::from([rights::NAMESPACE.to_owned()]);
     if !tool_namespaces.is_empty() {
         let api: Api<Namespace> = Api::all(client.clone());
         let found = api.list_metadata(&ListParams::default()).await.map_err(|error| fault(&error))?;
-        let there: BTreeSet<String> = found.items.iter().map(ResourceExt::name_any).collect();
+        there.extend(found.items.iter().map(ResourceExt::name_any));
         for ToolNamespace { tool, namespace } in tool_namespaces {
             if there.contains(&namespace) {
                 texts.push(rights::of_tool(tool, &namespace));
@@ -113,7 +114,10 @@ pub(super) async fn objects(client: &Client, scope: &Scope) -> Result<(Vec<Value
     }
     let parsed = texts.iter().map(|text| serde_saphyr::from_multiple(text)).collect::<Result<Vec<Vec<Value>>, _>>();
     let parsed = parsed.map_err(|error| format!("the built-in RBAC manifests: {error}"))?;
-    Ok((parsed.into_iter().flatten().collect(), left_out))
+    // A tool may have parts in namespaces that this cluster lacks.
+    let is_possible =
+        |object: &Value| object["metadata"]["namespace"].as_str().is_none_or(|namespace| there.contains(namespace));
+    Ok((parsed.into_iter().flatten().filter(is_possible).collect(), left_out))
 }
 
 /// The name of an object in the plan.

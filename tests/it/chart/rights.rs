@@ -75,6 +75,17 @@ async fn exercise_all_rights(fleet: &mut Fleet) {
         "spec": { "type": "flux", "enabled": false } });
     old.patch("old", &PatchParams::apply("test").force(), &Patch::Apply(finalizer)).await.unwrap();
     eventually("the finalizer to go", async || old.get("old").await.ok()?.finalizers().is_empty().then_some(())).await;
+    let types = fleet.world.api("IntegrationType");
+    let component = json!({ "kind": "Deployment", "name": "backstage" });
+    let a_type = json!({ "apiVersion": "ksit.io/v1alpha1", "kind": "IntegrationType",
+        "metadata": { "name": "backstage.example.com" },
+        "spec": { "title": "Backstage", "namespace": "backstage", "components": [component] } });
+    types.patch("backstage.example.com", &PatchParams::apply("test").force(), &Patch::Apply(a_type)).await.unwrap();
+    let accepted = async || {
+        let found = types.get("backstage.example.com").await.ok()?;
+        (found.data["status"]["conditions"][0]["status"] == "True").then_some(())
+    };
+    eventually("the type to be accepted", accepted).await;
     // A deleted map is created again.
     let maps: Api<ksit::api::ShardMap> = Api::namespaced(fleet.world.client.clone(), &fleet.world.namespace);
     maps.delete("ksit", &DeleteParams::default()).await.unwrap();

@@ -22,6 +22,10 @@ async fn apply(file: &str, namespace: Option<(&str, &str)>) -> Vec<Value> {
         None => text,
     };
     let objects = documents(&text);
+    let workloads = Workloads::new(target().await.client().await.unwrap());
+    for object in objects.iter().filter(|object| object["kind"] == "Role") {
+        workloads.namespace(object["metadata"]["namespace"].as_str().unwrap()).await.unwrap();
+    }
     apply_all(&target().await.client().await.unwrap(), &objects).await;
     objects
 }
