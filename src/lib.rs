@@ -38,6 +38,7 @@
 
 // The standard macros panic on a closed pipe; use `cli/output.rs`.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
+#![warn(missing_docs, clippy::missing_errors_doc)]
 
 pub mod api;
 pub mod cli;

@@ -9,7 +9,7 @@
 //!
 //! Must not know the code of ksit (its command line and its resources only), nor xtask.
 
-#![warn(missing_docs)]
+#![warn(missing_docs, clippy::missing_errors_doc)]
 
 pub mod checker;
 pub mod cli;

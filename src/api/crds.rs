@@ -54,6 +54,9 @@ fn children(schema: &mut JSONSchemaProps) -> impl Iterator<Item = &mut JSONSchem
 }
 
 /// Renders a CRD as a YAML document, as in `crds/`.
+///
+/// # Errors
+/// If it has no form in YAML, which no generated CRD lacks.
 pub fn to_yaml(crd: &CustomResourceDefinition) -> Result<String, serde_saphyr::ser::Error> {
     serde_saphyr::to_string(crd)
 }

@@ -66,14 +66,14 @@ const SUBJECT: &str = "subjects: [{kind: ServiceAccount, name: ksit, namespace: 
 pub fn of_tool(tool: &Tool, namespace: &str) -> String {
     let config = BTreeMap::from([("namespace".to_owned(), namespace.to_owned())]);
     let components = expected_of(tool, &config).map(|expected| expected.components).unwrap_or_default();
-    let (lists, objects) = split(first_step(&components));
+    let (lists, objects, read) = split(first_step(&components));
     let Tool { name, title, .. } = tool;
     let mut text =
         format!("# Lets ksit read {title}. If it is installed in a namespace other than {namespace}, put that here.\n");
-    text.push_str(&role(name, namespace, true, &lists, &objects));
+    text.push_str(&role(name, namespace, read.contains(namespace), &lists, &objects));
     for elsewhere in lists.keys().filter(|elsewhere| *elsewhere != namespace) {
         let _ = writeln!(text, "---\n# Some of its parts may be in namespace {elsewhere}.");
-        text.push_str(&role(name, elsewhere, false, &lists, &objects));
+        text.push_str(&role(name, elsewhere, read.contains(elsewhere), &lists, &objects));
     }
     if let Some(cluster_wide) = objects.get("") {
         text.push_str("---\n# Cluster-scoped: these objects only, by name.\n");
@@ -96,9 +96,11 @@ type Resources = BTreeMap<String, BTreeSet<String>>;
 /// Names of objects by API group and resource.
 type Names = BTreeMap<(String, String), BTreeSet<String>>;
 
-/// Kinds that are listed and objects that are read by name, by namespace; cluster-scoped objects have an empty one.
-fn split(queries: BTreeSet<Query>) -> (BTreeMap<String, Resources>, BTreeMap<String, Names>) {
+/// Kinds that are listed and objects that are read by name, by namespace (empty for cluster-scoped objects), and the
+/// namespaces that are read themselves.
+fn split(queries: BTreeSet<Query>) -> (BTreeMap<String, Resources>, BTreeMap<String, Names>, BTreeSet<String>) {
     let (mut lists, mut objects) = (BTreeMap::<_, Resources>::new(), BTreeMap::<_, Names>::new());
+    let mut read = BTreeSet::new();
     for query in queries {
         match query {
             Query::List { kind, namespace } => {
@@ -107,7 +109,7 @@ fn split(queries: BTreeSet<Query>) -> (BTreeMap<String, Resources>, BTreeMap<Str
                 resources.insert(resource.to_owned());
             }
             // In the Role of the namespace itself.
-            Query::Object(object) if object.is_namespace() => {}
+            Query::Object(object) if object.is_namespace() => drop(read.insert(object.name)),
             Query::Object(object) => {
                 let (group, _, resource) = object.resource.path();
                 let resource = (group.to_owned(), resource.to_owned());
@@ -115,7 +117,7 @@ fn split(queries: BTreeSet<Query>) -> (BTreeMap<String, Resources>, BTreeMap<Str
             }
         }
     }
-    (lists, objects)
+    (lists, objects, read)
 }
 
 fn role(

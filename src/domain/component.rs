@@ -9,8 +9,11 @@ use super::word::Word;
 /// The kind of a component's objects on the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ComponentKind {
+    /// An apps/v1 Deployment.
     Deployment,
+    /// An apps/v1 StatefulSet.
     StatefulSet,
+    /// An apps/v1 DaemonSet.
     DaemonSet,
     /// A Service with ready endpoints.
     Service,
@@ -18,7 +21,9 @@ pub enum ComponentKind {
     Crd,
     /// An API that another server than the API server serves.
     ApiService,
+    /// A ValidatingWebhookConfiguration.
     ValidatingWebhook,
+    /// A MutatingWebhookConfiguration.
     MutatingWebhook,
     /// An object of another kind, identified by its name and judged by its conditions.
     Other(Word),
@@ -37,6 +42,7 @@ impl ComponentKind {
         Self::MutatingWebhook,
     ];
 
+    /// The kind as the Kubernetes API spells it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Deployment => "Deployment",
@@ -75,12 +81,14 @@ impl ComponentKind {
 /// The kind of an observed component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SeenKind {
+    /// A kind of this version.
     Known(ComponentKind),
     /// A kind of another ksit version.
     Other(Word),
 }
 
 impl SeenKind {
+    /// The kind as it is spelt in reports and statuses.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Known(kind) => kind.as_str(),
@@ -127,7 +135,9 @@ pub struct Component {
     pub namespace: String,
     /// Other namespaces in which its objects may be.
     pub elsewhere: Vec<String>,
+    /// Labels and names by which its objects are found.
     pub finder: Finder,
+    /// Whether it may be missing.
     pub presence: Presence,
     /// Whether its presence proves that the tool is installed.
     pub anchor: bool,
@@ -137,6 +147,7 @@ pub struct Component {
     pub quorum: bool,
     /// For a Service: the component whose Pods it selects. While that is not in use, neither is the Service.
     pub workload: Option<String>,
+    /// Deadlines from the user's `config`.
     pub patience: Patience,
 }
 
@@ -220,6 +231,7 @@ impl Component {
 /// Whether a component may be missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presence {
+    /// Must exist and work.
     Required,
     /// May be absent or scaled to zero; if in use, it must be healthy.
     Optional,
@@ -240,6 +252,7 @@ pub struct Finder {
 }
 
 impl Finder {
+    /// A finder of the one object with this name.
     pub fn by_name(name: impl Into<String>) -> Self {
         Self { labels: Vec::new(), names: vec![name.into()] }
     }
@@ -258,10 +271,12 @@ impl Finder {
         objects.filter(|object| self.matches_name(name(object))).collect()
     }
 
+    /// Whether the labels have every pair of any one alternative.
     pub fn matches_labels(&self, labels: &BTreeMap<String, String>) -> bool {
         self.labels.iter().any(|wanted| wanted.iter().all(|(key, value)| satisfies(labels.get(key), value)))
     }
 
+    /// Whether this is one of the exact names.
     pub fn matches_name(&self, name: &str) -> bool {
         self.names.iter().any(|wanted| wanted == name)
     }

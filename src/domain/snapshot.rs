@@ -86,10 +86,15 @@ impl ObjectRef {
 /// The kinds that are listed, per namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ListKind {
+    /// Deployments of apps/v1.
     Deployment,
+    /// StatefulSets of apps/v1.
     StatefulSet,
+    /// DaemonSets of apps/v1.
     DaemonSet,
+    /// Services of the core group.
     Service,
+    /// EndpointSlices of discovery.k8s.io/v1.
     EndpointSlice,
     /// Only if EndpointSlices are forbidden or unsupported.
     Endpoints,
@@ -115,13 +120,17 @@ pub type Snapshot = BTreeMap<Query, Answer>;
 /// The answer to one query. Faults of the whole target (time-out, 5xx, 401) end the round instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
+    /// All workloads of one kind in one namespace, by name.
     Workloads(Vec<Arc<Workload>>),
+    /// All Services of one namespace, by name.
     Services(Vec<Arc<Service>>),
     /// Ready endpoints by the name of their Service.
     Endpoints(BTreeMap<String, u32>),
     /// The object that was asked for by name.
     Object(Arc<ObjectState>),
+    /// 404: no such object, or no such API.
     NotFound,
+    /// 403: an RBAC rule is missing.
     Forbidden,
 }
 
@@ -130,11 +139,14 @@ pub enum Answer {
 pub enum Extent {
     /// 403 or 404.
     Refused,
+    /// An empty list.
     Nothing,
+    /// At least one object.
     Something,
 }
 
 impl Answer {
+    /// How much the answer holds.
     pub fn extent(&self) -> Extent {
         let is_empty = match self {
             Self::Workloads(found) => found.is_empty(),

@@ -18,15 +18,21 @@ use crate::domain::word::Word;
 /// The phase in a status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Phase {
+    /// Broken, or the cluster can't be read.
     Failed,
+    /// Nobody has looked for too long.
     Unknown,
     /// A phase of another ksit version.
     Other(Word),
     /// It works, but something needs attention.
     Degraded,
+    /// Not checked yet.
     Initializing,
+    /// Not checked, by the user's choice.
     Paused,
+    /// The cluster lacks the tool, which the user allows.
     NotInstalled,
+    /// Everything required is there and works.
     Running,
 }
 
@@ -42,6 +48,7 @@ impl Phase {
         Self::Running,
     ];
 
+    /// The phase as statuses spell it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Failed => "Failed",
@@ -84,13 +91,17 @@ impl Phase {
 /// The observed state of one component.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observation {
+    /// Kind of the object.
     pub kind: SeenKind,
+    /// Empty for a cluster-scoped object.
     pub namespace: String,
     /// Name of the object, or of the component if none was found.
     pub name: String,
+    /// Verdict on the object.
     pub state: ComponentState,
     /// Ready Pods or endpoints, and desired Pods, if known.
     pub ready: Option<u32>,
+    /// Desired Pods, if known.
     pub desired: Option<u32>,
     /// Time since which it has not been healthy, to the second; `None` if it is, or if that is not known.
     pub since: Option<Timestamp>,
@@ -98,14 +109,18 @@ pub struct Observation {
     pub message: Option<String>,
 }
 
+/// The verdict on one object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ComponentState {
+    /// It works.
     Healthy,
     /// It works, but a rollout is in progress or some replicas are missing.
     Progressing,
     /// It works, but something is stuck or about to end.
     Degraded,
+    /// It doesn't work.
     NotReady,
+    /// No such object exists.
     Absent,
     /// Optional and scaled to zero. An absent optional component has no observation.
     NotInUse,
@@ -120,6 +135,7 @@ impl ComponentState {
     pub const ALL: [Self; 7] =
         [Self::Healthy, Self::Progressing, Self::Degraded, Self::NotReady, Self::Absent, Self::NotInUse, Self::NotSeen];
 
+    /// The state as statuses spell it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Healthy => "Healthy",
@@ -139,6 +155,7 @@ impl ComponentState {
         known.or_else(|| Word::of(text).map(Self::Other))
     }
 
+    /// Whether it works, with a remark or without.
     pub fn is_healthy(self) -> bool {
         matches!(self, Self::Healthy | Self::Progressing)
     }
@@ -147,15 +164,20 @@ impl ComponentState {
 /// The verdict on one tool on one cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ToolVerdict {
+    /// Worst of its components.
     pub phase: Phase,
+    /// Reason of the phase.
     pub reason: Reason,
+    /// Cause and remedy, or a summary of the components.
     pub message: String,
+    /// Objects that were found, and required components that were not.
     pub observations: Vec<Observation>,
     /// The newest version that runs, if it is known.
     pub version: Option<String>,
 }
 
 impl ToolVerdict {
+    /// A verdict that no object led to.
     pub fn without_observations(phase: Phase, reason: Reason, message: impl Into<String>) -> Self {
         Self { phase, reason, message: message.into(), observations: Vec::new(), version: None }
     }
@@ -164,7 +186,9 @@ impl ToolVerdict {
 /// The verdict on one cluster and its tools.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TargetVerdict {
+    /// Whether the cluster can be read.
     pub reach: Reach,
+    /// One for each Integration that concerns the target.
     pub tools: Vec<(IntegrationKey, ToolVerdict)>,
 }
 
@@ -176,15 +200,18 @@ pub const STALE_MESSAGE: &str = "nobody has reported for three intervals";
 pub enum Reach {
     /// Not checked yet.
     Initializing,
+    /// The last round could read it.
     Connected,
     /// A permanent failure, or a transient one that has reached the threshold.
     Failed(Failure),
+    /// By `spec.paused`, or until `spec.pausedUntil`.
     Paused,
     /// No report for three intervals.
     Stale,
 }
 
 impl TargetVerdict {
+    /// Worst phase of its tools, or that of the connection.
     pub fn phase(&self) -> Phase {
         match self.reach {
             Reach::Initializing => Phase::Initializing,
@@ -209,7 +236,9 @@ impl TargetVerdict {
 /// How one round of one target ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
+    /// Verdicts on all tools.
     Read(Vec<(IntegrationKey, ToolVerdict)>),
+    /// Why the cluster could not be read.
     Failed(Failure),
 }
 

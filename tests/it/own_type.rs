@@ -19,12 +19,14 @@ fn spec(components: &[Value]) -> Value {
     json!({ "title": "Backstage", "namespace": "own-type", "components": components })
 }
 
+/// Waits until the Integration or one of its clusters has this reason.
 async fn until_reason(world: &World, reason: &str) -> Integration {
     let is_reason = |integration: &Integration| {
         let status = integration.status.as_ref();
         status.is_some_and(|status| {
             let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready");
             ready.is_some_and(|ready| ready.reason == reason)
+                || status.clusters.iter().any(|cluster| cluster.reason == reason)
         })
     };
     world.until_integration("portal", is_reason).await

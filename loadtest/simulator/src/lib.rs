@@ -13,7 +13,7 @@
 //!
 //! Must not know ksit, beyond the requests that it makes, nor the load tests: no hub, no replicas, no scenarios.
 
-#![warn(missing_docs)]
+#![warn(missing_docs, clippy::missing_errors_doc)]
 
 mod addresses;
 mod answer;

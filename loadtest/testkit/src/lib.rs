@@ -13,7 +13,7 @@
 //! Must not know simulated clusters, scenarios and measures, nor the code of ksit: only its command line and its
 //! resources.
 
-#![warn(missing_docs)]
+#![warn(missing_docs, clippy::missing_errors_doc)]
 
 pub mod audit;
 pub mod command;

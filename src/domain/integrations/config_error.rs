@@ -5,6 +5,7 @@ use thiserror::Error;
 
 /// Each variant names the key. Values of unknown keys are not quoted, as they might be secrets.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[allow(missing_docs, reason = "the fields are the words of the messages")]
 pub enum ConfigError {
     #[error(
         "config has no key {}{}; the keys are {keys}; <component> is one of {components}",

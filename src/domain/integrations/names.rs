@@ -1,6 +1,9 @@
 //! Checks Kubernetes names, with the expectation in words as the error.
 
 /// A namespace, and a Service's name: letters, digits and hyphens, at most 63.
+///
+/// # Errors
+/// The expectation, which continues "must be".
 pub fn check_label(name: &str) -> Result<(), &'static str> {
     if name.len() <= 63 && is_label(name) {
         return Ok(());
@@ -9,6 +12,9 @@ pub fn check_label(name: &str) -> Result<(), &'static str> {
 }
 
 /// The name of any other object: labels joined by dots, at most 253 characters.
+///
+/// # Errors
+/// The expectation, which continues "must be".
 pub fn check_subdomain(name: &str) -> Result<(), &'static str> {
     if name.len() <= 253 && name.split('.').all(is_label) {
         return Ok(());

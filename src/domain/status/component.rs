@@ -16,15 +16,21 @@ use crate::domain::verdict::{ComponentState, Observation};
 /// A component in full. `kind` and `state` are as stored, so that those of another version are compared as well.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ComponentLine {
+    /// Such as `Deployment`.
     pub kind: String,
     /// `None` for a cluster-scoped object.
     pub namespace: Option<String>,
+    /// Name of the object, or of the component if none was found.
     pub name: String,
+    /// A [`ComponentState`] as it is spelt.
     pub state: String,
+    /// Ready Pods or endpoints.
     pub ready: Option<u32>,
+    /// Desired Pods.
     pub desired: Option<u32>,
     /// Time since which it has not been healthy.
     pub since: Option<Timestamp>,
+    /// The cause and the remedy, or a remark.
     pub message: Option<String>,
 }
 

@@ -17,21 +17,27 @@ use crate::domain::verdict::Phase;
 /// Status of an Integration. An absent or unreadable field is `None` or empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IntegrationStatus {
+    /// Worst of its clusters, within `maxUnhealthy`.
     pub phase: Option<Phase>,
     /// Healthy clusters of those that count, such as `2997/3000`.
     pub healthy: Option<String>,
     /// The first 80 characters of the message.
     pub message: Option<String>,
+    /// `Ready` and `Accepted`.
     pub conditions: Vec<Condition>,
+    /// Clusters by state.
     pub counts: Option<Counts>,
     /// Newest first.
     pub versions: Vec<VersionCount>,
+    /// At most a hundred clusters, worst first.
     pub clusters: Vec<ClusterLine>,
+    /// Generation of the spec that it is about.
     pub generation: Option<i64>,
     /// Time of the last phase change.
     pub since: Option<Timestamp>,
     /// Time of the last write.
     pub synced_at: Option<Timestamp>,
+    /// Term of the coordinator that wrote it.
     pub term: Option<Term>,
     /// Installation that owns the object, as `namespace/name`.
     pub managed_by: Option<String>,
@@ -40,11 +46,15 @@ pub struct IntegrationStatus {
 /// One cluster that an Integration lists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterLine {
+    /// `spec.clusterName` of the target.
     pub name: String,
     /// Name of the IntegrationTarget; `None` for a name that no target has.
     pub target: Option<String>,
+    /// Phase of the tool there.
     pub phase: Option<Phase>,
+    /// Reason of the phase.
     pub reason: Option<Reason>,
+    /// Cause and remedy; `None` while the tool runs.
     pub message: Option<String>,
 }
 

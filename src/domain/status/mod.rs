@@ -45,16 +45,23 @@ pub const READY: &str = "Ready";
 /// Status of an IntegrationTarget. An absent or unreadable field is `None` or empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TargetStatus {
+    /// Worst phase of its tools, or that of the connection.
     pub phase: Option<Phase>,
+    /// Whether the cluster can be read, as in the Go toolkit.
     pub ready: Option<bool>,
     /// Healthy tools of those that count, such as `4/5`.
     pub healthy: Option<String>,
     /// The first 80 characters of the message.
     pub message: Option<String>,
+    /// `Ready`, `Reachable` and `Watched`, and `CredentialExpiring` while it is.
     pub conditions: Vec<Condition>,
+    /// Worst first.
     pub tools: Vec<ToolStatus>,
+    /// Number of components left out so that the status fits.
     pub components_omitted: Option<u32>,
+    /// Host and port that is dialled.
     pub server: Option<String>,
+    /// Generation of the spec that it is about.
     pub generation: Option<i64>,
     /// Time of the last phase change.
     pub since: Option<Timestamp>,
@@ -62,31 +69,43 @@ pub struct TargetStatus {
     pub history: Vec<TransitionRecord>,
     /// Time of the last write.
     pub synced_at: Option<Timestamp>,
+    /// resourceVersion of the kubeconfig Secret that was used.
     pub secret_version: Option<String>,
+    /// Term of the coordinator that wrote it.
     pub term: Option<Term>,
     /// Installation that owns the object, as `namespace/name`.
     pub managed_by: Option<String>,
+    /// Replica that checked the target.
     pub reported_by: Option<ReplicaName>,
+    /// Epoch of the map by which that replica owned the target.
     pub report_epoch: Option<Epoch>,
 }
 
 /// A Kubernetes condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Condition {
+    /// Type of the condition, such as `Ready`.
     pub kind: String,
+    /// Its status.
     pub truth: Truth,
+    /// Its reason; `None` if that is not a name.
     pub reason: Option<Reason>,
+    /// A sentence for people.
     pub message: String,
     /// Time of the last change of `truth`.
     pub since: Timestamp,
+    /// Generation of the spec that it is about.
     pub generation: Option<i64>,
 }
 
 /// Status of a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Truth {
+    /// It holds.
     True,
+    /// It doesn't hold.
     False,
+    /// It is not known.
     Unknown,
 }
 
@@ -95,20 +114,26 @@ pub enum Truth {
 pub struct ToolStatus {
     /// Name of the Integration.
     pub name: String,
+    /// Type of the Integration, such as `argocd`.
     pub type_name: String,
+    /// Verdict on the tool.
     pub phase: Option<Phase>,
+    /// Reason of the phase.
     pub reason: Option<Reason>,
+    /// Cause and remedy, or a summary of its components.
     pub message: String,
     /// The newest version that runs.
     pub version: Option<String>,
     /// Time of the last phase change.
     pub since: Option<Timestamp>,
+    /// Components that need more than a few words, unhealthy ones first.
     pub components: Vec<ComponentLine>,
     /// Healthy components, each in a few words.
     pub healthy_components: Vec<String>,
 }
 
 impl Truth {
+    /// The status as Kubernetes spells it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::True => "True",
@@ -133,6 +158,7 @@ impl Truth {
 }
 
 impl TargetStatus {
+    /// The condition of this type.
     pub fn condition(&self, kind: &str) -> Option<&Condition> {
         self.conditions.iter().find(|condition| condition.kind == kind)
     }

@@ -9,9 +9,11 @@ use crate::domain::verdict::Phase;
 /// The coordinator that writes, and the time of the write.
 #[derive(Clone, Debug)]
 pub struct Writer {
+    /// Term in which it writes.
     pub term: Term,
     /// Installation, as `namespace/name`.
     pub managed_by: String,
+    /// Time of the write.
     pub now: Timestamp,
 }
 

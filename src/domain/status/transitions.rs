@@ -25,9 +25,13 @@ const UNWRITTEN: Duration = Duration::from_secs(1);
 pub struct PhaseChange {
     /// Name of the Integration; `None` for the cluster itself.
     pub integration: Option<String>,
+    /// Phase before.
     pub from: Phase,
+    /// Phase after.
     pub to: Phase,
+    /// Reason of the new phase.
     pub reason: Option<Reason>,
+    /// Cause and remedy.
     pub message: String,
     /// Start of the former phase; `None` if not known.
     pub since: Option<Timestamp>,
@@ -40,8 +44,11 @@ pub struct TransitionRecord {
     pub time: Timestamp,
     /// Name of the Integration; `None` for the cluster itself.
     pub integration: Option<String>,
+    /// Phase before.
     pub from: Phase,
+    /// Phase after.
     pub to: Phase,
+    /// Reason of the new phase.
     pub reason: Option<Reason>,
 }
 
