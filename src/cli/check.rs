@@ -137,6 +137,14 @@ pub(super) struct Check {
     when_absent: WhenAbsent,
 }
 
+#[cfg(test)]
+impl Check {
+    /// A check of any tool, for tests of what is made of its result.
+    pub(super) fn of(tool: &'static Tool, config: BTreeMap<String, String>) -> Self {
+        Self { tool, expected: Expected::default(), config, when_absent: WhenAbsent::NotInstalled }
+    }
+}
+
 fn checks(args: &Args) -> Result<Vec<Check>, CliError> {
     let (tools, when_absent) = match args.types.as_slice() {
         [] => (catalogue::tools().to_vec(), WhenAbsent::NotInstalled),

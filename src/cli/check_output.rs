@@ -149,4 +149,34 @@ mod tests {
             }
         }
     }
+
+    fn row(context: &str, tool: Option<&str>, phase: Phase, reason: Reason) -> Row {
+        let verdict = ToolVerdict::without_observations(phase, reason, "m");
+        Row { context: context.to_owned(), tool: tool.map(str::to_owned), verdict }
+    }
+
+    #[test]
+    fn absent_tools_are_one_line_and_an_unreachable_cluster_is_one_row() {
+        let rows = [
+            row("a", Some("flux"), Phase::Running, Reason::Healthy),
+            row("a", Some("istio"), Phase::NotInstalled, Reason::NotInstalled),
+            row("a", Some("vault"), Phase::NotInstalled, Reason::NotInstalled),
+            row("a", Some("prometheus"), Phase::NotInstalled, Reason::AccessoriesOnly),
+        ];
+        let text = render(&rows, Format::Table).unwrap();
+        let words: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(words[1][..3], ["a", "flux", "Running"]);
+        assert_eq!(words[2][..3], ["a", "prometheus", "NotInstalled"]);
+        assert_eq!(text.lines().last(), Some("a: not installed: istio, vault"));
+
+        let rows = [
+            row("a", Some("flux"), Phase::Failed, Reason::ComponentAbsent),
+            row("b", None, Phase::Unknown, Reason::ConnectFailed),
+            row("c", Some("flux"), Phase::NotInstalled, Reason::NotInstalled),
+        ];
+        let text = render(&rows, Format::Table).unwrap();
+        let words: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(words[..4], [vec!["CONTEXT", "FLUX"], vec!["a", "Failed"], vec!["b", "?"], vec!["c", "-"]]);
+        assert_eq!(words[7][..4], ["b", "-", "Unknown", "ConnectFailed:"]);
+    }
 }

@@ -45,3 +45,31 @@ pub(super) fn integrations(rows: &[Row], checks: &[Check]) -> String {
         None => "# No supported tool was found; `ksit types` lists them.\n".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::api::catalogue;
+    use crate::cli::check_output::Row;
+    use crate::domain::reason::Reason;
+    use crate::domain::verdict::ToolVerdict;
+
+    use super::*;
+
+    #[test]
+    fn suggestion_has_the_config_and_can_be_read_as_yaml() {
+        let config = BTreeMap::from([("namespace".to_owned(), "yes: \"no\"".to_owned())]);
+        let checks = ["argocd", "flux"].map(|name| Check::of(catalogue::tool(name).unwrap(), config.clone()));
+        let row = |context: &str, phase| Row {
+            context: context.to_owned(),
+            tool: Some("flux".to_owned()),
+            verdict: ToolVerdict::without_observations(phase, Reason::Healthy, ""),
+        };
+        let text = integrations(&[row("a", Phase::Running), row("b", Phase::NotInstalled)], &checks);
+        let found: Vec<serde_json::Value> = serde_saphyr::from_multiple(&text).unwrap();
+        assert_eq!(found.len(), 1, "{text}");
+        assert_eq!(found[0]["metadata"]["name"], "flux");
+        assert_eq!(found[0]["spec"]["config"]["namespace"], "yes: \"no\"");
+        assert_eq!(found[0]["spec"]["whenAbsent"], "NotInstalled");
+        assert!(integrations(&[], &checks).starts_with("# No supported tool"));
+    }
+}

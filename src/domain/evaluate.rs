@@ -71,10 +71,16 @@ fn versions(expected: &Expected, snapshot: &Snapshot) -> Vec<String> {
     versions
 }
 
+/// A version outside of the wanted range; one that is not known may be.
 fn version_fault(expected: &Expected, versions: &[String]) -> Option<Fault> {
     let range = expected.versions.as_ref()?;
-    let outside = versions.iter().find(|version| range.contains(version) != Some(true))?;
-    let message = format!("version {outside} is not in {range}, which spec.versions asks for");
+    let message = match versions.iter().find(|version| range.contains(version) != Some(true)) {
+        Some(outside) => format!("version {outside} is not in {range}, which spec.versions asks for"),
+        None if versions.is_empty() => {
+            format!("its version is not known, and spec.versions asks for {range}: label it app.kubernetes.io/version")
+        }
+        None => return None,
+    };
     Some(Fault { phase: Phase::Degraded, reason: Reason::VersionOutOfRange, message })
 }
 

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use super::*;
 use crate::domain::component::{Finder, MinReady, Presence};
 use crate::domain::snapshot::{Answer, ListKind, ObjectRef, ObjectState, Query, Service, Workload, WorkloadState};
+use crate::domain::version::VersionRange;
 
 const NS: &str = "argocd";
 
@@ -229,4 +230,105 @@ fn crd_is_present_or_absent() {
     let deleting = ObjectState { deleting: true, ..ObjectState::default() };
     let deleting = verdict(&[crd()], [(crd_query(), Answer::Object(Arc::new(deleting)))]);
     assert!(deleting.message.ends_with("is being deleted"), "{}", deleting.message);
+}
+
+fn named(kind: ComponentKind, name: &str) -> Component {
+    Component::required(kind, name, NS)
+}
+
+fn running(name: &str) -> Workload {
+    Workload { name: name.into(), ..workload(1, 1) }
+}
+
+#[test]
+fn profile_explains_what_is_absent_together() {
+    let core = Profile { name: "core".into(), with: vec!["repo".into()], without: vec!["server".into(), "dex".into()] };
+    let dex = optional(named(ComponentKind::Deployment, "dex"));
+    let components = vec![server(), named(ComponentKind::Deployment, "repo"), dex];
+    let expected = Expected { components, profiles: vec![core], ..Expected::default() };
+    let judged = |found: Vec<Workload>| judged(&expected, &Snapshot::from([deployments(found)]), WhenAbsent::Failed);
+    assert_eq!(summary(&judged(vec![running("repo")])).2, "1/1 components healthy (profile core)");
+    assert_eq!(judged(vec![running("repo"), running("server")]).message, "2/2 components healthy");
+    let deleted = judged(vec![running("repo"), running("dex")]);
+    assert_eq!(
+        (deleted.phase, deleted.reason),
+        (Phase::Failed, Reason::ComponentAbsent),
+        "dex tells that it is no core"
+    );
+    assert_eq!(judged(vec![]).phase, Phase::Failed, "the profile needs the repo server");
+}
+
+#[test]
+fn message_about_an_absent_component_tells_how_to_leave_it_out() {
+    let absent = verdict(&[server()], [deployments(vec![running("other")])]);
+    assert!(absent.message.ends_with("(left out on purpose? set config.ignore to server)"), "{}", absent.message);
+}
+
+#[test]
+fn accessories_alone_are_no_installation() {
+    let exporter = Component { anchor: false, ..optional(named(ComponentKind::Deployment, "exporter")) };
+    let expected: Expected = vec![server(), exporter].into();
+    let found = Snapshot::from([deployments(vec![running("exporter")])]);
+    let absent = judged(&expected, &found, WhenAbsent::NotInstalled);
+    assert_eq!((absent.phase, absent.reason), (Phase::NotInstalled, Reason::AccessoriesOnly));
+    assert!(absent.message.ends_with("only exporter"), "{}", absent.message);
+    assert_eq!(judged(&expected, &found, WhenAbsent::Failed).phase, Phase::Failed);
+}
+
+#[test]
+fn service_is_idle_with_the_component_behind_it() {
+    let injector = optional(named(ComponentKind::Deployment, "injector"));
+    let front = Component { workload: Some("injector".into()), ..optional(named(ComponentKind::Service, "front")) };
+    let services = list(
+        ListKind::Service,
+        Answer::Services(vec![Arc::new(Service { name: "front".into(), ..Service::default() })]),
+    );
+    let none = || list(ListKind::EndpointSlice, Answer::Endpoints(BTreeMap::new()));
+    let state = |desired| {
+        with(running("injector"), |state| (state.desired, state.ready, state.updated) = (desired, 0, desired))
+    };
+    let judged = |desired| {
+        let answers = [deployments(vec![state(desired)]), services.clone(), none()];
+        let verdict = verdict(&[injector.clone(), front.clone()], answers);
+        (verdict.phase, verdict.observations.iter().map(|seen| seen.state).collect::<Vec<_>>())
+    };
+    assert_eq!(judged(0), (Phase::Running, vec![ComponentState::NotInUse; 2]));
+    assert_eq!(judged(1), (Phase::Failed, vec![ComponentState::NotReady; 2]));
+}
+
+#[test]
+fn namespace_that_is_being_deleted_is_a_fault() {
+    let deleting = Answer::Object(Arc::new(ObjectState { deleting: true, ..ObjectState::default() }));
+    let namespace = (Query::Object(ObjectRef::namespace(NS)), deleting);
+    let verdict = verdict(&[server()], [deployments(vec![workload(1, 1)]), namespace]);
+    assert_eq!((verdict.phase, verdict.reason), (Phase::Failed, Reason::NamespaceTerminating));
+    assert!(verdict.message.contains("namespace argocd is being deleted"), "{}", verdict.message);
+}
+
+#[test]
+fn version_is_shown_and_held_to_the_wanted_range() {
+    let versions = |wanted: Option<&str>, found: &[Option<&str>]| {
+        let labels = BTreeMap::from([("app".to_owned(), "server".to_owned())]);
+        let finder = Finder { labels: vec![labels.clone()], names: Vec::new() };
+        let workload = |version: &Option<&str>| {
+            let version = version.map(Into::into);
+            Workload { name: format!("server-{version:?}"), labels: labels.clone(), version, ..workload(1, 1) }
+        };
+        let versions = wanted.map(|range| VersionRange::parse(range).unwrap());
+        let expected = Expected { components: vec![Component { finder, ..server() }], versions, ..Expected::default() };
+        let snapshot = Snapshot::from([deployments(found.iter().map(workload).collect())]);
+        judged(&expected, &snapshot, WhenAbsent::Failed)
+    };
+    let upgrading = versions(None, &[Some("2.9.0"), Some("2.10.0"), Some("2.10.0")]);
+    assert_eq!(upgrading.version.as_deref(), Some("2.10.0"));
+    assert!(upgrading.message.contains("upgrading from 2.9.0 to 2.10.0"), "{}", upgrading.message);
+    let phase = |wanted, found: &[Option<&str>]| {
+        let verdict = versions(Some(wanted), found);
+        (verdict.phase, verdict.reason)
+    };
+    let outside = (Phase::Degraded, Reason::VersionOutOfRange);
+    assert_eq!(phase(">=2.9 <3", &[Some("2.10.0")]), (Phase::Running, Reason::Healthy));
+    assert_eq!(phase(">=2.10 <3", &[Some("2.9.0"), Some("2.10.0")]), outside, "one of them");
+    assert_eq!(phase("<3", &[Some("latest")]), outside);
+    assert_eq!(phase("<3", &[None]), outside, "unknown is not green");
 }

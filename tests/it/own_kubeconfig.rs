@@ -185,7 +185,8 @@ async fn plugin_without_output_is_named_and_delays_no_other() {
     };
     let users = [("waits", exec(waits.to_str().unwrap())), ("gone", exec("no-such-plugin-x")), ("good", user)];
     let kubeconfig = folder.kubeconfig(&cluster, &users);
-    let args = ["check", "--all-contexts", "--type", "flux", "--set", "namespace=own-plugin", "--timeout", "3s"];
+    let args =
+        ["check", "--all-contexts", "--type", "flux", "--set", "namespace=own-plugin", "--timeout", "3s", "-owide"];
     let ran = ksit(&kubeconfig, &args, &[]).await;
     let row =
         |name: &str| ran.text.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{}", ran.text));
@@ -225,7 +226,7 @@ async fn token_with_a_newline_does_not_abort_the_check() {
         ("other", json!({ "token": token, "as": "system:admin" })),
     ];
     let kubeconfig = folder.kubeconfig(&cluster, &users);
-    let args = ["check", "--all-contexts", "--type", "flux", "--set", "namespace=own-newline"];
+    let args = ["check", "--all-contexts", "--type", "flux", "--set", "namespace=own-newline", "-owide"];
     let ran = ksit(&kubeconfig, &args, &[]).await;
     assert_eq!(ran.code, Some(2), "{}", ran.text);
     for (name, words) in [

@@ -164,3 +164,35 @@ fn every_file_describes_a_tool_with_an_anchor() {
         assert!(tool.parts.iter().any(|part| part.anchor), "{}: nothing proves that it is installed", tool.name);
     }
 }
+
+#[test]
+fn share_of_pods_and_deadlines_are_set() {
+    let found = components("flux", &[("minReady", "90%"), ("progressDeadline", "30m"), ("failAfter", "90s")]);
+    let helm = of(&found, ComponentKind::Deployment, "helm-controller");
+    assert_eq!(helm.min_ready, Some(MinReady::Percent(90)));
+    assert_eq!((helm.patience.progress_deadline.as_secs(), helm.patience.fail_after.as_secs()), (1800, 90));
+    for (key, value) in
+        [("minReady", "101%"), ("progressDeadline", "soon"), ("failAfter", "-1s"), ("failAfter", "169h")]
+    {
+        let message = refused("flux", &[(key, value)]);
+        assert!(message.contains(key) && message.contains(value), "{message}");
+    }
+}
+
+#[test]
+fn part_in_a_namespace_of_its_own_stays_there() {
+    for found in [components("knative", &[]), components("knative", &[("namespace", "serving")])] {
+        assert!(found.iter().any(|component| component.namespace == "kourier-system"), "{found:?}");
+    }
+}
+
+#[test]
+fn one_kind_of_several_can_be_ignored() {
+    let controller = "argocd-application-controller";
+    let both = components("argocd", &[]);
+    assert_eq!(of(&both, ComponentKind::StatefulSet, controller).or_kinds, [ComponentKind::Deployment]);
+    let left = components("argocd", &[("ignore", "StatefulSet/argocd-application-controller")]);
+    assert_eq!(of(&left, ComponentKind::Deployment, controller).or_kinds, []);
+    let none = components("argocd", &[("ignore", controller)]);
+    assert!(none.iter().all(|component| component.name != controller));
+}

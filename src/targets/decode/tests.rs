@@ -107,6 +107,8 @@ fn version_is_that_of_the_label_the_image_or_the_chart() {
     assert_eq!(version(json!({"app.kubernetes.io/version": "v2.13.1"}), "a:3"), some("2.13.1"));
     assert_eq!(version(chart.clone(), "quay.io:443/argoproj/argocd:v2.14.0@sha256:00"), some("2.14.0"));
     assert_eq!(version(chart, "quay.io:443/argoproj/argocd@sha256:00"), some("7.8.28"));
+    assert_eq!(version(json!({"helm.sh/chart": "k8s-2-app-1.2.3-rc1"}), "a"), some("1.2.3-rc1"));
+    assert_eq!(version(json!({"helm.sh/chart": "app"}), "a"), None);
     assert_eq!(version(json!({}), "nginx"), None);
     assert_eq!(version(json!({}), "nginx:vault"), some("vault"));
     assert_eq!(version(json!({}), "nginx:\u{1b}[2J"), None, "no tag has such characters");

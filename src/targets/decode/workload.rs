@@ -119,11 +119,23 @@ fn conditions(status: &WorkloadStatus) -> WorkloadConditions {
 /// else the suffix of the label `helm.sh/chart`. A leading `v` doesn't count.
 fn version<'a>(labels: &'a Labels<'_>, image: Option<&'a str>) -> Option<&'a str> {
     let label = |key: &str| labels.get(key).map(|value| &**value);
-    let chart = || label("helm.sh/chart").and_then(|chart| chart.rsplit_once('-')).map(|(_, version)| version);
+    let chart = || chart_version(label("helm.sh/chart")?);
     let found = label("app.kubernetes.io/version").or_else(|| tag(image?)).or_else(chart)?;
     let is_number = |text: &str| text.starts_with(|first: char| first.is_ascii_digit());
     let version = found.strip_prefix('v').filter(|rest| is_number(rest)).unwrap_or(found);
     (!version.is_empty() && is_label_value(version)).then_some(version)
+}
+
+/// `7.8.28-rc1` of `argo-cd-7.8.28-rc1`: a chart's version has three numbers.
+fn chart_version(chart: &str) -> Option<&str> {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_version = |text: &&str| match text.splitn(3, '.').collect::<Vec<_>>()[..] {
+        [major, minor, patch] => {
+            is_number(major) && is_number(minor) && patch.starts_with(|first: char| first.is_ascii_digit())
+        }
+        _ => false,
+    };
+    chart.match_indices('-').map(|(place, _)| &chart[place + 1..]).find(is_version)
 }
 
 /// `2.13.1` of `quay.io:443/argoproj/argocd:2.13.1@sha256:…`.
