@@ -1,6 +1,6 @@
 //! `ksit check`
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::domain::expected::Expected;
 use crate::domain::integrations::{Tool, expected_of};
 use crate::domain::queries::first_step;
 use crate::domain::reason::Failure;
-use crate::domain::snapshot::Snapshot;
+use crate::domain::snapshot::{Query, Snapshot};
 use crate::domain::verdict::{Phase, ToolVerdict};
 use crate::targets::{Cluster, Limits, Reflector, Settings, Standing};
 
@@ -199,11 +199,15 @@ async fn check_context(
     let all = checks.iter().flat_map(|check| &check.expected.components);
     let clock = Clock { now: Timestamp::now(), earlier: &[] };
     let row = |tool, verdict| Row { context: context.clone(), tool, verdict };
-    match guarded(read(&context, kubeconfig, all, limits, timeout)).await {
+    let why = |snapshot: &Snapshot| {
+        let evaluated = checks.iter().map(|check| evaluate(&check.expected, snapshot, check.when_absent, &clock));
+        evaluated.flat_map(|evaluated| evaluated.why).collect()
+    };
+    match guarded(read(&context, kubeconfig, all, why, limits, timeout)).await {
         Ok(snapshot) => {
             let judged = |check: &Check| {
-                let (verdict, _) = evaluate(&check.expected, &snapshot, check.when_absent, &clock);
-                row(Some(check.tool.name.clone()), verdict)
+                let evaluated = evaluate(&check.expected, &snapshot, check.when_absent, &clock);
+                row(Some(check.tool.name.clone()), evaluated.verdict)
             };
             checks.iter().map(judged).collect()
         }
@@ -217,10 +221,16 @@ async fn read(
     context: &str,
     kubeconfig: &Kubeconfig,
     components: impl Iterator<Item = &Component>,
+    why: impl FnOnce(&Snapshot) -> BTreeSet<Query>,
     limits: &Arc<Limits>,
     timeout: Duration,
 ) -> Result<Snapshot, Failure> {
     let connection = connection(context, kubeconfig, timeout).await?;
     let cluster = Cluster::new(connection, limits.clone());
-    Reflector::read(&cluster, &first_step(components), Standing::Healthy).await
+    let mut snapshot = Reflector::read(&cluster, &first_step(components), Standing::Healthy).await?;
+    let why = why(&snapshot);
+    if !why.is_empty() {
+        snapshot.extend(Reflector::read(&cluster, &why, Standing::Healthy).await?);
+    }
+    Ok(snapshot)
 }

@@ -51,6 +51,8 @@ rules:
     verbs: [get]
   # Whether a namespace exists, and whether it is being deleted.
   - {apiGroups: [""], resources: [namespaces], verbs: [get]}
+  # Why a workload is not at strength. Without it the cause is missing from messages, and nothing else.
+  - {apiGroups: [""], resources: [pods], verbs: [list]}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRoleBinding
@@ -108,6 +110,7 @@ fn split(queries: BTreeSet<Query>) -> (BTreeMap<String, Resources>, BTreeMap<Str
                 let resources = lists.entry(namespace).or_default().entry(group.to_owned()).or_default();
                 resources.insert(resource.to_owned());
             }
+            Query::Pods { .. } => {}
             // In the Role of the namespace itself.
             Query::Object(object) if object.is_namespace() => drop(read.insert(object.name)),
             Query::Object(object) => {

@@ -8,7 +8,7 @@ use super::component::{Component, ComponentKind, Presence};
 use super::expected::{Expected, Profile};
 use super::judge::{Fault, Finding, judge, namespace_is_missing, terminating_namespaces, versions_of};
 use super::reason::Reason;
-use super::snapshot::Snapshot;
+use super::snapshot::{Query, Snapshot};
 use super::verdict::{ComponentState, Phase, ToolVerdict};
 use super::version;
 
@@ -27,14 +27,22 @@ pub enum WhenAbsent {
 /// Upper bound of failing components named in a verdict's message; the observations have all.
 const NAMED_IN_MESSAGE: usize = 3;
 
-/// A verdict, and the time at which the same answers would get another one.
-pub type Evaluated = (ToolVerdict, Option<Timestamp>);
+/// A verdict, and what may change it.
+#[derive(Debug)]
+pub struct Evaluated {
+    /// The verdict.
+    pub verdict: ToolVerdict,
+    /// Time at which the same answers would get another one.
+    pub until: Option<Timestamp>,
+    /// Queries whose answers would tell why something is broken.
+    pub why: BTreeSet<Query>,
+}
 
 /// The verdict on one tool from one round's answers.
 pub fn evaluate(expected: &Expected, snapshot: &Snapshot, when_absent: WhenAbsent, clock: &Clock) -> Evaluated {
     let mut all = judge_all(&expected.components, snapshot, clock);
     if when_absent == WhenAbsent::NotInstalled && !is_installed(&all) {
-        return (not_installed(&all), None);
+        return Evaluated { verdict: not_installed(&all), until: None, why: BTreeSet::new() };
     }
     let profile = expected.profiles.iter().find(|profile| matches_profile(profile, &all));
     if let Some(profile) = profile {
@@ -54,8 +62,10 @@ pub fn evaluate(expected: &Expected, snapshot: &Snapshot, when_absent: WhenAbsen
         Some(first) => (first.phase, first.reason, explain(&summary, &faults) + &hint(&all)),
         None => (Phase::Running, Reason::Healthy, with_notes(summary, &all, &versions)),
     };
+    let why = all.iter().flat_map(|(_, finding)| finding.why.iter().cloned()).collect();
     let observations = all.into_iter().flat_map(|(_, finding)| finding.observations).collect();
-    (ToolVerdict { phase, reason, message, observations, version: versions.into_iter().next_back() }, until)
+    let version = versions.into_iter().next_back();
+    Evaluated { verdict: ToolVerdict { phase, reason, message, observations, version }, until, why }
 }
 
 /// The versions of the component that tells the tool's, oldest first.

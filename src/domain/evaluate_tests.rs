@@ -44,7 +44,7 @@ fn with(workload: Workload, change: impl FnOnce(&mut WorkloadState)) -> Workload
 const NOW: Timestamp = Timestamp::constant(1_800_000_000, 0);
 
 fn judged(expected: &Expected, snapshot: &Snapshot, when_absent: WhenAbsent) -> ToolVerdict {
-    evaluate(expected, snapshot, when_absent, &Clock { now: NOW, earlier: &[] }).0
+    evaluate(expected, snapshot, when_absent, &Clock { now: NOW, earlier: &[] }).verdict
 }
 
 fn verdict(components: &[Component], answers: impl IntoIterator<Item = (Query, Answer)>) -> ToolVerdict {

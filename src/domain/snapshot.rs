@@ -15,6 +15,13 @@ pub enum Query {
     },
     /// One object by name.
     Object(ObjectRef),
+    /// The Pods of a workload that is not at strength, for the reason.
+    Pods {
+        /// The namespace.
+        namespace: String,
+        /// Label selector, as in a URL before it is encoded.
+        selector: String,
+    },
 }
 
 /// Names one object on a target.
@@ -128,6 +135,8 @@ pub enum Answer {
     Endpoints(BTreeMap<String, u32>),
     /// The object that was asked for by name.
     Object(Arc<ObjectState>),
+    /// The commonest trouble of Pods that are not ready, if it is a known one.
+    Pods(Option<PodTrouble>),
     /// 404: no such object, or no such API.
     NotFound,
     /// 403: an RBAC rule is missing.
@@ -152,7 +161,7 @@ impl Answer {
             Self::Workloads(found) => found.is_empty(),
             Self::Services(found) => found.is_empty(),
             Self::Endpoints(ready) => ready.is_empty(),
-            Self::Object(_) => false,
+            Self::Object(_) | Self::Pods(_) => false,
             Self::NotFound | Self::Forbidden => return Extent::Refused,
         };
         if is_empty { Extent::Nothing } else { Extent::Something }
@@ -170,6 +179,17 @@ pub struct Workload {
     pub state: WorkloadState,
     /// Version of what it runs, by its labels or its first container's image.
     pub version: Option<Box<str>>,
+    /// Label selector of its Pods; only while it is not at strength.
+    pub pods: Option<Box<str>>,
+}
+
+/// Why Pods are not ready.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PodTrouble {
+    /// One of a fixed list, such as `CrashLoopBackOff`.
+    pub reason: &'static str,
+    /// The container; `None` for a reason of the whole Pod.
+    pub container: Option<String>,
 }
 
 /// Counts and conditions of a workload.

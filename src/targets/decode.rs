@@ -4,9 +4,11 @@
 mod tests;
 
 mod named;
+mod pods;
 mod workload;
 
 pub(super) use named::named;
+pub(super) use pods::pod_trouble;
 use workload::{daemon_set, deployment, stateful_set, workload};
 
 use std::collections::BTreeSet;
@@ -133,6 +135,12 @@ fn decode_page<'a, T: Deserialize<'a>>(
         continue_token: meta.continue_token.filter(|token| !token.is_empty()),
         version: meta.resource_version,
     })
+}
+
+/// The objects of a list of another kind.
+fn decode_list<'a, T: Deserialize<'a>>(body: &'a mut Vec<u8>, kind: &str) -> Result<Items<T>, BadPage> {
+    let page: Page<'a, T> = parse(body)?;
+    if page.kind.as_deref() == Some(kind) { Ok(page.items) } else { Err(BadPage::Invalid) }
 }
 
 fn list_kind(kind: ListKind) -> &'static str {

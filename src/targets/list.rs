@@ -18,6 +18,10 @@ use crate::domain::snapshot::{Answer, ListKind, ObjectRef, Query, Resource};
 /// Objects per page. An EndpointSlice of a hundred Pods has 45 KB: a page of them still fits into one response.
 const PAGE: usize = 80;
 const MAX_PAGES: usize = 200;
+
+/// Pods of a workload that are looked at: enough for the commonest reason, and half a megabyte.
+const PODS: usize = 40;
+
 /// Upper bound of one list, in multiples of the bound of one response.
 const MAX_BODIES: usize = 16;
 
@@ -62,6 +66,7 @@ pub(super) async fn fetch(
     match query {
         Query::List { kind, namespace } => list(channel, *kind, namespace, limits, deadline).await,
         Query::Object(object) => get_named(channel, object, limits, deadline).await,
+        Query::Pods { namespace, selector } => pods(channel, namespace, selector, limits, deadline).await,
     }
 }
 
@@ -114,6 +119,25 @@ async fn get_named(channel: &Channel, object: &ObjectRef, limits: &Limits, deadl
             probe(channel, limits, deadline).await?;
             Ok(Found::Answer(Answer::NotFound))
         }
+        Reply::Refused(refused) => refused_answer(refused, channel.host()),
+    }
+}
+
+async fn pods(
+    channel: &Channel,
+    namespace: &str,
+    selector: &str,
+    limits: &Limits,
+    deadline: Instant,
+) -> Result<Found, Fault> {
+    let path = format!("{}?limit={PODS}", path(("", "v1", "pods"), namespace));
+    match channel.get(&with_parameter(path, "labelSelector", selector), JSON, limits, deadline).await? {
+        Reply::Body(mut body) => match decode::pod_trouble(&mut body) {
+            Ok(trouble) => Ok(Found::Answer(Answer::Pods(trouble))),
+            Err(_) => Err(invalid(channel.host()).into()),
+        },
+        // The reason is an extra: nothing else depends on it.
+        Reply::Refused(Refused::NoSuchPath) => Ok(Found::Answer(Answer::NotFound)),
         Reply::Refused(refused) => refused_answer(refused, channel.host()),
     }
 }
@@ -210,7 +234,7 @@ fn with_parameter(mut path: String, name: &str, value: &str) -> String {
 /// Whether the name is valid, and so can't alter the path.
 pub(super) fn has_valid_name(query: &Query) -> bool {
     match query {
-        Query::List { namespace, .. } => is_label(namespace),
+        Query::List { namespace, .. } | Query::Pods { namespace, .. } => is_label(namespace),
         Query::Object(ObjectRef { resource, namespace, name }) => {
             let (group, version, plural) = resource.path();
             is_subdomain(name)

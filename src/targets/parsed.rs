@@ -11,15 +11,17 @@ pub(super) struct ParsedWorkload<'a> {
     pub labels: Labels<'a>,
     pub state: WorkloadState,
     pub version: Option<Text<'a>>,
+    pub pods: Option<String>,
 }
 
 impl Internable for ParsedWorkload<'_> {
     type Value = Workload;
 
     fn equals(&self, kept: &Workload) -> bool {
-        let Workload { name, labels, state, version } = kept;
+        let Workload { name, labels, state, version, pods } = kept;
         let same_version = self.version.as_deref() == version.as_deref();
-        self.state == *state && same_version && *self.name == **name && self.labels.equal(labels)
+        let same_pods = self.pods.as_deref() == pods.as_deref();
+        self.state == *state && same_version && same_pods && *self.name == **name && self.labels.equal(labels)
     }
 
     fn into_value(self) -> Workload {
@@ -28,6 +30,7 @@ impl Internable for ParsedWorkload<'_> {
             labels: self.labels.into_owned(),
             state: self.state,
             version: self.version.map(|version| version.into_owned().into_boxed_str()),
+            pods: self.pods.map(String::into_boxed_str),
         }
     }
 }
@@ -80,18 +83,20 @@ mod tests {
                 labels: serde_json::from_str(r#"{"app":"a"}"#).unwrap(),
                 state: WorkloadState { desired: 1, ready: 1, updated: 1, ..WorkloadState::default() },
                 version: None,
+                pods: None,
             };
             change(&mut parsed);
             parsed
         };
         let pool = Pool::default();
         let first = pool.intern(parsed(|_| {}));
-        let changes: [fn(&mut ParsedWorkload); 5] = [
+        let changes: [fn(&mut ParsedWorkload); 6] = [
             |parsed| parsed.name = "b".into(),
             |parsed| parsed.labels = serde_json::from_str(r#"{"app":"b"}"#).unwrap(),
             |parsed| parsed.state.desired = 2,
             |parsed| parsed.state.conditions.stalled = true,
             |parsed| parsed.version = Some("2".into()),
+            |parsed| parsed.pods = Some("a=b".to_owned()),
         ];
         for change in changes {
             assert!(!parsed(change).equals(&first));

@@ -174,11 +174,22 @@ pub(super) struct Workload<'a> {
 pub(super) struct WorkloadSpec<'a> {
     pub replicas: Option<Count>,
     pub paused: Option<bool>,
+    #[serde(borrow)]
+    pub selector: Option<Selector<'a>>,
     /// As `strip_unused` leaves it.
     #[serde(borrow)]
     pub template: Option<Template<'a>>,
     #[serde(borrow)]
     pub update_strategy: Option<UpdateStrategy<'a>>,
+}
+
+/// A LabelSelector.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Selector<'a> {
+    #[serde(borrow)]
+    pub match_labels: Option<Labels<'a>>,
+    pub match_expressions: Option<IgnoredAny>,
 }
 
 /// A Pod template with nothing but the image of its first container.
@@ -234,6 +245,52 @@ pub(super) struct Condition<'a> {
     pub kind: Option<Text<'a>>,
     #[serde(borrow)]
     pub status: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub reason: Option<Text<'a>>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Pod<'a> {
+    #[serde(borrow)]
+    pub metadata: Option<Meta<'a>>,
+    #[serde(borrow)]
+    pub status: Option<PodStatus<'a>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct PodStatus<'a> {
+    #[serde(borrow)]
+    pub reason: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub conditions: Items<Condition<'a>>,
+    #[serde(borrow)]
+    pub container_statuses: Items<ContainerStatus<'a>>,
+    #[serde(borrow)]
+    pub init_container_statuses: Items<ContainerStatus<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ContainerStatus<'a> {
+    #[serde(borrow)]
+    pub name: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub state: Option<ContainerState<'a>>,
+    #[serde(borrow)]
+    pub last_state: Option<ContainerState<'a>>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct ContainerState<'a> {
+    #[serde(borrow)]
+    pub waiting: Option<ContainerReason<'a>>,
+    #[serde(borrow)]
+    pub terminated: Option<ContainerReason<'a>>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct ContainerReason<'a> {
     #[serde(borrow)]
     pub reason: Option<Text<'a>>,
 }

@@ -1,5 +1,6 @@
 //! Runs one round of one target: read the credential, fetch from the cluster what isn't cached, evaluate the tools.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use crate::domain::desired::DesiredIntegration;
 use crate::domain::evaluate::{Clock, evaluate};
 use crate::domain::keys::IntegrationKey;
 use crate::domain::reason::{Failure, Reason};
+use crate::domain::snapshot::Query;
 use crate::domain::verdict::{Outcome, TargetVerdict, ToolVerdict};
 use crate::hub::{Reading, SecretError, read_kubeconfig};
 use crate::targets::kubeconfig::vet;
@@ -31,6 +33,8 @@ pub(super) struct Access {
     watched_version: Option<String>,
     reread_at: Instant,
     last_evaluated: Option<Evaluation>,
+    /// Queries that would tell why something is broken, as of the last evaluation.
+    why: BTreeSet<Query>,
     /// Secret name and key from the spec that this was built from.
     secret: (String, Option<String>),
 }
@@ -68,16 +72,18 @@ impl Access {
             return None;
         }
         let snapshot = self.reflector.snapshot();
-        let mut deadline: Option<Timestamp> = None;
+        let (mut deadline, mut why): (Option<Timestamp>, BTreeSet<Query>) = (None, BTreeSet::new());
         let verdicts = assignment.integrations.iter().filter_map(|integration| {
             let expected = integration.expected.as_ref().ok()?;
             let earlier = last.and_then(|last| last.tool(&integration.key)).map_or(&[][..], |tool| &tool.observations);
             let clock = Clock { now, earlier };
-            let (verdict, until) = evaluate(expected, &snapshot, integration.when_absent, &clock);
-            deadline = deadline.into_iter().chain(until).min();
-            Some((integration.key.clone(), verdict))
+            let evaluated = evaluate(expected, &snapshot, integration.when_absent, &clock);
+            deadline = deadline.into_iter().chain(evaluated.until).min();
+            why.extend(evaluated.why);
+            Some((integration.key.clone(), evaluated.verdict))
         });
         let verdicts = verdicts.collect();
+        self.why = why;
         let integrations = assignment.integrations.clone();
         self.last_evaluated = Some(Evaluation { version, integrations, until: deadline });
         Some(verdicts)
@@ -88,7 +94,11 @@ impl Access {
     }
 
     async fn read(&mut self, assignment: &Assignment, standing: Standing) -> Result<(), Failure> {
-        self.reflector.refresh(&self.cluster, &assignment.queries, standing).await
+        if self.why.is_empty() {
+            return self.reflector.refresh(&self.cluster, &assignment.queries, standing).await;
+        }
+        let queries = assignment.queries.union(&self.why).cloned().collect();
+        self.reflector.refresh(&self.cluster, &queries, standing).await
     }
 }
 
@@ -223,6 +233,7 @@ async fn open(context: &WorkerContext, assignment: &Assignment, former: Option<A
         reread_at: Instant::now() + jittered(REREAD, 0.2, rand::random()),
         secret: (target.secret_name.clone(), target.secret_key.clone()),
         last_evaluated: None,
+        why: BTreeSet::new(),
     })
 }
 

@@ -1,5 +1,7 @@
 //! The result of judging one component.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use crate::domain::component::{Component, ComponentKind, Presence};
@@ -14,6 +16,8 @@ pub(in crate::domain) struct Finding {
     pub(in crate::domain) faults: Vec<Fault>,
     /// Time at which the same state would be judged otherwise.
     pub(in crate::domain) until: Option<Timestamp>,
+    /// Queries whose answers would tell why.
+    pub(in crate::domain) why: BTreeSet<Query>,
 }
 
 /// A fault of a component, in a sentence with the cause and the remedy.
@@ -37,6 +41,7 @@ impl Finding {
         self.observations.extend(other.observations);
         self.faults.extend(other.faults);
         self.until = self.until.into_iter().chain(other.until).min();
+        self.why.extend(other.why);
     }
 
     /// Whether the component works, with a remark or without.
@@ -116,7 +121,7 @@ pub(super) fn forbidden(seen: &Seen<'_>, query: &Query) -> Finding {
 }
 
 /// The RBAC rule to add on the target, verbatim.
-fn rule_to_add(query: &Query) -> String {
+pub(super) fn rule_to_add(query: &Query) -> String {
     match query {
         Query::List { kind, namespace } => {
             let (group, _, resource) = kind.resource();
@@ -124,6 +129,9 @@ fn rule_to_add(query: &Query) -> String {
                 "add to a Role in namespace {namespace}: apiGroups [\"{group}\"], resources [\"{resource}\"], verbs \
                  [get, list, watch] (or the namespace does not exist)"
             )
+        }
+        Query::Pods { namespace, .. } => {
+            format!("add to a Role in namespace {namespace}: apiGroups [\"\"], resources [\"pods\"], verbs [list]")
         }
         Query::Object(object) => {
             let (group, _, resource) = object.resource.path();

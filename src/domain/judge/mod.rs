@@ -52,7 +52,7 @@ pub(super) fn judge(component: &Component, snapshot: &Snapshot, idle: &BTreeSet<
         .filter_map(|(kind, namespace, query)| Some((kind, namespace, snapshot.get(&query)?)))
         .collect();
     let mut finding = Finding::default();
-    finding.merge(workload::judge_all(component, &answers, clock));
+    finding.merge(workload::judge_all(component, &answers, snapshot, clock));
     finding.merge(service::judge_all(component, &answers, snapshot, idle));
     for (kind, namespace, answer) in answers {
         if let Answer::Object(state) = answer {

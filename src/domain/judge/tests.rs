@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::component::{MinReady, Patience};
 use crate::domain::snapshot::{
-    CaBundle, ListKind, ObjectCondition, ObjectState, Rollout, Seen as SeenSpec, Webhook, Workload, WorkloadConditions,
+    CaBundle, ListKind, ObjectCondition, ObjectState, PodTrouble, Rollout, Seen as SeenSpec, Webhook, Workload, WorkloadConditions,
     WorkloadState,
 };
 use crate::domain::verdict::Phase;
@@ -319,4 +319,32 @@ proptest! {
             prop_assert_eq!(phase(&before), phase(&finding(&component, state, Some(since - SignedDuration::from_hours(99)))));
         }
     }
+}
+
+#[test]
+fn reason_of_the_pods_is_asked_for_and_told_only_while_something_is_wrong() {
+    let deployment = of(ComponentKind::Deployment);
+    let pods = Query::Pods { namespace: NS.to_owned(), selector: "app=a".to_owned() };
+    let judged = |state: WorkloadState, answer: Option<Answer>| {
+        let workload = Workload { name: "a".to_owned(), state, pods: Some("app=a".into()), ..Workload::default() };
+        let list = Query::List { kind: ListKind::Deployment, namespace: NS.to_owned() };
+        let mut snapshot = Snapshot::from([(list, Answer::Workloads(vec![Arc::new(workload)]))]);
+        snapshot.extend(answer.map(|answer| (pods.clone(), answer)));
+        judge(&deployment, &snapshot, &BTreeSet::new(), &Clock { now: NOW, earlier: &[] })
+    };
+    assert!(judged(state(2, 2), None).why.is_empty());
+    let first = judged(state(2, 0), None);
+    assert_eq!(first.why, BTreeSet::from([pods.clone()]));
+    let trouble = |container: Option<&str>| {
+        let container = container.map(str::to_owned);
+        Answer::Pods(Some(PodTrouble { reason: "CrashLoopBackOff", container }))
+    };
+    let told = judged(state(2, 0), Some(trouble(Some("server"))));
+    assert!(told.faults[0].message.ends_with("(CrashLoopBackOff in container server)"), "{:?}", told.faults);
+    assert_eq!(told.why, first.why, "it is asked again");
+    let short = judged(state(2, 1), Some(trouble(None)));
+    assert_eq!(short.observations[0].message.as_deref(), Some("has 1 of 2 ready (CrashLoopBackOff)"));
+    let forbidden = judged(state(2, 0), Some(Answer::Forbidden));
+    assert!(forbidden.faults[0].message.contains("resources [\"pods\"], verbs [list]"), "{:?}", forbidden.faults);
+    assert_eq!(judged(state(2, 0), Some(Answer::Pods(None))).faults, judged(state(2, 0), None).faults);
 }

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::finding::{Finding, Seen as SeenObject};
+use super::finding::{Finding, Seen as SeenObject, rule_to_add};
 use super::{Answered, Clock};
 use crate::domain::component::{Component, ComponentKind, Presence};
-use crate::domain::snapshot::{Answer, Rollout, Seen, Workload, WorkloadState};
+use crate::domain::snapshot::{Answer, Query, Rollout, Seen, Snapshot, Workload, WorkloadState};
 use crate::domain::verdict::{ComponentState, Observation, Phase};
 
 /// Judges every workload that the component's finder selects.
-pub(super) fn judge_all(component: &Component, answers: &[Answered], clock: &Clock) -> Finding {
+pub(super) fn judge_all(component: &Component, answers: &[Answered], snapshot: &Snapshot, clock: &Clock) -> Finding {
     let found = pick(component, answers);
     // A workload of one kind that is scaled to zero is left over from the other kind.
     let is_used = |workload: &Workload, kind| workload.state.desired > 0 || kind == ComponentKind::DaemonSet;
@@ -27,9 +27,38 @@ pub(super) fn judge_all(component: &Component, answers: &[Answered], clock: &Clo
             observation.ready = Some(workload.state.ready);
             observation.desired = Some(workload.state.desired);
         }
+        if let Some(selector) = &workload.pods {
+            tell_why(&mut one, namespace, selector, snapshot);
+        }
         all.merge(one);
     }
     all
+}
+
+/// Adds the reason from the Pods of a workload that is not at strength, and asks for it.
+fn tell_why(finding: &mut Finding, namespace: &str, selector: &str, snapshot: &Snapshot) {
+    let is_settled = |observation: &Observation| {
+        matches!(observation.state, ComponentState::Healthy | ComponentState::NotInUse)
+    };
+    if finding.observations.iter().all(is_settled) {
+        return;
+    }
+    let query = Query::Pods { namespace: namespace.to_owned(), selector: selector.to_owned() };
+    let why = match snapshot.get(&query) {
+        Some(Answer::Pods(Some(trouble))) => match &trouble.container {
+            Some(container) => format!(" ({} in container {container})", trouble.reason),
+            None => format!(" ({})", trouble.reason),
+        },
+        Some(Answer::Forbidden) => format!(" (for the reason, {})", rule_to_add(&query)),
+        _ => String::new(),
+    };
+    for fault in &mut finding.faults {
+        fault.message.push_str(&why);
+    }
+    for message in finding.observations.iter_mut().filter_map(|observation| observation.message.as_mut()) {
+        message.push_str(&why);
+    }
+    finding.why.insert(query);
 }
 
 /// The workloads that the component's finder selects, with kind and namespace.

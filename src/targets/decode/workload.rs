@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::identity;
-use crate::domain::object_names::is_label_value;
+use crate::domain::object_names::{is_label_key, is_label_value};
 use crate::domain::snapshot::{Rollout, Seen, WorkloadConditions, WorkloadState};
 use crate::targets::objects::{BadPage, Object};
 use crate::targets::parsed::ParsedWorkload;
@@ -54,10 +54,11 @@ pub(super) fn workload(
         rollout: rollout(&spec),
         conditions: conditions(&status),
     };
+    let pods = if ready < desired { selector(spec.selector.as_ref()) } else { None };
     let image = spec.template.and_then(|template| template.image);
     let version = version(&labels, image.as_deref()).map(|version| Text::from(version).into_owned());
     let version = version.as_deref().map(Text::from);
-    Ok(Object::Workload(pools.workloads.intern(ParsedWorkload { name, labels, state, version })))
+    Ok(Object::Workload(pools.workloads.intern(ParsedWorkload { name, labels, state, version, pods })))
 }
 
 fn seen(meta: &wire::Meta, status: &WorkloadStatus) -> Seen {
@@ -113,6 +114,15 @@ fn conditions(status: &WorkloadStatus) -> WorkloadConditions {
         stalled: truth("Progressing") == Some(false),
         replica_failure: truth("ReplicaFailure") == Some(true),
     }
+}
+
+/// The selector as in a URL. `None` for one that has more than labels, and for one that no API server accepts.
+fn selector(selector: Option<&wire::Selector>) -> Option<String> {
+    let selector = selector.filter(|selector| selector.match_expressions.is_none())?;
+    let labels = selector.match_labels.as_ref()?;
+    let is_valid = |(key, value): (&str, &str)| is_label_key(key) && is_label_value(value);
+    let pairs: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    (!pairs.is_empty() && labels.iter().all(is_valid)).then(|| pairs.join(","))
 }
 
 /// The version that a workload runs: the label `app.kubernetes.io/version`, else the tag of its first container's image,
