@@ -3,11 +3,17 @@
 //! Tolerates untrusted responses: null counts as absent, counts are clamped, lists and labels are bounded. Other fields
 //! are skipped without being stored.
 
+mod named;
+mod pod;
+
 use std::fmt;
 use std::marker::PhantomData;
 
 use serde::Deserialize;
 use serde::de::{self, Deserializer, IgnoredAny, SeqAccess, Visitor};
+
+pub(super) use named::{Object, Webhook};
+pub(super) use pod::{ContainerState, ContainerStatus, Pod};
 
 use super::text::{Labels, Text};
 
@@ -107,58 +113,6 @@ macro_rules! items {
 
 items!(Workload, Service, EndpointSlice, Endpoints);
 
-/// Any object that is read by name.
-#[derive(Deserialize)]
-pub(super) struct Object<'a> {
-    #[serde(borrow)]
-    pub kind: Option<Text<'a>>,
-    #[serde(borrow)]
-    pub metadata: Option<Meta<'a>>,
-    #[serde(borrow)]
-    pub status: Option<ObjectStatus<'a>>,
-    /// The webhooks of a configuration.
-    #[serde(default, borrow)]
-    pub webhooks: Items<Webhook<'a>>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-pub(super) struct ObjectStatus<'a> {
-    /// An integer by convention.
-    pub observed_generation: Option<serde_json::Number>,
-    #[serde(borrow, deserialize_with = "text_or_nothing")]
-    pub phase: Option<Text<'a>>,
-    #[serde(borrow)]
-    pub conditions: Items<Condition<'a>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Webhook<'a> {
-    #[serde(borrow)]
-    pub failure_policy: Option<Text<'a>>,
-    #[serde(borrow)]
-    pub client_config: Option<ClientConfig<'a>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct ClientConfig<'a> {
-    #[serde(borrow)]
-    pub service: Option<ServiceRef<'a>>,
-    /// PEM in base64.
-    #[serde(borrow)]
-    pub ca_bundle: Option<Text<'a>>,
-}
-
-#[derive(Deserialize)]
-pub(super) struct ServiceRef<'a> {
-    #[serde(borrow)]
-    pub namespace: Text<'a>,
-    #[serde(borrow)]
-    pub name: Text<'a>,
-}
-
 #[derive(Deserialize)]
 pub(super) struct Workload<'a> {
     #[serde(borrow)]
@@ -245,52 +199,6 @@ pub(super) struct Condition<'a> {
     pub kind: Option<Text<'a>>,
     #[serde(borrow)]
     pub status: Option<Text<'a>>,
-    #[serde(borrow)]
-    pub reason: Option<Text<'a>>,
-}
-
-#[derive(Deserialize)]
-pub(super) struct Pod<'a> {
-    #[serde(borrow)]
-    pub metadata: Option<Meta<'a>>,
-    #[serde(borrow)]
-    pub status: Option<PodStatus<'a>>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-pub(super) struct PodStatus<'a> {
-    #[serde(borrow)]
-    pub reason: Option<Text<'a>>,
-    #[serde(borrow)]
-    pub conditions: Items<Condition<'a>>,
-    #[serde(borrow)]
-    pub container_statuses: Items<ContainerStatus<'a>>,
-    #[serde(borrow)]
-    pub init_container_statuses: Items<ContainerStatus<'a>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct ContainerStatus<'a> {
-    #[serde(borrow)]
-    pub name: Option<Text<'a>>,
-    #[serde(borrow)]
-    pub state: Option<ContainerState<'a>>,
-    #[serde(borrow)]
-    pub last_state: Option<ContainerState<'a>>,
-}
-
-#[derive(Deserialize)]
-pub(super) struct ContainerState<'a> {
-    #[serde(borrow)]
-    pub waiting: Option<ContainerReason<'a>>,
-    #[serde(borrow)]
-    pub terminated: Option<ContainerReason<'a>>,
-}
-
-#[derive(Deserialize)]
-pub(super) struct ContainerReason<'a> {
     #[serde(borrow)]
     pub reason: Option<Text<'a>>,
 }
@@ -395,20 +303,6 @@ impl<'de> Deserialize<'de> for Count {
 
         deserializer.deserialize_any(CountVisitor)
     }
-}
-
-/// A string; anything else counts as absent, as a phase is of any type in a custom resource.
-fn text_or_nothing<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Text<'a>>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Any<'a> {
-        Text(#[serde(borrow)] Text<'a>),
-        Other(IgnoredAny),
-    }
-    Ok(match Any::deserialize(deserializer)? {
-        Any::Text(text) => Some(text),
-        Any::Other(IgnoredAny) => None,
-    })
 }
 
 impl<T> Default for Items<T> {

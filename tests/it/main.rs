@@ -19,6 +19,7 @@ mod local_targets;
 mod manifests;
 mod own_kubeconfig;
 mod own_type;
+mod pod_reasons;
 mod real_installs;
 mod reflector;
 mod replicas;

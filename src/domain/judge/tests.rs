@@ -8,8 +8,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::component::{MinReady, Patience};
 use crate::domain::snapshot::{
-    CaBundle, ListKind, ObjectCondition, ObjectState, PodTrouble, Rollout, Seen as SeenSpec, Webhook, Workload, WorkloadConditions,
-    WorkloadState,
+    CaBundle, ListKind, ObjectCondition, ObjectState, PodTrouble, Rollout, Seen as SeenSpec, Webhook, Workload,
+    WorkloadConditions, WorkloadState,
 };
 use crate::domain::verdict::Phase;
 use crate::domain::word::Word;

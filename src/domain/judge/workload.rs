@@ -37,9 +37,8 @@ pub(super) fn judge_all(component: &Component, answers: &[Answered], snapshot: &
 
 /// Adds the reason from the Pods of a workload that is not at strength, and asks for it.
 fn tell_why(finding: &mut Finding, namespace: &str, selector: &str, snapshot: &Snapshot) {
-    let is_settled = |observation: &Observation| {
-        matches!(observation.state, ComponentState::Healthy | ComponentState::NotInUse)
-    };
+    let is_settled =
+        |observation: &Observation| matches!(observation.state, ComponentState::Healthy | ComponentState::NotInUse);
     if finding.observations.iter().all(is_settled) {
         return;
     }

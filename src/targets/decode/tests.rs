@@ -379,38 +379,6 @@ const KINDS: [ListKind; 6] = [
 ];
 
 #[test]
-fn commonest_known_reason_of_pods_is_told() {
-    let read = |pods: serde_json::Value| {
-        let list = json!({"kind": "PodList", "items": pods});
-        let trouble = pod_trouble(&mut list.to_string().into_bytes()).unwrap();
-        trouble.map(|trouble| (trouble.reason, trouble.container.unwrap_or_default()))
-    };
-    let waiting = |reason: &str| json!({"waiting": {"reason": reason, "message": "secret"}});
-    let container = |name: &str, state: serde_json::Value| json!({"name": name, "state": state});
-    let pod = |containers: serde_json::Value| json!({"metadata": {"name": "a"}, "status": {"containerStatuses": containers}});
-    let pull = || pod(json!([container("server", waiting("ImagePullBackOff"))]));
-    let crash = || pod(json!([container("server", json!({"running": {}})), container("proxy", waiting("CrashLoopBackOff"))]));
-    assert_eq!(read(json!([pull(), crash(), crash()])), Some(("CrashLoopBackOff", "proxy".to_owned())));
-    let mut killed = crash();
-    killed["status"]["containerStatuses"][1]["lastState"] = json!({"terminated": {"reason": "OOMKilled"}});
-    assert_eq!(read(json!([killed])), Some(("OOMKilled", "proxy".to_owned())));
-    let unscheduled = json!({"metadata": {"name": "a"}, "status": {"conditions": [
-        {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes"}]}});
-    assert_eq!(read(json!([unscheduled])), Some(("Unschedulable", String::new())));
-    let init = json!({"metadata": {"name": "a"}, "status": {
-        "initContainerStatuses": [container("migrate", json!({"terminated": {"reason": "Error"}}))]}});
-    assert_eq!(read(json!([init])), Some(("Error", "migrate".to_owned())));
-    let odd = || pod(json!([container("server", waiting("Password hunter2"))]));
-    assert_eq!(read(json!([odd(), {"metadata": null}, {"status": null}])), None);
-    let hostile = pod(json!([container("\u{1b}[2J", waiting("ErrImagePull"))]));
-    assert_eq!(read(json!([hostile])), Some(("ErrImagePull", String::new())));
-    let mut ending = pull();
-    ending["metadata"]["deletionTimestamp"] = json!("2026-11-30T00:00:00Z");
-    assert_eq!(read(json!([ending])), None, "it is replaced already");
-    assert!(pod_trouble(&mut br#"{"kind":"Table"}"#.to_vec()).is_err());
-}
-
-#[test]
 fn selector_is_kept_only_while_pods_are_missing() {
     let read = |ready: u32, selector: serde_json::Value| {
         let item = json!({"metadata": {"name": "a"}, "spec": {"replicas": 2, "selector": selector},

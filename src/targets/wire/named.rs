@@ -1,0 +1,73 @@
+//! The fields of objects that are read by name.
+
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny};
+
+use super::{Condition, Items, Meta};
+use crate::targets::text::Text;
+
+/// Any object that is read by name.
+#[derive(Deserialize)]
+pub(in crate::targets) struct Object<'a> {
+    #[serde(borrow)]
+    pub kind: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub metadata: Option<Meta<'a>>,
+    #[serde(borrow)]
+    pub status: Option<ObjectStatus<'a>>,
+    /// The webhooks of a configuration.
+    #[serde(default, borrow)]
+    pub webhooks: Items<Webhook<'a>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub(in crate::targets) struct ObjectStatus<'a> {
+    /// An integer by convention.
+    pub observed_generation: Option<serde_json::Number>,
+    #[serde(borrow, deserialize_with = "text_or_nothing")]
+    pub phase: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub conditions: Items<Condition<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::targets) struct Webhook<'a> {
+    #[serde(borrow)]
+    pub failure_policy: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub client_config: Option<ClientConfig<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::targets) struct ClientConfig<'a> {
+    #[serde(borrow)]
+    pub service: Option<ServiceRef<'a>>,
+    /// PEM in base64.
+    #[serde(borrow)]
+    pub ca_bundle: Option<Text<'a>>,
+}
+
+#[derive(Deserialize)]
+pub(in crate::targets) struct ServiceRef<'a> {
+    #[serde(borrow)]
+    pub namespace: Text<'a>,
+    #[serde(borrow)]
+    pub name: Text<'a>,
+}
+
+/// A string; anything else counts as absent, as a phase is of any type in a custom resource.
+fn text_or_nothing<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Text<'a>>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Any<'a> {
+        Text(#[serde(borrow)] Text<'a>),
+        Other(IgnoredAny),
+    }
+    Ok(match Any::deserialize(deserializer)? {
+        Any::Text(text) => Some(text),
+        Any::Other(IgnoredAny) => None,
+    })
+}
