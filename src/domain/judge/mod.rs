@@ -46,11 +46,15 @@ impl Clock<'_> {
 /// The answer to a query for objects of this kind in this namespace.
 type Answered<'a> = (ComponentKind, &'a str, &'a Answer);
 
+/// The answers to the queries for a component's own objects.
+fn answers<'a>(component: &'a Component, snapshot: &'a Snapshot) -> Vec<Answered<'a>> {
+    let answered = |(kind, namespace, query)| Some((kind, namespace, snapshot.get(&query)?));
+    own_queries(component).filter_map(answered).collect()
+}
+
 /// Judges a component. `idle` has the names of optional components that are absent or scaled to zero.
 pub(super) fn judge(component: &Component, snapshot: &Snapshot, idle: &BTreeSet<&str>, clock: &Clock) -> Finding {
-    let answers: Vec<Answered> = own_queries(component)
-        .filter_map(|(kind, namespace, query)| Some((kind, namespace, snapshot.get(&query)?)))
-        .collect();
+    let answers = answers(component, snapshot);
     let mut finding = Finding::default();
     finding.merge(workload::judge_all(component, &answers, snapshot, clock));
     finding.merge(service::judge_all(component, &answers, snapshot, idle));
@@ -82,10 +86,7 @@ pub(super) fn judge(component: &Component, snapshot: &Snapshot, idle: &BTreeSet<
 
 /// The versions of a workload's objects.
 pub(super) fn versions_of(component: &Component, snapshot: &Snapshot) -> Vec<String> {
-    let answers: Vec<Answered> = own_queries(component)
-        .filter_map(|(kind, namespace, query)| Some((kind, namespace, snapshot.get(&query)?)))
-        .collect();
-    let found = workload::pick(component, &answers);
+    let found = workload::pick(component, &answers(component, snapshot));
     found.into_iter().filter_map(|(.., workload)| workload.version.as_deref().map(str::to_owned)).collect()
 }
 
