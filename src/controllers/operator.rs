@@ -25,6 +25,7 @@ use super::error::OperatorError;
 use super::lease_thread::on_own_thread;
 use super::memory;
 use super::roles::Roles;
+use super::typed::{SeenTypes, follow_types};
 use super::watched::Watched;
 use super::worker::{
     self, CheckBy, ReporterContext, Reports, SECRET_READS, Shard, Shortage, WatchTargets, WorkerContext,
@@ -228,9 +229,12 @@ impl Replica {
         self.start_leases(roles);
         let stored = watch_map(self.hub.clone(), self.board.history(), &self.store);
         roles.start("the ShardMap watch", follow_map(stored, self.config.me.clone(), map, shard).map(Ok));
-        let coordinator = self.coordinator(map_seen.clone(), loopback);
+        let (types, types_seen) = watch::channel(SeenTypes::default());
+        let followed = self.watched(types_seen.clone()).all(None);
+        roles.start("the IntegrationType watch", follow_types(followed, types).map(Ok));
+        let coordinator = self.coordinator(map_seen.clone(), types_seen.clone(), loopback);
         roles.start("the coordinator", async move { Err(lead(coordinator).await.into()) });
-        let watched = self.watched();
+        let watched = self.watched(types_seen);
         let integrations = watched.integrations(Box::new(|_| {}));
         let secrets = match self.config.watch_secrets {
             true => watched.over(|namespace| watch_secrets(watched.hub.clone(), &watched.history, namespace).boxed()),
@@ -253,9 +257,9 @@ impl Replica {
         roles.start("the reporter", worker::report(reporter).map(Ok));
     }
 
-    fn watched(&self) -> Watched {
+    fn watched(&self, types: watch::Receiver<SeenTypes>) -> Watched {
         let (hub, history) = (self.hub.clone(), self.board.history().clone());
-        Watched { hub, history, namespaces: self.config.namespaces.clone() }
+        Watched { hub, history, namespaces: self.config.namespaces.clone(), types }
     }
 
     /// Refreshes the addresses of the hub, forever.
@@ -308,9 +312,10 @@ impl Replica {
     fn coordinator(
         &self,
         map: watch::Receiver<Option<StoredMap>>,
+        types: watch::Receiver<SeenTypes>,
         loopback: watch::Sender<Option<mpsc::Sender<Incoming>>>,
     ) -> CoordinatorContext {
-        let (targets, integrations) = (self.watched(), self.watched());
+        let (targets, integrations) = (self.watched(types.clone()), self.watched(types));
         CoordinatorContext {
             me: self.config.me.clone(),
             config: CoordinatorConfig {

@@ -1,14 +1,16 @@
 //! Integrations with what their types make of them, again whenever such a type changes.
 //!
 //! ```text
-//! IntegrationTypes ─> Types ─┐
-//! Integrations ──────────────┴─> Change<TypedIntegration>
+//! IntegrationTypes ─ follow_types, once a process ─> SeenTypes ─┐
+//! Integrations, of the worker and of the coordinator ───────────┴─> Change<TypedIntegration>
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use futures::stream::{self, BoxStream};
 use futures::{StreamExt, future};
+use tokio::sync::watch;
 
 use crate::api::{Integration, IntegrationType, catalogue, convert};
 use crate::domain::desired::DesiredIntegration;
@@ -25,15 +27,52 @@ pub(crate) struct TypedIntegration {
 /// Sees every type that is created or changed.
 pub(crate) type OnType = Box<dyn Fn(&IntegrationType) + Send>;
 
-/// Merges both watches. An Integration of a user's type is held back until the types are listed, as it would look
+/// The users' types, as their watch shows them.
+#[derive(Clone, Default)]
+pub(crate) struct SeenTypes {
+    /// The first list is complete.
+    listed: bool,
+    objects: BTreeMap<ObjectKey, Arc<IntegrationType>>,
+}
+
+impl SeenTypes {
+    fn apply(&mut self, change: Change<IntegrationType>) {
+        match change {
+            Change::Applied(object) => drop(self.objects.insert(convert::object_key(&*object), Arc::from(object))),
+            Change::Deleted(key) => drop(self.objects.remove(&key)),
+            Change::Listed(keys) => {
+                self.objects.retain(|key, _| keys.contains(key));
+                self.listed = true;
+            }
+        }
+    }
+}
+
+/// Publishes the types of the watch. Both roles share it: with many namespaces, each watch is many streams.
+pub(crate) async fn follow_types(
+    mut types: BoxStream<'static, Change<IntegrationType>>,
+    seen: watch::Sender<SeenTypes>,
+) {
+    while let Some(change) = types.next().await {
+        seen.send_modify(|seen| seen.apply(change));
+    }
+}
+
+/// Adds their types to the Integrations of a watch. An Integration of a user's type is held back until the types are listed, as it would look
 /// invalid until then.
 pub(crate) fn typed(
     integrations: BoxStream<'static, Change<Integration>>,
-    types: BoxStream<'static, Change<IntegrationType>>,
+    mut types: watch::Receiver<SeenTypes>,
     on_type: OnType,
 ) -> BoxStream<'static, Change<TypedIntegration>> {
     let integrations = integrations.map(|change| Some(Seen::Integration(change))).chain(stream::iter([None]));
-    let types = types.map(|change| Some(Seen::Type(change))).chain(stream::iter([None]));
+    types.mark_changed();
+    let types = stream::unfold(types, |mut types| async {
+        types.changed().await.ok()?;
+        let seen = types.borrow_and_update().clone();
+        Some((Some(Seen::Types(seen)), types))
+    });
+    let types = types.chain(stream::iter([None]));
     let mut state = State::default();
     stream::select(integrations, types)
         // Either watch ends only with its process.
@@ -42,12 +81,7 @@ pub(crate) fn typed(
         .flat_map(move |seen| {
             match seen {
                 Seen::Integration(change) => state.on_integration(change),
-                Seen::Type(change) => {
-                    if let Change::Applied(object) = &change {
-                        on_type(object);
-                    }
-                    state.on_type(change);
-                }
+                Seen::Types(seen) => state.on_types(&seen, &on_type),
             }
             stream::iter(std::mem::take(&mut state.ready))
         })
@@ -56,13 +90,13 @@ pub(crate) fn typed(
 
 enum Seen {
     Integration(Change<Integration>),
-    Type(Change<IntegrationType>),
+    Types(SeenTypes),
 }
 
 #[derive(Default)]
 struct State {
+    seen: SeenTypes,
     types: convert::Types,
-    types_listed: bool,
     /// Integrations of users' types.
     own: BTreeMap<ObjectKey, Integration>,
     ready: VecDeque<Change<TypedIntegration>>,
@@ -79,7 +113,7 @@ impl State {
                 } else {
                     self.own.insert(key, (*object).clone());
                 }
-                if is_built_in || self.types_listed {
+                if is_built_in || self.seen.listed {
                     self.emit(*object);
                 }
             }
@@ -94,25 +128,20 @@ impl State {
         }
     }
 
-    fn on_type(&mut self, change: Change<IntegrationType>) {
-        match change {
-            Change::Applied(object) => {
-                let key = convert::object_key(&*object);
-                if self.types.apply(&object) {
-                    self.emit_all_of(|type_key| *type_key == key);
-                }
+    fn on_types(&mut self, seen: &SeenTypes, on_type: &OnType) {
+        let mut changed = self.types.retain(|key| seen.objects.contains_key(key));
+        for (key, object) in &seen.objects {
+            if self.seen.objects.get(key).is_some_and(|former| Arc::ptr_eq(former, object)) {
+                continue;
             }
-            Change::Deleted(key) => {
-                if self.types.remove(&key) {
-                    self.emit_all_of(|type_key| *type_key == key);
-                }
-            }
-            Change::Listed(keys) => {
-                let first = !std::mem::replace(&mut self.types_listed, true);
-                let gone: BTreeSet<ObjectKey> = self.types.retain(|key| keys.contains(key));
-                self.emit_all_of(|type_key| first || gone.contains(type_key));
+            on_type(object);
+            if self.types.apply(object) {
+                changed.insert(key.clone());
             }
         }
+        let first = seen.listed && !self.seen.listed;
+        self.seen = seen.clone();
+        self.emit_all_of(|type_key| first || changed.contains(type_key));
     }
 
     /// Emits the Integrations whose type `is_meant`, once all types are known.
@@ -122,7 +151,7 @@ impl State {
             is_meant(&ObjectKey::new(namespace, object.spec.type_.as_str()))
         };
         let meant: Vec<Integration> = self.own.values().filter(of_type).cloned().collect();
-        if self.types_listed {
+        if self.seen.listed {
             meant.into_iter().for_each(|object| self.emit(object));
         }
     }
@@ -135,6 +164,8 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use serde_json::json;
 
     use super::*;
@@ -151,6 +182,12 @@ mod tests {
             "metadata": {"name": name, "namespace": "fleet"},
             "spec": {"title": "T", "namespace": "t", "components": [{"kind": "Deployment", "name": component}]}});
         Change::Applied(Box::new(serde_json::from_value(object).unwrap()))
+    }
+
+    fn on_type(state: &mut State, change: Change<IntegrationType>) {
+        let mut seen = state.seen.clone();
+        seen.apply(change);
+        state.on_types(&seen, &(Box::new(|_: &IntegrationType| {}) as OnType));
     }
 
     /// Name of the Integration, and its first component or the reason against it.
@@ -172,27 +209,27 @@ mod tests {
         state.on_integration(integration("cd", "argocd"));
         state.on_integration(integration("portal", "backstage.example.com"));
         assert_eq!(told(&mut state), [("cd".to_owned(), Ok("argocd-server".to_owned()))]);
-        state.on_type(a_type("backstage.example.com", "backstage"));
+        on_type(&mut state, a_type("backstage.example.com", "backstage"));
         assert_eq!(told(&mut state), []);
-        state.on_type(Change::Listed([ObjectKey::new("fleet", "backstage.example.com")].into()));
+        on_type(&mut state, Change::Listed([ObjectKey::new("fleet", "backstage.example.com")].into()));
         assert_eq!(told(&mut state), [("portal".to_owned(), Ok("backstage".to_owned()))]);
     }
 
     #[test]
     fn change_of_a_type_reaches_its_integrations() {
         let mut state = State::default();
-        state.on_type(Change::Listed(BTreeSet::new()));
+        on_type(&mut state, Change::Listed(BTreeSet::new()));
         state.on_integration(integration("portal", "backstage.example.com"));
         assert_eq!(told(&mut state), [("portal".to_owned(), Err(Reason::UnknownType))]);
-        state.on_type(a_type("backstage.example.com", "backstage"));
+        on_type(&mut state, a_type("backstage.example.com", "backstage"));
         assert_eq!(told(&mut state), [("portal".to_owned(), Ok("backstage".to_owned()))]);
-        state.on_type(a_type("backstage.example.com", "backstage"));
+        on_type(&mut state, a_type("backstage.example.com", "backstage"));
         assert_eq!(told(&mut state), [], "nothing changed");
-        state.on_type(a_type("backstage.example.com", "portal"));
+        on_type(&mut state, a_type("backstage.example.com", "portal"));
         assert_eq!(told(&mut state), [("portal".to_owned(), Ok("portal".to_owned()))]);
-        state.on_type(a_type("backstage.example.com", "UPPER"));
+        on_type(&mut state, a_type("backstage.example.com", "UPPER"));
         assert_eq!(told(&mut state), [("portal".to_owned(), Err(Reason::InvalidType))]);
-        state.on_type(Change::Deleted(ObjectKey::new("fleet", "backstage.example.com")));
+        on_type(&mut state, Change::Deleted(ObjectKey::new("fleet", "backstage.example.com")));
         assert_eq!(told(&mut state), [("portal".to_owned(), Err(Reason::UnknownType))]);
     }
 }

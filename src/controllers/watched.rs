@@ -3,9 +3,10 @@
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use kube::Client;
+use tokio::sync::watch;
 
-use super::typed::{OnType, TypedIntegration, typed};
-use crate::hub::{Change, History, merge, watch};
+use super::typed::{OnType, SeenTypes, TypedIntegration, typed};
+use crate::hub::{self, Change, History, merge};
 
 /// The namespaces of the hub to watch.
 pub(super) struct Watched {
@@ -13,6 +14,7 @@ pub(super) struct Watched {
     pub(super) history: History,
     /// Empty: all.
     pub(super) namespaces: Vec<String>,
+    pub(super) types: watch::Receiver<SeenTypes>,
 }
 
 impl Watched {
@@ -26,12 +28,12 @@ impl Watched {
             + Send
             + 'static,
     {
-        self.over(|namespace| watch(self.hub.clone(), &self.history, namespace, selector).boxed())
+        self.over(|namespace| hub::watch(self.hub.clone(), &self.history, namespace, selector).boxed())
     }
 
     /// Watches all Integrations with their types.
     pub(super) fn integrations(&self, on_type: OnType) -> BoxStream<'static, Change<TypedIntegration>> {
-        typed(self.all(None), self.all(None), on_type)
+        typed(self.all(None), self.types.clone(), on_type)
     }
 
     /// One stream over all namespaces, or the merged streams of the configured ones.

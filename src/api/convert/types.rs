@@ -21,11 +21,6 @@ impl Types {
         !is_same
     }
 
-    /// Removes a type. Returns whether it was known.
-    pub fn remove(&mut self, key: &ObjectKey) -> bool {
-        self.0.remove(key).is_some()
-    }
-
     /// Removes and returns the types that are not in a complete list.
     pub fn retain(&mut self, is_listed: impl Fn(&ObjectKey) -> bool) -> BTreeSet<ObjectKey> {
         let gone: BTreeSet<ObjectKey> = self.0.keys().filter(|key| !is_listed(key)).cloned().collect();
