@@ -216,6 +216,13 @@ struct Known {
     version: Option<Arc<str>>,
 }
 
+/// Counts one fewer. A key without any is not kept.
+fn take_one<K: Ord>(counts: &mut BTreeMap<K, u32>, key: Option<K>) {
+    let Some(key) = key else { return };
+    let left = counts.remove(&key).unwrap_or_default() - 1;
+    counts.extend((left > 0).then_some((key, left)));
+}
+
 impl Tally {
     pub fn new(selection: &Selection) -> Self {
         let bearers = selection.cluster_names.iter().map(|name| (name.clone(), BTreeSet::new())).collect();
@@ -261,14 +268,8 @@ impl Tally {
     pub fn remove(&mut self, target: &TargetKey) {
         let Some(Known { state, cause, cluster_name, version }) = self.known.remove(target) else { return };
         self.counts.take(state);
-        if let Some(cause) = cause {
-            let left = self.causes.remove(&cause).unwrap_or_default() - 1;
-            self.causes.extend((left > 0).then_some((cause, left)));
-        }
-        if let Some(version) = version {
-            let left = self.versions.remove(&version).unwrap_or_default() - 1;
-            self.versions.extend((left > 0).then_some((version, left)));
-        }
+        take_one(&mut self.causes, cause);
+        take_one(&mut self.versions, version);
         if let Some(bearers) = self.bearers.get_mut(&*cluster_name) {
             bearers.remove(target);
         }

@@ -217,6 +217,11 @@ impl Component {
         }
     }
 
+    /// Name of its object, if its kind is not found by labels.
+    pub(super) fn object_name(&self) -> &str {
+        self.finder.names.first().unwrap_or(&self.name)
+    }
+
     /// The usual kind, then the others.
     pub fn kinds(&self) -> impl Iterator<Item = ComponentKind> {
         std::iter::once(self.kind).chain(self.or_kinds.iter().copied())

@@ -45,8 +45,7 @@ fn own_query(component: &Component, kind: ComponentKind, namespace: &str) -> Que
         ComponentKind::MutatingWebhook => Resource::MutatingWebhook,
         ComponentKind::Other(kind) => other(component.api_version.as_deref().unwrap_or("v1"), kind.as_str()),
     };
-    // Found by name only.
-    let name = component.finder.names.first().unwrap_or(&component.name).clone();
+    let name = component.object_name().to_owned();
     Query::Object(ObjectRef { resource, namespace: namespace.to_owned(), name })
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::api::{IntegrationType, catalogue};
-use crate::domain::integrations::{Tool, nearest};
+use crate::domain::integrations::{Tool, meant, nearest};
 use crate::domain::keys::ObjectKey;
 use crate::domain::reason::{Failure, Reason};
 
@@ -48,8 +48,7 @@ impl Types {
     fn unknown(&self, namespace: &str, name: &str) -> String {
         let own = self.0.keys().filter(|key| key.namespace() == namespace).map(ObjectKey::name);
         let known: Vec<&str> = catalogue::tools().iter().map(|tool| tool.name.as_str()).chain(own).collect();
-        let meant = nearest(name, known.iter().copied());
-        let meant = meant.map(|word| format!(" (did you mean {word:?}?)")).unwrap_or_default();
+        let meant = meant(&nearest(name, known.iter().copied()));
         match name.contains('.') {
             true => format!("spec.type: there is no IntegrationType {name:?} in namespace {namespace}{meant}"),
             false => format!("spec.type: {name:?} is not known{meant}; use one of {}, custom", known.join(", ")),

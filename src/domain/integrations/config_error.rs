@@ -41,7 +41,8 @@ fn shown(text: &str) -> String {
     }
 }
 
-fn meant(nearest: &Option<String>) -> String {
+/// ` (did you mean "argocd"?)`, if there is a word near enough.
+pub(crate) fn meant(nearest: &Option<String>) -> String {
     nearest.as_ref().map_or_else(String::new, |word| format!(" (did you mean {word:?}?)"))
 }
 

@@ -17,7 +17,7 @@ use super::expected::Profile;
 pub(crate) use config::WITHOUT_EFFECT;
 pub use config::expected_of;
 pub use config_error::ConfigError;
-pub(crate) use config_error::nearest;
+pub(crate) use config_error::{meant, nearest};
 
 /// A type of integration: a tool and the objects of its usual installations.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,8 +1,9 @@
 //! The result of judging one component.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::domain::component::{Component, ComponentKind, Presence};
 use crate::domain::reason::Reason;
@@ -90,6 +91,13 @@ impl Seen<'_> {
         }
     }
 
+    /// An object that will be judged anew at `until`.
+    pub(super) fn on_its_way(&self, why: String, since: Timestamp, until: Timestamp) -> Finding {
+        let observation = self.observe(ComponentState::Progressing);
+        let observation = Observation { message: Some(why), since: Some(since), ..observation };
+        Finding { observations: vec![observation], until: Some(until), ..Finding::default() }
+    }
+
     /// A working object, with a remark or without.
     pub(super) fn fine(&self, state: ComponentState, message: Option<String>) -> Finding {
         Finding { observations: vec![Observation { message, ..self.observe(state) }], ..Finding::default() }
@@ -108,6 +116,12 @@ impl Seen<'_> {
             ..Finding::default()
         }
     }
+}
+
+/// The end of the user's patience with a state that began at `since`.
+pub(super) fn deadline(since: Timestamp, patience: Duration) -> Timestamp {
+    let patience = SignedDuration::try_from(patience).unwrap_or(SignedDuration::MAX);
+    since.checked_add(patience).unwrap_or(Timestamp::MAX)
 }
 
 pub(super) fn forbidden(seen: &Seen<'_>, query: &Query) -> Finding {

@@ -10,7 +10,8 @@ mod object;
 mod service;
 mod workload;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -52,6 +53,23 @@ fn answers<'a>(component: &'a Component, snapshot: &'a Snapshot) -> Vec<Answered
     own_queries(component).filter_map(answered).collect()
 }
 
+/// A listed object with its kind and namespace.
+type Listed<'a, T> = (ComponentKind, &'a str, &'a Arc<T>);
+
+/// The objects that the component's finder selects, of those that `of` takes from the answers.
+fn pick<'a, T>(
+    component: &Component,
+    answers: &[Answered<'a>],
+    of: fn(&'a Answer) -> &'a [Arc<T>],
+    name: fn(&T) -> &str,
+    labels: fn(&T) -> &BTreeMap<String, String>,
+) -> Vec<Listed<'a, T>> {
+    let all = answers
+        .iter()
+        .flat_map(|(kind, namespace, answer)| of(answer).iter().map(move |object| (*kind, *namespace, object)));
+    component.finder.pick(all, |(.., object)| name(object), |(.., object)| labels(object))
+}
+
 /// Judges a component. `idle` has the names of optional components that are absent or scaled to zero.
 pub(super) fn judge(component: &Component, snapshot: &Snapshot, idle: &BTreeSet<&str>, clock: &Clock) -> Finding {
     let answers = answers(component, snapshot);
@@ -60,7 +78,7 @@ pub(super) fn judge(component: &Component, snapshot: &Snapshot, idle: &BTreeSet<
     finding.merge(service::judge_all(component, &answers, snapshot, idle));
     for (kind, namespace, answer) in answers {
         if let Answer::Object(state) = answer {
-            let seen = Seen { component, kind, namespace, name: object_name(component) };
+            let seen = Seen { component, kind, namespace, name: component.object_name() };
             let is_idle = component.workload.as_deref().is_some_and(|workload| idle.contains(workload));
             finding.merge(match is_idle && !state.deleting {
                 true => seen.fine(ComponentState::NotInUse, None),
@@ -88,11 +106,6 @@ pub(super) fn judge(component: &Component, snapshot: &Snapshot, idle: &BTreeSet<
 pub(super) fn versions_of(component: &Component, snapshot: &Snapshot) -> Vec<String> {
     let found = workload::pick(component, &answers(component, snapshot));
     found.into_iter().filter_map(|(.., workload)| workload.version.as_deref().map(str::to_owned)).collect()
-}
-
-/// Name of a component's object that is not found by labels.
-fn object_name(component: &Component) -> &str {
-    component.finder.names.first().unwrap_or(&component.name)
 }
 
 fn absent(component: &Component, snapshot: &Snapshot) -> Finding {

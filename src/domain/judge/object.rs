@@ -3,11 +3,11 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::Clock;
-use super::finding::{Finding, Seen};
+use super::finding::{Finding, Seen, deadline};
+use super::service::ready_endpoints;
 use crate::domain::component::ComponentKind;
-use crate::domain::queries::list;
-use crate::domain::snapshot::{Answer, CaBundle, ListKind, ObjectState, Snapshot, Webhook};
-use crate::domain::verdict::{ComponentState, Observation, Phase};
+use crate::domain::snapshot::{CaBundle, ObjectState, Snapshot, Webhook};
+use crate::domain::verdict::{ComponentState, Phase};
 
 /// Time before the end of a `caBundle` from which it needs attention.
 const CA_ENDS_SOON: SignedDuration = SignedDuration::from_hours(7 * 24);
@@ -66,7 +66,8 @@ fn webhook_fault(webhook: &Webhook, snapshot: &Snapshot, now: Timestamp) -> Opti
     let phase = if webhook.required { Phase::Failed } else { Phase::Degraded };
     let effect = if webhook.required { "requests are refused" } else { "requests pass unchecked" };
     if let Some((namespace, name)) = &webhook.service
-        && !has_endpoints(namespace, name, snapshot)
+        // Where ksit does not read endpoints it can't tell.
+        && ready_endpoints(namespace, name, snapshot) == Some(0)
     {
         return Some((phase, format!("calls Service {namespace}/{name}, which has no ready endpoints: {effect}")));
     }
@@ -83,15 +84,6 @@ fn webhook_fault(webhook: &Webhook, snapshot: &Snapshot, now: Timestamp) -> Opti
             (end <= soon).then(|| (Phase::Degraded, format!("has a caBundle that ends at {end}")))
         }
     }
-}
-
-/// Whether the Service has a ready endpoint, as far as ksit reads the endpoints of its namespace.
-fn has_endpoints(namespace: &str, name: &str, snapshot: &Snapshot) -> bool {
-    let of = |kind: ListKind| match snapshot.get(&list(kind, namespace)) {
-        Some(Answer::Endpoints(ready)) => Some(ready.get(name).copied().unwrap_or(0)),
-        _ => None,
-    };
-    of(ListKind::EndpointSlice).or_else(|| of(ListKind::Endpoints)).is_none_or(|ready| ready > 0)
 }
 
 /// The rules of kstatus, which Helm, Flux and kpt use:
@@ -113,15 +105,11 @@ fn by_conditions(seen: &Seen<'_>, state: &ObjectState, clock: &Clock) -> Finding
         }
         ready if on_its_way || ready == Some(None) => {
             let since = clock.unhealthy_since(seen);
-            let patience = SignedDuration::try_from(seen.component.patience.progress_deadline);
-            let until = since.checked_add(patience.unwrap_or(SignedDuration::MAX)).unwrap_or(Timestamp::MAX);
+            let until = deadline(since, seen.component.patience.progress_deadline);
             if clock.now >= until {
                 return seen.fault(Phase::Degraded, "has been in progress for too long".to_owned(), Some(since));
             }
-            let message = Some("in progress".to_owned());
-            let state = ComponentState::Progressing;
-            let observation = Observation { message, since: Some(since), ..seen.observe(state) };
-            Finding { observations: vec![observation], until: Some(until), ..Finding::default() }
+            seen.on_its_way("in progress".to_owned(), since, until)
         }
         _ => seen.fine(ComponentState::Healthy, None),
     }

@@ -1,31 +1,26 @@
 //! Judges Services by their endpoints.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
-use super::Answered;
 use super::finding::{Finding, Seen, forbidden};
-use crate::domain::component::{Component, ComponentKind, MinReady};
+use super::{Answered, pick};
+use crate::domain::component::{Component, MinReady};
 use crate::domain::queries::list;
 use crate::domain::snapshot::{Answer, ListKind, Service, Snapshot};
 use crate::domain::verdict::{ComponentState, Phase};
 
 /// Judges every Service that the component's finder selects.
-pub(super) fn judge_all(
+pub(super) fn judge_all<'a>(
     component: &Component,
-    answers: &[Answered],
+    answers: &[Answered<'a>],
     snapshot: &Snapshot,
     idle: &BTreeSet<&str>,
 ) -> Finding {
-    let all = answers.iter().flat_map(|(kind, namespace, answer)| {
-        let services = match answer {
-            Answer::Services(services) => services.as_slice(),
-            _ => &[],
-        };
-        services.iter().map(move |service| (*kind, *namespace, service))
-    });
-    let found: Vec<(ComponentKind, &str, &Arc<Service>)> =
-        component.finder.pick(all, |(.., service)| &service.name, |(.., service)| &service.labels);
+    let services = |answer: &'a Answer| match answer {
+        Answer::Services(services) => services.as_slice(),
+        _ => &[],
+    };
+    let found = pick(component, answers, services, |service: &Service| &service.name, |service| &service.labels);
     let mut all = Finding::default();
     for (kind, namespace, service) in found {
         all.merge(judge(&Seen { component, kind, namespace, name: &service.name }, service, snapshot, idle));
@@ -33,18 +28,25 @@ pub(super) fn judge_all(
     all
 }
 
+/// Ready endpoints of a Service. `None` if ksit does not read the endpoints of its namespace.
+pub(super) fn ready_endpoints(namespace: &str, name: &str, snapshot: &Snapshot) -> Option<u32> {
+    let of = |kind: ListKind| match snapshot.get(&list(kind, namespace)) {
+        Some(Answer::Endpoints(ready)) => Some(ready.get(name).copied().unwrap_or(0)),
+        _ => None,
+    };
+    of(ListKind::EndpointSlice).or_else(|| of(ListKind::Endpoints))
+}
+
 fn judge(seen: &Seen<'_>, service: &Service, snapshot: &Snapshot, idle: &BTreeSet<&str>) -> Finding {
     if service.external {
         return seen.fine(ComponentState::Healthy, Some("an external name".to_owned()));
     }
     let slices = list(ListKind::EndpointSlice, seen.namespace);
-    let endpoints = list(ListKind::Endpoints, seen.namespace);
-    let ready = match (snapshot.get(&slices), snapshot.get(&endpoints)) {
-        (Some(Answer::Endpoints(ready)), _) | (_, Some(Answer::Endpoints(ready))) => ready.get(&service.name).copied(),
-        (Some(Answer::Forbidden), _) => return forbidden(seen, &slices),
-        _ => None,
-    }
-    .unwrap_or(0);
+    let ready = match ready_endpoints(seen.namespace, &service.name, snapshot) {
+        Some(ready) => ready,
+        None if snapshot.get(&slices) == Some(&Answer::Forbidden) => return forbidden(seen, &slices),
+        None => 0,
+    };
     // A share of endpoints has no whole to be taken of.
     let least = match seen.component.min_ready {
         Some(MinReady::Pods(least)) => least,

@@ -1,11 +1,11 @@
 //! Judges Deployments, StatefulSets and DaemonSets.
 
-use std::sync::Arc;
+use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
-use super::finding::{Finding, Seen as SeenObject, rule_to_add};
-use super::{Answered, Clock};
+use super::finding::{Finding, Seen as SeenObject, deadline, rule_to_add};
+use super::{Answered, Clock, Listed};
 use crate::domain::component::{Component, ComponentKind, Presence};
 use crate::domain::snapshot::{Answer, Query, Rollout, Seen, Snapshot, Workload, WorkloadState};
 use crate::domain::verdict::{ComponentState, Observation, Phase};
@@ -60,19 +60,13 @@ fn tell_why(finding: &mut Finding, namespace: &str, selector: &str, snapshot: &S
     finding.why.insert(query);
 }
 
-/// The workloads that the component's finder selects, with kind and namespace.
-pub(super) fn pick<'a>(
-    component: &Component,
-    answers: &[Answered<'a>],
-) -> Vec<(ComponentKind, &'a str, &'a Arc<Workload>)> {
-    let all = answers.iter().flat_map(|(kind, namespace, answer)| {
-        let workloads = match answer {
-            Answer::Workloads(workloads) => workloads.as_slice(),
-            _ => &[],
-        };
-        workloads.iter().map(move |workload| (*kind, *namespace, workload))
-    });
-    component.finder.pick(all, |(.., workload)| &workload.name, |(.., workload)| &workload.labels)
+/// The workloads that the component's finder selects.
+pub(super) fn pick<'a>(component: &Component, answers: &[Answered<'a>]) -> Vec<Listed<'a, Workload>> {
+    let workloads = |answer: &'a Answer| match answer {
+        Answer::Workloads(workloads) => workloads.as_slice(),
+        _ => &[],
+    };
+    super::pick(component, answers, workloads, |workload| &workload.name, |workload| &workload.labels)
 }
 
 fn judge(seen: &SeenObject<'_>, workload: &WorkloadState, clock: &Clock) -> Finding {
@@ -121,19 +115,16 @@ fn works(seen: &SeenObject<'_>, workload: &WorkloadState, since: Timestamp, cloc
 fn wait(
     seen: &SeenObject<'_>,
     since: Timestamp,
-    patience: std::time::Duration,
+    patience: Duration,
     clock: &Clock,
     phase: Phase,
     why: String,
 ) -> Finding {
-    let patience = SignedDuration::try_from(patience).unwrap_or(SignedDuration::MAX);
-    let until = since.checked_add(patience).unwrap_or(Timestamp::MAX);
+    let until = deadline(since, patience);
     if clock.now >= until {
         return seen.fault(phase, why, Some(since));
     }
-    let on_its_way =
-        Observation { message: Some(why), since: Some(since), ..seen.observe(ComponentState::Progressing) };
-    Finding { observations: vec![on_its_way], until: Some(until), ..Finding::default() }
+    seen.on_its_way(why, since, until)
 }
 
 /// Why the workload does not work, if so.
