@@ -12,11 +12,12 @@ use futures::FutureExt;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
-use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, HOST, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT};
+use hyper::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, HOST, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT,
+};
 use hyper::http::uri::{Authority, Scheme};
 use hyper::{Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, timeout_at};
@@ -28,6 +29,7 @@ use super::decode;
 use super::fault::{Fault, Refused, http1_failure, http2_failure, lost, refusal, timed_out, too_large};
 use super::http2::{Http2, Http2Body};
 use super::limits::{Limits, MemoryPermit};
+use super::proxy::Transport;
 use super::retry_after;
 use crate::domain::reason::{Failure, Reason};
 
@@ -93,7 +95,7 @@ impl Channel {
     /// Starts HTTP over the stream. `permit` is released with the socket; `deadline` bounds the HTTP/2 preface.
     pub(super) async fn open(
         connection: Connection,
-        stream: TlsStream<TcpStream>,
+        stream: TlsStream<Transport>,
         permit: OwnedSemaphorePermit,
         deadline: Instant,
     ) -> Result<Self, Failure> {
@@ -283,11 +285,13 @@ impl Channel {
         };
         let mut request = Request::get(uri.build().map_err(|_| no_request(self.host()))?)
             .header(ACCEPT, HeaderValue::from_static(accept))
+            // Without it any coding is acceptable (RFC 9110, 12.5.3), and some gateways then use gzip.
+            .header(ACCEPT_ENCODING, HeaderValue::from_static("identity"))
             .header(USER_AGENT, HeaderValue::from_static(concat!("ksit/", env!("CARGO_PKG_VERSION"))));
         if let Sender::Http1(_) = self.sender {
             request = request.header(HOST, self.authority.as_str());
         }
-        if let Some(authorization) = self.connection.authorization() {
+        if let Some(authorization) = self.connection.authorization()? {
             request = request.header(AUTHORIZATION, authorization);
         }
         request.body(()).map_err(|_| no_request(self.host()))
