@@ -88,7 +88,7 @@ fn is_permitted(uri: &Uri, service: &str) -> Result<(), Failure> {
     let is_here = host == "metadata.google.internal"
         || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|address| match address {
             std::net::IpAddr::V4(v4) => v4.is_link_local() || v4.is_loopback(),
-            // Of the EKS Pod Identity agent.
+            // The EKS Pod Identity agent.
             std::net::IpAddr::V6(v6) => v6.is_loopback() || v6.segments()[..2] == [0xfd00, 0xec2],
         });
     match uri.scheme_str() {

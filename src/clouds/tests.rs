@@ -311,7 +311,7 @@ async fn refusals_and_faults_of_token_services_are_named() {
 }
 
 #[tokio::test]
-async fn pod_without_an_identity_is_told_what_to_set() {
+async fn missing_pod_identity_is_explained() {
     let none = clouds([]);
     for (identity, words) in [
         (eks(None), "AWS_ROLE_ARN is set"),

@@ -30,7 +30,7 @@ pub struct TargetReport {
     pub server: Option<String>,
     /// When the credential expires, if soon.
     pub credential_ends: Option<Timestamp>,
-    /// What is unusual about the connection and no fault, such as a CA that is skipped.
+    /// Remark on the connection that is no fault, such as a CA that is skipped.
     pub note: Option<String>,
     /// The replica that checked the target.
     pub reported_by: ReplicaName,

@@ -57,7 +57,7 @@ pub(super) struct Server {
     pub path: String,
 }
 
-/// What ksit presents to the target: a bearer token, a client certificate or, as Azure's administrators have them,
+/// Presented to the target: a bearer token, a client certificate or, as Azure's administrators have them,
 /// both. API servers look at the certificate first.
 #[derive(Clone, Default)]
 pub struct Credential {
@@ -155,7 +155,7 @@ impl Connection {
         }
     }
 
-    /// What is unusual about the connection and no fault.
+    /// Remark on the connection that is no fault.
     pub fn note(&self) -> Option<&str> {
         self.0.note.as_deref()
     }
@@ -170,7 +170,7 @@ impl Connection {
         self.0.server.display()
     }
 
-    /// What is dialled, for messages: the server, or the proxy before it.
+    /// The dialled host, for messages: the server, or the proxy before it.
     pub(super) fn dialled(&self) -> String {
         match &self.0.route.proxy {
             Some(proxy) => format!("{} behind the proxy {}", self.host_display(), proxy.display()),

@@ -3,18 +3,16 @@
 //! HTTP/2 if the target supports it, else HTTP/1.1 with one request at a time. A [`Channel`] owns the task that drives
 //! its connection; dropping it closes the connection, and dropping a request resets its stream.
 
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use futures::FutureExt;
-use http_body_util::{BodyExt, Empty};
-use hyper::body::{Bytes, Incoming};
+use http_body_util::Empty;
+use hyper::body::Bytes;
 use hyper::client::conn::http1;
-use hyper::header::{
-    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, HOST, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT,
-};
+use hyper::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, HOST, HeaderValue, RETRY_AFTER, USER_AGENT};
 use hyper::http::uri::{Authority, Scheme};
 use hyper::{Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
@@ -25,8 +23,9 @@ use tokio_rustls::client::TlsStream;
 
 use super::body::Body;
 use super::connection::Connection;
+use super::content::{Content, content_length, is_encoded};
 use super::decode;
-use super::fault::{Fault, Refused, http1_failure, http2_failure, lost, refusal, timed_out, too_large};
+use super::fault::{Fault, Refused, encoded, http1_failure, http2_failure, lost, refusal, timed_out, too_large};
 use super::http2::{Http2, Http2Body};
 use super::limits::{Limits, MemoryPermit};
 use super::proxy::Transport;
@@ -336,6 +335,9 @@ impl Channel {
         limits: &Limits,
         memory: &mut MemoryPermit,
     ) -> Result<Option<Vec<u8>>, Failure> {
+        if is_encoded(response.headers()) {
+            return Err(encoded(self.host()));
+        }
         if content_length(response.headers()) > cap as u64 {
             return Err(too_large(self.host(), cap));
         }
@@ -357,39 +359,8 @@ impl Channel {
     }
 }
 
-/// The body of a response.
-enum Content {
-    Http1(Incoming),
-    Http2(Http2Body),
-}
-
-impl Content {
-    /// The next bytes; `None` at the end.
-    async fn next(&mut self, host: &str) -> Result<Option<Bytes>, Failure> {
-        match self {
-            Self::Http1(body) => loop {
-                let Some(frame) = body.frame().await else { return Ok(None) };
-                // Skip trailers.
-                if let Ok(data) = frame.map_err(|error| http1_failure(host, &error))?.into_data() {
-                    return Ok(Some(data));
-                }
-            },
-            Self::Http2(body) => {
-                let data = poll_fn(|context| body.poll_data(context)).await;
-                data.transpose().map_err(|error| http2_failure(host, &error))
-            }
-        }
-    }
-}
-
 fn no_request(host: &str) -> Failure {
     Failure::new(Reason::InvalidConfig, format!("no request to {host} can be built"))
-}
-
-/// The declared length, or 0.
-fn content_length(headers: &HeaderMap) -> u64 {
-    let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    length.unwrap_or_default()
 }
 
 impl SingleSender {

@@ -14,6 +14,7 @@ mod body;
 mod cluster;
 mod connect;
 mod connection;
+mod content;
 mod decode;
 mod due;
 mod entry;

@@ -12,7 +12,7 @@ pub(super) fn certificates(bundle: &[u8]) -> Vec<Option<CertificateDer<'static>>
     CertificateDer::pem_slice_iter(bundle).map(Result::ok).collect()
 }
 
-/// What a text without a certificate is, as the rest of a message about its field.
+/// Describes a text without a certificate, as the rest of a message about its field.
 pub(super) fn none_found(bundle: &[u8]) -> String {
     let packed: Vec<u8> = bundle.iter().filter(|byte| !byte.is_ascii_whitespace()).copied().collect();
     let is_base64_twice = STANDARD.decode(packed).is_ok_and(|inner| inner.starts_with(BEGIN.as_bytes()));

@@ -16,7 +16,7 @@ use tokio_rustls::TlsAcceptor;
 /// Longest head of a CONNECT request.
 const MAX_HEAD: usize = 8 * 1024;
 
-/// What the proxy speaks to its clients.
+/// Protocol between a client and the proxy.
 #[derive(Clone)]
 pub enum ProxyProtocol {
     /// HTTP CONNECT.
@@ -27,7 +27,7 @@ pub enum ProxyProtocol {
     Socks5,
 }
 
-/// What it does with requests for a tunnel.
+/// Treatment of requests for a tunnel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tunnels {
     /// Opens them.

@@ -131,13 +131,13 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, CliError> {
         .collect()
         .await;
     let candidates = deduplicated(candidates);
-    execute(&args.consent, Outcome::Added, candidates, async |work: Work| {
+    execute(&args.consent, "Create", candidates, async |work: Work| {
         let mut created = Created::default();
         let done = carry_out(&work, hub, args.request_timeout, &mut created).await;
         if done.is_err() {
             created.take_back().await;
         }
-        done
+        done.map(|note| (Outcome::Added, note))
     })
     .await
 }

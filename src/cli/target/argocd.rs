@@ -98,7 +98,10 @@ fn translated(name: &str, server: &str, config: &str) -> Result<SignIn, CliError
         }
     }
     let identity = match (config.aws_auth_config, config.exec_provider_config) {
-        (Some(aws), _) => Some(identities::eks(server, &aws.cluster_name, None, aws.role_arn.as_deref())?),
+        (Some(aws), _) => Some(
+            identities::eks(server, &aws.cluster_name, None, aws.role_arn.as_deref())
+                .map_err(|why| format!("awsAuthConfig is not accepted: {why}"))?,
+        ),
         (None, Some(plugin)) => Some(
             identities::of_plugin(&plugin, server)
                 .map_err(|why| format!("execProviderConfig is not accepted: {why}"))?,

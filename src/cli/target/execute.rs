@@ -75,32 +75,30 @@ impl<W> Candidate<W> {
     }
 }
 
-/// Shows the plan, asks, runs `work` for each candidate, and prints the outcome: `done`, or a failure. `work`
-/// returns a note for the user. The exit code is 1 if any failed.
+/// The result of the work on one cluster: `Added` or `Removed`, and a note for the user.
+pub(super) type Done = (Outcome, Option<String>);
+
+/// Shows the plan, asks whether to `verb` it, runs `work` for each candidate, and prints the outcome. The exit code is 1
+/// if any failed.
 pub(super) async fn execute<W>(
     consent: &Consent,
-    done: Outcome,
+    verb: &str,
     candidates: Vec<Candidate<W>>,
-    work: impl AsyncFn(W) -> Result<Option<String>, CliError>,
+    work: impl AsyncFn(W) -> Result<Done, CliError>,
 ) -> Result<ExitCode, CliError> {
     let has_work = candidates.iter().any(|candidate| candidate.work.is_some());
     // The plan goes to stderr: stdout is for programs.
     print_error(&plan(&candidates));
-    let proceeds = !consent.dry_run && has_work && (consent.yes || confirm(done)?);
+    let proceeds = !consent.dry_run && has_work && (consent.yes || confirm(verb)?);
     let work = &work;
     let one = |candidate: Candidate<W>| async move {
         let Candidate { mut row, work: todo } = candidate;
         if let Some(todo) = todo.filter(|_| proceeds) {
             (row.result, row.message) = match work(todo).await {
-                Ok(note) => (
-                    done,
-                    [Some(row.message), note]
-                        .into_iter()
-                        .flatten()
-                        .filter(|part| !part.is_empty())
-                        .collect::<Vec<_>>()
-                        .join("; "),
-                ),
+                Ok((outcome, note)) => {
+                    let notes = [Some(row.message), note].into_iter().flatten().filter(|note| !note.is_empty());
+                    (outcome, notes.collect::<Vec<_>>().join("; "))
+                }
                 Err(error) => (Outcome::Failed, error.to_string()),
             };
         }
@@ -125,14 +123,13 @@ fn plan<W>(candidates: &[Candidate<W>]) -> String {
     text
 }
 
-fn confirm(done: Outcome) -> Result<bool, CliError> {
+fn confirm(verb: &str) -> Result<bool, CliError> {
     if !std::io::stdin().is_terminal() {
         return Err(
             "can't ask for confirmation, because stdin is not a terminal: use --yes, or --dry-run to see the plan"
                 .into(),
         );
     }
-    let verb = if done == Outcome::Removed { "Delete" } else { "Create" };
     print_error(&format!("{verb} all of this? [y/N] "));
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer)?;

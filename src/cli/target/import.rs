@@ -112,9 +112,11 @@ pub(super) enum SignIn {
     Access(Value),
 }
 
-struct Work {
-    wanted: Wanted,
-    kubeconfig: SecretString,
+enum Work {
+    /// The state on the hub, and the kubeconfig for its Secret.
+    Write(Box<Wanted>, SecretString),
+    /// A target that is gone.
+    Delete(String),
 }
 
 pub(super) async fn run(args: Args) -> Result<ExitCode, CliError> {
@@ -157,28 +159,22 @@ async fn import(args: &Args) -> Result<ExitCode, CliError> {
         false => Vec::new(),
     };
     let hub = &hub;
-    let candidates: Vec<Candidate<Work>> = stream::iter(named)
+    let mut candidates: Vec<Candidate<Work>> = stream::iter(named)
         .map(|(found, name)| candidate(found, name, made_by, hub))
         .buffered(CONCURRENCY)
         .collect()
         .await;
-    let added = execute(&args.consent, Outcome::Added, candidates, async |work: Work| {
-        hub.write(&work.wanted, &work.kubeconfig).await.map(|()| None)
+    let verb = if gone.is_empty() { "Create" } else { "Create and delete" };
+    candidates.extend(gone.into_iter().map(|name| gone_candidate(name, made_by, &hub.hub.namespace)));
+    execute(&args.consent, verb, candidates, async |work: Work| match work {
+        Work::Write(wanted, kubeconfig) => hub.write(&wanted, &kubeconfig).await.map(|()| (Outcome::Added, None)),
+        Work::Delete(name) => hub.delete(&name).await.map(|()| (Outcome::Removed, None)),
     })
-    .await?;
-    if gone.is_empty() {
-        return Ok(added);
-    }
-    let candidates = gone.into_iter().map(|name| gone_candidate(name, made_by, &hub.hub.namespace)).collect();
-    let removed = execute(&args.consent, Outcome::Removed, candidates, async |name: String| {
-        hub.delete(&name).await.map(|()| None)
-    })
-    .await?;
-    Ok(if added == ExitCode::SUCCESS { removed } else { added })
+    .await
 }
 
 /// A target that the source no longer has.
-fn gone_candidate(name: String, made_by: &str, namespace: &str) -> Candidate<String> {
+fn gone_candidate(name: String, made_by: &str, namespace: &str) -> Candidate<Work> {
     let row = Row {
         cluster: name.clone(),
         from: format!("{made_by}, which no longer has it"),
@@ -187,7 +183,7 @@ fn gone_candidate(name: String, made_by: &str, namespace: &str) -> Candidate<Str
         message: String::new(),
         objects: vec![format!("hub: IntegrationTarget {namespace}/{name}, and the Secret made for it")],
     };
-    Candidate { row, work: Some(name) }
+    Candidate { row, work: Some(Work::Delete(name)) }
 }
 
 /// The resource of a kind, in the version that the hub serves. `system`: what serves it, for messages.
@@ -244,5 +240,5 @@ async fn candidate(
         return Candidate::stopped(row, Outcome::Failed, error.to_string());
     }
     row.objects = wanted.objects(&hub.hub.namespace);
-    Candidate { row, work: Some(Work { wanted, kubeconfig }) }
+    Candidate { row, work: Some(Work::Write(Box::new(wanted), kubeconfig)) }
 }

@@ -91,7 +91,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, CliError> {
             Err(error) => Candidate::stopped(row, Outcome::Failed, error.to_string()),
         });
     }
-    execute(&args.consent, Outcome::Removed, candidates, async |work: Work| {
+    execute(&args.consent, "Delete", candidates, async |work: Work| {
         // First on the hub: a cluster that is still checked would be reported as broken.
         for (client, object) in work.hub.iter().chain(&work.cluster) {
             let (api, name) = api_of(client, object);
@@ -100,7 +100,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, CliError> {
                 _ => {}
             }
         }
-        Ok(None)
+        Ok((Outcome::Removed, None))
     })
     .await
 }
@@ -158,7 +158,7 @@ async fn context_of(server: &str, file: &Kubeconfig) -> Option<String> {
     found
 }
 
-/// What `ksit target add` has applied on the cluster: rights first, the Namespace with the account last.
+/// Objects that `ksit target add` has applied on the cluster: rights first, the Namespace with the account last.
 async fn created(client: &Client) -> Result<Vec<Value>, CliError> {
     let mut all = ours::<RoleBinding>(Api::all(client.clone())).await?;
     all.extend(ours::<Role>(Api::all(client.clone())).await?);

@@ -114,6 +114,17 @@ impl Access {
         self.reflector.mode(&self.cluster.connection().host_display())
     }
 
+    /// When the credential expires, if soon.
+    pub(super) fn credential_ends(&self) -> Option<Timestamp> {
+        let validity = self.cluster.connection().validity();
+        validity.filter(|validity| validity.ends_soon(Timestamp::now())).map(|validity| validity.until)
+    }
+
+    /// Remark on the connection that is no fault.
+    pub(super) fn note(&self) -> Option<String> {
+        self.cluster.connection().note().map(str::to_owned)
+    }
+
     async fn read(&mut self, assignment: &Assignment, standing: Standing) -> Result<(), Failure> {
         if self.why.is_empty() {
             return self.reflector.refresh(&self.cluster, &assignment.queries, standing).await;

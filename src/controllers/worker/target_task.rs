@@ -374,14 +374,8 @@ impl Task {
             generation: assignment.target.generation,
             secret_version: access.and_then(|access| access.secret_version.clone()),
             server: access.map(|access| access.cluster.connection().host_display()),
-            credential_ends: access.and_then(|access| {
-                let validity = access.cluster.connection().validity();
-                validity.filter(|validity| validity.ends_soon(Timestamp::now())).map(|validity| validity.until)
-            }),
-            note: access
-                .filter(|_| is_connected)
-                .and_then(|access| access.cluster.connection().note())
-                .map(str::to_owned),
+            credential_ends: access.and_then(Access::credential_ends),
+            note: access.filter(|_| is_connected).and_then(Access::note),
             reported_by: self.context.settings.replica.clone(),
             epoch: Epoch(0),
             next,

@@ -128,11 +128,11 @@ impl FaultyApiServer {
 
     pub async fn with(fault: Fault, http: Http, certificate: Certificate) -> Self {
         let (ca, mut tls) = certificates::server(certificate);
+        let proxy_tls = Arc::new(tls.clone());
         tls.alpn_protocols = vec![match http {
             Http::One => b"http/1.1".to_vec(),
             Http::Two => b"h2".to_vec(),
         }];
-        let proxy_tls = Arc::new(ServerConfig { alpn_protocols: Vec::new(), ..tls.clone() });
         let shared = Arc::new(Shared {
             fault: Mutex::new(fault),
             http,
