@@ -16,6 +16,7 @@ use hyper_util::rt::TokioIo;
 use ring::{digest, hmac};
 use secrecy::ExposeSecret;
 use serde_json::json;
+use tokio::task::JoinSet;
 
 use super::*;
 
@@ -45,29 +46,40 @@ fn reply(status: u16, body: impl Into<Bytes>) -> Reply {
     Response::builder().status(status).body(Full::from(body.into())).unwrap()
 }
 
-/// Serves a fake token service on loopback. Returns its address.
-async fn fake_service(answer: impl Fn(Received) -> Reply + Send + Sync + 'static) -> String {
+/// A fake token service on loopback; ends when dropped.
+struct FakeService {
+    url: String,
+    _connections: JoinSet<()>,
+}
+
+/// Serves `answer` to all requests.
+async fn fake_service(answer: impl Fn(Received) -> Reply + Send + Sync + 'static) -> FakeService {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
     let answer = Arc::new(answer);
-    tokio::spawn(async move {
+    let mut connections = JoinSet::new();
+    connections.spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             let answer = answer.clone();
             let service = service_fn(move |request: Request<hyper::body::Incoming>| {
                 let answer = answer.clone();
-                async move {
-                    let path = request.uri().to_string();
-                    let text = |value: &http::HeaderValue| value.to_str().unwrap().to_owned();
-                    let headers = request.headers().iter().map(|(key, value)| (key.to_string(), text(value))).collect();
-                    let body = request.into_body().collect().await.unwrap().to_bytes();
-                    let body = String::from_utf8(body.to_vec()).unwrap();
-                    Ok::<_, Infallible>(answer(Received { path, headers, body }))
-                }
+                async move { Ok::<_, Infallible>(answer(received(request).await)) }
             });
-            tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+            // One request after the other: a token takes two at most.
+            let mut connection = hyper::server::conn::http1::Builder::new();
+            connection.keep_alive(false);
+            connection.serve_connection(TokioIo::new(stream), service).await.unwrap();
         }
     });
-    format!("http://{address}")
+    FakeService { url, _connections: connections }
+}
+
+async fn received(request: Request<hyper::body::Incoming>) -> Received {
+    let path = request.uri().to_string();
+    let text = |value: &http::HeaderValue| value.to_str().unwrap().to_owned();
+    let headers = request.headers().iter().map(|(key, value)| (key.to_string(), text(value))).collect();
+    let body = request.into_body().collect().await.unwrap().to_bytes();
+    Received { path, headers, body: String::from_utf8(body.to_vec()).unwrap() }
 }
 
 /// Clouds in an environment with these variables.
@@ -144,7 +156,7 @@ async fn eks_token_is_signed_for_its_cluster() {
     .await;
     let token = file("web-token");
     let clouds = clouds([
-        ("AWS_ENDPOINT_URL_STS", &fake_sts),
+        ("AWS_ENDPOINT_URL_STS", &fake_sts.url),
         ("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/ksit"),
         ("AWS_WEB_IDENTITY_TOKEN_FILE", token.path().to_str().unwrap()),
     ]);
@@ -171,7 +183,7 @@ async fn eks_token_of_another_account_assumes_its_role() {
     .await;
     let token = file("web-token");
     let clouds = clouds([
-        ("AWS_ENDPOINT_URL_STS", &fake_sts),
+        ("AWS_ENDPOINT_URL_STS", &fake_sts.url),
         ("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/ksit"),
         ("AWS_WEB_IDENTITY_TOKEN_FILE", token.path().to_str().unwrap()),
     ]);
@@ -195,7 +207,7 @@ async fn eks_token_is_made_with_the_pod_identity_agent() {
     .await;
     let token = file("agent-token");
     let clouds = clouds([
-        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", &format!("{fake_agent}/v1/credentials")),
+        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", &format!("{}/v1/credentials", fake_agent.url)),
         ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", token.path().to_str().unwrap()),
     ]);
     let made = clouds.token(&eks(None)).await.unwrap();
@@ -216,7 +228,7 @@ async fn eks_token_is_signed_by_the_clock_of_aws() {
     .await;
     let token = file("web-token");
     let clouds = clouds([
-        ("AWS_ENDPOINT_URL_STS", &fake_sts),
+        ("AWS_ENDPOINT_URL_STS", &fake_sts.url),
         ("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/ksit"),
         ("AWS_WEB_IDENTITY_TOKEN_FILE", token.path().to_str().unwrap()),
     ]);
@@ -239,7 +251,7 @@ async fn gke_token_comes_from_the_metadata_server() {
         reply(200, json!({"access_token": "ya29.planted", "expires_in": 3599, "token_type": "Bearer"}).to_string())
     })
     .await;
-    let clouds = clouds([("GCE_METADATA_HOST", fake_metadata.strip_prefix("http://").unwrap())]);
+    let clouds = clouds([("GCE_METADATA_HOST", fake_metadata.url.strip_prefix("http://").unwrap())]);
     let made = clouds.token(&Identity::Gke).await.unwrap();
     assert_eq!((made.token.expose_secret(), made.lifetime), ("ya29.planted", Duration::from_secs(3599)));
 }
@@ -262,7 +274,7 @@ async fn aks_token_is_exchanged_for_the_federated_one() {
     .await;
     let token = file("federated");
     let clouds = clouds([
-        ("AZURE_AUTHORITY_HOST", &format!("{fake_entra}/")),
+        ("AZURE_AUTHORITY_HOST", &format!("{}/", fake_entra.url)),
         ("AZURE_TENANT_ID", "tenant-1"),
         ("AZURE_CLIENT_ID", "client-0"),
         ("AZURE_FEDERATED_TOKEN_FILE", token.path().to_str().unwrap()),
@@ -277,11 +289,11 @@ async fn failure(identity: &Identity, status: u16, body: &'static str) -> String
     let token = file("planted-token");
     let path = token.path().to_str().unwrap();
     let clouds = clouds([
-        ("AWS_ENDPOINT_URL_STS", &fake),
+        ("AWS_ENDPOINT_URL_STS", &fake.url),
         ("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/ksit"),
         ("AWS_WEB_IDENTITY_TOKEN_FILE", path),
-        ("GCE_METADATA_HOST", fake.strip_prefix("http://").unwrap()),
-        ("AZURE_AUTHORITY_HOST", &fake),
+        ("GCE_METADATA_HOST", fake.url.strip_prefix("http://").unwrap()),
+        ("AZURE_AUTHORITY_HOST", &fake.url),
         ("AZURE_TENANT_ID", "t"),
         ("AZURE_CLIENT_ID", "c"),
         ("AZURE_FEDERATED_TOKEN_FILE", path),

@@ -5,7 +5,7 @@
 
 use std::future::Future;
 use std::ops::RangeInclusive;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use futures::FutureExt;
@@ -16,6 +16,7 @@ use hyper::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, HOST, HeaderValue, R
 use hyper::http::uri::{Authority, Scheme};
 use hyper::{Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
+use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, timeout_at};
@@ -23,7 +24,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::body::Body;
 use super::connection::Connection;
-use super::content::{Content, content_length, is_encoded};
+use super::content::{Content, content_length, date, is_encoded};
 use super::decode;
 use super::fault::{Fault, Refused, encoded, http1_failure, http2_failure, lost, refusal, timed_out, too_large};
 use super::http2::{Http2, Http2Body};
@@ -74,6 +75,8 @@ pub(super) struct Channel {
     /// `timeoutSeconds` of watches.
     watch_time: u64,
     answered: AtomicU64,
+    /// `Date` of the last response, in seconds since 1970; 0 if there is none.
+    date: AtomicI64,
     lost: AtomicBool,
     without_streamed_lists: AtomicBool,
 }
@@ -125,7 +128,7 @@ impl Channel {
             }
         };
         let (sender, driver) = timeout_at(deadline, handshake).await.map_err(|_| timed_out(&host))??;
-        let (answered, lost, without_streamed_lists) = Default::default();
+        let (answered, date, lost, without_streamed_lists) = Default::default();
         let watch_time = rand::random_range(WATCH_SECONDS);
         Ok(Self {
             connection,
@@ -136,6 +139,7 @@ impl Channel {
             _tasks: tasks,
             watch_time,
             answered,
+            date,
             lost,
             without_streamed_lists,
         })
@@ -165,6 +169,11 @@ impl Channel {
     /// Number of responses received, whatever their status.
     pub(super) fn answered(&self) -> u64 {
         self.answered.load(Ordering::Relaxed)
+    }
+
+    /// The target's time at its last response, if it gives one.
+    pub(super) fn date(&self) -> Option<Timestamp> {
+        Timestamp::from_second(self.date.load(Ordering::Relaxed)).ok().filter(|date| *date != Timestamp::UNIX_EPOCH)
     }
 
     /// `timeoutSeconds` of the watches of this connection, which end together and are reopened in one round.
@@ -302,6 +311,7 @@ impl Channel {
         limits: &Limits,
         memory: &mut MemoryPermit,
     ) -> Result<Exchange, Fault> {
+        self.date.store(date(response.headers()), Ordering::Relaxed);
         let exchange = match response.status() {
             StatusCode::OK => match self.read_body(response, limits.settings().body_bytes, limits, memory).await? {
                 Some(body) => Exchange::Reply(Reply::Body(body)),

@@ -165,13 +165,10 @@ async fn created(client: &Client) -> Result<Vec<Value>, CliError> {
     all.extend(ours::<ClusterRoleBinding>(Api::all(client.clone())).await?);
     all.extend(ours::<ClusterRole>(Api::all(client.clone())).await?);
     all.extend(ours::<Secret>(Api::namespaced(client.clone(), rights::NAMESPACE)).await?);
-    all.extend(ours::<ServiceAccount>(Api::namespaced(client.clone(), rights::NAMESPACE)).await?);
-    let namespaces: Api<Namespace> = Api::all(client.clone());
-    let namespace = namespaces.get_metadata_opt(rights::NAMESPACE).await.map_err(|error| fault(&error))?;
-    if namespace.is_some_and(|namespace| is_ours(&namespace.metadata)) {
-        all.push(reference::<Namespace>(None, rights::NAMESPACE));
-    }
-    Ok(all)
+    let accounts = ours::<ServiceAccount>(Api::namespaced(client.clone(), rights::NAMESPACE)).await?;
+    // A Namespace without fields of its own has no field manager: it goes with the account in it.
+    let namespace = (!accounts.is_empty()).then(|| reference::<Namespace>(None, rights::NAMESPACE));
+    Ok(all.into_iter().chain(accounts).chain(namespace).collect())
 }
 
 /// The objects of a kind that `ksit target add` has applied.

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 use tokio::sync::Mutex;
-use tokio::task::{AbortHandle, spawn};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tracing::Instrument;
 
@@ -60,18 +60,13 @@ impl TokenMaker {
 /// A token that is renewed while it is held.
 pub(super) struct RenewedToken {
     token: LiveToken,
-    renewal: AbortHandle,
+    /// Ends when this is dropped.
+    _renewal: JoinSet<()>,
 }
 
 impl RenewedToken {
     pub(super) fn live(&self) -> LiveToken {
         self.token.clone()
-    }
-}
-
-impl Drop for RenewedToken {
-    fn drop(&mut self) {
-        self.renewal.abort();
     }
 }
 
@@ -103,8 +98,9 @@ impl Tokens {
             let (maker, identity) = (maker.clone(), identity.clone());
             async move { maker.make(&identity).await.map(|made| (made.token, made.lifetime)) }
         };
-        let renewal = spawn(renew(make, token.clone(), lifetime).instrument(span)).abort_handle();
-        let renewed = Arc::new(RenewedToken { token, renewal });
+        let mut renewal = JoinSet::new();
+        renewal.spawn(renew(make, token.clone(), lifetime).instrument(span));
+        let renewed = Arc::new(RenewedToken { token, _renewal: renewal });
         *held = Arc::downgrade(&renewed);
         Ok(renewed)
     }
@@ -169,9 +165,9 @@ mod tests {
             })
         };
         let token = LiveToken::new(&"token-first".into()).unwrap();
-        let task = spawn(renew(make, token.clone(), Duration::from_secs(60)));
+        let mut renewal = JoinSet::new();
+        renewal.spawn(renew(make, token.clone(), Duration::from_secs(60)));
         sleep(Duration::from_secs(time)).await;
-        task.abort();
         (token, attempts.load(Ordering::SeqCst))
     }
 

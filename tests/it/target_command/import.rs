@@ -116,10 +116,10 @@ async fn import_of_argo_cd_clusters_names_the_skipped_ones() {
     assert_eq!(json!(access.eks), eks, "an identity needs no Secret");
     let secrets: Api<Secret> = Api::namespaced(world.client.clone(), "import-argocd");
     assert!(secrets.get_opt("aws-kubeconfig").await.unwrap().is_none());
-    gone_clusters_are_pruned(&world, source, &args).await;
     world.start_operator(&[]).await;
     world.until_reach("eu-west", "Connected").await;
     world.until_reach("cert", "Connected").await;
+    gone_clusters_are_pruned(&world, source, &args).await;
 }
 
 /// Installs the part of Cluster API's CustomResourceDefinition that serves its objects.
