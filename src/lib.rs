@@ -29,7 +29,8 @@
 //!    a log or a metric.
 //! 3. All statuses go through one queue; each write carries the resourceVersion that its decision was based on, and a
 //!    term that never decreases.
-//! 4. No lock is held across an await, except to serialise the requests of one target. No task is detached: the first
+//! 4. No lock is held across an await, except to serialise the requests of one target, and the making of
+//!    one token. No task is detached: the first
 //!    role to end ends the process. A panic in a target's task is contained and counted instead.
 //! 5. Every queue is bounded or newest-wins.
 //! 6. One bad target delays no other; one bad object causes a warning, not a dead watch.
@@ -42,6 +43,7 @@
 
 pub mod api;
 pub mod cli;
+mod clouds;
 pub mod controllers;
 pub mod domain;
 pub mod hub;

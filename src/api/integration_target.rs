@@ -7,6 +7,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::access::ClusterAccess;
 use super::common::{KubeconfigSecretRef, conditions, labels, word};
 
 /// A cluster to check.
@@ -30,7 +31,9 @@ use super::common::{KubeconfigSecretRef, conditions, labels, word};
     printcolumn = r#"{"name":"Server","type":"string","jsonPath":".status.server","priority":1}"#,
     printcolumn = r#"{"name":"Replica","type":"string","jsonPath":".status.reportedBy","priority":1}"#,
     printcolumn = r#"{"name":"Age","type":"date","jsonPath":".metadata.creationTimestamp"}"#,
-    validation = crate::api::crds::term_rule()
+    validation = crate::api::crds::term_rule(),
+    validation = Rule::new("!has(self.spec.access) || !has(self.spec.kubeconfigSecretRef)")
+        .message("access and kubeconfigSecretRef exclude each other")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct IntegrationTargetSpec {
@@ -49,6 +52,9 @@ pub struct IntegrationTargetSpec {
     /// Secret with the kubeconfig. Defaults to `<clusterName>-kubeconfig`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kubeconfig_secret_ref: Option<KubeconfigSecretRef>,
+    /// Signs in to the cluster with an identity of the operator instead of a kubeconfig: no Secret is needed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access: Option<ClusterAccess>,
     /// Stops checking the cluster, for example during maintenance. It is shown as Paused and counted separately.
     #[serde(default)]
     pub paused: bool,

@@ -59,7 +59,8 @@ pub struct IntegrationTypeSpec {
 #[x_kube(validation = Rule::new("!has(self.labels) || self.kind in ['Deployment', 'StatefulSet', 'DaemonSet', 'Service']")
     .message("only a Deployment, StatefulSet, DaemonSet or Service is found by labels; others by their name"))]
 pub struct TypeComponent {
-    /// Usual kind of its objects. A kind without rules of its own is judged by its conditions, as kstatus does.
+    /// Usual kind of its objects. A Lease (`coordination.k8s.io/v1`) fails when its holder has not renewed it for five
+    /// of its durations. Any other kind without rules of its own is judged by its conditions, as kstatus does.
     #[schemars(length(min = 1, max = 63), regex(pattern = r"^[A-Z][A-Za-z0-9]*$"))]
     pub kind: String,
     /// Group and version of a kind without rules of its own, such as `velero.io/v1`.

@@ -3,6 +3,7 @@
 //! The types here are the user-facing API. They accept whatever may be stored, including by an older version;
 //! [`convert`] decides what is valid.
 
+mod access;
 pub mod catalogue;
 mod common;
 pub mod convert;
@@ -12,6 +13,7 @@ mod integration_target;
 mod integration_type;
 mod shard_map;
 
+pub(crate) use access::ClusterAccess;
 pub(crate) use common::{ComponentSpec, KubeconfigSecretRef, WhenAbsent};
 pub use integration::Integration;
 pub(crate) use integration::{ClusterSummary, IntegrationStatus, TargetCounts, VersionSummary};

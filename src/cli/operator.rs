@@ -18,10 +18,13 @@ use crate::domain::member::Timing;
 use crate::domain::replica::Incarnation;
 use crate::hub::{HubAccess, Silence, cause, hub_addresses};
 use crate::observability::{LogFormat, TargetMetrics, init_logs};
-use crate::targets::kubeconfig::{HubAddresses, Policy};
+use crate::targets::kubeconfig::{HubAddresses, Policy, ProxyRule, TargetRule};
 
 /// Characters for slightly more than 128 bits.
 const NONCE_LENGTH: usize = 22;
+
+/// Shortest lifetime of a token that API servers make.
+const SHORTEST_OIDC_TOKEN: Duration = Duration::from_secs(600);
 
 /// Run one replica of the operator against a hub cluster.
 ///
@@ -115,6 +118,23 @@ pub struct Args {
     /// Allow kubeconfigs that point at this machine, for tests and demos.
     #[arg(long, env = "KSIT_ALLOW_LOOPBACK_TARGETS")]
     allow_loopback_targets: bool,
+    /// Hosts that the kubeconfig of a target may have as its server, comma-separated: networks such as 10.0.0.0/8,
+    /// addresses, names and *.example.com; with a leading ! those it may not have. Default: all but loopback,
+    /// link-local and metadata addresses and the hub's own, which are always refused.
+    #[arg(long, env = "KSIT_TARGET_NETWORKS", value_delimiter = ',', value_name = "RULES")]
+    target_networks: Vec<TargetRule>,
+    /// Namespaces whose IntegrationTargets may use spec.access, comma-separated. Whoever may write them there chooses
+    /// the server that receives a token of ksit's own identity. Default: none.
+    #[arg(long, env = "KSIT_ACCESS_NAMESPACES", value_delimiter = ',', value_name = "NAMESPACES")]
+    access_namespaces: Vec<String>,
+    /// Lifetime of the tokens for spec.access.oidc, which the hub makes: at least 10m.
+    #[arg(long, env = "KSIT_OIDC_TOKEN_LIFETIME", default_value = "1h", value_parser = duration,
+        value_name = "DURATION")]
+    oidc_token_lifetime: Duration,
+    /// Proxies that the kubeconfig of a target may name as proxy-url, comma-separated: host or host:port, networks
+    /// such as 10.0.0.0/8, and *.example.com. Default: none.
+    #[arg(long, env = "KSIT_ALLOW_PROXIES", value_delimiter = ',', value_name = "PROXIES")]
+    allow_proxies: Vec<ProxyRule>,
     /// Text for people, JSON for machines.
     #[arg(long, env = "KSIT_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
@@ -159,6 +179,9 @@ fn validate(args: &Args) -> Result<(), CliError> {
     }
     if args.lease_renew_interval * 3 > args.lease_duration || args.lease_duration.as_secs() < 5 {
         return Err("--lease-duration: must be at least 5s and three times --lease-renew-interval".into());
+    }
+    if args.oidc_token_lifetime < SHORTEST_OIDC_TOKEN {
+        return Err("--oidc-token-lifetime: API servers make no tokens that last less than 10m".into());
     }
     Ok(())
 }
@@ -205,6 +228,8 @@ fn operator_config(
             CheckMode::Auto => CheckBy::Auto,
             CheckMode::Poll => CheckBy::Poll,
         },
+        access_namespaces: args.access_namespaces.into_iter().filter(|name| !name.is_empty()).collect(),
+        oidc_token_lifetime: args.oidc_token_lifetime,
         target_metrics: args.target_metrics,
         max_concurrent_reconciles: args.max_concurrent_reconciles.into(),
         max_concurrent_connects: args.max_concurrent_connects.into(),
@@ -212,7 +237,12 @@ fn operator_config(
         metrics_address: args.metrics_bind_address,
         descriptors,
         drain_deadline: args.drain_timeout,
-        policy: Policy { allow_loopback: args.allow_loopback_targets, hub_addresses },
+        policy: Policy {
+            allow_loopback: args.allow_loopback_targets,
+            hub_addresses,
+            networks: args.target_networks.into_iter().collect(),
+            proxies: args.allow_proxies.into_iter().collect(),
+        },
     })
 }
 

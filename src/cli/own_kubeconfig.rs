@@ -7,6 +7,7 @@
 //! Messages name fields and positions. They never quote the file or a plugin's output: both hold credentials.
 
 mod plugin;
+mod proxy;
 
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
@@ -25,7 +26,7 @@ use tower::{Layer, ServiceExt, service_fn};
 use super::CliError;
 use crate::domain::reason::{Failure, Reason};
 use crate::hub::{cause, of_kubeconfig};
-use crate::targets::{Connection, Credential, Trusted};
+use crate::targets::{Authority, ClientCertificate, Connection, Credential, Trusted};
 
 /// Reads `file`, or the kubeconfig that kubectl would use.
 pub(super) fn read(file: Option<&Path>) -> Result<Kubeconfig, CliError> {
@@ -71,7 +72,8 @@ pub(super) async fn config(kubeconfig: &Kubeconfig, context: Option<&str>) -> Re
     let name = context.or(file.current_context.as_deref()).unwrap_or_default().to_owned();
     let cluster = cluster_of(&file, &name);
     let config = Config::from_custom_kubeconfig(file, &options).await;
-    let config = config.map_err(|error| invalid(of_kubeconfig(&error)))?;
+    let mut config = config.map_err(|error| invalid(of_kubeconfig(&error)))?;
+    proxy::choose(&mut config, cluster.as_ref());
     if config.root_cert.as_ref().is_some_and(Vec::is_empty) {
         return Err(invalid(no_certificate(cluster.as_ref())));
     }
@@ -84,6 +86,11 @@ pub(super) async fn config(kubeconfig: &Kubeconfig, context: Option<&str>) -> Re
 fn cluster_of(file: &Kubeconfig, context: &str) -> Option<Cluster> {
     let context = file.contexts.iter().find(|named| named.name == context)?.context.as_ref()?;
     file.clusters.iter().find(|named| named.name == context.cluster)?.cluster.clone()
+}
+
+/// `proxy-url` of the cluster of `context`, if the kubeconfig has one.
+pub(super) fn proxy_url(file: &Kubeconfig, context: &str) -> Option<String> {
+    cluster_of(file, context)?.proxy_url.filter(|url| !url.is_empty())
 }
 
 fn no_certificate(cluster: Option<&Cluster>) -> String {
@@ -190,31 +197,23 @@ pub(super) async fn connection(
     timeout: Duration,
 ) -> Result<Connection, Failure> {
     let config = config(kubeconfig, Some(context)).await?;
-    if config.proxy_url.is_some() {
-        return Err(invalid(NO_PROXY));
-    }
     if config.auth_info.impersonate.is_some() || config.auth_info.impersonate_groups.is_some() {
         return Err(invalid("as and as-groups are not supported: requests would run with the user's own rights"));
     }
     let config = resolve(config, timeout).await?;
-    let ca = roots(&config);
+    let roots = config.root_cert.iter().flatten().map(|der| pem(der)).collect::<String>();
+    let ca = match &config.root_cert {
+        _ if config.accept_invalid_certs => Authority::Anyone,
+        Some(_) => Authority::Kubeconfig(roots.as_bytes()),
+        None => Authority::System(rustls_native_certs::load_native_certs().certs),
+    };
     Connection::trusted(Trusted {
         server: &config.cluster_url.to_string(),
-        ca: Some(ca.as_bytes()),
+        ca,
         server_name: config.tls_server_name.as_deref(),
+        proxy: config.proxy_url.as_ref().map(ToString::to_string).as_deref(),
         credential: credential(&config.auth_info)?,
-        insecure: config.accept_invalid_certs,
     })
-}
-
-pub(super) const NO_PROXY: &str =
-    "a proxy, by proxy-url or HTTPS_PROXY, is not supported: ksit dials clusters directly";
-
-/// The kubeconfig's trusted certificates as PEM, or the system's if it names none.
-fn roots(config: &Config) -> String {
-    let system = || rustls_native_certs::load_native_certs().certs.iter().map(|der| der.to_vec()).collect();
-    let all: Vec<Vec<u8>> = config.root_cert.clone().unwrap_or_else(system);
-    all.iter().map(|der| pem(der)).collect()
 }
 
 /// Encodes a certificate as PEM.
@@ -230,14 +229,22 @@ fn credential(user: &AuthInfo) -> Result<Credential, Failure> {
     );
     let key = user.client_key_data.as_ref().map(ExposeSecret::expose_secret);
     let key = inline_or_file("client-key", key, user.client_key.as_deref());
-    if let (Some(chain), Some(key)) = (chain?, key?) {
-        let key = String::from_utf8(key).map_err(|_| invalid("client-key-data holds no private key in PEM"))?;
-        return Ok(Credential::ClientCertificate { chain, key: key.into() });
+    let certificate = match (chain?, key?) {
+        (Some(chain), Some(key)) => {
+            let key = String::from_utf8(key).map_err(|_| invalid("client-key-data holds no private key in PEM"))?;
+            Some(ClientCertificate { chain, key: key.into() })
+        }
+        (Some(_), None) => return Err(invalid("client-key-data is missing beside client-certificate-data")),
+        (None, Some(_)) => return Err(invalid("client-certificate-data is missing beside client-key-data")),
+        (None, None) => None,
+    };
+    match (&user.token, &certificate) {
+        (None, None) if user.username.is_some() || user.password.is_some() => {
+            Err(invalid("username and password are not supported; use a token or a client certificate"))
+        }
+        (None, None) => Err(invalid("the user of the context has no credential; give a token or a client certificate")),
+        _ => Ok(Credential { token: user.token.clone(), certificate, ..Credential::default() }),
     }
-    let token = user.token.clone();
-    token
-        .map(Credential::Token)
-        .ok_or_else(|| invalid("the user has neither a token nor a client certificate that ksit can use"))
 }
 
 /// The data inlined in the kubeconfig, else the content of the file that it names.

@@ -9,6 +9,7 @@
 //!
 //! The first role to end ends the process; SIGTERM drains, a second one aborts.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,8 +29,8 @@ use super::roles::Roles;
 use super::typed::{SeenTypes, follow_types};
 use super::watched::Watched;
 use super::worker::{
-    self, CheckBy, ReporterContext, Reports, SECRET_READS, Shard, Shortage, WatchTargets, WorkerContext,
-    WorkerSettings, follow_map,
+    self, CheckBy, ReporterContext, Reports, SECRET_READS, Shard, Shortage, TokenMaker, Tokens, WatchTargets,
+    WorkerContext, WorkerSettings, follow_map,
 };
 use crate::domain::election::Identity;
 use crate::domain::member::Timing;
@@ -73,6 +74,10 @@ pub struct OperatorConfig {
     pub failure_threshold: u32,
     /// Whether targets are watched.
     pub check_by: CheckBy,
+    /// Namespaces whose targets may use `spec.access`.
+    pub access_namespaces: BTreeSet<String>,
+    /// Lifetime of the tokens for `spec.access.oidc`.
+    pub oidc_token_lifetime: Duration,
     /// Whether each target has its own metric series.
     pub target_metrics: TargetMetrics,
     /// Concurrent rounds of this replica.
@@ -293,6 +298,7 @@ impl Replica {
             hub: self.hub.clone(),
             clusters: ClusterManager::new(Arc::new(limits)),
             policy: self.config.policy.clone(),
+            tokens: Tokens::new(TokenMaker::new(self.hub.clone(), self.config.oidc_token_lifetime)),
             secret_reads: Semaphore::new(SECRET_READS),
             first_checks: self.leases.first_checks.clone(),
             reports,
@@ -304,6 +310,7 @@ impl Replica {
                 interval: self.config.timing.round,
                 failure_threshold: self.config.failure_threshold,
                 check_by: self.config.check_by,
+                access_namespaces: self.config.access_namespaces.clone(),
                 target_metrics: self.config.target_metrics,
             },
         })

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::access::IdentityAccess;
 use super::aggregate::Selection;
 use super::evaluate::WhenAbsent;
 use super::expected::Expected;
@@ -61,6 +62,8 @@ pub struct DesiredTarget {
     pub secret_name: String,
     /// `None`: the usual keys, in order.
     pub secret_key: Option<String>,
+    /// Signs in with an identity of the operator instead of that Secret.
+    pub access: Option<Arc<IdentityAccess>>,
     /// Not checked until this is unset.
     pub paused: bool,
     /// Not checked before this time.

@@ -3,6 +3,7 @@
 //! Facts come in as plain values, time as a parameter, and the effects to carry out are returned. No test in here needs
 //! a runtime.
 
+pub mod access;
 pub(crate) mod aggregate;
 pub mod assignment;
 pub(crate) mod backoff;

@@ -73,6 +73,10 @@ reasons! {
     InvalidAnswer,
     /// The response was larger than ksit reads.
     AnswerTooLarge,
+    /// The proxy in front of the target opens no tunnel to it.
+    ProxyFailed,
+    /// No token can be made for `spec.access`.
+    TokenUnavailable,
 
     // ---- of the replica: never counted against a target
     /// This replica has no file descriptor left.
@@ -103,6 +107,8 @@ reasons! {
     KubeconfigRefused,
     /// The kubeconfig points at an address that ksit does not dial.
     AddressRefused,
+    /// `spec.access` requires something that the operator of the hub does not allow.
+    AccessRefused,
 
     // ---- concluded
     /// `failureThreshold` rounds in a row failed.
@@ -186,6 +192,8 @@ impl Reason {
                 | Throttled
                 | InvalidAnswer
                 | AnswerTooLarge
+                | ProxyFailed
+                | TokenUnavailable
         ) || self.is_of_replica()
     }
 

@@ -30,6 +30,8 @@ pub struct TargetReport {
     pub server: Option<String>,
     /// When the credential expires, if soon.
     pub credential_ends: Option<Timestamp>,
+    /// Remark on the connection that is no fault, such as a CA that is skipped.
+    pub note: Option<String>,
     /// The replica that checked the target.
     pub reported_by: ReplicaName,
     /// Epoch of the shard map in which it owned the target.
@@ -50,6 +52,7 @@ impl TargetReport {
             secret_version: None,
             server: None,
             credential_ends: None,
+            note: None,
             reported_by: ReplicaName::new(""),
             epoch: Epoch(0),
             next: Duration::ZERO,

@@ -60,6 +60,11 @@ pub enum Resource {
 }
 
 impl Resource {
+    /// Whether it is a Lease, which has rules of its own.
+    pub fn is_lease(&self) -> bool {
+        matches!(self, Self::Other { group, plural, .. } if group == "coordination.k8s.io" && plural == "leases")
+    }
+
     /// API group (empty for core), version and plural, as in RBAC rules and URLs.
     pub fn path(&self) -> (&str, &str, &str) {
         match self {
@@ -272,6 +277,8 @@ pub struct ObjectState {
     pub conditions: BTreeMap<String, ObjectCondition>,
     /// The webhooks of a configuration.
     pub webhooks: Vec<Webhook>,
+    /// A Lease that its holder has not renewed for five of its durations, by the cluster's own clock.
+    pub is_silent_lease: bool,
 }
 
 /// Upper bound of conditions that are read of an object.

@@ -89,6 +89,7 @@ fn encode_report(sequence: u64, report: TargetReport) -> wire::Report {
         secret_version,
         server,
         credential_ends,
+        note,
         reported_by: _,
         epoch,
         next,
@@ -101,7 +102,7 @@ fn encode_report(sequence: u64, report: TargetReport) -> wire::Report {
     };
     let (reach, reach_message) = match reach {
         Reach::Initializing => (Reason::Initializing, String::new()),
-        Reach::Connected => (Reason::Connected, String::new()),
+        Reach::Connected => (Reason::Connected, note.unwrap_or_default()),
         Reach::Paused => (Reason::Paused, String::new()),
         Reach::Stale => (Reason::Stale, String::new()),
         Reach::Failed(failure) => (failure.reason, failure.message),
@@ -127,9 +128,13 @@ fn encode_report(sequence: u64, report: TargetReport) -> wire::Report {
 }
 
 fn decode_report(report: wire::Report, sender: &ReplicaName) -> Result<TargetReport, Unreadable> {
+    let mut note = None;
     let reach = match Reason::read(&report.reach).ok_or(Unreadable("reach"))? {
         Reason::Initializing => Reach::Initializing,
-        Reason::Connected => Reach::Connected,
+        Reason::Connected => {
+            note = Some(report.reach_message).filter(|note| !note.is_empty());
+            Reach::Connected
+        }
         Reason::Paused => Reach::Paused,
         Reason::Stale => Reach::Stale,
         reason => Reach::Failed(Failure::new(reason, report.reach_message)),
@@ -153,6 +158,7 @@ fn decode_report(report: wire::Report, sender: &ReplicaName) -> Result<TargetRep
         secret_version: report.secret_version,
         server: report.server,
         credential_ends: credential_ends.map_err(|_| Unreadable("credential_ends"))?,
+        note,
         reported_by: sender.clone(),
         epoch: Epoch(report.epoch),
         next: Duration::from_millis(report.next_milliseconds),

@@ -269,6 +269,7 @@ fn report() -> impl Strategy<Value = TargetReport> {
             secret_version,
             server,
             credential_ends,
+            note: None,
             reported_by: ReplicaName::new("ksit-1"),
             epoch: Epoch(epoch),
             next: Duration::from_millis(u64::from(next)),

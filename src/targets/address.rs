@@ -6,6 +6,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
+use super::networks::{AllowedProxies, TargetNetworks};
+
 /// Addresses that the hub's operator permits. The default is the strictest policy.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Policy {
@@ -13,6 +15,10 @@ pub struct Policy {
     pub allow_loopback: bool,
     /// Addresses of the hub's own API server, which no target may use.
     pub hub_addresses: HubAddresses,
+    /// Hosts that a target may have, beside these rules.
+    pub networks: TargetNetworks,
+    /// Proxies that a kubeconfig may name.
+    pub proxies: AllowedProxies,
 }
 
 /// Addresses that may change at runtime. Clones share them.
@@ -71,6 +77,17 @@ impl Policy {
     /// Why this address is refused, as a noun (`a loopback address`). `None` if it may be dialled.
     pub(super) fn objection(&self, address: IpAddr) -> Option<&'static str> {
         embedded(address).into_iter().find_map(|address| self.plain_objection(address))
+    }
+
+    /// Like [`Policy::objection`], for an address to which the host of a target resolves.
+    pub(super) fn resolved_objection(&self, host: &str, address: IpAddr) -> Option<&'static str> {
+        let by_rule = |address| self.networks.address_objection(host, address);
+        self.objection(address).or_else(|| embedded(address).into_iter().find_map(by_rule))
+    }
+
+    /// Like [`Policy::host_objection`], for the host of a target, which ksit resolves unless a proxy does.
+    pub(super) fn server_objection(&self, host: &str, is_resolved: bool) -> Option<&'static str> {
+        self.host_objection(host).or_else(|| self.networks.host_objection(host, is_resolved))
     }
 
     fn plain_objection(&self, address: IpAddr) -> Option<&'static str> {
@@ -229,6 +246,7 @@ mod tests {
         let policy = Policy {
             allow_loopback: true,
             hub_addresses: vec!["127.0.0.1".parse().unwrap(), "10.96.0.1".parse().unwrap()].into(),
+            ..Policy::default()
         };
         assert_eq!(policy.host_objection("127.0.0.1"), None);
         assert_eq!(policy.host_objection("localhost"), None);

@@ -14,6 +14,7 @@ use tokio_rustls::client::TlsStream;
 use super::connection::Connection;
 use super::fault::{is_out_of_descriptors, no_descriptor};
 use super::kubeconfig::address_refused;
+use super::proxy::Transport;
 use super::resolve::{LookupError, Resolver};
 use super::standing::Standing;
 use super::tls;
@@ -31,14 +32,14 @@ pub(super) async fn connect(
     resolver: &Resolver,
     standing: Standing,
     deadline: Duration,
-) -> Result<TlsStream<TcpStream>, Failure> {
+) -> Result<TlsStream<Transport>, Failure> {
     let latest = Instant::now() + deadline;
     let timed_out = || {
         Failure::new(
             Reason::TimedOut,
             format!(
                 "{} did not complete a connection in time; check that the address is right and no firewall drops what ksit sends",
-                connection.host_display()
+                connection.dialled()
             ),
         )
     };
@@ -47,40 +48,48 @@ pub(super) async fn connect(
     timeout_at(latest, open(connection, &addresses)).await.unwrap_or_else(|_| Err(timed_out()))
 }
 
-async fn open(connection: &Connection, addresses: &[SocketAddr]) -> Result<TlsStream<TcpStream>, Failure> {
+async fn open(connection: &Connection, addresses: &[SocketAddr]) -> Result<TlsStream<Transport>, Failure> {
     let stream = dial(connection, addresses).await?;
     // Requests are small: Nagle's algorithm would only delay them.
     stream.set_nodelay(true).ok();
+    let stream = match connection.proxy() {
+        Some(proxy) => proxy.tunnel(stream, connection.server(), connection.trust()).await?,
+        None => Transport::Left(stream),
+    };
     TlsConnector::from(connection.tls().clone())
         .connect(connection.server_name().clone(), stream)
         .await
-        .map_err(|error| tls::handshake_failure(&connection.host_display(), &error))
+        .map_err(|error| tls::handshake_failure(&connection.host_display(), connection.trust(), &error))
 }
 
-/// The addresses to dial; `None` if the resolver did not answer in time. A name with one refused address is refused
-/// entirely: otherwise its owner could choose when ksit dials the bad one.
+/// The addresses to dial: the proxy's, if there is one, which itself resolves the server's name. `None` if the resolver
+/// did not answer in time. A name with one refused address is refused entirely: otherwise its owner could choose when
+/// ksit dials the bad one.
 async fn resolve(
     connection: &Connection,
     resolver: &Resolver,
     standing: Standing,
     latest: Instant,
 ) -> Result<Option<Vec<SocketAddr>>, Failure> {
-    let server = connection.server();
-    let found = match server.host.parse::<IpAddr>() {
-        Ok(address) => Ok(vec![SocketAddr::new(address, server.port)]),
-        Err(_) => resolver.resolve(&server.host, server.port, standing, latest).await,
+    let (host, port) = match connection.proxy() {
+        Some(proxy) => (proxy.host(), proxy.port()),
+        None => (connection.server().host.as_str(), connection.server().port),
+    };
+    let found = match host.parse::<IpAddr>() {
+        Ok(address) => Ok(vec![SocketAddr::new(address, port)]),
+        Err(_) => resolver.resolve(host, port, standing, latest).await,
     };
     let addresses = match found {
         Ok(addresses) if !addresses.is_empty() => addresses,
         Err(LookupError::TimedOut) => return Ok(None),
-        Err(LookupError::NotStarted) => return Err(lookup_not_started(&server.host)),
+        Err(LookupError::NotStarted) => return Err(lookup_not_started(host)),
         Err(LookupError::Failed(error)) if is_out_of_descriptors(&error) || !can_open_files() => {
-            return Err(no_descriptor(&connection.host_display()));
+            return Err(no_descriptor(&connection.dialled()));
         }
-        Ok(_) | Err(LookupError::Failed(_)) => return Err(not_resolved(&server.host)),
+        Ok(_) | Err(LookupError::Failed(_)) => return Err(not_resolved(host)),
     };
     match addresses.iter().find_map(|address| connection.objection(address.ip())) {
-        Some(what) => Err(address_refused(&server.host, what)),
+        Some(what) => Err(address_refused(host, what)),
         None => Ok(Some(addresses.into_iter().take(MAX_ADDRESSES).collect())),
     }
 }
@@ -125,7 +134,7 @@ async fn dial(connection: &Connection, addresses: &[SocketAddr]) -> Result<TcpSt
             }
         }
     }
-    let host = connection.host_display();
+    let host = connection.dialled();
     Err(if is_short { no_descriptor(&host) } else { dial_failure(&host, last) })
 }
 
@@ -146,13 +155,14 @@ fn dial_failure(host: &str, kind: Option<io::ErrorKind>) -> Failure {
 mod tests {
     use super::*;
     use crate::targets::address::Policy;
-    use crate::targets::connection::{Credential, Server};
+    use crate::targets::connection::{Credential, Route, Server};
     use crate::targets::tls::Trust;
 
     /// A connection whose name resolved elsewhere when the kubeconfig was vetted.
     fn unvetted(url: &str, policy: Policy) -> Connection {
-        let credential = Credential::Token("t".to_owned().into());
-        Connection::build(Server::parse(url).unwrap(), None, Trust::Nobody, credential, Some(policy)).unwrap()
+        let credential = Credential::from(secrecy::SecretString::from("t"));
+        let route = Route { policy: Some(policy), proxy: None };
+        Connection::build(Server::parse(url).unwrap(), None, Trust::Anyone, credential, route).unwrap()
     }
 
     /// Every lookup of the process waits for a server that doesn't answer.

@@ -1,4 +1,4 @@
-//! A connection rebuilt from a kubeconfig: the address, the trusted CA and the credential.
+//! A connection rebuilt from a kubeconfig: the address, the proxy, the trusted CA and the credential.
 //!
 //! Nothing else of a kubeconfig is used. `Debug` shows the address and the kind of credential, never a byte of it.
 
@@ -9,13 +9,14 @@ use std::sync::Arc;
 use hyper::Uri;
 use hyper::header::HeaderValue;
 use rustls::ClientConfig;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::{CertificateDer, ServerName};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::address::Policy;
-use super::tls::{self, Trust, Unusable};
-use super::validity;
+use super::live_token::LiveToken;
+use super::proxy::Proxy;
+use super::tls::{self, Trust};
+use super::{pem, validity};
 use crate::domain::credential::Validity;
 use crate::domain::reason::{Failure, Reason};
 
@@ -28,11 +29,20 @@ struct Parts {
     server_name: ServerName<'static>,
     trust: Trust,
     credential: Credential,
-    /// `None` for the user's own kubeconfig, which may point anywhere.
-    policy: Option<Policy>,
+    route: Route,
     tls: Arc<ClientConfig>,
     /// Validity of the credential.
     validity: Option<Validity>,
+    note: Option<String>,
+}
+
+/// How the server is reached.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Route {
+    /// `None` for the user's own kubeconfig, which may point anywhere.
+    pub policy: Option<Policy>,
+    /// `None` to dial the server itself.
+    pub proxy: Option<Proxy>,
 }
 
 /// The location of an API server.
@@ -47,33 +57,49 @@ pub(super) struct Server {
     pub path: String,
 }
 
-/// The credential that ksit presents to the target.
-#[derive(Clone)]
-pub enum Credential {
+/// Presented to the target: a bearer token, a client certificate or, as Azure's administrators have them,
+/// both. API servers look at the certificate first.
+#[derive(Clone, Default)]
+pub struct Credential {
     /// A bearer token.
-    Token(SecretString),
-    /// Both in PEM.
-    ClientCertificate {
-        /// The certificate, followed by its intermediates.
-        chain: Vec<u8>,
-        /// PKCS #8, PKCS #1 or SEC 1, not encrypted.
-        key: SecretString,
-    },
+    pub token: Option<SecretString>,
+    /// In place of `token`, one that is renewed.
+    pub live_token: Option<LiveToken>,
+    /// A certificate with its key.
+    pub certificate: Option<ClientCertificate>,
+}
+
+/// A client certificate with its key, both in PEM.
+#[derive(Clone)]
+pub struct ClientCertificate {
+    /// The certificate, followed by its intermediates.
+    pub chain: Vec<u8>,
+    /// PKCS #8, PKCS #1 or SEC 1, not encrypted.
+    pub key: SecretString,
 }
 
 /// The user's own kubeconfig, resolved by the caller: files read, plugins run.
 pub struct Trusted<'a> {
     /// URL of the API server.
     pub server: &'a str,
-    /// PEM. Required unless `insecure`; for a kubeconfig without one the caller reads the system's bundle, as kubectl
-    /// does.
-    pub ca: Option<&'a [u8]>,
+    /// The certificates that are trusted.
+    pub ca: Authority<'a>,
     /// `tls-server-name`.
     pub server_name: Option<&'a str>,
+    /// URL of a proxy: http, https, socks5 or socks5h.
+    pub proxy: Option<&'a str>,
     /// Presented to the server as it is.
     pub credential: Credential,
-    /// `insecure-skip-tls-verify`: accepts any certificate.
-    pub insecure: bool,
+}
+
+/// The certificates that the user's own kubeconfig trusts.
+pub enum Authority<'a> {
+    /// The CA in the kubeconfig, in PEM.
+    Kubeconfig(&'a [u8]),
+    /// The CAs of the system, in DER: for a kubeconfig without one.
+    System(Vec<CertificateDer<'static>>),
+    /// `insecure-skip-tls-verify`: any.
+    Anyone,
 }
 
 impl Connection {
@@ -84,16 +110,12 @@ impl Connection {
     pub fn trusted(parts: Trusted<'_>) -> Result<Self, Failure> {
         let server = Server::parse(parts.server)?;
         let trust = match parts.ca {
-            _ if parts.insecure => Trust::Nobody,
-            Some(pem) => Trust::Roots(certificates(pem, "certificate-authority-data")?),
-            None => {
-                return Err(Failure::new(
-                    Reason::KubeconfigInvalid,
-                    "the cluster has no certificate authority; give certificate-authority or certificate-authority-data",
-                ));
-            }
+            Authority::Kubeconfig(pem) => Trust::roots(pem, "certificate-authority-data")?.0,
+            Authority::System(roots) => Trust::System(roots.into()),
+            Authority::Anyone => Trust::Anyone,
         };
-        Self::build(server, parts.server_name, trust, parts.credential, None)
+        let route = Route { policy: None, proxy: parts.proxy.map(Proxy::parse).transpose()? };
+        Self::build(server, parts.server_name, trust, parts.credential, route)
     }
 
     pub(super) fn build(
@@ -101,7 +123,7 @@ impl Connection {
         server_name: Option<&str>,
         trust: Trust,
         credential: Credential,
-        policy: Option<Policy>,
+        route: Route,
     ) -> Result<Self, Failure> {
         let (field, name) = match server_name {
             Some(name) => ("tls-server-name", name),
@@ -109,25 +131,33 @@ impl Connection {
         };
         let server_name =
             ServerName::try_from(name.to_owned()).map_err(|_| invalid(field, "is not a DNS name or IP address"))?;
-        let (identity, validity) = match &credential {
-            Credential::Token(token) => {
-                bearer(token)?;
-                (None, validity::of_token(token))
-            }
-            Credential::ClientCertificate { chain, key } => {
-                let chain = certificates(chain, "client-certificate-data")?;
-                let key = PrivateKeyDer::from_pem_slice(key.expose_secret().as_bytes()).map_err(|_| {
-                    invalid("client-key-data", "holds no private key in PEM (PKCS#8, PKCS#1 or SEC1, not encrypted)")
-                })?;
-                let validity = validity::of_chain(&chain);
-                (Some((chain, key)), validity)
-            }
-        };
-        let tls = tls::client_config(&trust, identity).map_err(|unusable| match unusable {
-            Unusable::Ca => invalid("certificate-authority-data", "holds a certificate that can't be used as a CA"),
-            Unusable::Identity => invalid("client-key-data", "does not fit client-certificate-data"),
-        })?;
-        Ok(Self(Arc::new(Parts { server, server_name, trust, credential, policy, tls, validity })))
+        let mut ends = None;
+        if let Some(token) = &credential.token {
+            bearer(token)?;
+            ends = validity::of_token(token);
+        }
+        let mut identity = None;
+        if let Some(ClientCertificate { chain, key }) = &credential.certificate {
+            let chain = certificates(chain, "client-certificate-data")?;
+            ends = validity::of_chain(&chain);
+            identity = Some(tls::identity(chain, key)?);
+        }
+        let tls = tls::client_config(&trust, identity)
+            .ok_or_else(|| invalid("certificate-authority-data", "holds no certificate that can be used as a CA"))?;
+        Ok(Self(Arc::new(Parts { server, server_name, trust, credential, route, tls, validity: ends, note: None })))
+    }
+
+    /// The same connection with a note for the target's status.
+    pub(super) fn with_note(self, note: Option<String>) -> Self {
+        match Arc::try_unwrap(self.0) {
+            Ok(parts) => Self(Arc::new(Parts { note, ..parts })),
+            Err(shared) => Self(shared),
+        }
+    }
+
+    /// Remark on the connection that is no fault.
+    pub fn note(&self) -> Option<&str> {
+        self.0.note.as_deref()
     }
 
     /// Whether both lead to the same cluster, so that state cached for one is valid for the other.
@@ -138,6 +168,14 @@ impl Connection {
     /// `host:port` for messages; an IPv6 address stands in brackets.
     pub fn host_display(&self) -> String {
         self.0.server.display()
+    }
+
+    /// The dialled host, for messages: the server, or the proxy before it.
+    pub(super) fn dialled(&self) -> String {
+        match &self.0.route.proxy {
+            Some(proxy) => format!("{} behind the proxy {}", self.host_display(), proxy.display()),
+            None => self.host_display(),
+        }
     }
 
     /// Validity of the credential, if it states one.
@@ -153,33 +191,46 @@ impl Connection {
         &self.0.server_name
     }
 
-    /// Why this resolved address is refused, if it is.
+    pub(super) fn proxy(&self) -> Option<&Proxy> {
+        self.0.route.proxy.as_ref()
+    }
+
+    pub(super) fn trust(&self) -> &Trust {
+        &self.0.trust
+    }
+
+    /// Why this address, to which the dialled name resolves, is refused, if it is.
     pub(super) fn objection(&self, address: IpAddr) -> Option<&'static str> {
-        self.0.policy.as_ref().and_then(|policy| policy.objection(address))
+        let policy = self.0.route.policy.as_ref()?;
+        match &self.0.route.proxy {
+            Some(_) => policy.objection(address),
+            None => policy.resolved_objection(&self.0.server.host, address),
+        }
     }
 
     pub(super) fn tls(&self) -> &Arc<ClientConfig> {
         &self.0.tls
     }
 
-    /// The `Authorization` header, for tokens.
-    pub(super) fn authorization(&self) -> Option<HeaderValue> {
+    /// The `Authorization` header, for tokens; a failure if there is no token to send.
+    pub(super) fn authorization(&self) -> Result<Option<HeaderValue>, Failure> {
         match &self.0.credential {
-            Credential::Token(token) => bearer(token).ok(),
-            Credential::ClientCertificate { .. } => None,
+            Credential { live_token: Some(token), .. } => token.authorization().map(Some),
+            Credential { token: Some(token), .. } => bearer(token).map(Some),
+            _ => Ok(None),
         }
     }
 }
 
 impl PartialEq for Connection {
     fn eq(&self, other: &Self) -> bool {
-        let Parts { server, server_name, trust, credential, policy, tls: _, validity: _ } = &*self.0;
+        let Parts { server, server_name, trust, credential, route, tls: _, validity: _, note: _ } = &*self.0;
         Arc::ptr_eq(&self.0, &other.0)
             || (*server == other.0.server
                 && *server_name == other.0.server_name
                 && *trust == other.0.trust
                 && *credential == other.0.credential
-                && *policy == other.0.policy)
+                && *route == other.0.route)
     }
 }
 
@@ -191,23 +242,38 @@ impl fmt::Debug for Connection {
     }
 }
 
+impl From<SecretString> for Credential {
+    fn from(token: SecretString) -> Self {
+        Self { token: Some(token), ..Self::default() }
+    }
+}
+
 impl PartialEq for Credential {
     fn eq(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Token(a), Self::Token(b)) => a.expose_secret() == b.expose_secret(),
-            (Self::ClientCertificate { chain: a, key: k }, Self::ClientCertificate { chain: b, key: l }) => {
-                a == b && k.expose_secret() == l.expose_secret()
-            }
-            _ => false,
+        fn exposed(credential: &Credential) -> (Option<&str>, Option<(&[u8], &str)>) {
+            let certificate = credential.certificate.as_ref();
+            (
+                credential.token.as_ref().map(ExposeSecret::expose_secret),
+                certificate.map(|both| (both.chain.as_slice(), both.key.expose_secret())),
+            )
         }
+        let is_same_live = match (&self.live_token, &other.live_token) {
+            (Some(a), Some(b)) => a.is_same(b),
+            (None, None) => true,
+            _ => false,
+        };
+        is_same_live && exposed(self) == exposed(other)
     }
 }
 
 impl fmt::Debug for Credential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Token(_) => "a token",
-            Self::ClientCertificate { .. } => "a client certificate",
+        f.write_str(match (&self.token, &self.certificate) {
+            _ if self.live_token.is_some() => "a renewed token",
+            (Some(_), Some(_)) => "a token and a client certificate",
+            (Some(_), None) => "a token",
+            (None, Some(_)) => "a client certificate",
+            (None, None) => "no credential",
         })
     }
 }
@@ -260,7 +326,7 @@ impl Server {
     }
 }
 
-fn is_host_name(host: &str) -> bool {
+pub(super) fn is_host_name(host: &str) -> bool {
     !host.is_empty()
         && host.len() <= 253
         && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'))
@@ -270,17 +336,16 @@ pub(super) fn invalid(field: &str, what: &str) -> Failure {
     Failure::new(Reason::KubeconfigInvalid, format!("{field} {what}"))
 }
 
-pub(super) fn certificates(pem: &[u8], field: &str) -> Result<Vec<CertificateDer<'static>>, Failure> {
-    let chain: Vec<_> = CertificateDer::pem_slice_iter(pem)
-        .collect::<Result<_, _>>()
-        .map_err(|_| invalid(field, "holds PEM that can't be read"))?;
-    if chain.is_empty() {
-        return Err(invalid(field, "holds no certificate in PEM"));
+fn certificates(bundle: &[u8], field: &str) -> Result<Vec<CertificateDer<'static>>, Failure> {
+    let chain: Option<Vec<_>> = pem::certificates(bundle).into_iter().collect();
+    match chain {
+        None => Err(invalid(field, "holds PEM that can't be read")),
+        Some(chain) if chain.is_empty() => Err(invalid(field, &pem::none_found(bundle))),
+        Some(chain) => Ok(chain),
     }
-    Ok(chain)
 }
 
-fn bearer(token: &SecretString) -> Result<HeaderValue, Failure> {
+pub(super) fn bearer(token: &SecretString) -> Result<HeaderValue, Failure> {
     let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose_secret()))
         .map_err(|_| invalid("token", "holds characters that can't be sent in a header"))?;
     value.set_sensitive(true);

@@ -7,7 +7,7 @@ mod named;
 mod pods;
 mod workload;
 
-pub(super) use named::named;
+pub(super) use named::{lease, named};
 pub(super) use pods::pod_trouble;
 use workload::{daemon_set, deployment, stateful_set, workload};
 
@@ -107,8 +107,13 @@ fn is_error(line: &[u8]) -> bool {
     line.starts_with(START)
 }
 
-/// Whether the body is a Status, as an API server sends with an error.
+/// Whether the body is a Status, as an API server sends with an error. API servers write the type first; proxies may
+/// truncate or rewrite the rest.
 pub(super) fn is_status(body: &mut Vec<u8>) -> bool {
+    const START: &[u8] = br#"{"kind":"Status","apiVersion":"v1","#;
+    if body.starts_with(START) {
+        return true;
+    }
     parse::<wire::TypeMeta>(body)
         .is_ok_and(|meta| (meta.api_version.as_deref(), meta.kind.as_deref()) == (Some("v1"), Some("Status")))
 }

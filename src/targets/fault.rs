@@ -115,6 +115,14 @@ pub(super) fn timed_out(host: &str) -> Failure {
     )
 }
 
+/// The coding is not quoted: it is the target's text.
+pub(super) fn encoded(host: &str) -> Failure {
+    Failure::new(
+        Reason::InvalidAnswer,
+        format!("{host} compresses its answers although ksit asks for none of it; look at proxies between"),
+    )
+}
+
 pub(super) fn lost(host: &str) -> Failure {
     Failure::new(Reason::ConnectionLost, format!("{host} ended the connection before its answer was complete"))
 }

@@ -3,20 +3,20 @@
 //! HTTP/2 if the target supports it, else HTTP/1.1 with one request at a time. A [`Channel`] owns the task that drives
 //! its connection; dropping it closes the connection, and dropping a request resets its stream.
 
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::ops::RangeInclusive;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use futures::FutureExt;
-use http_body_util::{BodyExt, Empty};
-use hyper::body::{Bytes, Incoming};
+use http_body_util::Empty;
+use hyper::body::Bytes;
 use hyper::client::conn::http1;
-use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, HOST, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT};
+use hyper::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, HOST, HeaderValue, RETRY_AFTER, USER_AGENT};
 use hyper::http::uri::{Authority, Scheme};
 use hyper::{Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, timeout_at};
@@ -24,10 +24,12 @@ use tokio_rustls::client::TlsStream;
 
 use super::body::Body;
 use super::connection::Connection;
+use super::content::{Content, content_length, date, is_encoded};
 use super::decode;
-use super::fault::{Fault, Refused, http1_failure, http2_failure, lost, refusal, timed_out, too_large};
+use super::fault::{Fault, Refused, encoded, http1_failure, http2_failure, lost, refusal, timed_out, too_large};
 use super::http2::{Http2, Http2Body};
 use super::limits::{Limits, MemoryPermit};
+use super::proxy::Transport;
 use super::retry_after;
 use crate::domain::reason::{Failure, Reason};
 
@@ -73,6 +75,8 @@ pub(super) struct Channel {
     /// `timeoutSeconds` of watches.
     watch_time: u64,
     answered: AtomicU64,
+    /// `Date` of the last response, in seconds since 1970; 0 if there is none.
+    date: AtomicI64,
     lost: AtomicBool,
     without_streamed_lists: AtomicBool,
 }
@@ -93,7 +97,7 @@ impl Channel {
     /// Starts HTTP over the stream. `permit` is released with the socket; `deadline` bounds the HTTP/2 preface.
     pub(super) async fn open(
         connection: Connection,
-        stream: TlsStream<TcpStream>,
+        stream: TlsStream<Transport>,
         permit: OwnedSemaphorePermit,
         deadline: Instant,
     ) -> Result<Self, Failure> {
@@ -124,7 +128,7 @@ impl Channel {
             }
         };
         let (sender, driver) = timeout_at(deadline, handshake).await.map_err(|_| timed_out(&host))??;
-        let (answered, lost, without_streamed_lists) = Default::default();
+        let (answered, date, lost, without_streamed_lists) = Default::default();
         let watch_time = rand::random_range(WATCH_SECONDS);
         Ok(Self {
             connection,
@@ -135,6 +139,7 @@ impl Channel {
             _tasks: tasks,
             watch_time,
             answered,
+            date,
             lost,
             without_streamed_lists,
         })
@@ -164,6 +169,11 @@ impl Channel {
     /// Number of responses received, whatever their status.
     pub(super) fn answered(&self) -> u64 {
         self.answered.load(Ordering::Relaxed)
+    }
+
+    /// The target's time at its last response, if it gives one.
+    pub(super) fn date(&self) -> Option<Timestamp> {
+        Timestamp::from_second(self.date.load(Ordering::Relaxed)).ok().filter(|date| *date != Timestamp::UNIX_EPOCH)
     }
 
     /// `timeoutSeconds` of the watches of this connection, which end together and are reopened in one round.
@@ -283,11 +293,13 @@ impl Channel {
         };
         let mut request = Request::get(uri.build().map_err(|_| no_request(self.host()))?)
             .header(ACCEPT, HeaderValue::from_static(accept))
+            // Without it any coding is acceptable (RFC 9110, 12.5.3), and some gateways then use gzip.
+            .header(ACCEPT_ENCODING, HeaderValue::from_static("identity"))
             .header(USER_AGENT, HeaderValue::from_static(concat!("ksit/", env!("CARGO_PKG_VERSION"))));
         if let Sender::Http1(_) = self.sender {
             request = request.header(HOST, self.authority.as_str());
         }
-        if let Some(authorization) = self.connection.authorization() {
+        if let Some(authorization) = self.connection.authorization()? {
             request = request.header(AUTHORIZATION, authorization);
         }
         request.body(()).map_err(|_| no_request(self.host()))
@@ -299,6 +311,7 @@ impl Channel {
         limits: &Limits,
         memory: &mut MemoryPermit,
     ) -> Result<Exchange, Fault> {
+        self.date.store(date(response.headers()), Ordering::Relaxed);
         let exchange = match response.status() {
             StatusCode::OK => match self.read_body(response, limits.settings().body_bytes, limits, memory).await? {
                 Some(body) => Exchange::Reply(Reply::Body(body)),
@@ -332,6 +345,9 @@ impl Channel {
         limits: &Limits,
         memory: &mut MemoryPermit,
     ) -> Result<Option<Vec<u8>>, Failure> {
+        if is_encoded(response.headers()) {
+            return Err(encoded(self.host()));
+        }
         if content_length(response.headers()) > cap as u64 {
             return Err(too_large(self.host(), cap));
         }
@@ -353,39 +369,8 @@ impl Channel {
     }
 }
 
-/// The body of a response.
-enum Content {
-    Http1(Incoming),
-    Http2(Http2Body),
-}
-
-impl Content {
-    /// The next bytes; `None` at the end.
-    async fn next(&mut self, host: &str) -> Result<Option<Bytes>, Failure> {
-        match self {
-            Self::Http1(body) => loop {
-                let Some(frame) = body.frame().await else { return Ok(None) };
-                // Skip trailers.
-                if let Ok(data) = frame.map_err(|error| http1_failure(host, &error))?.into_data() {
-                    return Ok(Some(data));
-                }
-            },
-            Self::Http2(body) => {
-                let data = poll_fn(|context| body.poll_data(context)).await;
-                data.transpose().map_err(|error| http2_failure(host, &error))
-            }
-        }
-    }
-}
-
 fn no_request(host: &str) -> Failure {
     Failure::new(Reason::InvalidConfig, format!("no request to {host} can be built"))
-}
-
-/// The declared length, or 0.
-fn content_length(headers: &HeaderMap) -> u64 {
-    let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    length.unwrap_or_default()
 }
 
 impl SingleSender {

@@ -17,8 +17,12 @@ use secrecy::{ExposeSecret, SecretString};
 
 pub(crate) use super::address::HubAddresses;
 pub use super::address::Policy;
-use super::connection::{Connection, Credential, Server, certificates, invalid};
+use super::connection::{ClientCertificate, Connection, Credential, Route, Server, invalid};
+use super::live_token::LiveToken;
+pub use super::networks::{AllowedProxies, InvalidRule, ProxyRule, TargetNetworks, TargetRule};
+use super::proxy::Proxy;
 use super::tls::Trust;
+use crate::domain::access::IdentityAccess;
 use crate::domain::reason::{Failure, Reason};
 use file::{ClusterEntry, File, Given, Hidden, UserEntry};
 
@@ -40,24 +44,54 @@ pub fn vet(bytes: &[u8], policy: &Policy) -> Result<Connection, Failure> {
         .filter(|url| !url.trim().is_empty())
         .ok_or_else(|| invalid("server", "is missing in the cluster of the context; give the URL of its API server"))?;
     let server = Server::parse(&url)?;
-    if let Some(what) = policy.host_objection(&server.host) {
+    let proxy = text(cluster.proxy_url);
+    let proxy = proxy.map(|url| allowed_proxy(url.expose_secret(), policy)).transpose()?;
+    if let Some(what) = policy.server_objection(&server.host, proxy.is_none()) {
         return Err(address_refused(&server.host, what));
     }
-    let roots = match text(cluster.certificate_authority_data) {
-        Some(data) if data.expose_secret() == "DATA+OMITTED" => {
-            return Err(invalid("certificate-authority-data", IS_A_VIEW));
-        }
-        Some(data) => certificates(&decode(&data, "certificate-authority-data")?, "certificate-authority-data")?,
-        None => {
-            return Err(invalid(
-                "certificate-authority-data",
-                "is missing; ksit trusts only the CA in the kubeconfig: put the cluster's CA there, PEM in base64",
-            ));
-        }
-    };
+    let (trust, note) = trust(text(cluster.certificate_authority_data))?;
     let server_name = cluster.tls_server_name.filter(|name| !name.is_empty());
-    let credential = credential(user)?;
-    Connection::build(server, server_name.as_deref(), Trust::Roots(roots), credential, Some(policy.clone()))
+    let route = Route { policy: Some(policy.clone()), proxy };
+    let connection = Connection::build(server, server_name.as_deref(), trust, credential(user)?, route)?;
+    Ok(connection.with_note(note))
+}
+
+/// The trusted CA, and a note about it.
+fn trust(data: Option<SecretString>) -> Result<(Trust, Option<String>), Failure> {
+    const FIELD: &str = "certificate-authority-data";
+    let Some(data) = data else {
+        let note = format!("the kubeconfig has no {FIELD}: its certificate is verified with public CAs");
+        return Ok((Trust::Public, Some(note)));
+    };
+    if is_view(&data) {
+        return Err(invalid(FIELD, IS_A_VIEW));
+    }
+    let (trust, unusable) = Trust::roots(&decode(&data, FIELD)?, FIELD)?;
+    let note = unusable.first().map(|position| match unusable.len() {
+        1 => format!("certificate {position} of {FIELD} can't be used and is skipped"),
+        count => format!(
+            "{count} certificates of {FIELD}, such as the one at position {position}, can't be used and are skipped"
+        ),
+    });
+    Ok((trust, note))
+}
+
+/// The proxy, if the operator of the hub allows it: whoever writes a kubeconfig must not choose where ksit connects.
+fn allowed_proxy(url: &str, policy: &Policy) -> Result<Proxy, Failure> {
+    let proxy = Proxy::parse(url)?;
+    if !policy.proxies.contain(proxy.host(), proxy.port()) {
+        let why = format!("{} is not among --allow-proxies of the operator; add it there", proxy.display());
+        return Err(refuse("proxy-url", &why));
+    }
+    match policy.host_objection(proxy.host()) {
+        Some(what) => Err(refuse("proxy-url", &format!("{} is {what}", proxy.display()))),
+        None => Ok(proxy),
+    }
+}
+
+/// Whether the value stands for one that `kubectl config view` has left out.
+fn is_view(value: &SecretString) -> bool {
+    matches!(value.expose_secret(), "DATA+OMITTED" | "DATA OMITTED" | "REDACTED")
 }
 
 const IS_A_VIEW: &str =
@@ -82,7 +116,8 @@ fn parse(bytes: &[u8]) -> Result<File, Failure> {
         [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => bad("the kubeconfig is UTF-16 text; save it as UTF-8".to_owned()),
         _ => bad("the kubeconfig is not UTF-8 text".to_owned()),
     })?;
-    if text.trim().is_empty() {
+    let text = without_end_markers(text);
+    if text.is_empty() {
         return Err(bad("the kubeconfig is empty".to_owned()));
     }
     let options = serde_saphyr::options! {
@@ -100,6 +135,7 @@ fn parse(bytes: &[u8]) -> Result<File, Failure> {
         },
         // Snippets would quote the file, which holds credentials.
         with_snippet: false,
+        duplicate_keys: serde_saphyr::options::DuplicateKeyPolicy::LastWins,
     };
     // `ksit target` writes JSON, which parses in a tenth of the time of YAML; errors come from the YAML parser.
     let read = serde_json::from_str(text).or_else(|_| serde_saphyr::from_str_with_options(text, options));
@@ -122,6 +158,18 @@ fn parse(bytes: &[u8]) -> Result<File, Failure> {
         return Err(bad("the file is not a kubeconfig: its kind is not Config".to_owned()));
     }
     Ok(file)
+}
+
+/// The text without document markers at its end, behind which there is no document.
+fn without_end_markers(text: &str) -> &str {
+    let mut text = text.trim_end();
+    while let Some(before) = text.strip_suffix("---").or_else(|| text.strip_suffix("...")) {
+        if !(before.is_empty() || before.ends_with('\n')) {
+            break;
+        }
+        text = before.trim_end();
+    }
+    text
 }
 
 /// The cluster and user of the current context, or of the only one.
@@ -148,22 +196,26 @@ fn pick(file: File) -> Result<(ClusterEntry, UserEntry), Failure> {
         }
     };
     let context = context.context.ok_or_else(|| invalid("contexts[].context", "is empty"))?;
-    let missing = |field: &str, list: &str| invalid(field, &format!("names an entry that {list} does not have"));
-    let cluster = file
-        .clusters
-        .unwrap_or_default()
-        .into_iter()
-        .find(|entry| entry.name.is_some() && entry.name == context.cluster)
-        .and_then(|entry| entry.cluster)
-        .ok_or_else(|| missing("contexts[].context.cluster", "clusters"))?;
-    let user = file
-        .users
-        .unwrap_or_default()
-        .into_iter()
-        .find(|entry| entry.name.is_some() && entry.name == context.user)
-        .and_then(|entry| entry.user)
-        .ok_or_else(|| missing("contexts[].context.user", "users"))?;
+    let clusters = file.clusters.unwrap_or_default().into_iter().map(|entry| (entry.name, entry.cluster));
+    let users = file.users.unwrap_or_default().into_iter().map(|entry| (entry.name, entry.user));
+    let cluster = named(context.cluster, clusters, "contexts[].context.cluster", "clusters")?;
+    let user = named(context.user, users, "contexts[].context.user", "users")?;
     Ok((cluster, user))
+}
+
+/// The entry with this name.
+fn named<T>(
+    name: Option<String>,
+    entries: impl Iterator<Item = (Option<String>, Option<T>)>,
+    field: &str,
+    list: &str,
+) -> Result<T, Failure> {
+    let mut found = entries.filter(|(own, _)| own.is_some() && *own == name);
+    let first = found.next().and_then(|(_, entry)| entry);
+    if found.next().is_some() {
+        return Err(invalid(list, "has two entries of the name that the context gives; keep one"));
+    }
+    first.ok_or_else(|| invalid(field, &format!("names an entry that {list} does not have")))
 }
 
 fn refuse(field: &str, why: &str) -> Failure {
@@ -189,7 +241,6 @@ fn refuse_cluster(cluster: &ClusterEntry) -> Result<(), Failure> {
             "the credential would go to whoever answers; give certificate-authority-data instead",
         ),
         (cluster.certificate_authority, "certificate-authority", NO_FILES),
-        (cluster.proxy_url, "proxy-url", "ksit dials targets directly; give a server address that it can reach"),
     ])
 }
 
@@ -218,26 +269,47 @@ fn refuse_user(user: &UserEntry) -> Result<(), Failure> {
 }
 
 fn credential(user: UserEntry) -> Result<Credential, Failure> {
-    match (text(user.token), text(user.client_certificate_data), text(user.client_key_data)) {
-        (Some(token), None, None) if token.expose_secret() == "REDACTED" => Err(invalid("token", IS_A_VIEW)),
-        (Some(token), None, None) => Ok(Credential::Token(token)),
-        (None, Some(chain), Some(key)) => Ok(Credential::ClientCertificate {
+    let (token, chain, key) = (text(user.token), text(user.client_certificate_data), text(user.client_key_data));
+    for (field, value) in [("token", &token), ("client-certificate-data", &chain), ("client-key-data", &key)] {
+        if value.as_ref().is_some_and(is_view) {
+            return Err(invalid(field, IS_A_VIEW));
+        }
+    }
+    let certificate = match (chain, key) {
+        (Some(chain), Some(key)) => Some(ClientCertificate {
             chain: decode(&chain, "client-certificate-data")?,
             key: String::from_utf8(decode(&key, "client-key-data")?)
                 .map_err(|_| invalid("client-key-data", "holds no private key in PEM"))?
                 .into(),
         }),
-        (None, Some(_), None) => Err(invalid("client-key-data", "is missing beside client-certificate-data")),
-        (None, None, Some(_)) => Err(invalid("client-certificate-data", "is missing beside client-key-data")),
-        (None, None, None) => Err(invalid(
-            "token",
-            "is missing and so are client-certificate-data and client-key-data; give one credential (ksit never uses its own)",
-        )),
-        (Some(_), ..) => Err(refuse(
-            "token together with client-certificate-data or client-key-data",
-            "which of them counts would be the target's choice; keep one",
-        )),
+        (Some(_), None) => return Err(invalid("client-key-data", "is missing beside client-certificate-data")),
+        (None, Some(_)) => return Err(invalid("client-certificate-data", "is missing beside client-key-data")),
+        (None, None) if token.is_none() => {
+            return Err(invalid(
+                "token",
+                "is missing and so are client-certificate-data and client-key-data; give a credential (ksit never uses its own)",
+            ));
+        }
+        (None, None) => None,
+    };
+    Ok(Credential { token, certificate, live_token: None })
+}
+
+/// The connection for a target that ksit signs in to with an identity of its own.
+///
+/// # Errors
+/// Names the field of `spec.access` that is invalid or refused.
+pub fn vet_access(access: &IdentityAccess, token: LiveToken, policy: &Policy) -> Result<Connection, Failure> {
+    let server = Server::parse(&access.server)?;
+    let proxy = access.proxy_url.as_deref().map(|url| allowed_proxy(url, policy)).transpose()?;
+    if let Some(what) = policy.server_objection(&server.host, proxy.is_none()) {
+        return Err(address_refused(&server.host, what));
     }
+    let (trust, note) = trust(access.ca.as_deref().map(SecretString::from))?;
+    let credential = Credential { live_token: Some(token), ..Credential::default() };
+    let route = Route { policy: Some(policy.clone()), proxy };
+    let connection = Connection::build(server, access.tls_server_name.as_deref(), trust, credential, route)?;
+    Ok(connection.with_note(note))
 }
 
 /// The value without surrounding white space, which `echo` and editors leave; `None` if empty.

@@ -13,7 +13,7 @@ use super::http2::Http2Body;
 use super::limits::Limits;
 use super::objects::{BadPage, MAX_BYTES, Objects};
 use crate::domain::reason::{Failure, Reason};
-use crate::domain::snapshot::{Answer, ListKind, ObjectRef, Query, Resource};
+use crate::domain::snapshot::{Answer, ListKind, ObjectRef, ObjectState, Query, Resource};
 
 /// Objects per page. An EndpointSlice of a hundred Pods has 45 KB: a page of them still fits into one response.
 const PAGE: usize = 80;
@@ -110,7 +110,7 @@ async fn get_named(channel: &Channel, object: &ObjectRef, limits: &Limits, deadl
         _ => JSON,
     };
     match channel.get(&object_path(object), accept, limits, deadline).await? {
-        Reply::Body(mut body) => match decode::named(&mut body, &object.name) {
+        Reply::Body(mut body) => match read_named(channel, object, &mut body) {
             Some(state) => Ok(Found::Answer(Answer::Object(Arc::new(state)))),
             None => Err(invalid(channel.host()).into()),
         },
@@ -120,6 +120,13 @@ async fn get_named(channel: &Channel, object: &ObjectRef, limits: &Limits, deadl
             Ok(Found::Answer(Answer::NotFound))
         }
         Reply::Refused(refused) => refused_answer(refused, channel.host()),
+    }
+}
+
+fn read_named(channel: &Channel, object: &ObjectRef, body: &mut Vec<u8>) -> Option<ObjectState> {
+    match object.resource.is_lease() {
+        true => decode::lease(body, &object.name, channel.date()),
+        false => decode::named(body, &object.name),
     }
 }
 

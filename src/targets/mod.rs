@@ -3,7 +3,7 @@
 //! ```text
 //! kubeconfig ── vet ──▶ Connection ──▶ ClusterManager ── one Cluster a target ◀── Reflector ──▶ Snapshot, changed()
 //!                                                           │                        │
-//!                       connect (DNS, TCP, TLS) ── http (HTTP/2, or HTTP/1.1) ── list, watch (pages, lines, decoding)
+//!                       connect (DNS, TCP, proxy, TLS) ── http (HTTP/2, or HTTP/1.1) ── list, watch (pages, lines, decoding)
 //! ```
 //!
 //! Targets are not trusted: every wait has a deadline, every body a cap, and nothing that a target sends appears in a
@@ -14,6 +14,7 @@ mod body;
 mod cluster;
 mod connect;
 mod connection;
+mod content;
 mod decode;
 mod due;
 mod entry;
@@ -26,10 +27,14 @@ pub mod kubeconfig;
 mod limits;
 mod lines;
 mod list;
+mod live_token;
 mod manager;
+mod networks;
 mod objects;
 mod parsed;
+mod pem;
 mod pool;
+mod proxy;
 mod reflector;
 mod resolve;
 mod retry_after;
@@ -43,9 +48,10 @@ mod watchable;
 mod wire;
 
 pub use cluster::Cluster;
-pub use connection::{Connection, Credential, Trusted};
+pub use connection::{Authority, ClientCertificate, Connection, Credential, Trusted};
 pub use http::Protocol;
 pub use limits::{Limits, Settings};
+pub use live_token::LiveToken;
 pub use manager::ClusterManager;
 pub use reflector::{Change, Reflector};
 pub use standing::Standing;

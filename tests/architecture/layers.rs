@@ -8,12 +8,13 @@ use crate::paths::paths;
 /// Each module of the crate, and the modules that it may use. Dependencies point down the layers.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("cli", &["api", "controllers", "domain", "hub", "observability", "targets"]),
-    ("controllers", &["api", "domain", "hub", "observability", "reports", "targets"]),
+    ("controllers", &["api", "clouds", "domain", "hub", "observability", "reports", "targets"]),
     ("hub", &["api", "domain"]),
     ("reports", &["domain"]),
     ("targets", &["domain"]),
     ("observability", &["domain"]),
     ("api", &["domain"]),
+    ("clouds", &["domain"]),
     ("domain", &[]),
 ];
 

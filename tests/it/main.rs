@@ -17,6 +17,7 @@ mod kit;
 mod lifecycle;
 mod local_targets;
 mod manifests;
+mod own_identity;
 mod own_kubeconfig;
 mod own_type;
 mod pod_reasons;

@@ -1,7 +1,8 @@
-//! `ksit target add` and `ksit target import`, run as a user would run them.
+//! The subcommands of `ksit target`, run as a user would run them.
 
 mod add;
 mod import;
+mod remove;
 
 use std::fs;
 use std::path::Path;

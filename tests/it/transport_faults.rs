@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod proxies;
 mod rounds;
 
 use std::collections::BTreeSet;
@@ -13,9 +14,10 @@ use ksit::domain::check_mode::CheckMode;
 use ksit::domain::keys::TargetKey;
 use ksit::domain::reason::{Failure, Reason};
 use ksit::domain::snapshot::{Answer, ListKind, ObjectRef, Query, Snapshot};
-use ksit::targets::kubeconfig::{Policy, vet};
+use ksit::targets::kubeconfig::{AllowedProxies, Policy, vet};
 use ksit::targets::{
-    Cluster, ClusterManager, Connection, Credential, Limits, Protocol, Reflector, Settings, Standing, Trusted,
+    Authority, Cluster, ClusterManager, Connection, Credential, Limits, Protocol, Reflector, Settings, Standing,
+    Trusted,
 };
 
 use crate::faults::{Certificate, FLOOD_BYTES, Fault, FaultyApiServer, Http, PLANTED_ANSWER, PLANTED_TOKEN};

@@ -257,6 +257,7 @@ impl Replica {
             labels: BTreeMap::new(),
             secret_name: "kubeconfig".to_owned(),
             secret_key: None,
+            access: None,
             paused: false,
             paused_until: None,
             generation: 1,

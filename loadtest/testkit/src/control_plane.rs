@@ -31,6 +31,9 @@ pub use builder::Builder;
 /// Start-up takes seconds, on a loaded machine minutes.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// Issuer of ServiceAccount tokens, as kubeadm has it.
+const ISSUER: &str = "https://kubernetes.default.svc";
+
 /// Interval of readiness checks.
 const POLL: Duration = Duration::from_millis(100);
 
@@ -244,7 +247,6 @@ impl ControlPlane {
             format!("--client-ca-file={}", file("ca.crt")),
             format!("--service-account-key-file={}", file("tokens.pub")),
             format!("--service-account-signing-key-file={}", file("tokens.key")),
-            "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
             "--authorization-mode=Node,RBAC".to_owned(),
             format!("--audit-policy-file={}", file("audit-policy.yaml")),
             format!("--audit-log-path={}", file("audit.log")),
@@ -255,6 +257,16 @@ impl ControlPlane {
             "--endpoint-reconciler-type=none".to_owned(),
             "--allow-privileged=true".to_owned(),
         ];
+        // An API server must not trust its own issuer a second time.
+        args.extend(if Path::new(&file(builder::AUTHENTICATION)).exists() {
+            [
+                format!("--service-account-issuer=https://{}", self.name),
+                format!("--authentication-config={}", file(builder::AUTHENTICATION)),
+            ]
+            .to_vec()
+        } else {
+            vec![format!("--service-account-issuer={ISSUER}")]
+        });
         // The feature re-reads every object each five minutes to compare it with the cache: with ten thousand targets
         // this takes two cores for half a minute and spoils measurements.
         if !Tool::KubeApiserver.is_given() {

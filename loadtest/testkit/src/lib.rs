@@ -21,6 +21,7 @@ mod control_plane;
 pub mod division;
 pub mod faulty_hub;
 pub mod faulty_proxy;
+pub mod forward_proxy;
 pub mod installation;
 pub mod kind;
 pub mod kubeconfig;

@@ -1,6 +1,7 @@
 //! Validates specs and converts them to the domain.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -10,7 +11,10 @@ use kube::ResourceExt;
 
 use super::keys::object_key;
 use super::types::Types;
-use crate::api::{ComponentSpec, Integration, IntegrationTarget, KubeconfigSecretRef, SLOT_LABEL, WhenAbsent};
+use crate::api::{
+    ClusterAccess, ComponentSpec, Integration, IntegrationTarget, KubeconfigSecretRef, SLOT_LABEL, WhenAbsent,
+};
+use crate::domain::access::{Identity, IdentityAccess};
 use crate::domain::aggregate::Selection;
 use crate::domain::component::{Component, ComponentKind, Finder, MinReady, Presence};
 use crate::domain::desired::{DesiredIntegration, DesiredTarget};
@@ -31,6 +35,8 @@ const MAX_LABEL_BYTES: usize = 32 * 1024;
 pub enum SpecError {
     #[error("spec.pausedUntil: {0:?} is not a time such as 2030-01-31T08:00:00Z")]
     PausedUntil(String),
+    #[error("spec.access: give exactly one of oidc, eks, gke and aks")]
+    Access,
     #[error("spec.clusterName is empty")]
     ClusterName,
     #[error(
@@ -68,9 +74,35 @@ pub fn target(object: &IntegrationTarget) -> Result<DesiredTarget, SpecError> {
         labels,
         secret_name: secret.name,
         secret_key: secret.key,
+        access: spec.access.as_ref().map(access).transpose()?.map(Arc::new),
         paused: spec.paused,
         paused_until,
         generation: object.metadata.generation.unwrap_or(0),
+    })
+}
+
+fn access(access: &ClusterAccess) -> Result<IdentityAccess, SpecError> {
+    let ClusterAccess { server, certificate_authority_data, tls_server_name, proxy_url, oidc, eks, gke, aks } = access;
+    let identity = match (oidc, eks, gke, aks) {
+        (Some(oidc), None, None, None) => {
+            let audience = oidc.audience.clone().unwrap_or_else(|| server.trim_end_matches('/').to_owned());
+            Identity::Oidc { audience }
+        }
+        (None, Some(eks), None, None) => Identity::Eks {
+            cluster: eks.cluster_name.clone(),
+            region: eks.region.clone(),
+            role_arn: eks.role_arn.clone(),
+        },
+        (None, None, Some(_), None) => Identity::Gke,
+        (None, None, None, Some(aks)) => Identity::Aks { tenant: aks.tenant_id.clone(), client: aks.client_id.clone() },
+        _ => return Err(SpecError::Access),
+    };
+    Ok(IdentityAccess {
+        server: server.clone(),
+        ca: certificate_authority_data.clone(),
+        tls_server_name: tls_server_name.clone(),
+        proxy_url: proxy_url.clone(),
+        identity,
     })
 }
 

@@ -14,7 +14,9 @@ use serde_json::{Value, json};
 use super::execute::{CONCURRENCY, Candidate, Consent, Outcome, Row, execute};
 use super::hub_side::{HubSide, Wanted, acceptable, kubeconfig};
 use super::names::{is_label, matches, object_name};
-use super::target_side::{Scope, ToolNamespace, apply, client, cluster_entry, config, objects, title, token};
+use super::target_side::{
+    Created, Scope, ToolNamespace, Verified, apply, client, cluster_entry, config, objects, title, token, verify,
+};
 use crate::cli::{CliError, duration, hub, key_value, tool};
 
 /// Give ksit an account on clusters of your kubeconfig, and register them on the hub.
@@ -25,8 +27,9 @@ use crate::cli::{CliError, duration, hub, key_value, tool};
 ///   on the hub       the Secret NAME-kubeconfig with server, CA and that token, and the
 ///                    IntegrationTarget NAME
 /// It shows the plan and asks first. You can run it again: existing objects stay, rights and
-/// labels are added. Objects created by others are not changed without --force. If one cluster
-/// fails, the others continue. Exits with 0, 1 if a cluster failed, 2 if nothing was attempted.
+/// labels are added. Objects created by others are not changed without --force. The token is tried
+/// at the address that the hub will use; if it is refused, or anything else fails, what was created
+/// is deleted again. If one cluster fails, the others continue. ksit target remove undoes it. Exits with 0, 1 if a cluster failed, 2 if nothing was attempted.
 ///
 /// Examples:
 ///   ksit target add --context berlin --hub-context hub -n ksit-system
@@ -128,14 +131,34 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, CliError> {
         .collect()
         .await;
     let candidates = deduplicated(candidates);
-    let force = args.consent.force;
-    execute(&args.consent, candidates, async |work: Work| {
-        apply(&work.client, &work.objects, force).await?;
-        let token = token(&work.client).await?;
-        let user = json!({ "token": token.expose_secret() });
-        hub.write(&work.wanted, &kubeconfig(&work.wanted.name, &work.entry, &user)).await
+    execute(&args.consent, "Create", candidates, async |work: Work| {
+        let mut created = Created::default();
+        let done = carry_out(&work, hub, args.request_timeout, &mut created).await;
+        if done.is_err() {
+            created.take_back().await;
+        }
+        done.map(|note| (Outcome::Added, note))
     })
     .await
+}
+
+/// Creates the account, tries its token, and registers the cluster on the hub. `created`: what was absent before.
+async fn carry_out(
+    work: &Work,
+    hub: &HubSide,
+    deadline: Duration,
+    created: &mut Created,
+) -> Result<Option<String>, CliError> {
+    apply(&work.client, &work.objects, hub.force, created).await?;
+    let token = token(&work.client).await?;
+    let user = json!({ "token": token.expose_secret() });
+    let kubeconfig = kubeconfig(&work.wanted.name, &work.entry, &user);
+    let note = match verify(&kubeconfig, deadline).await? {
+        Verified::Yes => None,
+        Verified::NotReached(why) => Some(format!("the token was not tried, because it can't be from here: {why}")),
+    };
+    hub.write(&work.wanted, &kubeconfig).await?;
+    Ok(note)
 }
 
 fn contexts(args: &Args, file: &Kubeconfig) -> Result<Vec<String>, CliError> {
@@ -186,7 +209,7 @@ async fn prepare(
         return Ok(None);
     }
     row.cluster = object_name(args.name.as_deref().unwrap_or(context))?;
-    let entry = cluster_entry(&config, &row.server)?;
+    let entry = cluster_entry(file, context, &config, &row.server);
     // Before anything is created: would the operator accept it?
     let trial = kubeconfig(&row.cluster, &entry, &json!({ "token": "t" }));
     let note = acceptable(trial.expose_secret().as_bytes())?;
@@ -206,6 +229,7 @@ async fn prepare(
         keeps_labels: true,
         made_by: "target-add",
         secret: None,
+        access: None,
     };
     hub.check(&wanted).await?;
     row.objects = objects.iter().map(title).chain(wanted.objects(&hub.hub.namespace)).collect();

@@ -2,11 +2,11 @@
 //! <https://cluster-api.sigs.k8s.io/developer/providers/contracts/control-plane#cluster-kubeconfig-management>
 
 use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt;
 use kube::api::{Api, DynamicObject, ListParams};
-use kube::{ResourceExt, discovery};
 use secrecy::SecretString;
 
-use super::import::Found;
+use super::import::{Found, SignIn, served};
 use crate::cli::CliError;
 use crate::cli::hub::Hub;
 
@@ -17,14 +17,7 @@ const KEY: &str = "value";
 
 /// All Clusters in the selected namespace: ksit reads a kubeconfig only from its IntegrationTarget's namespace.
 pub(super) async fn clusters(hub: &Hub) -> Result<Vec<Found>, CliError> {
-    // Use the version that is served.
-    let group = match discovery::group(&hub.client, GROUP).await {
-        Err(kube::Error::Discovery(_)) => {
-            return Err(format!("Cluster API is not on the hub: no API group {GROUP}").into());
-        }
-        group => group.map_err(|error| hub.fault(&error))?,
-    };
-    let (resource, _) = group.recommended_kind("Cluster").ok_or("the hub serves no Cluster of Cluster API")?;
+    let resource = served(hub, GROUP, "Cluster", "Cluster API").await?;
     let fault = |error: kube::Error| hub.fault(&error);
     let api: Api<DynamicObject> = Api::namespaced_with(hub.client.clone(), &hub.namespace, &resource);
     let secrets: Api<Secret> = Api::namespaced(hub.client.clone(), &hub.namespace);
@@ -51,7 +44,7 @@ pub(super) async fn clusters(hub: &Hub) -> Result<Vec<Found>, CliError> {
             server,
             labels: cluster.labels().clone(),
             secret: Some((secret, KEY.to_owned())),
-            kubeconfig,
+            sign_in: kubeconfig.map(SignIn::Kubeconfig),
         });
     }
     Ok(all)

@@ -1,4 +1,4 @@
-//! Shared by `ksit target add` and `ksit target import`: shows the plan, asks, works through all clusters even if some
+//! Shared by `ksit target add`, `import` and `remove`: shows the plan, asks, works through all clusters even if some
 //! fail, and prints a summary.
 
 use std::io::IsTerminal;
@@ -20,10 +20,10 @@ pub(super) struct Consent {
     /// Don't ask.
     #[arg(short, long)]
     yes: bool,
-    /// Show the plan without creating anything.
+    /// Show the plan without changing anything.
     #[arg(long, conflicts_with = "yes")]
     dry_run: bool,
-    /// Take over Secrets and IntegrationTargets created by others, and fields changed by others.
+    /// Take over, or remove, Secrets and IntegrationTargets created by others, and fields changed by others.
     #[arg(long)]
     pub(super) force: bool,
     /// Output format of the summary: table or json.
@@ -47,7 +47,7 @@ pub(super) struct Row {
     pub(super) server: String,
     pub(super) result: Outcome,
     pub(super) message: String,
-    /// Objects to create, as `cluster: Kind namespace/name` or `hub: …`.
+    /// Objects to create or delete, as `cluster: Kind namespace/name` or `hub: …`.
     pub(super) objects: Vec<String>,
 }
 
@@ -56,6 +56,7 @@ pub(super) enum Outcome {
     /// Not executed: a dry run, or the user declined.
     Planned,
     Added,
+    Removed,
     /// Left out on purpose.
     Skipped,
     Failed,
@@ -74,22 +75,30 @@ impl<W> Candidate<W> {
     }
 }
 
-/// Shows the plan, asks, runs `work` for each candidate, and prints the outcome. The exit code is 1 if any failed.
+/// The result of the work on one cluster: `Added` or `Removed`, and a note for the user.
+pub(super) type Done = (Outcome, Option<String>);
+
+/// Shows the plan, asks whether to `verb` it, runs `work` for each candidate, and prints the outcome. The exit code is 1
+/// if any failed.
 pub(super) async fn execute<W>(
     consent: &Consent,
+    verb: &str,
     candidates: Vec<Candidate<W>>,
-    work: impl AsyncFn(W) -> Result<(), CliError>,
+    work: impl AsyncFn(W) -> Result<Done, CliError>,
 ) -> Result<ExitCode, CliError> {
     let has_work = candidates.iter().any(|candidate| candidate.work.is_some());
     // The plan goes to stderr: stdout is for programs.
     print_error(&plan(&candidates));
-    let proceeds = !consent.dry_run && has_work && (consent.yes || confirm()?);
+    let proceeds = !consent.dry_run && has_work && (consent.yes || confirm(verb)?);
     let work = &work;
     let one = |candidate: Candidate<W>| async move {
         let Candidate { mut row, work: todo } = candidate;
         if let Some(todo) = todo.filter(|_| proceeds) {
             (row.result, row.message) = match work(todo).await {
-                Ok(()) => (Outcome::Added, row.message),
+                Ok((outcome, note)) => {
+                    let notes = [Some(row.message), note].into_iter().flatten().filter(|note| !note.is_empty());
+                    (outcome, notes.collect::<Vec<_>>().join("; "))
+                }
                 Err(error) => (Outcome::Failed, error.to_string()),
             };
         }
@@ -114,14 +123,14 @@ fn plan<W>(candidates: &[Candidate<W>]) -> String {
     text
 }
 
-fn confirm() -> Result<bool, CliError> {
+fn confirm(verb: &str) -> Result<bool, CliError> {
     if !std::io::stdin().is_terminal() {
         return Err(
             "can't ask for confirmation, because stdin is not a terminal: use --yes, or --dry-run to see the plan"
                 .into(),
         );
     }
-    print_error("Create all of this? [y/N] ");
+    print_error(&format!("{verb} all of this? [y/N] "));
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer)?;
     Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
@@ -142,7 +151,7 @@ fn render(rows: &[Row], format: Format) -> Result<String, CliError> {
     };
     let cells: Vec<Vec<String>> = rows.iter().map(cells).collect();
     let count = |result| rows.iter().filter(|row| row.result == result).count();
-    let counts: Vec<String> = [Outcome::Added, Outcome::Planned, Outcome::Skipped, Outcome::Failed]
+    let counts: Vec<String> = [Outcome::Added, Outcome::Removed, Outcome::Planned, Outcome::Skipped, Outcome::Failed]
         .into_iter()
         .filter(|result| count(*result) > 0)
         .map(|result| format!("{} {}", count(result), format!("{result:?}").to_lowercase()))

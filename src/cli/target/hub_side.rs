@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
-use kube::api::{Api, Patch, PatchParams};
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 
@@ -18,16 +18,16 @@ use crate::cli::output::print_error;
 use crate::cli::shards::{all_maps, unwatched};
 use crate::domain::reason::Failure;
 use crate::hub::is_absent;
-use crate::targets::kubeconfig::{Policy, vet};
+use crate::targets::kubeconfig::{AllowedProxies, Policy, vet};
 
 /// Field manager of server-side apply, here and on the clusters.
 pub(super) const MANAGER: &str = "ksit-target";
 
 /// Label of the Secret and the IntegrationTarget: the command that created them and may change them.
-const MADE_BY: &str = "ksit.io/made-by";
+pub(super) const MADE_BY: &str = "ksit.io/made-by";
 
 /// Annotation of both: the cluster that they are for. Another cluster of the same name does not replace them.
-const SERVER: &str = "ksit.io/server";
+pub(super) const SERVER: &str = "ksit.io/server";
 
 /// Key in the created Secret.
 const KEY: &str = "kubeconfig";
@@ -51,16 +51,27 @@ pub(super) struct Wanted {
     pub(super) made_by: &'static str,
     /// An existing Secret and its key; if `None`, one is created.
     pub(super) secret: Option<(String, String)>,
+    /// `spec.access`, which needs no Secret.
+    pub(super) access: Option<Value>,
+}
+
+/// The Secret that is made for a target.
+pub(super) fn secret_name(target: &str) -> String {
+    format!("{target}-kubeconfig")
 }
 
 impl Wanted {
     fn secret_name(&self) -> String {
-        format!("{}-kubeconfig", self.name)
+        secret_name(&self.name)
+    }
+
+    fn makes_secret(&self) -> bool {
+        self.secret.is_none() && self.access.is_none()
     }
 
     /// The objects to create on the hub, for display.
     pub(super) fn objects(&self, namespace: &str) -> Vec<String> {
-        let secret = self.secret.is_none().then(|| format!("hub: Secret {namespace}/{}", self.secret_name()));
+        let secret = self.makes_secret().then(|| format!("hub: Secret {namespace}/{}", self.secret_name()));
         secret.into_iter().chain([format!("hub: IntegrationTarget {namespace}/{}", self.name)]).collect()
     }
 }
@@ -70,13 +81,37 @@ impl HubSide {
     pub(super) async fn check(&self, wanted: &Wanted) -> Result<(), CliError> {
         let secrets: Api<Secret> = self.hub.api(false);
         let name = wanted.secret_name();
-        if wanted.secret.is_none()
+        if wanted.makes_secret()
             && let Some(secret) = secrets.get_opt(&name).await.map_err(|error| self.fault("Secret", &name, &error))?
         {
             self.is_ours(wanted, "Secret", &secret.name_any(), secret.labels(), secret.annotations())?;
         }
         let none = SecretString::from("");
         self.apply(wanted, &none, true).await
+    }
+
+    /// Names of the IntegrationTargets that an import from this source has made.
+    pub(super) async fn made_by(&self, source: &str) -> Result<Vec<String>, CliError> {
+        let targets: Api<IntegrationTarget> = self.hub.api(false);
+        let ours = ListParams::default().labels(&format!("{MADE_BY}={source}"));
+        let found = targets.list_metadata(&ours).await.map_err(|error| self.hub.fault(&error))?;
+        Ok(found.items.iter().map(ResourceExt::name_any).collect())
+    }
+
+    /// Deletes the IntegrationTarget, and its Secret if ksit made that.
+    pub(super) async fn delete(&self, name: &str) -> Result<(), CliError> {
+        let targets: Api<IntegrationTarget> = self.hub.api(false);
+        let params = DeleteParams::default();
+        match targets.delete(name, &params).await {
+            Err(error) if !is_absent(&error) => return Err(self.fault("IntegrationTarget", name, &error)),
+            _ => {}
+        }
+        let (secrets, secret) = (self.hub.api::<Secret>(false), secret_name(name));
+        let found = secrets.get_metadata_opt(&secret).await.map_err(|error| self.fault("Secret", &secret, &error))?;
+        if found.is_some_and(|found| found.labels().contains_key(MADE_BY)) {
+            secrets.delete(&secret, &params).await.map_err(|error| self.fault("Secret", &secret, &error))?;
+        }
+        Ok(())
     }
 
     /// Warns on stderr if no installation watches the namespace.
@@ -119,16 +154,21 @@ impl HubSide {
             labels.insert(MADE_BY.to_owned(), json!(wanted.made_by));
             json!({ "name": name, "labels": labels, "annotations": { SERVER: wanted.server } })
         };
-        if wanted.secret.is_none() {
+        if wanted.makes_secret() {
             let name = wanted.secret_name();
             let secret = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": metadata(&name, &BTreeMap::new()),
                 "data": { KEY: STANDARD.encode(kubeconfig.expose_secret()) } });
             let done = secrets.patch(&name, &params, &Patch::Apply(secret)).await;
             done.map_err(|error| self.fault("Secret", &name, &error))?;
         }
-        // Set even where it is the default: an existing target may name another Secret.
-        let (secret, key) = wanted.secret.clone().unwrap_or_else(|| (wanted.secret_name(), KEY.to_owned()));
-        let mut spec = json!({ "clusterName": wanted.name, "kubeconfigSecretRef": { "name": secret, "key": key } });
+        let mut spec = json!({ "clusterName": wanted.name });
+        if let Some(access) = &wanted.access {
+            spec["access"] = access.clone();
+        } else {
+            // Set even where it is the default: an existing target may name another Secret.
+            let (secret, key) = wanted.secret.clone().unwrap_or_else(|| (wanted.secret_name(), KEY.to_owned()));
+            spec["kubeconfigSecretRef"] = json!({ "name": secret, "key": key });
+        }
         if !labels.is_empty() {
             spec["labels"] = json!(labels);
         }
@@ -191,9 +231,15 @@ pub(super) fn kubeconfig(name: &str, cluster: &Value, user: &Value) -> SecretStr
     SecretString::from(format!("{config:#}\n"))
 }
 
-/// Rejects a kubeconfig that the operator would reject. A loopback address is accepted with a note, because it depends
-/// on where the operator runs.
+/// Rejects a kubeconfig that the operator would reject. An address or a proxy that depends on where and how the operator
+/// runs is accepted with a note.
 pub(super) fn acceptable(kubeconfig: &[u8]) -> Result<Option<String>, Failure> {
-    vet(kubeconfig, &Policy { allow_loopback: true, ..Policy::default() })?;
-    Ok(vet(kubeconfig, &Policy::default()).err().map(|failure| failure.message))
+    vet(kubeconfig, &Policy { allow_loopback: true, proxies: AllowedProxies::any(), ..Policy::default() })?;
+    let elsewhere = Policy { proxies: AllowedProxies::any(), ..Policy::default() };
+    let notes = [elsewhere, Policy { allow_loopback: true, ..Policy::default() }]
+        .into_iter()
+        .filter_map(|policy| vet(kubeconfig, &policy).err())
+        .map(|failure| failure.message);
+    let notes: Vec<String> = notes.collect();
+    Ok((!notes.is_empty()).then(|| notes.join("; ")))
 }

@@ -4,6 +4,7 @@ use kube::Api;
 use kube::ResourceExt;
 use serde::Serialize;
 
+use super::pause::REASON;
 use crate::api::{
     ComponentStatus, IntegrationResult, IntegrationTarget, IntegrationTargetSpec, IntegrationTargetStatus,
 };
@@ -28,6 +29,7 @@ pub(super) async fn run(name: &str, hub: &HubArgs) -> Result<(), CliError> {
         Ok(Target {
             namespace: target.namespace().unwrap_or_default(),
             name: target.name_any(),
+            pause_reason: target.annotations().get(REASON).cloned(),
             spec: target.spec,
             status: target.status.unwrap_or_default(),
         })
@@ -40,6 +42,8 @@ pub(super) async fn run(name: &str, hub: &HubArgs) -> Result<(), CliError> {
 struct Target {
     namespace: String,
     name: String,
+    #[serde(rename = "pauseReason", skip_serializing_if = "Option::is_none")]
+    pause_reason: Option<String>,
     spec: IntegrationTargetSpec,
     status: IntegrationTargetStatus,
 }
@@ -64,6 +68,9 @@ impl Shown for Target {
         }
         if let Some(expiring) = status.condition(CREDENTIAL_EXPIRING) {
             text.push_str(&format!("{:<12}{}\n", "Credential:", escape(&expiring.message)));
+        }
+        if let Some(reason) = &self.pause_reason {
+            text.push_str(&format!("{:<12}{}\n", "Paused for:", escape(reason)));
         }
         text.push('\n');
         let rows: Vec<Vec<String>> = status.integrations.iter().flat_map(|result| lines(result, wide)).collect();
@@ -118,6 +125,7 @@ mod tests {
                     "components": [component], "healthyComponents": [message] }] });
             let spec = json!({ "clusterName": name });
             let target = Target {
+                pause_reason: None,
                 namespace: name,
                 name: words,
                 spec: serde_json::from_value(spec).unwrap(),

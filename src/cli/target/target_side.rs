@@ -1,16 +1,17 @@
 //! Creates ksit's account on a cluster, with the user's own credentials.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
-use kube::api::{Api, ApiResource, DynamicObject, ListParams, Patch, PatchParams};
+use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
 use kube::config::Kubeconfig;
 use kube::core::GroupVersionKind;
 use kube::{Client, Config, ResourceExt};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
@@ -18,10 +19,14 @@ use super::hub_side::MANAGER;
 use crate::api::catalogue;
 use crate::cli::CliError;
 use crate::cli::hub::{PLUGIN_TIMEOUT, hint};
-use crate::cli::own_kubeconfig::{self, NO_PROXY, pem};
+use crate::cli::own_kubeconfig::{self, pem};
 use crate::cli::rights;
 use crate::domain::integrations::Tool;
+use crate::domain::reason::Reason;
+use crate::domain::snapshot::{ObjectRef, Query};
 use crate::hub::{cause, with_deadline};
+use crate::targets::kubeconfig::{AllowedProxies, Policy, vet};
+use crate::targets::{Cluster, Limits, Reflector, Settings, Standing};
 
 /// The cluster's token controller normally fills in the token within moments.
 const TOKEN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -52,9 +57,6 @@ pub(super) async fn config(context: &str, kubeconfig: &Kubeconfig) -> Result<Con
                     certificate-authority-data instead"
             .into());
     }
-    if config.proxy_url.is_some() {
-        return Err(NO_PROXY.into());
-    }
     Ok(own_kubeconfig::resolve(config, PLUGIN_TIMEOUT).await?)
 }
 
@@ -64,23 +66,26 @@ pub(super) fn client(config: Config, deadline: Duration) -> Result<Client, CliEr
     Ok(with_deadline(client, deadline))
 }
 
-fn fault(error: &kube::Error) -> CliError {
+pub(super) fn fault(error: &kube::Error) -> CliError {
     format!("the cluster {}{}", cause(error), hint(error)).into()
 }
 
-/// The `cluster` entry of ksit's kubeconfig: `server`, and CA and server name from the user's kubeconfig.
-pub(super) fn cluster_entry(config: &Config, server: &str) -> Result<Value, CliError> {
+/// The `cluster` entry of ksit's kubeconfig: `server`, and CA, server name and proxy from the user's kubeconfig. Without
+/// a CA the operator verifies the server with public ones.
+pub(super) fn cluster_entry(kubeconfig: &Kubeconfig, context: &str, config: &Config, server: &str) -> Value {
+    let mut entry = json!({ "server": server });
     let ca: String = config.root_cert.iter().flatten().map(|der| pem(der)).collect();
-    if ca.is_empty() {
-        return Err("certificate-authority-data is missing: ksit trusts only the CA in a kubeconfig, so put the one \
-                    that signed the server's certificate there"
-            .into());
+    if !ca.is_empty() {
+        entry["certificate-authority-data"] = json!(STANDARD.encode(ca));
     }
-    let mut entry = json!({ "server": server, "certificate-authority-data": STANDARD.encode(ca) });
     if let Some(name) = &config.tls_server_name {
         entry["tls-server-name"] = json!(name);
     }
-    Ok(entry)
+    // Not that of the environment, which is another on the hub.
+    if let Some(proxy) = own_kubeconfig::proxy_url(kubeconfig, context) {
+        entry["proxy-url"] = json!(proxy);
+    }
+    entry
 }
 
 /// The objects to create on the cluster, and the tools left out because their namespace does not exist.
@@ -130,25 +135,86 @@ pub(super) fn title(object: &Value) -> String {
     }
 }
 
-/// Applies all objects in order (server-side apply).
-pub(super) async fn apply(client: &Client, objects: &[Value], force: bool) -> Result<(), CliError> {
+/// Objects that this run has created on a cluster, in order.
+#[derive(Default)]
+pub(super) struct Created(Vec<(Api<DynamicObject>, String)>);
+
+impl Created {
+    /// Deletes it again, last first. Failures are ignored: the user learns why the run itself failed.
+    pub(super) async fn take_back(self) {
+        for (api, name) in self.0.into_iter().rev() {
+            drop(api.delete(&name, &DeleteParams::default()).await);
+        }
+    }
+}
+
+/// The API for an object, and its name.
+pub(super) fn api_of(client: &Client, object: &Value) -> (Api<DynamicObject>, String) {
+    let (group, version) = object["apiVersion"].as_str().unwrap_or_default().rsplit_once('/').unwrap_or(("", "v1"));
+    let kind = object["kind"].as_str().unwrap_or_default();
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
+    let api = match object["metadata"]["namespace"].as_str() {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
+        None => Api::all_with(client.clone(), &resource),
+    };
+    (api, object["metadata"]["name"].as_str().unwrap_or_default().to_owned())
+}
+
+/// Applies all objects in order (server-side apply), and adds those that were absent to `created`.
+pub(super) async fn apply(
+    client: &Client,
+    objects: &[Value],
+    force: bool,
+    created: &mut Created,
+) -> Result<(), CliError> {
     for object in objects {
-        let (group, version) = object["apiVersion"].as_str().unwrap_or_default().rsplit_once('/').unwrap_or(("", "v1"));
-        let kind = object["kind"].as_str().unwrap_or_default();
-        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
-        let api: Api<DynamicObject> = match object["metadata"]["namespace"].as_str() {
-            Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
-            None => Api::all_with(client.clone(), &resource),
-        };
+        let (api, name) = api_of(client, object);
         let params = PatchParams { force, ..PatchParams::apply(MANAGER) };
-        let name = object["metadata"]["name"].as_str().unwrap_or_default();
-        api.patch(name, &params, &Patch::Apply(object)).await.map_err(|error| {
+        let failed = |error: kube::Error| {
             let is_conflict = matches!(&error, kube::Error::Api(status) if status.code == 409);
             let hint = if is_conflict { "; --force takes the field over" } else { "" };
             format!("{}: {}{hint}", title(object), fault(&error))
-        })?;
+        };
+        let is_absent = api.get_metadata_opt(&name).await.map_err(failed)?.is_none();
+        api.patch(&name, &params, &Patch::Apply(object)).await.map_err(failed)?;
+        if is_absent {
+            created.0.push((api, name));
+        }
     }
     Ok(())
+}
+
+/// Whether the API server that ksit's kubeconfig names takes its token.
+pub(super) enum Verified {
+    /// Yes.
+    Yes,
+    /// It can't be reached from here; the cause.
+    NotReached(String),
+}
+
+/// Asks the API server of `entry` once with the new token, as the operator will.
+///
+/// # Errors
+/// The server refuses the token, or shows a certificate that the operator will not trust.
+pub(super) async fn verify(kubeconfig: &SecretString, deadline: Duration) -> Result<Verified, CliError> {
+    let policy = Policy { allow_loopback: true, proxies: AllowedProxies::any(), ..Policy::default() };
+    let connection = vet(kubeconfig.expose_secret().as_bytes(), &policy)?;
+    let limits = Arc::new(Limits::new(Settings { round_timeout: deadline, ..Settings::default() }));
+    // Any request of an authenticated user does, whatever that user may read.
+    let question = BTreeSet::from([Query::Object(ObjectRef::namespace(rights::NAMESPACE))]);
+    match Reflector::read(&Cluster::new(connection, limits), &question, Standing::Healthy).await {
+        Ok(_) => Ok(Verified::Yes),
+        Err(failure) if failure.reason == Reason::Unauthorized => Err(format!(
+            "{}: a gateway that authenticates by itself does not know ServiceAccounts; give the cluster's own address \
+             with --server",
+            failure.message
+        )
+        .into()),
+        Err(failure) if failure.reason.is_transient() || failure.reason == Reason::NameNotResolved => {
+            Ok(Verified::NotReached(failure.message))
+        }
+        Err(failure) => Err(failure.into()),
+    }
 }
 
 /// Waits until the cluster has filled in the account's token, and returns it.

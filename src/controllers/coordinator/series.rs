@@ -143,6 +143,7 @@ mod tests {
             labels: BTreeMap::new(),
             secret_name: String::new(),
             secret_key: None,
+            access: None,
             paused: false,
             paused_until: None,
             generation: 1,

@@ -14,6 +14,7 @@ mod shortage;
 mod target_task;
 #[cfg(test)]
 mod test_kit;
+mod tokens;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -50,6 +51,7 @@ use process_time::since_start;
 pub(crate) use reporter::{ReporterContext, report};
 pub(crate) use shard::{Shard, follow_map};
 pub(crate) use shortage::Shortage;
+pub(crate) use tokens::{TokenMaker, Tokens};
 
 /// Updates that the reporter has not dequeued yet: the newest of each target.
 pub(crate) type Reports = CoalescingQueue<TargetKey, ReportUpdate>;
@@ -68,6 +70,7 @@ pub(crate) struct WorkerContext {
     pub hub: kube::Client,
     pub clusters: ClusterManager,
     pub policy: Policy,
+    pub tokens: Tokens,
     pub secret_reads: Semaphore,
     pub first_checks: Arc<FirstChecks>,
     pub reports: Arc<Reports>,
@@ -85,6 +88,8 @@ pub(crate) struct WorkerSettings {
     pub interval: Duration,
     pub failure_threshold: u32,
     pub check_by: CheckBy,
+    /// Namespaces whose targets may use `spec.access`.
+    pub access_namespaces: BTreeSet<String>,
     /// Whether each target has its own metric series.
     pub target_metrics: TargetMetrics,
 }

@@ -6,18 +6,20 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
+use crate::domain::access::IdentityAccess;
 use crate::domain::backoff::jittered;
 use crate::domain::check_mode::CheckMode;
-use crate::domain::desired::DesiredIntegration;
+use crate::domain::desired::{DesiredIntegration, DesiredTarget};
 use crate::domain::evaluate::{Clock, evaluate};
 use crate::domain::keys::IntegrationKey;
 use crate::domain::reason::{Failure, Reason};
 use crate::domain::snapshot::Query;
 use crate::domain::verdict::{Outcome, TargetVerdict, ToolVerdict};
-use crate::hub::{Reading, SecretError, read_kubeconfig};
-use crate::targets::kubeconfig::vet;
-use crate::targets::{Cluster, Reflector, Standing};
+use crate::hub::{KubeconfigSecret, Reading, SecretError, read_kubeconfig};
+use crate::targets::kubeconfig::{vet, vet_access};
+use crate::targets::{Cluster, Connection, Reflector, Standing};
 
+use super::tokens::RenewedToken;
 use super::{Assignment, CheckBy, WorkerContext};
 
 /// Upper bound between two reads of a Secret, to notice its deletion. Each read is up to a fifth earlier, to spread
@@ -28,15 +30,34 @@ const REREAD: Duration = Duration::from_secs(600);
 pub(super) struct Access {
     pub(super) cluster: Arc<Cluster>,
     pub(super) reflector: Reflector,
-    pub(super) secret_version: String,
+    /// resourceVersion of the Secret; `None` without one.
+    pub(super) secret_version: Option<String>,
     /// Version that the Secret watch, if enabled, had reported at that read.
     watched_version: Option<String>,
     reread_at: Instant,
     last_evaluated: Option<Evaluation>,
     /// Queries that would tell why something is broken, as of the last evaluation.
     why: BTreeSet<Query>,
-    /// Secret name and key from the spec that this was built from.
-    secret: (String, Option<String>),
+    origin: Origin,
+    /// Held so that it is renewed.
+    _token: Option<Arc<RenewedToken>>,
+}
+
+/// The part of the spec that an access was built from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Origin {
+    /// Name and key.
+    Secret(String, Option<String>),
+    Identity(Arc<IdentityAccess>),
+}
+
+impl Origin {
+    fn of(target: &DesiredTarget) -> Self {
+        match &target.access {
+            Some(access) => Self::Identity(access.clone()),
+            None => Self::Secret(target.secret_name.clone(), target.secret_key.clone()),
+        }
+    }
 }
 
 /// The inputs of the last evaluation.
@@ -93,6 +114,17 @@ impl Access {
         self.reflector.mode(&self.cluster.connection().host_display())
     }
 
+    /// When the credential expires, if soon.
+    pub(super) fn credential_ends(&self) -> Option<Timestamp> {
+        let validity = self.cluster.connection().validity();
+        validity.filter(|validity| validity.ends_soon(Timestamp::now())).map(|validity| validity.until)
+    }
+
+    /// Remark on the connection that is no fault.
+    pub(super) fn note(&self) -> Option<String> {
+        self.cluster.connection().note().map(str::to_owned)
+    }
+
     async fn read(&mut self, assignment: &Assignment, standing: Standing) -> Result<(), Failure> {
         if self.why.is_empty() {
             return self.reflector.refresh(&self.cluster, &assignment.queries, standing).await;
@@ -129,7 +161,7 @@ pub(super) async fn run(
     standing: Standing,
     last: Option<&TargetVerdict>,
 ) -> Result<RoundResult, Box<HubUnavailable>> {
-    let former = access.filter(|access| uses_same_secret(access, assignment));
+    let former = access.filter(|access| access.origin == Origin::of(&assignment.target));
     let is_reused = former.as_ref().is_some_and(|access| is_fresh(access, assignment));
     let mut access = match former {
         Some(access) if is_reused => access,
@@ -179,13 +211,8 @@ pub(super) async fn run(
 /// The Secret was read recently, and the watch has reported no change since.
 fn is_fresh(access: &Access, assignment: &Assignment) -> bool {
     let watched = &assignment.secret_version;
-    let is_unchanged = *watched == access.watched_version || watched.as_ref() == Some(&access.secret_version);
+    let is_unchanged = *watched == access.watched_version || *watched == access.secret_version;
     is_unchanged && Instant::now() < access.reread_at
-}
-
-fn uses_same_secret(access: &Access, assignment: &Assignment) -> bool {
-    let (name, key) = &access.secret;
-    *name == assignment.target.secret_name && *key == assignment.target.secret_key
 }
 
 /// Why there is no connection.
@@ -195,29 +222,28 @@ enum OpenError {
     Hub(Box<HubUnavailable>),
 }
 
-/// Secret → vetted connection → the one cluster of this target. Keeps the reflector of `former` if the API server is
-/// the same.
+/// Spec → vetted connection → the one cluster of this target. Keeps the reflector of `former` if the API server is the
+/// same.
 async fn open(context: &WorkerContext, assignment: &Assignment, former: Option<Access>) -> Result<Access, OpenError> {
     let target = &assignment.target;
-    let read = async {
-        // The semaphore is never closed.
-        let _permit = context.secret_reads.acquire().await.ok();
-        let reading = if former.is_some() { Reading::Newest } else { Reading::Cached };
-        read_kubeconfig(&context.hub, target, reading).await
+    let refused = |failure| {
+        context.clusters.forget(&target.key);
+        OpenError::Target(failure)
     };
-    let secret = match read.await {
-        Ok(secret) => secret,
-        Err(SecretError::Unusable(failure)) => {
-            context.clusters.forget(&target.key);
-            return Err(OpenError::Target(failure));
+    let (connection, secret_version, token) = match &target.access {
+        Some(access) => {
+            let (connection, token) = sign_in(context, target, access).await.map_err(refused)?;
+            (connection, None, Some(token))
         }
-        Err(SecretError::Hub(error)) => return Err(OpenError::Hub(Box::new(HubUnavailable { error, access: former }))),
-    };
-    let connection = match vet(&secret.bytes, &context.policy) {
-        Ok(connection) => connection,
-        Err(failure) => {
-            context.clusters.forget(&target.key);
-            return Err(OpenError::Target(failure));
+        None => {
+            let secret = match read_secret(context, target, former.is_some()).await {
+                Ok(secret) => secret,
+                Err(SecretError::Unusable(failure)) => return Err(refused(failure)),
+                Err(SecretError::Hub(error)) => {
+                    return Err(OpenError::Hub(Box::new(HubUnavailable { error, access: former })));
+                }
+            };
+            (vet(&secret.bytes, &context.policy).map_err(refused)?, Some(secret.resource_version), None)
         }
     };
     let same_server = former.filter(|former| former.cluster.connection().is_same_server(&connection));
@@ -228,13 +254,43 @@ async fn open(context: &WorkerContext, assignment: &Assignment, former: Option<A
     Ok(Access {
         cluster: context.clusters.ensure(&target.key, connection),
         reflector,
-        secret_version: secret.resource_version,
+        secret_version,
         watched_version: assignment.secret_version.clone(),
         reread_at: Instant::now() + jittered(REREAD, 0.2, rand::random()),
-        secret: (target.secret_name.clone(), target.secret_key.clone()),
+        origin: Origin::of(target),
+        _token: token,
         last_evaluated: None,
         why: BTreeSet::new(),
     })
+}
+
+async fn read_secret(
+    context: &WorkerContext,
+    target: &DesiredTarget,
+    newest: bool,
+) -> Result<KubeconfigSecret, SecretError> {
+    // The semaphore is never closed.
+    let _permit = context.secret_reads.acquire().await.ok();
+    read_kubeconfig(&context.hub, target, if newest { Reading::Newest } else { Reading::Cached }).await
+}
+
+/// The connection with a token of this operator's own identity, which only namespaces that it trusts may use: whoever
+/// writes the target chooses the server that receives the token.
+async fn sign_in(
+    context: &WorkerContext,
+    target: &DesiredTarget,
+    access: &IdentityAccess,
+) -> Result<(Connection, Arc<RenewedToken>), Failure> {
+    let namespace = target.key.namespace();
+    if !context.settings.access_namespaces.contains(namespace) {
+        let message = format!(
+            "spec.access is not accepted in namespace {namespace}: add it to --access-namespaces of the operator if all \
+             who may write IntegrationTargets there may use ksit's identity"
+        );
+        return Err(Failure::new(Reason::AccessRefused, message));
+    }
+    let token = context.tokens.get(&access.identity).await?;
+    Ok((vet_access(access, token.live(), &context.policy)?, token))
 }
 
 #[cfg(test)]

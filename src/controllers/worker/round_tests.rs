@@ -16,7 +16,7 @@ async fn round_uses_the_cached_secret_while_the_hub_is_down() {
         panic!("the target was not checked")
     };
     assert!(matches!(second.outcome, Some(Outcome::Failed(_))) == matches!(first.outcome, Some(Outcome::Failed(_))));
-    assert_eq!(second.access.map(|access| access.secret_version), Some("1".to_owned()));
+    assert_eq!(second.access.and_then(|access| access.secret_version), Some("1".to_owned()));
     // Without a cached Secret the round can't run.
     assert!(run(&context, &assignment, None, Standing::Healthy, None).await.is_err());
 }

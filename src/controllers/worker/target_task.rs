@@ -372,12 +372,10 @@ impl Task {
             omitted,
             mode: access.filter(|_| is_connected).and_then(Access::mode),
             generation: assignment.target.generation,
-            secret_version: access.map(|access| access.secret_version.clone()),
+            secret_version: access.and_then(|access| access.secret_version.clone()),
             server: access.map(|access| access.cluster.connection().host_display()),
-            credential_ends: access.and_then(|access| {
-                let validity = access.cluster.connection().validity();
-                validity.filter(|validity| validity.ends_soon(Timestamp::now())).map(|validity| validity.until)
-            }),
+            credential_ends: access.and_then(Access::credential_ends),
+            note: access.filter(|_| is_connected).and_then(Access::note),
             reported_by: self.context.settings.replica.clone(),
             epoch: Epoch(0),
             next,

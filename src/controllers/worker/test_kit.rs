@@ -8,7 +8,7 @@ use kube::client::Body;
 use serde_json::json;
 use tokio::sync::{Semaphore, watch};
 
-use super::{Assignment, CheckBy, WorkerContext, WorkerSettings};
+use super::{Assignment, CheckBy, TokenMaker, Tokens, WorkerContext, WorkerSettings};
 use crate::domain::desired::DesiredTarget;
 use crate::domain::digest::Digest;
 use crate::domain::keys::TargetKey;
@@ -64,6 +64,7 @@ pub(super) fn hub_of(state: Hub, port: u16) -> (watch::Sender<Hub>, Client) {
 pub(super) fn context(hub: Client) -> WorkerContext {
     let limits = Limits::new(Settings { round_timeout: Duration::from_secs(2), ..Settings::default() });
     WorkerContext {
+        tokens: Tokens::new(TokenMaker::new(hub.clone(), Duration::from_secs(3600))),
         hub,
         clusters: ClusterManager::new(Arc::new(limits)),
         policy: Policy { allow_loopback: true, ..Policy::default() },
@@ -78,6 +79,7 @@ pub(super) fn context(hub: Client) -> WorkerContext {
             interval: Duration::from_secs(30),
             failure_threshold: 3,
             check_by: CheckBy::Auto,
+            access_namespaces: Default::default(),
             target_metrics: TargetMetrics::On,
         },
     }
@@ -102,6 +104,7 @@ pub(super) fn assignment() -> Assignment {
         labels: Default::default(),
         secret_name: "c1-kubeconfig".to_owned(),
         secret_key: None,
+        access: None,
         paused: false,
         paused_until: None,
         generation: 1,

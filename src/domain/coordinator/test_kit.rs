@@ -59,6 +59,7 @@ pub(super) fn target(name: &str, status: Option<TargetStatus>) -> TargetObject {
         labels: BTreeMap::new(),
         secret_name: format!("{name}-kubeconfig"),
         secret_key: None,
+        access: None,
         paused: false,
         paused_until: None,
         generation: 1,

@@ -91,6 +91,10 @@ fn webhook_fault(webhook: &Webhook, snapshot: &Snapshot, now: Timestamp) -> Opti
 fn by_conditions(seen: &Seen<'_>, state: &ObjectState, clock: &Clock) -> Finding {
     let truth = |condition: &str| state.conditions.get(condition).map(|condition| condition.truth);
     let stalled = truth("Stalled") == Some(Some(true));
+    if state.is_silent_lease {
+        let why = "is held, and its holder has not renewed it for five of its durations: that process does not work";
+        return seen.fault(Phase::Failed, why.to_owned(), None);
+    }
     let failed_phase = state.phase.as_deref().filter(|phase| FAILED_PHASES.contains(phase));
     if let Some(phase) = failed_phase {
         return seen.fault(Phase::Failed, format!("is {phase}"), None);

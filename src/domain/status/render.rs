@@ -43,6 +43,7 @@ pub fn target_status(
         secret_version,
         server,
         credential_ends,
+        note,
         reported_by,
         epoch,
         next: _,
@@ -52,7 +53,7 @@ pub fn target_status(
     // A worker of an earlier version sends more than fits.
     let (verdict, more) = &fit(verdict);
     let omitted = omitted.saturating_add(*more);
-    let (reachable, reason, reached) = reach(verdict);
+    let (reachable, reason, reached) = reach(verdict, note.as_deref());
     let (phase, message) = (verdict.phase(), target_message(verdict, &reached));
     let stamps = Stamps { now: writer.now, former };
     let condition = |kind: &str, truth, reason, message: &str| Condition {
@@ -96,10 +97,13 @@ pub fn target_status(
     }
 }
 
-fn reach(verdict: &TargetVerdict) -> (Truth, Reason, String) {
+fn reach(verdict: &TargetVerdict, note: Option<&str>) -> (Truth, Reason, String) {
     match &verdict.reach {
         Reach::Initializing => (Truth::Unknown, Reason::Initializing, "waiting for the first answer".to_owned()),
-        Reach::Connected => (Truth::True, Reason::Connected, "the cluster answers".to_owned()),
+        Reach::Connected => {
+            let note = note.map(|note| format!("; {note}")).unwrap_or_default();
+            (Truth::True, Reason::Connected, format!("the cluster answers{note}"))
+        }
         Reach::Failed(failure) => (Truth::False, failure.reason, failure.message.clone()),
         Reach::Paused => (Truth::Unknown, Reason::Paused, "paused: the cluster is not checked".to_owned()),
         Reach::Stale => (Truth::Unknown, Reason::Stale, STALE_MESSAGE.to_owned()),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use jiff::{SignedDuration, Timestamp};
 use x509_parser::pem::Pem;
 
 use super::parse;
@@ -29,7 +30,23 @@ pub(in crate::targets) fn named(body: &mut Vec<u8>, name: &str) -> Option<Object
         phase: status.phase.filter(|phase| is_word(phase)).map(|phase| phase.into_owned()),
         conditions: conditions(&status.conditions.list),
         webhooks: object.webhooks.list.iter().take(MAX_WEBHOOKS).map(webhook).collect(),
+        is_silent_lease: false,
     })
+}
+
+/// Durations without a renewal after which the holder of a Lease counts as dead.
+const SILENT_AFTER: i32 = 5;
+
+/// The Lease of this name. `now`: the cluster's own time, without which no Lease is called silent.
+pub(in crate::targets) fn lease(body: &mut Vec<u8>, name: &str, now: Option<Timestamp>) -> Option<ObjectState> {
+    // Parsing consumes the text.
+    let state = named(&mut body.clone(), name)?;
+    let wire::LeaseSpec { holder_identity, lease_duration_seconds, renew_time } = parse::<wire::Lease>(body).ok()?.spec;
+    let is_held = holder_identity.is_some_and(|holder| !holder.is_empty());
+    let renewed: Option<Timestamp> = renew_time.and_then(|time| time.parse().ok());
+    let patience = SignedDuration::from_secs(lease_duration_seconds.unwrap_or_default().into()) * SILENT_AFTER;
+    let is_late = now.zip(renewed).is_some_and(|(now, renewed)| now.duration_since(renewed) > patience);
+    Some(ObjectState { is_silent_lease: is_held && is_late, ..state })
 }
 
 /// Whether a target's text looks like a reason: nothing else of it is shown.
@@ -75,4 +92,24 @@ fn ca_bundle(base64: &str) -> CaBundle {
         Some(pem.parse_x509().ok()?.validity().not_after.timestamp())
     });
     ends.max().map_or(CaBundle::Invalid, CaBundle::Until)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lease_is_silent_after_five_durations_of_the_clusters_time() {
+        let lease = |spec: &str, now: Option<&str>| {
+            let body = format!(r#"{{"kind":"Lease","metadata":{{"name":"l"}},"spec":{spec}}}"#);
+            lease(&mut body.into_bytes(), "l", now.map(|now| now.parse().unwrap())).unwrap().is_silent_lease
+        };
+        let held = r#"{"holderIdentity":"a","leaseDurationSeconds":15,"renewTime":"2026-01-01T00:00:00.000001Z"}"#;
+        assert!(!lease(held, Some("2026-01-01T00:01:15Z")));
+        assert!(lease(held, Some("2026-01-01T00:01:16Z")));
+        assert!(!lease(held, None), "the cluster's time is unknown");
+        let free = held.replace(r#""a""#, r#""""#);
+        assert!(!lease(&free, Some("2030-01-01T00:00:00Z")), "nobody holds it");
+        assert!(!lease("{}", Some("2030-01-01T00:00:00Z")));
+    }
 }

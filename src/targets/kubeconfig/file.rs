@@ -40,12 +40,12 @@ pub(super) struct ClusterEntry {
     pub server: Option<String>,
     pub certificate_authority_data: Option<Hidden>,
     pub tls_server_name: Option<String>,
+    /// May hold a password.
+    pub proxy_url: Option<Hidden>,
     #[serde(default)]
     pub certificate_authority: Given,
     #[serde(default)]
     pub insecure_skip_tls_verify: Given,
-    #[serde(default)]
-    pub proxy_url: Given,
 }
 
 #[derive(Deserialize)]

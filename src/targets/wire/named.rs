@@ -6,6 +6,24 @@ use serde::de::{Deserializer, IgnoredAny};
 use super::{Condition, Items, Meta};
 use crate::targets::text::Text;
 
+/// The fields of a Lease (coordination.k8s.io/v1).
+#[derive(Deserialize)]
+pub(in crate::targets) struct Lease<'a> {
+    #[serde(default, borrow)]
+    pub spec: LeaseSpec<'a>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub(in crate::targets) struct LeaseSpec<'a> {
+    #[serde(borrow)]
+    pub holder_identity: Option<Text<'a>>,
+    pub lease_duration_seconds: Option<u32>,
+    /// RFC 3339 with microseconds.
+    #[serde(borrow)]
+    pub renew_time: Option<Text<'a>>,
+}
+
 /// Any object that is read by name.
 #[derive(Deserialize)]
 pub(in crate::targets) struct Object<'a> {

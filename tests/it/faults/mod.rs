@@ -22,6 +22,7 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -104,6 +105,8 @@ struct Counters {
 pub struct FaultyApiServer {
     address: SocketAddr,
     ca: String,
+    /// For a proxy that shows the same certificate.
+    tls: Arc<ServerConfig>,
     shared: Arc<Shared>,
     /// Keeps the port of [`Fault::Refuse`] from being taken by another test.
     _bound: Option<TcpSocket>,
@@ -125,6 +128,7 @@ impl FaultyApiServer {
 
     pub async fn with(fault: Fault, http: Http, certificate: Certificate) -> Self {
         let (ca, mut tls) = certificates::server(certificate);
+        let proxy_tls = Arc::new(tls.clone());
         tls.alpn_protocols = vec![match http {
             Http::One => b"http/1.1".to_vec(),
             Http::Two => b"h2".to_vec(),
@@ -148,7 +152,12 @@ impl FaultyApiServer {
             accepting.spawn(accept(listener, shared.clone()));
             (address, None)
         };
-        Self { address, ca, shared, _bound: bound, _accepting: accepting }
+        Self { address, ca, tls: proxy_tls, shared, _bound: bound, _accepting: accepting }
+    }
+
+    /// TLS of a proxy with the server's own certificate.
+    pub fn proxy_tls(&self) -> Arc<ServerConfig> {
+        self.tls.clone()
     }
 
     /// A kubeconfig with the CA and [`PLANTED_TOKEN`].

@@ -75,6 +75,7 @@ fn report(me: &Incarnation) -> TargetReport {
         secret_version: None,
         server: None,
         credential_ends: None,
+        note: None,
         reported_by: ReplicaName::new(me.name.as_str()),
         omitted: 0,
         epoch: Epoch(9_000_000),

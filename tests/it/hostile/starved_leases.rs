@@ -40,6 +40,8 @@ fn config(namespace: &str) -> OperatorConfig {
         round_deadline: Duration::from_secs(2),
         failure_threshold: 3,
         check_by: CheckBy::Auto,
+        access_namespaces: Default::default(),
+        oidc_token_lifetime: Duration::from_secs(3600),
         target_metrics: TargetMetrics::Off,
         max_concurrent_reconciles: 8,
         max_concurrent_connects: 8,
@@ -47,7 +49,7 @@ fn config(namespace: &str) -> OperatorConfig {
         metrics_address: "127.0.0.1:0".parse().unwrap(),
         drain_deadline: Duration::from_secs(1),
         descriptors: Descriptors::raise(),
-        policy: Policy { allow_loopback: true, hub_addresses: Vec::new().into() },
+        policy: Policy { allow_loopback: true, ..Policy::default() },
     }
 }
 

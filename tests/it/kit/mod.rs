@@ -90,11 +90,16 @@ async fn until_invalid_objects_are(accepted: bool, client: &Client) {
 /// Installs Flux on the shared cluster, in its own namespace.
 pub async fn install_flux(namespace: &str) -> Workloads {
     let workloads = Workloads::new(target().await.client().await.unwrap());
+    install_flux_with(&workloads, namespace).await;
+    workloads
+}
+
+/// Installs Flux on any cluster.
+pub async fn install_flux_with(workloads: &Workloads, namespace: &str) {
     workloads.namespace(namespace).await.unwrap();
     for name in ["source-controller", "kustomize-controller", "helm-controller", "notification-controller"] {
         workloads.workload("Deployment", namespace, name, &BTreeMap::new(), 1).await.unwrap();
     }
-    workloads
 }
 
 /// Grants `rules` to `user` on the shared cluster, in `namespace` only.

@@ -15,6 +15,7 @@ use testkit::ControlPlane;
 use testkit::audit::AuditEvent;
 use testkit::workloads::Workloads;
 
+use super::remove::{pause_stops_the_checks_until_resume, refused_token_is_taken_back, remove_deletes_both_sides};
 use super::{Contexts, ksit_target};
 use crate::kit::{World, eventually, hub};
 
@@ -62,11 +63,11 @@ fn contexts(hub: &ControlPlane, berlin: &ControlPlane, paris: &ControlPlane) -> 
     all
 }
 
-struct Setting {
-    world: World,
-    berlin: ControlPlane,
-    paris: ControlPlane,
-    contexts: Contexts,
+pub(super) struct Setting {
+    pub(super) world: World,
+    pub(super) berlin: ControlPlane,
+    pub(super) paris: ControlPlane,
+    pub(super) contexts: Contexts,
 }
 
 impl Setting {
@@ -84,18 +85,18 @@ impl Setting {
     }
 
     /// Runs with these and the hub's arguments, and asserts that no credential is printed.
-    async fn add(&self, args: &[&str]) -> super::Ran {
+    pub(super) async fn add(&self, args: &[&str]) -> super::Ran {
         let ran = ksit_target(&self.contexts.write(), &[&["add"], &HUB[..], args].concat()).await;
         let shown = format!("{}{}", ran.stdout, ran.stderr);
         assert!(!shown.contains("s3cret") && !shown.contains("eyJ") && !shown.contains("LS0t"), "{shown}");
         ran
     }
 
-    fn secrets(&self) -> Api<Secret> {
+    pub(super) fn secrets(&self) -> Api<Secret> {
         Api::namespaced(self.world.client.clone(), "target-add")
     }
 
-    fn targets(&self) -> Api<IntegrationTarget> {
+    pub(super) fn targets(&self) -> Api<IntegrationTarget> {
         Api::namespaced(self.world.client.clone(), "target-add")
     }
 }
@@ -104,12 +105,16 @@ impl Setting {
 async fn target_add_creates_an_account_that_observes() {
     let mut setting = Setting::new().await;
     refuses_without_consent(&setting).await;
+    refused_token_is_taken_back(&setting).await;
     adds_every_usable_context(&setting).await;
     kubeconfig_holds_only_the_new_token(&setting).await;
     repeating_is_safe(&setting).await;
     leaves_objects_of_others_alone(&setting).await;
     operator_observes_with_those_rights_only(&mut setting).await;
     cluster_wide_rights_are_all_used(&mut setting).await;
+    setting.world.start_operator(&[]).await;
+    pause_stops_the_checks_until_resume(&setting).await;
+    remove_deletes_both_sides(&setting).await;
 }
 
 async fn refuses_without_consent(setting: &Setting) {

@@ -64,9 +64,9 @@ async fn argocd_clusters(source: &str) {
         ("c", "gke", &url, json!({ "execProviderConfig": { "command": "argocd-k8s-auth", "env": { "X": "s3cret" } } })),
         (
             "d",
-            "eks",
-            &url,
-            json!({ "awsAuthConfig": { "clusterName": "s3cret" }, "tlsClientConfig": { "caData": ca } }),
+            "aws",
+            "https://D.gr7.eu-west-1.eks.amazonaws.com",
+            json!({ "awsAuthConfig": { "clusterName": "prod" }, "tlsClientConfig": { "caData": ca } }),
         ),
         ("e", "lax", &url, json!({ "bearerToken": "s3cret", "tlsClientConfig": { "insecure": true } })),
         ("f", "open", &url, json!({ "bearerToken": "s3cret" })),
@@ -94,9 +94,9 @@ async fn import_of_argo_cd_clusters_names_the_skipped_ones() {
             ("a", done, ""),
             ("b", done, ""),
             ("c", "Skipped", "execProviderConfig is not accepted"),
-            ("d", "Skipped", "awsAuthConfig is not accepted"),
+            ("d", done, "needs --access-namespaces=import-argocd"),
             ("e", "Skipped", "tlsClientConfig.insecure is not accepted"),
-            ("f", "Skipped", "certificate-authority-data is missing"),
+            ("f", done, ""),
             ("g", "Skipped", "this is the hub itself"),
             ("h", "Failed", "its name would be the same as that of Secret import-argocd-source/a"),
         ] {
@@ -110,9 +110,16 @@ async fn import_of_argo_cd_clusters_names_the_skipped_ones() {
         }
     }
     assert_eq!(labels(&world, "eu-west").await, json!({ "env": "prod" }));
+    let api: Api<IntegrationTarget> = Api::namespaced(world.client.clone(), "import-argocd");
+    let access = api.get("aws").await.unwrap().spec.access.unwrap();
+    let eks = json!({ "clusterName": "prod", "region": "eu-west-1" });
+    assert_eq!(json!(access.eks), eks, "an identity needs no Secret");
+    let secrets: Api<Secret> = Api::namespaced(world.client.clone(), "import-argocd");
+    assert!(secrets.get_opt("aws-kubeconfig").await.unwrap().is_none());
     world.start_operator(&[]).await;
     world.until_reach("eu-west", "Connected").await;
     world.until_reach("cert", "Connected").await;
+    gone_clusters_are_pruned(&world, source, &args).await;
 }
 
 /// Installs the part of Cluster API's CustomResourceDefinition that serves its objects.
@@ -127,6 +134,20 @@ async fn install_cluster_api() {
     let name = "clusters.cluster.x-k8s.io";
     api.patch(name, &PatchParams::apply("test").force(), &Patch::Apply(crd)).await.unwrap();
     await_condition(api, name, is_crd_established()).await.unwrap();
+}
+
+/// With --prune a target goes when its cluster does, and one of another source stays.
+async fn gone_clusters_are_pruned(world: &World, source: &str, args: &[&str]) {
+    world.apply("IntegrationTarget", "by-hand", json!({ "clusterName": "by-hand" })).await.unwrap();
+    let sources: Api<Secret> = Api::namespaced(world.client.clone(), source);
+    sources.delete("b", &Default::default()).await.unwrap();
+    let ran = import(&[args, &["--yes", "--prune"]].concat()).await;
+    assert!(ran.stdout.contains("\"Removed\""), "{}", ran.all());
+    let api: Api<IntegrationTarget> = Api::namespaced(world.client.clone(), "import-argocd");
+    let left: Vec<String> = api.list(&Default::default()).await.unwrap().iter().map(ResourceExt::name_any).collect();
+    assert!(!left.contains(&"cert".to_owned()) && left.contains(&"by-hand".to_owned()), "{left:?}");
+    let secrets: Api<Secret> = Api::namespaced(world.client.clone(), "import-argocd");
+    assert!(secrets.get_opt("cert-kubeconfig").await.unwrap().is_none());
 }
 
 #[tokio::test]

@@ -203,13 +203,12 @@ async fn target_without_queries_is_still_probed() {
 async fn own_kubeconfig_may_be_loopback_and_insecure() {
     let server = FaultyApiServer::with(Fault::None, Http::Two, Certificate::UnknownCa).await;
     let url = format!("https://{}", server.address());
-    let trusted = |ca, insecure| {
-        let credential = Credential::Token(PLANTED_TOKEN.to_owned().into());
-        Connection::trusted(Trusted { server: &url, ca, server_name: None, credential, insecure })
+    let trusted = |ca| {
+        let credential = Credential::from(secrecy::SecretString::from(PLANTED_TOKEN));
+        Connection::trusted(Trusted { server: &url, ca, server_name: None, proxy: None, credential })
     };
-    assert_healthy(&Cluster::new(trusted(None, true).unwrap(), limits())).await;
-    assert_eq!(trusted(None, false).unwrap_err().reason, Reason::KubeconfigInvalid);
-    let error = trusted(Some(PLANTED_ANSWER.as_bytes()), false).unwrap_err();
+    assert_healthy(&Cluster::new(trusted(Authority::Anyone).unwrap(), limits())).await;
+    let error = trusted(Authority::Kubeconfig(PLANTED_ANSWER.as_bytes())).unwrap_err();
     assert_eq!(error.to_string(), "KubeconfigInvalid: certificate-authority-data holds no certificate in PEM");
 }
 

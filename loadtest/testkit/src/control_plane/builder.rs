@@ -1,6 +1,9 @@
 //! Configures and starts a control plane.
 
+use std::fs;
 use std::path::Path;
+
+use serde_json::json;
 
 use super::{ControlPlane, StartError, free_ports};
 use crate::pki::Pki;
@@ -12,11 +15,16 @@ pub struct Builder {
     name: String,
     workloads: bool,
     reads_in_audit: bool,
+    /// URL and CA of another plane.
+    issuer: Option<(String, String)>,
 }
+
+/// File of a plane that trusts another as an issuer of tokens.
+pub(super) const AUTHENTICATION: &str = "authentication.json";
 
 impl Builder {
     pub(super) fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), workloads: false, reads_in_audit: true }
+        Self { name: name.to_owned(), workloads: false, reads_in_audit: true, issuer: None }
     }
 
     /// Adds kube-controller-manager, kube-scheduler, and kwok with one Node: Pods become ready.
@@ -28,6 +36,13 @@ impl Builder {
     /// Logs writes only: auditing thousands of reads would take CPU time from the measured processes.
     pub fn without_reads_in_audit(mut self) -> Self {
         self.reads_in_audit = false;
+        self
+    }
+
+    /// Trusts the ServiceAccount tokens that `hub` issues for the audience of this plane's [`url`](ControlPlane::url).
+    /// Their users have the prefix `hub:`.
+    pub fn trusting(mut self, hub: &ControlPlane) -> Self {
+        self.issuer = Some((hub.url(), hub.ca_pem().to_owned()));
         self
     }
 
@@ -56,6 +71,10 @@ impl Builder {
             _caretaker: caretaker,
         };
         plane.write_files(self.reads_in_audit)?;
+        if let Some((url, ca)) = &self.issuer {
+            let config = authentication(url, ca, &plane.url());
+            fs::write(plane.dir.path().join(AUTHENTICATION), config.to_string())?;
+        }
         plane.start_etcd().await?;
         plane.start_api_server().await?;
         if self.workloads {
@@ -63,4 +82,13 @@ impl Builder {
         }
         Ok(plane)
     }
+}
+
+/// <https://kubernetes.io/docs/reference/access-authn-authz/authentication/#using-authentication-configuration>
+fn authentication(issuer: &str, ca: &str, audience: &str) -> serde_json::Value {
+    json!({ "apiVersion": "apiserver.config.k8s.io/v1", "kind": "AuthenticationConfiguration", "jwt": [{
+        "issuer": { "url": super::ISSUER, "discoveryURL": format!("{issuer}/.well-known/openid-configuration"),
+            "certificateAuthority": ca, "audiences": [audience] },
+        "claimMappings": { "username": { "claim": "sub", "prefix": "hub:" } },
+    }] })
 }
