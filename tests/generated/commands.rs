@@ -35,8 +35,7 @@ fn commands_on_the_pages_parse() {
     for page in PAGES.iter().map(PathBuf::from).chain(docs()) {
         let page = page.to_str().unwrap();
         for command in commands(page) {
-            let one_of = command.replace("argocd|capi", "argocd");
-            let words = one_of.split_whitespace().map(|word| word.trim_matches('\''));
+            let words = command.split_whitespace().map(|word| word.trim_matches('\''));
             let parsed = Cli::command().try_get_matches_from(words);
             // Help, or a command named without its arguments.
             let fits =

@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use crate::{docs, files, read, root};
 
 /// Pages besides those of `docs`.
-const PAGES: [&str; 8] = [
+const PAGES: [&str; 7] = [
     "README.md",
     "CONTRIBUTING.md",
     "SECURITY.md",
@@ -14,7 +14,6 @@ const PAGES: [&str; 8] = [
     "CODE_OF_CONDUCT.md",
     "chart/README.md",
     "examples/README.md",
-    "src/api/catalogue/README.md",
 ];
 
 /// Text between backticks with one of these prefixes, and without a placeholder, is a path of the repository.
