@@ -8,7 +8,7 @@ use simulator::Fault;
 use super::RunError;
 
 /// Embedded scenarios.
-const EMBEDDED: [(&str, &str); 14] = [
+const EMBEDDED: [(&str, &str); 15] = [
     ("survey", include_str!("../../scenarios/survey.yaml")),
     ("cold-start", include_str!("../../scenarios/cold-start.yaml")),
     ("changes", include_str!("../../scenarios/changes.yaml")),
