@@ -21,7 +21,7 @@ use crate::hub::Lenient;
 ///   ksit clusters --type argocd --version 2.11.0
 ///   ksit clusters --reason CrashLoopBackOff -o json
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(verbatim_doc_comment, disable_version_flag = true)]
 pub struct Args {
     #[command(flatten)]
     hub: HubArgs,

@@ -3,6 +3,7 @@
 mod check;
 mod check_output;
 mod clusters;
+mod completion;
 mod crds;
 mod error;
 mod fleet;
@@ -56,6 +57,7 @@ enum Command {
     Versions(versions::Args),
     Wait(wait::Args),
     Crds(crds::Args),
+    Completion(completion::Args),
 }
 
 /// Exit code for an undetermined result: invalid arguments, or a missing prerequisite. Clap uses the same code.
@@ -75,6 +77,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Versions(args) => versions::run(args).await,
         Command::Wait(args) => wait::run(args).await,
         Command::Crds(args) => crds::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Completion(args) => completion::run(&args).map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {
         output::print_error(&format!("error: {error}\n"));

@@ -51,13 +51,20 @@ fn parse(text: &str) -> Result<Kubeconfig, String> {
             entries.retain(|entry| !entry.is_null());
         }
     }
-    // The error would quote a value, which may be a credential.
-    let file: Kubeconfig =
-        serde_json::from_value(value).map_err(|_| "a field has another type than in a kubeconfig")?;
+    let file: Kubeconfig = serde_json::from_value(value).map_err(|_| mistyped(text))?;
     unique("clusters", file.clusters.iter().map(|entry| entry.name.as_str()))?;
     unique("contexts", file.contexts.iter().map(|entry| entry.name.as_str()))?;
     unique("users", file.auth_infos.iter().map(|entry| entry.name.as_str()))?;
     Ok(file)
+}
+
+/// The place of a value with another type than in a kubeconfig, which only a typed reading of the text tells.
+fn mistyped(text: &str) -> String {
+    let options = serde_saphyr::options! { with_snippet: false };
+    match serde_saphyr::from_str_with_options::<Kubeconfig>(text, options) {
+        Err(error) => of_kubeconfig(&KubeconfigError::Parse(Box::new(error))),
+        Ok(_) => "it is not the YAML of a kubeconfig".to_owned(),
+    }
 }
 
 /// kubectl refuses a list with two entries of one name: which of them counts would be chance.
