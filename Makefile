@@ -67,7 +67,7 @@ test-e2e: image ## Test image and chart on two real clusters made with kind; KIN
 test-all: test test-e2e ## Run every test there is
 
 .PHONY: manifests
-manifests: ## Regenerate what is generated: crds/, deploy/, the chart's CRDs, the tables of the READMEs
+manifests: ## Regenerate what is generated: crds/, deploy/, the chart's CRDs, the tables of docs/reference and the chart
 	$(CARGO) run --locked --quiet -- crds --out crds
 	KSIT_UPDATE=1 $(CARGO) test --locked --quiet --test generated
 	$(CARGO) run --locked --quiet -p xtask -- tools helm

@@ -15,7 +15,7 @@ pub struct ClusterAccess {
     pub server: String,
     /// CA of the API server, PEM in base64 as in a kubeconfig. Defaults to the public CAs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 131_072))]
+    #[schemars(length(min = 1, max = 32_768))]
     pub certificate_authority_data: Option<String>,
     /// Name to verify the certificate of the API server by. Defaults to the host in `server`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

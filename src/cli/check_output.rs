@@ -82,8 +82,9 @@ fn matrix(rows: &[&Row], contexts: &BTreeSet<&str>) -> String {
 }
 
 fn cells(row: &Row) -> Vec<String> {
-    let ToolVerdict { phase, reason, message, .. } = &row.verdict;
+    let ToolVerdict { phase, reason, message, version, .. } = &row.verdict;
     let message = if *phase == Phase::Running { message.clone() } else { format!("{reason}: {message}") };
+    let message = version.as_ref().map_or(message.clone(), |version| format!("{message} ({version})"));
     let tool = row.tool.clone().unwrap_or_else(|| "-".to_owned());
     vec![row.context.clone(), tool, phase.as_str().to_owned(), message]
 }
@@ -110,7 +111,8 @@ fn as_json(row: &Row) -> serde_json::Value {
         })
         .collect();
     object!({ "context": row.context, "type": row.tool, "phase": row.verdict.phase.as_str(),
-        "reason": row.verdict.reason.as_str(), "message": row.verdict.message, "components": components })
+        "reason": row.verdict.reason.as_str(), "message": row.verdict.message, "version": row.verdict.version,
+        "components": components })
 }
 
 #[cfg(test)]
@@ -153,6 +155,14 @@ mod tests {
     fn row(context: &str, tool: Option<&str>, phase: Phase, reason: Reason) -> Row {
         let verdict = ToolVerdict::without_observations(phase, reason, "m");
         Row { context: context.to_owned(), tool: tool.map(str::to_owned), verdict }
+    }
+
+    #[test]
+    fn version_stands_behind_the_message() {
+        let mut flux = row("a", Some("flux"), Phase::Running, Reason::Healthy);
+        flux.verdict.version = Some("2.4.0".to_owned());
+        let text = render(&[flux], Format::Table).unwrap();
+        assert!(text.ends_with("m (2.4.0)\n"), "{text}");
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 mod check;
 mod check_output;
+mod clusters;
+mod completion;
 mod crds;
 mod error;
 mod fleet;
@@ -10,6 +12,7 @@ mod hub;
 mod operator;
 mod output;
 mod own_kubeconfig;
+mod problems;
 pub mod rights;
 mod shards;
 mod suggest;
@@ -17,6 +20,7 @@ mod table;
 mod target;
 pub mod types;
 mod versions;
+mod wait;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -46,10 +50,14 @@ enum Command {
     Check(check::Args),
     Types(types::Args),
     Fleet(fleet::Args),
+    Clusters(clusters::Args),
+    Problems(problems::Args),
     Target(target::Args),
     Shards(shards::Args),
     Versions(versions::Args),
+    Wait(wait::Args),
     Crds(crds::Args),
+    Completion(completion::Args),
 }
 
 /// Exit code for an undetermined result: invalid arguments, or a missing prerequisite. Clap uses the same code.
@@ -62,10 +70,14 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Check(args) => check::run(args).await,
         Command::Types(args) => types::run(args).await,
         Command::Fleet(args) => fleet::run(args).await,
+        Command::Clusters(args) => clusters::run(args).await,
+        Command::Problems(args) => problems::run(args).await,
         Command::Target(args) => target::run(args).await,
         Command::Shards(args) => shards::run(args).await,
         Command::Versions(args) => versions::run(args).await,
+        Command::Wait(args) => wait::run(args).await,
         Command::Crds(args) => crds::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Completion(args) => completion::run(&args).map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {
         output::print_error(&format!("error: {error}\n"));

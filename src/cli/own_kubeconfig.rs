@@ -6,6 +6,8 @@
 //!
 //! Messages name fields and positions. They never quote the file or a plugin's output: both hold credentials.
 
+mod ca;
+mod file;
 mod plugin;
 mod proxy;
 
@@ -31,27 +33,18 @@ use crate::targets::{Authority, ClientCertificate, Connection, Credential, Trust
 /// Reads `file`, or the kubeconfig that kubectl would use.
 pub(super) fn read(file: Option<&Path>) -> Result<Kubeconfig, CliError> {
     if let Some(path) = file {
-        let read = Kubeconfig::read_from(path);
-        return read.map_err(|error| format!("--kubeconfig: {}", located(path, &error)).into());
+        return file::read(path).map_err(|error| format!("--kubeconfig: {error}").into());
     }
     let paths = usual_paths();
     let mut merged: Option<Kubeconfig> = None;
     // As with kubectl, files of the list may be missing.
     for path in paths.iter().filter(|path| path.exists()) {
-        let read = Kubeconfig::read_from(path).map_err(|error| format!("kubeconfig {}", located(path, &error)))?;
+        let read = file::read(path).map_err(|error| format!("kubeconfig {error}"))?;
         let all = merged.unwrap_or_default().merge(read);
         merged = Some(all.map_err(|error| format!("kubeconfig: {}", of_kubeconfig(&error)))?);
     }
     let list = || paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
     merged.ok_or_else(|| format!("no kubeconfig at {}; set --kubeconfig", list()).into())
-}
-
-/// The error with the path of the file.
-fn located(path: &Path, error: &kube::config::KubeconfigError) -> String {
-    match error {
-        kube::config::KubeconfigError::ReadConfig(..) => of_kubeconfig(error),
-        _ => format!("{}: {}", path.display(), of_kubeconfig(error)),
-    }
 }
 
 fn usual_paths() -> Vec<PathBuf> {
@@ -71,12 +64,15 @@ pub(super) async fn config(kubeconfig: &Kubeconfig, context: Option<&str>) -> Re
     let options = KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
     let name = context.or(file.current_context.as_deref()).unwrap_or_default().to_owned();
     let cluster = cluster_of(&file, &name);
+    // kube refuses a whole bundle for one bad certificate.
+    let roots = cluster.as_ref().map_or(Ok(None), ca::roots)?;
+    file.clusters.iter_mut().filter_map(|named| named.cluster.as_mut()).for_each(|cluster| {
+        (cluster.certificate_authority, cluster.certificate_authority_data) = (None, None);
+    });
     let config = Config::from_custom_kubeconfig(file, &options).await;
     let mut config = config.map_err(|error| invalid(of_kubeconfig(&error)))?;
+    config.root_cert = roots;
     proxy::choose(&mut config, cluster.as_ref());
-    if config.root_cert.as_ref().is_some_and(Vec::is_empty) {
-        return Err(invalid(no_certificate(cluster.as_ref())));
-    }
     if let Some(token) = &config.auth_info.token {
         checked(token)?;
     }
@@ -91,19 +87,6 @@ fn cluster_of(file: &Kubeconfig, context: &str) -> Option<Cluster> {
 /// `proxy-url` of the cluster of `context`, if the kubeconfig has one.
 pub(super) fn proxy_url(file: &Kubeconfig, context: &str) -> Option<String> {
     cluster_of(file, context)?.proxy_url.filter(|url| !url.is_empty())
-}
-
-fn no_certificate(cluster: Option<&Cluster>) -> String {
-    let data = cluster.and_then(|cluster| cluster.certificate_authority_data.as_deref());
-    let (field, hint) = match data {
-        Some("DATA+OMITTED") => (
-            "certificate-authority-data",
-            ": it is what kubectl config view shows without --raw; use kubectl config view --minify --flatten --raw",
-        ),
-        Some(_) => ("certificate-authority-data", ""),
-        None => ("certificate-authority", ""),
-    };
-    format!("{field} holds no certificate in PEM{hint}")
 }
 
 /// Normalises like client-go: empty fields count as unset, and base64 may have line breaks.

@@ -19,7 +19,7 @@ use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::client::TlsStream;
 
 use super::body::Body;
@@ -267,9 +267,14 @@ impl Channel {
                 let request = self.request(path, accept)?.map(|()| Empty::new());
                 let mut sender = single.lock().take().ok_or_else(|| lost(self.host()))?;
                 let failed = |error| http1_failure(self.host(), &error);
-                sender.ready().await.map_err(failed)?;
-                let response = sender.send_request(request).await.map_err(failed)?;
-                let result = self.read(response.map(Content::Http1), limits, memory).await;
+                let answer = async {
+                    sender.ready().await.map_err(failed)?;
+                    let response = sender.send_request(request).await.map_err(failed)?;
+                    self.read(response.map(Content::Http1), limits, memory).await
+                };
+                // The deadline of the round has room for several requests, one after the other.
+                let late = |_| Err(timed_out(self.host()).into());
+                let result = timeout(limits.settings().round_timeout, answer).await.unwrap_or_else(late);
                 // A partially read body can't be skipped: the connection is dropped.
                 let is_read = result.as_ref().map_or_else(|fault| is_body_read(&fault.failure), |_| true);
                 if is_read && !self.lost.load(Ordering::Relaxed) {

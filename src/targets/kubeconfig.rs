@@ -161,7 +161,7 @@ fn parse(bytes: &[u8]) -> Result<File, Failure> {
 }
 
 /// The text without document markers at its end, behind which there is no document.
-fn without_end_markers(text: &str) -> &str {
+pub(crate) fn without_end_markers(text: &str) -> &str {
     let mut text = text.trim_end();
     while let Some(before) = text.strip_suffix("---").or_else(|| text.strip_suffix("...")) {
         if !(before.is_empty() || before.ends_with('\n')) {

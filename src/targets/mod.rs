@@ -53,5 +53,6 @@ pub use http::Protocol;
 pub use limits::{Limits, Settings};
 pub use live_token::LiveToken;
 pub use manager::ClusterManager;
+pub use pem::certificates_of;
 pub use reflector::{Change, Reflector};
 pub use standing::Standing;

@@ -12,6 +12,17 @@ pub(super) fn certificates(bundle: &[u8]) -> Vec<Option<CertificateDer<'static>>
     CertificateDer::pem_slice_iter(bundle).map(Result::ok).collect()
 }
 
+/// The readable certificates of a bundle, in DER.
+///
+/// # Errors
+/// There is none; a text describes what is there instead, as the rest of a message about its field.
+pub fn certificates_of(bundle: &[u8]) -> Result<Vec<Vec<u8>>, String> {
+    let readable = |der: &CertificateDer<'_>| x509_parser::parse_x509_certificate(der).is_ok();
+    let found = certificates(bundle).into_iter().flatten().filter(readable);
+    let found: Vec<Vec<u8>> = found.map(|der| der.to_vec()).collect();
+    if found.is_empty() { Err(none_found(bundle)) } else { Ok(found) }
+}
+
 /// Describes a text without a certificate, as the rest of a message about its field.
 pub(super) fn none_found(bundle: &[u8]) -> String {
     let packed: Vec<u8> = bundle.iter().filter(|byte| !byte.is_ascii_whitespace()).copied().collect();

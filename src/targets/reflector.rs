@@ -24,7 +24,7 @@ use super::cluster::Cluster;
 use super::due::due;
 use super::entry::{Cached, Entries, Entry, Watch, WatchEnd, WatchedList};
 use super::fault::{Fault, watch_forbidden, why_polled};
-use super::http::Channel;
+use super::http::{Channel, Protocol};
 use super::job::Job;
 use super::limits::{Limits, Permit, RetainedPermit};
 use super::objects::MAX_BYTES;
@@ -38,6 +38,9 @@ use crate::domain::snapshot::{Query, Snapshot};
 
 /// API servers end HTTP/2 connections now and then (`--goaway-chance`), and proxies HTTP/1.1 ones after each answer.
 const MAX_RECONNECTS: usize = 16;
+
+/// Rounds that a target may take in addition if it answers one request at a time. Each answer has the time of a round.
+const HTTP1_ROUNDS: u32 = 3;
 
 /// The cache of one target.
 #[derive(Default)]
@@ -255,7 +258,11 @@ impl Reflector {
                 false => Permit::default(),
             };
             let before = channel.answered();
-            match permit.run(self.fetch_due(&channel, standing, cluster.limits(), deadline)).await {
+            let latest = match channel.protocol() {
+                Protocol::Http2 => deadline,
+                Protocol::Http1 => deadline + cluster.limits().settings().round_timeout * HTTP1_ROUNDS,
+            };
+            match permit.run(self.fetch_due(&channel, standing, cluster.limits(), latest)).await {
                 Ok(()) => return Ok(()),
                 Err(fault) if fault.failure.reason == Reason::ConnectionLost => {
                     cluster.close();

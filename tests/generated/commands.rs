@@ -1,15 +1,17 @@
 //! Commands on the pages parse, and the chart's README explains every reason.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 use ksit::cli::Cli;
 use ksit::domain::reason::Reason;
 
-use crate::read;
+use crate::{docs, read};
 
-const PAGES: [&str; 2] = ["README.md", "chart/README.md"];
+/// Pages with commands, besides those of `docs`.
+const PAGES: [&str; 4] = ["README.md", "chart/README.md", "examples/README.md", "src/api/catalogue/README.md"];
 
 /// The `ksit …` commands of a page: between backticks in a line, and lines of code blocks.
 fn commands(page: &str) -> BTreeSet<String> {
@@ -30,11 +32,10 @@ fn commands(page: &str) -> BTreeSet<String> {
 
 #[test]
 fn commands_on_the_pages_parse() {
-    for page in PAGES {
-        let found = commands(page);
-        for command in &found {
-            let one_of = command.replace("argocd|capi", "argocd");
-            let words = one_of.split_whitespace().map(|word| word.trim_matches('\''));
+    for page in PAGES.iter().map(PathBuf::from).chain(docs()) {
+        let page = page.to_str().unwrap();
+        for command in commands(page) {
+            let words = command.split_whitespace().map(|word| word.trim_matches('\''));
             let parsed = Cli::command().try_get_matches_from(words);
             // Help, or a command named without its arguments.
             let fits =
@@ -42,7 +43,11 @@ fn commands_on_the_pages_parse() {
             assert!(parsed.as_ref().err().is_none_or(fits), "{page}: {command}: {}", parsed.unwrap_err());
         }
     }
-    assert!(commands("README.md").contains("ksit check --all-contexts"), "{:?}", commands("README.md"));
+    for (page, command) in
+        [("README.md", "ksit check --all-contexts"), ("docs/getting-started.md", "ksit target berlin -n ksit-system")]
+    {
+        assert!(commands(page).contains(command), "{page}: {:?}", commands(page));
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@
 mod chart;
 mod commands;
 mod pages;
-mod readme;
+mod reference;
 mod target_rights;
 mod values;
 mod words;
@@ -37,6 +37,11 @@ pub fn files(folder: &str) -> Vec<PathBuf> {
     }
     found.sort();
     found
+}
+
+/// Every page of `docs`.
+pub fn docs() -> Vec<PathBuf> {
+    files("docs").into_iter().filter(|path| path.extension().is_some_and(|ending| ending == "md")).collect()
 }
 
 /// Asserts that the file is `expected`.

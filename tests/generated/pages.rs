@@ -3,13 +3,21 @@
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
-use crate::{files, read, root};
+use crate::{docs, files, read, root};
 
-const PAGES: [&str; 6] =
-    ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "CODE_OF_CONDUCT.md", "chart/README.md"];
+/// Pages besides those of `docs`.
+const PAGES: [&str; 7] = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "CHANGELOG.md",
+    "CODE_OF_CONDUCT.md",
+    "chart/README.md",
+    "examples/README.md",
+];
 
 /// Text between backticks with one of these prefixes, and without a placeholder, is a path of the repository.
-const FOLDERS: [&str; 11] = [
+const FOLDERS: [&str; 12] = [
     "src/",
     "tests/",
     "loadtest/",
@@ -17,6 +25,7 @@ const FOLDERS: [&str; 11] = [
     "docs/",
     "crds/",
     "deploy/",
+    "examples/",
     ".ci/",
     ".cargo/",
     ".github/",
@@ -24,8 +33,7 @@ const FOLDERS: [&str; 11] = [
 ];
 
 fn pages() -> Vec<PathBuf> {
-    let docs = files("docs").into_iter().filter(|path| path.extension().is_some_and(|ending| ending == "md"));
-    PAGES.iter().map(PathBuf::from).chain(docs).collect()
+    PAGES.iter().map(PathBuf::from).chain(docs()).collect()
 }
 
 /// A page without its code blocks.
@@ -103,6 +111,25 @@ fn pages_link_to_existing_pages() {
         }
     }
     assert!(dead.is_empty(), "dead links:\n{}", dead.join("\n"));
+}
+
+#[test]
+fn summary_lists_every_page_of_docs() {
+    let summary = prose(Path::new("docs/SUMMARY.md"));
+    let listed: BTreeSet<PathBuf> = links(&summary).map(|(file, _)| joined(Path::new("docs"), file)).collect();
+    let pages: BTreeSet<PathBuf> = docs().into_iter().filter(|page| !page.ends_with("SUMMARY.md")).collect();
+    assert_eq!(listed, pages);
+}
+
+#[test]
+fn alerts_page_has_a_heading_for_every_alert() {
+    let rules = read("chart/files/rules.yaml");
+    let alerts: BTreeSet<String> =
+        rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).map(str::to_lowercase).collect();
+    assert!(!alerts.is_empty());
+    let headings = anchors(&prose(Path::new("docs/guides/alerts.md")));
+    let missing: Vec<&String> = alerts.difference(&headings).collect();
+    assert!(missing.is_empty(), "alerts without a heading, to which their runbook_url leads: {missing:?}");
 }
 
 #[test]

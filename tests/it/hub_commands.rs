@@ -1,4 +1,4 @@
-//! `ksit fleet`, `ksit target` and `ksit shards`, run as a user would run them.
+//! The commands that read the hub, run as a user would run them.
 
 use std::process::Output;
 
@@ -58,6 +58,24 @@ async fn fleet_shows_worst_first_and_target_shows_broken_parts() {
         "only broken components are listed:\n{one}"
     );
     assert!(printed(&["target", "one", "-n", namespace, "-o", "wide"]).await.contains("  source-controller"));
+
+    let clusters = printed(&["clusters", "-n", namespace]).await;
+    let lines: Vec<Vec<&str>> = clusters.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines[0], ["NAMESPACE", "CLUSTER", "PHASE", "A-FLUX", "B-FLUX"]);
+    assert_eq!(lines[1], [namespace, "one", "Failed", "Running", "Failed"]);
+    assert_eq!(printed(&["clusters", "-n", namespace, "--phase", "Running"]).await.lines().count(), 1, "the heading");
+    let problems = ksit(&["problems", "-n", namespace, "-o", "json"]).await;
+    assert_eq!(problems.status.code(), Some(1));
+    let found: Value = serde_json::from_slice(&problems.stdout).unwrap();
+    assert_eq!((&found[0]["type"], &found[0]["clusters"]), (&json!("flux"), &json!(["hub-commands/one"])));
+
+    let late = ksit(&["wait", "--for", "healthy", "--timeout", "1s", "-n", namespace]).await;
+    assert_eq!(late.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&late.stderr).contains("0 of 1 clusters; waiting for one"));
+    workloads.scale("Deployment", namespace, "helm-controller", 1).await.unwrap();
+    let done = printed(&["wait", "--for", "healthy", "one", "--timeout", "60s", "-n", namespace]).await;
+    assert_eq!(done, "1 of 1 clusters\n");
+    assert_eq!(printed(&["problems", "-n", namespace]).await, "nothing is wrong\n");
 
     let missing = ksit(&["target", "moon", "-n", namespace]).await;
     assert_eq!(missing.status.code(), Some(2));

@@ -89,11 +89,7 @@ async fn unreadable_ca_is_refused_by_every_command() {
     let named = folder.write("empty.crt", "no certificate\n");
     let data = "certificate-authority-data";
     let rows = [
-        (
-            data,
-            "DATA+OMITTED",
-            "certificate-authority-data holds no certificate in PEM: it is what kubectl config view shows without --raw",
-        ),
+        (data, "DATA+OMITTED", "certificate-authority-data is what kubectl config view shows without --raw"),
         (data, &der, "certificate-authority-data holds no certificate in PEM"),
         (data, &trusted, "certificate-authority-data holds no certificate in PEM"),
         (data, &twice, "certificate-authority-data holds no certificate in PEM"),

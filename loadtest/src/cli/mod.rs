@@ -20,6 +20,7 @@ pub struct Cli {
 enum Command {
     Run(run::Args),
     Limit(limit::Args),
+    ControlPlane(testkit::serve::Args),
 }
 
 impl Cli {
@@ -33,7 +34,7 @@ impl Cli {
                 let threads = available_parallelism().map_or(1, |processors| processors.get() / 2);
                 Builder::new_multi_thread().worker_threads(threads.clamp(1, 4)).enable_all().build()
             }
-            Command::Run(_) => Runtime::new(),
+            Command::Run(_) | Command::ControlPlane(_) => Runtime::new(),
         }
     }
 }
@@ -46,5 +47,6 @@ pub async fn run(cli: Cli) -> Result<(), Box<dyn std::error::Error + Send + Sync
     match cli.command {
         Command::Run(args) => run::run(args).await,
         Command::Limit(args) => limit::run(args).await,
+        Command::ControlPlane(args) => testkit::serve::run(args).await,
     }
 }

@@ -12,13 +12,13 @@ use crate::run::{self, Mode, Plan, Provider, Scenario, Script, Settings};
 /// up.
 ///
 /// Embedded scenarios: survey (most of the others in one run), cold-start, changes, detection, idle-watch, hang,
-/// settle, blackout, all-break, kill, rotation, hostile, poll and churn are scripts (see loadtest/scenarios/ to write
-/// your own); failover, rebalance, outage and idle are built in. The report has the detection time of changes, the
+/// settle, blackout, all-break, kill, rotation, hostile, poll, churn and proxy are scripts (see loadtest/scenarios/ to
+/// write your own); failover, rebalance, outage and idle are built in. The report has the detection time of changes, the
 /// resource usage of the replicas, their requests to clusters and hub, and whether the scenario's limits were kept.
 /// The exit code is 1 if a limit was missed.
 ///
 /// Real targets (--provider local, kind) have the same tools and break through the status of their objects. Scenarios
-/// with faults or network delays (survey, detection, hang, settle, blackout, rotation, hostile, churn), outage and
+/// with faults or network delays (survey, detection, hang, settle, blackout, rotation, hostile, churn, proxy), outage and
 /// --limit need simulated targets.
 ///
 /// To size an installation: run survey with your fleet's number of --targets and with --limit, and read memory and CPU

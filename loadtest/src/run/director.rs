@@ -14,11 +14,13 @@ use futures::{StreamExt, TryStreamExt, stream};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use simulator::{ComponentId, Fault, Health};
+use testkit::forward_proxy::ForwardProxy;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::clusters::Clusters;
 use super::fleet::{add_target, remove_target, renew_secret};
 use super::phase::Phase;
+use super::proxied::through_proxy;
 use super::sampler::Sampler;
 use super::script::{BreakAndMend, Inject, Role, Rotate, Script, Step};
 use super::statuses::{FAILED, Group, RUNNING, Statuses};
@@ -46,6 +48,8 @@ pub(super) struct Director {
     /// Targets whose watches deliver nothing.
     quiet: BTreeSet<u32>,
     removed: Vec<u32>,
+    /// In front of all targets, if a step has asked for it.
+    proxy: Option<ForwardProxy>,
     phase: Phase,
     measures: Vec<Measure>,
 }
@@ -67,6 +71,7 @@ impl Director {
             faulty: BTreeSet::new(),
             quiet: BTreeSet::new(),
             removed: Vec::new(),
+            proxy: None,
             phase,
             measures: Vec::new(),
         })
@@ -171,6 +176,7 @@ impl Director {
             Step::BaselineWithHub => self.baseline_again(true).await?,
             Step::ColdStart => self.cold_start().await?,
             Step::Rotate(how) => self.rotate(how).await?,
+            Step::Proxy => self.proxy = Some(through_proxy(&self.fleet).await?),
             Step::RemoveTargets(count) => self.remove_targets(*count).await?,
             Step::AddTargets => self.add_targets().await?,
             Step::Repeat(_) => {}

@@ -17,6 +17,7 @@ mod observe;
 mod outage;
 mod phase;
 mod plots;
+mod proxied;
 mod rebalance;
 mod report;
 mod sampler;
@@ -247,7 +248,12 @@ impl Settings {
 
     fn all_flags(&self) -> Vec<String> {
         let mode = (self.mode == Mode::Poll).then(|| "--check-mode=poll".to_owned());
-        self.flags.iter().cloned().chain(mode).collect()
+        let has_proxy = match &self.plan {
+            Plan::Script(_, script) => script.steps.iter().any(|step| matches!(step, script::Step::Proxy)),
+            Plan::BuiltIn(_) => false,
+        };
+        let proxy = has_proxy.then(|| "--allow-proxies=127.0.0.1".to_owned());
+        self.flags.iter().cloned().chain(mode).chain(proxy).collect()
     }
 }
 

@@ -8,7 +8,7 @@ use simulator::Fault;
 use super::RunError;
 
 /// Embedded scenarios.
-const EMBEDDED: [(&str, &str); 14] = [
+const EMBEDDED: [(&str, &str); 15] = [
     ("survey", include_str!("../../scenarios/survey.yaml")),
     ("cold-start", include_str!("../../scenarios/cold-start.yaml")),
     ("changes", include_str!("../../scenarios/changes.yaml")),
@@ -23,6 +23,7 @@ const EMBEDDED: [(&str, &str); 14] = [
     ("hostile", include_str!("../../scenarios/hostile.yaml")),
     ("poll", include_str!("../../scenarios/poll.yaml")),
     ("churn", include_str!("../../scenarios/churn.yaml")),
+    ("proxy", include_str!("../../scenarios/proxy.yaml")),
 ];
 
 /// Former names of embedded scenarios.
@@ -77,6 +78,8 @@ pub enum Step {
     /// Ends all running replicas, then starts them together.
     ColdStart,
     Rotate(Rotate),
+    /// Names one forward proxy in every kubeconfig; it is used from the next start of the replicas on.
+    Proxy,
     RemoveTargets(u32),
     /// Adds the removed targets again.
     AddTargets,
@@ -187,6 +190,7 @@ fn first_simulated(steps: &[Step]) -> Option<String> {
         Step::Inject(_) => Some("inject".to_owned()),
         Step::Delay(_) => Some("delay".to_owned()),
         Step::Rotate(_) => Some("rotate".to_owned()),
+        Step::Proxy => Some("proxy".to_owned()),
         Step::Repeat(repeat) => first_simulated(&repeat.steps),
         _ => None,
     })

@@ -28,6 +28,7 @@ pub mod kubeconfig;
 pub mod pki;
 mod process;
 pub mod resources;
+pub mod serve;
 mod tools;
 pub mod usage;
 pub mod workloads;

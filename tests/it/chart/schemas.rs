@@ -37,6 +37,10 @@ const MATRIX: &[&[&str]] = &[
     ],
 ];
 
+/// Pages whose YAML blocks are whole manifests.
+const PAGES: [&str; 4] =
+    ["README.md", "docs/getting-started.md", "docs/guides/add-clusters.md", "docs/guides/own-types.md"];
+
 /// Writes a strict, self-contained JSON schema for each kind of the API server, named as kubeconform expects.
 async fn write_schemas(client: &Client, folder: &Path) {
     let get = async |path: &str| -> Value {
@@ -102,7 +106,7 @@ async fn manifests_conform_for_every_set_of_values() {
 }
 
 #[tokio::test]
-async fn plain_manifests_and_readme_examples_conform() {
+async fn plain_manifests_and_examples_conform() {
     let _validation = with_validation().await;
     let dir = tempfile::tempdir().unwrap();
     let client = hub().await.client().await.unwrap();
@@ -110,20 +114,22 @@ async fn plain_manifests_and_readme_examples_conform() {
     eventually("the schemas of ksit's own resources", async || {
         write_schemas(&client, dir.path()).await;
         let exists = |kind: &&str| dir.path().join(format!("{kind}-ksit-v1alpha1.json")).exists();
-        ["integration", "integrationtarget"].iter().all(exists).then_some(())
+        ["integration", "integrationtarget", "integrationtype"].iter().all(exists).then_some(())
     })
     .await;
     let mut manifests = Vec::new();
-    for folder in ["deploy", "deploy/target", "crds"] {
+    for folder in ["deploy", "deploy/target", "crds", "examples"] {
         for entry in fs::read_dir(root().join(folder)).unwrap().map(Result::unwrap) {
-            if entry.file_type().unwrap().is_file() {
+            if entry.path().extension().is_some_and(|ending| ending == "yaml") {
                 manifests.push(fs::read_to_string(entry.path()).unwrap());
             }
         }
     }
-    let readme = fs::read_to_string(root().join("README.md")).unwrap();
-    let examples = readme.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
-    manifests.extend(examples.map(str::to_owned));
+    for page in PAGES {
+        let page = fs::read_to_string(root().join(page)).unwrap();
+        let examples = page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
+        manifests.extend(examples.map(str::to_owned));
+    }
     let outcome = conform(dir.path(), "all.yaml", &manifests.join("\n---\n")).await;
     assert!(outcome.is_ok && outcome.stdout.contains("Skipped: 0"), "{}{}", outcome.stdout, outcome.stderr);
 }

@@ -13,6 +13,7 @@ use std::future::pending;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -65,6 +66,8 @@ pub enum Fault {
     RefuseWithFlood,
     /// 200 with invalid JSON that contains [`PLANTED_ANSWER`].
     InvalidJson,
+    /// Each answer takes this many milliseconds.
+    Slow(u64),
     /// Headers, then a byte every 20 ms, for ever.
     Drip,
     /// GOAWAY (or `Connection: close`) after this many requests on a connection.
@@ -273,6 +276,9 @@ impl Shared {
         let path = request.uri().path();
         let plural = path.rsplit('/').next().unwrap_or_default();
         let counted = self.counters.bytes.clone();
+        if let Fault::Slow(milliseconds) = self.fault() {
+            tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+        }
         match self.fault() {
             Fault::NeverAnswer => pending().await,
             Fault::Status(code) => {

@@ -53,7 +53,14 @@ fn integrations() -> [Value; 2] {
 }
 
 fn target() -> Value {
-    let fixed = [("spec.pausedUntil", json!("2999-01-01T00:00:00Z")), ("spec.kubeconfigSecretRef", Value::Null)];
+    let fixed = [
+        ("spec.pausedUntil", json!("2999-01-01T00:00:00Z")),
+        ("spec.kubeconfigSecretRef", Value::Null),
+        ("spec.access.server", json!(format!("https://{}", "h".repeat(2_000)))),
+        ("spec.access.eks", Value::Null),
+        ("spec.access.gke", Value::Null),
+        ("spec.access.aks", Value::Null),
+    ];
     largest_spec(&schema::<IntegrationTarget>(), &fixed).unwrap()
 }
 

@@ -239,3 +239,15 @@ async fn watch_mode_is_unknown_before_the_first_answer() {
     reflector.refresh(&cluster, &queries(), Standing::Healthy).await.unwrap_err();
     assert_eq!(reflector.mode("c1"), None);
 }
+
+/// Seven requests of 0.6 s each don't fit into a round of 3 s, and none of them is late.
+#[tokio::test]
+async fn http1_round_goes_on_while_each_request_is_answered() {
+    let server = FaultyApiServer::with(Fault::Slow(600), Http::One, Certificate::Good).await;
+    assert_healthy(&cluster(&server)).await;
+    server.set(Fault::NeverAnswer);
+    let started = Instant::now();
+    let failure = Reflector::read(&cluster(&server), &queries(), Standing::Healthy).await.unwrap_err();
+    assert_eq!(failure.reason, Reason::TimedOut);
+    assert!(started.elapsed() < ROUND * 2, "a request has the time of one round: {:?}", started.elapsed());
+}

@@ -1,6 +1,5 @@
 //! The commands of the `xtask` program, one file each.
 
-mod control_plane;
 mod demo;
 mod e2e;
 mod image;
@@ -20,7 +19,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Tools(tools::Args),
-    ControlPlane(control_plane::Args),
+    ControlPlane(testkit::serve::Args),
     Demo(demo::Args),
     E2e(e2e::Args),
     Image(image::Args),
@@ -29,7 +28,7 @@ enum Command {
 pub async fn run(cli: Cli) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     match cli.command {
         Command::Tools(args) => tools::run(args).await,
-        Command::ControlPlane(args) => control_plane::run(args).await,
+        Command::ControlPlane(args) => testkit::serve::run(args).await,
         Command::Demo(args) => demo::run(args).await,
         Command::E2e(args) => e2e::run(args).await,
         Command::Image(args) => image::run(&args),

@@ -1,6 +1,7 @@
-//! `xtask control-plane`
+//! The command `control-plane` of `xtask` and of `loadtest`: a cluster to try something on.
 
-use testkit::ControlPlane;
+use crate::ControlPlane;
+use crate::command::interrupted;
 
 /// Start a control plane, print its KUBECONFIG, and keep it running until Ctrl-C.
 #[derive(Debug, clap::Args)]
@@ -13,12 +14,16 @@ pub struct Args {
     workloads: bool,
 }
 
+/// Runs until Ctrl-C.
+///
+/// # Errors
+/// Fails if the control plane does not start.
 pub async fn run(args: Args) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let builder = ControlPlane::builder(&args.name);
     let builder = if args.workloads { builder.with_workloads() } else { builder };
     let plane = builder.start().await?;
     println!("export KUBECONFIG={}", plane.kubeconfig_path().display());
     eprintln!("{} answers at {}; Ctrl-C ends it", plane.name(), plane.url());
-    tokio::signal::ctrl_c().await?;
+    interrupted().await?;
     Ok(())
 }
