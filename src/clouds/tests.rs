@@ -89,6 +89,15 @@ fn clouds<const N: usize>(variables: [(&str, &str); N]) -> Clouds {
     Clouds::new(move |name| variables.get(name).cloned())
 }
 
+/// The environment that EKS gives a Pod whose ServiceAccount has an IAM role.
+fn irsa(sts: &str, token: &tempfile::NamedTempFile) -> Clouds {
+    clouds([
+        ("AWS_ENDPOINT_URL_STS", sts),
+        ("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/ksit"),
+        ("AWS_WEB_IDENTITY_TOKEN_FILE", token.path().to_str().unwrap()),
+    ])
+}
+
 fn file(content: &str) -> tempfile::NamedTempFile {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     writeln!(file, "{content}").unwrap();
@@ -155,11 +164,7 @@ async fn eks_token_is_signed_for_its_cluster() {
     })
     .await;
     let token = file("web-token");
-    let clouds = clouds([
-        ("AWS_ENDPOINT_URL_STS", &fake_sts.url),
-        ("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/ksit"),
-        ("AWS_WEB_IDENTITY_TOKEN_FILE", token.path().to_str().unwrap()),
-    ]);
+    let clouds = irsa(&fake_sts.url, &token);
     let made = clouds.token(&eks(None)).await.unwrap();
     let (host, query, fields) = presigned(made.token.expose_secret());
     assert_eq!(fields["Action"], "GetCallerIdentity");
@@ -182,11 +187,7 @@ async fn eks_token_of_another_account_assumes_its_role() {
     })
     .await;
     let token = file("web-token");
-    let clouds = clouds([
-        ("AWS_ENDPOINT_URL_STS", &fake_sts.url),
-        ("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/ksit"),
-        ("AWS_WEB_IDENTITY_TOKEN_FILE", token.path().to_str().unwrap()),
-    ]);
+    let clouds = irsa(&fake_sts.url, &token);
     let other = "arn:aws:iam::999999999999:role/reader";
     let made = clouds.token(&eks(Some(other))).await.unwrap();
     let (_, _, fields) = presigned(made.token.expose_secret());
@@ -227,11 +228,7 @@ async fn eks_token_is_signed_by_the_clock_of_aws() {
     })
     .await;
     let token = file("web-token");
-    let clouds = clouds([
-        ("AWS_ENDPOINT_URL_STS", &fake_sts.url),
-        ("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/ksit"),
-        ("AWS_WEB_IDENTITY_TOKEN_FILE", token.path().to_str().unwrap()),
-    ]);
+    let clouds = irsa(&fake_sts.url, &token);
     let made = clouds.token(&eks(None)).await.unwrap();
     let (_, _, fields) = presigned(made.token.expose_secret());
     let signed: jiff::Timestamp = jiff::fmt::strtime::parse("%Y%m%dT%H%M%SZ", &fields["X-Amz-Date"])

@@ -94,7 +94,8 @@ fn is_view(value: &SecretString) -> bool {
     matches!(value.expose_secret(), "DATA+OMITTED" | "DATA OMITTED" | "REDACTED")
 }
 
-const IS_A_VIEW: &str =
+/// Follows the name of the field in a message.
+pub(crate) const IS_A_VIEW: &str =
     "is what kubectl config view shows without --raw; use kubectl config view --minify --flatten --raw";
 
 pub(super) fn address_refused(host: &str, what: &str) -> Failure {

@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use super::connection::is_host_name;
+
 /// A host or several: a network or an address, a name, all names below one (`*.example.com`), or all hosts (`*`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum HostRule {
@@ -88,10 +90,7 @@ impl FromStr for HostRule {
         }
         let (is_below, name) = text.strip_prefix("*.").map_or((false, text.as_str()), |name| (true, name));
         let name = name.trim_end_matches('.');
-        let is_name = !name.is_empty()
-            && name.len() <= 253
-            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'));
-        match (is_name, is_below) {
+        match (is_host_name(name), is_below) {
             (false, _) => Err(InvalidRule),
             (true, true) => Ok(Self::Below(format!(".{name}"))),
             (true, false) => Ok(Self::Name(name.to_owned())),

@@ -19,7 +19,7 @@ use tokio_rustls::client::TlsStream;
 use tokio_util::either::Either;
 use tower::{Service, service_fn};
 
-use super::connection::{Server, invalid, is_host_name};
+use super::connection::{Server, host_port, invalid, is_host_name};
 use super::tls::{self, Trust};
 use crate::domain::reason::{Failure, Reason};
 
@@ -96,7 +96,7 @@ impl Proxy {
 
     /// `host:port` for messages.
     pub(super) fn display(&self) -> String {
-        bracketed(&self.0.host, self.0.port)
+        host_port(&self.0.host, self.0.port)
     }
 
     /// Asks the proxy behind `stream` for a tunnel to the server. `trust` is that of the server: as with kubectl, the
@@ -106,7 +106,7 @@ impl Proxy {
             Protocol::Https => Either::Right(Box::new(self.encrypted(stream, trust).await?)),
             Protocol::Http | Protocol::Socks5 => Either::Left(stream),
         };
-        let to = bracketed(&server.host, server.port);
+        let to = host_port(&server.host, server.port);
         let target: Uri = format!("https://{to}").parse().map_err(|_| self.failed(&to))?;
         let mut stream = Some(TokioIo::new(stream));
         let connector = service_fn(move |_: Uri| {
@@ -188,10 +188,6 @@ impl PartialEq for Proxy {
 }
 
 impl Eq for Proxy {}
-
-fn bracketed(host: &str, port: u16) -> String {
-    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
-}
 
 fn percent_decoded(text: &str) -> Option<String> {
     percent_encoding::percent_decode_str(text).decode_utf8().ok().map(std::borrow::Cow::into_owned)

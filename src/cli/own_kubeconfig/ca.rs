@@ -5,6 +5,7 @@ use kube::config::Cluster;
 use super::{inline_or_file, invalid};
 use crate::domain::reason::Failure;
 use crate::targets::certificates_of;
+use crate::targets::kubeconfig::IS_A_VIEW;
 
 /// The trusted certificates in DER, without those that can't be read; `None` if the cluster names none. kubectl, too,
 /// skips bad ones, and refuses a bundle without any good one.
@@ -12,9 +13,7 @@ pub(super) fn roots(cluster: &Cluster) -> Result<Option<Vec<Vec<u8>>>, Failure> 
     const FIELD: &str = "certificate-authority";
     let data = cluster.certificate_authority_data.as_deref();
     if data == Some("DATA+OMITTED") {
-        return Err(invalid(format!(
-            "{FIELD}-data is what kubectl config view shows without --raw; use kubectl config view --minify --flatten --raw"
-        )));
+        return Err(invalid(format!("{FIELD}-data {IS_A_VIEW}")));
     }
     let Some(bundle) = inline_or_file(FIELD, data, cluster.certificate_authority.as_deref())? else { return Ok(None) };
     let field = if data.is_some() { "certificate-authority-data" } else { FIELD };

@@ -29,7 +29,8 @@ use crate::cli::{CliError, duration, hub, key_value, tool};
 /// It shows the plan and asks first. You can run it again: existing objects stay, rights and
 /// labels are added. Objects created by others are not changed without --force. The token is tried
 /// at the address that the hub will use; if it is refused, or anything else fails, what was created
-/// is deleted again. If one cluster fails, the others continue. ksit target remove undoes it. Exits with 0, 1 if a cluster failed, 2 if nothing was attempted.
+/// is deleted again. If one cluster fails, the others continue. ksit target remove undoes it. Exits
+/// with 0, 1 if a cluster failed, 2 if nothing was attempted.
 ///
 /// Examples:
 ///   ksit target add --context berlin --hub-context hub -n ksit-system
@@ -178,14 +179,7 @@ fn contexts(args: &Args, file: &Kubeconfig) -> Result<Vec<String>, CliError> {
 
 /// Plans the work for one cluster: reads the cluster and the hub, writes nothing.
 async fn candidate(context: &str, args: &Args, file: &Kubeconfig, scope: &Scope, hub: &HubSide) -> Candidate<Work> {
-    let mut row = Row {
-        cluster: context.to_owned(),
-        from: format!("context {context}"),
-        server: String::new(),
-        result: Outcome::Planned,
-        message: String::new(),
-        objects: Vec::new(),
-    };
+    let mut row = Row::planned(context, format!("context {context}"));
     match prepare(&mut row, context, args, file, scope, hub).await {
         Ok(Some(work)) => Candidate { row, work: Some(work) },
         Ok(None) => Candidate::stopped(row, Outcome::Skipped, "this is the hub; use --context to add it"),

@@ -51,6 +51,20 @@ pub(super) struct Row {
     pub(super) objects: Vec<String>,
 }
 
+impl Row {
+    /// A row without server, message or objects.
+    pub(super) fn planned(cluster: &str, from: String) -> Self {
+        Self {
+            cluster: cluster.to_owned(),
+            from,
+            server: String::new(),
+            result: Outcome::Planned,
+            message: String::new(),
+            objects: Vec::new(),
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(super) enum Outcome {
     /// Not executed: a dry run, or the user declined.

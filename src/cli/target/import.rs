@@ -175,14 +175,8 @@ async fn import(args: &Args) -> Result<ExitCode, CliError> {
 
 /// A target that the source no longer has.
 fn gone_candidate(name: String, made_by: &str, namespace: &str) -> Candidate<Work> {
-    let row = Row {
-        cluster: name.clone(),
-        from: format!("{made_by}, which no longer has it"),
-        server: String::new(),
-        result: Outcome::Planned,
-        message: String::new(),
-        objects: vec![format!("hub: IntegrationTarget {namespace}/{name}, and the Secret made for it")],
-    };
+    let mut row = Row::planned(&name, format!("{made_by}, which no longer has it"));
+    row.objects = vec![format!("hub: IntegrationTarget {namespace}/{name}, and the Secret made for it")];
     Candidate { row, work: Some(Work::Delete(name)) }
 }
 
@@ -206,14 +200,7 @@ async fn candidate(
     hub: &HubSide,
 ) -> Candidate<Work> {
     let Found { from, name: text, server, labels, secret, sign_in } = found;
-    let mut row = Row {
-        cluster: text,
-        from,
-        server: server.clone(),
-        result: Outcome::Planned,
-        message: String::new(),
-        objects: Vec::new(),
-    };
+    let mut row = Row { server: server.clone(), ..Row::planned(&text, from) };
     let (kubeconfig, access) = match sign_in {
         Ok(SignIn::Kubeconfig(kubeconfig)) => match acceptable(kubeconfig.expose_secret().as_bytes()) {
             Ok(note) => {

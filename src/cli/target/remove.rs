@@ -78,14 +78,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, CliError> {
     let (file, hub) = (flags.file()?, flags.hub().await?);
     let mut candidates = Vec::new();
     for name in &args.names {
-        let mut row = Row {
-            cluster: name.clone(),
-            from: String::new(),
-            server: String::new(),
-            result: Outcome::Planned,
-            message: String::new(),
-            objects: Vec::new(),
-        };
+        let mut row = Row::planned(name, String::new());
         candidates.push(match prepare(&mut row, name, &args, &file, &hub).await {
             Ok(work) => Candidate { row, work: Some(work) },
             Err(error) => Candidate::stopped(row, Outcome::Failed, error.to_string()),
