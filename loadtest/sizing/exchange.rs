@@ -60,6 +60,7 @@ fn healthy() -> TargetStatus {
         message: "all 4 components are healthy".to_owned(),
         observations: (0..COMPONENTS).map(observation).collect(),
         version: Some("2.13.1".to_owned()),
+        resources: Vec::new(),
     };
     let tools = TOOLS.map(|name| (IntegrationKey::new("fleet", name), tool.clone()));
     let report = TargetReport {

@@ -198,6 +198,18 @@ pub(super) fn min_ready(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
+/// Schema of a number of failing objects, a percentage of all, or `never`.
+pub(super) fn fail_when(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "x-kubernetes-int-or-string": true,
+        "anyOf": [{ "type": "integer" }, { "type": "string" }],
+        "nullable": true,
+        "minimum": 1,
+        "maximum": 1_000_000,
+        "pattern": "^((100|[1-9][0-9]?)%|never)$",
+    })
+}
+
 /// Schema of alternative sets of labels.
 pub(super) fn label_sets(_: &mut SchemaGenerator) -> Schema {
     let mut set = string_map(5, MAX_LABEL_LENGTH + 1);

@@ -123,6 +123,11 @@ pub struct IntegrationStatus {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
     pub versions: Vec<VersionSummary>,
+    /// Objects that the tool manages on all clusters, by kind. Failing ones are as new as this status; other counts are
+    /// some minutes old.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub resources: Vec<ResourceTotals>,
     /// At most 100 clusters: those where the tool is broken, then unreachable ones, then the others, worst first. If
     /// there are more than 100, healthy ones and those without the tool are omitted. See the IntegrationTargets for
     /// details.
@@ -166,6 +171,24 @@ pub struct VersionSummary {
     pub version: String,
     /// Clusters that run it.
     pub clusters: u32,
+}
+
+/// Objects of one kind that the tool manages on all clusters.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ResourceTotals {
+    /// Such as `Application`.
+    #[schemars(schema_with = "word")]
+    pub kind: String,
+    pub total: u32,
+    /// Objects that do not do their job.
+    pub failing: u32,
+    pub progressing: u32,
+    pub suspended: u32,
+    /// Objects whose rules can't be evaluated.
+    pub unknown: u32,
+    /// Clusters on which some fail.
+    pub clusters_failing: u32,
 }
 
 /// Counts of clusters. Paused clusters and those without the tool (`whenAbsent: NotInstalled`) do not count towards

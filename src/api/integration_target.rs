@@ -174,6 +174,62 @@ pub struct IntegrationResult {
     /// `Deployment argocd/argocd-server 2/2`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub healthy_components: Vec<String>,
+    /// Objects that the tool manages, such as Applications, by kind.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub resources: Vec<ResourceCounts>,
+}
+
+/// Objects of one kind that the tool manages on the cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ResourceCounts {
+    /// Such as `Application`.
+    #[schemars(schema_with = "word")]
+    pub kind: String,
+    /// All objects. The counts are at most a minute old; that of failing objects a second.
+    pub total: u32,
+    /// Objects that do not do their job.
+    pub failing: u32,
+    /// Objects on their way, and those that are being deleted.
+    pub progressing: u32,
+    /// Objects that their users have paused.
+    pub suspended: u32,
+    /// Objects whose rules can't be evaluated.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unknown: u32,
+    /// At most ten failing objects, by namespace and name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10))]
+    pub worst: Vec<FailingObject>,
+    /// Why they are not all counted, and what to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub message: Option<String>,
+}
+
+/// An object that does not do its job.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct FailingObject {
+    /// Absent for a cluster-scoped object.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub namespace: Option<String>,
+    #[schemars(length(max = 253))]
+    pub name: String,
+    /// Reason of its condition, or what the type of the Integration makes of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub reason: Option<String>,
+    /// Time since which it fails, if that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "date-time"))]
+    pub since: Option<String>,
+}
+
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// A phase change of the cluster, or of one tool on it.

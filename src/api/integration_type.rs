@@ -8,7 +8,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::common::{conditions, label_sets, min_ready};
+use super::common::{conditions, fail_when, label_sets, min_ready};
 
 /// A tool to check, in the form in which the built-in ones are written.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -47,6 +47,59 @@ pub struct IntegrationTypeSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub profiles: Vec<TypeProfile>,
+    /// Objects that the tool manages, such as Applications of Argo CD: each is judged, and failing ones are counted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub resources: Vec<TypeResource>,
+}
+
+/// A kind of object that the tool manages.
+///
+/// An object is judged by its conditions, as kstatus does: `Stalled` or `Ready` False means failing. Expressions in CEL
+/// over `object` and `now` are the exceptions, in the order in which they stand here. An object that lacks a field which
+/// an expression reads does not satisfy it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TypeResource {
+    /// Group and version, such as `argoproj.io/v1alpha1`.
+    #[schemars(length(min = 1, max = 253))]
+    pub api_version: String,
+    /// Versions of earlier releases, newest first, for clusters that do not serve the one above.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 4), inner(length(min = 1, max = 63)))]
+    pub or_versions: Vec<String>,
+    /// Kind of the objects, such as `Application`.
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[A-Z][A-Za-z0-9]*$"))]
+    pub kind: String,
+    /// Plural in URLs, where it does not follow from the kind by the usual rule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub plural: Option<String>,
+    /// Namespaces in which the objects are read. Defaults to all, which needs rights on the whole cluster.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), inner(length(min = 1, max = 63)))]
+    pub namespaces: Vec<String>,
+    /// Whether the object is paused, such as `object.spec.suspend`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub suspended: Option<String>,
+    /// Whether the object is on its way, although its conditions may say otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub progressing: Option<String>,
+    /// Whether the object fails, although its conditions may say otherwise, such as `object.status.phase == 'Failed'`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub failed: Option<String>,
+    /// Reason of a failing object, as one CamelCase word. Defaults to that of its condition.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub reason: Option<String>,
+    /// Failing objects that make the tool fail: a number, a percentage of all such as `10%`, or `never`. Fewer make it
+    /// Degraded. Defaults to `never`: they are counted, and say nothing about the tool.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "fail_when")]
+    pub fail_when: Option<IntOrString>,
 }
 
 /// A component of the tool: all objects of its kinds with one of the label sets, else those with one of the names.

@@ -16,13 +16,13 @@ mod shard_map;
 pub(crate) use access::ClusterAccess;
 pub(crate) use common::{ComponentSpec, KubeconfigSecretRef, WhenAbsent};
 pub use integration::Integration;
-pub(crate) use integration::{ClusterSummary, IntegrationStatus, TargetCounts, VersionSummary};
+pub(crate) use integration::{ClusterSummary, IntegrationStatus, ResourceTotals, TargetCounts, VersionSummary};
 pub(crate) use integration_target::{
-    ComponentStatus, IntegrationTargetSpec, IntegrationTargetStatus, TransitionRecord,
+    ComponentStatus, FailingObject, IntegrationTargetSpec, IntegrationTargetStatus, ResourceCounts, TransitionRecord,
 };
 pub use integration_target::{IntegrationResult, IntegrationTarget};
 pub use integration_type::IntegrationType;
-pub(crate) use integration_type::{IntegrationTypeSpec, TypeComponent, TypeProfile, WorkloadKind};
+pub(crate) use integration_type::{IntegrationTypeSpec, TypeComponent, TypeProfile, TypeResource, WorkloadKind};
 pub use shard_map::ShardMap;
 pub(crate) use shard_map::{Coordinator, Member, ReplicaLoad, ShardMapSpec, ShardMapStatus};
 

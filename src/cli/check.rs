@@ -15,7 +15,6 @@ use super::output::print;
 use super::own_kubeconfig::{self, connection, guarded};
 use super::{COULD_NOT_TELL, CliError, duration, key_value, suggest, tool};
 use crate::api::catalogue;
-use crate::domain::component::Component;
 use crate::domain::evaluate::{Clock, WhenAbsent, evaluate};
 use crate::domain::expected::Expected;
 use crate::domain::integrations::{Tool, expected_of};
@@ -196,7 +195,7 @@ async fn check_context(
     limits: &Arc<Limits>,
     timeout: Duration,
 ) -> Vec<Row> {
-    let all = checks.iter().flat_map(|check| &check.expected.components);
+    let all = checks.iter().map(|check| &check.expected);
     let clock = Clock { now: Timestamp::now(), earlier: &[] };
     let row = |tool, verdict| Row { context: context.clone(), tool, verdict };
     let why = |snapshot: &Snapshot| {
@@ -220,14 +219,14 @@ async fn check_context(
 async fn read(
     context: &str,
     kubeconfig: &Kubeconfig,
-    components: impl Iterator<Item = &Component>,
+    tools: impl Iterator<Item = &Expected>,
     why: impl FnOnce(&Snapshot) -> BTreeSet<Query>,
     limits: &Arc<Limits>,
     timeout: Duration,
 ) -> Result<Snapshot, Failure> {
     let connection = connection(context, kubeconfig, timeout).await?;
     let cluster = Cluster::new(connection, limits.clone());
-    let mut snapshot = Reflector::read(&cluster, &first_step(components), Standing::Healthy).await?;
+    let mut snapshot = Reflector::read(&cluster, &first_step(tools), Standing::Healthy).await?;
     let why = why(&snapshot);
     if !why.is_empty() {
         snapshot.extend(Reflector::read(&cluster, &why, Standing::Healthy).await?);

@@ -144,6 +144,7 @@ mod tests {
                 message,
                 observations: vec![seen],
                 version: None,
+                resources: Vec::new(),
             };
             let rows = [Row { context, tool: Some("flux".to_owned()), verdict }];
             for format in [Format::Table, Format::Wide, Format::Json] {

@@ -13,6 +13,7 @@ mod operator;
 mod output;
 mod own_kubeconfig;
 mod problems;
+mod resources;
 pub mod rights;
 mod shards;
 mod suggest;
@@ -52,6 +53,7 @@ enum Command {
     Fleet(fleet::Args),
     Clusters(clusters::Args),
     Problems(problems::Args),
+    Resources(resources::Args),
     Target(target::Args),
     Shards(shards::Args),
     Versions(versions::Args),
@@ -72,6 +74,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Fleet(args) => fleet::run(args).await,
         Command::Clusters(args) => clusters::run(args).await,
         Command::Problems(args) => problems::run(args).await,
+        Command::Resources(args) => resources::run(args).await,
         Command::Target(args) => target::run(args).await,
         Command::Shards(args) => shards::run(args).await,
         Command::Versions(args) => versions::run(args).await,

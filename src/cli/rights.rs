@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
+use crate::api::catalogue;
 use crate::domain::integrations::{Tool, expected_of};
 use crate::domain::queries::first_step;
 use crate::domain::snapshot::Query;
@@ -34,8 +35,27 @@ metadata:
   annotations: {kubernetes.io/service-account.name: ksit}
 "#;
 
-/// The right to read every tool in any namespace, and the components of any `type: custom`.
-pub const CLUSTER_WIDE: &str = r#"# Everything ksit ever reads, in all namespaces: for `type: custom` and tools in other namespaces. Use it instead of the
+/// The right to read every built-in tool in any namespace with what it manages, and the components of any
+/// `type: custom`.
+pub fn cluster_wide() -> String {
+    let managed = catalogue::tools().iter().flat_map(|tool| &tool.resources).flat_map(|kind| &kind.lists);
+    let mut resources = Resources::new();
+    for list in managed {
+        let (group, _, resource) = list.resource();
+        resources.entry(group.to_owned()).or_default().insert(resource.to_owned());
+    }
+    let rules =
+        "  # Objects that the tools manage. Those that may not be listed are not counted; nothing else changes.\n"
+            .to_owned()
+            + &resources.iter().map(|(group, resources)| list_rule(group, resources, MANAGED)).collect::<String>();
+    CLUSTER_WIDE.replacen("MANAGED\n", &rules, 1)
+}
+
+/// Verbs with which lists are read.
+const LISTED: &str = "get, list, watch";
+const MANAGED: &str = "list, watch";
+
+const CLUSTER_WIDE: &str = r#"# Everything ksit ever reads, in all namespaces: for `type: custom` and tools in other namespaces. Use it instead of the
 # files of single tools.
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole
@@ -53,6 +73,7 @@ rules:
   - {apiGroups: [""], resources: [namespaces], verbs: [get]}
   # Why a workload is not at strength. Without it the cause is missing from messages, and nothing else.
   - {apiGroups: [""], resources: [pods], verbs: [list]}
+MANAGED
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRoleBinding
@@ -67,22 +88,25 @@ const SUBJECT: &str = "subjects: [{kind: ServiceAccount, name: ksit, namespace: 
 /// cluster-scoped objects by name. One document each; those of namespaces that don't exist can't be applied.
 pub fn of_tool(tool: &Tool, namespace: &str) -> String {
     let config = BTreeMap::from([("namespace".to_owned(), namespace.to_owned())]);
-    let components = expected_of(tool, &config).map(|expected| expected.components).unwrap_or_default();
-    let (lists, objects, read) = split(first_step(&components));
+    let expected = expected_of(tool, &config).unwrap_or_default();
+    let (lists, objects, read) = split(first_step([&expected]));
     let Tool { name, title, .. } = tool;
     let mut text =
         format!("# Lets ksit read {title}. If it is installed in a namespace other than {namespace}, put that here.\n");
     text.push_str(&role(name, namespace, read.contains(namespace), &lists, &objects));
-    for elsewhere in lists.keys().filter(|elsewhere| *elsewhere != namespace) {
+    for elsewhere in lists.keys().filter(|elsewhere| *elsewhere != namespace && !elsewhere.is_empty()) {
         let _ = writeln!(text, "---\n# Some of its parts may be in namespace {elsewhere}.");
         text.push_str(&role(name, elsewhere, read.contains(elsewhere), &lists, &objects));
     }
-    if let Some(cluster_wide) = objects.get("") {
-        text.push_str("---\n# Cluster-scoped: these objects only, by name.\n");
+    if objects.contains_key("") || lists.contains_key("") {
+        text.push_str("---\n# Cluster-scoped objects by name, and what the tool manages in all namespaces.\n");
         text.push_str(&format!(
             "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {{name: ksit-{name}}}\nrules:\n"
         ));
-        text.push_str(&named_rules(cluster_wide));
+        text.push_str(&objects.get("").map(named_rules).unwrap_or_default());
+        for (group, resources) in lists.get("").into_iter().flatten() {
+            text.push_str(&list_rule(group, resources, MANAGED));
+        }
         let _ = write!(
             text,
             "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata: {{name: ksit-{name}}}\n\
@@ -110,6 +134,11 @@ fn split(queries: BTreeSet<Query>) -> (BTreeMap<String, Resources>, BTreeMap<Str
                 let resources = lists.entry(namespace).or_default().entry(group.to_owned()).or_default();
                 resources.insert(resource.to_owned());
             }
+            Query::Managed(list) => {
+                let (group, _, resource) = list.resource();
+                let resources = lists.entry(list.namespace.clone()).or_default().entry(group.to_owned()).or_default();
+                resources.insert(resource.to_owned());
+            }
             Query::Pods { .. } => {}
             // In the Role of the namespace itself.
             Query::Object(object) if object.is_namespace() => drop(read.insert(object.name)),
@@ -135,9 +164,7 @@ fn role(
          rules:\n"
     );
     for (group, resources) in lists.get(namespace).into_iter().flatten() {
-        let group = if group.is_empty() { "\"\"" } else { group };
-        let resources = resources.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
-        let _ = writeln!(text, "  - {{apiGroups: [{group}], resources: [{resources}], verbs: [get, list, watch]}}");
+        text.push_str(&list_rule(group, resources, verbs(group)));
     }
     text.push_str(&objects.get(namespace).map(named_rules).unwrap_or_default());
     if reads_namespace {
@@ -154,6 +181,17 @@ fn role(
          roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: Role, name: ksit-{name}}}\n{SUBJECT}\n"
     );
     text
+}
+
+fn list_rule(group: &str, resources: &BTreeSet<String>, verbs: &str) -> String {
+    let group = if group.is_empty() { "\"\"" } else { group };
+    let resources = resources.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+    format!("  - {{apiGroups: [{group}], resources: [{resources}], verbs: [{verbs}]}}\n")
+}
+
+/// Workloads, Services and EndpointSlices are read with another set of verbs than what a tool manages.
+fn verbs(group: &str) -> &'static str {
+    if matches!(group, "" | "apps" | "discovery.k8s.io") { LISTED } else { MANAGED }
 }
 
 fn named_rules(names: &Names) -> String {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::keys::TargetKey;
+use super::managed::{ResourceSum, ResourceSummary, Sums};
 use super::reason::Reason;
 use super::roll_up::{MaxUnhealthy, roll_up};
 use super::selector::Selector;
@@ -172,6 +173,8 @@ pub struct Summary<'a> {
     pub counts: Counts,
     /// Number of clusters by version of the tool, newest first; at most [`LISTED_VERSIONS`].
     pub versions: Vec<VersionCount>,
+    /// Managed objects of all clusters, by kind.
+    pub resources: Vec<ResourceSum>,
     /// At most [`LISTED_CLUSTERS`], worst first, then by name. If there are more clusters, only those that have the
     /// tool and are not healthy.
     pub clusters: Vec<Cluster<'a>>,
@@ -186,6 +189,7 @@ impl Summary<'_> {
             message: message.into(),
             counts: Counts::default(),
             versions: Vec::new(),
+            resources: Vec::new(),
             clusters: Vec::new(),
         }
     }
@@ -204,6 +208,20 @@ pub struct Tally {
     causes: BTreeMap<Reason, u32>,
     /// Number of clusters by version of the tool.
     versions: BTreeMap<Arc<str>, u32>,
+    resources: Sums,
+}
+
+/// The tool on one target.
+#[derive(Clone, Copy, Debug)]
+pub struct OnTarget<'a> {
+    /// Phase of the tool.
+    pub phase: Phase,
+    /// Why ksit can't read the cluster, if it can't.
+    pub unreachable: Option<Reason>,
+    /// Version of the tool, if it is known.
+    pub version: Option<&'a str>,
+    /// Objects that it manages.
+    pub resources: &'a [ResourceSummary],
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -214,6 +232,8 @@ struct Known {
     cluster_name: Arc<str>,
     /// The version of the tool there.
     version: Option<Arc<str>>,
+    /// Objects that it manages there, without names.
+    resources: Box<[ResourceSummary]>,
 }
 
 /// Counts one fewer. A key without any is not kept.
@@ -229,23 +249,17 @@ impl Tally {
         Self { bearers, ..Self::default() }
     }
 
-    /// Adds or updates a selected target, with the tool's phase and version there. `unreachable`: why ksit can't read the
-    /// cluster.
-    pub fn put(
-        &mut self,
-        target: &TargetKey,
-        cluster_name: &Arc<str>,
-        phase: Phase,
-        unreachable: Option<Reason>,
-        version: Option<&str>,
-    ) {
+    /// Adds or updates a selected target with the tool there.
+    pub fn put(&mut self, target: &TargetKey, cluster_name: &Arc<str>, tool: OnTarget<'_>) {
+        let OnTarget { phase, unreachable, version, resources } = tool;
         let state = ClusterState::of(phase, unreachable.is_some());
         let cause = unreachable.filter(|_| state == ClusterState::Unreachable);
         let version = version.map(|version| {
             let shared = self.versions.get_key_value(version).map(|(shared, _)| shared.clone());
             shared.unwrap_or_else(|| version.into())
         });
-        let known = Known { state, cause, cluster_name: cluster_name.clone(), version };
+        let resources = resources.iter().map(ResourceSummary::without_names).collect();
+        let known = Known { state, cause, cluster_name: cluster_name.clone(), version, resources };
         if self.known.get(target) == Some(&known) {
             return;
         }
@@ -258,6 +272,7 @@ impl Tally {
         if let Some(version) = &known.version {
             *self.versions.entry(version.clone()).or_default() += 1;
         }
+        self.resources.add(&known.resources);
         self.known.insert(target.clone(), known);
         if let Some(bearers) = self.bearers.get_mut(&**cluster_name) {
             bearers.insert(target.clone());
@@ -266,7 +281,9 @@ impl Tally {
 
     /// Removes a target that is not selected, or no longer.
     pub fn remove(&mut self, target: &TargetKey) {
-        let Some(Known { state, cause, cluster_name, version }) = self.known.remove(target) else { return };
+        let Some(known) = self.known.remove(target) else { return };
+        let Known { state, cause, cluster_name, version, resources } = known;
+        self.resources.take(&resources);
         self.counts.take(state);
         take_one(&mut self.causes, cause);
         take_one(&mut self.versions, version);
@@ -310,7 +327,7 @@ impl Tally {
         clusters.truncate(LISTED_CLUSTERS);
         let (phase, reason, message) = roll_up(&counts, &self.causes, &clusters, max_unhealthy);
         let reason = of_names.filter(|_| counts.unhealthy() > 0).unwrap_or(reason);
-        Summary { phase, reason, message, counts, versions: self.versions(), clusters }
+        Summary { phase, reason, message, counts, versions: self.versions(), resources: self.resources.all(), clusters }
     }
 
     /// Newest first. If there are too many, the oldest of them is left out.

@@ -1,5 +1,9 @@
 use super::*;
 
+fn on(phase: Phase, unreachable: Option<Reason>) -> OnTarget<'static> {
+    OnTarget { phase, unreachable, version: None, resources: &[] }
+}
+
 fn target(name: &str) -> TargetKey {
     TargetKey::new("fleet", name)
 }
@@ -10,7 +14,7 @@ const NONE: MaxUnhealthy = MaxUnhealthy::Number(0);
 fn tally(selection: &Selection, clusters: &[(&str, Phase)]) -> Tally {
     let mut tally = Tally::new(selection);
     for (name, phase) in clusters {
-        tally.put(&target(name), &(*name).into(), *phase, None, None);
+        tally.put(&target(name), &(*name).into(), on(*phase, None));
     }
     tally
 }
@@ -68,7 +72,7 @@ fn broken_tool_comes_before_a_hundred_unreachable_clusters() {
             399 => (Phase::Failed, None),
             _ => (Phase::Running, None),
         };
-        tally.put(&target(name), &name.as_str().into(), phase, cause, None);
+        tally.put(&target(name), &name.as_str().into(), on(phase, cause));
     }
     let summary = tally.summarize(NONE, said);
     assert_eq!((summary.phase, summary.reason), (Phase::Failed, Reason::TargetsFailing));
@@ -83,15 +87,15 @@ fn broken_tool_comes_before_a_hundred_unreachable_clusters() {
 #[test]
 fn reachable_again_cluster_is_no_longer_counted_unreachable() {
     let mut tally = tally(&EVERYTHING, &[("a", Phase::Running)]);
-    tally.put(&target("b"), &"b".into(), Phase::Failed, Some(Reason::TimedOut), None);
+    tally.put(&target("b"), &"b".into(), on(Phase::Failed, Some(Reason::TimedOut)));
     let summary = tally.summarize(NONE, said);
     assert_eq!(
         (summary.reason, summary.message.as_str()),
         (Reason::TargetsUnreachable, "1 of 2 unreachable: b (TimedOut)")
     );
-    tally.put(&target("b"), &"b".into(), Phase::Failed, Some(Reason::ConnectFailed), None);
+    tally.put(&target("b"), &"b".into(), on(Phase::Failed, Some(Reason::ConnectFailed)));
     assert!(tally.summarize(NONE, said).message.ends_with("(ConnectFailed)"));
-    tally.put(&target("b"), &"b".into(), Phase::Running, None, None);
+    tally.put(&target("b"), &"b".into(), on(Phase::Running, None));
     assert_eq!(tally.summarize(NONE, said).message, "2/2 clusters healthy");
 }
 
@@ -103,7 +107,7 @@ fn no_matching_target_is_reported() {
 #[test]
 fn missing_and_ambiguous_cluster_names_are_reported() {
     let mut both = tally(&named(&["a", "b"]), &[("a", Phase::Running), ("b", Phase::Running)]);
-    both.put(&target("second"), &"b".into(), Phase::Running, None, None);
+    both.put(&target("second"), &"b".into(), on(Phase::Running, None));
     let ambiguous = both.summarize(NONE, said);
     assert_eq!(ambiguous.reason, Reason::TargetAmbiguous);
     assert!(ambiguous.message.contains("2 IntegrationTargets have clusterName b: b, second"), "{}", ambiguous.message);
@@ -133,8 +137,8 @@ fn healthy_clusters_are_listed_only_if_all_fit() {
     let healthy: Vec<_> = names.iter().map(|name| (name.as_str(), Phase::Running)).collect();
     let mut tally = tally(&EVERYTHING, &healthy);
     assert_eq!(tally.summarize(NONE, said).clusters.len(), LISTED_CLUSTERS);
-    tally.put(&target("yy"), &"yy".into(), Phase::NotInstalled, None, None);
-    tally.put(&target("zz"), &"zz".into(), Phase::Failed, None, None);
+    tally.put(&target("yy"), &"yy".into(), on(Phase::NotInstalled, None));
+    tally.put(&target("zz"), &"zz".into(), on(Phase::Failed, None));
     let summary = tally.summarize(NONE, said);
     assert_eq!(summary.clusters, [failed("zz")]);
     assert_eq!((summary.counts.running, summary.message.as_str()), (100, "1 of 101 broken: zz: zz says"));
@@ -159,8 +163,8 @@ fn summary_is_independent_of_earlier_states() {
     let selection = named(&["c01", "c02", "other"]);
     let (mut changed, mut fresh) = (Tally::new(&selection), Tally::new(&selection));
     for (n, name) in names.iter().enumerate().rev() {
-        changed.put(&target(name), &name.as_str().into(), phases(n + 1), cause(n + 1), None);
-        changed.put(&target(name), &"other".into(), phases(n * 5), cause(n), None);
+        changed.put(&target(name), &name.as_str().into(), on(phases(n + 1), cause(n + 1)));
+        changed.put(&target(name), &"other".into(), on(phases(n * 5), cause(n)));
     }
     for (n, name) in names.iter().enumerate() {
         if n % 7 == 0 {
@@ -168,7 +172,7 @@ fn summary_is_independent_of_earlier_states() {
             continue;
         }
         for tally in [&mut changed, &mut fresh] {
-            tally.put(&target(name), &name.as_str().into(), phases(n / 3), cause(n / 3), None);
+            tally.put(&target(name), &name.as_str().into(), on(phases(n / 3), cause(n / 3)));
         }
     }
     assert_eq!(changed.summarize(NONE, said), fresh.summarize(NONE, said));

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::component::{Component, ComponentKind, Presence};
 use super::expected::{Expected, Profile};
 use super::judge::{Fault, Finding, judge, namespace_is_missing, terminating_namespaces, versions_of};
+use super::managed;
 use super::reason::Reason;
 use super::snapshot::{Query, Snapshot};
 use super::verdict::{ComponentState, Phase, ToolVerdict};
@@ -53,6 +54,8 @@ pub fn evaluate(expected: &Expected, snapshot: &Snapshot, when_absent: WhenAbsen
     let mut faults: Vec<Fault> = all.iter().flat_map(|(_, finding)| finding.faults.clone()).collect();
     faults.extend(namespace_faults(&expected.components, snapshot));
     faults.extend(version_fault(expected, &versions));
+    let resources = managed::summaries(&expected.resources, snapshot);
+    faults.extend(managed::faults(&expected.resources, &resources));
     faults.sort_by_key(severity);
     let summary = summary(&all, profile);
     let (phase, reason, message) = match faults.first() {
@@ -65,7 +68,7 @@ pub fn evaluate(expected: &Expected, snapshot: &Snapshot, when_absent: WhenAbsen
     let why = all.iter().flat_map(|(_, finding)| finding.why.iter().cloned()).collect();
     let observations = all.into_iter().flat_map(|(_, finding)| finding.observations).collect();
     let version = versions.into_iter().next_back();
-    Evaluated { verdict: ToolVerdict { phase, reason, message, observations, version }, until, why }
+    Evaluated { verdict: ToolVerdict { phase, reason, message, observations, version, resources }, until, why }
 }
 
 /// The versions of the component that tells the tool's, oldest first.

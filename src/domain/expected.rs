@@ -1,6 +1,7 @@
 //! The objects that an Integration expects on a target.
 
 use super::component::Component;
+use super::managed::ManagedKind;
 use super::version::VersionRange;
 
 /// The components of a tool, and the official shapes in which some are absent.
@@ -14,6 +15,8 @@ pub struct Expected {
     pub version_of: Option<String>,
     /// Versions that the user wants; others are Degraded.
     pub versions: Option<VersionRange>,
+    /// Kinds of objects that the tool manages.
+    pub resources: Vec<ManagedKind>,
 }
 
 /// A shape in which a tool is officially installed without some of its required components.

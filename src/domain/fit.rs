@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::escape::is_invisible;
 use super::keys::IntegrationKey;
+use super::managed::{FailingObject, ResourceSummary};
 use super::reason::{Failure, Reason};
 use super::verdict::{ComponentState, Observation, Reach, TargetVerdict, ToolVerdict};
 
@@ -18,6 +19,9 @@ const MAX_COMPONENTS: usize = 1_000;
 const COMPONENTS_BYTES: usize = 192 * 1024;
 const TOOLS_BYTES: usize = 192 * 1024;
 
+/// JSON bytes for managed objects.
+const RESOURCES_BYTES: usize = 128 * 1024;
+
 /// Upper bounds of a message, in characters, tried in turn until the tools fit.
 const MAX_MESSAGE: usize = 1_024;
 const MESSAGE_LIMITS: [usize; 4] = [MAX_MESSAGE, 256, 64, 0];
@@ -25,6 +29,10 @@ const MESSAGE_LIMITS: [usize; 4] = [MAX_MESSAGE, 256, 64, 0];
 /// Upper bounds of an observation's and a tool's JSON bytes beyond their strings, including the tool's type.
 const OBSERVATION: usize = 160;
 const TOOL: usize = 240;
+
+/// The same of the counts of one kind, and of one failing object.
+const RESOURCES: usize = 160;
+const FAILING_OBJECT: usize = 96;
 
 /// JSON bytes of the field of a version beyond the version.
 const VERSION: usize = 13;
@@ -39,12 +47,14 @@ pub fn fit(verdict: &Arc<TargetVerdict>) -> (Arc<TargetVerdict>, u32) {
     };
     let mut budget = Budget { components: MAX_COMPONENTS, bytes: COMPONENTS_BYTES };
     let is_short = |text: &str| text.chars().nth(limit).is_none();
-    let is_whole = verdict.tools.iter().all(|(_, tool)| {
-        let texts = tool.observations.iter().filter_map(|observation| observation.message.as_deref());
-        is_short(&tool.message)
-            && texts.into_iter().all(|text| text.chars().nth(MAX_MESSAGE).is_none())
-            && tool.observations.iter().all(|observation| budget.take(observation))
-    });
+    let managed: usize = verdict.tools.iter().flat_map(|(_, tool)| &tool.resources).map(resources_bytes).sum();
+    let is_whole = managed <= RESOURCES_BYTES
+        && verdict.tools.iter().all(|(_, tool)| {
+            let texts = tool.observations.iter().filter_map(|observation| observation.message.as_deref());
+            is_short(&tool.message)
+                && texts.into_iter().all(|text| text.chars().nth(MAX_MESSAGE).is_none())
+                && tool.observations.iter().all(|observation| budget.take(observation))
+        });
     if is_whole {
         return (verdict.clone(), 0);
     }
@@ -57,8 +67,9 @@ fn shrunk(tools: &[(IntegrationKey, ToolVerdict)], limit: usize) -> (Vec<(Integr
     let mut order: Vec<usize> = (0..tools.len()).collect();
     order.sort_by_key(|place| (tools[*place].1.phase, &tools[*place].0));
     let mut budget = Budget { components: MAX_COMPONENTS, bytes: COMPONENTS_BYTES };
-    let mut omitted = 0;
+    let (mut omitted, mut room) = (0, RESOURCES_BYTES);
     let mut kept: Vec<Vec<Observation>> = vec![Vec::new(); tools.len()];
+    let mut resources: Vec<Vec<ResourceSummary>> = vec![Vec::new(); tools.len()];
     for place in order {
         let mut ordered: Vec<&Observation> = tools[place].1.observations.iter().collect();
         ordered
@@ -66,8 +77,9 @@ fn shrunk(tools: &[(IntegrationKey, ToolVerdict)], limit: usize) -> (Vec<(Integr
         let all = ordered.len();
         kept[place] = ordered.into_iter().map(shortened).take_while(|observation| budget.take(observation)).collect();
         omitted += all - kept[place].len();
+        resources[place] = tools[place].1.resources.iter().filter_map(|summary| fitted(summary, &mut room)).collect();
     }
-    let tools = tools.iter().zip(kept).map(|((key, tool), observations)| {
+    let tools = tools.iter().zip(kept).zip(resources).map(|(((key, tool), observations), resources)| {
         let message = truncated(&tool.message, limit);
         (
             key.clone(),
@@ -77,10 +89,32 @@ fn shrunk(tools: &[(IntegrationKey, ToolVerdict)], limit: usize) -> (Vec<(Integr
                 message,
                 observations,
                 version: tool.version.clone(),
+                resources,
             },
         )
     });
     (tools.collect(), u32::try_from(omitted).unwrap_or(u32::MAX))
+}
+
+/// The counts of a kind with as much of their names as there is room for; `None` if there is none.
+fn fitted(summary: &ResourceSummary, room: &mut usize) -> Option<ResourceSummary> {
+    for summary in [summary.clone(), summary.without_names()] {
+        if let Some(left) = room.checked_sub(resources_bytes(&summary)) {
+            *room = left;
+            return Some(summary);
+        }
+    }
+    None
+}
+
+fn resources_bytes(summary: &ResourceSummary) -> usize {
+    let ResourceSummary { kind, counts, message } = summary;
+    let object = |object: &FailingObject| {
+        let FailingObject { namespace, name, reason, since: _ } = object;
+        FAILING_OBJECT + namespace.len() + name.len() + reason.as_ref().map_or(0, String::len)
+    };
+    let names: usize = counts.worst.iter().map(object).sum();
+    RESOURCES + kind.len() + message.as_deref().map_or(0, json_bytes) + names
 }
 
 /// The remaining budget for components.

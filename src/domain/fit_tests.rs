@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::component::ComponentKind;
 use crate::domain::keys::TargetKey;
+use crate::domain::managed::{Counts, MAX_KINDS, MAX_WORST};
 use crate::domain::replica::{Epoch, ReplicaName};
 use crate::domain::report::TargetReport;
 use crate::domain::verdict::Phase;
@@ -23,8 +24,14 @@ fn seen(name: &str, state: ComponentState) -> Observation {
 }
 
 fn tool(name: &str, phase: Phase, message: &str, observations: Vec<Observation>) -> (IntegrationKey, ToolVerdict) {
-    let verdict =
-        ToolVerdict { phase, reason: Reason::Healthy, message: message.to_owned(), observations, version: None };
+    let verdict = ToolVerdict {
+        phase,
+        reason: Reason::Healthy,
+        message: message.to_owned(),
+        observations,
+        version: None,
+        resources: Vec::new(),
+    };
     (IntegrationKey::new("fleet", name), verdict)
 }
 
@@ -83,6 +90,46 @@ fn messages_are_shortened_before_tools_are_dropped() {
     assert!(failure.message.starts_with("2000 Integrations") && too_many.tools.is_empty());
 }
 
+/// The most that one tool can say of managed objects.
+fn resources() -> Vec<ResourceSummary> {
+    let object = FailingObject {
+        namespace: "n".repeat(63),
+        name: "o".repeat(253),
+        reason: Some("R".repeat(64)),
+        since: Some(jiff::Timestamp::MAX),
+    };
+    let worst = vec![object; MAX_WORST];
+    let counts = Counts {
+        total: u32::MAX,
+        progressing: u32::MAX,
+        suspended: u32::MAX,
+        failing: u32::MAX,
+        unknown: u32::MAX,
+        worst,
+    };
+    vec![ResourceSummary { kind: "K".repeat(63), counts, message: Some("m".repeat(300)) }; MAX_KINDS]
+}
+
+#[test]
+fn names_of_failing_objects_are_omitted_before_their_counts() {
+    let with = |count: usize| {
+        let tools = (0..count).map(|number| {
+            let (key, verdict) = tool(&format!("t{number}"), Phase::Running, "", Vec::new());
+            (key, ToolVerdict { resources: resources(), ..verdict })
+        });
+        fit(&verdict(tools.collect())).0
+    };
+    let kinds = |verdict: &TargetVerdict| verdict.tools.iter().map(|(_, tool)| tool.resources.len()).sum::<usize>();
+    let named = |verdict: &TargetVerdict| {
+        let all = verdict.tools.iter().flat_map(|(_, tool)| &tool.resources);
+        all.filter(|summary| !summary.counts.worst.is_empty()).count()
+    };
+    let few = with(1);
+    assert_eq!(kinds(&few), MAX_KINDS);
+    assert!((1..MAX_KINDS).contains(&named(&few)), "{}", named(&few));
+    assert!(kinds(&with(100)) < 100 * MAX_KINDS);
+}
+
 /// Any verdict that Integrations valid for the CRD can produce, on a cluster with objects valid for Kubernetes.
 pub(crate) fn largest_verdict() -> impl Strategy<Value = TargetVerdict> {
     let length = prop_oneof![Just(1_usize), Just(63), Just(253)];
@@ -102,7 +149,14 @@ pub(crate) fn largest_verdict() -> impl Strategy<Value = TargetVerdict> {
         let tool = |number: usize| {
             let observations = (0..if number < 100 { components } else { 0 }).map(seen).collect();
             let (phase, reason, message) = (Phase::Failed, Reason::ComponentNotReady, text.repeat(message));
-            let verdict = ToolVerdict { phase, reason, message, observations, version: Some("9".repeat(63)) };
+            let verdict = ToolVerdict {
+                phase,
+                reason,
+                message,
+                observations,
+                version: Some("9".repeat(63)),
+                resources: if number % 3 == 0 { resources() } else { Vec::new() },
+            };
             (IntegrationKey::new("fleet", format!("{number:0>length$}").as_str()), verdict)
         };
         TargetVerdict { reach: Reach::Connected, tools: (0..tools).map(tool).collect() }

@@ -24,6 +24,7 @@ pub(crate) mod growth;
 pub mod integrations;
 mod judge;
 pub mod keys;
+pub mod managed;
 pub mod member;
 pub(crate) mod membership;
 pub(crate) mod object_names;

@@ -3,19 +3,26 @@
 use std::collections::BTreeSet;
 
 use super::component::{Component, ComponentKind};
+use super::expected::Expected;
 use super::snapshot::{Extent, ListKind, ObjectRef, Query, Resource};
 
 /// The queries of a round's first step.
-pub fn first_step<'a>(components: impl IntoIterator<Item = &'a Component>) -> BTreeSet<Query> {
-    components.into_iter().flat_map(queries_of).collect()
+pub fn first_step<'a>(tools: impl IntoIterator<Item = &'a Expected>) -> BTreeSet<Query> {
+    let of_tool = |tool: &Expected| {
+        let lists = tool.resources.iter().flat_map(|kind| kind.lists.iter().cloned().map(Query::Managed));
+        tool.components.iter().flat_map(queries_of).chain(lists).collect::<Vec<_>>()
+    };
+    tools.into_iter().flat_map(of_tool).collect()
 }
 
-/// Queries that depend on answers: Endpoints if EndpointSlices are forbidden or unsupported.
+/// Queries that depend on answers: Endpoints if EndpointSlices are forbidden or unsupported, and an earlier version of
+/// managed objects if the cluster does not serve the newest one.
 pub fn second_step<'a>(answers: impl IntoIterator<Item = (&'a Query, Extent)>) -> BTreeSet<Query> {
     let refused = answers.into_iter().filter_map(|(query, extent)| match (query, extent) {
         (Query::List { kind: ListKind::EndpointSlice, namespace }, Extent::Refused) => {
             Some(list(ListKind::Endpoints, namespace))
         }
+        (Query::Managed(list), Extent::Refused) => Some(Query::Managed(list.in_earlier_version()?.into())),
         _ => None,
     });
     refused.collect()
@@ -56,7 +63,7 @@ fn other(api_version: &str, kind: &str) -> Resource {
 }
 
 /// `Policy` → `policies`, `Ingress` → `ingresses`, `Gateway` → `gateways`.
-fn plural(kind: &str) -> String {
+pub fn plural(kind: &str) -> String {
     let word = kind.to_ascii_lowercase();
     let hisses = ["s", "x", "z", "ch", "sh"].iter().any(|end| word.ends_with(end));
     match word.strip_suffix('y') {
@@ -85,6 +92,10 @@ mod tests {
     use super::*;
     use crate::domain::snapshot::{Answer, Snapshot};
 
+    fn first_step_of(components: Vec<Component>) -> BTreeSet<Query> {
+        first_step([&components.into()])
+    }
+
     fn components() -> Vec<Component> {
         use ComponentKind::{Deployment, Service};
         [Deployment, Service].map(|kind| Component::required(kind, "server", "argocd")).into()
@@ -94,8 +105,8 @@ mod tests {
     fn copies_of_a_tool_share_their_queries() {
         let one = components();
         let hundred: Vec<_> = (0..100).flat_map(|_| components()).collect();
-        assert_eq!(first_step(&one), first_step(&hundred));
-        assert!(first_step(&one).contains(&list(ListKind::EndpointSlice, "argocd")));
+        assert_eq!(first_step_of(one.clone()), first_step_of(hundred));
+        assert!(first_step_of(one).contains(&list(ListKind::EndpointSlice, "argocd")));
     }
 
     #[test]
@@ -105,7 +116,7 @@ mod tests {
             elsewhere: vec!["kube-system".to_owned()],
             ..Component::required(ComponentKind::Deployment, "agent", "agents")
         };
-        let queries = first_step([&component]);
+        let queries = first_step_of(vec![component]);
         for kind in [ListKind::Deployment, ListKind::DaemonSet] {
             for namespace in ["agents", "kube-system"] {
                 assert!(queries.contains(&list(kind, namespace)), "{queries:?}");

@@ -147,6 +147,10 @@ reasons! {
     ComponentDegraded,
     /// The version of the tool is not in `spec.versions`.
     VersionOutOfRange,
+    /// Objects that the tool manages fail, such as Applications.
+    ResourcesFailing,
+    /// Objects that the tool manages can't all be counted, and `failWhen` judges the tool by them.
+    ResourcesUnknown,
     /// The namespace of the tool does not exist.
     NamespaceMissing,
     /// The namespace of the tool is being deleted.

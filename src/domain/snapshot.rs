@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::managed::{Counts, ManagedList};
+use super::reason::Reason;
+
 /// One query to a target, sent once, whatever the number of integrations that need it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Query {
@@ -22,6 +25,8 @@ pub enum Query {
         /// Label selector, as in a URL before it is encoded.
         selector: String,
     },
+    /// The objects that a tool manages.
+    Managed(Arc<ManagedList>),
 }
 
 /// Names one object on a target.
@@ -142,6 +147,12 @@ pub enum Answer {
     Object(Arc<ObjectState>),
     /// The commonest trouble of Pods that are not ready, if it is a known one.
     Pods(Option<PodTrouble>),
+    /// Managed objects by state.
+    Managed(Arc<Counts>),
+    /// The same for a list that is too long to follow: it is counted once in several rounds.
+    Counted(Arc<Counts>),
+    /// Managed objects that the cluster does not list, although it answers.
+    Unreadable(Reason),
     /// 404: no such object, or no such API.
     NotFound,
     /// 403: an RBAC rule is missing.
@@ -166,7 +177,8 @@ impl Answer {
             Self::Workloads(found) => found.is_empty(),
             Self::Services(found) => found.is_empty(),
             Self::Endpoints(ready) => ready.is_empty(),
-            Self::Object(_) | Self::Pods(_) => false,
+            Self::Managed(counts) | Self::Counted(counts) => counts.total == 0,
+            Self::Object(_) | Self::Pods(_) | Self::Unreadable(_) => false,
             Self::NotFound | Self::Forbidden => return Extent::Refused,
         };
         if is_empty { Extent::Nothing } else { Extent::Something }

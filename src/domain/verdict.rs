@@ -12,6 +12,7 @@ use jiff::Timestamp;
 
 use crate::domain::component::SeenKind;
 use crate::domain::keys::IntegrationKey;
+use crate::domain::managed::ResourceSummary;
 use crate::domain::reason::{Failure, Reason};
 use crate::domain::word::Word;
 
@@ -174,12 +175,14 @@ pub struct ToolVerdict {
     pub observations: Vec<Observation>,
     /// The newest version that runs, if it is known.
     pub version: Option<String>,
+    /// Objects that the tool manages, by kind.
+    pub resources: Vec<ResourceSummary>,
 }
 
 impl ToolVerdict {
     /// A verdict that no object led to.
     pub fn without_observations(phase: Phase, reason: Reason, message: impl Into<String>) -> Self {
-        Self { phase, reason, message: message.into(), observations: Vec::new(), version: None }
+        Self { phase, reason, message: message.into(), observations: Vec::new(), version: None, resources: Vec::new() }
     }
 }
 

@@ -77,8 +77,14 @@ pub const TOOL_SINCE: Family = Family {
     labels: &["namespace", "target", "cluster", "integration", "type", "phase", "reason"],
 };
 
+pub const RESOURCES_FAILING: Family = Family {
+    name: "ksit_tool_resources_failing",
+    help: "Objects of a kind that a tool manages on a cluster and that fail; absent where none does.",
+    labels: &["namespace", "target", "cluster", "integration", "type", "kind"],
+};
+
 /// All metrics per cluster and per tool on it.
-pub const FAMILIES: [&Family; 7] = [
+pub const FAMILIES: [&Family; 8] = [
     &TARGET_REACHABLE,
     &TARGET_HEALTHY,
     &TARGET_SINCE,
@@ -86,6 +92,7 @@ pub const FAMILIES: [&Family; 7] = [
     &TARGET_CREDENTIAL_EXPIRING,
     &TOOL_HEALTHY,
     &TOOL_SINCE,
+    &RESOURCES_FAILING,
 ];
 
 /// Samples in the Prometheus text format, grouped by family.

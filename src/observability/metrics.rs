@@ -68,6 +68,9 @@ metrics! {
     /// Clusters of each Integration by version of the tool; at most 20 versions, the newest.
     integration_versions: IntGaugeVec =
         gauges("ksit_integration_version_clusters", &["namespace", "integration", "type", "version"]);
+    /// Objects that the tool of each Integration manages, such as Applications, by kind and state.
+    integration_resources: IntGaugeVec =
+        gauges("ksit_integration_resources", &["namespace", "integration", "type", "kind", "state"]);
     /// Clusters whose credential expires soon, as in their condition CredentialExpiring.
     targets_credential_expiring: FleetGauge = fleet_gauge("ksit_targets_credential_expiring");
     /// Rounds that failed to read their cluster, by reason.
@@ -194,7 +197,7 @@ impl Metrics {
     pub fn forget_fleet(&self) {
         self.coordinator_term.set(0);
         let gauges = [&self.targets, &self.integration_targets, &self.integration_healthy, &self.invalid_objects];
-        let others = [&self.replica_targets, &self.integration_versions];
+        let others = [&self.replica_targets, &self.integration_versions, &self.integration_resources];
         gauges.into_iter().chain(others).for_each(IntGaugeVec::reset);
         self.replica_oldest_observation.reset();
         for FleetGauge(gauge) in [

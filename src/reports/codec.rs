@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::resources;
 use super::wire::{self, coordinator_message, worker_message};
 use crate::domain::check_mode::CheckMode;
 use crate::domain::component::SeenKind;
@@ -20,7 +21,7 @@ use crate::domain::verdict::{ComponentState, Observation, Phase, Reach, TargetVe
 /// A message can't be decoded. Names the field, never its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0} of a message can't be read; is the other side another version?")]
-pub struct Unreadable(&'static str);
+pub struct Unreadable(pub(super) &'static str);
 
 pub(super) fn encode(message: FromWorker) -> wire::WorkerMessage {
     use worker_message::Message;
@@ -173,6 +174,7 @@ fn encode_tool((key, tool): (IntegrationKey, ToolVerdict)) -> wire::Tool {
         message: tool.message,
         components: tool.observations.into_iter().map(encode_component).collect(),
         version: tool.version,
+        resources: tool.resources.into_iter().map(resources::encode).collect(),
     }
 }
 
@@ -183,6 +185,7 @@ fn decode_tool(namespace: &str, tool: wire::Tool) -> Result<(IntegrationKey, Too
         message: tool.message,
         observations: tool.components.into_iter().map(decode_component).collect::<Result<_, _>>()?,
         version: tool.version.filter(|version| is_label_value(version)),
+        resources: resources::decode(tool.resources)?,
     };
     Ok((IntegrationKey::new(namespace, tool.integration.as_str()), verdict))
 }

@@ -13,6 +13,7 @@ mod auth;
 mod client;
 mod codec;
 mod link;
+mod resources;
 mod server;
 mod tls;
 

@@ -22,6 +22,7 @@ use crate::domain::component::{ComponentKind, SeenKind};
 use crate::domain::fit::fit;
 use crate::domain::fit::tests::{largest_report, largest_verdict};
 use crate::domain::keys::{IntegrationKey, TargetKey};
+use crate::domain::managed::{Counts, FailingObject, ResourceSummary};
 use crate::domain::reason::{Failure, Reason};
 use crate::domain::replica::{Epoch, Incarnation, PodIdentity, ReplicaName, Term};
 use crate::domain::report::{FromWorker, Heartbeat, TargetReport, ToWorker};
@@ -242,6 +243,25 @@ fn reasons() -> Vec<Reason> {
     Reason::ALL.iter().copied().chain(Reason::read("NotKnownYet")).collect()
 }
 
+fn resources() -> impl Strategy<Value = Vec<ResourceSummary>> {
+    let since = (0..1_i64 << 34).prop_map(|seconds| Timestamp::from_second(seconds).unwrap());
+    let object = ("[a-z]{0,9}", "[a-z]{1,9}", prop::option::of("[A-Z][a-z]{1,9}"), prop::option::of(since));
+    let object = object.prop_map(|(namespace, name, reason, since)| FailingObject { namespace, name, reason, since });
+    let counts = (any::<[u32; 5]>(), prop::collection::vec(object, 0..3)).prop_map(
+        |([total, progressing, suspended, failing, unknown], worst)| Counts {
+            total,
+            progressing,
+            suspended,
+            failing,
+            unknown,
+            worst,
+        },
+    );
+    let summary = ("[A-Z][a-z]{1,9}", counts, prop::option::of(".*"))
+        .prop_map(|(kind, counts, message)| ResourceSummary { kind, counts, message });
+    prop::collection::vec(summary, 0..3)
+}
+
 fn report() -> impl Strategy<Value = TargetReport> {
     let tool = (
         "[a-z]{1,9}",
@@ -249,11 +269,12 @@ fn report() -> impl Strategy<Value = TargetReport> {
         prop::sample::select(reasons()),
         ".*",
         prop::collection::vec(observation(), 0..4),
+        resources(),
     );
-    let tool = tool.prop_map(|(name, phase, reason, message, observations)| {
+    let tool = tool.prop_map(|(name, phase, reason, message, observations, resources)| {
         (
             IntegrationKey::new("fleet", name.as_str()),
-            ToolVerdict { phase, reason, message, observations, version: Some("1.2.3".to_owned()) },
+            ToolVerdict { phase, reason, message, observations, version: Some("1.2.3".to_owned()), resources },
         )
     });
     let ends = prop::option::of((0..1_i64 << 34).prop_map(|seconds| Timestamp::from_second(seconds).unwrap()));

@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod tests;
 
+mod managed;
 mod named;
 mod pods;
 mod workload;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::listed::Listed;
 use super::objects::{BadPage, Object, Objects, Slice, name_hash};
 use super::parsed::ParsedService;
 use super::pool::Pools;
@@ -47,13 +49,17 @@ pub(super) enum Event {
 
 /// Decodes a page and adds its objects to `into`.
 pub(super) fn add_page(body: &mut Vec<u8>, into: &mut Objects, pools: &Pools) -> Result<PageEnd, BadPage> {
-    match into.kind() {
-        ListKind::Deployment => decode_page(body, into, |item| workload(deployment, item, pools)),
-        ListKind::StatefulSet => decode_page(body, into, |item| workload(stateful_set, item, pools)),
-        ListKind::DaemonSet => decode_page(body, into, |item| workload(daemon_set, item, pools)),
-        ListKind::Service => decode_page(body, into, |item| service(item, pools)),
-        ListKind::EndpointSlice => decode_page(body, into, |item| slice(item, pools)),
-        ListKind::Endpoints => decode_page(body, into, |item| endpoints(item, pools)),
+    let kind = match into.listed().clone() {
+        Listed::Kind(kind) => kind,
+        Listed::Managed(list) => return managed::add_page(body, &list, into),
+    };
+    match kind {
+        ListKind::Deployment => decode_page(body, kind, into, |item| workload(deployment, item, pools)),
+        ListKind::StatefulSet => decode_page(body, kind, into, |item| workload(stateful_set, item, pools)),
+        ListKind::DaemonSet => decode_page(body, kind, into, |item| workload(daemon_set, item, pools)),
+        ListKind::Service => decode_page(body, kind, into, |item| service(item, pools)),
+        ListKind::EndpointSlice => decode_page(body, kind, into, |item| slice(item, pools)),
+        ListKind::Endpoints => decode_page(body, kind, into, |item| endpoints(item, pools)),
     }
 }
 
@@ -62,10 +68,14 @@ pub(super) fn add_page(body: &mut Vec<u8>, into: &mut Objects, pools: &Pools) ->
 /// # Errors
 /// [`BadPage::Ended`] for an ERROR event: the watch can't continue, most often because its resourceVersion is too old.
 pub(super) fn event<'a>(
-    kind: ListKind,
+    listed: &Listed,
     line: &'a mut Vec<u8>,
     pools: &Pools,
 ) -> Result<(Event, Option<Text<'a>>), BadPage> {
+    let kind = match listed {
+        Listed::Kind(kind) => kind,
+        Listed::Managed(list) => return managed::event(list, line),
+    };
     match kind {
         ListKind::Deployment => decode_event(line, |item| workload(deployment, item, pools)),
         ListKind::StatefulSet => decode_event(line, |item| workload(stateful_set, item, pools)),
@@ -125,11 +135,12 @@ pub(super) fn is_version_info(body: &mut Vec<u8>) -> bool {
 
 fn decode_page<'a, T: Deserialize<'a>>(
     body: &'a mut Vec<u8>,
+    kind: ListKind,
     into: &mut Objects,
     read: impl Fn(T) -> Result<Object, BadPage>,
 ) -> Result<PageEnd, BadPage> {
     let page: Page<'a, T> = parse(body)?;
-    if page.kind.as_deref() != Some(list_kind(into.kind())) {
+    if page.kind.as_deref() != Some(list_kind(kind)) {
         return Err(BadPage::Invalid);
     }
     for item in within_limit(page.items)? {

@@ -2,7 +2,8 @@
 
 use tokio::time::Instant;
 
-use super::entry::{Cached, Entries, Entry, Watch};
+use super::entries::Entries;
+use super::entry::{Cached, Entry, Watch};
 use super::job::Job;
 use crate::domain::snapshot::{Answer, Query};
 
@@ -18,7 +19,7 @@ pub(super) fn due(entries: &Entries, round: u64, watched: bool, polled: bool) ->
     for (query, entry) in entries.iter() {
         let fetch = || Job::Fetch(query.clone());
         let is_new = entry.queried_in != round;
-        let may_watch = watched && room > 0 && matches!(query, Query::List { .. });
+        let may_watch = watched && room > 0 && is_list(query);
         match &entry.cached {
             Cached::Nothing if may_watch => fetches.push(Job::WatchList(query.clone())),
             Cached::Nothing => fetches.push(fetch()),
@@ -26,7 +27,7 @@ pub(super) fn due(entries: &Entries, round: u64, watched: bool, polled: bool) ->
                 fetches.extend((polled && is_new && is_old(entry, round)).then(fetch));
             }
             // Read again in rotation, one in each round.
-            Cached::Answer(_) if is_name(query) && !is_namespace(query) && !polled => continue,
+            Cached::Answer(_) if is_rotated(query) && !is_namespace(query) && !polled => continue,
             Cached::Answer(_) => fetches.extend(is_new.then(fetch)),
             Cached::Objects(watched_list) => match (&watched_list.watch, watched_list.version()) {
                 // An ended watch is reopened once its end is reported.
@@ -50,9 +51,18 @@ pub(super) fn due(entries: &Entries, round: u64, watched: bool, polled: bool) ->
 /// Rounds between two reads of a namespace, which is hardly ever deleted.
 const NAMESPACE_ROUNDS: u64 = 10;
 
-fn is_name(query: &Query) -> bool {
-    matches!(query, Query::Object(_))
+/// Whether one answer of this kind is read again in each round: objects by name, and managed objects that the cluster
+/// does not have or does not list.
+fn is_rotated(query: &Query) -> bool {
+    matches!(query, Query::Object(_) | Query::Managed(_))
 }
+
+fn is_list(query: &Query) -> bool {
+    matches!(query, Query::List { .. } | Query::Managed(_))
+}
+
+/// Managed objects for which a list waits another round until it is read again.
+const MANAGED_PER_ROUND: u64 = 100;
 
 fn is_namespace(query: &Query) -> bool {
     matches!(query, Query::Object(object) if object.is_namespace())
@@ -74,9 +84,13 @@ pub(super) fn to_confirm(entries: &Entries, round: u64, all: bool) -> Vec<Query>
     if all {
         return lists().map(|(query, _)| query.clone()).collect();
     }
-    let is_due = |query: &Query, entry: &Entry| is_name(query) && (!is_namespace(query) || is_old(entry, round));
-    let names =
-        entries.iter().filter(|(query, entry)| is_due(query, entry) && matches!(entry.cached, Cached::Answer(_)));
+    let names = entries.iter().filter(|(query, entry)| match &entry.cached {
+        Cached::Answer(Answer::Counted(_)) => is_old(entry, round),
+        Cached::Answer(_) => is_rotated(query) && (!is_namespace(query) || is_old(entry, round)),
+        _ => false,
+    });
     let age = |(_, entry): &&(Query, Entry)| entry.listed_in;
-    lists().min_by_key(age).into_iter().chain(names.min_by_key(age)).map(|(query, _)| query.clone()).collect()
+    // A long list of managed objects waits for longer, as it costs its cluster more.
+    let weighted = |(_, entry): &&(Query, Entry)| entry.listed_in + entry.managed() / MANAGED_PER_ROUND;
+    lists().min_by_key(weighted).into_iter().chain(names.min_by_key(age)).map(|(query, _)| query.clone()).collect()
 }

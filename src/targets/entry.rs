@@ -1,6 +1,5 @@
 //! Caches the answer to one query of one target, and reads the watch that keeps it current.
 
-use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -13,9 +12,11 @@ use super::http2::Http2Body;
 use super::limits::Limits;
 use super::lines::Lines;
 use super::list::{Found, is_version};
+use super::listed::Listed;
 use super::objects::{BadPage, Objects, name_hash};
 use super::text::Text;
-use crate::domain::snapshot::{Answer, Extent, ListKind, Query};
+use super::watchable::SHORT_LIFE;
+use crate::domain::snapshot::{Answer, Extent};
 
 /// Bytes read from one watch before yielding to other tasks: about a millisecond of work. The connection receives more
 /// meanwhile on another thread, so a cluster could otherwise keep this task busy for as long as it likes.
@@ -31,62 +32,6 @@ pub(super) struct Entry {
     pub listed_in: u64,
     /// The last round in which a list gave the version that its watch resumes from.
     pub versioned_in: u64,
-}
-
-/// The entries of one target, sorted by query: a few dozen, for which a map would allocate room for hundreds.
-#[derive(Default)]
-pub(super) struct Entries(Vec<(Query, Entry)>);
-
-impl Entries {
-    pub(super) fn get(&self, query: &Query) -> Option<&Entry> {
-        self.index(query).ok().map(|index| &self.0[index].1)
-    }
-
-    /// The entry of `query`, inserted if absent.
-    pub(super) fn at(&mut self, query: &Query) -> &mut Entry {
-        let index = self.index(query).unwrap_or_else(|index| {
-            self.0.insert(index, (query.clone(), Entry::default()));
-            index
-        });
-        &mut self.0[index].1
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = &(Query, Entry)> {
-        self.0.iter()
-    }
-
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Entry> {
-        self.0.iter_mut().map(|(_, entry)| entry)
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Approximate bytes retained by all entries.
-    pub(super) fn bytes(&self) -> usize {
-        self.0.iter().map(|(_, entry)| entry.bytes()).sum()
-    }
-
-    /// Clears the entry that retains most.
-    pub(super) fn clear_largest(&mut self) {
-        if let Some((_, entry)) = self.0.iter_mut().max_by_key(|(_, entry)| entry.bytes()) {
-            entry.cached = Cached::Nothing;
-        }
-    }
-
-    /// Keeps and inserts entries for exactly these queries.
-    pub(super) fn set_queries(&mut self, queries: &BTreeSet<Query>, more: &BTreeSet<Query>) {
-        self.0.retain(|(query, _)| queries.contains(query) || more.contains(query));
-        for query in queries.iter().chain(more) {
-            self.at(query);
-        }
-        self.0.shrink_to_fit();
-    }
-
-    fn index(&self, query: &Query) -> Result<usize, usize> {
-        self.0.binary_search_by(|(other, _)| other.cmp(query))
-    }
 }
 
 #[derive(Default)]
@@ -217,11 +162,32 @@ impl Entry {
         Some(end)
     }
 
+    /// Keeps a fault in a watch of managed objects from the other watches: a list that can't be used is set aside, and
+    /// one whose watch was cut is polled until `watch_again`. Returns whether the answer changed.
+    pub(super) fn isolate_end(&mut self, watch_again: Instant) -> bool {
+        let Cached::Objects(watched) = &mut self.cached else { return false };
+        let (true, Watch::Ended(end)) = (watched.objects.listed().is_managed(), &watched.watch) else { return false };
+        match end.bad {
+            Some(bad) => self.cached = Cached::Answer(Answer::Unreadable(bad.reason())),
+            None if end.lifetime < SHORT_LIFE => watched.watch = Watch::Forbidden { until: watch_again },
+            None => {}
+        }
+        matches!(self.cached, Cached::Answer(_))
+    }
+
     /// Approximate bytes retained.
-    fn bytes(&self) -> usize {
+    pub(super) fn bytes(&self) -> usize {
         match &self.cached {
             Cached::Objects(watched) => watched.objects.bytes(),
             Cached::Nothing | Cached::Answer(_) => 0,
+        }
+    }
+
+    /// Managed objects that its watch follows.
+    pub(super) fn managed(&self) -> u64 {
+        match &self.cached {
+            Cached::Objects(watched) if watched.objects.listed().is_managed() => watched.objects.len() as u64,
+            _ => 0,
         }
     }
 
@@ -237,8 +203,8 @@ impl Entry {
 
 impl WatchedList {
     /// A list that arrives as the initial events of this watch.
-    pub(super) fn streamed(kind: ListKind, body: Http2Body) -> Self {
-        let mut watched = Self { objects: Objects::new(kind), version: None, watch: Watch::Closed };
+    pub(super) fn streamed(listed: Listed, body: Http2Body) -> Self {
+        let mut watched = Self { objects: Objects::new(listed), version: None, watch: Watch::Closed };
         watched.open(body);
         watched
     }
@@ -307,6 +273,11 @@ impl WatchedList {
         compared
     }
 
+    /// Takes over what time has changed in a list that is equal otherwise. Returns whether anything changed.
+    pub(super) fn adopt(&mut self, listed: &Objects) -> bool {
+        self.objects.adopt(listed)
+    }
+
     /// Whether the watch still lacks some of the first list.
     pub(super) fn is_behind(&self) -> bool {
         let comparison = self.stream().and_then(|stream| stream.comparison.as_ref());
@@ -370,7 +341,7 @@ fn apply_line(
     mut line: Vec<u8>,
     limits: &Limits,
 ) -> Result<bool, BadPage> {
-    let (event, newer) = decode::event(objects.kind(), &mut line, limits.pools())?;
+    let (event, newer) = decode::event(objects.listed(), &mut line, limits.pools())?;
     let is_end = matches!(event, Event::EndOfList);
     if let Some(comparison) = comparison {
         match &event {

@@ -10,6 +10,7 @@ use tokio::task::{JoinSet, yield_now};
 
 use super::super::http2::Http2;
 use super::*;
+use crate::domain::snapshot::ListKind;
 
 const EVENTS: usize = 120;
 
@@ -44,7 +45,8 @@ async fn flood_of_events_is_read_in_portions() {
     let (sender, driver) = Http2::handshake(near).await.unwrap();
     tasks.spawn(driver);
     let request = Request::get("https://c1/watch").body(()).unwrap();
-    let mut watched = WatchedList::streamed(ListKind::Deployment, sender.send(request).await.unwrap().into_body());
+    let mut watched =
+        WatchedList::streamed(Listed::Kind(ListKind::Deployment), sender.send(request).await.unwrap().into_body());
     watched.version = Some("0".to_owned());
     for _ in 0..1_000 {
         yield_now().await;

@@ -10,6 +10,7 @@ use super::http::{Channel, Reply};
 use super::http2::Http2Body;
 use super::limits::Limits;
 use super::list::{self, Found};
+use super::listed::Listed;
 use crate::domain::reason::Reason;
 use crate::domain::snapshot::Query;
 
@@ -81,20 +82,21 @@ impl Job {
 
 /// `None`: fetch it as an ordinary list, whose response reports what is wrong, if anything.
 async fn stream_list(channel: &Channel, query: &Query, limits: &Limits, deadline: Instant) -> Option<WatchedList> {
-    let Query::List { kind, namespace } = query else { return None };
+    let (listed, namespace) = Listed::of(query)?;
     if !channel.may_stream_lists() || !list::has_valid_name(query) {
         return None;
     }
     let patience = patience(LIST_PATIENCE, deadline);
-    match list::watch(channel, *kind, namespace, None, limits, patience).await {
+    match list::watch(channel, &listed, namespace, None, limits, patience).await {
         Ok(Reply::Body(body)) => {
-            let mut watched = WatchedList::streamed(*kind, body);
+            let mut watched = WatchedList::streamed(listed, body);
             if timeout_at(patience, watched.listed(limits)).await == Ok(true) {
                 return Some(watched);
             }
         }
         // Concerns this list only.
         Ok(Reply::Refused(Refused::Forbidden)) => return None,
+        _ if matches!(query, Query::Managed(_)) => return None,
         // 422 means unsupported, but a proxy may respond with anything.
         Ok(Reply::Refused(Refused::NotFound | Refused::NoSuchPath | Refused::Gone)) | Err(_) => {}
     }
@@ -110,10 +112,10 @@ async fn open_watch(
     limits: &Limits,
     deadline: Instant,
 ) -> Result<Done, Fault> {
-    if let Query::List { kind, namespace } = query {
+    if let Some((listed, namespace)) = Listed::of(query) {
         let patience = patience(WATCH_PATIENCE, deadline);
         loop {
-            match list::watch(channel, *kind, namespace, Some(version), limits, patience).await {
+            match list::watch(channel, &listed, namespace, Some(version), limits, patience).await {
                 Ok(Reply::Body(body)) => return Ok(Done::Watch(WatchReply::Open(body))),
                 Ok(Reply::Refused(Refused::Forbidden)) => return Ok(Done::Watch(WatchReply::Forbidden)),
                 Ok(Reply::Refused(Refused::Gone)) => return Ok(Done::Watch(WatchReply::Gone)),
@@ -126,7 +128,11 @@ async fn open_watch(
             }
         }
     }
-    list::fetch(channel, query, limits, deadline).await.map(Done::NotWatchable)
+    match query {
+        // Its API alone may be at fault: it is polled like one that may not be watched.
+        Query::Managed(_) => Ok(Done::Watch(WatchReply::Forbidden)),
+        _ => list::fetch(channel, query, limits, deadline).await.map(Done::NotWatchable),
+    }
 }
 
 fn is_retryable(reason: Reason) -> bool {

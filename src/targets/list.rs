@@ -11,13 +11,21 @@ use super::fault::{Fault, Refused, not_the_api};
 use super::http::{Channel, Reply};
 use super::http2::Http2Body;
 use super::limits::Limits;
+use super::listed::Listed;
 use super::objects::{BadPage, MAX_BYTES, Objects};
+use crate::domain::managed::ManagedList;
 use crate::domain::reason::{Failure, Reason};
 use crate::domain::snapshot::{Answer, ListKind, ObjectRef, ObjectState, Query, Resource};
 
 /// Objects per page. An EndpointSlice of a hundred Pods has 45 KB: a page of them still fits into one response.
 const PAGE: usize = 80;
 const MAX_PAGES: usize = 200;
+
+/// Objects per page where those of an ordinary page are too large.
+const SMALL_PAGE: usize = 8;
+
+/// Upper bounds of one list of managed objects: pages, and multiples of the bound of one response.
+const MANAGED_BOUNDS: (usize, usize) = (2_500, 64);
 
 /// Pods of a workload that are looked at: enough for the commonest reason, and half a megabyte.
 const PODS: usize = 40;
@@ -64,7 +72,8 @@ pub(super) async fn fetch(
         return Ok(Found::Answer(Answer::NotFound));
     }
     match query {
-        Query::List { kind, namespace } => list(channel, *kind, namespace, limits, deadline).await,
+        Query::List { kind, namespace } => list(channel, &(*kind).into(), namespace, limits, deadline).await,
+        Query::Managed(managed) => managed_list(channel, managed, limits, deadline).await,
         Query::Object(object) => get_named(channel, object, limits, deadline).await,
         Query::Pods { namespace, selector } => pods(channel, namespace, selector, limits, deadline).await,
     }
@@ -85,18 +94,18 @@ pub(super) async fn probe(channel: &Channel, limits: &Limits, deadline: Instant)
 /// (Kubernetes 1.34 and some before).
 pub(super) async fn watch(
     channel: &Channel,
-    kind: ListKind,
+    listed: &Listed,
     namespace: &str,
     version: Option<&str>,
     limits: &Limits,
     deadline: Instant,
 ) -> Result<Reply<Http2Body>, Fault> {
-    let path = watch_path(kind, namespace, version, channel.watch_time());
+    let path = watch_path(listed, namespace, version, channel.watch_time());
     channel.open_stream(&path, JSON, limits, deadline).await
 }
 
-fn watch_path(kind: ListKind, namespace: &str, version: Option<&str>, seconds: u64) -> String {
-    let path = format!("{}?watch=true&allowWatchBookmarks=true&timeoutSeconds={seconds}", list_path(kind, namespace));
+fn watch_path(listed: &Listed, namespace: &str, version: Option<&str>, seconds: u64) -> String {
+    let path = format!("{}?watch=true&allowWatchBookmarks=true&timeoutSeconds={seconds}", list_path(listed, namespace));
     match version {
         Some(version) => with_parameter(path, "resourceVersion", version),
         None => path + "&sendInitialEvents=true&resourceVersionMatch=NotOlderThan",
@@ -149,57 +158,106 @@ async fn pods(
     }
 }
 
+/// Managed objects. A fault of their API alone, such as that of a conversion webhook, is an answer.
+async fn managed_list(
+    channel: &Channel,
+    managed: &Arc<ManagedList>,
+    limits: &Limits,
+    deadline: Instant,
+) -> Result<Found, Fault> {
+    let listed = Listed::Managed(managed.clone());
+    // The rest is for the question whether the cluster answers at all.
+    let patience = Instant::now() + deadline.saturating_duration_since(Instant::now()) / 2;
+    match list(channel, &listed, &managed.namespace, limits, patience).await {
+        Err(fault) if fault.failure.reason != Reason::ConnectionLost => {
+            probe(channel, limits, deadline).await?;
+            Ok(Found::Answer(Answer::Unreadable(fault.failure.reason)))
+        }
+        found => found,
+    }
+}
+
 async fn list(
     channel: &Channel,
-    kind: ListKind,
+    listed: &Listed,
     namespace: &str,
     limits: &Limits,
     deadline: Instant,
 ) -> Result<Found, Fault> {
-    let path = format!("{}?limit={PAGE}", list_path(kind, namespace));
-    let mut objects = Objects::new(kind);
+    let list_path = list_path(listed, namespace);
+    let mut objects = Objects::new(listed.clone());
+    let mut limit = PAGE;
     let mut token: Option<String> = None;
     let mut bytes = 0;
-    let mut restarted = false;
-    for _ in 0..MAX_PAGES {
+    let (mut restarted, mut is_counted) = (false, false);
+    let (max_pages, max_bodies) = if listed.is_managed() { MANAGED_BOUNDS } else { (MAX_PAGES, MAX_BODIES) };
+    for _ in 0..max_pages {
+        let path = format!("{list_path}?limit={limit}");
         let page = match &token {
-            Some(token) => with_parameter(path.clone(), "continue", token),
-            None => path.clone(),
+            Some(token) => with_parameter(path, "continue", token),
+            None => path,
         };
-        let end = match channel.get(&page, JSON, limits, deadline).await? {
-            Reply::Body(mut body) => {
-                bytes += body.len();
-                decode::add_page(&mut body, &mut objects, limits.pools()).map_err(|bad| match bad {
-                    BadPage::Invalid | BadPage::Ended => invalid(channel.host()),
-                    BadPage::Name => invalid_name(channel.host(), kind),
-                    BadPage::TooLarge => too_many(channel.host(), kind),
-                })?
-            }
-            // The continue token has expired. Restart once: the pages read so far are outdated.
-            Reply::Refused(Refused::Gone) if token.is_some() && !restarted => {
-                (objects, token, bytes, restarted) = (Objects::new(kind), None, 0, true);
+        let reply = channel.get(&page, JSON, limits, deadline).await;
+        let end = match reply {
+            // An Application with its history may have a hundred kilobytes.
+            Err(fault)
+                if fault.failure.reason == Reason::AnswerTooLarge && listed.is_managed() && limit > SMALL_PAGE =>
+            {
+                limit = SMALL_PAGE;
                 continue;
             }
-            // API servers before 1.21 don't have this group.
-            Reply::Refused(Refused::NoSuchPath) if kind == ListKind::EndpointSlice => {
+            Err(fault) => return Err(fault),
+            Ok(Reply::Body(mut body)) => {
+                bytes += body.len();
+                match decode::add_page(&mut body, &mut objects, limits.pools()) {
+                    Ok(end) => end,
+                    // The page is read again, and the others before it.
+                    Err(BadPage::TooLarge) if !is_counted && objects.count_only() => {
+                        (objects, token, bytes, is_counted) = (Objects::new(listed.clone()), None, 0, true);
+                        objects.count_only();
+                        continue;
+                    }
+                    Err(bad) => return Err(bad_page(bad, channel.host(), listed).into()),
+                }
+            }
+            // The continue token has expired. Restart once: the pages read so far are outdated.
+            Ok(Reply::Refused(Refused::Gone)) if token.is_some() && !restarted => {
+                (objects, token, bytes, restarted) = (Objects::new(listed.clone()), None, 0, true);
+                continue;
+            }
+            // API servers before 1.21 don't have this group, and others not every custom resource.
+            Ok(Reply::Refused(Refused::NoSuchPath))
+                if listed.is_managed() || *listed == ListKind::EndpointSlice.into() =>
+            {
                 probe(channel, limits, deadline).await?;
                 return Ok(Found::Answer(Answer::NotFound));
             }
-            Reply::Refused(refused) => return refused_answer(refused, channel.host()),
+            Ok(Reply::Refused(refused)) => return refused_answer(refused, channel.host()),
         };
         if end.continue_token.as_ref().is_some_and(|token| token.len() > MAX_TOKEN) {
             return Err(invalid(channel.host()).into());
         }
-        if bytes > limits.settings().body_bytes.saturating_mul(MAX_BODIES) {
-            return Err(too_many(channel.host(), kind).into());
+        if bytes > limits.settings().body_bytes.saturating_mul(max_bodies) {
+            return Err(too_many(channel.host(), listed).into());
         }
         token = end.continue_token;
         if token.is_none() {
             objects.shrink();
+            if is_counted {
+                return Ok(Found::Answer(objects.answer()));
+            }
             return Ok(Found::Objects(objects, end.version.filter(|version| is_version(version))));
         }
     }
-    Err(too_many(channel.host(), kind).into())
+    Err(too_many(channel.host(), listed).into())
+}
+
+fn bad_page(bad: BadPage, host: &str, listed: &Listed) -> Failure {
+    match bad {
+        BadPage::Invalid | BadPage::Ended => invalid(host),
+        BadPage::Name => invalid_name(host, listed),
+        BadPage::TooLarge => too_many(host, listed),
+    }
 }
 
 /// Whether `text` is usable as a resourceVersion. The content is opaque to clients.
@@ -207,8 +265,8 @@ pub(super) fn is_version(text: &str) -> bool {
     (1..=MAX_VERSION).contains(&text.len())
 }
 
-fn list_path(kind: ListKind, namespace: &str) -> String {
-    path(kind.resource(), namespace)
+fn list_path(listed: &Listed, namespace: &str) -> String {
+    path(listed.resource(), namespace)
 }
 
 fn object_path(object: &ObjectRef) -> String {
@@ -242,15 +300,18 @@ fn with_parameter(mut path: String, name: &str, value: &str) -> String {
 pub(super) fn has_valid_name(query: &Query) -> bool {
     match query {
         Query::List { namespace, .. } | Query::Pods { namespace, .. } => is_label(namespace),
+        Query::Managed(list) => is_collection(list.resource(), &list.namespace),
         Query::Object(ObjectRef { resource, namespace, name }) => {
-            let (group, version, plural) = resource.path();
-            is_subdomain(name)
-                && (namespace.is_empty() || is_label(namespace))
-                && (group.is_empty() || is_subdomain(group))
-                && is_label(version)
-                && is_label(plural)
+            is_subdomain(name) && is_collection(resource.path(), namespace)
         }
     }
+}
+
+fn is_collection((group, version, plural): (&str, &str, &str), namespace: &str) -> bool {
+    (namespace.is_empty() || is_label(namespace))
+        && (group.is_empty() || is_subdomain(group))
+        && is_label(version)
+        && is_label(plural)
 }
 
 fn is_subdomain(name: &str) -> bool {
@@ -274,8 +335,8 @@ pub(super) fn invalid(host: &str) -> Failure {
 }
 
 /// An object with a name or label that no API server accepts.
-fn invalid_name(host: &str, kind: ListKind) -> Failure {
-    let (_, _, plural) = kind.resource();
+fn invalid_name(host: &str, listed: &Listed) -> Failure {
+    let (_, _, plural) = listed.resource();
     Failure::new(
         Reason::InvalidAnswer,
         format!(
@@ -286,8 +347,8 @@ fn invalid_name(host: &str, kind: ListKind) -> Failure {
 }
 
 /// More objects in one list than ksit keeps.
-pub(super) fn too_many(host: &str, kind: ListKind) -> Failure {
-    let (_, _, plural) = kind.resource();
+fn too_many(host: &str, listed: &Listed) -> Failure {
+    let (_, _, plural) = listed.resource();
     Failure::new(
         Reason::AnswerTooLarge,
         format!(
@@ -318,13 +379,17 @@ mod tests {
 
     #[test]
     fn urls_follow_the_kubernetes_api() {
-        assert_eq!(list_path(ListKind::Deployment, "argocd"), "/apis/apps/v1/namespaces/argocd/deployments");
+        assert_eq!(list_path(&ListKind::Deployment.into(), "argocd"), "/apis/apps/v1/namespaces/argocd/deployments");
         assert_eq!(
-            with_parameter(format!("{}?limit=1", list_path(ListKind::Service, "a")), "continue", "x/y+z=&&\r\n"),
+            with_parameter(
+                format!("{}?limit=1", list_path(&ListKind::Service.into(), "a")),
+                "continue",
+                "x/y+z=&&\r\n"
+            ),
             "/api/v1/namespaces/a/services?limit=1&continue=x%2Fy%2Bz%3D%26%26%0D%0A"
         );
         assert_eq!(
-            watch_path(ListKind::Service, "a", Some("7"), 300),
+            watch_path(&ListKind::Service.into(), "a", Some("7"), 300),
             "/api/v1/namespaces/a/services?watch=true&allowWatchBookmarks=true&timeoutSeconds=300&resourceVersion=7"
         );
     }

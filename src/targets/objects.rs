@@ -6,7 +6,10 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::listed::Listed;
+use super::managed::{ManagedObject, ManagedSet};
 use super::wire::MAX_ITEMS;
+use crate::domain::reason::Reason;
 use crate::domain::snapshot::{Answer, ListKind, Service, Workload};
 
 /// Upper bound of names, labels and endpoints per target, in bytes: about ten thousand ordinary Deployments.
@@ -27,12 +30,23 @@ pub(super) enum BadPage {
     TooLarge,
 }
 
+impl BadPage {
+    /// Why an answer with it can't be used.
+    pub(super) fn reason(self) -> Reason {
+        match self {
+            Self::TooLarge => Reason::AnswerTooLarge,
+            Self::Invalid | Self::Name | Self::Ended => Reason::InvalidAnswer,
+        }
+    }
+}
+
 /// The fields of one object that checks read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Object {
     Workload(Arc<Workload>),
     Service(Arc<Service>),
     Slice(Slice),
+    Managed(ManagedObject),
 }
 
 /// An EndpointSlice, or an Endpoints object.
@@ -45,10 +59,10 @@ pub(super) struct Slice {
     pub ready: Box<[u64]>,
 }
 
-/// All objects of one kind in one namespace, sorted by name.
+/// All objects of one list, sorted by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Objects {
-    kind: ListKind,
+    listed: Listed,
     kept: Kept,
     bytes: usize,
 }
@@ -58,6 +72,7 @@ enum Kept {
     Workloads(Vec<Arc<Workload>>),
     Services(Vec<Arc<Service>>),
     Slices(Vec<Slice>),
+    Managed(ManagedSet),
 }
 
 impl Object {
@@ -66,27 +81,52 @@ impl Object {
             Self::Workload(workload) => name_hash(&workload.name),
             Self::Service(service) => name_hash(&service.name),
             Self::Slice(slice) => slice.name,
+            Self::Managed(object) => object.id,
         }
     }
 }
 
 impl Objects {
-    pub(super) fn new(kind: ListKind) -> Self {
-        let kept = match kind {
-            ListKind::Deployment | ListKind::StatefulSet | ListKind::DaemonSet => Kept::Workloads(Vec::new()),
-            ListKind::Service => Kept::Services(Vec::new()),
-            ListKind::EndpointSlice | ListKind::Endpoints => Kept::Slices(Vec::new()),
+    pub(super) fn new(listed: impl Into<Listed>) -> Self {
+        let listed = listed.into();
+        let kept = match &listed {
+            Listed::Kind(ListKind::Deployment | ListKind::StatefulSet | ListKind::DaemonSet) => {
+                Kept::Workloads(Vec::new())
+            }
+            Listed::Kind(ListKind::Service) => Kept::Services(Vec::new()),
+            Listed::Kind(ListKind::EndpointSlice | ListKind::Endpoints) => Kept::Slices(Vec::new()),
+            Listed::Managed(_) => Kept::Managed(ManagedSet::default()),
         };
-        Self { kind, kept, bytes: 0 }
+        Self { listed, kept, bytes: 0 }
     }
 
-    pub(super) fn kind(&self) -> ListKind {
-        self.kind
+    pub(super) fn listed(&self) -> &Listed {
+        &self.listed
+    }
+
+    /// Counts managed objects from now on, without following them. Returns false for other lists.
+    pub(super) fn count_only(&mut self) -> bool {
+        match &mut self.kept {
+            Kept::Managed(set) => set.count_only(),
+            _ => return false,
+        }
+        true
+    }
+
+    /// Takes over what time has changed in a list whose content is the same. Returns whether anything changed.
+    pub(super) fn adopt(&mut self, other: &Self) -> bool {
+        match (&mut self.kept, &other.kept) {
+            (Kept::Managed(set), Kept::Managed(listed)) => set.adopt(listed),
+            _ => false,
+        }
     }
 
     /// Approximate size in bytes, including interned objects that other targets share.
     pub(super) fn bytes(&self) -> usize {
-        self.bytes
+        match &self.kept {
+            Kept::Managed(set) => set.bytes(),
+            _ => self.bytes,
+        }
     }
 
     /// Inserts or replaces an object. Returns false if it was already stored unchanged.
@@ -105,6 +145,7 @@ impl Objects {
             (Kept::Slices(kept), Object::Slice(new)) => {
                 put(kept, new, |stored, new| stored.name.cmp(&new.name)).map(Object::Slice)
             }
+            (Kept::Managed(set), Object::Managed(new)) => return set.put(new),
             _ => return Err(BadPage::Invalid),
         };
         let less = match put {
@@ -125,6 +166,7 @@ impl Objects {
             Kept::Workloads(kept) => take(kept, |stored| stored.name.as_str().cmp(name)).map(Object::Workload),
             Kept::Services(kept) => take(kept, |stored| stored.name.as_str().cmp(name)).map(Object::Service),
             Kept::Slices(kept) => take(kept, |stored| stored.name.cmp(&name_hash(name))).map(Object::Slice),
+            Kept::Managed(set) => return set.remove(name),
         };
         self.bytes = self.bytes.saturating_sub(former.as_ref().map_or(0, bytes));
         former.is_some()
@@ -143,6 +185,7 @@ impl Objects {
             (Kept::Slices(some), Kept::Slices(others)) => {
                 differing(some, others, |one, other| one.name.cmp(&other.name), |one| one.name)
             }
+            (Kept::Managed(some), Kept::Managed(others)) => some.differing(others),
             _ => Vec::new(),
         }
     }
@@ -152,6 +195,7 @@ impl Objects {
             Kept::Workloads(kept) => Answer::Workloads(kept.clone()),
             Kept::Services(kept) => Answer::Services(kept.clone()),
             Kept::Slices(kept) => Answer::Endpoints(ready(kept)),
+            Kept::Managed(set) => set.answer(),
         }
     }
 
@@ -161,6 +205,7 @@ impl Objects {
             Kept::Workloads(kept) => kept.shrink_to_fit(),
             Kept::Services(kept) => kept.shrink_to_fit(),
             Kept::Slices(kept) => kept.shrink_to_fit(),
+            Kept::Managed(set) => set.shrink(),
         }
     }
 
@@ -168,11 +213,12 @@ impl Objects {
         self.len() == 0
     }
 
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         match &self.kept {
             Kept::Workloads(kept) => kept.len(),
             Kept::Services(kept) => kept.len(),
             Kept::Slices(kept) => kept.len(),
+            Kept::Managed(set) => set.len(),
         }
     }
 }
@@ -235,6 +281,7 @@ fn bytes(object: &Object) -> usize {
             Object::Workload(workload) => workload.name.len() + of_labels(&workload.labels),
             Object::Service(service) => service.name.len() + of_labels(&service.labels),
             Object::Slice(slice) => slice.ready.len() * size_of::<u64>(),
+            Object::Managed(_) => 0,
         }
 }
 

@@ -22,7 +22,8 @@ use tokio::time::Instant;
 
 use super::cluster::Cluster;
 use super::due::due;
-use super::entry::{Cached, Entries, Entry, Watch, WatchEnd, WatchedList};
+use super::entries::Entries;
+use super::entry::{Cached, Entry, Watch, WatchEnd, WatchedList};
 use super::fault::{Fault, watch_forbidden, why_polled};
 use super::http::{Channel, Protocol};
 use super::job::Job;
@@ -107,6 +108,7 @@ impl Reflector {
         self.watchable.poll_reason().is_none()
             && self.entries.iter().all(|(query, entry)| match &entry.cached {
                 Cached::Objects(watched) => matches!(watched.watch, Watch::Open(_)),
+                // An API that the cluster does not have is no list.
                 Cached::Answer(_) => !matches!(query, Query::List { .. }),
                 Cached::Nothing => false,
             })
@@ -168,7 +170,11 @@ impl Reflector {
     }
 
     fn poll_changed(&mut self, context: &mut Context<'_>, limits: &Limits) -> Poll<Change> {
-        let changed = self.read_watches(context, limits);
+        let again = Instant::now() + limits.settings().watch_again;
+        let read = self.read_watches(context, limits);
+        let isolated = self.entries.iter_mut().filter_map(|entry| entry.isolate_end(again).then_some(())).count();
+        self.version += isolated as u64;
+        let changed = read || isolated > 0;
         let ends: Vec<WatchEnd> = self.entries.iter_mut().filter_map(Entry::take_end).collect();
         if !ends.is_empty() {
             if let Some(reason) = self.watchable.record_ends(&ends) {

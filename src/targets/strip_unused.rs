@@ -19,8 +19,12 @@ const IMAGE: &[u8] = br#""image":""#;
 /// Upper bound of an image's name, in bytes.
 const MAX_IMAGE: usize = 512;
 
-pub(super) fn strip_unused(json: &mut Vec<u8>) {
+pub(super) fn strip_managed_fields(json: &mut Vec<u8>) {
     strip(json, MANAGED_FIELDS, |_| 0..0);
+}
+
+pub(super) fn strip_unused(json: &mut Vec<u8>) {
+    strip_managed_fields(json);
     strip(json, TEMPLATE, |template| image(template).unwrap_or_default());
 }
 

@@ -16,7 +16,11 @@ pub(super) struct Text<'a>(Cow<'a, str>);
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Labels<'a>(Vec<(Text<'a>, Text<'a>)>);
 
-impl Text<'_> {
+impl<'a> Text<'a> {
+    pub(super) fn into_cow(self) -> Cow<'a, str> {
+        self.0
+    }
+
     pub(super) fn into_owned(self) -> String {
         self.0.into_owned()
     }

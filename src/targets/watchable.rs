@@ -17,7 +17,7 @@ use super::objects::BadPage;
 use crate::domain::reason::Reason;
 
 /// A watch that ends sooner was cut. After [`MAX_SHORT_LIVES`] in a row the target is polled.
-const SHORT_LIFE: Duration = Duration::from_secs(5);
+pub(super) const SHORT_LIFE: Duration = Duration::from_secs(5);
 const MAX_SHORT_LIVES: u32 = 3;
 
 #[derive(Default)]
@@ -101,8 +101,7 @@ impl Watchable {
         self.short_lives = if is_short { self.short_lives + 1 } else { 0 };
         (self.short_lives >= MAX_SHORT_LIVES).then_some(match bad {
             None | Some(BadPage::Ended) => Reason::WatchBroken,
-            Some(BadPage::TooLarge) => Reason::AnswerTooLarge,
-            Some(BadPage::Invalid | BadPage::Name) => Reason::InvalidAnswer,
+            Some(bad) => bad.reason(),
         })
     }
 }

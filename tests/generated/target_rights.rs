@@ -10,7 +10,7 @@ use crate::generated;
 #[test]
 fn target_rights_have_a_file_for_each_tool() {
     generated("deploy/target/reader.yaml", rights::READER);
-    generated("deploy/target/cluster-wide.yaml", rights::CLUSTER_WIDE);
+    generated("deploy/target/cluster-wide.yaml", &rights::cluster_wide());
     for tool in catalogue::tools() {
         generated(&format!("deploy/target/{}.yaml", tool.name), &rights::of_tool(tool, &tool.namespace));
     }

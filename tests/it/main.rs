@@ -16,6 +16,7 @@ mod hub_errors;
 mod kit;
 mod lifecycle;
 mod local_targets;
+mod managed;
 mod manifests;
 mod own_identity;
 mod own_kubeconfig;

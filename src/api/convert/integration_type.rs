@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
+use super::type_resources;
 use crate::api::{IntegrationTypeSpec, TypeComponent, TypeProfile, WorkloadKind};
 use crate::domain::component::{ComponentKind, Finder, MinReady, Presence};
 use crate::domain::expected::Profile;
@@ -17,7 +18,7 @@ use crate::domain::word::Word;
 /// # Errors
 /// A sentence that names the field.
 pub fn tool(name: &str, spec: &IntegrationTypeSpec) -> Result<Tool, String> {
-    let IntegrationTypeSpec { title, namespace, components, version, profiles } = spec;
+    let IntegrationTypeSpec { title, namespace, components, version, profiles, resources } = spec;
     check_label(namespace).map_err(|expected| format!("spec.namespace: {namespace:?} must be {expected}"))?;
     if components.is_empty() {
         return Err("spec.components: a type needs at least one".to_owned());
@@ -51,6 +52,7 @@ pub fn tool(name: &str, spec: &IntegrationTypeSpec) -> Result<Tool, String> {
         parts,
         version_of,
         profiles: profiles.collect::<Result<_, _>>()?,
+        resources: type_resources::kinds(resources)?,
     })
 }
 

@@ -3,9 +3,11 @@
 mod integration_status;
 mod integration_type;
 mod keys;
+mod resources;
 mod shard_map;
 mod spec;
 mod status;
+mod type_resources;
 mod types;
 
 pub(crate) use integration_status::{integration_status, stored_integration_status};

@@ -64,7 +64,18 @@ pub(super) fn stored_condition(condition: Condition) -> v1::Condition {
 }
 
 fn stored_tool(tool: ToolStatus) -> IntegrationResult {
-    let ToolStatus { name, type_name, phase, reason, message, version, since, components, healthy_components } = tool;
+    let ToolStatus {
+        name,
+        type_name,
+        phase,
+        reason,
+        message,
+        version,
+        since,
+        components,
+        healthy_components,
+        resources,
+    } = tool;
     IntegrationResult {
         name,
         type_: type_name,
@@ -75,6 +86,7 @@ fn stored_tool(tool: ToolStatus) -> IntegrationResult {
         last_transition_time: since.map(|time| time.to_string()),
         components: components.into_iter().map(stored_component).collect(),
         healthy_components,
+        resources: resources.into_iter().map(super::resources::stored).collect(),
     }
 }
 
@@ -175,6 +187,7 @@ fn tool(stored: IntegrationResult, synced_at: Option<Timestamp>) -> ToolStatus {
         last_transition_time,
         components,
         healthy_components,
+        resources,
     } = stored;
     let component = |stored| {
         let ComponentStatus { kind, namespace, name, state, ready, desired, since, message } = stored;
@@ -190,6 +203,7 @@ fn tool(stored: IntegrationResult, synced_at: Option<Timestamp>) -> ToolStatus {
         since: time(last_transition_time.as_deref()).or(synced_at),
         components: components.into_iter().map(component).collect(),
         healthy_components,
+        resources: resources.into_iter().map(super::resources::read).collect(),
     }
 }
 

@@ -6,7 +6,8 @@ use serde::Serialize;
 
 use super::pause::REASON;
 use crate::api::{
-    ComponentStatus, IntegrationResult, IntegrationTarget, IntegrationTargetSpec, IntegrationTargetStatus,
+    ComponentStatus, FailingObject, IntegrationResult, IntegrationTarget, IntegrationTargetSpec,
+    IntegrationTargetStatus, ResourceCounts,
 };
 use crate::cli::CliError;
 use crate::cli::hub::{Hub, HubArgs, Shown};
@@ -84,7 +85,30 @@ fn lines(result: &IntegrationResult, wide: bool) -> Vec<Vec<String>> {
     let own = vec![result.name.clone(), result.type_.clone(), result.phase.clone(), message];
     let is_shown = |seen: &&ComponentStatus| wide || !matches!(seen.state.as_str(), "Healthy" | "NotInUse");
     let healthy = result.healthy_components.iter().filter(|_| wide).map(|words| healthy_component(words));
-    std::iter::once(own).chain(result.components.iter().filter(is_shown).map(component)).chain(healthy).collect()
+    let components = result.components.iter().filter(is_shown).map(component).chain(healthy);
+    let managed = result.resources.iter().flat_map(|counts| managed(counts, wide));
+    std::iter::once(own).chain(components).chain(managed).collect()
+}
+
+/// The managed objects of a kind, followed by failing ones; nothing if none fails, unless `wide`.
+fn managed(counts: &ResourceCounts, wide: bool) -> Vec<Vec<String>> {
+    let ResourceCounts { kind, total, failing, progressing, suspended, unknown, worst, message } = counts;
+    if *failing == 0 && *unknown == 0 && message.is_none() && !wide {
+        return Vec::new();
+    }
+    let parts = [(failing, "failing"), (unknown, "unknown"), (progressing, "progressing"), (suspended, "suspended")];
+    let parts = parts.into_iter().filter(|(count, _)| **count > 0).map(|(count, state)| format!("{count} {state}"));
+    let mut words: Vec<String> = std::iter::once(format!("{total} in all")).chain(parts).collect();
+    words.extend(message.clone());
+    let state = if *failing > 0 { "Failing" } else { "" };
+    let own = vec![format!("  {kind}"), "managed".to_owned(), state.to_owned(), words.join(", ")];
+    let object = |object: &FailingObject| {
+        let place = object.namespace.as_ref().map_or(object.name.clone(), |at| format!("{at}/{}", object.name));
+        let since = object.since.as_ref().map(|since| format!(" since {since}")).unwrap_or_default();
+        let reason = object.reason.clone().unwrap_or_default();
+        vec![format!("    {place}"), kind.clone(), "Failing".to_owned(), format!("{reason}{since}").trim().to_owned()]
+    };
+    std::iter::once(own).chain(worst.iter().map(object)).collect()
 }
 
 fn component(seen: &ComponentStatus) -> Vec<String> {
@@ -122,7 +146,9 @@ mod tests {
             let status = json!({ "phase": words, "server": name, "healthy": words, "reportedBy": name,
                 "conditions": [condition("Reachable"), condition(CREDENTIAL_EXPIRING)],
                 "integrations": [{ "name": name, "type": words, "phase": words, "reason": words, "message": message,
-                    "components": [component], "healthyComponents": [message] }] });
+                    "components": [component], "healthyComponents": [message],
+                    "resources": [{ "kind": words, "failing": 1, "message": message,
+                        "worst": [{ "namespace": words, "name": name, "reason": message, "since": words }] }] }] });
             let spec = json!({ "clusterName": name });
             let target = Target {
                 pause_reason: None,

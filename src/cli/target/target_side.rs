@@ -94,7 +94,7 @@ pub(super) async fn objects(client: &Client, scope: &Scope) -> Result<(Vec<Value
     let mut left_out = Vec::new();
     let tool_namespaces = match scope {
         Scope::ClusterWide => {
-            texts.push(rights::CLUSTER_WIDE.to_owned());
+            texts.push(rights::cluster_wide());
             Vec::new()
         }
         Scope::These(tool_namespaces) => tool_namespaces.clone(),

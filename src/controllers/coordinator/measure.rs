@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::domain::aggregate::{ClusterState, Counts, VersionCount};
 use crate::domain::coordinator::{Figures, Load, Metric};
 use crate::domain::keys::IntegrationKey;
+use crate::domain::managed::{self, ResourceSum};
 use crate::observability::{Metrics, ReconcileResult, as_gauge};
 
 /// `took`: time of the decision that the measurement belongs to.
@@ -18,13 +19,15 @@ pub(super) fn measure(metrics: &Metrics, metric: Metric, took: Duration) {
             metrics.members.set_count(living);
         }
         Metric::Fleet(figures) => measure_fleet(metrics, *figures),
-        Metric::Integration { key, type_name, counts, versions, gone, is_healthy } => {
+        Metric::Integration { key, type_name, counts, versions, resources, gone, is_healthy } => {
             measure_integration(metrics, &key, &type_name, counts, is_healthy);
-            measure_versions(metrics, &key, &type_name, &versions, &gone);
+            measure_versions(metrics, &key, &type_name, &versions, &gone.0);
+            measure_resources(metrics, &key, &type_name, &resources, &gone.1);
             metrics.reconciled("integration", ReconcileResult::Success, took);
         }
-        Metric::IntegrationGone { key, type_name, versions } => {
+        Metric::IntegrationGone { key, type_name, versions, kinds } => {
             measure_versions(metrics, &key, &type_name, &[], &versions);
+            measure_resources(metrics, &key, &type_name, &[], &kinds);
             forget_integration(metrics, &key, &type_name);
         }
     }
@@ -83,6 +86,37 @@ fn measure_versions(
     for VersionCount { version, clusters } in versions {
         metrics.integration_versions.with_label_values(&labels(version)).set(i64::from(*clusters));
     }
+}
+
+fn measure_resources(
+    metrics: &Metrics,
+    key: &IntegrationKey,
+    type_name: &str,
+    resources: &[ResourceSum],
+    gone: &[String],
+) {
+    let series = &metrics.integration_resources;
+    for kind in gone {
+        for (state, _) in states(&managed::Counts::default()) {
+            let _ = series.remove_label_values(&[key.namespace(), key.name(), type_name, kind, state]);
+        }
+    }
+    for ResourceSum { kind, counts, clusters: _ } in resources {
+        for (state, count) in states(counts) {
+            let labels = [key.namespace(), key.name(), type_name, kind, state];
+            series.with_label_values(&labels).set(i64::from(count));
+        }
+    }
+}
+
+fn states(counts: &managed::Counts) -> [(&'static str, u32); 5] {
+    [
+        ("healthy", counts.healthy()),
+        ("progressing", counts.progressing),
+        ("suspended", counts.suspended),
+        ("failing", counts.failing),
+        ("unknown", counts.unknown),
+    ]
 }
 
 fn forget_integration(metrics: &Metrics, key: &IntegrationKey, type_name: &str) {

@@ -4,12 +4,13 @@ use jiff::Timestamp;
 
 use crate::domain::desired::DesiredTarget;
 use crate::domain::keys::TargetKey;
+use crate::domain::managed::ResourceSummary;
 use crate::domain::reason::Reason;
 use crate::domain::status::{CREDENTIAL_EXPIRING, REACHABLE, READY, TargetStatus, ToolStatus, Truth};
 use crate::domain::verdict::Phase;
 use crate::observability::{
-    Metrics, Samples, TARGET_CREDENTIAL_EXPIRING, TARGET_HEALTHY, TARGET_LABELS, TARGET_REACHABLE, TARGET_SINCE,
-    TOOL_HEALTHY, TOOL_SINCE, TargetMetrics,
+    Metrics, RESOURCES_FAILING, Samples, TARGET_CREDENTIAL_EXPIRING, TARGET_HEALTHY, TARGET_LABELS, TARGET_REACHABLE,
+    TARGET_SINCE, TOOL_HEALTHY, TOOL_SINCE, TargetMetrics,
 };
 
 /// Tools on clusters that all have series by default: about 3 MB a scrape. Beyond, those that are not healthy have.
@@ -76,6 +77,7 @@ impl Series {
         }
         let Some(phase) = status.phase else { return };
         let Some(is_healthy) = phase.is_healthy() else { return };
+        status.tools.iter().for_each(|tool| self.add_failing_resources(names, tool));
         if self.is_left_out(phase) {
             return;
         }
@@ -112,6 +114,14 @@ impl Series {
             self.samples.add(&TOOL_SINCE, &[&names[..], &[phase.as_str(), reason]].concat(), since);
         }
         self.left = self.left.saturating_sub(1);
+    }
+
+    /// Also of a tool that is healthy itself: failing objects may be none of its faults.
+    fn add_failing_resources(&mut self, names: Names<'_>, tool: &ToolStatus) {
+        for ResourceSummary { kind, counts, .. } in tool.resources.iter().filter(|summary| summary.counts.failing > 0) {
+            let names = [&names[..], &[tool.name.as_str(), &tool.type_name, kind]].concat();
+            self.samples.add(&RESOURCES_FAILING, &names, i64::from(counts.failing));
+        }
     }
 
     fn is_left_out(&self, phase: Phase) -> bool {
@@ -166,6 +176,7 @@ mod tests {
             version: None,
             components: Vec::new(),
             healthy_components: Vec::new(),
+            resources: Vec::new(),
         };
         let (conditions, tools) = (vec![reachable], vec![tool]);
         (key, desired, TargetStatus { phase: Some(phase), since, conditions, tools, ..TargetStatus::default() })

@@ -35,8 +35,7 @@ impl Assignment {
         let integrations: Vec<_> = all.filter(|integration| integration.concerns(&target)).cloned().collect();
         let keys = integrations.iter().map(|integration| integration.key.clone()).collect();
         let expected = integrations.iter().filter_map(|integration| integration.expected.as_ref().ok());
-        let components = expected.flat_map(|expected| &expected.components);
-        let queries = sets.entry(keys).or_insert_with(|| Arc::new(first_step(components))).clone();
+        let queries = sets.entry(keys).or_insert_with(|| Arc::new(first_step(expected))).clone();
         let interval = effective_interval(integrations.iter().map(AsRef::as_ref), default_interval);
         Self { target, integrations, queries, interval, secret_version: None }
     }

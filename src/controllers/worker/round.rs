@@ -12,6 +12,7 @@ use crate::domain::check_mode::CheckMode;
 use crate::domain::desired::{DesiredIntegration, DesiredTarget};
 use crate::domain::evaluate::{Clock, evaluate};
 use crate::domain::keys::IntegrationKey;
+use crate::domain::managed::hold_counts;
 use crate::domain::reason::{Failure, Reason};
 use crate::domain::snapshot::Query;
 use crate::domain::verdict::{Outcome, TargetVerdict, ToolVerdict};
@@ -26,6 +27,9 @@ use super::{Assignment, CheckBy, WorkerContext};
 /// thousands of Secrets that were first read together.
 const REREAD: Duration = Duration::from_secs(600);
 
+/// Time between two reports of the counts of managed objects while the same ones fail.
+const RECOUNT: Duration = Duration::from_secs(60);
+
 /// The connection to a target, the Secret that it came from, and the cached state of the cluster.
 pub(super) struct Access {
     pub(super) cluster: Arc<Cluster>,
@@ -36,6 +40,8 @@ pub(super) struct Access {
     watched_version: Option<String>,
     reread_at: Instant,
     last_evaluated: Option<Evaluation>,
+    /// Time from which counts of managed objects are reported again, although the same objects fail.
+    recount_at: Timestamp,
     /// Queries that would tell why something is broken, as of the last evaluation.
     why: BTreeSet<Query>,
     origin: Origin,
@@ -93,18 +99,29 @@ impl Access {
             return None;
         }
         let snapshot = self.reflector.snapshot();
+        let (recount_at, mut is_held) = (self.recount_at, false);
         let (mut deadline, mut why): (Option<Timestamp>, BTreeSet<Query>) = (None, BTreeSet::new());
         let verdicts = assignment.integrations.iter().filter_map(|integration| {
             let expected = integration.expected.as_ref().ok()?;
             let earlier = last.and_then(|last| last.tool(&integration.key)).map_or(&[][..], |tool| &tool.observations);
             let clock = Clock { now, earlier };
-            let evaluated = evaluate(expected, &snapshot, integration.when_absent, &clock);
+            let mut evaluated = evaluate(expected, &snapshot, integration.when_absent, &clock);
+            if now < recount_at {
+                let resources =
+                    last.and_then(|last| last.tool(&integration.key)).map_or(&[][..], |tool| &tool.resources);
+                is_held |= hold_counts(&mut evaluated.verdict.resources, resources);
+            }
             deadline = deadline.into_iter().chain(evaluated.until).min();
             why.extend(evaluated.why);
             Some((integration.key.clone(), evaluated.verdict))
         });
         let verdicts = verdicts.collect();
         self.why = why;
+        if is_held {
+            deadline = deadline.into_iter().chain([recount_at]).min();
+        } else if now >= recount_at {
+            self.recount_at = now.checked_add(jittered(RECOUNT, 0.2, rand::random())).unwrap_or(Timestamp::MAX);
+        }
         let integrations = assignment.integrations.clone();
         self.last_evaluated = Some(Evaluation { version, integrations, until: deadline });
         Some(verdicts)
@@ -260,6 +277,7 @@ async fn open(context: &WorkerContext, assignment: &Assignment, former: Option<A
         origin: Origin::of(target),
         _token: token,
         last_evaluated: None,
+        recount_at: Timestamp::UNIX_EPOCH,
         why: BTreeSet::new(),
     })
 }

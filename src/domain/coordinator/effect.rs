@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::domain::aggregate::{ClusterState, Counts, VersionCount};
 use crate::domain::keys::{IntegrationKey, TargetKey};
+use crate::domain::managed::ResourceSum;
 use crate::domain::priority::Priority;
 use crate::domain::replica::{Epoch, Incarnation, ReplicaName};
 use crate::domain::report::ToWorker;
@@ -131,14 +132,18 @@ pub enum Metric {
         counts: Counts,
         /// Newest first.
         versions: Vec<VersionCount>,
-        /// Versions that no cluster has any more.
-        gone: Vec<String>,
+        /// By kind.
+        resources: Vec<ResourceSum>,
+        /// Versions that no cluster has any more, and kinds of managed objects.
+        gone: (Vec<String>, Vec<String>),
         is_healthy: Option<bool>,
     },
     IntegrationGone {
         key: IntegrationKey,
         type_name: String,
         versions: Vec<String>,
+        /// Kinds of managed objects.
+        kinds: Vec<String>,
     },
 }
 

@@ -7,7 +7,7 @@ use super::event::{IntegrationObject, ObjectEvent};
 use super::fleet::Fleet;
 use super::summaries::gone;
 use super::target::Target;
-use crate::domain::aggregate::Tally;
+use crate::domain::aggregate::{OnTarget, Tally};
 use crate::domain::desired::DesiredIntegration;
 use crate::domain::expected::Expected;
 use crate::domain::keys::{IntegrationKey, TargetKey};
@@ -27,6 +27,8 @@ pub(super) struct Integration {
     pub(super) last: Option<Duration>,
     /// Size of the last status that was written.
     pub(super) bytes: usize,
+    /// Time of a write for nothing but counts of managed objects.
+    pub(super) counts_due: Option<Duration>,
 }
 
 impl Fleet {
@@ -54,7 +56,16 @@ impl Fleet {
         let written_by_other_term = drifted && status.as_ref().and_then(|status| status.term) != Some(self.term);
         let selects_others = former.as_ref().is_none_or(|former| former.desired != desired);
         let (tally, last, bytes) = former.map(|former| (former.tally, former.last, former.bytes)).unwrap_or_default();
-        let integration = Integration { desired, status, written_by_other_term, tally, changed: false, last, bytes };
+        let integration = Integration {
+            desired,
+            status,
+            written_by_other_term,
+            tally,
+            changed: false,
+            last,
+            bytes,
+            counts_due: None,
+        };
         self.integrations.insert(key.clone(), integration);
         if selects_others {
             self.count_anew(&key);
@@ -66,9 +77,9 @@ impl Fleet {
     fn drop_integration(&mut self, key: &IntegrationKey) {
         if let Some(integration) = self.integrations.remove(key) {
             self.forget_intervals(key.namespace());
-            let versions = gone(integration.status.as_ref(), &[]);
+            let (versions, kinds) = gone(integration.status.as_ref(), &[], &[]);
             let type_name = integration.desired.type_name;
-            self.measure(Metric::IntegrationGone { key: key.clone(), type_name, versions });
+            self.measure(Metric::IntegrationGone { key: key.clone(), type_name, versions, kinds });
         }
     }
 
@@ -108,8 +119,11 @@ impl Integration {
                 let status = target.and_then(Target::status);
                 let (phase, ..) = TargetStatus::tool(status, &self.desired.key);
                 let unreachable = status.and_then(TargetStatus::unreachable_cause);
-                let version = status.and_then(|status| status.version_of(&self.desired.key));
-                self.tally.put(key, &desired.cluster_name, phase, unreachable, version);
+                let tool = status.and_then(|status| status.listed_tool(&self.desired.key));
+                let version = tool.and_then(|tool| tool.version.as_deref());
+                let resources = tool.map(|tool| tool.resources.as_slice()).unwrap_or_default();
+                let tool = OnTarget { phase, unreachable, version, resources };
+                self.tally.put(key, &desired.cluster_name, tool);
             }
         }
     }

@@ -8,12 +8,16 @@ use super::integrations::Integration;
 use super::target::Target;
 use crate::domain::aggregate::{Summary, VersionCount};
 use crate::domain::keys::IntegrationKey;
+use crate::domain::managed::ResourceSum;
 use crate::domain::reason::Reason;
 use crate::domain::status::{ClusterLine, IntegrationStatus, TargetStatus};
 use crate::domain::verdict::Phase;
 
 /// An Integration's status is written at most this often: a thousand clusters may change at once.
 pub(super) const SUMMARY_GAP: Duration = Duration::from_secs(1);
+
+/// Time between two writes of a status of which only the counts of managed objects have changed.
+const RECOUNT: Duration = Duration::from_secs(60);
 
 /// A long status is written less often, by this time for each KiB. A hundred clusters that fail are 26 KiB: several times
 /// what one of their own statuses costs the hub, and every replica receives it.
@@ -44,24 +48,29 @@ impl Fleet {
             key: key.clone(),
             type_name: known.desired.type_name.clone(),
             counts: summary.counts,
-            gone: gone(known.status.as_ref(), &summary.versions),
+            gone: gone(known.status.as_ref(), &summary.versions, &summary.resources),
             versions: summary.versions.clone(),
+            resources: summary.resources.clone(),
             is_healthy: summary.phase.is_healthy(),
         };
         let former = known.status.as_ref();
-        let mut write = None;
+        let (mut write, mut counts_due) = (None, None);
         if !is_left_alone {
             let status = IntegrationStatus::of(&known.desired, &summary, former, &writer);
             let meaning = status.meaning();
             let former_meaning = former.filter(|_| !known.written_by_other_term).map(IntegrationStatus::meaning);
-            if former_meaning != Some(meaning) {
+            let is_recounted = former.is_some_and(|former| former.resources != status.resources);
+            let recount = known.counts_due.unwrap_or(now + RECOUNT);
+            if former_meaning == Some(meaning) && is_recounted && now < recount {
+                counts_due = Some(recount);
+            } else if former_meaning != Some(meaning) || is_recounted {
                 let change = status.phase_change(former);
                 write = Some(IntegrationWrite { key: key.clone(), status, change, meaning, former_meaning });
             }
         }
         self.measure(metric);
         let Some(known) = self.integrations.get_mut(key) else { return };
-        (known.changed, known.last) = (false, Some(now));
+        (known.changed, known.last, known.counts_due) = (false, Some(now), counts_due);
         if let Some(write) = write {
             (known.status, known.written_by_other_term) = (Some(write.status.clone()), false);
             known.bytes = size(&write.status);
@@ -84,17 +93,25 @@ impl Fleet {
     }
 }
 
-/// The versions of a former status that are no longer there.
-pub(super) fn gone(former: Option<&IntegrationStatus>, versions: &[VersionCount]) -> Vec<String> {
-    let former = former.map(|former| former.versions.as_slice()).unwrap_or_default();
+/// The versions of a former status that are no longer there, and the kinds of managed objects.
+pub(super) fn gone(
+    former: Option<&IntegrationStatus>,
+    versions: &[VersionCount],
+    resources: &[ResourceSum],
+) -> (Vec<String>, Vec<String>) {
+    let former_versions = former.map(|former| former.versions.as_slice()).unwrap_or_default();
     let is_gone = |old: &&VersionCount| versions.iter().all(|new| new.version != old.version);
-    former.iter().filter(is_gone).map(|old| old.version.clone()).collect()
+    let versions = former_versions.iter().filter(is_gone).map(|old| old.version.clone()).collect();
+    let former_kinds = former.map(|former| former.resources.as_slice()).unwrap_or_default();
+    let is_gone = |old: &&ResourceSum| resources.iter().all(|new| new.kind != old.kind);
+    (versions, former_kinds.iter().filter(is_gone).map(|old| old.kind.clone()).collect())
 }
 
 impl Integration {
     fn due(&self, now: Duration) -> Option<Duration> {
         let gap = SUMMARY_GAP.max(GAP_OF_A_KIB * u32::try_from(self.bytes >> 10).unwrap_or(u32::MAX));
-        self.changed.then(|| self.last.map_or(now, |last| last + gap))
+        let due = self.changed.then(|| self.last.map_or(now, |last| last + gap));
+        due.into_iter().chain(self.counts_due).min()
     }
 }
 

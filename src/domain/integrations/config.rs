@@ -7,7 +7,9 @@
 //! | `minReady`, `minReady.<component>` | minimum of ready Pods or endpoints: a number, or a percentage of the Pods |
 //! | `progressDeadline` | time until something that is on its way counts as stuck, such as `10m` |
 //! | `failAfter` | time until something that is not ready counts as failed; what is absent fails at once |
-//! | `required`, `optional`, `ignore` | components by name, separated by commas |
+//! | `required`, `optional`, `ignore` | components by name, separated by commas; `ignore` also kinds that it manages |
+//! | `failWhen`, `failWhen.<Kind>` | failing objects of a kind that make the tool fail: a number, a percentage or `never` |
+//! | `namespaces.<Kind>` | namespaces in which objects of that kind are read, separated by commas |
 //!
 //! A name shared by two kinds (Deployment and Service `argocd-server`) means both; `Service/argocd-server` means one.
 
@@ -17,9 +19,10 @@ use std::time::Duration;
 use jiff::SignedDuration;
 
 use super::config_error::nearest;
-use super::{ConfigError, Part, Tool, names};
+use super::{ConfigError, Part, Tool, managed, names};
 use crate::domain::component::{Component, ComponentKind, Finder, MinReady, Patience, Presence};
 use crate::domain::expected::Expected;
+use crate::domain::managed::ManagedKind;
 
 /// Keys in manifests of the Go toolkit that had no effect on its health checks either. Accepted and ignored.
 pub(crate) const WITHOUT_EFFECT: &[&str] = &[
@@ -39,7 +42,8 @@ pub(crate) const WITHOUT_EFFECT: &[&str] = &[
 ];
 
 const KEYS: &str = "namespace, namespace.<component>, name.<component>, minReady, minReady.<component>, \
-                    progressDeadline, failAfter, required, optional, ignore";
+                    progressDeadline, failAfter, required, optional, ignore, failWhen, failWhen.<Kind>, \
+                    namespaces.<Kind>";
 
 /// The components that an Integration of this tool expects on every target.
 ///
@@ -52,8 +56,10 @@ pub fn expected_of(tool: &Tool, config: &BTreeMap<String, String>) -> Result<Exp
     for (key, value) in common.into_iter().chain(exact) {
         drafts.apply(key, value)?;
     }
+    let resources = std::mem::take(&mut drafts.resources);
     Ok(Expected {
         components: drafts.finish()?,
+        resources,
         profiles: tool.profiles.clone(),
         version_of: tool.version_of.clone(),
         versions: None,
@@ -65,6 +71,7 @@ struct Drafts<'a> {
     tool: &'a Tool,
     /// Each with the list that names it, if any.
     drafts: Vec<(Component, Option<&'static str>)>,
+    resources: Vec<ManagedKind>,
 }
 
 impl<'a> Drafts<'a> {
@@ -81,7 +88,11 @@ impl<'a> Drafts<'a> {
             component.min_ready = min.filter(|_| component.kind.is_listed()).or(component.min_ready);
             component.patience = patience;
         }
-        Ok(Self { tool, drafts })
+        let mut resources = tool.resources.clone();
+        if let Some(namespace) = namespace {
+            managed::replace_namespace(&mut resources, &tool.namespace, namespace);
+        }
+        Ok(Self { tool, drafts, resources })
     }
 
     fn apply(&mut self, key: &str, value: &str) -> Result<(), ConfigError> {
@@ -92,6 +103,8 @@ impl<'a> Drafts<'a> {
         match (field, component) {
             // All of them are in every draft already.
             ("namespace" | "minReady" | "progressDeadline" | "failAfter", None) => Ok(()),
+            ("failWhen", kind) => managed::fail_when(&mut self.resources, key, kind, value),
+            ("namespaces", Some(kind)) => managed::namespaces(&mut self.resources, key, kind, value),
             ("required", None) => self.list(key, value, "required"),
             ("optional", None) => self.list(key, value, "optional"),
             ("ignore", None) => self.list(key, value, "ignore"),
@@ -120,6 +133,10 @@ impl<'a> Drafts<'a> {
 
     fn list(&mut self, key: &str, value: &str, list: &'static str) -> Result<(), ConfigError> {
         for name in value.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+            if list == "ignore" && self.tool.resources.iter().any(|managed| managed.kind == name) {
+                self.resources.retain(|managed| managed.kind != name);
+                continue;
+            }
             let kind = name.split_once('/').and_then(|(kind, _)| kind_named(kind));
             for index in self.select(key, name)? {
                 let (component, named_in) = &mut self.drafts[index];
@@ -195,11 +212,14 @@ impl<'a> Drafts<'a> {
 
     fn unknown_key(&self, key: &str) -> ConfigError {
         let mut candidates: Vec<String> =
-            ["namespace", "minReady", "progressDeadline", "failAfter", "required", "optional", "ignore"]
+            ["namespace", "minReady", "progressDeadline", "failAfter", "required", "optional", "ignore", "failWhen"]
                 .map(str::to_owned)
                 .to_vec();
         for field in ["namespace", "name", "minReady"] {
             candidates.extend(self.names().iter().map(|name| format!("{field}.{name}")));
+        }
+        for field in ["failWhen", "namespaces"] {
+            candidates.extend(self.tool.resources.iter().map(|managed| format!("{field}.{}", managed.kind)));
         }
         let candidates = candidates.iter().map(String::as_str).chain(WITHOUT_EFFECT.iter().copied());
         ConfigError::UnknownKey {

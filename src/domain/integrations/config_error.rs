@@ -19,10 +19,16 @@ pub enum ConfigError {
     )]
     UnknownComponent { key: String, component: String, tool: String, nearest: Option<String>, components: String },
 
+    #[error(
+        "config key {} names {}, which the tool does not manage{}; the kinds are {kinds}",
+        shown(.key), shown(.kind), meant(.nearest)
+    )]
+    UnknownKind { key: String, kind: String, nearest: Option<String>, kinds: String },
+
     #[error("config key {} is {}, but must be {expected}", shown(.key), shown(.value))]
     BadValue { key: String, value: String, expected: &'static str },
 
-    #[error("config key {} has no meaning: the component has neither namespace nor Pods", shown(.key))]
+    #[error("config key {} has no meaning here: nothing of the tool has what it sets", shown(.key))]
     NoMeaning { key: String },
 
     #[error("config names {component} under both `{one}` and `{other}`")]

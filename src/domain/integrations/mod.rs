@@ -8,10 +8,12 @@
 
 mod config;
 mod config_error;
+mod managed;
 pub mod names;
 
 use super::component::{ComponentKind, Finder, MinReady, Presence};
 use super::expected::Profile;
+use super::managed::ManagedKind;
 
 #[cfg(test)]
 pub(crate) use config::WITHOUT_EFFECT;
@@ -34,6 +36,8 @@ pub struct Tool {
     pub version_of: Option<String>,
     /// Official shapes without some of the required parts, in order of preference.
     pub profiles: Vec<Profile>,
+    /// Kinds of objects that it manages.
+    pub resources: Vec<ManagedKind>,
 }
 
 /// One component of a tool, before `config` is applied.

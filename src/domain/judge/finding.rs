@@ -135,8 +135,16 @@ pub(super) fn forbidden(seen: &Seen<'_>, query: &Query) -> Finding {
 }
 
 /// The RBAC rule to add on the target, verbatim.
-pub(super) fn rule_to_add(query: &Query) -> String {
+pub(in crate::domain) fn rule_to_add(query: &Query) -> String {
     match query {
+        Query::Managed(list) => {
+            let (group, _, resource) = list.resource();
+            let role = match list.namespace.as_str() {
+                "" => "a ClusterRole".to_owned(),
+                namespace => format!("a Role in namespace {namespace}"),
+            };
+            format!("add to {role}: apiGroups [\"{group}\"], resources [\"{resource}\"], verbs [list, watch]")
+        }
         Query::List { kind, namespace } => {
             let (group, _, resource) = kind.resource();
             format!(

@@ -21,7 +21,7 @@ use super::reason::Reason;
 use super::snapshot::{Answer, ObjectRef, Query, Snapshot};
 use super::verdict::{ComponentState, Observation};
 
-pub(super) use finding::{Fault, Finding};
+pub(super) use finding::{Fault, Finding, rule_to_add};
 use finding::{Seen, forbidden};
 
 /// Time, and what is remembered from the last verdict on the same tool.

@@ -10,6 +10,7 @@ use crate::domain::aggregate::{Cluster, Counts, Summary, VersionCount};
 use crate::domain::desired::DesiredIntegration;
 use crate::domain::digest::meaning;
 use crate::domain::escape::escape;
+use crate::domain::managed::ResourceSum;
 use crate::domain::reason::Reason;
 use crate::domain::replica::Term;
 use crate::domain::verdict::Phase;
@@ -29,6 +30,8 @@ pub struct IntegrationStatus {
     pub counts: Option<Counts>,
     /// Newest first.
     pub versions: Vec<VersionCount>,
+    /// Managed objects of all clusters, by kind.
+    pub resources: Vec<ResourceSum>,
     /// At most a hundred clusters, worst first.
     pub clusters: Vec<ClusterLine>,
     /// Generation of the spec that it is about.
@@ -61,7 +64,7 @@ pub struct ClusterLine {
 impl IntegrationStatus {
     /// The status that follows `former`.
     pub fn of(integration: &DesiredIntegration, summary: &Summary, former: Option<&Self>, writer: &Writer) -> Self {
-        let Summary { phase, reason, message, counts, versions, clusters } = summary;
+        let Summary { phase, reason, message, counts, versions, resources, clusters } = summary;
         let conditions = former.map(|former| former.conditions.as_slice()).unwrap_or_default();
         let condition = |kind: &str, truth, reason, message: &str| Condition {
             kind: kind.to_owned(),
@@ -83,6 +86,7 @@ impl IntegrationStatus {
             ],
             counts: Some(*counts),
             versions: versions.clone(),
+            resources: resources.clone(),
             clusters: clusters.iter().map(ClusterLine::of).collect(),
             generation: Some(integration.generation),
             since: Some(phase_since(known.0, known.1, *phase, writer.now)),
@@ -116,6 +120,7 @@ impl IntegrationStatus {
             conditions,
             counts,
             versions,
+            resources,
             clusters,
             generation,
             since: _,
@@ -133,6 +138,11 @@ impl IntegrationStatus {
         fields.add(counts.map(|counts| counts.total.to_string()));
         for VersionCount { version, clusters } in versions {
             fields.add(Some("version")).add(Some(version)).add(Some(clusters.to_string()));
+        }
+        // Other counts change all the time, and are written with something else or once in a while.
+        for ResourceSum { kind, counts, clusters } in resources {
+            fields.add(Some(kind)).add(Some(counts.failing.to_string())).add(Some(counts.unknown.to_string()));
+            fields.add(Some(clusters.to_string()));
         }
         for ClusterLine { name, target, phase, reason, message } in clusters {
             fields.add(Some(name.as_str())).add(target.as_deref()).add(phase.map(Phase::as_str));

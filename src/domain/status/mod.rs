@@ -29,6 +29,7 @@ pub use transitions::{PhaseChange, TransitionRecord, phase_changes, record};
 
 use super::digest::Digest;
 use super::keys::{IntegrationKey, TargetKey};
+use super::managed::{Counts, FailingObject, ResourceSummary};
 use super::reason::Reason;
 use super::replica::{Epoch, ReplicaName, Term};
 use super::verdict::{Phase, cause_of_failure, initializing};
@@ -130,6 +131,8 @@ pub struct ToolStatus {
     pub components: Vec<ComponentLine>,
     /// Healthy components, each in a few words.
     pub healthy_components: Vec<String>,
+    /// Objects that the tool manages, by kind.
+    pub resources: Vec<ResourceSummary>,
 }
 
 impl Truth {
@@ -174,9 +177,9 @@ impl TargetStatus {
         })
     }
 
-    /// Version of one tool, if it is known.
-    pub fn version_of(&self, integration: &IntegrationKey) -> Option<&str> {
-        self.tools.iter().find(|tool| tool.name == integration.name())?.version.as_deref()
+    /// The tool of an Integration, if the status lists it.
+    pub fn listed_tool(&self, integration: &IntegrationKey) -> Option<&ToolStatus> {
+        self.tools.iter().find(|tool| tool.name == integration.name())
     }
 
     /// Cause for which ksit can't read the cluster. `None` if it can, or if that is not known.
@@ -202,6 +205,7 @@ impl TargetStatus {
             since: tool.since,
             components: Vec::new(),
             healthy_components: Vec::new(),
+            resources: tool.resources.iter().map(ResourceSummary::without_names).collect(),
         };
         Self {
             tools: self.tools.iter().map(tool).collect(),
@@ -260,8 +264,23 @@ impl TargetStatus {
             for words in &tool.healthy_components {
                 fields.add(Some(words));
             }
+            for summary in &tool.resources {
+                add_resources(&mut fields, summary);
+            }
         }
         Digest::of(target, fields.0.iter().map(String::as_str))
+    }
+}
+
+fn add_resources(fields: &mut Fields, summary: &ResourceSummary) {
+    let ResourceSummary { kind, counts, message } = summary;
+    let Counts { total, progressing, suspended, failing, unknown, worst } = counts;
+    fields.add(Some("resources")).add(Some(kind.as_str())).add(message.as_deref());
+    for count in [total, progressing, suspended, failing, unknown] {
+        fields.add(Some(count.to_string()));
+    }
+    for FailingObject { namespace, name, reason, since: _ } in worst {
+        fields.add(Some(namespace.as_str())).add(Some(name.as_str())).add(reason.as_deref());
     }
 }
 

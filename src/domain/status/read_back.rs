@@ -32,5 +32,6 @@ fn tool_verdict(tool: &ToolStatus) -> Option<ToolVerdict> {
         message: tool.message.clone(),
         observations: observations(tool).collect::<Option<_>>()?,
         version: tool.version.clone(),
+        resources: tool.resources.clone(),
     })
 }

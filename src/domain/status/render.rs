@@ -147,6 +147,7 @@ fn tools(verdict: &TargetVerdict, type_of: impl Fn(&IntegrationKey) -> String, s
             since: Some(stamps.tool(key.name(), tool.phase)),
             components: Vec::new(),
             healthy_components: Vec::new(),
+            resources: tool.resources.clone(),
         };
         add_components(&mut status, &tool.observations);
         status

@@ -17,6 +17,7 @@ fn status(reachable: (Truth, Reason), tools: &[(&str, Phase)], history: &[Transi
         since: Some(Timestamp::UNIX_EPOCH),
         components: Vec::new(),
         healthy_components: Vec::new(),
+        resources: Vec::new(),
     };
     let reachable = Condition {
         kind: REACHABLE.to_owned(),

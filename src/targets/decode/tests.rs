@@ -310,7 +310,7 @@ fn webhooks_are_decoded() {
 
 fn line(kind: ListKind, line: serde_json::Value) -> Result<(Event, Option<String>), BadPage> {
     let mut text = line.to_string().into_bytes();
-    let (event, version) = event(kind, &mut text, &Pools::default())?;
+    let (event, version) = event(&kind.into(), &mut text, &Pools::default())?;
     Ok((event, version.map(Text::into_owned)))
 }
 
@@ -344,7 +344,7 @@ fn watch_line_that_is_no_event_is_rejected() {
     }
     // Keys in the order of an API server.
     let expired = br#"{"type":"ERROR","object":{"kind":"Status","status":"Failure","code":410,"reason":"Expired"}}"#;
-    let read = event(ListKind::Deployment, &mut expired.to_vec(), &Pools::default()).map(|(event, _)| event);
+    let read = event(&ListKind::Deployment.into(), &mut expired.to_vec(), &Pools::default()).map(|(event, _)| event);
     assert_eq!(read, Err(BadPage::Ended));
 }
 

@@ -70,7 +70,11 @@ impl Reflector {
             Done::Confirmed(Found::Objects(listed, version)) => {
                 entry.listed_in = self.rounds;
                 let Cached::Objects(watched) = &mut entry.cached else { return false };
-                let is_missing = watched.compare(&listed, version.as_deref()) == Compared::Missing;
+                let compared = watched.compare(&listed, version.as_deref());
+                if compared == Compared::Equal && watched.adopt(&listed) {
+                    self.version += 1;
+                }
+                let is_missing = compared == Compared::Missing;
                 if is_missing {
                     self.version += u64::from(entry.update(Found::Objects(listed, version)));
                     entry.versioned_in = self.rounds;

@@ -1,0 +1,94 @@
+//! A tool's verdict on the objects that it manages.
+
+use super::counts::{Counts, FailingObject, ResourceSummary};
+use super::{ManagedKind, ManagedList};
+use crate::domain::judge::{Fault, rule_to_add};
+use crate::domain::reason::Reason;
+use crate::domain::snapshot::{Answer, Query, Snapshot};
+use crate::domain::verdict::Phase;
+
+/// Failing objects named in a message; the status has more.
+const NAMED_IN_MESSAGE: usize = 3;
+
+/// The managed objects of each kind that the cluster has.
+pub(in crate::domain) fn summaries(kinds: &[ManagedKind], snapshot: &Snapshot) -> Vec<ResourceSummary> {
+    kinds.iter().filter_map(|kind| summary(kind, snapshot)).collect()
+}
+
+/// `None` if the cluster does not have the kind, or has not been asked yet.
+fn summary(kind: &ManagedKind, snapshot: &Snapshot) -> Option<ResourceSummary> {
+    let (mut counts, mut message, mut is_there) = (Counts::default(), None, false);
+    for list in &kind.lists {
+        let Some((query, answer)) = answer(list, snapshot) else { continue };
+        match answer {
+            Answer::Managed(found) => counts.merge(found),
+            Answer::Counted(found) => {
+                counts.merge(found);
+                message = Some(too_many(list));
+            }
+            Answer::Forbidden => message = Some(format!("may not be read: {}", rule_to_add(&query))),
+            Answer::Unreadable(reason) => message = Some(unreadable(list, *reason)),
+            _ => continue,
+        }
+        is_there = true;
+    }
+    is_there.then(|| ResourceSummary { kind: kind.kind.clone(), counts, message })
+}
+
+fn too_many(list: &ManagedList) -> String {
+    let place = if list.namespace.is_empty() { "the cluster" } else { &list.namespace };
+    format!(
+        "{place} has more {} than ksit follows, which are counted once in ten rounds: choose namespaces with the config \
+         key namespaces.{}",
+        list.plural, list.kind
+    )
+}
+
+fn unreadable(list: &ManagedList, reason: Reason) -> String {
+    format!("the cluster does not list {}: {reason}", list.plural)
+}
+
+/// The answer in the newest version that the cluster serves.
+fn answer<'s>(list: &ManagedList, snapshot: &'s Snapshot) -> Option<(Query, &'s Answer)> {
+    let mut list = list.clone();
+    loop {
+        let query = Query::Managed(list.clone().into());
+        let found = snapshot.get(&query)?;
+        match list.in_earlier_version().filter(|_| *found == Answer::NotFound) {
+            Some(earlier) => list = earlier,
+            None => return Some((query, found)),
+        }
+    }
+}
+
+/// The faults that failing objects make, by `failWhen` of their kinds.
+pub(in crate::domain) fn faults(kinds: &[ManagedKind], summaries: &[ResourceSummary]) -> Vec<Fault> {
+    let of = |summary: &ResourceSummary| {
+        let kind = kinds.iter().find(|kind| kind.kind == summary.kind)?;
+        let Counts { total, failing, .. } = summary.counts;
+        let is_reached = kind.fail_when.is_reached(failing, total)?;
+        if failing == 0 {
+            let message = format!("{} {}", summary.kind, summary.message.as_ref()?);
+            return Some(Fault { phase: Phase::Degraded, reason: Reason::ResourcesUnknown, message });
+        }
+        Some(Fault {
+            phase: if is_reached { Phase::Failed } else { Phase::Degraded },
+            reason: Reason::ResourcesFailing,
+            message: format!("{} {} failing: {}", failing, summary.kind, names(summary)),
+        })
+    };
+    summaries.iter().filter_map(of).collect()
+}
+
+/// `team-a/web (Degraded), team-b/api (SyncFailed) and 3 more`.
+fn names(summary: &ResourceSummary) -> String {
+    let named =
+        summary.counts.worst.iter().take(NAMED_IN_MESSAGE).map(|FailingObject { namespace, name, reason, .. }| {
+            let place = if namespace.is_empty() { name.clone() } else { format!("{namespace}/{name}") };
+            reason.as_ref().map_or(place.clone(), |reason| format!("{place} ({reason})"))
+        });
+    let named: Vec<String> = named.collect();
+    let all = summary.counts.failing as usize;
+    let more = if all > named.len() { format!(" and {} more", all - named.len()) } else { String::new() };
+    named.join(", ") + &more
+}
