@@ -5,20 +5,44 @@ use std::collections::BTreeSet;
 use super::component::{Component, ComponentKind};
 use super::snapshot::{Extent, ListKind, ObjectRef, Query, Resource};
 
-/// The queries of a round's first step.
+/// All queries that components may need. Some of them [wait](is_waiting).
 pub fn first_step<'a>(components: impl IntoIterator<Item = &'a Component>) -> BTreeSet<Query> {
-    components.into_iter().flat_map(queries_of).collect()
+    let components: Vec<&Component> = components.into_iter().collect();
+    let usual: BTreeSet<&str> = components.iter().map(|component| component.namespace.as_str()).collect();
+    components.iter().flat_map(|component| queries_of(component, &usual)).collect()
 }
 
-/// Queries that depend on answers: Endpoints if EndpointSlices are forbidden or unsupported.
-pub fn second_step<'a>(answers: impl IntoIterator<Item = (&'a Query, Extent)>) -> BTreeSet<Query> {
-    let refused = answers.into_iter().filter_map(|(query, extent)| match (query, extent) {
-        (Query::List { kind: ListKind::EndpointSlice, namespace }, Extent::Refused) => {
-            Some(list(ListKind::Endpoints, namespace))
+/// Whether a query of `queries` is sent by the [second step](second_step) only: a list in a namespace that may be
+/// absent, which would only cost a watch.
+pub fn is_waiting(query: &Query, queries: &BTreeSet<Query>) -> bool {
+    match query {
+        Query::List { namespace, .. } => queries.contains(&Query::Object(ObjectRef::other_namespace(namespace))),
+        _ => false,
+    }
+}
+
+/// Queries that depend on answers: the lists of other namespaces, unless these are absent, and Endpoints if
+/// EndpointSlices are forbidden or unsupported.
+pub fn second_step<'a>(
+    queries: &BTreeSet<Query>,
+    answers: impl IntoIterator<Item = (&'a Query, Extent)>,
+) -> BTreeSet<Query> {
+    let mut more = BTreeSet::new();
+    for answer in answers {
+        match answer {
+            (Query::List { kind: ListKind::EndpointSlice, namespace }, Extent::Forbidden | Extent::Missing) => {
+                more.insert(list(ListKind::Endpoints, namespace));
+            }
+            (Query::Object(ObjectRef { resource: Resource::OtherNamespace, name, .. }), extent)
+                if extent != Extent::Missing =>
+            {
+                let is_in_it = |query: &&Query| matches!(query, Query::List { namespace, .. } if namespace == name);
+                more.extend(queries.iter().filter(is_in_it).cloned());
+            }
+            _ => {}
         }
-        _ => None,
-    });
-    refused.collect()
+    }
+    more
 }
 
 pub(super) fn list(kind: ListKind, namespace: &str) -> Query {
@@ -66,12 +90,15 @@ fn plural(kind: &str) -> String {
     }
 }
 
-fn queries_of(component: &Component) -> Vec<Query> {
+fn queries_of(component: &Component, usual: &BTreeSet<&str>) -> Vec<Query> {
     let mut queries = Vec::new();
     if !component.namespace.is_empty() {
         queries.push(Query::Object(ObjectRef::namespace(&component.namespace)));
     }
     for (kind, namespace, query) in own_queries(component) {
+        if kind.is_listed() && !usual.contains(namespace) {
+            queries.push(Query::Object(ObjectRef::other_namespace(namespace)));
+        }
         if kind == ComponentKind::Service {
             queries.push(list(ListKind::EndpointSlice, namespace));
         }
@@ -112,7 +139,29 @@ mod tests {
             }
         }
         assert!(queries.contains(&Query::Object(ObjectRef::namespace("agents"))));
-        assert_eq!(queries.len(), 5);
+        assert!(queries.contains(&Query::Object(ObjectRef::other_namespace("kube-system"))));
+        assert_eq!(queries.len(), 6);
+    }
+
+    #[test]
+    fn lists_of_other_namespaces_wait_until_these_exist() {
+        let agent = Component {
+            elsewhere: vec!["edge".to_owned(), "argocd".to_owned()],
+            ..Component::required(ComponentKind::Service, "agent", "agents")
+        };
+        let queries = first_step(components().iter().chain([&agent]));
+        let waiting: Vec<_> = queries.iter().filter(|query| is_waiting(query, &queries)).collect();
+        let edge = [ListKind::Service, ListKind::EndpointSlice].map(|kind| list(kind, "edge"));
+        assert_eq!(waiting, edge.iter().collect::<Vec<_>>(), "argocd is the usual namespace of another component");
+
+        let other = Query::Object(ObjectRef::other_namespace("edge"));
+        for (extent, expected) in [
+            (Extent::Missing, BTreeSet::new()),
+            (Extent::Something, BTreeSet::from(edge.clone())),
+            (Extent::Forbidden, BTreeSet::from(edge.clone())),
+        ] {
+            assert_eq!(second_step(&queries, [(&other, extent)]), expected, "{extent:?}");
+        }
     }
 
     #[test]
@@ -130,7 +179,7 @@ mod tests {
     }
 
     fn second_step_of(snapshot: &Snapshot) -> BTreeSet<Query> {
-        second_step(snapshot.iter().map(|(query, answer)| (query, answer.extent())))
+        second_step(&BTreeSet::new(), snapshot.iter().map(|(query, answer)| (query, answer.extent())))
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub struct ObjectRef {
 pub enum Resource {
     /// Whether it exists, and whether it is being deleted.
     Namespace,
+    /// A namespace that is no tool's usual one, and may be absent: nothing is listed in it before it exists.
+    OtherNamespace,
     /// A CustomResourceDefinition.
     Crd,
     /// An APIService.
@@ -68,7 +70,7 @@ impl Resource {
     /// API group (empty for core), version and plural, as in RBAC rules and URLs.
     pub fn path(&self) -> (&str, &str, &str) {
         match self {
-            Self::Namespace => ("", "v1", "namespaces"),
+            Self::Namespace | Self::OtherNamespace => ("", "v1", "namespaces"),
             Self::Crd => ("apiextensions.k8s.io", "v1", "customresourcedefinitions"),
             Self::ApiService => ("apiregistration.k8s.io", "v1", "apiservices"),
             Self::ValidatingWebhook => ("admissionregistration.k8s.io", "v1", "validatingwebhookconfigurations"),
@@ -81,12 +83,17 @@ impl Resource {
 impl ObjectRef {
     /// Whether it is a namespace.
     pub fn is_namespace(&self) -> bool {
-        self.resource == Resource::Namespace
+        matches!(self.resource, Resource::Namespace | Resource::OtherNamespace)
     }
 
     /// A namespace.
     pub fn namespace(name: impl Into<String>) -> Self {
         Self { resource: Resource::Namespace, namespace: String::new(), name: name.into() }
+    }
+
+    /// A namespace that is no tool's usual one.
+    pub fn other_namespace(name: impl Into<String>) -> Self {
+        Self { resource: Resource::OtherNamespace, ..Self::namespace(name) }
     }
 
     /// A CustomResourceDefinition, by its full name.
@@ -151,8 +158,10 @@ pub enum Answer {
 /// Whether an answer has objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
-    /// 403 or 404.
-    Refused,
+    /// 403.
+    Forbidden,
+    /// 404.
+    Missing,
     /// An empty list.
     Nothing,
     /// At least one object.
@@ -167,7 +176,8 @@ impl Answer {
             Self::Services(found) => found.is_empty(),
             Self::Endpoints(ready) => ready.is_empty(),
             Self::Object(_) | Self::Pods(_) => false,
-            Self::NotFound | Self::Forbidden => return Extent::Refused,
+            Self::NotFound => return Extent::Missing,
+            Self::Forbidden => return Extent::Forbidden,
         };
         if is_empty { Extent::Nothing } else { Extent::Something }
     }

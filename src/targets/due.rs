@@ -4,7 +4,7 @@ use tokio::time::Instant;
 
 use super::entry::{Cached, Entries, Entry, Watch};
 use super::job::Job;
-use crate::domain::snapshot::{Answer, Query};
+use crate::domain::snapshot::{Answer, Query, Resource};
 
 /// API servers allow 100 streams per connection. Lists beyond this are polled.
 const MAX_WATCHES: usize = 64;
@@ -26,7 +26,7 @@ pub(super) fn due(entries: &Entries, round: u64, watched: bool, polled: bool) ->
                 fetches.extend((polled && is_new && is_old(entry, round)).then(fetch));
             }
             // Read again in rotation, one in each round.
-            Cached::Answer(_) if is_name(query) && !is_namespace(query) && !polled => continue,
+            Cached::Answer(_) if is_in_rotation(query) && !polled => continue,
             Cached::Answer(_) => fetches.extend(is_new.then(fetch)),
             Cached::Objects(watched_list) => match (&watched_list.watch, watched_list.version()) {
                 // An ended watch is reopened once its end is reported.
@@ -58,6 +58,11 @@ fn is_namespace(query: &Query) -> bool {
     matches!(query, Query::Object(object) if object.is_namespace())
 }
 
+/// Whether it is a name whose appearance may be noticed late. A tool's usual namespace is not.
+fn is_in_rotation(query: &Query) -> bool {
+    matches!(query, Query::Object(object) if object.resource != Resource::Namespace)
+}
+
 /// A namespace that is there, or that ksit may not read. One that is missing may appear at any time.
 fn is_read_rarely(answer: &Answer) -> bool {
     matches!(answer, Answer::Object(_) | Answer::Forbidden)
@@ -74,9 +79,13 @@ pub(super) fn to_confirm(entries: &Entries, round: u64, all: bool) -> Vec<Query>
     if all {
         return lists().map(|(query, _)| query.clone()).collect();
     }
-    let is_due = |query: &Query, entry: &Entry| is_name(query) && (!is_namespace(query) || is_old(entry, round));
-    let names =
-        entries.iter().filter(|(query, entry)| is_due(query, entry) && matches!(entry.cached, Cached::Answer(_)));
+    let is_due = |query: &Query, entry: &Entry, answer: &Answer| {
+        is_name(query) && (!is_namespace(query) || !is_read_rarely(answer) || is_old(entry, round))
+    };
+    let names = entries.iter().filter(|(query, entry)| match &entry.cached {
+        Cached::Answer(answer) => is_due(query, entry, answer),
+        _ => false,
+    });
     let age = |(_, entry): &&(Query, Entry)| entry.listed_in;
     lists().min_by_key(age).into_iter().chain(names.min_by_key(age)).map(|(query, _)| query.clone()).collect()
 }

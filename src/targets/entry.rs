@@ -76,9 +76,9 @@ impl Entries {
     }
 
     /// Keeps and inserts entries for exactly these queries.
-    pub(super) fn set_queries(&mut self, queries: &BTreeSet<Query>, more: &BTreeSet<Query>) {
-        self.0.retain(|(query, _)| queries.contains(query) || more.contains(query));
-        for query in queries.iter().chain(more) {
+    pub(super) fn set_queries(&mut self, queries: &BTreeSet<Query>) {
+        self.0.retain(|(query, _)| queries.contains(query));
+        for query in queries {
             self.at(query);
         }
         self.0.shrink_to_fit();

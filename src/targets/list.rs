@@ -106,7 +106,7 @@ fn watch_path(kind: ListKind, namespace: &str, version: Option<&str>, seconds: u
 async fn get_named(channel: &Channel, object: &ObjectRef, limits: &Limits, deadline: Instant) -> Result<Found, Fault> {
     let accept = match object.resource {
         // A CustomResourceDefinition may have a megabyte of schema.
-        Resource::Crd | Resource::Namespace => METADATA,
+        Resource::Crd | Resource::Namespace | Resource::OtherNamespace => METADATA,
         _ => JSON,
     };
     match channel.get(&object_path(object), accept, limits, deadline).await? {

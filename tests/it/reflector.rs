@@ -1,5 +1,7 @@
 //! The reflector against simulated clusters, since no real one misbehaves on demand.
 
+#[path = "reflector/namespaces.rs"]
+mod namespaces;
 #[path = "reflector/quiet.rs"]
 mod quiet;
 
