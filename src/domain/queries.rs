@@ -21,8 +21,8 @@ pub fn is_waiting(query: &Query, queries: &BTreeSet<Query>) -> bool {
     }
 }
 
-/// Queries that depend on answers: the lists of other namespaces, unless these are absent, and Endpoints if
-/// EndpointSlices are forbidden or unsupported.
+/// Queries that depend on answers: the lists of other namespaces, unless these are absent; Endpoints if EndpointSlices
+/// are forbidden or unsupported; whether CustomResourceDefinitions are served, if there are any.
 pub fn second_step<'a>(
     queries: &BTreeSet<Query>,
     answers: impl IntoIterator<Item = (&'a Query, Extent)>,
@@ -38,6 +38,9 @@ pub fn second_step<'a>(
             {
                 let is_in_it = |query: &&Query| matches!(query, Query::List { namespace, .. } if namespace == name);
                 more.extend(queries.iter().filter(is_in_it).cloned());
+            }
+            (Query::Object(ObjectRef { resource: Resource::Crd, .. }), Extent::Something) => {
+                more.insert(Query::Served);
             }
             _ => {}
         }
@@ -180,6 +183,14 @@ mod tests {
 
     fn second_step_of(snapshot: &Snapshot) -> BTreeSet<Query> {
         second_step(&BTreeSet::new(), snapshot.iter().map(|(query, answer)| (query, answer.extent())))
+    }
+
+    #[test]
+    fn crds_that_exist_are_looked_for_in_discovery() {
+        let crd = Query::Object(ObjectRef::crd("a.example.com"));
+        let more = |extent| second_step(&BTreeSet::new(), [(&crd, extent)]);
+        assert_eq!(more(Extent::Something), BTreeSet::from([Query::Served]));
+        assert_eq!(more(Extent::Missing), BTreeSet::new());
     }
 
     #[test]

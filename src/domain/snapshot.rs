@@ -1,6 +1,6 @@
 //! Queries to one target, and their answers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// One query to a target, sent once, whatever the number of integrations that need it.
@@ -22,6 +22,8 @@ pub enum Query {
         /// Label selector, as in a URL before it is encoded.
         selector: String,
     },
+    /// Which CustomResourceDefinitions exist without being served: metadata, as it is read of each, does not tell.
+    Served,
 }
 
 /// Names one object on a target.
@@ -44,6 +46,8 @@ pub enum Resource {
     OtherNamespace,
     /// A CustomResourceDefinition.
     Crd,
+    /// The same with its conditions, which may be a megabyte: read only of one that is not served.
+    CrdInFull,
     /// An APIService.
     ApiService,
     /// A ValidatingWebhookConfiguration.
@@ -71,7 +75,7 @@ impl Resource {
     pub fn path(&self) -> (&str, &str, &str) {
         match self {
             Self::Namespace | Self::OtherNamespace => ("", "v1", "namespaces"),
-            Self::Crd => ("apiextensions.k8s.io", "v1", "customresourcedefinitions"),
+            Self::Crd | Self::CrdInFull => ("apiextensions.k8s.io", "v1", "customresourcedefinitions"),
             Self::ApiService => ("apiregistration.k8s.io", "v1", "apiservices"),
             Self::ValidatingWebhook => ("admissionregistration.k8s.io", "v1", "validatingwebhookconfigurations"),
             Self::MutatingWebhook => ("admissionregistration.k8s.io", "v1", "mutatingwebhookconfigurations"),
@@ -99,6 +103,11 @@ impl ObjectRef {
     /// A CustomResourceDefinition, by its full name.
     pub fn crd(name: impl Into<String>) -> Self {
         Self { resource: Resource::Crd, namespace: String::new(), name: name.into() }
+    }
+
+    /// A CustomResourceDefinition with its conditions.
+    pub fn crd_in_full(name: impl Into<String>) -> Self {
+        Self { resource: Resource::CrdInFull, ..Self::crd(name) }
     }
 }
 
@@ -149,6 +158,8 @@ pub enum Answer {
     Object(Arc<ObjectState>),
     /// The commonest trouble of Pods that are not ready, if it is a known one.
     Pods(Option<PodTrouble>),
+    /// Names of CustomResourceDefinitions that exist without being served.
+    Unserved(BTreeSet<String>),
     /// 404: no such object, or no such API.
     NotFound,
     /// 403: an RBAC rule is missing.
@@ -175,7 +186,7 @@ impl Answer {
             Self::Workloads(found) => found.is_empty(),
             Self::Services(found) => found.is_empty(),
             Self::Endpoints(ready) => ready.is_empty(),
-            Self::Object(_) | Self::Pods(_) => false,
+            Self::Object(_) | Self::Pods(_) | Self::Unserved(_) => false,
             Self::NotFound => return Extent::Missing,
             Self::Forbidden => return Extent::Forbidden,
         };

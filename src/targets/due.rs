@@ -25,6 +25,10 @@ pub(super) fn due(entries: &Entries, round: u64, watched: bool, polled: bool) ->
             Cached::Answer(answer) if is_namespace(query) && is_read_rarely(answer) => {
                 fetches.extend((polled && is_new && is_old(entry, round)).then(fetch));
             }
+            Cached::Answer(answer) if *query == Query::Served => {
+                let is_wanted = is_unserved(answer) || polled && is_old(entry, round);
+                fetches.extend((is_new && is_wanted).then(fetch));
+            }
             // Read again in rotation, one in each round.
             Cached::Answer(_) if is_in_rotation(query) && !polled => continue,
             Cached::Answer(_) => fetches.extend(is_new.then(fetch)),
@@ -50,8 +54,14 @@ pub(super) fn due(entries: &Entries, round: u64, watched: bool, polled: bool) ->
 /// Rounds between two reads of a namespace, which is hardly ever deleted.
 const NAMESPACE_ROUNDS: u64 = 10;
 
+/// Whether the query is for one object, or for nothing that can be watched.
 fn is_name(query: &Query) -> bool {
-    matches!(query, Query::Object(_))
+    matches!(query, Query::Object(_) | Query::Served)
+}
+
+/// Whether something exists without being served, which may end at any time.
+fn is_unserved(answer: &Answer) -> bool {
+    matches!(answer, Answer::Unserved(names) if !names.is_empty())
 }
 
 fn is_namespace(query: &Query) -> bool {

@@ -15,7 +15,7 @@ use super::lines::Lines;
 use super::list::{Found, is_version};
 use super::objects::{BadPage, Objects, name_hash};
 use super::text::Text;
-use crate::domain::snapshot::{Answer, Extent, ListKind, Query};
+use crate::domain::snapshot::{Answer, Extent, ListKind, ObjectRef, Query, Resource};
 
 /// Bytes read from one watch before yielding to other tasks: about a millisecond of work. The connection receives more
 /// meanwhile on another thread, so a cluster could otherwise keep this task busy for as long as it likes.
@@ -72,6 +72,26 @@ impl Entries {
     pub(super) fn clear_largest(&mut self) {
         if let Some((_, entry)) = self.0.iter_mut().max_by_key(|(_, entry)| entry.bytes()) {
             entry.cached = Cached::Nothing;
+        }
+    }
+
+    /// Names of the CustomResourceDefinitions that exist and are not in `served`.
+    pub(super) fn unserved(&self, served: &BTreeSet<String>) -> BTreeSet<String> {
+        let unserved = self.0.iter().filter_map(|(query, entry)| match query {
+            Query::Object(ObjectRef { resource: Resource::Crd, name, .. })
+                if entry.extent() == Some(Extent::Something) && !served.contains(name) =>
+            {
+                Some(name.clone())
+            }
+            _ => None,
+        });
+        unserved.collect()
+    }
+
+    /// Makes [`Query::Served`] due, as a CustomResourceDefinition has come or gone.
+    pub(super) fn clear_served(&mut self) {
+        if let Ok(index) = self.index(&Query::Served) {
+            self.0[index].1.cached = Cached::Nothing;
         }
     }
 
@@ -174,6 +194,8 @@ impl Entry {
     pub(super) fn update(&mut self, found: Found) -> bool {
         let cached = match found {
             Found::Answer(answer) => Cached::Answer(answer),
+            // Compared with what exists before it gets here.
+            Found::Served(_) => Cached::Nothing,
             Found::Objects(objects, version) => {
                 // A forbidden watch stays forbidden across lists.
                 let watch = match &self.cached {

@@ -31,4 +31,5 @@ mod status_writes;
 mod takeover;
 mod target_command;
 mod transport_faults;
+mod unserved_crd;
 mod watch;
