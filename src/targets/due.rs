@@ -2,7 +2,8 @@
 
 use tokio::time::Instant;
 
-use super::entry::{Cached, Entries, Entry, Watch};
+use super::entries::Entries;
+use super::entry::{Cached, Entry, Watch};
 use super::job::Job;
 use crate::domain::snapshot::{Answer, Query, Resource};
 

@@ -138,7 +138,7 @@ async fn get_named(channel: &Channel, object: &ObjectRef, limits: &Limits, deadl
     }
 }
 
-/// What is served decides nothing by itself, so a server that does not say is not at fault.
+/// Discovery decides nothing by itself, so a server that does not offer it is not at fault.
 async fn served(channel: &Channel, limits: &Limits, deadline: Instant) -> Result<Found, Fault> {
     let unknown = Ok(Found::Answer(Answer::NotFound));
     match channel.get("/apis", DISCOVERY, limits, deadline).await {

@@ -17,6 +17,7 @@ mod connection;
 mod content;
 mod decode;
 mod due;
+mod entries;
 mod entry;
 mod fault;
 mod gap;

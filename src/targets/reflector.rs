@@ -22,7 +22,8 @@ use tokio::time::Instant;
 
 use super::cluster::Cluster;
 use super::due::due;
-use super::entry::{Cached, Entries, Entry, Watch, WatchEnd, WatchedList};
+use super::entries::Entries;
+use super::entry::{Cached, Entry, Watch, WatchEnd, WatchedList};
 use super::fault::{Fault, watch_forbidden, why_polled};
 use super::http::{Channel, Protocol};
 use super::job::Job;

@@ -1,8 +1,6 @@
 //! The reflector against simulated clusters, since no real one misbehaves on demand.
 
-#[path = "reflector/namespaces.rs"]
 mod namespaces;
-#[path = "reflector/quiet.rs"]
 mod quiet;
 
 use std::collections::BTreeSet;
