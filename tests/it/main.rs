@@ -32,4 +32,5 @@ mod takeover;
 mod target_command;
 mod transport_faults;
 mod unserved_crd;
+mod versions;
 mod watch;

@@ -147,8 +147,7 @@ fn get(fleet: &Fleet, cluster: &Cluster, collection: usize, name: &str, metadata
     match (health, metadata) {
         (Health::Absent, _) => return not_found(name),
         (_, true) => object.metadata.whole("PartialObjectMetadata", "meta.k8s.io/v1", version, &mut text),
-        (Health::Broken, _) => object.broken.whole(kind.as_str(), kind.api_version(), version, &mut text),
-        _ => object.healthy.whole(kind.as_str(), kind.api_version(), version, &mut text),
+        _ => object.text(health).whole(kind.as_str(), kind.api_version(), version, &mut text),
     }
     Body::json(text)
 }
