@@ -185,6 +185,9 @@ pub enum WorkloadKind {
     DaemonSet,
 }
 
+/// `name` or `Kind/name`.
+const COMPONENT_NAME: &str = r"^([A-Z][A-Za-z0-9]*/)?[a-z0-9]([-a-z0-9.]*[a-z0-9])?$";
+
 /// A shape in which the tool is officially installed without some of its required components.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -192,12 +195,12 @@ pub struct TypeProfile {
     /// Name of the shape, as in the tool's documentation.
     #[schemars(length(min = 1, max = 63), extend("pattern" = crate::api::common::VISIBLE))]
     pub name: String,
-    /// Components that must be there.
+    /// Components that must be there: names, or `Kind/name` if several kinds have the name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 100), inner(length(min = 1, max = 253)))]
+    #[schemars(length(max = 100), inner(length(min = 1, max = 317), regex(pattern = COMPONENT_NAME)))]
     pub with: Vec<String>,
-    /// Components that are all absent.
-    #[schemars(length(min = 1, max = 100), inner(length(min = 1, max = 253)))]
+    /// Components that are all absent, named in the same way.
+    #[schemars(length(min = 1, max = 100), inner(length(min = 1, max = 317), regex(pattern = COMPONENT_NAME)))]
     pub without: Vec<String>,
 }
 

@@ -139,7 +139,8 @@ fn split(queries: BTreeSet<Query>) -> (BTreeMap<String, Resources>, BTreeMap<Str
                 let resources = lists.entry(list.namespace.clone()).or_default().entry(group.to_owned()).or_default();
                 resources.insert(resource.to_owned());
             }
-            Query::Pods { .. } => {}
+            // Discovery is open to all who are signed in.
+            Query::Pods { .. } | Query::Served => {}
             // In the Role of the namespace itself.
             Query::Object(object) if object.is_namespace() => drop(read.insert(object.name)),
             Query::Object(object) => {

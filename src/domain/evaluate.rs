@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use super::component::{Component, ComponentKind, Presence};
-use super::expected::{Expected, Profile};
+use super::expected::{ComponentName, Expected, Profile};
 use super::judge::{Fault, Finding, judge, namespace_is_missing, terminating_namespaces, versions_of};
 use super::managed;
 use super::reason::Reason;
@@ -47,7 +47,7 @@ pub fn evaluate(expected: &Expected, snapshot: &Snapshot, when_absent: WhenAbsen
     }
     let profile = expected.profiles.iter().find(|profile| matches_profile(profile, &all));
     if let Some(profile) = profile {
-        all.retain(|(component, _)| !profile.without.contains(&component.name));
+        all.retain(|(component, _)| !profile.lacks(component));
     }
     let versions = versions(expected, snapshot);
     let until = all.iter().filter_map(|(_, finding)| finding.until).min();
@@ -153,13 +153,14 @@ fn matches_profile(profile: &Profile, all: &Judged) -> bool {
     let lacks =
         |(component, finding): &&(&Component, Finding)| component.presence == Presence::Required && is_absent(finding);
     let mut missing = all.iter().filter(lacks).peekable();
-    let named = |names: &[String], test: &dyn Fn(&Finding) -> bool| {
-        all.iter().filter(|(component, _)| names.contains(&component.name)).all(|(_, finding)| test(finding))
+    let all_of = |names: &[ComponentName], test: &dyn Fn(&Finding) -> bool| {
+        let is_named = |component: &Component| names.iter().any(|name| name.means(component));
+        all.iter().filter(|(component, _)| is_named(component)).all(|(_, finding)| test(finding))
     };
     missing.peek().is_some()
-        && missing.all(|(component, _)| profile.without.contains(&component.name))
-        && named(&profile.without, &is_absent)
-        && named(&profile.with, &Finding::is_present)
+        && missing.all(|(component, _)| profile.lacks(component))
+        && all_of(&profile.without, &is_absent)
+        && all_of(&profile.with, &Finding::is_present)
 }
 
 fn namespace_faults(components: &[Component], snapshot: &Snapshot) -> Vec<Fault> {

@@ -242,7 +242,8 @@ fn running(name: &str) -> Workload {
 
 #[test]
 fn profile_explains_what_is_absent_together() {
-    let core = Profile { name: "core".into(), with: vec!["repo".into()], without: vec!["server".into(), "dex".into()] };
+    let any = |name: &str| ComponentName { kind: None, name: name.to_owned() };
+    let core = Profile { name: "core".into(), with: vec![any("repo")], without: vec![any("server"), any("dex")] };
     let dex = optional(named(ComponentKind::Deployment, "dex"));
     let components = vec![server(), named(ComponentKind::Deployment, "repo"), dex];
     let expected = Expected { components, profiles: vec![core], ..Expected::default() };
@@ -256,6 +257,21 @@ fn profile_explains_what_is_absent_together() {
         "dex tells that it is no core"
     );
     assert_eq!(judged(vec![]).phase, Phase::Failed, "the profile needs the repo server");
+}
+
+#[test]
+fn profile_may_lack_one_of_two_components_of_a_name() {
+    let deployment = ComponentName { kind: Some(ComponentKind::Deployment), name: "server".into() };
+    let service = ComponentName { kind: Some(ComponentKind::Service), name: "server".into() };
+    let remote = Profile { name: "remote".into(), with: vec![service], without: vec![deployment] };
+    let components = vec![server(), named(ComponentKind::Service, "server")];
+    let expected = Expected { components, profiles: vec![remote], ..Expected::default() };
+    let service = Service { name: "server".into(), external: true, ..Service::default() };
+    let found = list(ListKind::Service, Answer::Services(vec![Arc::new(service)]));
+    let judged = |found: Snapshot| judged(&expected, &found, WhenAbsent::Failed);
+    let remote = judged(Snapshot::from([deployments(vec![]), found]));
+    assert_eq!(summary(&remote).2, "1/1 components healthy (profile remote)");
+    assert_eq!(judged(Snapshot::from([deployments(vec![])])).phase, Phase::Failed, "its Service is absent too");
 }
 
 #[test]

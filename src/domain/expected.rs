@@ -1,6 +1,6 @@
 //! The objects that an Integration expects on a target.
 
-use super::component::Component;
+use super::component::{Component, ComponentKind};
 use super::managed::ManagedKind;
 use super::version::VersionRange;
 
@@ -24,10 +24,33 @@ pub struct Expected {
 pub struct Profile {
     /// As its documentation calls it, such as `core`.
     pub name: String,
-    /// Names of components that must be there.
-    pub with: Vec<String>,
-    /// Names of components that are all absent.
-    pub without: Vec<String>,
+    /// Components that must be there.
+    pub with: Vec<ComponentName>,
+    /// Components that are all absent.
+    pub without: Vec<ComponentName>,
+}
+
+/// Means the components of a name: all of them, or those of one kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ComponentName {
+    /// `None`: of every kind.
+    pub kind: Option<ComponentKind>,
+    /// Their name in the type.
+    pub name: String,
+}
+
+impl ComponentName {
+    /// Whether it means this component.
+    pub fn means(&self, component: &Component) -> bool {
+        self.name == component.name && self.kind.is_none_or(|kind| component.kinds().any(|own| own == kind))
+    }
+}
+
+impl Profile {
+    /// Whether the component is absent in this shape.
+    pub fn lacks(&self, component: &Component) -> bool {
+        self.without.iter().any(|name| name.means(component))
+    }
 }
 
 impl From<Vec<Component>> for Expected {

@@ -6,26 +6,61 @@ use super::component::{Component, ComponentKind};
 use super::expected::Expected;
 use super::snapshot::{Extent, ListKind, ObjectRef, Query, Resource};
 
-/// The queries of a round's first step.
+/// All queries that tools may need. Some of them [wait](is_waiting).
 pub fn first_step<'a>(tools: impl IntoIterator<Item = &'a Expected>) -> BTreeSet<Query> {
-    let of_tool = |tool: &Expected| {
-        let lists = tool.resources.iter().flat_map(|kind| kind.lists.iter().cloned().map(Query::Managed));
-        tool.components.iter().flat_map(queries_of).chain(lists).collect::<Vec<_>>()
-    };
-    tools.into_iter().flat_map(of_tool).collect()
+    let tools: Vec<&Expected> = tools.into_iter().collect();
+    let components = || tools.iter().flat_map(|tool| &tool.components);
+    let usual: BTreeSet<&str> = components().map(|component| component.namespace.as_str()).collect();
+    let lists = tools.iter().flat_map(|tool| &tool.resources).flat_map(|kind| &kind.lists);
+    let managed: Vec<Query> = lists.cloned().map(Query::Managed).collect();
+    let discovery = (!managed.is_empty()).then_some(Query::Served);
+    components().flat_map(|component| queries_of(component, &usual)).chain(managed).chain(discovery).collect()
 }
 
-/// Queries that depend on answers: Endpoints if EndpointSlices are forbidden or unsupported, and an earlier version of
-/// managed objects if the cluster does not serve the newest one.
-pub fn second_step<'a>(answers: impl IntoIterator<Item = (&'a Query, Extent)>) -> BTreeSet<Query> {
-    let refused = answers.into_iter().filter_map(|(query, extent)| match (query, extent) {
-        (Query::List { kind: ListKind::EndpointSlice, namespace }, Extent::Refused) => {
-            Some(list(ListKind::Endpoints, namespace))
+/// Whether a query of `queries` is sent by the [second step](second_step) only: a list in a namespace that may be
+/// absent, which would only cost a watch, or of a kind that the cluster may not have.
+pub fn is_waiting(query: &Query, queries: &BTreeSet<Query>) -> bool {
+    match query {
+        Query::List { namespace, .. } => queries.contains(&Query::Object(ObjectRef::other_namespace(namespace))),
+        Query::Managed(_) => true,
+        _ => false,
+    }
+}
+
+/// Queries that depend on answers: the lists of other namespaces, unless these are absent; Endpoints if EndpointSlices
+/// are forbidden or unsupported; whether CustomResourceDefinitions are served, if there are any; where discovery does
+/// not tell which kinds there are, all managed objects, and an earlier version of those that are not there.
+pub fn second_step<'a>(
+    queries: &BTreeSet<Query>,
+    answers: impl IntoIterator<Item = (&'a Query, Extent)>,
+) -> BTreeSet<Query> {
+    let mut more = BTreeSet::new();
+    for answer in answers {
+        match answer {
+            (Query::List { kind: ListKind::EndpointSlice, namespace }, Extent::Forbidden | Extent::Missing) => {
+                more.insert(list(ListKind::Endpoints, namespace));
+            }
+            (Query::Object(ObjectRef { resource: Resource::OtherNamespace, name, .. }), extent)
+                if extent != Extent::Missing && queries.contains(answer.0) =>
+            {
+                let is_in_it = |query: &&Query| matches!(query, Query::List { namespace, .. } if namespace == name);
+                more.extend(queries.iter().filter(is_in_it).cloned());
+            }
+            (crd @ Query::Object(ObjectRef { resource: Resource::Crd, .. }), Extent::Something)
+                if queries.contains(crd) =>
+            {
+                more.insert(Query::Served);
+            }
+            (Query::Served, Extent::Missing) => {
+                more.extend(queries.iter().filter(|query| matches!(query, Query::Managed(_))).cloned());
+            }
+            (Query::Managed(list), Extent::Missing) => {
+                more.extend(list.in_earlier_version().map(|earlier| Query::Managed(earlier.into())));
+            }
+            _ => {}
         }
-        (Query::Managed(list), Extent::Refused) => Some(Query::Managed(list.in_earlier_version()?.into())),
-        _ => None,
-    });
-    refused.collect()
+    }
+    more
 }
 
 pub(super) fn list(kind: ListKind, namespace: &str) -> Query {
@@ -73,12 +108,15 @@ pub fn plural(kind: &str) -> String {
     }
 }
 
-fn queries_of(component: &Component) -> Vec<Query> {
+fn queries_of(component: &Component, usual: &BTreeSet<&str>) -> Vec<Query> {
     let mut queries = Vec::new();
     if !component.namespace.is_empty() {
         queries.push(Query::Object(ObjectRef::namespace(&component.namespace)));
     }
     for (kind, namespace, query) in own_queries(component) {
+        if kind.is_listed() && !usual.contains(namespace) {
+            queries.push(Query::Object(ObjectRef::other_namespace(namespace)));
+        }
         if kind == ComponentKind::Service {
             queries.push(list(ListKind::EndpointSlice, namespace));
         }
@@ -90,6 +128,9 @@ fn queries_of(component: &Component) -> Vec<Query> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
+
+    use crate::domain::managed::{FailWhen, ManagedKind, ManagedList, RuleTexts, Rules};
     use crate::domain::snapshot::{Answer, Snapshot};
 
     fn first_step_of(components: Vec<Component>) -> BTreeSet<Query> {
@@ -123,7 +164,29 @@ mod tests {
             }
         }
         assert!(queries.contains(&Query::Object(ObjectRef::namespace("agents"))));
-        assert_eq!(queries.len(), 5);
+        assert!(queries.contains(&Query::Object(ObjectRef::other_namespace("kube-system"))));
+        assert_eq!(queries.len(), 6);
+    }
+
+    #[test]
+    fn lists_of_other_namespaces_wait_until_these_exist() {
+        let agent = Component {
+            elsewhere: vec!["edge".to_owned(), "argocd".to_owned()],
+            ..Component::required(ComponentKind::Service, "agent", "agents")
+        };
+        let queries = first_step_of(components().into_iter().chain([agent]).collect());
+        let waiting: Vec<_> = queries.iter().filter(|query| is_waiting(query, &queries)).collect();
+        let edge = [ListKind::Service, ListKind::EndpointSlice].map(|kind| list(kind, "edge"));
+        assert_eq!(waiting, edge.iter().collect::<Vec<_>>(), "argocd is the usual namespace of another component");
+
+        let other = Query::Object(ObjectRef::other_namespace("edge"));
+        for (extent, expected) in [
+            (Extent::Missing, BTreeSet::new()),
+            (Extent::Something, BTreeSet::from(edge.clone())),
+            (Extent::Forbidden, BTreeSet::from(edge.clone())),
+        ] {
+            assert_eq!(second_step(&queries, [(&other, extent)]), expected, "{extent:?}");
+        }
     }
 
     #[test]
@@ -140,8 +203,46 @@ mod tests {
         }
     }
 
+    #[test]
+    fn managed_objects_are_listed_where_discovery_does_not_tell() {
+        let rules = Arc::new(Rules::compile(RuleTexts::default()).unwrap());
+        let list = |versions: &[&str]| ManagedList {
+            kind: "Portal".to_owned(),
+            group: "example.com".to_owned(),
+            versions: versions.iter().map(|version| (*version).to_owned()).collect(),
+            plural: "portals".to_owned(),
+            namespace: String::new(),
+            rules: rules.clone(),
+        };
+        let (newest, earlier) = (list(&["v2", "v1"]), list(&["v1"]));
+        let kind = ManagedKind {
+            kind: "Portal".to_owned(),
+            lists: vec![newest.clone().into()],
+            fail_when: FailWhen::default(),
+        };
+        let queries = first_step([&Expected { resources: vec![kind], ..Expected::default() }]);
+        let managed = |list: &ManagedList| Query::Managed(list.clone().into());
+        assert_eq!(queries, BTreeSet::from([managed(&newest), Query::Served]));
+        assert!(is_waiting(&managed(&newest), &queries) && !is_waiting(&Query::Served, &queries));
+        let more = |query: &Query, extent| second_step(&queries, [(query, extent)]);
+        assert_eq!(more(&Query::Served, Extent::Missing), BTreeSet::from([managed(&newest)]));
+        assert_eq!(more(&Query::Served, Extent::Something), BTreeSet::new());
+        assert_eq!(more(&managed(&newest), Extent::Missing), BTreeSet::from([managed(&earlier)]));
+        assert_eq!(more(&managed(&newest), Extent::Forbidden), BTreeSet::new());
+        assert_eq!(more(&managed(&earlier), Extent::Missing), BTreeSet::new());
+    }
+
     fn second_step_of(snapshot: &Snapshot) -> BTreeSet<Query> {
-        second_step(snapshot.iter().map(|(query, answer)| (query, answer.extent())))
+        second_step(&BTreeSet::new(), snapshot.iter().map(|(query, answer)| (query, answer.extent())))
+    }
+
+    #[test]
+    fn crds_that_exist_are_looked_for_in_discovery() {
+        let crd = Query::Object(ObjectRef::crd("a.example.com"));
+        let more = |extent| second_step(&BTreeSet::from([crd.clone()]), [(&crd, extent)]);
+        assert_eq!(more(Extent::Something), BTreeSet::from([Query::Served]));
+        assert_eq!(more(Extent::Missing), BTreeSet::new());
+        assert_eq!(second_step(&BTreeSet::new(), [(&crd, Extent::Something)]), BTreeSet::new(), "no longer asked for");
     }
 
     #[test]

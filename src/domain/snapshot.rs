@@ -1,6 +1,6 @@
 //! Queries to one target, and their answers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::managed::{Counts, ManagedList};
@@ -27,6 +27,9 @@ pub enum Query {
     },
     /// The objects that a tool manages.
     Managed(Arc<ManagedList>),
+    /// Which kinds the cluster serves: whether managed objects can be listed, and CustomResourceDefinitions exist
+    /// without being served, which their metadata does not tell.
+    Served,
 }
 
 /// Names one object on a target.
@@ -45,8 +48,12 @@ pub struct ObjectRef {
 pub enum Resource {
     /// Whether it exists, and whether it is being deleted.
     Namespace,
+    /// A namespace that is no tool's usual one, and may be absent: nothing is listed in it before it exists.
+    OtherNamespace,
     /// A CustomResourceDefinition.
     Crd,
+    /// The same with its conditions, which may be a megabyte: read only of one that is not served.
+    CrdInFull,
     /// An APIService.
     ApiService,
     /// A ValidatingWebhookConfiguration.
@@ -73,8 +80,8 @@ impl Resource {
     /// API group (empty for core), version and plural, as in RBAC rules and URLs.
     pub fn path(&self) -> (&str, &str, &str) {
         match self {
-            Self::Namespace => ("", "v1", "namespaces"),
-            Self::Crd => ("apiextensions.k8s.io", "v1", "customresourcedefinitions"),
+            Self::Namespace | Self::OtherNamespace => ("", "v1", "namespaces"),
+            Self::Crd | Self::CrdInFull => ("apiextensions.k8s.io", "v1", "customresourcedefinitions"),
             Self::ApiService => ("apiregistration.k8s.io", "v1", "apiservices"),
             Self::ValidatingWebhook => ("admissionregistration.k8s.io", "v1", "validatingwebhookconfigurations"),
             Self::MutatingWebhook => ("admissionregistration.k8s.io", "v1", "mutatingwebhookconfigurations"),
@@ -86,7 +93,7 @@ impl Resource {
 impl ObjectRef {
     /// Whether it is a namespace.
     pub fn is_namespace(&self) -> bool {
-        self.resource == Resource::Namespace
+        matches!(self.resource, Resource::Namespace | Resource::OtherNamespace)
     }
 
     /// A namespace.
@@ -94,9 +101,19 @@ impl ObjectRef {
         Self { resource: Resource::Namespace, namespace: String::new(), name: name.into() }
     }
 
+    /// A namespace that is no tool's usual one.
+    pub fn other_namespace(name: impl Into<String>) -> Self {
+        Self { resource: Resource::OtherNamespace, ..Self::namespace(name) }
+    }
+
     /// A CustomResourceDefinition, by its full name.
     pub fn crd(name: impl Into<String>) -> Self {
         Self { resource: Resource::Crd, namespace: String::new(), name: name.into() }
+    }
+
+    /// A CustomResourceDefinition with its conditions.
+    pub fn crd_in_full(name: impl Into<String>) -> Self {
+        Self { resource: Resource::CrdInFull, ..Self::crd(name) }
     }
 }
 
@@ -153,17 +170,30 @@ pub enum Answer {
     Counted(Arc<Counts>),
     /// Managed objects that the cluster does not list, although it answers.
     Unreadable(Reason),
+    /// What discovery tells.
+    Served(Served),
     /// 404: no such object, or no such API.
     NotFound,
     /// 403: an RBAC rule is missing.
     Forbidden,
 }
 
+/// The part of discovery that concerns the queries.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Served {
+    /// Names of CustomResourceDefinitions that exist without being served.
+    pub missing: BTreeSet<String>,
+    /// Lists of managed objects that are served, in the newest version that is.
+    pub lists: Vec<Arc<ManagedList>>,
+}
+
 /// Whether an answer has objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
-    /// 403 or 404.
-    Refused,
+    /// 403.
+    Forbidden,
+    /// 404.
+    Missing,
     /// An empty list.
     Nothing,
     /// At least one object.
@@ -178,8 +208,9 @@ impl Answer {
             Self::Services(found) => found.is_empty(),
             Self::Endpoints(ready) => ready.is_empty(),
             Self::Managed(counts) | Self::Counted(counts) => counts.total == 0,
-            Self::Object(_) | Self::Pods(_) | Self::Unreadable(_) => false,
-            Self::NotFound | Self::Forbidden => return Extent::Refused,
+            Self::Object(_) | Self::Pods(_) | Self::Unreadable(_) | Self::Served(_) => false,
+            Self::NotFound => return Extent::Missing,
+            Self::Forbidden => return Extent::Forbidden,
         };
         if is_empty { Extent::Nothing } else { Extent::Something }
     }

@@ -4,7 +4,8 @@ use std::future::poll_fn;
 
 use http_body_util::BodyExt;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH, DATE, HeaderMap};
+use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderValue};
+use jiff::Timestamp;
 
 use super::fault::{http1_failure, http2_failure};
 use super::http2::Http2Body;
@@ -46,8 +47,7 @@ pub(super) fn is_encoded(headers: &HeaderMap) -> bool {
     headers.get(CONTENT_ENCODING).is_some_and(|coding| coding != "identity")
 }
 
-/// `Date`, in seconds since 1970, or 0.
-pub(super) fn date(headers: &HeaderMap) -> i64 {
-    let date = headers.get(DATE).and_then(|date| jiff::fmt::rfc2822::parse(date.to_str().ok()?).ok());
-    date.map_or(0, |date| date.timestamp().as_second())
+/// The time in a header `Date`.
+pub(super) fn date(header: &HeaderValue) -> Option<Timestamp> {
+    Some(jiff::fmt::rfc2822::parse(header.to_str().ok()?).ok()?.timestamp())
 }

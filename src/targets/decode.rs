@@ -8,7 +8,7 @@ mod named;
 mod pods;
 mod workload;
 
-pub(super) use named::{lease, named};
+pub(super) use named::{lease, named, served};
 pub(super) use pods::pod_trouble;
 use workload::{daemon_set, deployment, stateful_set, workload};
 

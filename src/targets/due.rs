@@ -5,7 +5,7 @@ use tokio::time::Instant;
 use super::entries::Entries;
 use super::entry::{Cached, Entry, Watch};
 use super::job::Job;
-use crate::domain::snapshot::{Answer, Query};
+use crate::domain::snapshot::{Answer, Query, Resource};
 
 /// API servers allow 100 streams per connection. Lists beyond this are polled.
 const MAX_WATCHES: usize = 64;
@@ -26,8 +26,12 @@ pub(super) fn due(entries: &Entries, round: u64, watched: bool, polled: bool) ->
             Cached::Answer(answer) if is_namespace(query) && is_read_rarely(answer) => {
                 fetches.extend((polled && is_new && is_old(entry, round)).then(fetch));
             }
+            Cached::Answer(answer) if *query == Query::Served => {
+                let is_wanted = is_unserved(answer) || polled && is_old(entry, round);
+                fetches.extend((is_new && is_wanted).then(fetch));
+            }
             // Read again in rotation, one in each round.
-            Cached::Answer(_) if is_rotated(query) && !is_namespace(query) && !polled => continue,
+            Cached::Answer(_) if is_in_rotation(query) && !polled => continue,
             Cached::Answer(_) => fetches.extend(is_new.then(fetch)),
             Cached::Objects(watched_list) => match (&watched_list.watch, watched_list.version()) {
                 // An ended watch is reopened once its end is reported.
@@ -51,10 +55,15 @@ pub(super) fn due(entries: &Entries, round: u64, watched: bool, polled: bool) ->
 /// Rounds between two reads of a namespace, which is hardly ever deleted.
 const NAMESPACE_ROUNDS: u64 = 10;
 
-/// Whether one answer of this kind is read again in each round: objects by name, and managed objects that the cluster
-/// does not have or does not list.
+/// Whether the query is for one object, or for nothing that can be watched: one answer of this kind is read again in each
+/// round. So are managed objects that the cluster does not list.
 fn is_rotated(query: &Query) -> bool {
-    matches!(query, Query::Object(_) | Query::Managed(_))
+    matches!(query, Query::Object(_) | Query::Served | Query::Managed(_))
+}
+
+/// Whether something exists without being served, which may end at any time.
+fn is_unserved(answer: &Answer) -> bool {
+    matches!(answer, Answer::Served(served) if !served.missing.is_empty())
 }
 
 fn is_list(query: &Query) -> bool {
@@ -66,6 +75,15 @@ const MANAGED_PER_ROUND: u64 = 100;
 
 fn is_namespace(query: &Query) -> bool {
     matches!(query, Query::Object(object) if object.is_namespace())
+}
+
+/// Whether it is a name whose appearance may be noticed late. A tool's usual namespace is not.
+fn is_in_rotation(query: &Query) -> bool {
+    match query {
+        Query::Object(object) => object.resource != Resource::Namespace,
+        Query::Managed(_) => true,
+        _ => false,
+    }
 }
 
 /// A namespace that is there, or that ksit may not read. One that is missing may appear at any time.
@@ -84,9 +102,12 @@ pub(super) fn to_confirm(entries: &Entries, round: u64, all: bool) -> Vec<Query>
     if all {
         return lists().map(|(query, _)| query.clone()).collect();
     }
+    let is_due = |query: &Query, entry: &Entry, answer: &Answer| match answer {
+        Answer::Counted(_) => is_old(entry, round),
+        _ => is_rotated(query) && (!is_namespace(query) || !is_read_rarely(answer) || is_old(entry, round)),
+    };
     let names = entries.iter().filter(|(query, entry)| match &entry.cached {
-        Cached::Answer(Answer::Counted(_)) => is_old(entry, round),
-        Cached::Answer(_) => is_rotated(query) && (!is_namespace(query) || is_old(entry, round)),
+        Cached::Answer(answer) => is_due(query, entry, answer),
         _ => false,
     });
     let age = |(_, entry): &&(Query, Entry)| entry.listed_in;

@@ -1,9 +1,9 @@
-//! The cached queries of one target.
+//! The cached answers of one target, by query.
 
 use std::collections::BTreeSet;
 
 use super::entry::{Cached, Entry};
-use crate::domain::snapshot::Query;
+use crate::domain::snapshot::{Extent, ObjectRef, Query, Resource};
 
 /// The entries of one target, sorted by query: a few dozen, for which a map would allocate room for hundreds.
 #[derive(Default)]
@@ -47,10 +47,30 @@ impl Entries {
         }
     }
 
+    /// Names of the CustomResourceDefinitions that exist and are not in `served`.
+    pub(super) fn unserved(&self, served: &BTreeSet<String>) -> BTreeSet<String> {
+        let unserved = self.0.iter().filter_map(|(query, entry)| match query {
+            Query::Object(ObjectRef { resource: Resource::Crd, name, .. })
+                if entry.extent() == Some(Extent::Something) && !served.contains(name) =>
+            {
+                Some(name.clone())
+            }
+            _ => None,
+        });
+        unserved.collect()
+    }
+
+    /// Makes [`Query::Served`] due, as a CustomResourceDefinition has come or gone.
+    pub(super) fn clear_served(&mut self) {
+        if let Ok(index) = self.index(&Query::Served) {
+            self.0[index].1.cached = Cached::Nothing;
+        }
+    }
+
     /// Keeps and inserts entries for exactly these queries.
-    pub(super) fn set_queries(&mut self, queries: &BTreeSet<Query>, more: &BTreeSet<Query>) {
-        self.0.retain(|(query, _)| queries.contains(query) || more.contains(query));
-        for query in queries.iter().chain(more) {
+    pub(super) fn set_queries(&mut self, queries: &BTreeSet<Query>) {
+        self.0.retain(|(query, _)| queries.contains(query));
+        for query in queries {
             self.at(query);
         }
         self.0.shrink_to_fit();

@@ -119,6 +119,8 @@ impl Entry {
     pub(super) fn update(&mut self, found: Found) -> bool {
         let cached = match found {
             Found::Answer(answer) => Cached::Answer(answer),
+            // Compared with what exists before it gets here.
+            Found::Served(_) => Cached::Nothing,
             Found::Objects(objects, version) => {
                 // A forbidden watch stays forbidden across lists.
                 let watch = match &self.cached {

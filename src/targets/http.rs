@@ -5,18 +5,17 @@
 
 use std::future::Future;
 use std::ops::RangeInclusive;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use futures::FutureExt;
 use http_body_util::Empty;
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
-use hyper::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, HOST, HeaderValue, RETRY_AFTER, USER_AGENT};
+use hyper::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, DATE, HOST, HeaderValue, RETRY_AFTER, USER_AGENT};
 use hyper::http::uri::{Authority, Scheme};
 use hyper::{Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
-use jiff::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -24,7 +23,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::body::Body;
 use super::connection::Connection;
-use super::content::{Content, content_length, date, is_encoded};
+use super::content::{Content, content_length, is_encoded};
 use super::decode;
 use super::fault::{Fault, Refused, encoded, http1_failure, http2_failure, lost, refusal, timed_out, too_large};
 use super::http2::{Http2, Http2Body};
@@ -58,7 +57,8 @@ pub(super) enum Reply<T> {
 
 /// A response, unless there was no memory for its body.
 enum Exchange {
-    Reply(Reply<Vec<u8>>),
+    /// With its `Date`.
+    Reply(Reply<Vec<u8>>, Option<HeaderValue>),
     NoMemory,
 }
 
@@ -75,8 +75,6 @@ pub(super) struct Channel {
     /// `timeoutSeconds` of watches.
     watch_time: u64,
     answered: AtomicU64,
-    /// `Date` of the last response, in seconds since 1970; 0 if there is none.
-    date: AtomicI64,
     lost: AtomicBool,
     without_streamed_lists: AtomicBool,
 }
@@ -128,7 +126,7 @@ impl Channel {
             }
         };
         let (sender, driver) = timeout_at(deadline, handshake).await.map_err(|_| timed_out(&host))??;
-        let (answered, date, lost, without_streamed_lists) = Default::default();
+        let (answered, lost, without_streamed_lists) = Default::default();
         let watch_time = rand::random_range(WATCH_SECONDS);
         Ok(Self {
             connection,
@@ -139,7 +137,6 @@ impl Channel {
             _tasks: tasks,
             watch_time,
             answered,
-            date,
             lost,
             without_streamed_lists,
         })
@@ -171,11 +168,6 @@ impl Channel {
         self.answered.load(Ordering::Relaxed)
     }
 
-    /// The target's time at its last response, if it gives one.
-    pub(super) fn date(&self) -> Option<Timestamp> {
-        Timestamp::from_second(self.date.load(Ordering::Relaxed)).ok().filter(|date| *date != Timestamp::UNIX_EPOCH)
-    }
-
     /// `timeoutSeconds` of the watches of this connection, which end together and are reopened in one round.
     pub(super) fn watch_time(&self) -> u64 {
         self.watch_time
@@ -203,11 +195,22 @@ impl Channel {
         limits: &Limits,
         deadline: Instant,
     ) -> Result<Reply<Vec<u8>>, Fault> {
+        Ok(self.get_dated(path, accept, limits, deadline).await?.0)
+    }
+
+    /// As [`Self::get`], with the target's time if it gives one: see [`date`](super::content::date).
+    pub(super) async fn get_dated(
+        &self,
+        path: &str,
+        accept: &'static str,
+        limits: &Limits,
+        deadline: Instant,
+    ) -> Result<(Reply<Vec<u8>>, Option<HeaderValue>), Fault> {
         let exchange = async {
             let mut memory = MemoryPermit::default();
             loop {
                 match self.exchange(path, accept, limits, &mut memory).await? {
-                    Exchange::Reply(reply) => return Ok(reply),
+                    Exchange::Reply(reply, date) => return Ok((reply, date)),
                     Exchange::NoMemory => memory.start_over(limits).await,
                 }
             }
@@ -316,13 +319,13 @@ impl Channel {
         limits: &Limits,
         memory: &mut MemoryPermit,
     ) -> Result<Exchange, Fault> {
-        self.date.store(date(response.headers()), Ordering::Relaxed);
+        let date = response.headers().get(DATE).cloned();
         let exchange = match response.status() {
             StatusCode::OK => match self.read_body(response, limits.settings().body_bytes, limits, memory).await? {
-                Some(body) => Exchange::Reply(Reply::Body(body)),
+                Some(body) => Exchange::Reply(Reply::Body(body), date),
                 None => Exchange::NoMemory,
             },
-            _ => Exchange::Reply(Reply::Refused(self.read_refusal(response, limits).await?)),
+            _ => Exchange::Reply(Reply::Refused(self.read_refusal(response, limits).await?), date),
         };
         self.answered.fetch_add(1, Ordering::Relaxed);
         Ok(exchange)

@@ -1,18 +1,20 @@
 //! Fetches the answer to one [`Query`] from a target, page by page within bounds, or opens a watch.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::sync::Arc;
 
 use hyper::StatusCode;
+use hyper::header::HeaderValue;
 use tokio::time::Instant;
 
-use super::decode;
 use super::fault::{Fault, Refused, not_the_api};
 use super::http::{Channel, Reply};
 use super::http2::Http2Body;
 use super::limits::Limits;
 use super::listed::Listed;
 use super::objects::{BadPage, MAX_BYTES, Objects};
+use super::{content, decode};
 use crate::domain::managed::ManagedList;
 use crate::domain::reason::{Failure, Reason};
 use crate::domain::snapshot::{Answer, ListKind, ObjectRef, ObjectState, Query, Resource};
@@ -43,8 +45,14 @@ const JSON: &str = "application/json";
 /// Metadata only; a server without support for it sends the object.
 const METADATA: &str = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io, application/json";
 
+/// Everything that is served, in one response; a server before 1.27 sends its groups alone.
+const DISCOVERY: &str = "application/json;as=APIGroupDiscoveryList;v=v2;g=apidiscovery.k8s.io, \
+     application/json;as=APIGroupDiscoveryList;v=v2beta1;g=apidiscovery.k8s.io, application/json";
+
 /// The result of a query.
 pub(super) enum Found {
+    /// Resources that the API server serves, each as `plural.group`.
+    Served(BTreeSet<String>),
     /// A list, and the resourceVersion that a watch resumes from.
     Objects(Objects, Option<String>),
     Answer(Answer),
@@ -75,6 +83,7 @@ pub(super) async fn fetch(
         Query::List { kind, namespace } => list(channel, &(*kind).into(), namespace, limits, deadline).await,
         Query::Managed(managed) => managed_list(channel, managed, limits, deadline).await,
         Query::Object(object) => get_named(channel, object, limits, deadline).await,
+        Query::Served => served(channel, limits, deadline).await,
         Query::Pods { namespace, selector } => pods(channel, namespace, selector, limits, deadline).await,
     }
 }
@@ -115,11 +124,17 @@ fn watch_path(listed: &Listed, namespace: &str, version: Option<&str>, seconds: 
 async fn get_named(channel: &Channel, object: &ObjectRef, limits: &Limits, deadline: Instant) -> Result<Found, Fault> {
     let accept = match object.resource {
         // A CustomResourceDefinition may have a megabyte of schema.
-        Resource::Crd | Resource::Namespace => METADATA,
+        Resource::Crd | Resource::Namespace | Resource::OtherNamespace => METADATA,
         _ => JSON,
     };
-    match channel.get(&object_path(object), accept, limits, deadline).await? {
-        Reply::Body(mut body) => match read_named(channel, object, &mut body) {
+    let (reply, date) = match channel.get_dated(&object_path(object), accept, limits, deadline).await {
+        Err(fault) if object.resource == Resource::CrdInFull && is_too_large(&fault) => {
+            return Ok(Found::Answer(Answer::NotFound));
+        }
+        reply => reply?,
+    };
+    match reply {
+        Reply::Body(mut body) => match read_named(object, &mut body, date.as_ref()) {
             Some(state) => Ok(Found::Answer(Answer::Object(Arc::new(state)))),
             None => Err(invalid(channel.host()).into()),
         },
@@ -132,9 +147,24 @@ async fn get_named(channel: &Channel, object: &ObjectRef, limits: &Limits, deadl
     }
 }
 
-fn read_named(channel: &Channel, object: &ObjectRef, body: &mut Vec<u8>) -> Option<ObjectState> {
+/// Discovery decides nothing by itself, so a server that does not offer it is not at fault.
+async fn served(channel: &Channel, limits: &Limits, deadline: Instant) -> Result<Found, Fault> {
+    let unknown = Ok(Found::Answer(Answer::NotFound));
+    match channel.get("/apis", DISCOVERY, limits, deadline).await {
+        Ok(Reply::Body(mut body)) => decode::served(&mut body).map_or(unknown, |served| Ok(Found::Served(served))),
+        Ok(Reply::Refused(_)) => unknown,
+        Err(fault) if is_too_large(&fault) => unknown,
+        Err(fault) => Err(fault),
+    }
+}
+
+fn is_too_large(fault: &Fault) -> bool {
+    fault.failure.reason == Reason::AnswerTooLarge
+}
+
+fn read_named(object: &ObjectRef, body: &mut Vec<u8>, date: Option<&HeaderValue>) -> Option<ObjectState> {
     match object.resource.is_lease() {
-        true => decode::lease(body, &object.name, channel.date()),
+        true => decode::lease(body, &object.name, date.and_then(content::date)),
         false => decode::named(body, &object.name),
     }
 }
@@ -301,6 +331,7 @@ pub(super) fn has_valid_name(query: &Query) -> bool {
     match query {
         Query::List { namespace, .. } | Query::Pods { namespace, .. } => is_label(namespace),
         Query::Managed(list) => is_collection(list.resource(), &list.namespace),
+        Query::Served => true,
         Query::Object(ObjectRef { resource, namespace, name }) => {
             is_subdomain(name) && is_collection(resource.path(), namespace)
         }

@@ -20,7 +20,7 @@ impl Listed {
         match query {
             Query::List { kind, namespace } => Some((Self::Kind(*kind), namespace)),
             Query::Managed(list) => Some((Self::Managed(list.clone()), &list.namespace)),
-            Query::Object(_) | Query::Pods { .. } => None,
+            Query::Object(_) | Query::Pods { .. } | Query::Served => None,
         }
     }
 

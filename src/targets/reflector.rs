@@ -33,9 +33,10 @@ use super::standing::Standing;
 use super::wake_flag::WakeFlag;
 use super::watchable::Watchable;
 use crate::domain::check_mode::CheckMode;
-use crate::domain::queries::second_step;
+use crate::domain::managed::ManagedList;
+use crate::domain::queries::{is_waiting, second_step};
 use crate::domain::reason::{Failure, Reason};
-use crate::domain::snapshot::{Query, Snapshot};
+use crate::domain::snapshot::{Answer, Query, Snapshot};
 
 /// API servers end HTTP/2 connections now and then (`--goaway-chance`), and proxies HTTP/1.1 ones after each answer.
 const MAX_RECONNECTS: usize = 16;
@@ -54,11 +55,13 @@ pub struct Reflector {
     rounds: u64,
     /// Increments whenever the snapshot changes.
     version: u64,
-    /// Number of queries of the last round, and the version that the second-step entries were derived from.
+    /// Number of queries, and the version of the answers, that the entries were derived from.
     planned: (usize, u64),
     /// Memory permit for the cache.
     retained: RetainedPermit,
     watchable: Watchable,
+    /// Managed objects that tools ask for, whether or not the cluster has them.
+    managed: Vec<Arc<ManagedList>>,
     /// Every watchable query was watched at least once.
     was_watched: bool,
 }
@@ -156,7 +159,7 @@ impl Reflector {
         self.rounds += 1;
         self.watchable.refresh(Instant::now());
         self.set_queries(queries);
-        let result = self.run(cluster, standing).await;
+        let result = self.run(cluster, queries, standing).await;
         if result.is_ok() {
             self.round_succeeded();
         }
@@ -228,33 +231,43 @@ impl Reflector {
         })
     }
 
+    /// Keeps entries for exactly the queries that may be sent, given the answers so far.
     fn set_queries(&mut self, queries: &BTreeSet<Query>) {
         let planned = (queries.len(), self.version);
-        if self.planned == planned && queries.iter().all(|query| self.entries.get(query).is_some()) {
+        if self.planned == planned
+            && queries.iter().all(|query| self.entries.get(query).is_some() || is_waiting(query, queries))
+        {
             return;
         }
+        let managed = queries.iter().filter_map(|query| match query {
+            Query::Managed(list) => Some(list.clone()),
+            _ => None,
+        });
+        let managed: Vec<_> = managed.collect();
+        if managed != self.managed {
+            self.managed = managed;
+            self.entries.clear_served();
+        }
         let before = self.entries.len();
-        let more = self.second_step();
-        self.entries.set_queries(queries, &more);
+        let mut wanted = self.second_step(queries);
+        wanted.extend(queries.iter().filter(|query| !is_waiting(query, queries)).cloned());
+        self.entries.set_queries(&wanted);
         self.version += u64::from(before != self.entries.len());
         self.planned = (queries.len(), self.version);
     }
 
-    /// Adds the queries that depend on answers.
-    fn add_second_step(&mut self) {
-        if self.planned.1 != self.version {
-            for query in self.second_step() {
-                self.entries.at(&query);
-            }
-            self.planned.1 = self.version;
+    fn second_step(&self, queries: &BTreeSet<Query>) -> BTreeSet<Query> {
+        let answers = self.entries.iter().filter_map(|(query, entry)| Some((query, entry.extent()?)));
+        let mut more = second_step(queries, answers);
+        if let Some(Cached::Answer(Answer::Served(served))) =
+            self.entries.get(&Query::Served).map(|entry| &entry.cached)
+        {
+            more.extend(served.lists.iter().cloned().map(Query::Managed));
         }
+        more
     }
 
-    fn second_step(&self) -> BTreeSet<Query> {
-        second_step(self.entries.iter().filter_map(|(query, entry)| Some((query, entry.extent()?))))
-    }
-
-    async fn run(&mut self, cluster: &Cluster, standing: Standing) -> Result<(), Fault> {
+    async fn run(&mut self, cluster: &Cluster, queries: &BTreeSet<Query>, standing: Standing) -> Result<(), Fault> {
         let mut deadline = Instant::now() + cluster.limits().settings().round_timeout;
         for _ in 0..=MAX_RECONNECTS {
             let (channel, was_reused) = cluster.channel(standing, &mut deadline).await?;
@@ -268,7 +281,7 @@ impl Reflector {
                 Protocol::Http2 => deadline,
                 Protocol::Http1 => deadline + cluster.limits().settings().round_timeout * HTTP1_ROUNDS,
             };
-            match permit.run(self.fetch_due(&channel, standing, cluster.limits(), latest)).await {
+            match permit.run(self.fetch_due(&channel, queries, standing, cluster.limits(), latest)).await {
                 Ok(()) => return Ok(()),
                 Err(fault) if fault.failure.reason == Reason::ConnectionLost => {
                     cluster.close();
@@ -298,6 +311,7 @@ impl Reflector {
     async fn fetch_due(
         &mut self,
         channel: &Channel,
+        queries: &BTreeSet<Query>,
         standing: Standing,
         limits: &Limits,
         mut deadline: Instant,
@@ -307,7 +321,7 @@ impl Reflector {
             self.confirm(channel, standing, limits, &mut deadline).await?;
         }
         loop {
-            self.add_second_step();
+            self.set_queries(queries);
             let jobs = self.due();
             if jobs.is_empty() {
                 return Ok(());

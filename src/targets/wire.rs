@@ -12,7 +12,7 @@ use std::marker::PhantomData;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, IgnoredAny, SeqAccess, Visitor};
 
-pub(super) use named::{Lease, LeaseSpec, Object, Webhook};
+pub(super) use named::{DiscoveryGroup, Lease, LeaseSpec, Object, Webhook};
 pub(super) use pod::{ContainerState, ContainerStatus, Pod};
 
 use super::text::{Labels, Text};

@@ -32,4 +32,6 @@ mod status_writes;
 mod takeover;
 mod target_command;
 mod transport_faults;
+mod unserved_crd;
+mod versions;
 mod watch;

@@ -84,7 +84,15 @@ async fn break_and_mend(world: &World, client: &Client, fixture: &Fixture, compo
     match kind {
         ComponentKind::Service => {
             let api = api(client, kind.as_str(), namespace);
-            let selector = api.get(&object).await.unwrap().data["spec"]["selector"].clone();
+            let service = api.get(&object).await.unwrap();
+            if service.data["spec"]["type"] == "ExternalName" {
+                api.delete(&object, &DeleteParams::default()).await.unwrap();
+                world.until_integration(name, is_failed).await;
+                apply(client, fixture).await;
+                world.until_phase(name, "Running").await;
+                return;
+            }
+            let selector = service.data["spec"]["selector"].clone();
             let no_pods = json!({ "spec": { "selector": { "broken": "yes" } } });
             api.patch(&object, &PatchParams::default(), &Patch::Merge(no_pods)).await.unwrap();
             world.until_integration(name, is_failed).await;

@@ -1,6 +1,6 @@
 //! The reflector against simulated clusters, since no real one misbehaves on demand.
 
-#[path = "reflector/quiet.rs"]
+mod namespaces;
 mod quiet;
 
 use std::collections::BTreeSet;

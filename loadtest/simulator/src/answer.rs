@@ -8,6 +8,7 @@ use super::body::Body;
 use super::catalogue::Health;
 use super::cluster::Cluster;
 use super::counts::Purpose;
+use super::discovery;
 use super::fault::Fault;
 use super::fleet::{Fleet, token};
 use super::hostile::{self, OversizedBody};
@@ -56,6 +57,7 @@ pub(super) fn answer<B>(fleet: &Fleet, number: u32, request: &Request<B>) -> Ans
         (Some(collection), _) => {
             whole(hostile::renamed(list::list(fleet, cluster, collection, &request), fault), fault)
         }
+        _ if request.path == discovery::PATH => whole(discovery::discovery(fleet, cluster), fault),
         _ if request.is_liveness() => whole(liveness(&request.path), fault),
         (None, Some((collection, name))) => whole(get(fleet, cluster, collection, name, request.metadata), fault),
         (None, None) => {
@@ -147,8 +149,7 @@ fn get(fleet: &Fleet, cluster: &Cluster, collection: usize, name: &str, metadata
     match (health, metadata) {
         (Health::Absent, _) => return not_found(name),
         (_, true) => object.metadata.whole("PartialObjectMetadata", "meta.k8s.io/v1", version, &mut text),
-        (Health::Broken, _) => object.broken.whole(kind.as_str(), kind.api_version(), version, &mut text),
-        _ => object.healthy.whole(kind.as_str(), kind.api_version(), version, &mut text),
+        _ => object.text(health).whole(kind.as_str(), kind.api_version(), version, &mut text),
     }
     Body::json(text)
 }

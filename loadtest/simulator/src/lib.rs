@@ -24,6 +24,7 @@ mod cluster;
 mod connection;
 mod control;
 mod counts;
+mod discovery;
 mod fault;
 mod fleet;
 mod hostile;

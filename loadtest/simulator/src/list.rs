@@ -1,5 +1,7 @@
 //! LIST: the shared bytes of unchanged collections, in pages if requested.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
@@ -63,11 +65,7 @@ fn items(fleet: &Fleet, state: &State, objects: std::ops::Range<usize>, metadata
         if !items.is_empty() {
             items.push(',');
         }
-        let text = match (metadata, health) {
-            (true, _) => &object.metadata,
-            (false, Health::Broken) => &object.broken,
-            (false, _) => &object.healthy,
-        };
+        let text = if metadata { Cow::Borrowed(&object.metadata) } else { object.text(health) };
         text.item(differing.map_or(object.version, |differing| differing.version), &mut items);
     }
     items.into()

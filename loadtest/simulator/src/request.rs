@@ -6,6 +6,7 @@ use http::Request;
 use http::header::{ACCEPT, AUTHORIZATION};
 
 use super::counts::Purpose;
+use super::discovery;
 
 /// A parsed request.
 #[derive(Debug, Default)]
@@ -60,7 +61,7 @@ impl ApiRequest {
             (true, true) if !self.initial_events => Purpose::Watch,
             (true, _) => Purpose::List,
             _ if self.is_liveness() => Purpose::Liveness,
-            _ if is_named => Purpose::Named,
+            _ if is_named || self.path == discovery::PATH => Purpose::Named,
             _ => Purpose::Other,
         }
     }

@@ -189,10 +189,9 @@ impl Watch {
 
     fn event(&self, event: &str, object: &Object, health: Health, version: u64, to: &mut String) {
         to.push_str(&format!("{{\"type\":\"{event}\",\"object\":"));
-        match (self.metadata, health) {
-            (true, _) => object.metadata.whole("PartialObjectMetadata", "meta.k8s.io/v1", version, to),
-            (false, Health::Broken) => object.broken.whole(self.kind.as_str(), self.kind.api_version(), version, to),
-            (false, _) => object.healthy.whole(self.kind.as_str(), self.kind.api_version(), version, to),
+        match self.metadata {
+            true => object.metadata.whole("PartialObjectMetadata", "meta.k8s.io/v1", version, to),
+            false => object.text(health).whole(self.kind.as_str(), self.kind.api_version(), version, to),
         }
         to.push_str("}\n");
     }

@@ -24,6 +24,7 @@ use super::proxied::through_proxy;
 use super::sampler::Sampler;
 use super::script::{BreakAndMend, Inject, Role, Rotate, Script, Step};
 use super::statuses::{FAILED, Group, RUNNING, Statuses};
+use super::versions::Versions;
 use super::{Fleet, Measure, RunError, baseline, report};
 
 /// Concurrent writes to the hub.
@@ -48,6 +49,7 @@ pub(super) struct Director {
     /// Targets whose watches deliver nothing.
     quiet: BTreeSet<u32>,
     removed: Vec<u32>,
+    versions: Versions,
     /// In front of all targets, if a step has asked for it.
     proxy: Option<ForwardProxy>,
     phase: Phase,
@@ -71,6 +73,7 @@ impl Director {
             faulty: BTreeSet::new(),
             quiet: BTreeSet::new(),
             removed: Vec::new(),
+            versions: Versions::default(),
             proxy: None,
             phase,
             measures: Vec::new(),
@@ -177,6 +180,14 @@ impl Director {
             Step::ColdStart => self.cold_start().await?,
             Step::Rotate(how) => self.rotate(how).await?,
             Step::Proxy => self.proxy = Some(through_proxy(&self.fleet).await?),
+            Step::Versions(count) => {
+                let measures = self.versions.spread(&self.fleet, self.phase.name(), *count).await?;
+                measures.into_iter().for_each(|measure| self.record(measure));
+            }
+            Step::Upgrade(count) => {
+                let measures = self.versions.upgrade(&self.fleet, self.phase.name(), *count).await?;
+                measures.into_iter().for_each(|measure| self.record(measure));
+            }
             Step::RemoveTargets(count) => self.remove_targets(*count).await?,
             Step::AddTargets => self.add_targets().await?,
             Step::Repeat(_) => {}

@@ -23,6 +23,7 @@ mod report;
 mod sampler;
 mod script;
 mod statuses;
+mod versions;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -271,16 +271,21 @@ pub(super) async fn coordinator_metrics(processes: &BTreeMap<u32, ReplicaProcess
 
 /// The metrics without labels, from the address in the replica's log.
 async fn metrics(log: &Path) -> Option<BTreeMap<String, f64>> {
-    let log = std::fs::read_to_string(log).ok()?;
-    // A restarted replica has one line per start.
-    let line = log.lines().rfind(|line| line.contains("serving /livez"))?;
-    let address = line.split("address=").nth(1)?.split_whitespace().next()?.to_owned();
-    let text = timeout(Duration::from_secs(1), fetch(&address)).await.ok()?.ok()?;
+    let text = metrics_text(log).await?;
     let number = |line: &str| {
         let (name, value) = line.split_once(' ')?;
         Some((name.to_owned(), value.parse().ok()?))
     };
     Some(text.lines().filter(|line| !line.starts_with('#')).filter_map(number).collect())
+}
+
+/// All metrics, as the replica writes them.
+pub(super) async fn metrics_text(log: &Path) -> Option<String> {
+    let log = std::fs::read_to_string(log).ok()?;
+    // A restarted replica has one line per start.
+    let line = log.lines().rfind(|line| line.contains("serving /livez"))?;
+    let address = line.split("address=").nth(1)?.split_whitespace().next()?.to_owned();
+    timeout(Duration::from_secs(1), fetch(&address)).await.ok()?.ok()
 }
 
 async fn fetch(address: &str) -> std::io::Result<String> {

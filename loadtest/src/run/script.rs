@@ -8,7 +8,7 @@ use simulator::Fault;
 use super::RunError;
 
 /// Embedded scenarios.
-const EMBEDDED: [(&str, &str); 15] = [
+const EMBEDDED: [(&str, &str); 16] = [
     ("survey", include_str!("../../scenarios/survey.yaml")),
     ("cold-start", include_str!("../../scenarios/cold-start.yaml")),
     ("changes", include_str!("../../scenarios/changes.yaml")),
@@ -23,6 +23,7 @@ const EMBEDDED: [(&str, &str); 15] = [
     ("hostile", include_str!("../../scenarios/hostile.yaml")),
     ("poll", include_str!("../../scenarios/poll.yaml")),
     ("churn", include_str!("../../scenarios/churn.yaml")),
+    ("versions", include_str!("../../scenarios/versions.yaml")),
     ("proxy", include_str!("../../scenarios/proxy.yaml")),
 ];
 
@@ -80,6 +81,10 @@ pub enum Step {
     Rotate(Rotate),
     /// Names one forward proxy in every kubeconfig; it is used from the next start of the replicas on.
     Proxy,
+    /// Gives the targets this many versions of Flux in turn: 1.0.0, 1.1.0, …
+    Versions(u8),
+    /// Moves this many targets from version 1.0.0 of Flux to 1.1.0, one after the other.
+    Upgrade(u32),
     RemoveTargets(u32),
     /// Adds the removed targets again.
     AddTargets,
@@ -191,6 +196,8 @@ fn first_simulated(steps: &[Step]) -> Option<String> {
         Step::Delay(_) => Some("delay".to_owned()),
         Step::Rotate(_) => Some("rotate".to_owned()),
         Step::Proxy => Some("proxy".to_owned()),
+        Step::Versions(_) => Some("versions".to_owned()),
+        Step::Upgrade(_) => Some("upgrade".to_owned()),
         Step::Repeat(repeat) => first_simulated(&repeat.steps),
         _ => None,
     })

@@ -201,6 +201,11 @@ impl Installation {
         self.replicas.remove(&ordinal)
     }
 
+    /// The program that the replicas run.
+    pub fn program(&self) -> &Path {
+        &self.ksit
+    }
+
     /// The running process of `ksit-ORDINAL`; `None` if it was not started, or killed or taken since.
     pub fn replica(&self, ordinal: u32) -> Option<&Process> {
         self.replicas.get(&ordinal)

@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use super::type_resources;
 use crate::api::{IntegrationTypeSpec, TypeComponent, TypeProfile, WorkloadKind};
 use crate::domain::component::{ComponentKind, Finder, MinReady, Presence};
-use crate::domain::expected::Profile;
+use crate::domain::expected::{ComponentName, Profile};
 use crate::domain::integrations::names::{check_label, check_subdomain};
 use crate::domain::integrations::{Part, Tool};
 use crate::domain::object_names::{is_label_key, is_label_value};
@@ -43,15 +43,16 @@ pub fn tool(name: &str, spec: &IntegrationTypeSpec) -> Result<Tool, String> {
         return Err(format!("spec.version.component: there is no component {unknown:?}"));
     }
     let profiles = profiles.iter().enumerate().map(|(index, profile)| {
-        self::profile(profile, &names).map_err(|error| format!("spec.profiles[{index}].{error}"))
+        self::profile(profile, &parts).map_err(|error| format!("spec.profiles[{index}].{error}"))
     });
+    let profiles = profiles.collect::<Result<_, _>>()?;
     Ok(Tool {
         name: name.to_owned(),
         title: title.clone(),
         namespace: namespace.clone(),
         parts,
         version_of,
-        profiles: profiles.collect::<Result<_, _>>()?,
+        profiles,
         resources: type_resources::kinds(resources)?,
     })
 }
@@ -141,16 +142,33 @@ fn workload_kind(kind: WorkloadKind) -> ComponentKind {
     }
 }
 
-fn profile(profile: &TypeProfile, names: &BTreeSet<&str>) -> Result<Profile, String> {
-    for (field, list) in [("with", &profile.with), ("without", &profile.without)] {
-        if let Some(unknown) = list.iter().find(|name| !names.contains(name.as_str())) {
-            return Err(format!("{field}: there is no component {unknown:?}"));
-        }
-    }
+fn profile(profile: &TypeProfile, parts: &[Part]) -> Result<Profile, String> {
     if profile.without.is_empty() {
         return Err("without: a profile without absent components is the usual shape".to_owned());
     }
-    Ok(Profile { name: profile.name.clone(), with: profile.with.clone(), without: profile.without.clone() })
+    let names = |field: &str, list: &[String]| {
+        let named = list.iter().map(|text| component_name(text, parts));
+        named.collect::<Result<_, _>>().map_err(|error| format!("{field}: {error}"))
+    };
+    Ok(Profile {
+        name: profile.name.clone(),
+        with: names("with", &profile.with)?,
+        without: names("without", &profile.without)?,
+    })
+}
+
+/// `name`, or `Kind/name`; some component must be of this name and kind.
+fn component_name(text: &str, parts: &[Part]) -> Result<ComponentName, String> {
+    let (kind, name) = match text.split_once('/') {
+        Some((kind, name)) => (Some(kind), name),
+        None => (None, text),
+    };
+    let kinds = parts.iter().filter(|part| part.name == name).flat_map(Part::kinds);
+    let mut meant = kinds.filter(|own| kind.is_none_or(|kind| own.as_str() == kind));
+    match meant.next() {
+        Some(found) => Ok(ComponentName { kind: kind.map(|_| found), name: name.to_owned() }),
+        None => Err(format!("there is no component {text:?}")),
+    }
 }
 
 #[cfg(test)]
@@ -211,5 +229,21 @@ mod tests {
         };
         assert!(profiled(json!({"name": "p", "without": ["b"]})).starts_with("spec.profiles[0].without: there is no"));
         assert!(profiled(json!({"name": "p", "without": []})).starts_with("spec.profiles[0].without: a profile"));
+        let other_kind = profiled(json!({"name": "p", "with": ["Service/a"], "without": ["a"]}));
+        assert_eq!(other_kind, "spec.profiles[0].with: there is no component \"Service/a\"");
+    }
+
+    #[test]
+    fn profile_names_components_of_every_kind_or_of_one() {
+        let tool = read(json!({"title": "B", "namespace": "b",
+            "components": [
+                {"kind": "Deployment", "orKinds": ["DaemonSet"], "name": "a"}, {"kind": "Service", "name": "a"},
+            ],
+            "profiles": [{"name": "p", "with": ["Service/a"], "without": ["DaemonSet/a", "a"]}]}))
+        .unwrap();
+        let Profile { with, without, .. } = &tool.profiles[0];
+        let kinds = with.iter().chain(without).map(|name| name.kind);
+        let expected = [Some(ComponentKind::Service), Some(ComponentKind::DaemonSet), None];
+        assert_eq!(kinds.collect::<Vec<_>>(), expected);
     }
 }

@@ -155,6 +155,7 @@ pub(in crate::domain) fn rule_to_add(query: &Query) -> String {
         Query::Pods { namespace, .. } => {
             format!("add to a Role in namespace {namespace}: apiGroups [\"\"], resources [\"pods\"], verbs [list]")
         }
+        Query::Served => "bind the ClusterRole system:discovery".to_owned(),
         Query::Object(object) => {
             let (group, _, resource) = object.resource.path();
             let role = match (&object.resource, object.namespace.as_str()) {

@@ -6,7 +6,7 @@ use super::Clock;
 use super::finding::{Finding, Seen, deadline};
 use super::service::ready_endpoints;
 use crate::domain::component::ComponentKind;
-use crate::domain::snapshot::{CaBundle, ObjectState, Snapshot, Webhook};
+use crate::domain::snapshot::{Answer, CaBundle, ObjectRef, ObjectState, Query, Snapshot, Webhook};
 use crate::domain::verdict::{ComponentState, Phase};
 
 /// Time before the end of a `caBundle` from which it needs attention.
@@ -20,21 +20,42 @@ pub(super) fn judge(seen: &Seen<'_>, state: &ObjectState, snapshot: &Snapshot, c
         return seen.fault(Phase::Failed, "is being deleted".to_owned(), None);
     }
     match seen.kind {
-        ComponentKind::Crd => crd(seen, state),
+        ComponentKind::Crd => crd(seen, snapshot),
         ComponentKind::ApiService => api_service(seen, state),
         ComponentKind::ValidatingWebhook | ComponentKind::MutatingWebhook => webhooks(seen, state, snapshot, clock),
         _ => by_conditions(seen, state, clock),
     }
 }
 
-fn crd(seen: &Seen<'_>, state: &ObjectState) -> Finding {
-    for condition in ["NamesAccepted", "Established"] {
-        if state.conditions.get(condition).is_some_and(|condition| condition.truth == Some(false)) {
-            let why = format!("is not served: {condition} is False{}", reason(state, condition));
-            return seen.fault(Phase::Failed, why, None);
-        }
+/// Its conditions decide, and are asked for if the server doesn't list it: that may be late.
+fn crd(seen: &Seen<'_>, snapshot: &Snapshot) -> Finding {
+    let is_unserved = match snapshot.get(&Query::Served) {
+        Some(Answer::Served(served)) => served.missing.contains(seen.name),
+        _ => false,
+    };
+    if !is_unserved {
+        return seen.fine(ComponentState::Healthy, None);
     }
-    seen.fine(ComponentState::Healthy, None)
+    let in_full = Query::Object(ObjectRef::crd_in_full(seen.name));
+    let mut finding = match snapshot.get(&in_full) {
+        None => seen.fine(ComponentState::Healthy, None),
+        Some(Answer::Object(state)) => {
+            match ["NamesAccepted", "Established"].into_iter().find(|c| is_false(state, c)) {
+                Some(condition) => {
+                    let why = format!("is not served: {condition} is False{}", reason(state, condition));
+                    seen.fault(Phase::Failed, why, None)
+                }
+                None => seen.fine(ComponentState::Healthy, None),
+            }
+        }
+        Some(_) => seen.fault(Phase::Failed, "is not served by the API server".to_owned(), None),
+    };
+    finding.why.insert(in_full);
+    finding
+}
+
+fn is_false(state: &ObjectState, condition: &str) -> bool {
+    state.conditions.get(condition).is_some_and(|condition| condition.truth == Some(false))
 }
 
 fn api_service(seen: &Seen<'_>, state: &ObjectState) -> Finding {

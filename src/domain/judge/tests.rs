@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::component::{MinReady, Patience};
 use crate::domain::snapshot::{
-    CaBundle, ListKind, ObjectCondition, ObjectState, PodTrouble, Rollout, Seen as SeenSpec, Webhook, Workload,
+    CaBundle, ListKind, ObjectCondition, ObjectState, PodTrouble, Rollout, Seen as SeenSpec, Served, Webhook, Workload,
     WorkloadConditions, WorkloadState,
 };
 use crate::domain::verdict::Phase;
@@ -199,7 +199,7 @@ fn conditions(all: &[(&str, Option<bool>)]) -> ObjectState {
 }
 
 #[test]
-fn api_service_and_crd_are_judged_by_their_conditions() {
+fn api_service_is_judged_by_its_condition() {
     let down = object(ComponentKind::ApiService, conditions(&[("Available", Some(false))]), &[]);
     assert_eq!(phase(&down), Phase::Failed);
     assert!(down.faults[0].message.contains("APIService a is not available (ItsReason)"), "{:?}", down.faults);
@@ -208,9 +208,34 @@ fn api_service_and_crd_are_judged_by_their_conditions() {
         phase(&object(ComponentKind::ApiService, conditions(&[("Available", Some(true))]), &[])),
         Phase::Running
     );
-    let refused = conditions(&[("NamesAccepted", Some(false)), ("Established", Some(false))]);
-    assert_eq!(phase(&object(ComponentKind::Crd, refused, &[])), Phase::Failed);
-    assert_eq!(phase(&object(ComponentKind::Crd, ObjectState::default(), &[])), Phase::Running, "metadata only");
+}
+
+#[test]
+fn crd_that_is_not_served_is_failed_by_its_conditions() {
+    let crd = Component { namespace: String::new(), ..of(ComponentKind::Crd) };
+    let exists = Answer::Object(Arc::new(ObjectState::default()));
+    let in_full = Query::Object(ObjectRef::crd_in_full("a"));
+    let judged = |unserved: &str, full: Option<Answer>| {
+        let mut snapshot = Snapshot::from([
+            (Query::Object(ObjectRef::crd("a")), exists.clone()),
+            (
+                Query::Served,
+                Answer::Served(Served { missing: BTreeSet::from([unserved.to_owned()]), ..Served::default() }),
+            ),
+        ]);
+        snapshot.extend(full.map(|answer| (in_full.clone(), answer)));
+        judge(&crd, &snapshot, &BTreeSet::new(), &Clock { now: NOW, earlier: &[] })
+    };
+    let full = |all: &[(&str, Option<bool>)]| Some(Answer::Object(Arc::new(conditions(all))));
+    let served = judged("b", None);
+    assert_eq!((phase(&served), served.why.len()), (Phase::Running, 0));
+    let unsure = judged("a", None);
+    assert_eq!((phase(&unsure), unsure.why), (Phase::Running, BTreeSet::from([in_full.clone()])));
+    let refused = judged("a", full(&[("NamesAccepted", Some(false)), ("Established", Some(false))]));
+    assert!(refused.faults[0].message.contains("is not served: NamesAccepted is False (ItsReason)"), "{refused:?}");
+    assert_eq!(refused.why, BTreeSet::from([in_full.clone()]), "it is read until served");
+    assert_eq!(phase(&judged("a", full(&[("Established", Some(true))]))), Phase::Running, "discovery is late");
+    assert_eq!(phase(&judged("a", Some(Answer::NotFound))), Phase::Failed, "it is too large to be read");
 }
 
 #[test]

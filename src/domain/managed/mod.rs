@@ -15,6 +15,7 @@ mod sums;
 mod value;
 mod verdict;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 pub use cost::MAX_ELEMENTS;
@@ -71,6 +72,19 @@ impl ManagedList {
         (&self.group, self.versions.first().map_or("", String::as_str), &self.plural)
     }
 
+    /// The same list in the newest version that the cluster serves. `served`: resources as `plural.version.group`.
+    pub fn as_served(self: &Arc<Self>, served: &BTreeSet<String>) -> Option<Arc<Self>> {
+        let Self { group, plural, .. } = &**self;
+        let mut list = self.clone();
+        loop {
+            let version = list.versions.first()?;
+            if served.contains(&format!("{plural}.{version}.{group}")) {
+                return Some(list);
+            }
+            list = list.in_earlier_version()?.into();
+        }
+    }
+
     /// The same list in the next earlier version, for a cluster that does not serve this one.
     pub fn in_earlier_version(&self) -> Option<Self> {
         let (_, earlier) = self.versions.split_first()?;
@@ -120,6 +134,28 @@ impl FailWhen {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn list_is_read_in_the_newest_version_that_is_served() {
+        let versions = ["v2", "v2beta2", "v2beta1"].map(str::to_owned).to_vec();
+        let rules = Arc::new(Rules::compile(RuleTexts::default()).unwrap());
+        let list = Arc::new(ManagedList {
+            kind: "HelmRelease".to_owned(),
+            group: "helm.toolkit.fluxcd.io".to_owned(),
+            versions,
+            plural: "helmreleases".to_owned(),
+            namespace: String::new(),
+            rules,
+        });
+        let served = |versions: &[&str]| {
+            let names = versions.iter().map(|version| format!("helmreleases.{version}.helm.toolkit.fluxcd.io"));
+            let found = list.as_served(&names.collect())?;
+            Some(found.resource().1.to_owned())
+        };
+        assert_eq!(served(&["v2beta1", "v2"]).as_deref(), Some("v2"));
+        assert_eq!(served(&["v2beta1", "v2beta2"]).as_deref(), Some("v2beta2"));
+        assert_eq!(served(&["v3"]), None);
+    }
 
     #[test]
     fn share_of_failing_objects_is_compared_exactly() {

@@ -53,10 +53,9 @@ fn answer<'s>(list: &ManagedList, snapshot: &'s Snapshot) -> Option<(Query, &'s 
     let mut list = list.clone();
     loop {
         let query = Query::Managed(list.clone().into());
-        let found = snapshot.get(&query)?;
-        match list.in_earlier_version().filter(|_| *found == Answer::NotFound) {
-            Some(earlier) => list = earlier,
-            None => return Some((query, found)),
+        match snapshot.get(&query) {
+            None | Some(Answer::NotFound) => list = list.in_earlier_version()?,
+            Some(found) => return Some((query, found)),
         }
     }
 }

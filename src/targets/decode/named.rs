@@ -1,23 +1,26 @@
 //! Decodes an object that was asked for by name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use jiff::{SignedDuration, Timestamp};
 use x509_parser::pem::Pem;
 
-use super::parse;
+use super::{decode_list, parse};
 use crate::domain::object_names::is_object_name;
 use crate::domain::snapshot::{CaBundle, MAX_CONDITIONS, MAX_WEBHOOKS, ObjectCondition, ObjectState, Webhook};
-use crate::targets::wire::{self, Condition};
+use crate::targets::wire::{self, Condition, Items};
 
 /// Upper bound of a reason or a phase, in bytes.
 const MAX_WORD: usize = 64;
 
 /// The object of this name, in full or metadata only. `None` if the body is something else.
 pub(in crate::targets) fn named(body: &mut Vec<u8>, name: &str) -> Option<ObjectState> {
-    let object: wire::Object = parse(body).ok()?;
+    state(parse(body).ok()?, name)
+}
+
+fn state(object: wire::Object, name: &str) -> Option<ObjectState> {
     let meta = object.metadata?;
     if object.kind.is_none() || meta.name.as_deref() != Some(name) {
         return None;
@@ -34,14 +37,31 @@ pub(in crate::targets) fn named(body: &mut Vec<u8>, name: &str) -> Option<Object
     })
 }
 
+/// The resources that the API server serves, each as `plural.group` and as `plural.version.group`. `None` if the body is something else.
+pub(in crate::targets) fn served(body: &mut Vec<u8>) -> Option<BTreeSet<String>> {
+    let groups: Items<wire::DiscoveryGroup> = decode_list(body, "APIGroupDiscoveryList").ok()?;
+    let mut served = BTreeSet::new();
+    for group in groups.list {
+        let Some(name) = group.metadata.and_then(|meta| meta.name) else { continue };
+        for version in &group.versions.list {
+            for resource in &version.resources.list {
+                let plural = &*resource.resource;
+                served.insert(format!("{plural}.{}", &*name));
+                served.extend(version.version.as_ref().map(|version| format!("{plural}.{}.{}", &**version, &*name)));
+            }
+        }
+    }
+    Some(served)
+}
+
 /// Durations without a renewal after which the holder of a Lease counts as dead.
 const SILENT_AFTER: i32 = 5;
 
 /// The Lease of this name. `now`: the cluster's own time, without which no Lease is called silent.
 pub(in crate::targets) fn lease(body: &mut Vec<u8>, name: &str, now: Option<Timestamp>) -> Option<ObjectState> {
-    // Parsing consumes the text.
-    let state = named(&mut body.clone(), name)?;
-    let wire::LeaseSpec { holder_identity, lease_duration_seconds, renew_time } = parse::<wire::Lease>(body).ok()?.spec;
+    let wire::Lease { object, spec } = parse(body).ok()?;
+    let state = state(object, name)?;
+    let wire::LeaseSpec { holder_identity, lease_duration_seconds, renew_time } = spec;
     let is_held = holder_identity.is_some_and(|holder| !holder.is_empty());
     let renewed: Option<Timestamp> = renew_time.and_then(|time| time.parse().ok());
     let patience = SignedDuration::from_secs(lease_duration_seconds.unwrap_or_default().into()) * SILENT_AFTER;
@@ -97,6 +117,25 @@ fn ca_bundle(base64: &str) -> CaBundle {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn served_resources_have_the_names_of_their_definitions() {
+        let body = r#"{"kind":"APIGroupDiscoveryList","items":[{"metadata":{"name":"keda.sh"},"versions":[
+            {"version":"v1","resources":[{"resource":"scaledobjects","verbs":["get"]}]},
+            {"version":"v2","resources":[{"resource":"scaledobjects"},{"resource":"scaledjobs"}]}]},
+            {"metadata":{"name":"empty.example.com"}}]}"#;
+        let names = [
+            "scaledjobs.keda.sh",
+            "scaledjobs.v2.keda.sh",
+            "scaledobjects.keda.sh",
+            "scaledobjects.v1.keda.sh",
+            "scaledobjects.v2.keda.sh",
+        ]
+        .map(str::to_owned);
+        assert_eq!(served(&mut body.into()), Some(BTreeSet::from(names)));
+        assert_eq!(served(&mut br#"{"kind":"APIGroupList","groups":[]}"#.to_vec()), None, "before 1.27");
+        assert_eq!(served(&mut b"ok".to_vec()), None);
+    }
 
     #[test]
     fn lease_is_silent_after_five_durations_of_the_clusters_time() {

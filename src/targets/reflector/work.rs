@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::Reflector;
 use crate::domain::reason::Reason;
-use crate::domain::snapshot::Query;
+use crate::domain::snapshot::{Answer, ObjectRef, Query, Resource, Served};
 use crate::targets::entry::{Cached, Compared, Watch};
 use crate::targets::fault::{Fault, too_much};
 use crate::targets::http::Channel;
@@ -64,6 +64,14 @@ impl Reflector {
     /// Applies a response. Returns true if the server cannot watch, or a watch has lost something.
     fn apply(&mut self, query: &Query, done: Done, limits: &Limits) -> bool {
         let polled = !self.watchable.is_watched();
+        let done = match done {
+            Done::Fetched(Found::Served(served)) => {
+                let lists = self.managed.iter().filter_map(|list| list.as_served(&served)).collect();
+                let missing = self.entries.unserved(&served);
+                Done::Fetched(Found::Answer(Answer::Served(Served { missing, lists })))
+            }
+            other => other,
+        };
         let entry = self.entries.at(query);
         entry.queried_in = self.rounds;
         match done {
@@ -89,9 +97,15 @@ impl Reflector {
             Done::Fetched(found) | Done::Confirmed(found) => {
                 // No resourceVersion: the server does not support watches.
                 let has_no_version = matches!(found, Found::Objects(_, None));
-                self.version += u64::from(entry.update(found));
+                let changed = entry.update(found);
+                self.version += u64::from(changed);
                 (entry.listed_in, entry.versioned_in) = (self.rounds, self.rounds);
-                let Cached::Objects(watched) = &entry.cached else { return false };
+                let Cached::Objects(watched) = &entry.cached else {
+                    if changed && is_crd(query) {
+                        self.entries.clear_served();
+                    }
+                    return false;
+                };
                 !polled && has_no_version && matches!(watched.watch, Watch::Closed)
             }
             Done::WatchList(watched) => {
@@ -118,4 +132,8 @@ impl Reflector {
             }
         }
     }
+}
+
+fn is_crd(query: &Query) -> bool {
+    matches!(query, Query::Object(ObjectRef { resource: Resource::Crd, .. }))
 }

@@ -9,6 +9,8 @@ use crate::targets::text::Text;
 /// The fields of a Lease (coordination.k8s.io/v1).
 #[derive(Deserialize)]
 pub(in crate::targets) struct Lease<'a> {
+    #[serde(flatten, borrow)]
+    pub object: Object<'a>,
     #[serde(default, borrow)]
     pub spec: LeaseSpec<'a>,
 }
@@ -74,6 +76,30 @@ pub(in crate::targets) struct ServiceRef<'a> {
     pub namespace: Text<'a>,
     #[serde(borrow)]
     pub name: Text<'a>,
+}
+
+/// An API group of aggregated discovery (apidiscovery.k8s.io).
+#[derive(Deserialize)]
+pub(in crate::targets) struct DiscoveryGroup<'a> {
+    #[serde(borrow)]
+    pub metadata: Option<Meta<'a>>,
+    #[serde(default, borrow)]
+    pub versions: Items<DiscoveryVersion<'a>>,
+}
+
+#[derive(Deserialize)]
+pub(in crate::targets) struct DiscoveryVersion<'a> {
+    #[serde(borrow)]
+    pub version: Option<Text<'a>>,
+    #[serde(default, borrow)]
+    pub resources: Items<DiscoveryResource<'a>>,
+}
+
+#[derive(Deserialize)]
+pub(in crate::targets) struct DiscoveryResource<'a> {
+    /// Its plural.
+    #[serde(borrow)]
+    pub resource: Text<'a>,
 }
 
 /// A string; anything else counts as absent, as a phase is of any type in a custom resource.

@@ -84,6 +84,9 @@ fn service(object: &Object) -> Value {
         "selector": object.selector,
         "ports": [{"name": "app", "port": 80, "targetPort": PORT, "protocol": "TCP"}],
     });
+    if let Some(host) = &object.external {
+        return json!({"type": "ExternalName", "externalName": host, "ports": spec["ports"]});
+    }
     if object.headless {
         spec["clusterIP"] = json!("None");
     }

@@ -100,6 +100,9 @@ struct Object {
     pod: BTreeMap<String, String>,
     #[serde(default)]
     headless: bool,
+    /// Of a Service: the host name that it stands for.
+    #[serde(default)]
+    external: Option<String>,
     /// Reference of this object's facts, if another.
     #[serde(default)]
     #[expect(dead_code, reason = "for the reader of the file")]

@@ -10,6 +10,7 @@ mod manifest;
 mod objects;
 mod parts;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
@@ -65,9 +66,15 @@ pub enum Health {
     Broken,
     /// The object is deleted.
     Absent,
+    /// Healthy, with images of version 1.N.0; `Healthy` is version 1.0.0.
+    Released(u8),
 }
 
+/// End of the images' names in the version that every cluster begins with.
+const FIRST_TAG: &str = ":v1.0.0\"";
+
 /// JSON of an object around its resourceVersion.
+#[derive(Clone)]
 pub(super) struct Text {
     head: String,
     tail: String,
@@ -98,8 +105,8 @@ impl Text {
 
 pub(super) struct Object {
     pub(super) component: Component,
-    pub(super) healthy: Text,
-    pub(super) broken: Text,
+    healthy: Text,
+    broken: Text,
     /// The object as `PartialObjectMetadata`.
     pub(super) metadata: Text,
     /// Initial resourceVersion.
@@ -219,6 +226,19 @@ impl Catalogue {
 }
 
 impl Object {
+    /// The object in this state, which is not absent.
+    pub(super) fn text(&self, health: Health) -> Cow<'_, Text> {
+        let Text { head, tail } = &self.healthy;
+        match health {
+            Health::Broken => Cow::Borrowed(&self.broken),
+            Health::Released(minor) => {
+                let released = |text: &String| text.replace(FIRST_TAG, &format!(":v1.{minor}.0\""));
+                Cow::Owned(Text { head: released(head), tail: released(tail) })
+            }
+            Health::Healthy | Health::Absent => Cow::Borrowed(&self.healthy),
+        }
+    }
+
     fn new(part: &Part, place: usize) -> Self {
         let (mut healthy, mut broken) = (objects::object(part, false), objects::object(part, true));
         let name = match part.kind {
