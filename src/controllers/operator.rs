@@ -78,6 +78,8 @@ pub struct OperatorConfig {
     pub access_namespaces: BTreeSet<String>,
     /// Lifetime of the tokens for `spec.access.oidc`.
     pub oidc_token_lifetime: Duration,
+    /// Renew the tokens in Secrets that ask for it.
+    pub renew_tokens: bool,
     /// Whether each target has its own metric series.
     pub target_metrics: TargetMetrics,
     /// Concurrent rounds of this replica.
@@ -311,6 +313,7 @@ impl Replica {
                 failure_threshold: self.config.failure_threshold,
                 check_by: self.config.check_by,
                 access_namespaces: self.config.access_namespaces.clone(),
+                renew_tokens: self.config.renew_tokens,
                 target_metrics: self.config.target_metrics,
             },
         })

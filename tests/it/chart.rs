@@ -1,7 +1,7 @@
 //! The chart: its rendered objects, a real API server's answer to them, and least privilege.
 
 mod dashboard;
-mod helm;
+pub mod helm;
 mod manifests;
 mod metrics;
 mod pods;

@@ -30,5 +30,6 @@ mod shared_hub;
 mod status_writes;
 mod takeover;
 mod target_command;
+mod token_renewal;
 mod transport_faults;
 mod watch;

@@ -5,6 +5,7 @@ mod debounce;
 mod panics;
 mod pause;
 mod process_time;
+mod renewal;
 mod reporter;
 mod round;
 mod secrets;
@@ -90,6 +91,8 @@ pub(crate) struct WorkerSettings {
     pub check_by: CheckBy,
     /// Namespaces whose targets may use `spec.access`.
     pub access_namespaces: BTreeSet<String>,
+    /// Renew the tokens in Secrets that ask for it.
+    pub renew_tokens: bool,
     /// Whether each target has its own metric series.
     pub target_metrics: TargetMetrics,
 }

@@ -19,6 +19,7 @@ use crate::hub::{KubeconfigSecret, Reading, SecretError, read_kubeconfig};
 use crate::targets::kubeconfig::{vet, vet_access};
 use crate::targets::{Cluster, Connection, Reflector, Standing};
 
+use super::renewal::{Renewing, complaint, due, renew_if_due, renewing};
 use super::tokens::RenewedToken;
 use super::{Assignment, CheckBy, WorkerContext};
 
@@ -34,7 +35,9 @@ pub(super) struct Access {
     pub(super) secret_version: Option<String>,
     /// Version that the Secret watch, if enabled, had reported at that read.
     watched_version: Option<String>,
-    reread_at: Instant,
+    pub(super) reread_at: Instant,
+    /// Of the token in the Secret, if that asks for it.
+    pub(super) renewing: Renewing,
     last_evaluated: Option<Evaluation>,
     /// Queries that would tell why something is broken, as of the last evaluation.
     why: BTreeSet<Query>,
@@ -114,15 +117,26 @@ impl Access {
         self.reflector.mode(&self.cluster.connection().host_display())
     }
 
-    /// When the credential expires, if soon.
-    pub(super) fn credential_ends(&self) -> Option<Timestamp> {
-        let validity = self.cluster.connection().validity();
-        validity.filter(|validity| validity.ends_soon(Timestamp::now())).map(|validity| validity.until)
+    /// When the credential expires, if soon or if its token is not renewed. Then also why not.
+    pub(super) fn credential_ends(&self) -> (Option<Timestamp>, Option<String>) {
+        let (now, validity) = (Timestamp::now(), self.cluster.connection().validity());
+        let complaint = complaint(&self.renewing, now).filter(|_| validity.is_some());
+        let ends = validity.filter(|validity| complaint.is_some() || validity.ends_soon(now));
+        (ends.map(|validity| validity.until), complaint.map(|failure| failure.message.clone()))
     }
 
     /// Remark on the connection that is no fault.
     pub(super) fn note(&self) -> Option<String> {
-        self.cluster.connection().note().map(str::to_owned)
+        let note = self.cluster.connection().note();
+        let complaint = complaint(&self.renewing, Timestamp::now());
+        let complaint = complaint.filter(|_| self.cluster.connection().validity().is_none());
+        let notes: Vec<&str> = note.into_iter().chain(complaint.map(|failure| failure.message.as_str())).collect();
+        (!notes.is_empty()).then(|| notes.join("; "))
+    }
+
+    /// When the token in the Secret is to be renewed.
+    pub(super) fn renewal_due(&self) -> Option<tokio::time::Instant> {
+        due(&self.renewing)
     }
 
     async fn read(&mut self, assignment: &Assignment, standing: Standing) -> Result<(), Failure> {
@@ -192,6 +206,9 @@ pub(super) async fn run(
             read = access.read(assignment, standing).await;
         }
     }
+    if read.as_ref().err().is_none_or(|failure| failure.reason != Reason::Unauthorized) {
+        renew_if_due(&mut access, context, &assignment.target).await;
+    }
     Ok(match read {
         Ok(()) => {
             if standing.is_failing() {
@@ -230,7 +247,7 @@ async fn open(context: &WorkerContext, assignment: &Assignment, former: Option<A
         context.clusters.forget(&target.key);
         OpenError::Target(failure)
     };
-    let (connection, secret_version, token) = match &target.access {
+    let (connection, secret, token) = match &target.access {
         Some(access) => {
             let (connection, token) = sign_in(context, target, access).await.map_err(refused)?;
             (connection, None, Some(token))
@@ -243,16 +260,23 @@ async fn open(context: &WorkerContext, assignment: &Assignment, former: Option<A
                     return Err(OpenError::Hub(Box::new(HubUnavailable { error, access: former })));
                 }
             };
-            (vet(&secret.bytes, &context.policy).map_err(refused)?, Some(secret.resource_version), None)
+            (vet(&secret.bytes, &context.policy).map_err(refused)?, Some(secret), None)
         }
     };
+    let ttl = secret.as_ref().and_then(|secret| secret.token_ttl.clone());
+    let secret_version = secret.map(|secret| secret.resource_version);
+    // A renewal of the same token goes on with its back-off.
+    let same_secret = former.as_ref().filter(|former| former.secret_version == secret_version);
+    let kept = same_secret.and_then(|former| former.renewing.clone());
     let same_server = former.filter(|former| former.cluster.connection().is_same_server(&connection));
     let reflector = same_server.map(|former| former.reflector).unwrap_or_else(|| match context.settings.check_by {
         CheckBy::Auto => Reflector::default(),
         CheckBy::Poll => Reflector::polling(),
     });
+    let cluster = context.clusters.ensure(&target.key, connection);
     Ok(Access {
-        cluster: context.clusters.ensure(&target.key, connection),
+        renewing: kept.or_else(|| renewing(context, ttl.as_deref(), cluster.connection().validity())),
+        cluster,
         reflector,
         secret_version,
         watched_version: assignment.secret_version.clone(),
@@ -264,7 +288,8 @@ async fn open(context: &WorkerContext, assignment: &Assignment, former: Option<A
     })
 }
 
-async fn read_secret(
+/// The Secret of a target.
+pub(super) async fn read_secret(
     context: &WorkerContext,
     target: &DesiredTarget,
     newest: bool,

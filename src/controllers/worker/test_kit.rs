@@ -80,6 +80,7 @@ pub(super) fn context(hub: Client) -> WorkerContext {
             failure_threshold: 3,
             check_by: CheckBy::Auto,
             access_namespaces: Default::default(),
+            renew_tokens: true,
             target_metrics: TargetMetrics::On,
         },
     }

@@ -43,6 +43,7 @@ pub fn target_status(
         secret_version,
         server,
         credential_ends,
+        renewal_failure,
         note,
         reported_by,
         epoch,
@@ -73,8 +74,14 @@ pub fn target_status(
         CheckMode::Poll(why) => condition("Watched", Truth::False, why.reason, &why.message),
     }));
     conditions.extend(credential_ends.map(|at| {
-        let message = format!("the credential in the kubeconfig expires at {at}: put a new one into its Secret");
-        condition(CREDENTIAL_EXPIRING, Truth::True, Reason::ExpiresSoon, &message)
+        let (reason, message) = match renewal_failure {
+            Some(why) => (Reason::RenewalFailed, format!("the token ends at {at} and is not renewed: {why}")),
+            None => (
+                Reason::ExpiresSoon,
+                format!("the credential in the kubeconfig expires at {at}: put a new one into its Secret"),
+            ),
+        };
+        condition(CREDENTIAL_EXPIRING, Truth::True, reason, &message)
     }));
     TargetStatus {
         phase: Some(phase),
