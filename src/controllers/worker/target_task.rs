@@ -357,12 +357,15 @@ impl Task {
         // An unreachable target has no check mode.
         let is_connected = verdict.reach == Reach::Connected;
         let (verdict, omitted) = fit(&verdict);
+        // Until its first round succeeds, a target is as the former owner left it: to say otherwise would be two writes.
+        self.history.mode = access.and_then(Access::mode).or(self.history.mode.take());
+        let mode = self.history.mode.clone().filter(|_| is_connected);
         let (credential_ends, renewal_failure) = access.map(Access::credential_ends).unwrap_or_default();
         let report = TargetReport {
             target: assignment.target.key.clone(),
             verdict,
             omitted,
-            mode: access.filter(|_| is_connected).and_then(Access::mode),
+            mode,
             generation: assignment.target.generation,
             secret_version: access.and_then(|access| access.secret_version.clone()),
             server: access.map(|access| access.cluster.connection().host_display()),

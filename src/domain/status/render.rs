@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::component::add_components;
 use super::stamp::{Stamps, Writer};
 use super::text::{brief, cut};
-use super::{CREDENTIAL_EXPIRING, Condition, REACHABLE, READY, TargetStatus, ToolStatus, Truth};
+use super::{CREDENTIAL_EXPIRING, Condition, REACHABLE, READY, TargetStatus, ToolStatus, Truth, WATCHED};
 use crate::domain::check_mode::CheckMode;
 use crate::domain::digest::Digest;
 use crate::domain::fit::fit;
@@ -70,8 +70,8 @@ pub fn target_status(
         condition(REACHABLE, reachable, reason, &reached),
     ];
     conditions.extend(mode.as_ref().map(|mode| match mode {
-        CheckMode::Watch => condition("Watched", Truth::True, Reason::Watching, "watching for changes"),
-        CheckMode::Poll(why) => condition("Watched", Truth::False, why.reason, &why.message),
+        CheckMode::Watch => condition(WATCHED, Truth::True, Reason::Watching, "watching for changes"),
+        CheckMode::Poll(why) => condition(WATCHED, Truth::False, why.reason, &why.message),
     }));
     conditions.extend(credential_ends.map(|at| {
         let (reason, message) = match renewal_failure {
