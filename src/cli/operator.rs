@@ -125,6 +125,10 @@ pub struct Args {
     /// the server that receives a token of ksit's own identity. Default: none.
     #[arg(long, env = "KSIT_ACCESS_NAMESPACES", value_delimiter = ',', value_name = "NAMESPACES")]
     access_namespaces: Vec<String>,
+    /// Follow the ClusterProfiles (Cluster Inventory API) in these namespaces, for spec.access.clusterProfile. Whoever
+    /// may write their status chooses the server too. Needs `list, watch` of them.
+    #[arg(long, env = "KSIT_CLUSTER_PROFILES")]
+    cluster_profiles: bool,
     /// Lifetime of the tokens for spec.access.oidc, which the hub makes: at least 10m.
     #[arg(long, env = "KSIT_OIDC_TOKEN_LIFETIME", default_value = "1h", value_parser = duration,
         value_name = "DURATION")]
@@ -233,6 +237,7 @@ fn operator_config(
         access_namespaces: args.access_namespaces.into_iter().filter(|name| !name.is_empty()).collect(),
         oidc_token_lifetime: args.oidc_token_lifetime,
         renew_tokens: args.renew_tokens,
+        cluster_profiles: args.cluster_profiles,
         target_metrics: args.target_metrics,
         max_concurrent_reconciles: args.max_concurrent_reconciles.into(),
         max_concurrent_connects: args.max_concurrent_connects.into(),

@@ -27,7 +27,7 @@ kind: ServiceAccount
 metadata: {name: ksit, namespace: ksit}
 automountServiceAccountToken: false
 ---
-# A token that does not expire. `ksit target add --token-ttl` makes one that does, and is renewed.
+# A token that does not expire. `ksit target add --token-ttl=24h` makes one that does, and is renewed.
 apiVersion: v1
 kind: Secret
 type: kubernetes.io/service-account-token
@@ -37,8 +37,8 @@ metadata:
   annotations: {kubernetes.io/service-account.name: ksit}
 "#;
 
-/// The right to renew the account's own token, for `ksit target add --token-ttl`.
-pub const TOKEN_RENEWAL: &str = r#"# Lets ksit renew its own token, which `ksit target add --token-ttl` makes in place of one that does not expire.
+/// The right to renew the account's own token, for `ksit target add --token-ttl=24h`.
+pub const TOKEN_RENEWAL: &str = r#"# Lets ksit renew its own token, which `ksit target add --token-ttl=24h` makes in place of one that does not expire.
 apiVersion: rbac.authorization.k8s.io/v1
 kind: Role
 metadata: {name: ksit-token-renewal, namespace: ksit}

@@ -1,4 +1,4 @@
-//! Decides when the token in a target's Secret is renewed, and when it is told that it can't be.
+//! Decides when the token in a target's Secret is renewed, and when the status says that it can't be.
 
 use std::time::Duration;
 

@@ -4,6 +4,7 @@ mod dashboard;
 pub mod helm;
 mod manifests;
 mod metrics;
+mod opt_in_rights;
 mod pods;
 mod priority;
 mod release;

@@ -6,6 +6,7 @@ mod baseline;
 mod chaos;
 mod chart;
 mod check_command;
+mod cluster_profile;
 mod crd_rules;
 mod faults;
 mod faulty_targets;

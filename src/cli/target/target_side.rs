@@ -52,7 +52,7 @@ pub(super) enum Scope {
 
 /// ksit's account on a cluster.
 pub(super) struct Account {
-    /// What it may read.
+    /// Tools that it may read.
     pub(super) scope: Scope,
     /// Lifetime of its token; `None`: one without end.
     pub(super) token_ttl: Option<Duration>,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use crate::domain::access::IdentityAccess;
+use crate::domain::access::{IdentityAccess, TargetAccess};
 use crate::domain::backoff::jittered;
 use crate::domain::check_mode::CheckMode;
 use crate::domain::desired::{DesiredIntegration, DesiredTarget};
@@ -36,7 +36,7 @@ pub(super) struct Access {
     /// Version that the Secret watch, if enabled, had reported at that read.
     watched_version: Option<String>,
     pub(super) reread_at: Instant,
-    /// Of the token in the Secret, if that asks for it.
+    /// The renewal of the token in the Secret, if that asks for it.
     pub(super) renewing: Renewing,
     last_evaluated: Option<Evaluation>,
     /// Queries that would tell why something is broken, as of the last evaluation.
@@ -52,14 +52,28 @@ enum Origin {
     /// Name and key.
     Secret(String, Option<String>),
     Identity(Arc<IdentityAccess>),
+    /// A ClusterProfile that can't be used.
+    None,
 }
 
 impl Origin {
-    fn of(target: &DesiredTarget) -> Self {
-        match &target.access {
-            Some(access) => Self::Identity(access.clone()),
+    fn of(assignment: &Assignment) -> Self {
+        let target = &assignment.target;
+        match identity(assignment) {
+            Some(Ok(access)) => Self::Identity(access.clone()),
+            Some(Err(_)) => Self::None,
             None => Self::Secret(target.secret_name.clone(), target.secret_key.clone()),
         }
+    }
+}
+
+/// The access with an identity of the operator, if the target has no Secret.
+fn identity(assignment: &Assignment) -> Option<Result<&Arc<IdentityAccess>, &Failure>> {
+    match &assignment.target.access {
+        Some(TargetAccess::Identity(access)) => Some(Ok(access)),
+        // There always is one for such a target.
+        Some(TargetAccess::ClusterProfile(_)) => assignment.profile.as_ref().map(Result::as_ref),
+        None => None,
     }
 }
 
@@ -175,7 +189,7 @@ pub(super) async fn run(
     standing: Standing,
     last: Option<&TargetVerdict>,
 ) -> Result<RoundResult, Box<HubUnavailable>> {
-    let former = access.filter(|access| access.origin == Origin::of(&assignment.target));
+    let former = access.filter(|access| access.origin == Origin::of(assignment));
     let is_reused = former.as_ref().is_some_and(|access| is_fresh(access, assignment));
     let mut access = match former {
         Some(access) if is_reused => access,
@@ -247,8 +261,9 @@ async fn open(context: &WorkerContext, assignment: &Assignment, former: Option<A
         context.clusters.forget(&target.key);
         OpenError::Target(failure)
     };
-    let (connection, secret, token) = match &target.access {
-        Some(access) => {
+    let (connection, secret, token) = match identity(assignment) {
+        Some(Err(failure)) => return Err(refused(failure.clone())),
+        Some(Ok(access)) => {
             let (connection, token) = sign_in(context, target, access).await.map_err(refused)?;
             (connection, None, Some(token))
         }
@@ -281,7 +296,7 @@ async fn open(context: &WorkerContext, assignment: &Assignment, former: Option<A
         secret_version,
         watched_version: assignment.secret_version.clone(),
         reread_at: Instant::now() + jittered(REREAD, 0.2, rand::random()),
-        origin: Origin::of(target),
+        origin: Origin::of(assignment),
         _token: token,
         last_evaluated: None,
         why: BTreeSet::new(),
@@ -306,11 +321,12 @@ async fn sign_in(
     target: &DesiredTarget,
     access: &IdentityAccess,
 ) -> Result<(Connection, Arc<RenewedToken>), Failure> {
-    let namespace = target.key.namespace();
-    if !context.settings.access_namespaces.contains(namespace) {
+    let trusted = &context.settings.access_namespaces;
+    if !trusted.contains(target.key.namespace()) {
         let message = format!(
-            "spec.access is not accepted in namespace {namespace}: add it to --access-namespaces of the operator if all \
-             who may write IntegrationTargets there may use ksit's identity"
+            "spec.access is not accepted in namespace {}: add it to --access-namespaces of the operator if all who may \
+             write IntegrationTargets there may use ksit's identity",
+            target.key.namespace()
         );
         return Err(Failure::new(Reason::AccessRefused, message));
     }

@@ -81,6 +81,7 @@ pub(super) fn context(hub: Client) -> WorkerContext {
             check_by: CheckBy::Auto,
             access_namespaces: Default::default(),
             renew_tokens: true,
+            cluster_profiles: true,
             target_metrics: TargetMetrics::On,
         },
     }
@@ -116,5 +117,6 @@ pub(super) fn assignment() -> Assignment {
         integrations: Vec::new(),
         interval: Duration::from_secs(30),
         secret_version: None,
+        profile: None,
     }
 }
