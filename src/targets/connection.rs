@@ -83,7 +83,7 @@ pub struct Trusted<'a> {
     /// URL of the API server.
     pub server: &'a str,
     /// The certificates that are trusted.
-    pub ca: Authority<'a>,
+    pub ca: Authority,
     /// `tls-server-name`.
     pub server_name: Option<&'a str>,
     /// URL of a proxy: http, https, socks5 or socks5h.
@@ -93,9 +93,9 @@ pub struct Trusted<'a> {
 }
 
 /// The certificates that the user's own kubeconfig trusts.
-pub enum Authority<'a> {
-    /// The CA in the kubeconfig, in PEM.
-    Kubeconfig(&'a [u8]),
+pub enum Authority {
+    /// The CA in the kubeconfig, in DER.
+    Kubeconfig(Vec<CertificateDer<'static>>),
     /// The CAs of the system, in DER: for a kubeconfig without one.
     System(Vec<CertificateDer<'static>>),
     /// `insecure-skip-tls-verify`: any.
@@ -110,7 +110,7 @@ impl Connection {
     pub fn trusted(parts: Trusted<'_>) -> Result<Self, Failure> {
         let server = Server::parse(parts.server)?;
         let trust = match parts.ca {
-            Authority::Kubeconfig(pem) => Trust::roots(pem, "certificate-authority-data")?.0,
+            Authority::Kubeconfig(certificates) => Trust::roots_of(certificates, "certificate-authority-data")?,
             Authority::System(roots) => Trust::System(roots.into()),
             Authority::Anyone => Trust::Anyone,
         };
