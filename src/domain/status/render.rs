@@ -73,16 +73,8 @@ pub fn target_status(
         CheckMode::Watch => condition(WATCHED, Truth::True, Reason::Watching, "watching for changes"),
         CheckMode::Poll(why) => condition(WATCHED, Truth::False, why.reason, &why.message),
     }));
-    conditions.extend(credential_ends.map(|at| {
-        let (reason, message) = match renewal_failure {
-            Some(why) => (Reason::RenewalFailed, format!("the token ends at {at} and is not renewed: {why}")),
-            None => (
-                Reason::ExpiresSoon,
-                format!("the credential in the kubeconfig expires at {at}: put a new one into its Secret"),
-            ),
-        };
-        condition(CREDENTIAL_EXPIRING, Truth::True, reason, &message)
-    }));
+    let ending = credential_ends.map(|at| expiring(at, renewal_failure.as_deref()));
+    conditions.extend(ending.map(|(reason, message)| condition(CREDENTIAL_EXPIRING, Truth::True, reason, &message)));
     TargetStatus {
         phase: Some(phase),
         ready: Some(reachable == Truth::True),
@@ -101,6 +93,16 @@ pub fn target_status(
         managed_by: Some(writer.managed_by.clone()),
         reported_by: Some(reported_by.clone()),
         report_epoch: Some(*epoch),
+    }
+}
+
+fn expiring(at: Timestamp, renewal_failure: Option<&str>) -> (Reason, String) {
+    match renewal_failure {
+        Some(why) => (Reason::RenewalFailed, format!("the token ends at {at} and is not renewed: {why}")),
+        None => (
+            Reason::ExpiresSoon,
+            format!("the credential in the kubeconfig expires at {at}: put a new one into its Secret"),
+        ),
     }
 }
 

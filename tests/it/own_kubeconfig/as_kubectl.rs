@@ -168,14 +168,9 @@ impl Given {
         ]
     }
 
-    /// Texts that are YAML in some way, and lists of files.
+    /// Texts that are YAML in some way.
     fn texts(&self) -> Vec<Row> {
         let whole = self.user(json!({ "token": self.a }));
-        let other = self.user(json!({ "token": self.b }));
-        let part = |keys: &[&str], of: &Value| {
-            let kept = of.as_object().unwrap().iter().filter(|(key, _)| keys.contains(&key.as_str()));
-            Some(Value::Object(kept.map(|(key, value)| (key.clone(), value.clone())).collect()).to_string())
-        };
         let ca = self.cluster["certificate-authority-data"].as_str().unwrap();
         let lines: Vec<&str> = ca.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
         let block = format!(
@@ -191,7 +186,6 @@ impl Given {
             change(&mut file);
             file.to_string()
         };
-        let list = |name, files, expected| Row { name, files, expected };
         vec![
             row("base64 in lines", block, User(A)),
             row("document marker at the end", format!("{whole}\n---\n"), User(A)),
@@ -216,6 +210,18 @@ impl Given {
             row("another type", changed(|file| file["users"] = json!("x")), Refused),
             row("a byte order mark", format!("\u{feff}{whole}"), User(A)),
             row("nothing", "", Refused),
+        ]
+    }
+
+    /// Lists of files.
+    fn lists(&self) -> Vec<Row> {
+        let (whole, other) = (self.user(json!({ "token": self.a })), self.user(json!({ "token": self.b })));
+        let part = |keys: &[&str], of: &Value| {
+            let kept = of.as_object().unwrap().iter().filter(|(key, _)| keys.contains(&key.as_str()));
+            Some(Value::Object(kept.map(|(key, value)| (key.clone(), value.clone())).collect()).to_string())
+        };
+        let list = |name, files, expected| Row { name, files, expected };
+        vec![
             list("list with a missing file", vec![None, Some(whole.to_string())], User(A)),
             list("list of missing files", vec![None, None], Refused),
             list("first user of a list", vec![Some(whole.to_string()), Some(other.to_string())], User(A)),
@@ -270,7 +276,8 @@ async fn kubeconfigs_are_read_as_kubectl_reads_them() {
     let given = Given::new().await;
     let proxy = ForwardProxy::start(ProxyProtocol::Http, None, Tunnels::Open).await.unwrap();
     let mut wrong = Vec::new();
-    for Row { name, files, expected } in given.users().into_iter().chain(given.clusters(&proxy)).chain(given.texts()) {
+    let all = given.users().into_iter().chain(given.clusters(&proxy)).chain(given.texts()).chain(given.lists());
+    for Row { name, files, expected } in all {
         let paths = files.iter().enumerate().map(|(number, text)| match text {
             Some(text) => given.folder.write(&format!("config-{number}"), text).display().to_string(),
             None => given.folder.0.path().join(format!("missing-{number}")).display().to_string(),
