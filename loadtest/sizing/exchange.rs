@@ -72,6 +72,7 @@ fn healthy() -> TargetStatus {
         secret_version: Some("12345".to_owned()),
         server: Some("api.cluster.example:6443".to_owned()),
         credential_ends: None,
+        renewal_failure: None,
         note: None,
         reported_by: ReplicaName::new("ksit-0"),
         epoch: Epoch(1),

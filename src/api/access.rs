@@ -7,10 +7,15 @@ use serde::{Deserialize, Serialize};
 /// Where a cluster is, and the identity with which ksit signs in to it. Needs `--access-namespaces` of the operator.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("[has(self.oidc), has(self.eks), has(self.gke), has(self.aks)].filter(x, x).size() == 1")
-    .message("give exactly one of oidc, eks, gke and aks"))]
+#[x_kube(validation = Rule::new("[has(self.oidc), has(self.eks), has(self.gke), has(self.aks), has(self.clusterProfile)].filter(x, x).size() == 1")
+    .message("give exactly one of oidc, eks, gke, aks and clusterProfile"))]
+#[x_kube(validation = Rule::new("has(self.server) != has(self.clusterProfile)")
+    .message("server is required, except with clusterProfile, which has it"))]
+#[x_kube(validation = Rule::new("!has(self.clusterProfile) || !(has(self.certificateAuthorityData) || has(self.tlsServerName) || has(self.proxyURL))")
+    .message("clusterProfile has the CA, the name and the proxy itself"))]
 pub struct ClusterAccess {
     /// URL of the API server, such as `https://c1.example.com:6443`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(min = 9, max = 2_048), regex(pattern = r"^https://[^\s@#?]+$"))]
     pub server: String,
     /// CA of the API server, PEM in base64 as in a kubeconfig. Defaults to the public CAs.
@@ -38,6 +43,23 @@ pub struct ClusterAccess {
     /// A token of Microsoft Entra for the workload identity of the operator's Pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub aks: Option<AksAccess>,
+    /// A ClusterProfile of the Cluster Inventory API, which has the server and names one of these clouds. Its changes
+    /// are followed. Needs `--cluster-profiles` of the operator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster_profile: Option<ClusterProfileAccess>,
+}
+
+/// A ClusterProfile on the hub.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ClusterProfileAccess {
+    /// Name of the ClusterProfile.
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub name: String,
+    /// Its namespace, which must be among `--access-namespaces` too. Defaults to that of the IntegrationTarget.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    pub namespace: Option<String>,
 }
 
 /// The cluster trusts the hub as an OpenID Connect issuer, and the operator's ServiceAccount as a user.

@@ -5,6 +5,7 @@
 
 mod access;
 pub mod catalogue;
+mod cluster_profile;
 mod common;
 pub mod convert;
 pub mod crds;
@@ -14,6 +15,7 @@ mod integration_type;
 mod shard_map;
 
 pub(crate) use access::ClusterAccess;
+pub(crate) use cluster_profile::ClusterProfile;
 pub(crate) use common::{ComponentSpec, KubeconfigSecretRef, WhenAbsent};
 pub use integration::Integration;
 pub(crate) use integration::{ClusterSummary, IntegrationStatus, ResourceTotals, TargetCounts, VersionSummary};

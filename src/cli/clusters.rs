@@ -11,6 +11,7 @@ use super::CliError;
 use super::hub::{Hub, HubArgs, Shown};
 use super::table::table;
 use crate::api::{IntegrationResult, IntegrationTarget};
+use crate::domain::verdict::Phase;
 use crate::hub::Lenient;
 
 /// Show all clusters with the state of every tool on them, worst first.
@@ -80,9 +81,8 @@ pub(super) async fn targets(
 }
 
 /// Worst phases first.
-fn rank(phase: &str) -> usize {
-    let order = ["Failed", "Degraded", "Unknown", "Initializing", "", "Paused"];
-    order.iter().position(|known| *known == phase).unwrap_or(order.len())
+fn rank(phase: &str) -> Phase {
+    Phase::read(phase).unwrap_or(Phase::Initializing)
 }
 
 #[derive(Serialize)]

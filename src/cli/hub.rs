@@ -43,6 +43,36 @@ pub(super) struct HubFlags {
     pub(super) request_timeout: Duration,
 }
 
+/// Flags that select the hub in a kubeconfig that has the clusters too.
+#[derive(Debug, clap::Args)]
+pub(super) struct BesideClusters {
+    /// Kubeconfig with the contexts of the clusters and the hub; default: $KUBECONFIG, else ~/.kube/config.
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// Context of the hub; default: the current one.
+    #[arg(long, value_name = "NAME")]
+    hub_context: Option<String>,
+    /// Namespace on the hub; default: the namespace of the hub's context.
+    #[arg(short, long, value_name = "NAME")]
+    namespace: Option<String>,
+    /// Time limit for each request to the hub and to each cluster.
+    #[arg(long, default_value = "10s", value_parser = duration, value_name = "DURATION")]
+    pub(super) request_timeout: Duration,
+}
+
+impl BesideClusters {
+    /// As for the commands that need the hub alone.
+    pub(super) fn flags(&self) -> HubFlags {
+        let Self { kubeconfig, hub_context: context, namespace, request_timeout } = self;
+        HubFlags {
+            kubeconfig: kubeconfig.clone(),
+            context: context.clone(),
+            namespace: namespace.clone(),
+            request_timeout: *request_timeout,
+        }
+    }
+}
+
 #[derive(Debug, clap::Args)]
 pub(super) struct HubArgs {
     #[command(flatten)]

@@ -15,6 +15,7 @@ use crate::controllers::descriptors::Descriptors;
 use crate::controllers::operator::{self, OperatorConfig};
 use crate::controllers::worker::CheckBy;
 use crate::domain::member::Timing;
+use crate::domain::renewal::SHORTEST_TTL;
 use crate::domain::replica::Incarnation;
 use crate::hub::{HubAccess, Silence, cause, hub_addresses};
 use crate::observability::{LogFormat, TargetMetrics, init_logs};
@@ -22,9 +23,6 @@ use crate::targets::kubeconfig::{HubAddresses, Policy, ProxyRule, TargetRule};
 
 /// Characters for slightly more than 128 bits.
 const NONCE_LENGTH: usize = 22;
-
-/// Shortest lifetime of a token that API servers make.
-const SHORTEST_OIDC_TOKEN: Duration = Duration::from_secs(600);
 
 /// Run one replica of the operator against a hub cluster.
 ///
@@ -127,10 +125,18 @@ pub struct Args {
     /// the server that receives a token of ksit's own identity. Default: none.
     #[arg(long, env = "KSIT_ACCESS_NAMESPACES", value_delimiter = ',', value_name = "NAMESPACES")]
     access_namespaces: Vec<String>,
+    /// Follow the ClusterProfiles (Cluster Inventory API) in these namespaces, for spec.access.clusterProfile. Whoever
+    /// may write their status chooses the server too. Needs `list, watch` of them.
+    #[arg(long, env = "KSIT_CLUSTER_PROFILES")]
+    cluster_profiles: bool,
     /// Lifetime of the tokens for spec.access.oidc, which the hub makes: at least 10m.
     #[arg(long, env = "KSIT_OIDC_TOKEN_LIFETIME", default_value = "1h", value_parser = duration,
         value_name = "DURATION")]
     oidc_token_lifetime: Duration,
+    /// Renew the tokens that ksit target add --token-ttl made, before they end: ksit asks the target for the next one,
+    /// and puts it into the Secret on the hub. Needs `patch` of Secrets.
+    #[arg(long, env = "KSIT_RENEW_TOKENS")]
+    renew_tokens: bool,
     /// Proxies that the kubeconfig of a target may name as proxy-url, comma-separated: host or host:port, networks
     /// such as 10.0.0.0/8, and *.example.com. Default: none.
     #[arg(long, env = "KSIT_ALLOW_PROXIES", value_delimiter = ',', value_name = "PROXIES")]
@@ -180,7 +186,7 @@ fn validate(args: &Args) -> Result<(), CliError> {
     if args.lease_renew_interval * 3 > args.lease_duration || args.lease_duration.as_secs() < 5 {
         return Err("--lease-duration: must be at least 5s and three times --lease-renew-interval".into());
     }
-    if args.oidc_token_lifetime < SHORTEST_OIDC_TOKEN {
+    if args.oidc_token_lifetime < SHORTEST_TTL {
         return Err("--oidc-token-lifetime: API servers make no tokens that last less than 10m".into());
     }
     Ok(())
@@ -230,6 +236,8 @@ fn operator_config(
         },
         access_namespaces: args.access_namespaces.into_iter().filter(|name| !name.is_empty()).collect(),
         oidc_token_lifetime: args.oidc_token_lifetime,
+        renew_tokens: args.renew_tokens,
+        cluster_profiles: args.cluster_profiles,
         target_metrics: args.target_metrics,
         max_concurrent_reconciles: args.max_concurrent_reconciles.into(),
         max_concurrent_connects: args.max_concurrent_connects.into(),

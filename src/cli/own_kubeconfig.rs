@@ -22,6 +22,7 @@ use http::{HeaderValue, Request, Response};
 use kube::Config;
 use kube::client::{Body, ConfigExt};
 use kube::config::{AuthInfo, Cluster, KubeConfigOptions, Kubeconfig};
+use rustls::pki_types::CertificateDer;
 use secrecy::{ExposeSecret, SecretString};
 use tower::{Layer, ServiceExt, service_fn};
 
@@ -66,6 +67,9 @@ pub(super) async fn config(kubeconfig: &Kubeconfig, context: Option<&str>) -> Re
     let cluster = cluster_of(&file, &name);
     // kube refuses a whole bundle for one bad certificate.
     let roots = cluster.as_ref().map_or(Ok(None), ca::roots)?;
+    if roots.is_some() && cluster.as_ref().is_some_and(|cluster| cluster.insecure_skip_tls_verify == Some(true)) {
+        return Err(invalid("insecure-skip-tls-verify and a certificate authority exclude each other; remove one"));
+    }
     file.clusters.iter_mut().filter_map(|named| named.cluster.as_mut()).for_each(|cluster| {
         (cluster.certificate_authority, cluster.certificate_authority_data) = (None, None);
     });
@@ -135,12 +139,17 @@ pub(super) async fn resolve(mut config: Config, timeout: Duration) -> Result<Con
     if user.auth_provider.is_some() {
         let token = guarded(provided(&config)).await?;
         config.auth_info = AuthInfo { token, auth_provider: None, ..config.auth_info };
-    } else if user.token.is_some() {
-        // A token takes precedence over a file and a plugin.
-        (user.token_file, user.exec) = (None, None);
-    } else if let Some(path) = user.token_file.take() {
-        let read = std::fs::read_to_string(&path).map_err(|error| invalid(format!("tokenFile: {path}: {error}")))?;
-        user.token = trimmed(&SecretString::from(read));
+    } else if user.token.is_some() || user.token_file.is_some() {
+        // They take precedence over a plugin, and a file that can be read over the token beside it.
+        user.exec = None;
+        let file = user.token_file.take().map(|path| (std::fs::read_to_string(&path), path));
+        match file {
+            Some((Ok(read), _)) => user.token = trimmed(&SecretString::from(read)),
+            Some((Err(error), path)) if user.token.is_none() => {
+                return Err(invalid(format!("tokenFile: {path}: {error}")));
+            }
+            _ => {}
+        }
     } else if let Some(exec) = user.exec.take() {
         let plugin::PluginCredential { token, certificate } = plugin::run(&exec, timeout).await.map_err(invalid)?;
         user.token = token.as_ref().and_then(trimmed);
@@ -184,10 +193,9 @@ pub(super) async fn connection(
         return Err(invalid("as and as-groups are not supported: requests would run with the user's own rights"));
     }
     let config = resolve(config, timeout).await?;
-    let roots = config.root_cert.iter().flatten().map(|der| pem(der)).collect::<String>();
     let ca = match &config.root_cert {
         _ if config.accept_invalid_certs => Authority::Anyone,
-        Some(_) => Authority::Kubeconfig(roots.as_bytes()),
+        Some(roots) => Authority::Kubeconfig(roots.iter().cloned().map(CertificateDer::from).collect()),
         None => Authority::System(rustls_native_certs::load_native_certs().certs),
     };
     Connection::trusted(Trusted {

@@ -11,6 +11,7 @@ use super::clusters::targets;
 use super::hub::{Hub, HubArgs, Shown};
 use super::table::table;
 use crate::api::IntegrationTarget;
+use crate::domain::verdict::Phase;
 
 /// Clusters that the table names for each cause; `-o wide` and the other formats name all.
 const MAX_NAMES: usize = 5;
@@ -100,7 +101,7 @@ impl Problems {
 }
 
 fn is_problem(phase: &str) -> bool {
-    matches!(phase, "Failed" | "Degraded" | "Unknown")
+    matches!(Phase::read(phase), Some(Phase::Failed | Phase::Degraded | Phase::Unknown))
 }
 
 impl Shown for Problems {

@@ -11,10 +11,13 @@ use crate::domain::snapshot::Query;
 /// Namespace of ksit's ServiceAccount on the cluster.
 pub const NAMESPACE: &str = "ksit";
 
+/// Name of that ServiceAccount.
+pub const ACCOUNT: &str = "ksit";
+
 /// Secret in that namespace with the account's token.
 pub const TOKEN_SECRET: &str = "ksit-token";
 
-/// The account without any rights. Like the other two, YAML with several documents.
+/// The account without any rights. Like the others, YAML with several documents.
 pub const READER: &str = r#"# ksit's identity on a target cluster. The files beside this one grant its rights.
 apiVersion: v1
 kind: Namespace
@@ -25,7 +28,7 @@ kind: ServiceAccount
 metadata: {name: ksit, namespace: ksit}
 automountServiceAccountToken: false
 ---
-# A token that does not expire. `kubectl create token ksit -n ksit --duration=…` issues one that does.
+# A token that does not expire. `ksit target add --token-ttl=24h` makes one that does, and is renewed.
 apiVersion: v1
 kind: Secret
 type: kubernetes.io/service-account-token
@@ -33,6 +36,21 @@ metadata:
   name: ksit-token
   namespace: ksit
   annotations: {kubernetes.io/service-account.name: ksit}
+"#;
+
+/// The right to renew the account's own token, for `ksit target add --token-ttl=24h`.
+pub const TOKEN_RENEWAL: &str = r#"# Lets ksit renew its own token, which `ksit target add --token-ttl=24h` makes in place of one that does not expire.
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: ksit-token-renewal, namespace: ksit}
+rules:
+  - {apiGroups: [""], resources: [serviceaccounts/token], resourceNames: [ksit], verbs: [create]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: ksit-token-renewal, namespace: ksit}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: ksit-token-renewal}
+subjects: [{kind: ServiceAccount, name: ksit, namespace: ksit}]
 "#;
 
 /// The right to read every built-in tool in any namespace with what it manages, and the components of any

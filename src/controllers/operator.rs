@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::stream::BoxStream;
 use futures::{FutureExt, Stream, StreamExt, stream};
 use kube::Client;
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -32,11 +33,12 @@ use super::worker::{
     self, CheckBy, ReporterContext, Reports, SECRET_READS, Shard, Shortage, TokenMaker, Tokens, WatchTargets,
     WorkerContext, WorkerSettings, follow_map,
 };
+use crate::api::ClusterProfile;
 use crate::domain::election::Identity;
 use crate::domain::member::Timing;
 use crate::domain::replica::Incarnation;
 use crate::hub::{
-    Clock, Election, FirstChecks, HubAccess, Leadership, LeaseBoard, MapStore, MemberLeases, PROMPT_TIMEOUT,
+    Change, Clock, Election, FirstChecks, HubAccess, Leadership, LeaseBoard, MapStore, MemberLeases, PROMPT_TIMEOUT,
     StatefulSets, StatusQueue, StoredMap, hub_addresses, watch_leases, watch_map, watch_secrets,
 };
 use crate::observability::{FleetMetrics, Health, Metrics, TargetMetrics, bind, serve};
@@ -78,6 +80,10 @@ pub struct OperatorConfig {
     pub access_namespaces: BTreeSet<String>,
     /// Lifetime of the tokens for `spec.access.oidc`.
     pub oidc_token_lifetime: Duration,
+    /// Renew the tokens in Secrets that ask for it.
+    pub renew_tokens: bool,
+    /// Follow ClusterProfiles in `access_namespaces`.
+    pub cluster_profiles: bool,
     /// Whether each target has its own metric series.
     pub target_metrics: TargetMetrics,
     /// Concurrent rounds of this replica.
@@ -239,16 +245,20 @@ impl Replica {
         roles.start("the IntegrationType watch", follow_types(followed, types).map(Ok));
         let coordinator = self.coordinator(map_seen.clone(), types_seen.clone(), loopback);
         roles.start("the coordinator", async move { Err(lead(coordinator).await.into()) });
-        let watched = self.watched(types_seen);
+        let watched = self.watched(types_seen.clone());
         let integrations = watched.integrations(Box::new(|_| {}));
         let secrets = match self.config.watch_secrets {
             true => watched.over(|namespace| watch_secrets(watched.hub.clone(), &watched.history, namespace).boxed()),
             false => stream::pending().boxed(),
         };
+        let profiles = self.cluster_profiles(types_seen);
         let targets: WatchTargets = Box::new(move |selector| watched.all(selector));
         let worker = self.worker(reports.clone());
         roles.start("the look-up of the hub's addresses", self.refresh_hub_addresses().map(Ok));
-        roles.start("the worker", worker::run(worker, shard_seen.clone(), targets, integrations, secrets).map(Ok));
+        roles.start(
+            "the worker",
+            worker::run(worker, shard_seen.clone(), targets, integrations, secrets, profiles).map(Ok),
+        );
         let reporter = ReporterContext {
             me: self.config.me.clone(),
             reports,
@@ -265,6 +275,15 @@ impl Replica {
     fn watched(&self, types: watch::Receiver<SeenTypes>) -> Watched {
         let (hub, history) = (self.hub.clone(), self.board.history().clone());
         Watched { hub, history, namespaces: self.config.namespaces.clone(), types }
+    }
+
+    /// The ClusterProfiles of the namespaces that are trusted with ksit's identity; silent unless they are followed.
+    fn cluster_profiles(&self, types: watch::Receiver<SeenTypes>) -> BoxStream<'static, Change<ClusterProfile>> {
+        let namespaces: Vec<String> = self.config.access_namespaces.iter().cloned().collect();
+        match self.config.cluster_profiles && !namespaces.is_empty() {
+            true => Watched { namespaces, ..self.watched(types) }.all(None),
+            false => stream::pending().boxed(),
+        }
     }
 
     /// Refreshes the addresses of the hub, forever.
@@ -311,6 +330,8 @@ impl Replica {
                 failure_threshold: self.config.failure_threshold,
                 check_by: self.config.check_by,
                 access_namespaces: self.config.access_namespaces.clone(),
+                renew_tokens: self.config.renew_tokens,
+                cluster_profiles: self.config.cluster_profiles,
                 target_metrics: self.config.target_metrics,
             },
         })

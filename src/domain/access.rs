@@ -1,5 +1,18 @@
 //! Signing in to a target with an identity of the operator itself, instead of the credential in a kubeconfig Secret.
 
+use std::sync::Arc;
+
+use super::keys::ObjectKey;
+
+/// Access to a target without a Secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TargetAccess {
+    /// As the target says.
+    Identity(Arc<IdentityAccess>),
+    /// As a ClusterProfile on the hub says.
+    ClusterProfile(ObjectKey),
+}
+
 /// Where the API server of a target is, and how ksit signs in to it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct IdentityAccess {

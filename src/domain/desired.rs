@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::access::IdentityAccess;
+use super::access::TargetAccess;
 use super::aggregate::Selection;
 use super::evaluate::WhenAbsent;
 use super::expected::Expected;
@@ -63,7 +63,7 @@ pub struct DesiredTarget {
     /// `None`: the usual keys, in order.
     pub secret_key: Option<String>,
     /// Signs in with an identity of the operator instead of that Secret.
-    pub access: Option<Arc<IdentityAccess>>,
+    pub access: Option<TargetAccess>,
     /// Not checked until this is unset.
     pub paused: bool,
     /// Not checked before this time.

@@ -36,6 +36,7 @@ mod plan;
 pub(crate) mod priority;
 pub(crate) mod queries;
 pub mod reason;
+pub mod renewal;
 pub mod replica;
 pub mod report;
 pub(crate) mod ring;

@@ -135,6 +135,8 @@ reasons! {
     // ---- the credential
     /// It expires in less than a week, and in less than a tenth of its lifetime.
     ExpiresSoon,
+    /// Its token can't be renewed.
+    RenewalFailed,
 
     // ---- integrations
     /// The spec of the Integration is accepted.

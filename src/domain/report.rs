@@ -30,6 +30,8 @@ pub struct TargetReport {
     pub server: Option<String>,
     /// When the credential expires, if soon.
     pub credential_ends: Option<Timestamp>,
+    /// Why its token can't be renewed; only with `credential_ends`.
+    pub renewal_failure: Option<String>,
     /// Remark on the connection that is no fault, such as a CA that is skipped.
     pub note: Option<String>,
     /// The replica that checked the target.
@@ -52,6 +54,7 @@ impl TargetReport {
             secret_version: None,
             server: None,
             credential_ends: None,
+            renewal_failure: None,
             note: None,
             reported_by: ReplicaName::new(""),
             epoch: Epoch(0),

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use crate::domain::check_mode::CheckMode;
 use crate::domain::component::SeenKind;
 use crate::domain::keys::IntegrationKey;
 use crate::domain::managed::ResourceSummary;
@@ -253,6 +254,8 @@ pub struct History {
     last: Option<Arc<TargetVerdict>>,
     /// The last transient cause, and its consecutive rounds.
     cause: Option<(Failure, u32)>,
+    /// How the target was checked last; for a replica that takes it over, by another.
+    pub mode: Option<CheckMode>,
 }
 
 impl History {
@@ -261,7 +264,12 @@ impl History {
         let is_past_threshold = |failure: &Failure| matches!(failure.reason, Reason::Unreachable | Reason::Quarantined);
         let failures =
             if matches!(&last.reach, Reach::Failed(failure) if is_past_threshold(failure)) { threshold } else { 0 };
-        Self { failures, last: Some(Arc::new(last)), cause: None }
+        Self { failures, last: Some(Arc::new(last)), cause: None, mode: None }
+    }
+
+    /// The same for a target that was checked in this way.
+    pub fn by(self, mode: Option<CheckMode>) -> Self {
+        Self { mode, ..self }
     }
 
     /// Computes the verdict after one more round. Returns the same `Arc` if it is equal to the last one. `tools` are

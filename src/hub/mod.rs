@@ -59,7 +59,9 @@ pub(crate) use prompt_client::{PROMPT_TIMEOUT, PromptClient, PromptError};
 pub(crate) use resource_version::order;
 #[cfg(test)]
 pub(crate) use secrets::encoded_secret;
-pub(crate) use secrets::{KubeconfigSecret, Reading, SecretError, SecretMetadata, read_kubeconfig, watch_secrets};
+pub(crate) use secrets::{
+    KubeconfigSecret, Reading, SecretError, SecretMetadata, read_kubeconfig, watch_secrets, write_kubeconfig,
+};
 pub(crate) use slot_label::label_slot;
 pub(crate) use stateful_set::StatefulSets;
 pub(crate) use status_queue::{StatusKey, StatusQueue, StatusWrite};

@@ -29,10 +29,14 @@ pub(super) struct Secret {
     pub data: HashMap<String, Vec<u8>>,
 }
 
+/// `Debug` is skipped: annotations may hold a copy of the data, which `kubectl apply` leaves.
 #[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
 pub(super) struct ObjectMeta {
     #[prost(string, tag = "6")]
     pub resource_version: String,
+    #[prost(map = "string, string", tag = "12")]
+    pub annotations: HashMap<String, String>,
 }
 
 #[derive(Clone, PartialEq, Message)]

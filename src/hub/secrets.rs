@@ -1,21 +1,27 @@
-//! Reads the kubeconfig of a target from its Secret, with `get` only unless the user enables watching Secrets.
+//! Reads the kubeconfig of a target from its Secret, with `get` only unless the user enables watching Secrets, and puts
+//! a renewed token there.
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use futures::{Stream, StreamExt, future};
 use http::StatusCode;
 use http::header::{ACCEPT, HeaderValue};
 use http_body_util::BodyExt;
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::{GetParams, Request};
+use kube::api::{GetParams, Patch, Request};
 use kube::client::Body;
 use kube::core::PartialObjectMeta;
 use kube::runtime::watcher::{Event, watcher};
-use kube::{Api, Client, Resource};
+use kube::{Api, Client, Resource, ResourceExt};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::json;
 
 use super::cause::cause;
+use super::field_manager::patch_params;
 use super::history::History;
 use super::protobuf;
 use super::relist::relisting;
@@ -23,6 +29,7 @@ use super::watch::{Change, config, or_warned};
 use crate::api::convert::object_key;
 use crate::domain::desired::DesiredTarget;
 use crate::domain::reason::{Failure, Reason};
+use crate::domain::renewal::TOKEN_TTL;
 
 /// Keys to look up if the target names none, in this order.
 const DEFAULT_KEYS: [&str; 3] = ["kubeconfig", "value", "value.yaml"];
@@ -37,7 +44,11 @@ pub type SecretMetadata = PartialObjectMeta<Secret>;
 /// A stored kubeconfig, not validated yet. Never printed.
 pub struct KubeconfigSecret {
     pub resource_version: String,
+    /// The key that holds it.
+    pub key: String,
     pub bytes: Vec<u8>,
+    /// The annotation [`TOKEN_TTL`].
+    pub token_ttl: Option<String>,
 }
 
 /// Why a kubeconfig can't be read.
@@ -151,7 +162,37 @@ pub async fn read_kubeconfig(
     if bytes.is_empty() {
         return Err(unusable(Reason::SecretInvalid, format!("key {key} of Secret {namespace}/{name} is empty")));
     }
-    Ok(KubeconfigSecret { resource_version: secret.metadata.unwrap_or_default().resource_version, bytes })
+    let mut metadata = secret.metadata.unwrap_or_default();
+    let token_ttl = metadata.annotations.remove(TOKEN_TTL);
+    Ok(KubeconfigSecret { resource_version: metadata.resource_version, key, bytes, token_ttl })
+}
+
+/// Puts another kubeconfig into the Secret of `target`, if it still has the version that was read. Returns its new
+/// version; `None` if it has changed meanwhile.
+///
+/// # Errors
+/// A sentence for users with the cause and the remedy.
+pub async fn write_kubeconfig(
+    client: &Client,
+    target: &DesiredTarget,
+    read: &KubeconfigSecret,
+    kubeconfig: &SecretString,
+) -> Result<Option<String>, String> {
+    let (namespace, name) = (target.key.namespace(), target.secret_name.as_str());
+    let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
+    let patch = json!({ "metadata": { "resourceVersion": read.resource_version },
+        "data": { &read.key: STANDARD.encode(kubeconfig.expose_secret()) } });
+    let (parameters, patch) = (patch_params(), Patch::Merge(patch));
+    let written = tokio::time::timeout(DEADLINE, api.patch_metadata(name, &parameters, &patch)).await;
+    match written {
+        Ok(Ok(secret)) => Ok(Some(secret.resource_version().unwrap_or_default())),
+        Ok(Err(kube::Error::Api(status))) if status.code == 409 || status.code == 404 => Ok(None),
+        Ok(Err(kube::Error::Api(status))) if status.code == 403 => Err(format!(
+            "ksit may not patch Secret {namespace}/{name} on the hub: set config.renewTokens in the values of its chart"
+        )),
+        Ok(Err(error)) => Err(format!("the hub {}", cause(&error))),
+        Err(_) => Err(format!("the hub gave no answer within {} s", DEADLINE.as_secs())),
+    }
 }
 
 /// Watches the metadata of the Secrets in `namespace` (all namespaces if `None`). Never ends; errors are logged and
@@ -191,7 +232,7 @@ fn unusable(reason: Reason, message: String) -> SecretError {
 /// Encodes a Secret as the hub's response body.
 #[cfg(test)]
 pub fn encoded_secret(resource_version: &str, key: &str, bytes: Vec<u8>) -> Vec<u8> {
-    let metadata = protobuf::ObjectMeta { resource_version: resource_version.to_owned() };
+    let metadata = protobuf::ObjectMeta { resource_version: resource_version.to_owned(), ..Default::default() };
     let data = [(key.to_owned(), bytes)].into();
     protobuf::encode(&protobuf::Secret { metadata: Some(metadata), data })
 }

@@ -90,6 +90,7 @@ fn encode_report(sequence: u64, report: TargetReport) -> wire::Report {
         secret_version,
         server,
         credential_ends,
+        renewal_failure,
         note,
         reported_by: _,
         epoch,
@@ -123,6 +124,7 @@ fn encode_report(sequence: u64, report: TargetReport) -> wire::Report {
         mode,
         mode_message,
         credential_ends: credential_ends.map(Timestamp::as_second),
+        renewal_failure,
         omitted,
         meaning: Vec::new(),
     }
@@ -159,6 +161,7 @@ fn decode_report(report: wire::Report, sender: &ReplicaName) -> Result<TargetRep
         secret_version: report.secret_version,
         server: report.server,
         credential_ends: credential_ends.map_err(|_| Unreadable("credential_ends"))?,
+        renewal_failure: report.renewal_failure,
         note,
         reported_by: sender.clone(),
         epoch: Epoch(report.epoch),

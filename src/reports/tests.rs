@@ -279,9 +279,14 @@ fn report() -> impl Strategy<Value = TargetReport> {
     });
     let ends = prop::option::of((0..1_i64 << 34).prop_map(|seconds| Timestamp::from_second(seconds).unwrap()));
     let numbers = (any::<i64>(), any::<i64>(), any::<u32>(), ends);
-    let options = (prop::option::of(".*"), prop::option::of(".*"), prop::option::of(mode()));
+    let options = (prop::option::of(".*"), prop::option::of(".*"), prop::option::of(mode()), prop::option::of(".*"));
     (reach(), prop::collection::vec(tool, 0..4), numbers, options).prop_map(
-        |(reach, tools, (generation, epoch, next, credential_ends), (secret_version, server, mode))| TargetReport {
+        |(
+            reach,
+            tools,
+            (generation, epoch, next, credential_ends),
+            (secret_version, server, mode, renewal_failure),
+        )| TargetReport {
             target: TargetKey::new("fleet", "c1"),
             verdict: Arc::new(TargetVerdict { reach, tools }),
             omitted: epoch.unsigned_abs() as u32,
@@ -290,6 +295,7 @@ fn report() -> impl Strategy<Value = TargetReport> {
             secret_version,
             server,
             credential_ends,
+            renewal_failure,
             note: None,
             reported_by: ReplicaName::new("ksit-1"),
             epoch: Epoch(epoch),

@@ -14,9 +14,11 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::address::Policy;
 use super::live_token::LiveToken;
+use super::pem;
+use super::presented::Presented;
 use super::proxy::Proxy;
 use super::tls::{self, Trust};
-use super::{pem, validity};
+use super::validity::{self, Subject};
 use crate::domain::credential::Validity;
 use crate::domain::reason::{Failure, Reason};
 
@@ -28,11 +30,9 @@ struct Parts {
     server: Server,
     server_name: ServerName<'static>,
     trust: Trust,
-    credential: Credential,
+    presented: Presented,
     route: Route,
     tls: Arc<ClientConfig>,
-    /// Validity of the credential.
-    validity: Option<Validity>,
     note: Option<String>,
 }
 
@@ -83,7 +83,7 @@ pub struct Trusted<'a> {
     /// URL of the API server.
     pub server: &'a str,
     /// The certificates that are trusted.
-    pub ca: Authority<'a>,
+    pub ca: Authority,
     /// `tls-server-name`.
     pub server_name: Option<&'a str>,
     /// URL of a proxy: http, https, socks5 or socks5h.
@@ -93,9 +93,9 @@ pub struct Trusted<'a> {
 }
 
 /// The certificates that the user's own kubeconfig trusts.
-pub enum Authority<'a> {
-    /// The CA in the kubeconfig, in PEM.
-    Kubeconfig(&'a [u8]),
+pub enum Authority {
+    /// The CA in the kubeconfig, in DER.
+    Kubeconfig(Vec<CertificateDer<'static>>),
     /// The CAs of the system, in DER: for a kubeconfig without one.
     System(Vec<CertificateDer<'static>>),
     /// `insecure-skip-tls-verify`: any.
@@ -110,7 +110,7 @@ impl Connection {
     pub fn trusted(parts: Trusted<'_>) -> Result<Self, Failure> {
         let server = Server::parse(parts.server)?;
         let trust = match parts.ca {
-            Authority::Kubeconfig(pem) => Trust::roots(pem, "certificate-authority-data")?.0,
+            Authority::Kubeconfig(certificates) => Trust::roots_of(certificates, "certificate-authority-data")?,
             Authority::System(roots) => Trust::System(roots.into()),
             Authority::Anyone => Trust::Anyone,
         };
@@ -144,7 +144,8 @@ impl Connection {
         }
         let tls = tls::client_config(&trust, identity)
             .ok_or_else(|| invalid("certificate-authority-data", "holds no certificate that can be used as a CA"))?;
-        Ok(Self(Arc::new(Parts { server, server_name, trust, credential, route, tls, validity: ends, note: None })))
+        let presented = Presented::new(credential, ends);
+        Ok(Self(Arc::new(Parts { server, server_name, trust, presented, route, tls, note: None })))
     }
 
     /// The same connection with a note for the target's status.
@@ -180,7 +181,18 @@ impl Connection {
 
     /// Validity of the credential, if it states one.
     pub fn validity(&self) -> Option<Validity> {
-        self.0.validity
+        self.0.presented.validity()
+    }
+
+    /// The account that the token states, if the credential is a token alone.
+    pub(super) fn subject(&self) -> Option<Subject> {
+        self.0.presented.subject()
+    }
+
+    /// Presents the token of `next` from the next request on, if nothing else differs and it is of the same account.
+    /// Returns whether it does.
+    pub fn adopt_token(&self, next: &Self) -> bool {
+        self.is_same_server(next) && self.0.route == next.0.route && self.0.presented.adopt(&next.0.presented)
     }
 
     pub(super) fn server(&self) -> &Server {
@@ -214,23 +226,14 @@ impl Connection {
 
     /// The `Authorization` header, for tokens; a failure if there is no token to send.
     pub(super) fn authorization(&self) -> Result<Option<HeaderValue>, Failure> {
-        match &self.0.credential {
-            Credential { live_token: Some(token), .. } => token.authorization().map(Some),
-            Credential { token: Some(token), .. } => bearer(token).map(Some),
-            _ => Ok(None),
-        }
+        self.0.presented.authorization()
     }
 }
 
 impl PartialEq for Connection {
     fn eq(&self, other: &Self) -> bool {
-        let Parts { server, server_name, trust, credential, route, tls: _, validity: _, note: _ } = &*self.0;
         Arc::ptr_eq(&self.0, &other.0)
-            || (*server == other.0.server
-                && *server_name == other.0.server_name
-                && *trust == other.0.trust
-                && *credential == other.0.credential
-                && *route == other.0.route)
+            || (self.is_same_server(other) && self.0.presented == other.0.presented && self.0.route == other.0.route)
     }
 }
 
@@ -238,43 +241,7 @@ impl Eq for Connection {}
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Connection({} with {:?})", self.host_display(), self.0.credential)
-    }
-}
-
-impl From<SecretString> for Credential {
-    fn from(token: SecretString) -> Self {
-        Self { token: Some(token), ..Self::default() }
-    }
-}
-
-impl PartialEq for Credential {
-    fn eq(&self, other: &Self) -> bool {
-        fn exposed(credential: &Credential) -> (Option<&str>, Option<(&[u8], &str)>) {
-            let certificate = credential.certificate.as_ref();
-            (
-                credential.token.as_ref().map(ExposeSecret::expose_secret),
-                certificate.map(|both| (both.chain.as_slice(), both.key.expose_secret())),
-            )
-        }
-        let is_same_live = match (&self.live_token, &other.live_token) {
-            (Some(a), Some(b)) => a.is_same(b),
-            (None, None) => true,
-            _ => false,
-        };
-        is_same_live && exposed(self) == exposed(other)
-    }
-}
-
-impl fmt::Debug for Credential {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match (&self.token, &self.certificate) {
-            _ if self.live_token.is_some() => "a renewed token",
-            (Some(_), Some(_)) => "a token and a client certificate",
-            (Some(_), None) => "a token",
-            (None, Some(_)) => "a client certificate",
-            (None, None) => "no credential",
-        })
+        write!(f, "Connection({} with {:?})", self.host_display(), self.0.presented)
     }
 }
 

@@ -44,7 +44,7 @@ async fn flood_of_events_is_read_in_portions() {
     });
     let (sender, driver) = Http2::handshake(near).await.unwrap();
     tasks.spawn(driver);
-    let request = Request::get("https://c1/watch").body(()).unwrap();
+    let request = Request::get("https://c1/watch").body(Bytes::new()).unwrap();
     let mut watched =
         WatchedList::streamed(Listed::Kind(ListKind::Deployment), sender.send(request).await.unwrap().into_body());
     watched.version = Some("0".to_owned());

@@ -1,4 +1,4 @@
-//! One HTTP connection to a target: GETs with a deadline and a cap on the response size.
+//! One HTTP connection to a target: requests with a deadline and a cap on the response size.
 //!
 //! HTTP/2 if the target supports it, else HTTP/1.1 with one request at a time. A [`Channel`] owns the task that drives
 //! its connection; dropping it closes the connection, and dropping a request resets its stream.
@@ -9,18 +9,21 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use futures::FutureExt;
-use http_body_util::Empty;
+use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
-use hyper::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, DATE, HOST, HeaderValue, RETRY_AFTER, USER_AGENT};
+use hyper::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, DATE, HOST, HeaderValue, RETRY_AFTER, USER_AGENT,
+};
 use hyper::http::uri::{Authority, Scheme};
-use hyper::{Request, Response, StatusCode, Uri};
+use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::client::TlsStream;
 
+use super::ask::Ask;
 use super::body::Body;
 use super::connection::Connection;
 use super::content::{Content, content_length, is_encoded};
@@ -49,7 +52,7 @@ pub enum Protocol {
     Http2,
 }
 
-/// The response to a GET. Anything else is a [`Fault`].
+/// The response to a request. Anything else is a [`Fault`].
 pub(super) enum Reply<T> {
     Body(T),
     Refused(Refused),
@@ -88,7 +91,7 @@ enum Sender {
 /// closes the connection, as HTTP/1.1 has no other way to cancel.
 struct SingleSender {
     permit: Semaphore,
-    sender: Mutex<Option<http1::SendRequest<Empty<Bytes>>>>,
+    sender: Mutex<Option<http1::SendRequest<Full<Bytes>>>>,
 }
 
 impl Channel {
@@ -195,21 +198,25 @@ impl Channel {
         limits: &Limits,
         deadline: Instant,
     ) -> Result<Reply<Vec<u8>>, Fault> {
-        Ok(self.get_dated(path, accept, limits, deadline).await?.0)
+        self.ask(Ask::get(path, accept), limits, deadline).await
     }
 
-    /// As [`Self::get`], with the target's time if it gives one: see [`date`](super::content::date).
-    pub(super) async fn get_dated(
+    /// Sends a request and reads the body within `limits`, headers and body before `deadline`.
+    pub(super) async fn ask(&self, ask: Ask<'_>, limits: &Limits, deadline: Instant) -> Result<Reply<Vec<u8>>, Fault> {
+        Ok(self.ask_dated(ask, limits, deadline).await?.0)
+    }
+
+    /// As [`Self::ask`], with the target's time if it gives one: see [`date`](super::content::date).
+    pub(super) async fn ask_dated(
         &self,
-        path: &str,
-        accept: &'static str,
+        ask: Ask<'_>,
         limits: &Limits,
         deadline: Instant,
     ) -> Result<(Reply<Vec<u8>>, Option<HeaderValue>), Fault> {
         let exchange = async {
             let mut memory = MemoryPermit::default();
             loop {
-                match self.exchange(path, accept, limits, &mut memory).await? {
+                match self.exchange(&ask, limits, &mut memory).await? {
                     Exchange::Reply(reply, date) => return Ok((reply, date)),
                     Exchange::NoMemory => memory.start_over(limits).await,
                 }
@@ -228,7 +235,7 @@ impl Channel {
     ) -> Result<Reply<Http2Body>, Fault> {
         let Sender::Http2(sender) = &self.sender else { return Err(lost(self.host()).into()) };
         let exchange = async {
-            let response = self.send(sender, path, accept).await?;
+            let response = self.send(sender, &Ask::get(path, accept)).await?;
             self.answered.fetch_add(1, Ordering::Relaxed);
             match response.status() {
                 StatusCode::OK => Ok(Reply::Body(response.into_body())),
@@ -253,21 +260,15 @@ impl Channel {
         })
     }
 
-    async fn exchange(
-        &self,
-        path: &str,
-        accept: &'static str,
-        limits: &Limits,
-        memory: &mut MemoryPermit,
-    ) -> Result<Exchange, Fault> {
+    async fn exchange(&self, ask: &Ask<'_>, limits: &Limits, memory: &mut MemoryPermit) -> Result<Exchange, Fault> {
         match &self.sender {
             Sender::Http2(sender) => {
-                let response = self.send(sender, path, accept).await?;
+                let response = self.send(sender, ask).await?;
                 self.read(response.map(Content::Http2), limits, memory).await
             }
             Sender::Http1(single) => {
                 let _permit = single.permit.acquire().await.map_err(|_| lost(self.host()))?;
-                let request = self.request(path, accept)?.map(|()| Empty::new());
+                let request = self.request(ask)?.map(Full::new);
                 let mut sender = single.lock().take().ok_or_else(|| lost(self.host()))?;
                 let failed = |error| http1_failure(self.host(), &error);
                 let answer = async {
@@ -288,12 +289,13 @@ impl Channel {
         }
     }
 
-    async fn send(&self, sender: &Http2, path: &str, accept: &'static str) -> Result<Response<Http2Body>, Fault> {
-        let request = self.request(path, accept)?;
+    async fn send(&self, sender: &Http2, ask: &Ask<'_>) -> Result<Response<Http2Body>, Fault> {
+        let request = self.request(ask)?;
         Ok(sender.send(request).await.map_err(|error| http2_failure(self.host(), &error))?)
     }
 
-    fn request(&self, path: &str, accept: &'static str) -> Result<Request<()>, Failure> {
+    fn request(&self, ask: &Ask<'_>) -> Result<Request<Bytes>, Failure> {
+        let Ask { path, accept, body } = ask;
         let uri = Uri::builder().path_and_query(format!("{}{path}", self.connection.server().path));
         let uri = match self.sender {
             Sender::Http2(_) => uri.scheme(Scheme::HTTPS).authority(self.authority.clone()),
@@ -310,7 +312,10 @@ impl Channel {
         if let Some(authorization) = self.connection.authorization()? {
             request = request.header(AUTHORIZATION, authorization);
         }
-        request.body(()).map_err(|_| no_request(self.host()))
+        if !body.is_empty() {
+            request = request.method(Method::POST).header(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        request.body(body.clone()).map_err(|_| no_request(self.host()))
     }
 
     async fn read(
@@ -321,10 +326,12 @@ impl Channel {
     ) -> Result<Exchange, Fault> {
         let date = response.headers().get(DATE).cloned();
         let exchange = match response.status() {
-            StatusCode::OK => match self.read_body(response, limits.settings().body_bytes, limits, memory).await? {
-                Some(body) => Exchange::Reply(Reply::Body(body), date),
-                None => Exchange::NoMemory,
-            },
+            StatusCode::OK | StatusCode::CREATED => {
+                match self.read_body(response, limits.settings().body_bytes, limits, memory).await? {
+                    Some(body) => Exchange::Reply(Reply::Body(body), date),
+                    None => Exchange::NoMemory,
+                }
+            }
             _ => Exchange::Reply(Reply::Refused(self.read_refusal(response, limits).await?), date),
         };
         self.answered.fetch_add(1, Ordering::Relaxed);
@@ -382,7 +389,7 @@ fn no_request(host: &str) -> Failure {
 }
 
 impl SingleSender {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<http1::SendRequest<Empty<Bytes>>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<http1::SendRequest<Full<Bytes>>>> {
         self.sender.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

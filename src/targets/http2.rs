@@ -57,10 +57,15 @@ impl Http2 {
         Ok((Self(sender), driver))
     }
 
-    /// Sends a request without a body, once the target allows another stream.
-    pub(super) async fn send(&self, request: Request<()>) -> Result<Response<Http2Body>, h2::Error> {
+    /// Sends a request, once the target allows another stream. An empty body is none.
+    pub(super) async fn send(&self, request: Request<Bytes>) -> Result<Response<Http2Body>, h2::Error> {
         let mut sender = self.0.clone().ready().await?;
-        let (response, _): (ResponseFuture, _) = sender.send_request(request, true)?;
+        let (head, body) = request.into_parts();
+        let (response, mut stream): (ResponseFuture, _) =
+            sender.send_request(Request::from_parts(head, ()), body.is_empty())?;
+        if !body.is_empty() {
+            stream.send_data(body, true)?;
+        }
         Ok(response.await?.map(Http2Body))
     }
 }

@@ -11,6 +11,7 @@ use super::http2::Http2Body;
 use super::limits::Limits;
 use super::list::{self, Found};
 use super::listed::Listed;
+use super::paths::has_valid_name;
 use crate::domain::reason::Reason;
 use crate::domain::snapshot::Query;
 
@@ -83,7 +84,7 @@ impl Job {
 /// `None`: fetch it as an ordinary list, whose response reports what is wrong, if anything.
 async fn stream_list(channel: &Channel, query: &Query, limits: &Limits, deadline: Instant) -> Option<WatchedList> {
     let (listed, namespace) = Listed::of(query)?;
-    if !channel.may_stream_lists() || !list::has_valid_name(query) {
+    if !channel.may_stream_lists() || !has_valid_name(query) {
         return None;
     }
     let patience = patience(LIST_PATIENCE, deadline);

@@ -313,6 +313,25 @@ pub fn vet_access(access: &IdentityAccess, token: LiveToken, policy: &Policy) ->
     Ok(connection.with_note(note))
 }
 
+/// The kubeconfig with another token, for one as `ksit target add` writes it: JSON with one user, who has a token.
+///
+/// # Errors
+/// It is another.
+pub fn with_token(bytes: &[u8], token: &SecretString) -> Result<SecretString, Failure> {
+    let other = || {
+        let why = "the kubeconfig was not written by ksit target add, which alone writes those whose token is renewed";
+        Failure::new(Reason::RenewalFailed, why)
+    };
+    let mut file: serde_json::Value = serde_json::from_slice(bytes).map_err(|_| other())?;
+    let users = file.get_mut("users").and_then(serde_json::Value::as_array_mut);
+    let Some([user]) = users.map(Vec::as_mut_slice) else { return Err(other()) };
+    match user.pointer_mut("/user/token") {
+        Some(present) if present.is_string() => *present = token.expose_secret().into(),
+        _ => return Err(other()),
+    }
+    Ok(format!("{file:#}\n").into())
+}
+
 /// The value without surrounding white space, which `echo` and editors leave; `None` if empty.
 fn text(value: Option<Hidden>) -> Option<SecretString> {
     let value = value?.0;

@@ -21,11 +21,11 @@ impl ClusterManager {
     }
 
     /// The cluster of a target. If the connection or its credential differs from before, closes the old connection and
-    /// returns a new cluster.
+    /// returns a new cluster. A new token of the same account is presented on the connection that is open.
     pub fn ensure(&self, key: &TargetKey, connection: Connection) -> Arc<Cluster> {
         let mut clusters = self.clusters();
         if let Some(cluster) = clusters.get(key) {
-            if *cluster.connection() == connection {
+            if *cluster.connection() == connection || cluster.connection().adopt_token(&connection) {
                 return cluster.clone();
             }
             cluster.close();

@@ -9,7 +9,9 @@
 //! Targets are not trusted: every wait has a deadline, every body a cap, and nothing that a target sends appears in a
 //! message. Faults are values of [`Failure`](crate::domain::reason::Failure).
 
+mod account_token;
 mod address;
+mod ask;
 mod body;
 mod cluster;
 mod connect;
@@ -35,8 +37,10 @@ mod manager;
 mod networks;
 mod objects;
 mod parsed;
+mod paths;
 mod pem;
 mod pool;
+mod presented;
 mod proxy;
 mod reflector;
 mod resolve;
@@ -50,6 +54,7 @@ mod wake_flag;
 mod watchable;
 mod wire;
 
+pub use account_token::{NewToken, new_token};
 pub use cluster::Cluster;
 pub use connection::{Authority, ClientCertificate, Connection, Credential, Trusted};
 pub use http::Protocol;

@@ -8,17 +8,47 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 use crate::domain::credential::Validity;
+use crate::domain::object_names::is_object_name;
 
-/// Validity of a token, if it is a JWT with `exp`, as those of ServiceAccounts are.
-pub(super) fn of_token(token: &SecretString) -> Option<Validity> {
-    #[derive(Deserialize)]
-    struct Claims {
-        iat: Option<i64>,
-        exp: i64,
+/// The claims of a JWT, as ServiceAccount tokens are.
+#[derive(Deserialize)]
+struct Claims {
+    iss: Option<String>,
+    sub: Option<String>,
+    iat: Option<i64>,
+    exp: Option<i64>,
+}
+
+/// The account that a token states.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Subject {
+    issuer: String,
+    name: String,
+}
+
+impl Subject {
+    /// Namespace and name, if it is a ServiceAccount.
+    pub(super) fn service_account(&self) -> Option<(&str, &str)> {
+        let (namespace, name) = self.name.strip_prefix("system:serviceaccount:")?.split_once(':')?;
+        (is_object_name(namespace) && is_object_name(name)).then_some((namespace, name))
     }
+}
+
+fn claims(token: &SecretString) -> Option<Claims> {
     let payload = token.expose_secret().trim().split('.').nth(1)?;
-    let claims: Claims = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
-    validity(claims.iat, claims.exp)
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()
+}
+
+/// Validity of a token, if it is a JWT with `exp`.
+pub(super) fn of_token(token: &SecretString) -> Option<Validity> {
+    let claims = claims(token)?;
+    validity(claims.iat, claims.exp?)
+}
+
+/// The account of a token, if it is a JWT.
+pub(super) fn subject(token: &SecretString) -> Option<Subject> {
+    let claims = claims(token)?;
+    Some(Subject { issuer: claims.iss?, name: claims.sub? })
 }
 
 /// Validity of the client's own certificate, the first of its chain.

@@ -1,9 +1,10 @@
 //! The chart: its rendered objects, a real API server's answer to them, and least privilege.
 
 mod dashboard;
-mod helm;
+pub mod helm;
 mod manifests;
 mod metrics;
+mod opt_in_rights;
 mod pods;
 mod priority;
 mod release;

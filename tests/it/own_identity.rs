@@ -18,7 +18,7 @@ use crate::kit::{World, condition, hub, install_flux_with};
 const NAMESPACE: &str = "own-identity";
 
 /// Binds a ClusterRole to a subject.
-async fn bind(plane: &ControlPlane, name: &str, role: &str, subject: Value) {
+pub async fn bind(plane: &ControlPlane, name: &str, role: &str, subject: Value) {
     let api: Api<ClusterRoleBinding> = Api::all(plane.client().await.unwrap());
     let binding = json!({ "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
         "metadata": { "name": name }, "subjects": [subject],

@@ -1,5 +1,7 @@
 //! A user's own kubeconfig that is invalid or holds secrets, given to every command that reads one.
 
+mod as_kubectl;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

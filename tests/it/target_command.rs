@@ -11,10 +11,10 @@ use std::process::Stdio;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-struct Ran {
-    code: i32,
+pub struct Ran {
+    pub code: i32,
     stdout: String,
-    stderr: String,
+    pub stderr: String,
 }
 
 impl Ran {
@@ -30,13 +30,13 @@ impl Ran {
         (text("result"), text("message"))
     }
 
-    fn all(&self) -> String {
+    pub fn all(&self) -> String {
         format!("code {}\n{}{}", self.code, self.stdout, self.stderr)
     }
 }
 
 /// Runs `ksit target …` with this kubeconfig, without a terminal.
-async fn ksit_target(kubeconfig: &Path, args: &[&str]) -> Ran {
+pub async fn ksit_target(kubeconfig: &Path, args: &[&str]) -> Ran {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ksit"));
     command.arg("target").args(args).env("KUBECONFIG", kubeconfig).stdin(Stdio::null());
     let output = command.output().await.unwrap();
@@ -48,7 +48,7 @@ async fn ksit_target(kubeconfig: &Path, args: &[&str]) -> Ran {
 }
 
 /// A user's kubeconfig with several contexts, built from files with one each. The first is the current one.
-struct Contexts {
+pub struct Contexts {
     dir: tempfile::TempDir,
     contexts: Vec<Value>,
     clusters: Vec<Value>,
@@ -56,13 +56,13 @@ struct Contexts {
 }
 
 impl Contexts {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         Self { dir, contexts: Vec::new(), clusters: Vec::new(), users: Vec::new() }
     }
 
     /// Adds the one context of `file` under this name; `change` edits its cluster and user first.
-    fn add(&mut self, name: &str, file: &str, change: impl FnOnce(&mut Value, &mut Value)) {
+    pub fn add(&mut self, name: &str, file: &str, change: impl FnOnce(&mut Value, &mut Value)) {
         let file: Value = serde_json::from_str(file).unwrap();
         let (mut cluster, mut user) = (file["clusters"][0]["cluster"].clone(), file["users"][0]["user"].clone());
         change(&mut cluster, &mut user);
@@ -71,7 +71,7 @@ impl Contexts {
         self.users.push(json!({ "name": name, "user": user }));
     }
 
-    fn write(&self) -> std::path::PathBuf {
+    pub fn write(&self) -> std::path::PathBuf {
         let path = self.dir.path().join("kubeconfig");
         let config = json!({ "apiVersion": "v1", "kind": "Config", "current-context": self.contexts[0]["name"],
             "contexts": self.contexts, "clusters": self.clusters, "users": self.users });

@@ -14,11 +14,11 @@ use futures::{StreamExt, TryStreamExt, stream};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use simulator::{ComponentId, Fault, Health};
-use testkit::forward_proxy::ForwardProxy;
+use testkit::Process;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::clusters::Clusters;
-use super::fleet::{add_target, remove_target, renew_secret};
+use super::fleet::{CONCURRENT_WRITES, add_target, remove_target, renew_secret};
 use super::phase::Phase;
 use super::proxied::through_proxy;
 use super::sampler::Sampler;
@@ -26,9 +26,6 @@ use super::script::{BreakAndMend, Inject, Role, Rotate, Script, Step};
 use super::statuses::{FAILED, Group, RUNNING, Statuses};
 use super::versions::Versions;
 use super::{Fleet, Measure, RunError, baseline, report};
-
-/// Concurrent writes to the hub.
-const CONCURRENT_WRITES: usize = 32;
 
 /// Time limit for a replica to end after SIGTERM.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -51,7 +48,7 @@ pub(super) struct Director {
     removed: Vec<u32>,
     versions: Versions,
     /// In front of all targets, if a step has asked for it.
-    proxy: Option<ForwardProxy>,
+    proxy: Option<Process>,
     phase: Phase,
     measures: Vec<Measure>,
 }

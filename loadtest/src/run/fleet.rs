@@ -25,8 +25,8 @@ use crate::truth::{TruthChecker, Watched};
 /// Namespace of everything in a run.
 pub const NAMESPACE: &str = "load";
 
-/// Concurrent writes to the hub during setup.
-const CONCURRENT_WRITES: usize = 32;
+/// Concurrent writes to the hub.
+pub(super) const CONCURRENT_WRITES: usize = 32;
 
 /// A hub, the clusters on it, and the replicas that observe them. Dropping it ends all processes.
 pub struct Fleet {
@@ -208,8 +208,13 @@ pub(super) async fn remove_target(client: &Client, number: u32) -> Result<(), Ru
 
 /// Writes the currently valid kubeconfig.
 pub(super) async fn renew_secret(client: &Client, clusters: &Clusters, number: u32) -> Result<(), RunError> {
+    put_secret(client, number, &clusters.kubeconfig(number)?).await
+}
+
+/// Writes a kubeconfig.
+pub(super) async fn put_secret(client: &Client, number: u32, kubeconfig: &str) -> Result<(), RunError> {
     let secrets: Api<Secret> = Api::namespaced(client.clone(), NAMESPACE);
-    let patch = json!({ "stringData": { "kubeconfig": clusters.kubeconfig(number)? } });
+    let patch = json!({ "stringData": { "kubeconfig": kubeconfig } });
     secrets.patch(&secret_name(number), &PatchParams::default(), &Patch::Merge(patch)).await?;
     Ok(())
 }

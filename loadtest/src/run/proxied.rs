@@ -1,35 +1,50 @@
-//! Sends the connections of all targets through one forward proxy.
+//! Sends the connections of all targets through one forward proxy, a process of its own.
+
+use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt, stream};
-use k8s_openapi::api::core::v1::Secret;
-use kube::api::{Api, Patch, PatchParams};
 use serde_json::{Value, json};
-use testkit::forward_proxy::{ForwardProxy, ProxyProtocol, Tunnels};
+use testkit::Process;
+use tokio::time::sleep;
 
-use super::fleet::{NAMESPACE, secret_name};
+use super::fleet::{CONCURRENT_WRITES, put_secret};
 use super::{Fleet, RunError};
 
-/// Concurrent writes to the hub.
-const CONCURRENT_WRITES: usize = 32;
+/// Time that the process may take to listen.
+const START_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Starts a proxy, and names it in every kubeconfig. Replicas use it from their next start on.
-pub(super) async fn through_proxy(fleet: &Fleet) -> Result<ForwardProxy, RunError> {
-    let proxy = ForwardProxy::start(ProxyProtocol::Http, None, Tunnels::Open).await?;
-    let url = format!("http://{}", proxy.address());
-    let secrets: Api<Secret> = Api::namespaced(fleet.client.clone(), NAMESPACE);
+pub(super) async fn through_proxy(fleet: &Fleet) -> Result<Process, RunError> {
+    let (program, log) = (std::env::current_exe()?, fleet.hub.dir().join("proxy.log"));
+    let mut proxy = Process::start("proxy", &program, &["proxy".to_owned()], &[], &log, None)?;
+    let url = format!("http://{}", address(&mut proxy).await?);
     stream::iter(0..fleet.targets)
         .map(|number| {
-            let (secrets, url) = (&secrets, &url);
+            let url = &url;
             async move {
                 let mut kubeconfig: Value = serde_json::from_str(&fleet.clusters.kubeconfig(number)?)?;
                 kubeconfig["clusters"][0]["cluster"]["proxy-url"] = json!(url);
-                let patch = json!({ "stringData": { "kubeconfig": kubeconfig.to_string() } });
-                secrets.patch(&secret_name(number), &PatchParams::default(), &Patch::Merge(patch)).await?;
-                Ok::<_, RunError>(())
+                put_secret(&fleet.client, number, &kubeconfig.to_string()).await
             }
         })
         .buffer_unordered(CONCURRENT_WRITES)
         .try_collect::<()>()
         .await?;
     Ok(proxy)
+}
+
+/// The address that the proxy prints.
+async fn address(proxy: &mut Process) -> Result<String, RunError> {
+    let start = std::time::Instant::now();
+    loop {
+        let printed = std::fs::read_to_string(proxy.log())?;
+        if let Some((address, _)) = printed.split_once('\n') {
+            return Ok(address.to_owned());
+        }
+        proxy.check()?;
+        if start.elapsed() > START_DEADLINE {
+            return Err(proxy.not_ready(START_DEADLINE).into());
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
 }

@@ -19,6 +19,8 @@ pub enum Tool {
     KubeScheduler,
     /// Simulates the kubelets.
     Kwok,
+    /// The yardstick for how ksit reads kubeconfigs.
+    Kubectl,
     /// Renders the chart.
     Helm,
     /// Validates manifests against the schemas of Kubernetes.
@@ -59,6 +61,7 @@ impl Tool {
             Self::KubeControllerManager => "kube-controller-manager",
             Self::KubeScheduler => "kube-scheduler",
             Self::Kwok => "kwok",
+            Self::Kubectl => "kubectl",
             Self::Helm => "helm",
             Self::Kubeconform => "kubeconform",
             Self::Promtool => "promtool",
@@ -75,6 +78,7 @@ impl Tool {
                 ("kubernetes", "k8s.io/kubernetes", "k8s.io/kubernetes/cmd/kube-controller-manager")
             }
             Self::KubeScheduler => ("kubernetes", "k8s.io/kubernetes", "k8s.io/kubernetes/cmd/kube-scheduler"),
+            Self::Kubectl => ("kubernetes", "k8s.io/kubernetes", "k8s.io/kubernetes/cmd/kubectl"),
             Self::Kwok => ("kwok", "sigs.k8s.io/kwok", "sigs.k8s.io/kwok/cmd/kwok"),
             Self::Helm => ("helm", "helm.sh/helm/v4", "helm.sh/helm/v4/cmd/helm"),
             Self::Kubeconform => {
@@ -101,7 +105,7 @@ impl Tool {
     fn usual_minutes(self) -> u64 {
         match self {
             Self::KubeApiserver => 5,
-            Self::KubeControllerManager | Self::Helm | Self::Promtool => 2,
+            Self::KubeControllerManager | Self::Kubectl | Self::Helm | Self::Promtool => 2,
             _ => 1,
         }
     }
@@ -213,7 +217,7 @@ mod tests {
 
     #[test]
     fn tools_have_a_version_in_their_go_mod() {
-        for tool in Tool::CONTROL_PLANE.into_iter().chain(Tool::CHART) {
+        for tool in Tool::CONTROL_PLANE.into_iter().chain(Tool::CHART).chain([Tool::Kubectl]) {
             let (folder, module, _) = tool.source();
             let go_mod = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools").join(folder).join("go.mod");
             assert!(version(&go_mod, module).unwrap().starts_with('v'));

@@ -1,5 +1,7 @@
 //! Between the resources and the domain: specs in, statuses in and out.
 
+mod access;
+mod cluster_profile;
 mod integration_status;
 mod integration_type;
 mod keys;
@@ -10,6 +12,7 @@ mod status;
 mod type_resources;
 mod types;
 
+pub(crate) use cluster_profile::{eks_access, first_known, profile_access};
 pub(crate) use integration_status::{integration_status, stored_integration_status};
 pub(crate) use integration_type::tool;
 pub(crate) use keys::object_key;

@@ -1,7 +1,6 @@
 //! Validates specs and converts them to the domain.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -9,12 +8,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelecto
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt;
 
+use super::access::{AccessError, target_access};
 use super::keys::object_key;
 use super::types::Types;
-use crate::api::{
-    ClusterAccess, ComponentSpec, Integration, IntegrationTarget, KubeconfigSecretRef, SLOT_LABEL, WhenAbsent,
-};
-use crate::domain::access::{Identity, IdentityAccess};
+use crate::api::{ComponentSpec, Integration, IntegrationTarget, KubeconfigSecretRef, SLOT_LABEL, WhenAbsent};
 use crate::domain::aggregate::Selection;
 use crate::domain::component::{Component, ComponentKind, Finder, MinReady, Presence};
 use crate::domain::desired::{DesiredIntegration, DesiredTarget};
@@ -35,7 +32,7 @@ const MAX_LABEL_BYTES: usize = 32 * 1024;
 pub enum SpecError {
     #[error("spec.pausedUntil: {0:?} is not a time such as 2030-01-31T08:00:00Z")]
     PausedUntil(String),
-    #[error("spec.access: give exactly one of oidc, eks, gke and aks")]
+    #[error("spec.access: give exactly one of oidc, eks, gke, aks and clusterProfile; the latter alone")]
     Access,
     #[error("spec.clusterName is empty")]
     ClusterName,
@@ -68,41 +65,19 @@ pub fn target(object: &IntegrationTarget) -> Result<DesiredTarget, SpecError> {
         .kubeconfig_secret_ref
         .clone()
         .unwrap_or_else(|| KubeconfigSecretRef { name: format!("{}-kubeconfig", spec.cluster_name), key: None });
+    let namespace = object.namespace().unwrap_or_default();
+    let access = spec.access.as_ref().map(|access| target_access(access, &namespace)).transpose();
+    let access = access.map_err(|AccessError| SpecError::Access)?;
     Ok(DesiredTarget {
         key: object_key(object).into(),
         cluster_name: spec.cluster_name.as_str().into(),
         labels,
         secret_name: secret.name,
         secret_key: secret.key,
-        access: spec.access.as_ref().map(access).transpose()?.map(Arc::new),
+        access,
         paused: spec.paused,
         paused_until,
         generation: object.metadata.generation.unwrap_or(0),
-    })
-}
-
-fn access(access: &ClusterAccess) -> Result<IdentityAccess, SpecError> {
-    let ClusterAccess { server, certificate_authority_data, tls_server_name, proxy_url, oidc, eks, gke, aks } = access;
-    let identity = match (oidc, eks, gke, aks) {
-        (Some(oidc), None, None, None) => {
-            let audience = oidc.audience.clone().unwrap_or_else(|| server.trim_end_matches('/').to_owned());
-            Identity::Oidc { audience }
-        }
-        (None, Some(eks), None, None) => Identity::Eks {
-            cluster: eks.cluster_name.clone(),
-            region: eks.region.clone(),
-            role_arn: eks.role_arn.clone(),
-        },
-        (None, None, Some(_), None) => Identity::Gke,
-        (None, None, None, Some(aks)) => Identity::Aks { tenant: aks.tenant_id.clone(), client: aks.client_id.clone() },
-        _ => return Err(SpecError::Access),
-    };
-    Ok(IdentityAccess {
-        server: server.clone(),
-        ca: certificate_authority_data.clone(),
-        tls_server_name: tls_server_name.clone(),
-        proxy_url: proxy_url.clone(),
-        identity,
     })
 }
 

@@ -1,7 +1,6 @@
 //! `ksit target add`
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -15,9 +14,12 @@ use super::execute::{CONCURRENCY, Candidate, Consent, Outcome, Row, execute};
 use super::hub_side::{HubSide, Wanted, acceptable, kubeconfig};
 use super::names::{is_label, matches, object_name};
 use super::target_side::{
-    Created, Scope, ToolNamespace, Verified, apply, client, cluster_entry, config, objects, title, token, verify,
+    Account, Created, Scope, ToolNamespace, Verified, apply, client, cluster_entry, config, has_endless_token, objects,
+    title, verify,
 };
-use crate::cli::{CliError, duration, hub, key_value, tool};
+use crate::cli::hub::BesideClusters;
+use crate::cli::{CliError, duration, key_value, tool};
+use crate::domain::renewal::SHORTEST_TTL;
 
 /// Give ksit an account on clusters of your kubeconfig, and register them on the hub.
 ///
@@ -36,14 +38,12 @@ use crate::cli::{CliError, duration, hub, key_value, tool};
 ///   ksit target add --context berlin --hub-context hub -n ksit-system
 ///   ksit target add --all-contexts --dry-run
 ///   ksit target add --selector 'prod-*' --label env=prod --yes
+///   ksit target add --context berlin --token-ttl 24h
 ///   ksit target add --context kind-a --name a --server https://a-control-plane:6443
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 #[group(id = "clusters", required = true, multiple = false, args = ["context", "all_contexts", "selector"])]
 pub struct Args {
-    /// Kubeconfig with the contexts of the clusters and the hub; default: $KUBECONFIG, else ~/.kube/config.
-    #[arg(long, value_name = "FILE")]
-    kubeconfig: Option<PathBuf>,
     /// Context of a cluster; may be repeated.
     #[arg(long, value_name = "NAME")]
     context: Vec<String>,
@@ -53,15 +53,6 @@ pub struct Args {
     /// Add contexts whose name matches, except the hub's: * matches any characters, ? matches one. May be repeated.
     #[arg(long, value_name = "PATTERN")]
     selector: Vec<String>,
-    /// Context of the hub; default: the current one.
-    #[arg(long, value_name = "NAME")]
-    hub_context: Option<String>,
-    /// Namespace on the hub; default: the namespace of the hub's context.
-    #[arg(short, long, value_name = "NAME")]
-    namespace: Option<String>,
-    /// Time limit for each request to the hub and to each cluster.
-    #[arg(long, default_value = "10s", value_parser = duration, value_name = "DURATION")]
-    request_timeout: Duration,
     /// Name of the cluster on the hub; default: derived from the context's name. Needs exactly one --context.
     #[arg(long)]
     name: Option<String>,
@@ -75,11 +66,24 @@ pub struct Args {
     /// tool whose usual namespace exists now, except those in kube-system, which always exists.
     #[arg(long = "type", value_name = "TOOL[=NAMESPACE]", value_parser = tool_namespace, conflicts_with = "cluster_wide")]
     types: Vec<ToolNamespace>,
+    /// Make a token that ends after this time, and have the operator renew it, in place of one that never ends. At least
+    /// 10m. Needs --renew-tokens of the operator (config.renewTokens of its chart).
+    #[arg(long, value_name = "DURATION", value_parser = token_ttl)]
+    token_ttl: Option<Duration>,
     /// Let ksit read workloads, Services and CRDs in all namespaces: for `type: custom` and tools in other namespaces.
     #[arg(long)]
     cluster_wide: bool,
     #[command(flatten)]
+    hub: BesideClusters,
+    #[command(flatten)]
     consent: Consent,
+}
+
+fn token_ttl(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        ttl if ttl < SHORTEST_TTL => Err("API servers make no tokens that last less than 10m".to_owned()),
+        ttl => Ok(ttl),
+    }
 }
 
 fn label(text: &str) -> Result<(String, String), String> {
@@ -110,12 +114,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, CliError> {
     if (args.name.is_some() || args.server.is_some()) && args.context.len() != 1 {
         return Err("--name and --server need exactly one --context, to which they apply".into());
     }
-    let hub_flags = hub::HubFlags {
-        kubeconfig: args.kubeconfig.clone(),
-        context: args.hub_context.clone(),
-        namespace: args.namespace.clone(),
-        request_timeout: args.request_timeout,
-    };
+    let hub_flags = args.hub.flags();
     let file = hub_flags.file()?;
     let hub = HubSide { hub: hub_flags.hub().await?, force: args.consent.force };
     let contexts = contexts(&args, &file)?;
@@ -125,16 +124,17 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, CliError> {
         (false, []) => Scope::Found,
         (false, tool_namespaces) => Scope::These(tool_namespaces.to_vec()),
     };
-    let (scope, hub, file) = (&scope, &hub, &file);
+    let account = &Account { scope, token_ttl: args.token_ttl };
+    let (hub, file) = (&hub, &file);
     let candidates: Vec<Candidate<Work>> = stream::iter(&contexts)
-        .map(|context| candidate(context, &args, file, scope, hub))
+        .map(|context| candidate(context, &args, file, account, hub))
         .buffered(CONCURRENCY)
         .collect()
         .await;
     let candidates = deduplicated(candidates);
     execute(&args.consent, "Create", candidates, async |work: Work| {
         let mut created = Created::default();
-        let done = carry_out(&work, hub, args.request_timeout, &mut created).await;
+        let done = carry_out(&work, account, hub, args.hub.request_timeout, &mut created).await;
         if done.is_err() {
             created.take_back().await;
         }
@@ -146,12 +146,13 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, CliError> {
 /// Creates the account, tries its token, and registers the cluster on the hub. `created`: what was absent before.
 async fn carry_out(
     work: &Work,
+    account: &Account,
     hub: &HubSide,
     deadline: Duration,
     created: &mut Created,
 ) -> Result<Option<String>, CliError> {
     apply(&work.client, &work.objects, hub.force, created).await?;
-    let token = token(&work.client).await?;
+    let token = account.token(&work.client).await?;
     let user = json!({ "token": token.expose_secret() });
     let kubeconfig = kubeconfig(&work.wanted.name, &work.entry, &user);
     let note = match verify(&kubeconfig, deadline).await? {
@@ -178,9 +179,9 @@ fn contexts(args: &Args, file: &Kubeconfig) -> Result<Vec<String>, CliError> {
 }
 
 /// Plans the work for one cluster: reads the cluster and the hub, writes nothing.
-async fn candidate(context: &str, args: &Args, file: &Kubeconfig, scope: &Scope, hub: &HubSide) -> Candidate<Work> {
+async fn candidate(context: &str, args: &Args, file: &Kubeconfig, account: &Account, hub: &HubSide) -> Candidate<Work> {
     let mut row = Row::planned(context, format!("context {context}"));
-    match prepare(&mut row, context, args, file, scope, hub).await {
+    match prepare(&mut row, context, args, file, account, hub).await {
         Ok(Some(work)) => Candidate { row, work: Some(work) },
         Ok(None) => Candidate::stopped(row, Outcome::Skipped, "this is the hub; use --context to add it"),
         Err(error) => Candidate::stopped(row, Outcome::Failed, error.to_string()),
@@ -193,7 +194,7 @@ async fn prepare(
     context: &str,
     args: &Args,
     file: &Kubeconfig,
-    scope: &Scope,
+    account: &Account,
     hub: &HubSide,
 ) -> Result<Option<Work>, CliError> {
     let config = config(context, file).await?;
@@ -208,13 +209,22 @@ async fn prepare(
     let trial = kubeconfig(&row.cluster, &entry, &json!({ "token": "t" }));
     let note = acceptable(trial.expose_secret().as_bytes())?;
     let mut notes: Vec<String> = note.map(|note| format!("{note} with --server")).into_iter().collect();
-    let client = client(config, args.request_timeout)?;
-    let (objects, left_out) = objects(&client, scope).await?;
+    let client = client(config, args.hub.request_timeout)?;
+    let (objects, left_out) = objects(&client, account).await?;
     if !args.types.is_empty() && !left_out.is_empty() {
         notes.push(format!("left out, because the namespace does not exist: {}", left_out.join(", ")));
     }
     if args.types.is_empty() && !objects.iter().any(|object| object["kind"] == "Role") && !args.cluster_wide {
         notes.push("no tool's usual namespace exists: ksit will not be able to read anything".to_owned());
+    }
+    if args.token_ttl.is_some() {
+        notes.push("the token is renewed by an operator with --renew-tokens".to_owned());
+        if has_endless_token(&client).await? {
+            notes.push(
+                "Secret ksit/ksit-token on the cluster has a token without end: delete it if nothing else uses it"
+                    .to_owned(),
+            );
+        }
     }
     let wanted = Wanted {
         name: row.cluster.clone(),
@@ -224,6 +234,7 @@ async fn prepare(
         made_by: "target-add",
         secret: None,
         access: None,
+        token_ttl: args.token_ttl,
     };
     hub.check(&wanted).await?;
     row.objects = objects.iter().map(title).chain(wanted.objects(&hub.hub.namespace)).collect();

@@ -1,9 +1,11 @@
 //! Writes a cluster's objects on the hub: the IntegrationTarget, and the Secret with its kubeconfig.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
@@ -17,6 +19,7 @@ use crate::cli::hub::Hub;
 use crate::cli::output::print_error;
 use crate::cli::shards::{all_maps, unwatched};
 use crate::domain::reason::Failure;
+use crate::domain::renewal::TOKEN_TTL;
 use crate::hub::is_absent;
 use crate::targets::kubeconfig::{AllowedProxies, Policy, vet};
 
@@ -53,6 +56,8 @@ pub(super) struct Wanted {
     pub(super) secret: Option<(String, String)>,
     /// `spec.access`, which needs no Secret.
     pub(super) access: Option<Value>,
+    /// Lifetime of the token in the created Secret, which the operator renews.
+    pub(super) token_ttl: Option<Duration>,
 }
 
 /// The Secret that is made for a target.
@@ -98,20 +103,36 @@ impl HubSide {
         Ok(found.items.iter().map(ResourceExt::name_any).collect())
     }
 
-    /// Deletes the IntegrationTarget, and its Secret if ksit made that.
-    pub(super) async fn delete(&self, name: &str) -> Result<(), CliError> {
+    /// Whether `made_by` created the target's Secret.
+    pub(super) async fn has_secret_of(&self, name: &str, made_by: &str) -> Result<bool, CliError> {
+        let (secrets, secret) = (self.hub.api::<Secret>(false), secret_name(name));
+        let found = secrets.get_metadata_opt(&secret).await.map_err(|error| self.fault("Secret", &secret, &error))?;
+        Ok(found.is_some_and(|found| found.labels().get(MADE_BY).is_some_and(|by| by == made_by)))
+    }
+
+    /// Names of the objects that [`Self::delete`] deletes, for display.
+    pub(super) fn deleted(&self, name: &str, has_secret: bool) -> Vec<String> {
+        let namespace = &self.hub.namespace;
+        let secret = has_secret.then(|| format!("hub: Secret {namespace}/{}", secret_name(name)));
+        [format!("hub: IntegrationTarget {namespace}/{name}")].into_iter().chain(secret).collect()
+    }
+
+    /// Deletes the IntegrationTarget, and its Secret if `made_by` created that.
+    pub(super) async fn delete(&self, name: &str, made_by: &str) -> Result<(), CliError> {
         let targets: Api<IntegrationTarget> = self.hub.api(false);
         let params = DeleteParams::default();
         match targets.delete(name, &params).await {
             Err(error) if !is_absent(&error) => return Err(self.fault("IntegrationTarget", name, &error)),
             _ => {}
         }
-        let (secrets, secret) = (self.hub.api::<Secret>(false), secret_name(name));
-        let found = secrets.get_metadata_opt(&secret).await.map_err(|error| self.fault("Secret", &secret, &error))?;
-        if found.is_some_and(|found| found.labels().contains_key(MADE_BY)) {
-            secrets.delete(&secret, &params).await.map_err(|error| self.fault("Secret", &secret, &error))?;
+        if !self.has_secret_of(name, made_by).await? {
+            return Ok(());
         }
-        Ok(())
+        let (secrets, secret) = (self.hub.api::<Secret>(false), secret_name(name));
+        match secrets.delete(&secret, &params).await {
+            Err(error) if !is_absent(&error) => Err(self.fault("Secret", &secret, &error)),
+            _ => Ok(()),
+        }
     }
 
     /// Warns on stderr if no installation watches the namespace.
@@ -156,9 +177,14 @@ impl HubSide {
         };
         if wanted.makes_secret() {
             let name = wanted.secret_name();
-            let secret = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": metadata(&name, &BTreeMap::new()),
+            let mut secret = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": metadata(&name, &BTreeMap::new()),
                 "data": { KEY: STANDARD.encode(kubeconfig.expose_secret()) } });
-            let done = secrets.patch(&name, &params, &Patch::Apply(secret)).await;
+            if let Some(ttl) = wanted.token_ttl.and_then(|ttl| SignedDuration::try_from(ttl).ok()) {
+                secret["metadata"]["annotations"][TOKEN_TTL] = json!(format!("{ttl:#}"));
+            }
+            // Its data may be the operator's, which renews the token.
+            let done =
+                secrets.patch(&name, &PatchParams { force: true, ..params.clone() }, &Patch::Apply(secret)).await;
             done.map_err(|error| self.fault("Secret", &name, &error))?;
         }
         let mut spec = json!({ "clusterName": wanted.name });

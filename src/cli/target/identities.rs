@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use crate::api::convert::eks_access;
 use crate::cli::CliError;
 
 /// A credential plugin, as kubeconfigs and Argo CD's cluster Secrets have it.
@@ -63,7 +64,7 @@ pub(super) fn of_plugin(plugin: &Plugin, server: &str) -> Result<Map<String, Val
     }
 }
 
-/// An EKS cluster as a field of `spec.access`. Without a `region` it is that of the server's name.
+/// An EKS cluster as a field of `spec.access`.
 ///
 /// # Errors
 /// The region is unknown.
@@ -73,22 +74,7 @@ pub(super) fn eks(
     region: Option<&str>,
     role_arn: Option<&str>,
 ) -> Result<Map<String, Value>, CliError> {
-    let region = region.or_else(|| region_of(server));
-    let region =
-        region.ok_or("its AWS region is not known: the server is not a name like ID.gr7.REGION.eks.amazonaws.com")?;
-    let mut eks = json!({ "clusterName": cluster, "region": region });
-    if let Some(role_arn) = role_arn.filter(|role| !role.is_empty()) {
-        eks["roleARN"] = json!(role_arn);
-    }
-    Ok(fields(json!({ "eks": eks })))
-}
-
-/// The region in a name like `ID.gr7.eu-west-1.eks.amazonaws.com`, or `ID.gr7.eu-west-1.eks-cluster.api.aws`.
-fn region_of(server: &str) -> Option<&str> {
-    let host = server.strip_prefix("https://")?.split([':', '/']).next()?;
-    let labels: Vec<&str> = host.split('.').collect();
-    let at = labels.iter().position(|label| matches!(*label, "eks" | "eks-cluster"))?;
-    at.checked_sub(1).and_then(|before| labels.get(before)).copied()
+    Ok(fields(json!({ "eks": eks_access(server, cluster, region, role_arn)? })))
 }
 
 fn fields(value: Value) -> Map<String, Value> {
@@ -151,12 +137,5 @@ mod tests {
             let message = of_plugin(&plugin, EKS).unwrap_err().to_string();
             assert!(!message.contains("planted"), "{message}");
         }
-    }
-
-    #[test]
-    fn region_is_read_from_the_servers_name() {
-        assert_eq!(region_of(EKS), Some("eu-west-1"));
-        assert_eq!(region_of("https://ABC.yl4.us-east-1.eks-cluster.api.aws:443/"), Some("us-east-1"));
-        assert_eq!(region_of("https://10.0.0.1:6443"), None);
     }
 }

@@ -168,7 +168,7 @@ async fn import(args: &Args) -> Result<ExitCode, CliError> {
     candidates.extend(gone.into_iter().map(|name| gone_candidate(name, made_by, &hub.hub.namespace)));
     execute(&args.consent, verb, candidates, async |work: Work| match work {
         Work::Write(wanted, kubeconfig) => hub.write(&wanted, &kubeconfig).await.map(|()| (Outcome::Added, None)),
-        Work::Delete(name) => hub.delete(&name).await.map(|()| (Outcome::Removed, None)),
+        Work::Delete(name) => hub.delete(&name, made_by).await.map(|()| (Outcome::Removed, None)),
     })
     .await
 }
@@ -222,7 +222,7 @@ async fn candidate(
         Err(error) => return Candidate::stopped(row, Outcome::Failed, error.to_string()),
     };
     row.cluster.clone_from(&name);
-    let wanted = Wanted { name, server, labels, keeps_labels: false, made_by, secret, access };
+    let wanted = Wanted { name, server, labels, keeps_labels: false, made_by, secret, access, token_ttl: None };
     if let Err(error) = hub.check(&wanted).await {
         return Candidate::stopped(row, Outcome::Failed, error.to_string());
     }

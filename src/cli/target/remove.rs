@@ -1,8 +1,6 @@
 //! `ksit target remove`
 
-use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Namespace, Secret, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
@@ -14,11 +12,11 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::execute::{Candidate, Consent, Outcome, Row, execute};
-use super::hub_side::{MADE_BY, MANAGER, SERVER, secret_name};
+use super::hub_side::{HubSide, MADE_BY, MANAGER, SERVER};
 use super::target_side::{api_of, client, config, fault, title};
 use crate::api::IntegrationTarget;
-use crate::cli::hub::{Hub, HubFlags};
-use crate::cli::{CliError, duration, own_kubeconfig, rights};
+use crate::cli::hub::BesideClusters;
+use crate::cli::{CliError, own_kubeconfig, rights};
 use crate::hub::is_absent;
 
 /// Unregister clusters, and delete what `ksit target add` created for them.
@@ -37,45 +35,34 @@ pub struct Args {
     /// Names of IntegrationTargets.
     #[arg(required = true, value_name = "NAME")]
     names: Vec<String>,
-    /// Kubeconfig with the contexts of the clusters and the hub; default: $KUBECONFIG, else ~/.kube/config.
-    #[arg(long, value_name = "FILE")]
-    kubeconfig: Option<PathBuf>,
     /// Context of the cluster; default: the one whose server has the address that the target was added with.
     #[arg(long, value_name = "NAME", conflicts_with = "hub_only")]
     context: Option<String>,
     /// Leave the cluster as it is.
     #[arg(long)]
     hub_only: bool,
-    /// Context of the hub; default: the current one.
-    #[arg(long, value_name = "NAME")]
-    hub_context: Option<String>,
-    /// Namespace on the hub; default: the namespace of the hub's context.
-    #[arg(short, long, value_name = "NAME")]
-    namespace: Option<String>,
-    /// Time limit for each request to the hub and to each cluster.
-    #[arg(long, default_value = "10s", value_parser = duration, value_name = "DURATION")]
-    request_timeout: Duration,
+    #[command(flatten)]
+    hub: BesideClusters,
     #[command(flatten)]
     consent: Consent,
 }
 
-/// Objects to delete, in this order.
+/// A target to delete, and what `ksit target add` has created on its cluster, in the order to delete it.
 struct Work {
-    hub: Vec<(Client, Value)>,
+    name: String,
     cluster: Vec<(Client, Value)>,
 }
+
+/// The maker of all that is removed.
+const MAKER: &str = "target-add";
 
 pub(super) async fn run(args: Args) -> Result<ExitCode, CliError> {
     if args.context.is_some() && args.names.len() != 1 {
         return Err("--context needs exactly one name, to which it applies".into());
     }
-    let flags = HubFlags {
-        kubeconfig: args.kubeconfig.clone(),
-        context: args.hub_context.clone(),
-        namespace: args.namespace.clone(),
-        request_timeout: args.request_timeout,
-    };
-    let (file, hub) = (flags.file()?, flags.hub().await?);
+    let flags = args.hub.flags();
+    let file = flags.file()?;
+    let hub = HubSide { hub: flags.hub().await?, force: args.consent.force };
     let mut candidates = Vec::new();
     for name in &args.names {
         let mut row = Row::planned(name, String::new());
@@ -86,7 +73,8 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, CliError> {
     }
     execute(&args.consent, "Delete", candidates, async |work: Work| {
         // First on the hub: a cluster that is still checked would be reported as broken.
-        for (client, object) in work.hub.iter().chain(&work.cluster) {
+        hub.delete(&work.name, MAKER).await?;
+        for (client, object) in &work.cluster {
             let (api, name) = api_of(client, object);
             match api.delete(&name, &DeleteParams::default()).await {
                 Err(error) if !is_absent(&error) => return Err(format!("{}: {}", title(object), fault(&error)).into()),
@@ -98,7 +86,14 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, CliError> {
     .await
 }
 
-async fn prepare(row: &mut Row, name: &str, args: &Args, file: &Kubeconfig, hub: &Hub) -> Result<Work, CliError> {
+async fn prepare(
+    row: &mut Row,
+    name: &str,
+    args: &Args,
+    file: &Kubeconfig,
+    hub_side: &HubSide,
+) -> Result<Work, CliError> {
+    let hub = &hub_side.hub;
     let on_hub = |error: kube::Error| CliError::from(format!("hub: {}", hub.fault(&error)));
     let targets: Api<IntegrationTarget> = hub.api(false);
     let target = match targets.get(name).await {
@@ -107,22 +102,16 @@ async fn prepare(row: &mut Row, name: &str, args: &Args, file: &Kubeconfig, hub:
         }
         found => found.map_err(on_hub)?,
     };
-    let is_ours = target.labels().get(MADE_BY).is_some_and(|by| by == "target-add");
+    let is_ours = target.labels().get(MADE_BY).is_some_and(|by| by == MAKER);
     if !is_ours && !args.consent.force {
         return Err("it was not created by ksit target add: --force removes it".into());
     }
     row.server = target.annotations().get(SERVER).cloned().unwrap_or_default();
-    let secrets: Api<Secret> = hub.api(false);
-    let secret = secret_name(name);
-    let found = secrets.get_metadata_opt(&secret).await.map_err(on_hub)?;
-    let has_secret = found.is_some_and(|found| found.labels().get(MADE_BY).is_some_and(|by| by == "target-add"));
-    let mut objects = vec![reference::<IntegrationTarget>(Some(&hub.namespace), name)];
-    objects.extend(has_secret.then(|| reference::<Secret>(Some(&hub.namespace), &secret)));
-    row.objects = objects.iter().map(|object| title(object).replacen("cluster:", "hub:", 1)).collect();
-    let on_the_hub = objects.into_iter().map(|object| (hub.client.clone(), object)).collect();
+    row.objects = hub_side.deleted(name, hub_side.has_secret_of(name, MAKER).await?);
+    let name = name.to_owned();
     if args.hub_only {
         row.from = "the hub only".to_owned();
-        return Ok(Work { hub: on_the_hub, cluster: Vec::new() });
+        return Ok(Work { name, cluster: Vec::new() });
     }
     let context = match &args.context {
         Some(context) => context.clone(),
@@ -131,11 +120,11 @@ async fn prepare(row: &mut Row, name: &str, args: &Args, file: &Kubeconfig, hub:
         })?,
     };
     row.from = format!("context {context}");
-    let client = client(config(&context, file).await?, args.request_timeout)?;
+    let client = client(config(&context, file).await?, args.hub.request_timeout)?;
     let objects = created(&client).await?;
     row.objects.extend(objects.iter().map(title));
     let on_the_cluster = objects.into_iter().map(|object| (client.clone(), object)).collect();
-    Ok(Work { hub: on_the_hub, cluster: on_the_cluster })
+    Ok(Work { name, cluster: on_the_cluster })
 }
 
 /// The first context with this server.

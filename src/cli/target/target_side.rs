@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use k8s_openapi::api::core::v1::{Namespace, Secret};
-use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
+use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::core::v1::{Namespace, Secret, ServiceAccount};
+use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::config::Kubeconfig;
 use kube::core::GroupVersionKind;
 use kube::{Client, Config, ResourceExt};
@@ -47,6 +48,24 @@ pub(super) enum Scope {
     Found,
     These(Vec<ToolNamespace>),
     ClusterWide,
+}
+
+/// ksit's account on a cluster.
+pub(super) struct Account {
+    /// Tools that it may read.
+    pub(super) scope: Scope,
+    /// Lifetime of its token; `None`: one without end.
+    pub(super) token_ttl: Option<Duration>,
+}
+
+impl Account {
+    /// A token of the account.
+    pub(super) async fn token(&self, client: &Client) -> Result<SecretString, CliError> {
+        match self.token_ttl {
+            None => endless_token(client).await,
+            Some(ttl) => token_of(client, ttl).await,
+        }
+    }
 }
 
 /// The configuration of a context in the user's kubeconfig. Refuses settings that can't be passed to ksit safely.
@@ -89,10 +108,11 @@ pub(super) fn cluster_entry(kubeconfig: &Kubeconfig, context: &str, config: &Con
 }
 
 /// The objects to create on the cluster, and the tools left out because their namespace does not exist.
-pub(super) async fn objects(client: &Client, scope: &Scope) -> Result<(Vec<Value>, Vec<String>), CliError> {
+pub(super) async fn objects(client: &Client, account: &Account) -> Result<(Vec<Value>, Vec<String>), CliError> {
     let mut texts = vec![rights::READER.to_owned()];
+    texts.extend(account.token_ttl.map(|_| rights::TOKEN_RENEWAL.to_owned()));
     let mut left_out = Vec::new();
-    let tool_namespaces = match scope {
+    let tool_namespaces = match &account.scope {
         Scope::ClusterWide => {
             texts.push(rights::cluster_wide());
             Vec::new()
@@ -122,7 +142,8 @@ pub(super) async fn objects(client: &Client, scope: &Scope) -> Result<(Vec<Value
     // A tool may have parts in namespaces that this cluster lacks.
     let is_possible =
         |object: &Value| object["metadata"]["namespace"].as_str().is_none_or(|namespace| there.contains(namespace));
-    Ok((parsed.into_iter().flatten().filter(is_possible).collect(), left_out))
+    let is_wanted = |object: &Value| account.token_ttl.is_none() || object["kind"] != "Secret";
+    Ok((parsed.into_iter().flatten().filter(is_possible).filter(is_wanted).collect(), left_out))
 }
 
 /// The name of an object in the plan.
@@ -217,8 +238,27 @@ pub(super) async fn verify(kubeconfig: &SecretString, deadline: Duration) -> Res
     }
 }
 
+/// Whether the account has a token without end, from an earlier run.
+pub(super) async fn has_endless_token(client: &Client) -> Result<bool, CliError> {
+    let api: Api<Secret> = Api::namespaced(client.clone(), rights::NAMESPACE);
+    let found = api.get_metadata_opt(rights::TOKEN_SECRET).await.map_err(|error| fault(&error))?;
+    Ok(found.is_some())
+}
+
+/// A token of the account that ends after `ttl`, or earlier if the cluster grants no more.
+async fn token_of(client: &Client, ttl: Duration) -> Result<SecretString, CliError> {
+    let api: Api<ServiceAccount> = Api::namespaced(client.clone(), rights::NAMESPACE);
+    let expiration_seconds = i64::try_from(ttl.as_secs()).ok();
+    let spec = TokenRequestSpec { expiration_seconds, ..TokenRequestSpec::default() };
+    let request = TokenRequest { spec: Some(spec), ..TokenRequest::default() };
+    let made = api.create_token_request(rights::ACCOUNT, &PostParams::default(), &request).await;
+    let made = made.map_err(|error| format!("TokenRequest for ServiceAccount ksit/ksit: {}", fault(&error)))?;
+    let token = made.status.and_then(|status| status.token).filter(|token| !token.is_empty());
+    Ok(token.ok_or("cluster: it made no token of ServiceAccount ksit/ksit")?.into())
+}
+
 /// Waits until the cluster has filled in the account's token, and returns it.
-pub(super) async fn token(client: &Client) -> Result<SecretString, CliError> {
+async fn endless_token(client: &Client) -> Result<SecretString, CliError> {
     let api: Api<Secret> = Api::namespaced(client.clone(), rights::NAMESPACE);
     let start = Instant::now();
     loop {

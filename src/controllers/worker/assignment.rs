@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::profiles::ProfileAccess;
 use crate::domain::desired::{DesiredIntegration, DesiredTarget, effective_interval};
 use crate::domain::keys::IntegrationKey;
 use crate::domain::queries::first_step;
@@ -20,6 +21,8 @@ pub struct Assignment {
     /// Version of the kubeconfig Secret, if Secrets are watched. If it differs from the version last read, the task
     /// reads the Secret again.
     pub secret_version: Option<String>,
+    /// The access by a ClusterProfile, if the target names one.
+    pub profile: Option<ProfileAccess>,
 }
 
 /// Queries by set of integrations. Clear it when an integration changes.
@@ -37,7 +40,7 @@ impl Assignment {
         let expected = integrations.iter().filter_map(|integration| integration.expected.as_ref().ok());
         let queries = sets.entry(keys).or_insert_with(|| Arc::new(first_step(expected))).clone();
         let interval = effective_interval(integrations.iter().map(AsRef::as_ref), default_interval);
-        Self { target, integrations, queries, interval, secret_version: None }
+        Self { target, integrations, queries, interval, secret_version: None, profile: None }
     }
 
     pub fn keys(&self) -> Vec<IntegrationKey> {

@@ -5,10 +5,13 @@ mod debounce;
 mod panics;
 mod pause;
 mod process_time;
+mod profiles;
+mod renewal;
 mod reporter;
 mod round;
 mod secrets;
 mod series;
+mod settings;
 mod shard;
 mod shortage;
 mod target_task;
@@ -27,28 +30,30 @@ use tokio::task::{self, AbortHandle, JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tracing::Instrument;
 
-use crate::api::{IntegrationTarget, SLOT_LABEL, convert};
+use crate::api::{ClusterProfile, IntegrationTarget, SLOT_LABEL, convert};
 use crate::controllers::typed::TypedIntegration;
 use crate::domain::desired::{DesiredIntegration, DesiredTarget};
 use crate::domain::digest::Digest;
 use crate::domain::keys::{IntegrationKey, TargetKey};
 use crate::domain::priority::Priority;
-use crate::domain::replica::ReplicaName;
 use crate::domain::report::TargetReport;
 use crate::domain::slot::{Slot, SlotSet};
 use crate::domain::verdict::History;
 use crate::hub::{Change, CoalescingQueue, FirstChecks, SecretMetadata};
-use crate::observability::{Health, Metrics, TargetMetrics, as_gauge};
+use crate::observability::{Health, Metrics, as_gauge};
 use crate::targets::ClusterManager;
 use crate::targets::kubeconfig::Policy;
 
 use debounce::Debounce;
+use profiles::Profiles;
 use secrets::SecretVersions;
 
 pub(crate) use crate::domain::outbox::Overdue;
 pub(crate) use assignment::{Assignment, QuerySets};
 use process_time::since_start;
 pub(crate) use reporter::{ReporterContext, report};
+pub use settings::CheckBy;
+pub(crate) use settings::WorkerSettings;
 pub(crate) use shard::{Shard, follow_map};
 pub(crate) use shortage::Shortage;
 pub(crate) use tokens::{TokenMaker, Tokens};
@@ -80,30 +85,6 @@ pub(crate) struct WorkerContext {
     pub settings: WorkerSettings,
 }
 
-#[derive(Clone, Debug)]
-pub(crate) struct WorkerSettings {
-    /// This replica's name.
-    pub replica: ReplicaName,
-    /// Default for Integrations without an interval.
-    pub interval: Duration,
-    pub failure_threshold: u32,
-    pub check_by: CheckBy,
-    /// Namespaces whose targets may use `spec.access`.
-    pub access_namespaces: BTreeSet<String>,
-    /// Whether each target has its own metric series.
-    pub target_metrics: TargetMetrics,
-}
-
-/// How targets are checked.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum CheckBy {
-    /// By watches, or by polling a target that offers none.
-    #[default]
-    Auto,
-    /// By listing everything once per interval.
-    Poll,
-}
-
 /// Concurrent Secret reads from the hub. Starting thousands of targets must not delay Lease renewals.
 pub(crate) const SECRET_READS: usize = 8;
 
@@ -125,6 +106,7 @@ pub(crate) async fn run(
     watch_targets: WatchTargets,
     mut integrations: BoxStream<'static, Change<TypedIntegration>>,
     mut secrets: BoxStream<'static, Change<SecretMetadata>>,
+    mut profiles: BoxStream<'static, Change<ClusterProfile>>,
 ) {
     let mut worker = Worker::new(context);
     let mut targets = stream::pending().boxed();
@@ -155,6 +137,10 @@ pub(crate) async fn run(
                 Some(change) => worker.on_secret(change),
                 None => return,
             },
+            change = profiles.next() => match change {
+                Some(change) => worker.on_profile(change),
+                None => return,
+            },
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => worker.assign_all(),
             Some(ended) = worker.tasks.join_next_with_id() => worker.on_task_end(&ended),
             _ = ticks.tick() => worker.update_gauges(),
@@ -167,6 +153,7 @@ struct Worker {
     targets: BTreeMap<TargetKey, OwnedTarget>,
     integrations: BTreeMap<IntegrationKey, Arc<DesiredIntegration>>,
     secrets: SecretVersions,
+    profiles: Profiles,
     tasks: JoinSet<()>,
     task_targets: HashMap<task::Id, TargetKey>,
     /// Targets whose task was aborted and has not ended yet.
@@ -190,11 +177,13 @@ impl Worker {
         context.health.need(NEED_SHARD);
         context.health.need(NEED_TARGETS);
         context.health.need(NEED_INTEGRATIONS);
+        let profiles = Profiles::new(context.settings.followed_profiles());
         Self {
             context,
             targets: BTreeMap::new(),
             integrations: BTreeMap::new(),
             secrets: SecretVersions::default(),
+            profiles,
             tasks: JoinSet::new(),
             task_targets: HashMap::new(),
             ending: BTreeSet::new(),
@@ -327,6 +316,12 @@ impl Worker {
         keys.iter().for_each(|key| self.assign(key));
     }
 
+    /// Targets are told together: a list of thousands of profiles comes one by one.
+    fn on_profile(&mut self, change: Change<ClusterProfile>) {
+        self.profiles.apply(change);
+        self.debounce.trigger();
+    }
+
     fn assign_all(&mut self) {
         let started = Instant::now();
         let keys: Vec<TargetKey> = self.targets.keys().cloned().collect();
@@ -344,6 +339,7 @@ impl Worker {
         let mut assignment =
             Assignment::new(owned.desired.clone(), self.integrations.values(), &mut self.query_sets, interval);
         assignment.secret_version = self.secrets.of(&owned.desired);
+        assignment.profile = self.profiles.of(&owned.desired);
         match &owned.task {
             Some((sender, _)) => {
                 sender.send_if_modified(|current| {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use crate::domain::access::IdentityAccess;
+use crate::domain::access::{IdentityAccess, TargetAccess};
 use crate::domain::backoff::jittered;
 use crate::domain::check_mode::CheckMode;
 use crate::domain::desired::{DesiredIntegration, DesiredTarget};
@@ -20,6 +20,7 @@ use crate::hub::{KubeconfigSecret, Reading, SecretError, read_kubeconfig};
 use crate::targets::kubeconfig::{vet, vet_access};
 use crate::targets::{Cluster, Connection, Reflector, Standing};
 
+use super::renewal::{Renewing, complaint, due, renew_if_due, renewing};
 use super::tokens::RenewedToken;
 use super::{Assignment, CheckBy, WorkerContext};
 
@@ -38,7 +39,9 @@ pub(super) struct Access {
     pub(super) secret_version: Option<String>,
     /// Version that the Secret watch, if enabled, had reported at that read.
     watched_version: Option<String>,
-    reread_at: Instant,
+    pub(super) reread_at: Instant,
+    /// The renewal of the token in the Secret, if that asks for it.
+    pub(super) renewing: Renewing,
     last_evaluated: Option<Evaluation>,
     /// Time from which counts of managed objects are reported again, although the same objects fail.
     recount_at: Timestamp,
@@ -55,14 +58,28 @@ enum Origin {
     /// Name and key.
     Secret(String, Option<String>),
     Identity(Arc<IdentityAccess>),
+    /// A ClusterProfile that can't be used.
+    None,
 }
 
 impl Origin {
-    fn of(target: &DesiredTarget) -> Self {
-        match &target.access {
-            Some(access) => Self::Identity(access.clone()),
+    fn of(assignment: &Assignment) -> Self {
+        let target = &assignment.target;
+        match identity(assignment) {
+            Some(Ok(access)) => Self::Identity(access.clone()),
+            Some(Err(_)) => Self::None,
             None => Self::Secret(target.secret_name.clone(), target.secret_key.clone()),
         }
+    }
+}
+
+/// The access with an identity of the operator, if the target has no Secret.
+fn identity(assignment: &Assignment) -> Option<Result<&Arc<IdentityAccess>, &Failure>> {
+    match &assignment.target.access {
+        Some(TargetAccess::Identity(access)) => Some(Ok(access)),
+        // There always is one for such a target.
+        Some(TargetAccess::ClusterProfile(_)) => assignment.profile.as_ref().map(Result::as_ref),
+        None => None,
     }
 }
 
@@ -131,15 +148,26 @@ impl Access {
         self.reflector.mode(&self.cluster.connection().host_display())
     }
 
-    /// When the credential expires, if soon.
-    pub(super) fn credential_ends(&self) -> Option<Timestamp> {
-        let validity = self.cluster.connection().validity();
-        validity.filter(|validity| validity.ends_soon(Timestamp::now())).map(|validity| validity.until)
+    /// When the credential expires, if soon or if its token is not renewed. Then also why not.
+    pub(super) fn credential_ends(&self) -> (Option<Timestamp>, Option<String>) {
+        let (now, validity) = (Timestamp::now(), self.cluster.connection().validity());
+        let complaint = complaint(&self.renewing, now).filter(|_| validity.is_some());
+        let ends = validity.filter(|validity| complaint.is_some() || validity.ends_soon(now));
+        (ends.map(|validity| validity.until), complaint.map(|failure| failure.message.clone()))
     }
 
     /// Remark on the connection that is no fault.
     pub(super) fn note(&self) -> Option<String> {
-        self.cluster.connection().note().map(str::to_owned)
+        let note = self.cluster.connection().note();
+        let complaint = complaint(&self.renewing, Timestamp::now());
+        let complaint = complaint.filter(|_| self.cluster.connection().validity().is_none());
+        let notes: Vec<&str> = note.into_iter().chain(complaint.map(|failure| failure.message.as_str())).collect();
+        (!notes.is_empty()).then(|| notes.join("; "))
+    }
+
+    /// When the token in the Secret is to be renewed.
+    pub(super) fn renewal_due(&self) -> Option<tokio::time::Instant> {
+        due(&self.renewing)
     }
 
     async fn read(&mut self, assignment: &Assignment, standing: Standing) -> Result<(), Failure> {
@@ -178,7 +206,7 @@ pub(super) async fn run(
     standing: Standing,
     last: Option<&TargetVerdict>,
 ) -> Result<RoundResult, Box<HubUnavailable>> {
-    let former = access.filter(|access| access.origin == Origin::of(&assignment.target));
+    let former = access.filter(|access| access.origin == Origin::of(assignment));
     let is_reused = former.as_ref().is_some_and(|access| is_fresh(access, assignment));
     let mut access = match former {
         Some(access) if is_reused => access,
@@ -208,6 +236,9 @@ pub(super) async fn run(
         if access.secret_version != former {
             read = access.read(assignment, standing).await;
         }
+    }
+    if read.as_ref().err().is_none_or(|failure| failure.reason != Reason::Unauthorized) {
+        renew_if_due(&mut access, context, &assignment.target).await;
     }
     Ok(match read {
         Ok(()) => {
@@ -247,8 +278,9 @@ async fn open(context: &WorkerContext, assignment: &Assignment, former: Option<A
         context.clusters.forget(&target.key);
         OpenError::Target(failure)
     };
-    let (connection, secret_version, token) = match &target.access {
-        Some(access) => {
+    let (connection, secret, token) = match identity(assignment) {
+        Some(Err(failure)) => return Err(refused(failure.clone())),
+        Some(Ok(access)) => {
             let (connection, token) = sign_in(context, target, access).await.map_err(refused)?;
             (connection, None, Some(token))
         }
@@ -260,21 +292,28 @@ async fn open(context: &WorkerContext, assignment: &Assignment, former: Option<A
                     return Err(OpenError::Hub(Box::new(HubUnavailable { error, access: former })));
                 }
             };
-            (vet(&secret.bytes, &context.policy).map_err(refused)?, Some(secret.resource_version), None)
+            (vet(&secret.bytes, &context.policy).map_err(refused)?, Some(secret), None)
         }
     };
+    let ttl = secret.as_ref().and_then(|secret| secret.token_ttl.clone());
+    let secret_version = secret.map(|secret| secret.resource_version);
+    // A renewal of the same token goes on with its back-off.
+    let same_secret = former.as_ref().filter(|former| former.secret_version == secret_version);
+    let kept = same_secret.and_then(|former| former.renewing.clone());
     let same_server = former.filter(|former| former.cluster.connection().is_same_server(&connection));
     let reflector = same_server.map(|former| former.reflector).unwrap_or_else(|| match context.settings.check_by {
         CheckBy::Auto => Reflector::default(),
         CheckBy::Poll => Reflector::polling(),
     });
+    let cluster = context.clusters.ensure(&target.key, connection);
     Ok(Access {
-        cluster: context.clusters.ensure(&target.key, connection),
+        renewing: kept.or_else(|| renewing(context, ttl.as_deref(), cluster.connection().validity())),
+        cluster,
         reflector,
         secret_version,
         watched_version: assignment.secret_version.clone(),
         reread_at: Instant::now() + jittered(REREAD, 0.2, rand::random()),
-        origin: Origin::of(target),
+        origin: Origin::of(assignment),
         _token: token,
         last_evaluated: None,
         recount_at: Timestamp::UNIX_EPOCH,
@@ -282,7 +321,8 @@ async fn open(context: &WorkerContext, assignment: &Assignment, former: Option<A
     })
 }
 
-async fn read_secret(
+/// The Secret of a target.
+pub(super) async fn read_secret(
     context: &WorkerContext,
     target: &DesiredTarget,
     newest: bool,
@@ -299,11 +339,12 @@ async fn sign_in(
     target: &DesiredTarget,
     access: &IdentityAccess,
 ) -> Result<(Connection, Arc<RenewedToken>), Failure> {
-    let namespace = target.key.namespace();
-    if !context.settings.access_namespaces.contains(namespace) {
+    let trusted = &context.settings.access_namespaces;
+    if !trusted.contains(target.key.namespace()) {
         let message = format!(
-            "spec.access is not accepted in namespace {namespace}: add it to --access-namespaces of the operator if all \
-             who may write IntegrationTargets there may use ksit's identity"
+            "spec.access is not accepted in namespace {}: add it to --access-namespaces of the operator if all who may \
+             write IntegrationTargets there may use ksit's identity",
+            target.key.namespace()
         );
         return Err(Failure::new(Reason::AccessRefused, message));
     }

@@ -1,11 +1,15 @@
-//! Per-target metric series, with `--target-metrics=on`.
+//! Metrics of rounds, and per-target series with `--target-metrics=on`.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::WorkerContext;
 use crate::domain::keys::TargetKey;
-use crate::observability::TargetMetrics;
+use crate::domain::verdict::Outcome;
+use crate::observability::{Metrics, ReconcileResult, TargetMetrics};
+
+/// Label of the metrics of rounds.
+pub(super) const CONTROLLER: &str = "integrationtarget";
 
 /// Removes the series on drop: another replica may own the target next.
 pub(super) struct TargetSeries {
@@ -33,5 +37,25 @@ impl Drop for TargetSeries {
     fn drop(&mut self) {
         // An error means that the series did not exist.
         let _ = self.context.metrics.target_round_seconds.remove_label_values(&self.labels());
+    }
+}
+
+/// Counts and times a round.
+pub(super) fn record_round(
+    metrics: &Metrics,
+    series: Option<&TargetSeries>,
+    outcome: Option<&Outcome>,
+    took: Duration,
+) {
+    if let Some(series) = series {
+        series.set_round_time(took);
+    }
+    match outcome {
+        None | Some(Outcome::Read(_)) => metrics.reconciled(CONTROLLER, ReconcileResult::Success, took),
+        Some(Outcome::Failed(failure)) => {
+            metrics.reconciled(CONTROLLER, ReconcileResult::Error, took);
+            metrics.round_failures.with_label_values(&[failure.reason.as_str()]).inc();
+            tracing::debug!(reason = %failure.reason, message = failure.message, "a round failed");
+        }
     }
 }

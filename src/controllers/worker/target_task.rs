@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep_until};
 use super::panics::Panics;
 use super::pause::{paused, remaining};
 use super::round::{self, Access, HubUnavailable, RoundResult};
-use super::series::TargetSeries;
+use super::series::{CONTROLLER, TargetSeries, record_round};
 use super::{Assignment, Overdue, ReportUpdate, WorkerContext, since_start};
 use crate::domain::backoff::{MAX_BACKOFF, next_round, next_try};
 use crate::domain::fit::fit;
@@ -35,7 +35,8 @@ use crate::hub::{Marked, Quarantined};
 use crate::observability::ReconcileResult;
 use crate::targets::{Change, Standing};
 
-const CONTROLLER: &str = "integrationtarget";
+/// Between two rounds for a token that is to be renewed, whatever keeps it from being.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Runs until it is aborted or the worker drops the sender of `assignments`. `history` is restored from the status,
 /// whichever replica wrote that.
@@ -67,6 +68,8 @@ struct Task {
     series: Option<TargetSeries>,
     /// The next scheduled round; its failure counts towards the threshold.
     due: Instant,
+    /// Start of the last step.
+    stepped: Instant,
     /// Set when a watch ends: failed early rounds since then, and the time of the next one.
     retry: Option<(u32, Instant)>,
 }
@@ -88,6 +91,7 @@ impl Task {
             overdue,
             series,
             due,
+            stepped: due,
             retry: None,
         }
     }
@@ -141,7 +145,8 @@ impl Task {
     }
 
     fn next_step(&self) -> Instant {
-        self.retry.map_or(self.due, |(_, at)| at.min(self.due))
+        let renewal = self.access.as_ref().and_then(Access::renewal_due).map(|due| due.max(self.stepped + PAUSE));
+        [self.retry.map(|(_, at)| at), renewal].into_iter().flatten().fold(self.due, Instant::min)
     }
 
     /// Waits for the next event of the target's watches; `None` if reading it panicked.
@@ -194,6 +199,7 @@ impl Task {
     /// Runs one round and reports it.
     async fn step(&mut self, assignment: &Assignment) {
         self.panics.round_begins();
+        self.stepped = Instant::now();
         let now = Timestamp::now();
         if assignment.target.is_paused(now) {
             self.access = None;
@@ -230,7 +236,7 @@ impl Task {
                 return self.retry_after_hub_error(assignment, &error);
             }
         };
-        self.record_round(outcome.as_ref(), started.elapsed());
+        record_round(&context.metrics, self.series.as_ref(), outcome.as_ref(), started.elapsed());
         match outcome {
             Some(Outcome::Failed(failure)) if failure.reason.is_of_replica() => {
                 self.retry_after_shortage(assignment, &failure)
@@ -344,21 +350,6 @@ impl Task {
         failure
     }
 
-    fn record_round(&self, outcome: Option<&Outcome>, took: Duration) {
-        if let Some(series) = &self.series {
-            series.set_round_time(took);
-        }
-        let metrics = &self.context.metrics;
-        match outcome {
-            None | Some(Outcome::Read(_)) => metrics.reconciled(CONTROLLER, ReconcileResult::Success, took),
-            Some(Outcome::Failed(failure)) => {
-                metrics.reconciled(CONTROLLER, ReconcileResult::Error, took);
-                metrics.round_failures.with_label_values(&[failure.reason.as_str()]).inc();
-                tracing::debug!(reason = %failure.reason, message = failure.message, "a round failed");
-            }
-        }
-    }
-
     /// Queues a report unless it equals the last one.
     fn report(&mut self, assignment: &Assignment, verdict: Arc<TargetVerdict>) {
         let next = self.due.saturating_duration_since(Instant::now());
@@ -366,15 +357,20 @@ impl Task {
         // An unreachable target has no check mode.
         let is_connected = verdict.reach == Reach::Connected;
         let (verdict, omitted) = fit(&verdict);
+        // Until its first round succeeds, a target is as the former owner left it: to say otherwise would be two writes.
+        self.history.mode = access.and_then(Access::mode).or(self.history.mode.take());
+        let mode = self.history.mode.clone().filter(|_| is_connected);
+        let (credential_ends, renewal_failure) = access.map(Access::credential_ends).unwrap_or_default();
         let report = TargetReport {
             target: assignment.target.key.clone(),
             verdict,
             omitted,
-            mode: access.filter(|_| is_connected).and_then(Access::mode),
+            mode,
             generation: assignment.target.generation,
             secret_version: access.and_then(|access| access.secret_version.clone()),
             server: access.map(|access| access.cluster.connection().host_display()),
-            credential_ends: access.and_then(Access::credential_ends),
+            credential_ends,
+            renewal_failure,
             note: access.filter(|_| is_connected).and_then(Access::note),
             reported_by: self.context.settings.replica.clone(),
             epoch: Epoch(0),

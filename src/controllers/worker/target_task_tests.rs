@@ -4,6 +4,7 @@ use super::*;
 use crate::controllers::worker::panics::QUARANTINE_AFTER;
 use crate::controllers::worker::test_kit::{Hub, assignment, context, hub, hub_of};
 use crate::domain::backoff::MAX_BACKOFF;
+use crate::domain::check_mode::CheckMode;
 use crate::domain::verdict::Reach;
 use crate::targets::{ClusterManager, Limits, Settings};
 
@@ -102,6 +103,20 @@ async fn retry_that_outlasts_the_due_time_counts_as_the_round() {
     let mut task = disconnected(hub, Instant::now() + Duration::from_secs(1));
     task.step(&assignment()).await;
     assert_eq!((task.history.failures, task.retry), (1, None), "a handshake has two seconds");
+}
+
+/// Each such report would be two writes: one now, and one when the target answers.
+#[tokio::test]
+async fn first_round_that_fails_after_a_takeover_changes_nothing() {
+    let (_state, hub) = hub(Hub::Answers);
+    let known = TargetVerdict { reach: Reach::Connected, tools: Vec::new() };
+    let history = History::after(known.clone(), 3).by(Some(CheckMode::Watch));
+    let mut task = Task::new(Arc::new(context(hub)), history, None);
+    task.step(&assignment()).await;
+    assert_eq!(task.history.failures, 1);
+    let report = task.last_report.unwrap();
+    assert_eq!((&*report.verdict, &report.mode), (&known, &Some(CheckMode::Watch)));
+    assert!(report.server.is_some() && report.secret_version.is_some());
 }
 
 #[tokio::test]

@@ -80,6 +80,8 @@ pub(super) fn context(hub: Client) -> WorkerContext {
             failure_threshold: 3,
             check_by: CheckBy::Auto,
             access_namespaces: Default::default(),
+            renew_tokens: true,
+            cluster_profiles: true,
             target_metrics: TargetMetrics::On,
         },
     }
@@ -115,5 +117,6 @@ pub(super) fn assignment() -> Assignment {
         integrations: Vec::new(),
         interval: Duration::from_secs(30),
         secret_version: None,
+        profile: None,
     }
 }

@@ -34,6 +34,9 @@ use super::reason::Reason;
 use super::replica::{Epoch, ReplicaName, Term};
 use super::verdict::{Phase, cause_of_failure, initializing};
 
+/// Condition of a target: whether changes arrive by watches.
+pub const WATCHED: &str = "Watched";
+
 /// The condition of a target whose credential is about to expire.
 pub const CREDENTIAL_EXPIRING: &str = "CredentialExpiring";
 

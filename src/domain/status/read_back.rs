@@ -1,6 +1,7 @@
 //! The verdict that a status was rendered from, for the replica that takes a target over.
 
-use super::{REACHABLE, TargetStatus, ToolStatus, Truth, observations};
+use super::{REACHABLE, TargetStatus, ToolStatus, Truth, WATCHED, observations};
+use crate::domain::check_mode::CheckMode;
 use crate::domain::keys::{IntegrationKey, TargetKey};
 use crate::domain::reason::{Failure, Reason};
 use crate::domain::verdict::{History, Reach, TargetVerdict, ToolVerdict};
@@ -8,7 +9,16 @@ use crate::domain::verdict::{History, Reach, TargetVerdict, ToolVerdict};
 impl TargetStatus {
     /// The history that ends with the verdict of this status; an empty one if that isn't a conclusion or can't be read.
     pub fn verdict_history(&self, target: &TargetKey, threshold: u32) -> History {
-        self.verdict(target).map_or_else(History::default, |last| History::after(last, threshold))
+        let mode = self.mode();
+        self.verdict(target).map_or_else(History::default, |last| History::after(last, threshold).by(mode))
+    }
+
+    fn mode(&self) -> Option<CheckMode> {
+        let watched = self.condition(WATCHED)?;
+        match watched.truth {
+            Truth::True => Some(CheckMode::Watch),
+            _ => Some(CheckMode::Poll(Failure::new(watched.reason?, watched.message.clone()))),
+        }
     }
 
     fn verdict(&self, target: &TargetKey) -> Option<TargetVerdict> {

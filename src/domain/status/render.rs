@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::component::add_components;
 use super::stamp::{Stamps, Writer};
 use super::text::{brief, cut};
-use super::{CREDENTIAL_EXPIRING, Condition, REACHABLE, READY, TargetStatus, ToolStatus, Truth};
+use super::{CREDENTIAL_EXPIRING, Condition, REACHABLE, READY, TargetStatus, ToolStatus, Truth, WATCHED};
 use crate::domain::check_mode::CheckMode;
 use crate::domain::digest::Digest;
 use crate::domain::fit::fit;
@@ -43,6 +43,7 @@ pub fn target_status(
         secret_version,
         server,
         credential_ends,
+        renewal_failure,
         note,
         reported_by,
         epoch,
@@ -69,13 +70,11 @@ pub fn target_status(
         condition(REACHABLE, reachable, reason, &reached),
     ];
     conditions.extend(mode.as_ref().map(|mode| match mode {
-        CheckMode::Watch => condition("Watched", Truth::True, Reason::Watching, "watching for changes"),
-        CheckMode::Poll(why) => condition("Watched", Truth::False, why.reason, &why.message),
+        CheckMode::Watch => condition(WATCHED, Truth::True, Reason::Watching, "watching for changes"),
+        CheckMode::Poll(why) => condition(WATCHED, Truth::False, why.reason, &why.message),
     }));
-    conditions.extend(credential_ends.map(|at| {
-        let message = format!("the credential in the kubeconfig expires at {at}: put a new one into its Secret");
-        condition(CREDENTIAL_EXPIRING, Truth::True, Reason::ExpiresSoon, &message)
-    }));
+    let ending = credential_ends.map(|at| expiring(at, renewal_failure.as_deref()));
+    conditions.extend(ending.map(|(reason, message)| condition(CREDENTIAL_EXPIRING, Truth::True, reason, &message)));
     TargetStatus {
         phase: Some(phase),
         ready: Some(reachable == Truth::True),
@@ -94,6 +93,16 @@ pub fn target_status(
         managed_by: Some(writer.managed_by.clone()),
         reported_by: Some(reported_by.clone()),
         report_epoch: Some(*epoch),
+    }
+}
+
+fn expiring(at: Timestamp, renewal_failure: Option<&str>) -> (Reason, String) {
+    match renewal_failure {
+        Some(why) => (Reason::RenewalFailed, format!("the token ends at {at} and is not renewed: {why}")),
+        None => (
+            Reason::ExpiresSoon,
+            format!("the credential in the kubeconfig expires at {at}: put a new one into its Secret"),
+        ),
     }
 }
 

@@ -76,17 +76,34 @@ impl Trust {
     pub(super) fn roots(bundle: &[u8], field: &str) -> Result<(Self, Vec<usize>), Failure> {
         let (mut roots, mut unusable) = (Vec::new(), Vec::new());
         for (index, certificate) in pem::certificates(bundle).into_iter().enumerate() {
-            match certificate.filter(|certificate| RootCertStore::empty().add(certificate.clone()).is_ok()) {
+            match certificate.filter(is_usable) {
                 Some(certificate) => roots.push(certificate),
                 None => unusable.push(index + 1),
             }
         }
         match (roots.is_empty(), unusable.is_empty()) {
             (true, true) => Err(invalid(field, &pem::none_found(bundle))),
-            (true, false) => Err(invalid(field, "holds no certificate that can be used as a CA")),
+            (true, false) => Err(none_usable(field)),
             _ => Ok((Self::Roots(roots.into()), unusable)),
         }
     }
+
+    /// Those of these certificates that can be used.
+    ///
+    /// # Errors
+    /// If none can be; names `field`.
+    pub(super) fn roots_of(mut certificates: Vec<CertificateDer<'static>>, field: &str) -> Result<Self, Failure> {
+        certificates.retain(is_usable);
+        if certificates.is_empty() { Err(none_usable(field)) } else { Ok(Self::Roots(certificates.into())) }
+    }
+}
+
+fn is_usable(certificate: &CertificateDer<'static>) -> bool {
+    RootCertStore::empty().add(certificate.clone()).is_ok()
+}
+
+fn none_usable(field: &str) -> Failure {
+    invalid(field, "holds no certificate that can be used as a CA")
 }
 
 /// The configuration for connections. `None` if no certificate of `trust` can be used as a CA.

@@ -75,6 +75,7 @@ fn report(me: &Incarnation) -> TargetReport {
         secret_version: None,
         server: None,
         credential_ends: None,
+        renewal_failure: None,
         note: None,
         reported_by: ReplicaName::new(me.name.as_str()),
         omitted: 0,

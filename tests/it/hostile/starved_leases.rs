@@ -42,6 +42,8 @@ fn config(namespace: &str) -> OperatorConfig {
         check_by: CheckBy::Auto,
         access_namespaces: Default::default(),
         oidc_token_lifetime: Duration::from_secs(3600),
+        renew_tokens: false,
+        cluster_profiles: false,
         target_metrics: TargetMetrics::Off,
         max_concurrent_reconciles: 8,
         max_concurrent_connects: 8,

@@ -51,6 +51,11 @@ impl World {
         self.launch(&format!(r#"ulimit -S -n {files} && exec "$@""#), flags).await;
     }
 
+    /// As above, with a variable of the environment.
+    pub async fn start_operator_with_env(&mut self, name: &str, value: &str, flags: &[&str]) {
+        self.launch(&format!(r#"export {name}={value} && exec "$@""#), flags).await;
+    }
+
     /// Runs a line of shell with the operator's command line as its arguments.
     async fn launch(&mut self, line: &str, flags: &[&str]) {
         let hub = super::hub().await.kubeconfig_path().display().to_string();

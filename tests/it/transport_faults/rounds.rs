@@ -208,8 +208,12 @@ async fn own_kubeconfig_may_be_loopback_and_insecure() {
         Connection::trusted(Trusted { server: &url, ca, server_name: None, proxy: None, credential })
     };
     assert_healthy(&Cluster::new(trusted(Authority::Anyone).unwrap(), limits())).await;
-    let error = trusted(Authority::Kubeconfig(PLANTED_ANSWER.as_bytes())).unwrap_err();
-    assert_eq!(error.to_string(), "KubeconfigInvalid: certificate-authority-data holds no certificate in PEM");
+    let rubbish = vec![PLANTED_ANSWER.as_bytes().to_vec().into()];
+    let error = trusted(Authority::Kubeconfig(rubbish)).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "KubeconfigInvalid: certificate-authority-data holds no certificate that can be used as a CA"
+    );
 }
 
 #[tokio::test]
