@@ -28,7 +28,8 @@ pub fn second_step<'a>(
     answers: impl IntoIterator<Item = (&'a Query, Extent)>,
 ) -> BTreeSet<Query> {
     let mut more = BTreeSet::new();
-    for answer in answers {
+    // Others are about to be dropped.
+    for answer in answers.into_iter().filter(|(query, _)| queries.contains(*query)) {
         match answer {
             (Query::List { kind: ListKind::EndpointSlice, namespace }, Extent::Forbidden | Extent::Missing) => {
                 more.insert(list(ListKind::Endpoints, namespace));
@@ -182,15 +183,20 @@ mod tests {
     }
 
     fn second_step_of(snapshot: &Snapshot) -> BTreeSet<Query> {
-        second_step(&BTreeSet::new(), snapshot.iter().map(|(query, answer)| (query, answer.extent())))
+        second_step(
+            &snapshot.keys().cloned().collect(),
+            snapshot.iter().map(|(query, answer)| (query, answer.extent())),
+        )
     }
 
     #[test]
     fn crds_that_exist_are_looked_for_in_discovery() {
         let crd = Query::Object(ObjectRef::crd("a.example.com"));
-        let more = |extent| second_step(&BTreeSet::new(), [(&crd, extent)]);
+        let queries = BTreeSet::from([crd.clone()]);
+        let more = |extent| second_step(&queries, [(&crd, extent)]);
         assert_eq!(more(Extent::Something), BTreeSet::from([Query::Served]));
         assert_eq!(more(Extent::Missing), BTreeSet::new());
+        assert_eq!(second_step(&BTreeSet::new(), [(&crd, Extent::Something)]), BTreeSet::new(), "no longer wanted");
     }
 
     #[test]
