@@ -35,20 +35,20 @@ pub fn second_step<'a>(
     answers: impl IntoIterator<Item = (&'a Query, Extent)>,
 ) -> BTreeSet<Query> {
     let mut more = BTreeSet::new();
-    for answer in answers {
+    // Others are about to be dropped, but for earlier versions of managed objects, which no tool names.
+    let is_wanted = |query: &Query| queries.contains(query) || matches!(query, Query::Managed(_));
+    for answer in answers.into_iter().filter(|(query, _)| is_wanted(query)) {
         match answer {
             (Query::List { kind: ListKind::EndpointSlice, namespace }, Extent::Forbidden | Extent::Missing) => {
                 more.insert(list(ListKind::Endpoints, namespace));
             }
             (Query::Object(ObjectRef { resource: Resource::OtherNamespace, name, .. }), extent)
-                if extent != Extent::Missing && queries.contains(answer.0) =>
+                if extent != Extent::Missing =>
             {
                 let is_in_it = |query: &&Query| matches!(query, Query::List { namespace, .. } if namespace == name);
                 more.extend(queries.iter().filter(is_in_it).cloned());
             }
-            (crd @ Query::Object(ObjectRef { resource: Resource::Crd, .. }), Extent::Something)
-                if queries.contains(crd) =>
-            {
+            (Query::Object(ObjectRef { resource: Resource::Crd, .. }), Extent::Something) => {
                 more.insert(Query::Served);
             }
             (Query::Served, Extent::Missing) => {
@@ -233,7 +233,10 @@ mod tests {
     }
 
     fn second_step_of(snapshot: &Snapshot) -> BTreeSet<Query> {
-        second_step(&BTreeSet::new(), snapshot.iter().map(|(query, answer)| (query, answer.extent())))
+        second_step(
+            &snapshot.keys().cloned().collect(),
+            snapshot.iter().map(|(query, answer)| (query, answer.extent())),
+        )
     }
 
     #[test]

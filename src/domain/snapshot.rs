@@ -170,7 +170,7 @@ pub enum Answer {
     Counted(Arc<Counts>),
     /// Managed objects that the cluster does not list, although it answers.
     Unreadable(Reason),
-    /// What discovery tells.
+    /// The part of discovery that concerns the queries.
     Served(Served),
     /// 404: no such object, or no such API.
     NotFound,

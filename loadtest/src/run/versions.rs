@@ -66,14 +66,11 @@ impl Versions {
         self.0 = wanted;
         let shown = until_counted(fleet, &expected).await?;
         let took = started.elapsed().as_secs_f64();
+        until_written(fleet, mark, &changed).await?;
+        let written = started.elapsed().as_secs_f64();
         sleep(AFTERWARDS).await;
         let (command, metric) = (by_command(fleet).await?, by_metric(fleet).await.unwrap_or_default());
-        let mut writes: BTreeMap<String, u32> = BTreeMap::new();
-        for (name, event) in fleet.writes_since(mark)? {
-            if name.ends_with("integrationtargets status") {
-                *writes.entry(event.object_ref.unwrap_or_default().name).or_default() += 1;
-            }
-        }
+        let writes = status_writes(fleet, mark)?;
         let of_changed = changed.iter().map(|name| writes.get(name).copied().unwrap_or_default().into()).collect();
         let others = writes.iter().filter(|(name, _)| !changed.contains(*name)).map(|(_, count)| count).sum::<u32>();
         let one = |what: &str, unit, sample: f64| Measure::new(&format!("{phase}: {what}"), unit, vec![sample], None);
@@ -83,6 +80,7 @@ impl Versions {
         measures.extend([
             one("clusters that changed", "", changed.len() as f64),
             one("changes until the counts were right", "s", if shown { took } else { f64::INFINITY }),
+            one("changes until all statuses were written", "s", written),
             one("clusters counted wrongly by ksit versions", "", difference(&command, &expected).into()),
             one("clusters counted wrongly by the metric", "", difference(&metric, &expected).into()),
             Measure::new(&format!("{phase}: status writes of a changed cluster"), "", of_changed, None),
@@ -102,6 +100,30 @@ async fn until_counted(fleet: &Fleet, expected: &Counts) -> Result<bool, RunErro
         sleep(Duration::from_millis(200)).await;
     }
     Ok(false)
+}
+
+/// Waits until each of these clusters has had a status write, which the hub's pace may delay, or time is up.
+async fn until_written(fleet: &Fleet, mark: u64, changed: &BTreeSet<String>) -> Result<(), RunError> {
+    let started = Instant::now();
+    while started.elapsed() < PATIENCE {
+        let writes = status_writes(fleet, mark)?;
+        if changed.iter().all(|name| writes.contains_key(name)) {
+            break;
+        }
+        sleep(Duration::from_secs(1)).await;
+    }
+    Ok(())
+}
+
+/// Status writes of each target since `mark`.
+fn status_writes(fleet: &Fleet, mark: u64) -> Result<BTreeMap<String, u32>, RunError> {
+    let mut writes = BTreeMap::new();
+    for (name, event) in fleet.writes_since(mark)? {
+        if name.ends_with("integrationtargets status") {
+            *writes.entry(event.object_ref.unwrap_or_default().name).or_default() += 1;
+        }
+    }
+    Ok(writes)
 }
 
 /// The counts of `ksit versions`.

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::domain::component::{Component, ComponentKind, Finder, MinReady, Presence};
 use crate::domain::integrations::{WITHOUT_EFFECT, expected_of, names};
+use crate::domain::queries::{first_step, is_waiting};
+use crate::domain::snapshot::{ListKind, Query};
 
 fn config(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
@@ -195,4 +197,24 @@ fn one_kind_of_several_can_be_ignored() {
     assert_eq!(of(&left, ComponentKind::Deployment, controller).or_kinds, []);
     let none = components("argocd", &[("ignore", controller)]);
     assert!(none.iter().all(|component| component.name != controller));
+}
+
+/// Each list costs a cluster a watch of some 3 KiB.
+#[test]
+fn parts_elsewhere_cost_no_list_where_their_namespaces_are_absent() {
+    let tools = ["argocd", "flux", "prometheus", "istio", "cert-manager"];
+    let tools = tools.map(|name| expected_of(tool(name).unwrap(), &config(&[])).unwrap());
+    let queries = first_step(&tools);
+    let is_list = |query: &&Query| matches!(query, Query::List { .. });
+    let waiting: Vec<_> = queries.iter().filter(is_list).filter(|query| is_waiting(query, &queries)).collect();
+    let elsewhere = [
+        (ListKind::Deployment, "istio-ingress"),
+        (ListKind::DaemonSet, "istio-cni"),
+        (ListKind::DaemonSet, "istio-ingress"),
+        (ListKind::DaemonSet, "kube-system"),
+        (ListKind::DaemonSet, "ztunnel"),
+    ];
+    let expected = elsewhere.map(|(kind, namespace)| Query::List { kind, namespace: namespace.to_owned() });
+    assert_eq!(waiting, expected.iter().collect::<Vec<_>>());
+    assert_eq!(queries.iter().filter(is_list).count() - waiting.len(), 15, "as many as before there were others");
 }

@@ -96,7 +96,7 @@ async fn large_answers_wait_for_memory_and_are_read() {
         let limits = Arc::new(Limits::new(settings));
         let clusters: Vec<_> = (0..20).map(|_| Cluster::new(connection(&server), limits.clone())).collect();
         join_all(clusters.iter().map(assert_healthy)).await;
-        let needed = clusters.len() * queries().len();
+        let needed = clusters.len() * (queries().len() + DISCOVERY);
         let requests = server.requests();
         assert_eq!(requests > needed, retries, "{requests} requests over {http:?} where {needed} are needed");
         assert_eq!(server.connections(), clusters.len(), "{http:?}");
