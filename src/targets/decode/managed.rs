@@ -381,3 +381,7 @@ impl<'de: 'a, 'a> de::Deserialize<'de> for MaybeBorrowed<'a> {
         Text::deserialize(deserializer).map(|text| Self(text.into_cow()))
     }
 }
+
+#[cfg(test)]
+#[path = "managed_tests.rs"]
+mod tests;
