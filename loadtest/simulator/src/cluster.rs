@@ -116,6 +116,11 @@ impl State {
         if from == to {
             return false;
         }
+        self.record(object, (from, to), idle, events);
+        true
+    }
+
+    fn record(&mut self, object: u16, (from, to): (Health, Health), idle: u64, events: usize) {
         self.version = self.current(idle) + 1;
         let version = self.version;
         self.differing.insert(object, Differing { health: to, version });
@@ -126,7 +131,12 @@ impl State {
                 self.compacted = self.compacted.max(oldest.version);
             }
         }
-        true
+    }
+
+    /// Changes an object without its health, keeping at most `events` in the history.
+    pub(super) fn touch(&mut self, object: u16, idle: u64, events: usize) {
+        let health = self.health(object);
+        self.record(object, (health, health), idle, events);
     }
 
     /// Changes after `version`, oldest first.

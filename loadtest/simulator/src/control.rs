@@ -40,6 +40,14 @@ impl Simulator {
         })
     }
 
+    /// Changes something of an object that no check reads.
+    pub fn touch(&self, number: u32, id: ComponentId) {
+        if let Some(cluster) = self.fleet.cluster(number) {
+            let (idle, events) = (self.fleet.idle_version(), self.fleet.settings.events);
+            cluster.change(|state| state.touch(id.0, idle, events));
+        }
+    }
+
     /// Repairs everything on a cluster. Returns whether anything changed.
     pub fn mend(&self, number: u32) -> bool {
         let Some(cluster) = self.fleet.cluster(number) else { return false };

@@ -12,7 +12,7 @@ use super::fleet::Fleet;
 /// The path of discovery.
 pub(super) const PATH: &str = "/apis";
 
-/// The groups of the CustomResourceDefinitions that the cluster has, each in version `v1`.
+/// The groups of the CustomResourceDefinitions that the cluster has, each in version `v1`, and those of managed objects.
 pub(super) fn discovery(fleet: &Fleet, cluster: &Cluster) -> Body {
     let state = cluster.state();
     let is_absent = |place: usize| {
@@ -28,11 +28,17 @@ pub(super) fn discovery(fleet: &Fleet, cluster: &Cluster) -> Body {
             groups.entry(group).or_default().push(plural);
         }
     }
+    let managed = fleet.catalogue.collections.iter().map(|collection| collection.kind).filter(|kind| kind.is_managed());
+    let managed = managed.filter_map(|kind| {
+        let (group, version) = kind.api_version().split_once('/')?;
+        let resources = json!([{ "resource": kind.plural() }]);
+        Some(json!({ "metadata": { "name": group }, "versions": [{ "version": version, "resources": resources }] }))
+    });
     let group = |(name, plurals): (&str, Vec<&str>)| {
         let resources: Vec<_> = plurals.into_iter().map(|plural| json!({ "resource": plural })).collect();
         json!({ "metadata": { "name": name }, "versions": [{ "version": "v1", "resources": resources }] })
     };
-    let items: Vec<_> = groups.into_iter().map(group).collect();
+    let items: Vec<_> = groups.into_iter().map(group).chain(managed).collect();
     let list = json!({ "kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {},
         "items": items });
     Body::json(list.to_string())

@@ -16,7 +16,7 @@ pub(super) struct Fleet {
 impl Fleet {
     pub(super) fn new(count: u32, settings: Settings) -> Self {
         Self {
-            catalogue: Catalogue::new(),
+            catalogue: Catalogue::with_managed(settings.managed),
             settings,
             clusters: (0..count).map(|_| Cluster::new()).collect(),
             began: Instant::now(),

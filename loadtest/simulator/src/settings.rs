@@ -24,6 +24,8 @@ pub struct Settings {
     pub slow_bytes: usize,
     /// `Retry-After` of [`super::Fault::TooManyRequests`].
     pub retry_after: Duration,
+    /// Applications, and as many Kustomizations, on each cluster.
+    pub managed: u16,
     /// Connections allowed by [`super::Fault::ConnectionLimit`].
     pub connections: u32,
 }
@@ -41,6 +43,7 @@ impl Default for Settings {
             oversized_bytes: 300 * 1024 * 1024,
             slow_bytes: 1024,
             retry_after: MINUTE,
+            managed: 0,
             connections: 1,
         }
     }

@@ -21,6 +21,7 @@ use super::clusters::Clusters;
 use super::fleet::{CONCURRENT_WRITES, add_target, remove_target, renew_secret};
 use super::phase::Phase;
 use super::proxied::through_proxy;
+use super::rhythm::Rhythm;
 use super::sampler::Sampler;
 use super::script::{BreakAndMend, Inject, Role, Rotate, Script, Step};
 use super::statuses::{FAILED, Group, RUNNING, Statuses};
@@ -51,6 +52,14 @@ pub(super) struct Director {
     proxy: Option<Process>,
     phase: Phase,
     measures: Vec<Measure>,
+}
+
+/// The managed objects of every simulated cluster.
+fn managed(fleet: &Fleet) -> Result<Vec<ComponentId>, RunError> {
+    let components = fleet.clusters.simulator()?.components();
+    let ids: Vec<ComponentId> =
+        components.filter(|component| component.kind.is_managed()).map(|component| component.id).collect();
+    if ids.is_empty() { Err("the scenario has no managed objects: set `managed`".into()) } else { Ok(ids) }
 }
 
 impl Director {
@@ -213,15 +222,24 @@ impl Director {
 
     /// Breaks components at the given rate and repairs each when due; returns when all are repaired.
     async fn break_and_mend(&mut self, how: &BreakAndMend) -> Result<(), RunError> {
-        let (start, pause) = (Instant::now(), Duration::from_secs_f64(1.0 / how.breaks_per_second.max(0.001)));
         let (hold, lasts): (Duration, Duration) = (how.hold.into(), how.r#for.into());
-        let mut number = 0;
+        let ids = if how.managed { managed(&self.fleet)? } else { self.vital.clone() };
+        let start = Instant::now();
+        let (mut breaks, mut touches) = (Rhythm::new(how.breaks_per_second), Rhythm::new(how.touches_per_second));
         while start.elapsed() < lasts {
-            sleep_until(start + pause * number).await;
-            number += 1;
+            let next = breaks.due(start).min(touches.due(start)).min(start + lasts);
+            sleep_until(next).await;
             self.mend_due(Some(Instant::now())).await?;
-            if let Some(target) = self.healthy_target() {
-                let id = self.vital[self.random.random_range(0..self.vital.len())];
+            if touches.is_due(start)
+                && let Some(target) = self.healthy_target()
+            {
+                let id = ids[self.random.random_range(0..ids.len())];
+                self.fleet.clusters.simulator()?.touch(target, id);
+            }
+            if breaks.is_due(start)
+                && let Some(target) = self.healthy_target()
+            {
+                let id = ids[self.random.random_range(0..ids.len())];
                 self.break_one(target, id, hold).await?;
             }
         }

@@ -54,7 +54,7 @@ impl Fleet {
     /// # Errors
     /// Fails if the hub does not start or the objects can't be created on it.
     pub async fn prepare(ksit: &Path, targets: u32, flags: &[&str]) -> Result<Self, RunError> {
-        Self::prepare_with(ksit, Provider::Sim, targets, &["flux"], flags).await
+        Self::prepare_with(ksit, Provider::Sim, targets, 0, &["flux"], flags).await
     }
 
     /// Like [`Self::prepare`], with clusters of this provider and integrations of these types.
@@ -62,11 +62,12 @@ impl Fleet {
         ksit: &Path,
         provider: Provider,
         targets: u32,
+        managed: u16,
         integrations: &[&str],
         flags: &[&str],
     ) -> Result<Self, RunError> {
         let hub = ControlPlane::builder("hub").without_reads_in_audit().start().await?;
-        Self::prepare_on(hub, ksit, provider, targets, integrations, flags).await
+        Self::prepare_on(hub, ksit, (provider, targets, managed), integrations, flags).await
     }
 
     /// Like [`Self::prepare`], with clusters of this provider and integrations of these types, on a given hub, which
@@ -77,8 +78,7 @@ impl Fleet {
     pub async fn prepare_on(
         hub: ControlPlane,
         ksit: &Path,
-        provider: Provider,
-        targets: u32,
+        (provider, targets, managed): (Provider, u32, u16),
         integrations: &[&str],
         flags: &[&str],
     ) -> Result<Self, RunError> {
@@ -86,7 +86,7 @@ impl Fleet {
         let client = hub.client().await?;
         install_crds(&client, ksit).await?;
         Workloads::new(client.clone()).namespace(NAMESPACE).await?;
-        let clusters = Clusters::start(provider, targets).await?;
+        let clusters = Clusters::start(provider, targets, managed).await?;
         let made = AtomicU32::new(0);
         stream::iter(0..targets)
             .map(async |number| {
@@ -101,7 +101,11 @@ impl Fleet {
             .try_collect::<()>()
             .await?;
         for kind in integrations {
-            create(&client, "Integration", kind, json!({ "type": kind, "targetSelector": selector() })).await?;
+            let mut spec = json!({ "type": kind, "targetSelector": selector() });
+            if managed > 0 && ["argocd", "flux"].contains(kind) {
+                spec["config"] = json!({ "failWhen": "1" });
+            }
+            create(&client, "Integration", kind, spec).await?;
         }
         let replicas = Installation::new(&hub, ksit, NAMESPACE, flags).await?;
         Ok(Self { replicas, hub, clusters, client, count: 0, targets, untouched: 0 })

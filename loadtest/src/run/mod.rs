@@ -20,6 +20,7 @@ mod plots;
 mod proxied;
 mod rebalance;
 mod report;
+mod rhythm;
 mod sampler;
 mod script;
 mod statuses;
@@ -149,7 +150,9 @@ async fn scripted(settings: &Settings, name: &str, script: &Script) -> Result<Re
     let integrations: Vec<&str> = script.integrations.iter().map(String::as_str).collect();
     let flags = settings.all_flags();
     let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-    let fleet = Fleet::prepare_with(&settings.ksit, settings.provider, settings.targets, &integrations, &flags).await?;
+    let fleet =
+        Fleet::prepare_with(&settings.ksit, settings.provider, settings.targets, script.managed, &integrations, &flags)
+            .await?;
     let mut measures = Vec::new();
     if settings.measure_baseline {
         measures.extend(baseline::transport(&fleet, settings.replicas, settings.duration).await?);
@@ -262,7 +265,8 @@ async fn start(settings: &Settings) -> Result<Fleet, RunError> {
     settings.log_start();
     let flags = settings.all_flags();
     let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-    let mut fleet = Fleet::prepare_with(&settings.ksit, settings.provider, settings.targets, &["flux"], &flags).await?;
+    let mut fleet =
+        Fleet::prepare_with(&settings.ksit, settings.provider, settings.targets, 0, &["flux"], &flags).await?;
     eprintln!("starting {} replicas", settings.replicas);
     let start = fleet.scale_up(settings.replicas).await?;
     fleet.settle().await?;

@@ -8,7 +8,7 @@ use simulator::Fault;
 use super::RunError;
 
 /// Embedded scenarios.
-const EMBEDDED: [(&str, &str); 16] = [
+const EMBEDDED: [(&str, &str); 17] = [
     ("survey", include_str!("../../scenarios/survey.yaml")),
     ("cold-start", include_str!("../../scenarios/cold-start.yaml")),
     ("changes", include_str!("../../scenarios/changes.yaml")),
@@ -25,6 +25,7 @@ const EMBEDDED: [(&str, &str); 16] = [
     ("churn", include_str!("../../scenarios/churn.yaml")),
     ("versions", include_str!("../../scenarios/versions.yaml")),
     ("proxy", include_str!("../../scenarios/proxy.yaml")),
+    ("managed", include_str!("../../scenarios/managed.yaml")),
 ];
 
 /// Former names of embedded scenarios.
@@ -39,6 +40,9 @@ pub struct Script {
     /// Types of the integrations that select every target.
     #[serde(default = "all_integrations")]
     pub integrations: Vec<String>,
+    /// Applications, and as many Kustomizations, on each simulated cluster. A tool fails as soon as one of them does.
+    #[serde(default)]
+    pub managed: u16,
     /// Executed one after the other.
     pub steps: Vec<Step>,
     /// Compared with the measures at the end; empty if the script only measures.
@@ -99,6 +103,12 @@ pub struct BreakAndMend {
     #[serde(default = "ten_seconds")]
     pub hold: Span,
     pub r#for: Span,
+    /// Breaks managed objects instead of components.
+    #[serde(default)]
+    pub managed: bool,
+    /// Changes to healthy managed objects meanwhile.
+    #[serde(default)]
+    pub touches_per_second: f64,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]

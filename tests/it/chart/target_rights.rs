@@ -40,7 +40,10 @@ async fn target_rights_suffice_for_each_tool_and_are_all_used() {
         let namespace = format!("chart-target-{}", tool.name);
         workloads.namespace(&namespace).await.unwrap();
         for object in apply(&format!("{}.yaml", tool.name), Some((&tool.namespace, &namespace))).await {
-            for rule in object["rules"].as_array().into_iter().flatten() {
+            // Managed objects are only listed where the cluster serves their kinds, as in `managed::real`.
+            let is_managed = |rule: &&Value| rule["verbs"] == json!(["list", "watch"]);
+            let rules = object["rules"].as_array().into_iter().flatten();
+            for rule in rules.filter(|rule| !is_managed(rule)) {
                 for resource in rule["resources"].as_array().unwrap() {
                     let place = object["metadata"]["namespace"].as_str().unwrap_or_default();
                     granted.insert((place.to_owned(), resource.as_str().unwrap().to_owned()));

@@ -20,7 +20,7 @@ const FLAGS: [&str; 3] = ["--interval=2s", "--round-timeout=2s", "--log-level=in
 pub async fn prepare(targets: u32) -> Fleet {
     let hub = ControlPlane::builder("hub").start().await.unwrap();
     let ksit = Path::new(env!("CARGO_BIN_EXE_ksit"));
-    Fleet::prepare_on(hub, ksit, Provider::Sim, targets, &["flux"], &FLAGS).await.unwrap()
+    Fleet::prepare_on(hub, ksit, (Provider::Sim, targets, 0), &["flux"], &FLAGS).await.unwrap()
 }
 
 pub async fn map(fleet: &Fleet) -> Option<PublishedMap> {

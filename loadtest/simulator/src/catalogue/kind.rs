@@ -17,6 +17,10 @@ pub enum Kind {
     EndpointSlice,
     /// A CustomResourceDefinition.
     Crd,
+    /// An Application of Argo CD, in any namespace.
+    Application,
+    /// A Kustomization of Flux, in any namespace.
+    Kustomization,
 }
 
 impl Kind {
@@ -35,6 +39,11 @@ impl Kind {
         Self::Crd,
     ];
 
+    /// Whether a tool manages objects of this kind; they are listed for all namespaces together.
+    pub fn is_managed(self) -> bool {
+        matches!(self, Self::Application | Self::Kustomization)
+    }
+
     /// The `kind` in a manifest.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -45,6 +54,8 @@ impl Kind {
             Self::Service => "Service",
             Self::EndpointSlice => "EndpointSlice",
             Self::Crd => "CustomResourceDefinition",
+            Self::Application => "Application",
+            Self::Kustomization => "Kustomization",
         }
     }
 
@@ -54,10 +65,12 @@ impl Kind {
             Self::Deployment | Self::StatefulSet | Self::DaemonSet => "apps/v1",
             Self::EndpointSlice => "discovery.k8s.io/v1",
             Self::Crd => "apiextensions.k8s.io/v1",
+            Self::Application => "argoproj.io/v1alpha1",
+            Self::Kustomization => "kustomize.toolkit.fluxcd.io/v1",
         }
     }
 
-    fn plural(self) -> &'static str {
+    pub(in super::super) fn plural(self) -> &'static str {
         match self {
             Self::Namespace => "namespaces",
             Self::Deployment => "deployments",
@@ -66,6 +79,8 @@ impl Kind {
             Self::Service => "services",
             Self::EndpointSlice => "endpointslices",
             Self::Crd => "customresourcedefinitions",
+            Self::Application => "applications",
+            Self::Kustomization => "kustomizations",
         }
     }
 
@@ -74,7 +89,9 @@ impl Kind {
         let (version, plural) = (self.api_version(), self.plural());
         let root = if version.contains('/') { "apis" } else { "api" };
         match self {
-            Self::Namespace | Self::Crd => format!("/{root}/{version}/{plural}"),
+            Self::Namespace | Self::Crd | Self::Application | Self::Kustomization => {
+                format!("/{root}/{version}/{plural}")
+            }
             _ => format!("/{root}/{version}/namespaces/{namespace}/{plural}"),
         }
     }

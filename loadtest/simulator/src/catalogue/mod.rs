@@ -6,6 +6,7 @@
 //! ```
 
 mod kind;
+mod managed;
 mod manifest;
 mod objects;
 mod parts;
@@ -47,7 +48,7 @@ impl Component {
         match self.kind {
             Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet => true,
             Kind::Service => SERVICES.contains(&self.name),
-            Kind::Namespace | Kind::EndpointSlice | Kind::Crd => false,
+            Kind::Namespace | Kind::EndpointSlice | Kind::Crd | Kind::Application | Kind::Kustomization => false,
         }
     }
 }
@@ -155,6 +156,17 @@ impl Catalogue {
                 if !collections.contains_key(&(kind, namespace)) {
                     catalogue.add(kind, namespace, &[]);
                 }
+            }
+        }
+        catalogue
+    }
+
+    /// The same with `count` managed objects of each kind.
+    pub(super) fn with_managed(count: u16) -> Self {
+        let mut catalogue = Self::new();
+        for kind in [Kind::Application, Kind::Kustomization] {
+            if count > 0 {
+                catalogue.add(kind, "", &managed::parts(kind, count));
             }
         }
         catalogue

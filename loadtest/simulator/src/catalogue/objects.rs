@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::Kind;
 use super::parts::Part;
+use super::{Kind, managed};
 
 /// Placeholder of the resourceVersion, which differs between clusters.
 pub(super) const VERSION_MARK: &str = "@version@";
@@ -16,6 +16,8 @@ pub(super) fn object(part: &Part, broken: bool) -> Value {
         Kind::Service => service(part),
         Kind::EndpointSlice => endpoint_slice(part, broken),
         Kind::Crd => crd(part.name),
+        Kind::Application => managed::application(part, broken),
+        Kind::Kustomization => managed::kustomization(part, broken),
         Kind::Namespace => json!({ "spec": { "finalizers": ["kubernetes"] }, "status": { "phase": "Active" } }),
     };
     let mut object = body;
@@ -49,7 +51,9 @@ fn metadata(part: &Part, labels: Map<String, Value>, body: &Value) -> Value {
     if !part.namespace.is_empty() {
         metadata["namespace"] = json!(part.namespace);
     }
-    if matches!(part.kind, Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet | Kind::EndpointSlice) {
+    if matches!(part.kind, Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet | Kind::EndpointSlice)
+        || part.kind.is_managed()
+    {
         metadata["generation"] = json!(1);
     }
     if part.kind == Kind::Deployment {

@@ -63,9 +63,10 @@ pub enum Clusters {
 }
 
 impl Clusters {
-    pub(super) async fn start(provider: Provider, count: u32) -> Result<Self, RunError> {
+    pub(super) async fn start(provider: Provider, count: u32, managed: u16) -> Result<Self, RunError> {
+        let settings = simulator::Settings { managed, ..simulator::Settings::default() };
         Ok(match provider {
-            Provider::Sim => Self::Simulated(Arc::new(Simulator::start(count).await?)),
+            Provider::Sim => Self::Simulated(Arc::new(Simulator::with(count, settings).await?)),
             Provider::Local => Self::Local(started(count, LocalTarget::start).await?),
             Provider::Kind => Self::Kind(started(count, KindTarget::start).await?),
         })
