@@ -1,5 +1,7 @@
 //! Objects that a tool manages, on real API servers.
 
+mod facts;
+
 use std::collections::BTreeMap;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
