@@ -1,6 +1,7 @@
 //! Objects that a tool manages, on real API servers.
 
 mod facts;
+mod real_crds;
 
 use std::collections::BTreeMap;
 
