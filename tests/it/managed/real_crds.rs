@@ -204,13 +204,14 @@ async fn managed_facts_hold_for_objects_of_real_definitions() {
     let client = plane.client().await.unwrap();
     let workloads = Workloads::new(client.clone());
     workloads.namespace(NAMESPACE).await.unwrap();
-    for (tool, crds) in TOOLS {
-        define(&client, crds).await;
+    futures::future::join_all(TOOLS.map(|(_, crds)| define(&client, crds))).await;
+    futures::future::join_all(TOOLS.map(async |(tool, _)| {
         let kinds = &catalogue::tool(tool).unwrap().resources;
         let list = |case: &Case| kinds.iter().find(|kind| kind.kind == case.kind).unwrap().lists[0].clone();
         let cases = cases(tool);
         futures::future::join_all(cases.iter().map(async |case| create(&client, &list(case), case).await)).await;
-    }
+    }))
+    .await;
     let mut world = World::new(NAMESPACE).await;
     world.target("a", &plane.kubeconfig()).await;
     for (tool, _) in TOOLS {
