@@ -18,6 +18,7 @@
 pub mod audit;
 pub mod command;
 mod control_plane;
+pub mod crds;
 pub mod division;
 pub mod faulty_hub;
 pub mod faulty_proxy;

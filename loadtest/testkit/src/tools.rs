@@ -29,6 +29,8 @@ pub enum Tool {
     Promtool,
     /// Scrapes the replicas.
     Prometheus,
+    /// Generates CustomResourceDefinitions from Go types.
+    ControllerGen,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +43,8 @@ pub enum ToolError {
     NoGo(#[source] io::Error),
     #[error("building {0} failed; its output is above")]
     Build(&'static str),
+    #[error("{0} failed; its output is above")]
+    Run(String),
     #[error("{0} has no version of {1}")]
     NoVersion(PathBuf, &'static str),
 }
@@ -66,6 +70,7 @@ impl Tool {
             Self::Kubeconform => "kubeconform",
             Self::Promtool => "promtool",
             Self::Prometheus => "prometheus",
+            Self::ControllerGen => "controller-gen",
         }
     }
 
@@ -89,6 +94,9 @@ impl Tool {
             }
             Self::Prometheus => {
                 ("prometheus", "github.com/prometheus/prometheus", "github.com/prometheus/prometheus/cmd/prometheus")
+            }
+            Self::ControllerGen => {
+                ("flux", "sigs.k8s.io/controller-tools", "sigs.k8s.io/controller-tools/cmd/controller-gen")
             }
         }
     }
@@ -194,7 +202,8 @@ impl Tool {
     }
 }
 
-fn cache() -> Result<PathBuf, ToolError> {
+/// The folder of what is built once.
+pub(crate) fn cache() -> Result<PathBuf, ToolError> {
     let base = std::env::var_os("XDG_CACHE_HOME")
         .map(PathBuf::from)
         .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")));
@@ -217,7 +226,7 @@ mod tests {
 
     #[test]
     fn tools_have_a_version_in_their_go_mod() {
-        for tool in Tool::CONTROL_PLANE.into_iter().chain(Tool::CHART).chain([Tool::Kubectl]) {
+        for tool in Tool::CONTROL_PLANE.into_iter().chain(Tool::CHART).chain([Tool::Kubectl, Tool::ControllerGen]) {
             let (folder, module, _) = tool.source();
             let go_mod = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools").join(folder).join("go.mod");
             assert!(version(&go_mod, module).unwrap().starts_with('v'));

@@ -1,5 +1,8 @@
 //! Objects that a tool manages, on real API servers.
 
+mod facts;
+mod real_crds;
+
 use std::collections::BTreeMap;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
