@@ -155,7 +155,7 @@ pub(crate) fn largest_verdict() -> impl Strategy<Value = TargetVerdict> {
                 message,
                 observations,
                 version: Some("9".repeat(63)),
-                resources: if number % 3 == 0 { resources() } else { Vec::new() },
+                resources: if number.is_multiple_of(3) { resources() } else { Vec::new() },
             };
             (IntegrationKey::new("fleet", format!("{number:0>length$}").as_str()), verdict)
         };

@@ -18,7 +18,8 @@ pub(super) fn due(entries: &Entries, round: u64, watched: bool, polled: bool) ->
     let (mut fetches, mut watches) = (Vec::new(), Vec::new());
     for (query, entry) in entries.iter() {
         let fetch = || Job::Fetch(query.clone());
-        let is_new = entry.queried_in != round;
+        // Without a watch, managed objects are listed once in several rounds: they are many.
+        let is_new = entry.queried_in != round && (entry.managed().is_none() || is_old(entry, round));
         let may_watch = watched && room > 0 && is_list(query);
         match &entry.cached {
             Cached::Nothing if may_watch => fetches.push(Job::WatchList(query.clone())),
@@ -112,6 +113,7 @@ pub(super) fn to_confirm(entries: &Entries, round: u64, all: bool) -> Vec<Query>
     });
     let age = |(_, entry): &&(Query, Entry)| entry.listed_in;
     // A long list of managed objects waits for longer, as it costs its cluster more.
-    let weighted = |(_, entry): &&(Query, Entry)| entry.listed_in + entry.managed() / MANAGED_PER_ROUND;
+    let weighted =
+        |(_, entry): &&(Query, Entry)| entry.listed_in + entry.managed().unwrap_or_default() / MANAGED_PER_ROUND;
     lists().min_by_key(weighted).into_iter().chain(names.min_by_key(age)).map(|(query, _)| query.clone()).collect()
 }

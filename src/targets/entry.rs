@@ -164,6 +164,18 @@ impl Entry {
         Some(end)
     }
 
+    /// Polls managed objects alone for a while, as their watch has lost something or can't be resumed. Returns false for
+    /// other lists, whose watches tell about all of the target.
+    pub(super) fn poll_alone(&mut self, limits: &Limits) -> bool {
+        match &mut self.cached {
+            Cached::Objects(watched) if watched.objects.listed().is_managed() => {
+                watched.watch = Watch::Forbidden { until: watch_again(limits) };
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// Keeps a fault in a watch of managed objects from the other watches: a list that can't be used is set aside, and
     /// one whose watch was cut is polled until `watch_again`. Returns whether the answer changed.
     pub(super) fn isolate_end(&mut self, watch_again: Instant) -> bool {
@@ -185,11 +197,11 @@ impl Entry {
         }
     }
 
-    /// Managed objects that its watch follows.
-    pub(super) fn managed(&self) -> u64 {
+    /// Number of objects, if they are managed ones.
+    pub(super) fn managed(&self) -> Option<u64> {
         match &self.cached {
-            Cached::Objects(watched) if watched.objects.listed().is_managed() => watched.objects.len() as u64,
-            _ => 0,
+            Cached::Objects(watched) if watched.objects.listed().is_managed() => Some(watched.objects.len() as u64),
+            _ => None,
         }
     }
 
@@ -201,6 +213,11 @@ impl Entry {
             Cached::Objects(_) => Some(Extent::Something),
         }
     }
+}
+
+/// The time at which a watch that does not work is tried again.
+pub(super) fn watch_again(limits: &Limits) -> Instant {
+    Instant::now() + limits.settings().watch_again
 }
 
 impl WatchedList {

@@ -8,6 +8,7 @@ use hyper::header::HeaderValue;
 use tokio::time::Instant;
 
 use super::ask::Ask;
+use super::decode::PageEnd;
 use super::fault::{Fault, Refused, not_the_api};
 use super::http::{Channel, Reply};
 use super::http2::Http2Body;
@@ -208,46 +209,16 @@ async fn list(
     deadline: Instant,
 ) -> Result<Found, Fault> {
     let list_path = list_path(listed, namespace);
-    let mut objects = Objects::new(listed.clone());
-    let mut limit = PAGE;
-    let mut token: Option<String> = None;
-    let mut bytes = 0;
-    let (mut restarted, mut is_counted) = (false, false);
+    let mut reading = Reading::new(listed);
     let (max_pages, max_bodies) = if listed.is_managed() { MANAGED_BOUNDS } else { (MAX_PAGES, MAX_BODIES) };
     for _ in 0..max_pages {
-        let path = format!("{list_path}?limit={limit}");
-        let page = match &token {
-            Some(token) => with_parameter(path, "continue", token),
-            None => path,
-        };
-        let reply = channel.get(&page, JSON, limits, deadline).await;
-        let end = match reply {
-            // An Application with its history may have a hundred kilobytes.
-            Err(fault)
-                if fault.failure.reason == Reason::AnswerTooLarge && listed.is_managed() && limit > SMALL_PAGE =>
-            {
-                limit = SMALL_PAGE;
-                continue;
-            }
-            Err(fault) => return Err(fault),
-            Ok(Reply::Body(mut body)) => {
-                bytes += body.len();
-                match decode::add_page(&mut body, &mut objects, limits.pools()) {
-                    Ok(end) => end,
-                    // The page is read again, and the others before it.
-                    Err(BadPage::TooLarge) if !is_counted && objects.count_only() => {
-                        (objects, token, bytes, is_counted) = (Objects::new(listed.clone()), None, 0, true);
-                        objects.count_only();
-                        continue;
-                    }
-                    Err(bad) => return Err(bad_page(bad, channel.host(), listed).into()),
-                }
-            }
-            // The continue token has expired. Restart once: the pages read so far are outdated.
-            Ok(Reply::Refused(Refused::Gone)) if token.is_some() && !restarted => {
-                (objects, token, bytes, restarted) = (Objects::new(listed.clone()), None, 0, true);
-                continue;
-            }
+        let end = match channel.get(&reading.path(&list_path), JSON, limits, deadline).await {
+            Ok(Reply::Body(body)) => match reading.add(body, limits) {
+                Ok(end) => end,
+                Err(BadPage::TooLarge) if reading.count_only() => continue,
+                Err(bad) => return Err(bad_page(bad, channel.host(), listed).into()),
+            },
+            Ok(Reply::Refused(Refused::Gone)) if reading.restart() => continue,
             // API servers before 1.21 don't have this group, and others not every custom resource.
             Ok(Reply::Refused(Refused::NoSuchPath))
                 if listed.is_managed() || *listed == ListKind::EndpointSlice.into() =>
@@ -256,23 +227,100 @@ async fn list(
                 return Ok(Found::Answer(Answer::NotFound));
             }
             Ok(Reply::Refused(refused)) => return refused_answer(refused, channel.host()),
+            Err(fault) if is_too_large(&fault) && reading.read_smaller_pages() => continue,
+            Err(fault) => return Err(fault),
         };
         if end.continue_token.as_ref().is_some_and(|token| token.len() > MAX_TOKEN) {
             return Err(invalid(channel.host()).into());
         }
-        if bytes > limits.settings().body_bytes.saturating_mul(max_bodies) {
+        if reading.bytes > limits.settings().body_bytes.saturating_mul(max_bodies) {
             return Err(too_many(channel.host(), listed).into());
         }
-        token = end.continue_token;
-        if token.is_none() {
-            objects.shrink();
-            if is_counted {
-                return Ok(Found::Answer(objects.answer()));
-            }
-            return Ok(Found::Objects(objects, end.version.filter(|version| is_version(version))));
+        reading.token = end.continue_token;
+        if reading.token.is_none() {
+            return Ok(reading.found(end.version));
         }
     }
     Err(too_many(channel.host(), listed).into())
+}
+
+/// A list as far as it has been read.
+struct Reading {
+    objects: Objects,
+    /// Objects per page.
+    limit: usize,
+    /// Of the next page.
+    token: Option<String>,
+    /// Bytes read so far.
+    bytes: usize,
+    restarted: bool,
+    /// Managed objects are too many to follow.
+    is_counted: bool,
+}
+
+impl Reading {
+    fn new(listed: &Listed) -> Self {
+        let objects = Objects::new(listed.clone());
+        Self { objects, limit: PAGE, token: None, bytes: 0, restarted: false, is_counted: false }
+    }
+
+    fn path(&self, list: &str) -> String {
+        let path = format!("{list}?limit={}", self.limit);
+        match &self.token {
+            Some(token) => with_parameter(path, "continue", token),
+            None => path,
+        }
+    }
+
+    fn add(&mut self, mut body: Vec<u8>, limits: &Limits) -> Result<PageEnd, BadPage> {
+        self.bytes += body.len();
+        decode::add_page(&mut body, &mut self.objects, limits.pools())
+    }
+
+    /// Starts over once if the continue token has expired: the pages read so far are outdated.
+    fn restart(&mut self) -> bool {
+        let may_restart = self.token.is_some() && !self.restarted;
+        if may_restart {
+            *self = Self { restarted: true, ..self.anew() };
+        }
+        may_restart
+    }
+
+    /// Starts over once, and only counts managed objects.
+    fn count_only(&mut self) -> bool {
+        if self.is_counted || !self.objects.count_only() {
+            return false;
+        }
+        *self = Self { is_counted: true, ..self.anew() };
+        self.objects.count_only()
+    }
+
+    /// Asks for fewer managed objects at a time: an Application with its history may have a hundred kilobytes.
+    fn read_smaller_pages(&mut self) -> bool {
+        let may_read = self.objects.listed().is_managed() && self.limit > SMALL_PAGE;
+        if may_read {
+            self.limit = SMALL_PAGE;
+        }
+        may_read
+    }
+
+    fn anew(&self) -> Self {
+        let mut objects = Objects::new(self.objects.listed().clone());
+        if self.is_counted {
+            objects.count_only();
+        }
+        let Self { limit, restarted, is_counted, .. } = *self;
+        Self { objects, limit, token: None, bytes: 0, restarted, is_counted }
+    }
+
+    /// The whole list, as of this version.
+    fn found(mut self, version: Option<String>) -> Found {
+        self.objects.shrink();
+        match self.is_counted {
+            true => Found::Answer(self.objects.answer()),
+            false => Found::Objects(self.objects, version.filter(|version| is_version(version))),
+        }
+    }
 }
 
 fn bad_page(bad: BadPage, host: &str, listed: &Listed) -> Failure {

@@ -116,7 +116,7 @@ impl Rules {
         }
         // An evaluation is other people's code and a cluster's data.
         let judged = catch_unwind(AssertUnwindSafe(|| self.judge_by_exceptions(object, now)));
-        let judged = judged.unwrap_or_else(|_| Err(Unusable));
+        let judged = judged.unwrap_or(Err(Unusable));
         judged.unwrap_or_else(|Unusable| Judgement {
             reason: Some(RULE_FAILED.to_owned()),
             ..Judgement::from(State::Unknown)

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::Reflector;
 use crate::domain::reason::Reason;
 use crate::domain::snapshot::{Answer, ObjectRef, Query, Resource, Served};
-use crate::targets::entry::{Cached, Compared, Watch};
+use crate::targets::entry::{Cached, Compared, Watch, watch_again};
 use crate::targets::fault::{Fault, too_much};
 use crate::targets::http::Channel;
 use crate::targets::job::{Done, Job, WatchReply};
@@ -87,7 +87,7 @@ impl Reflector {
                     self.version += u64::from(entry.update(Found::Objects(listed, version)));
                     entry.versioned_in = self.rounds;
                 }
-                is_missing
+                is_missing && !entry.poll_alone(limits)
             }
             Done::NotWatchable(found) => {
                 self.version += u64::from(entry.update(found));
@@ -106,7 +106,7 @@ impl Reflector {
                     }
                     return false;
                 };
-                !polled && has_no_version && matches!(watched.watch, Watch::Closed)
+                !polled && has_no_version && matches!(watched.watch, Watch::Closed) && !entry.poll_alone(limits)
             }
             Done::WatchList(watched) => {
                 self.version += u64::from(entry.update_watched(watched));
@@ -114,23 +114,25 @@ impl Reflector {
                 self.wake.wake();
                 false
             }
-            Done::Watch(reply) => {
-                let Cached::Objects(watched) = &mut entry.cached else { return false };
-                match reply {
-                    WatchReply::Open(body) => {
-                        watched.open(body);
-                        self.wake.wake();
-                    }
-                    // Expired right after the list: watching is impossible.
-                    WatchReply::Gone if entry.versioned_in == self.rounds => return true,
-                    WatchReply::Gone => watched.clear_version(),
-                    WatchReply::Forbidden => {
-                        watched.watch = Watch::Forbidden { until: Instant::now() + limits.settings().watch_again };
-                    }
-                }
-                false
-            }
+            Done::Watch(reply) => self.apply_watch(query, reply, limits),
         }
+    }
+
+    /// Applies a response to the request for a watch, as [`Self::apply`].
+    fn apply_watch(&mut self, query: &Query, reply: WatchReply, limits: &Limits) -> bool {
+        let entry = self.entries.at(query);
+        let Cached::Objects(watched) = &mut entry.cached else { return false };
+        match reply {
+            WatchReply::Open(body) => {
+                watched.open(body);
+                self.wake.wake();
+            }
+            // Expired right after the list: watching is impossible.
+            WatchReply::Gone if entry.versioned_in == self.rounds => return !entry.poll_alone(limits),
+            WatchReply::Gone => watched.clear_version(),
+            WatchReply::Forbidden => watched.watch = Watch::Forbidden { until: watch_again(limits) },
+        }
+        false
     }
 }
 
