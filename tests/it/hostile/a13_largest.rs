@@ -60,6 +60,7 @@ fn target() -> Value {
         ("spec.access.eks", Value::Null),
         ("spec.access.gke", Value::Null),
         ("spec.access.aks", Value::Null),
+        ("spec.access.clusterProfile", Value::Null),
     ];
     largest_spec(&schema::<IntegrationTarget>(), &fixed).unwrap()
 }
