@@ -18,6 +18,7 @@ use crate::api::catalogue;
 use crate::domain::evaluate::{Clock, WhenAbsent, evaluate};
 use crate::domain::expected::Expected;
 use crate::domain::integrations::{Tool, expected_of};
+use crate::domain::managed::FailWhen;
 use crate::domain::queries::first_step;
 use crate::domain::reason::Failure;
 use crate::domain::snapshot::{Query, Snapshot};
@@ -166,7 +167,11 @@ fn checks(args: &Args) -> Result<Vec<Check>, CliError> {
     }
     let one = |tool: &'static Tool| {
         let config = configs.get(tool.name.as_str()).cloned().unwrap_or_default();
-        let expected = expected_of(tool, &config).map_err(|error| format!("--set: {error}"))?;
+        let mut expected = expected_of(tool, &config).map_err(|error| format!("--set: {error}"))?;
+        if args.types.is_empty() {
+            // Each list may be megabytes: they are read for the tools that are asked for, or where they count.
+            expected.resources.retain(|kind| kind.fail_when != FailWhen::Never);
+        }
         Ok(Check { tool, expected, config, when_absent })
     };
     tools.into_iter().map(one).collect()

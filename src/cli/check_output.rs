@@ -7,6 +7,7 @@ use serde_json::json as object;
 use super::table::table;
 use super::{CliError, json};
 use crate::domain::escape::escape;
+use crate::domain::managed::{Counts, FailingObject, ResourceSummary};
 use crate::domain::reason::Reason;
 use crate::domain::verdict::{Observation, Phase, ToolVerdict};
 
@@ -48,6 +49,7 @@ pub(super) fn render(rows: &[Row], format: Format) -> Result<String, CliError> {
         lines.push(cells(row));
         if format == Format::Wide {
             lines.extend(row.verdict.observations.iter().map(component_cells));
+            lines.extend(row.verdict.resources.iter().flat_map(failing_cells));
         }
     }
     text.push_str(&table(&HEADS, &lines));
@@ -85,6 +87,10 @@ fn cells(row: &Row) -> Vec<String> {
     let ToolVerdict { phase, reason, message, version, .. } = &row.verdict;
     let message = if *phase == Phase::Running { message.clone() } else { format!("{reason}: {message}") };
     let message = version.as_ref().map_or(message.clone(), |version| format!("{message} ({version})"));
+    let failing = row.verdict.resources.iter().filter(|summary| summary.counts.failing > 0);
+    let failing = failing
+        .map(|ResourceSummary { kind, counts, .. }| format!("; {} of {} {kind} failing", counts.failing, counts.total));
+    let message = message + &failing.collect::<String>();
     let tool = row.tool.clone().unwrap_or_else(|| "-".to_owned());
     vec![row.context.clone(), tool, phase.as_str().to_owned(), message]
 }
@@ -100,6 +106,17 @@ fn component_cells(seen: &Observation) -> Vec<String> {
     vec![String::new(), format!("  {} {}", seen.kind, seen.name), seen.state.as_str().to_owned(), note.join(", ")]
 }
 
+/// Managed objects of a kind that fail.
+fn failing_cells(summary: &ResourceSummary) -> Vec<Vec<String>> {
+    let row = |object: &FailingObject| {
+        let FailingObject { namespace, name, reason, since: _ } = object;
+        let place = if namespace.is_empty() { name.clone() } else { format!("{namespace}/{name}") };
+        let object = format!("  {} {place}", summary.kind);
+        vec![String::new(), object, "Failing".to_owned(), reason.clone().unwrap_or_default()]
+    };
+    summary.counts.worst.iter().map(row).collect()
+}
+
 fn as_json(row: &Row) -> serde_json::Value {
     let components: Vec<_> = row
         .verdict
@@ -112,7 +129,21 @@ fn as_json(row: &Row) -> serde_json::Value {
         .collect();
     object!({ "context": row.context, "type": row.tool, "phase": row.verdict.phase.as_str(),
         "reason": row.verdict.reason.as_str(), "message": row.verdict.message, "version": row.verdict.version,
-        "components": components })
+        "components": components, "resources": row.verdict.resources.iter().map(resources).collect::<Vec<_>>() })
+}
+
+fn resources(summary: &ResourceSummary) -> serde_json::Value {
+    let ResourceSummary { kind, counts, message } = summary;
+    let Counts { total, progressing, suspended, failing, unknown, worst } = counts;
+    let worst: Vec<_> = worst
+        .iter()
+        .map(|FailingObject { namespace, name, reason, since }| {
+            object!({ "namespace": namespace, "name": name, "reason": reason,
+                "since": since.map(|since| since.to_string()) })
+        })
+        .collect();
+    object!({ "kind": kind, "total": total, "failing": failing, "progressing": progressing, "suspended": suspended,
+        "unknown": unknown, "worst": worst, "message": message })
 }
 
 #[cfg(test)]
@@ -131,7 +162,7 @@ mod tests {
             let seen = Observation {
                 kind: ComponentKind::Deployment.into(),
                 namespace: name.clone(),
-                name,
+                name: name.clone(),
                 state: ComponentState::NotReady,
                 ready: None,
                 desired: None,
@@ -144,7 +175,20 @@ mod tests {
                 message,
                 observations: vec![seen],
                 version: None,
-                resources: Vec::new(),
+                resources: vec![ResourceSummary {
+                    kind: "Application".to_owned(),
+                    counts: Counts {
+                        failing: 1,
+                        worst: vec![FailingObject {
+                            namespace: name.clone(),
+                            name: name.clone(),
+                            reason: Some(name.clone()),
+                            since: None,
+                        }],
+                        ..Counts::default()
+                    },
+                    message: Some(name.clone()),
+                }],
             };
             let rows = [Row { context, tool: Some("flux".to_owned()), verdict }];
             for format in [Format::Table, Format::Wide, Format::Json] {
@@ -156,6 +200,23 @@ mod tests {
     fn row(context: &str, tool: Option<&str>, phase: Phase, reason: Reason) -> Row {
         let verdict = ToolVerdict::without_observations(phase, reason, "m");
         Row { context: context.to_owned(), tool: tool.map(str::to_owned), verdict }
+    }
+
+    #[test]
+    fn failing_managed_objects_are_counted_and_named() {
+        let object = FailingObject {
+            namespace: "team".to_owned(),
+            name: "web".to_owned(),
+            reason: Some("SyncFailed".to_owned()),
+            since: None,
+        };
+        let counts = Counts { total: 30, failing: 1, worst: vec![object], ..Counts::default() };
+        let mut argocd = row("a", Some("argocd"), Phase::Running, Reason::Healthy);
+        argocd.verdict.resources = vec![ResourceSummary { kind: "Application".to_owned(), counts, message: None }];
+        let text = render(&[argocd], Format::Wide).unwrap();
+        for part in ["m; 1 of 30 Application failing", "Application team/web", "SyncFailed"] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
     }
 
     #[test]
