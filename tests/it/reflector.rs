@@ -147,7 +147,7 @@ async fn watch_unread_changes_delay_no_round() {
 async fn streaming_list_and_watch_are_one_request_if_supported() {
     let watched = Watched::new().await;
     let counts = watched.simulator.counts();
-    assert_eq!((counts.lists, counts.watches, counts.named, counts.open_watches), (4, 0, 2, 4));
+    assert_eq!((counts.lists, counts.watches, counts.named, counts.open_watches), (4, 0, 2 + 1, 4), "with discovery");
 
     let settings = simulator::Settings { streaming_lists: false, ..Default::default() };
     let mut watched = Watched::of(Simulator::with(1, settings).await.unwrap()).await;
