@@ -104,7 +104,8 @@ pub(super) fn to_confirm(entries: &Entries, round: u64, all: bool) -> Vec<Query>
         return lists().map(|(query, _)| query.clone()).collect();
     }
     let is_due = |query: &Query, entry: &Entry, answer: &Answer| match answer {
-        Answer::Counted(_) => is_old(entry, round),
+        // Discovery may be a hundred kilobytes.
+        Answer::Counted(_) | Answer::Served(_) => is_old(entry, round),
         _ => is_rotated(query) && (!is_namespace(query) || !is_read_rarely(answer) || is_old(entry, round)),
     };
     let names = entries.iter().filter(|(query, entry)| match &entry.cached {
