@@ -6,6 +6,8 @@
 //!              └─ a phase ends ─> Statuses (detection) + Sampler (memory, CPU) + audit log + counters ─> measures
 //! ```
 
+mod rotation;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
@@ -18,12 +20,12 @@ use testkit::Process;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::clusters::Clusters;
-use super::fleet::{CONCURRENT_WRITES, add_target, remove_target, renew_secret};
+use super::fleet::{CONCURRENT_WRITES, add_target, remove_target};
 use super::phase::Phase;
 use super::proxied::through_proxy;
 use super::rhythm::Rhythm;
 use super::sampler::Sampler;
-use super::script::{BreakAndMend, Inject, Role, Rotate, Script, Step};
+use super::script::{BreakAndMend, Inject, Role, Script, Step};
 use super::statuses::{FAILED, Group, RUNNING, Statuses};
 use super::versions::Versions;
 use super::{Fleet, Measure, RunError, baseline, report};
@@ -52,14 +54,6 @@ pub(super) struct Director {
     proxy: Option<Process>,
     phase: Phase,
     measures: Vec<Measure>,
-}
-
-/// The managed objects of every simulated cluster.
-fn managed(fleet: &Fleet) -> Result<Vec<ComponentId>, RunError> {
-    let components = fleet.clusters.simulator()?.components();
-    let ids: Vec<ComponentId> =
-        components.filter(|component| component.kind.is_managed()).map(|component| component.id).collect();
-    if ids.is_empty() { Err("the scenario has no managed objects: set `managed`".into()) } else { Ok(ids) }
 }
 
 impl Director {
@@ -223,7 +217,7 @@ impl Director {
     /// Breaks components at the given rate and repairs each when due; returns when all are repaired.
     async fn break_and_mend(&mut self, how: &BreakAndMend) -> Result<(), RunError> {
         let (hold, lasts): (Duration, Duration) = (how.hold.into(), how.r#for.into());
-        let ids = if how.managed { managed(&self.fleet)? } else { self.vital.clone() };
+        let ids = if how.managed { self.fleet.clusters.managed()? } else { self.vital.clone() };
         let start = Instant::now();
         let (mut breaks, mut touches) = (Rhythm::new(how.breaks_per_second), Rhythm::new(how.touches_per_second));
         while start.elapsed() < lasts {
@@ -361,28 +355,6 @@ impl Director {
             self.fleet.until_replaced(&before, ordinal).await?;
             self.fleet.settle().await?;
         }
-        Ok(())
-    }
-
-    /// Issues a new token on the cluster, writes it to the Secret, then revokes the old one.
-    async fn rotate(&mut self, how: &Rotate) -> Result<(), RunError> {
-        let (within, overlap): (Duration, Duration) = (how.within.into(), how.overlap.into());
-        let (start, pause) = (Instant::now(), within / self.fleet.targets.max(1));
-        let (client, clusters) = (&self.fleet.client, &self.fleet.clusters);
-        let simulator = clusters.simulator()?;
-        let present = (0..self.fleet.targets).filter(|number| !self.removed.contains(number));
-        stream::iter(present.map(Ok::<u32, RunError>))
-            .try_for_each_concurrent(CONCURRENT_WRITES, async |number| {
-                sleep_until(start + pause * number).await;
-                simulator.issue(number);
-                renew_secret(client, clusters, number).await
-            })
-            .await?;
-        let took = start.elapsed().as_secs_f64();
-        sleep(overlap).await;
-        (0..self.fleet.targets).for_each(|number| simulator.revoke(number));
-        let name = format!("{}: all Secrets written", self.phase.name());
-        self.record(Measure::new(&name, "s", vec![took], None));
         Ok(())
     }
 

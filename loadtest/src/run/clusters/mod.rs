@@ -97,6 +97,13 @@ impl Clusters {
         manifests().iter().map(|manifest| manifest.component).filter(Component::is_vital).collect()
     }
 
+    /// The managed objects of every simulated cluster.
+    pub(super) fn managed(&self) -> Result<Vec<ComponentId>, RunError> {
+        let components = self.simulator()?.components().filter(|component| component.kind.is_managed());
+        let ids: Vec<ComponentId> = components.map(|component| component.id).collect();
+        if ids.is_empty() { Err("the scenario has no managed objects: set `managed`".into()) } else { Ok(ids) }
+    }
+
     /// Breaks or repairs a component of a target.
     pub(super) async fn set(&self, number: u32, id: ComponentId, health: Health) -> Result<(), RunError> {
         let unknown = || format!("there is no target {number}");
