@@ -249,7 +249,7 @@ struct Reading {
     objects: Objects,
     /// Objects per page.
     limit: usize,
-    /// Of the next page.
+    /// Continue token of the next page.
     token: Option<String>,
     /// Bytes read so far.
     bytes: usize,
