@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::access::ClusterAccess;
 use super::common::{KubeconfigSecretRef, conditions, labels, word};
+use crate::domain::object_names::place;
 
 /// A cluster to check.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -226,6 +227,13 @@ pub struct FailingObject {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "date-time"))]
     pub since: Option<String>,
+}
+
+impl FailingObject {
+    /// `namespace/name`, or the name of a cluster-scoped object.
+    pub fn place(&self) -> String {
+        place(self.namespace.as_deref().unwrap_or_default(), &self.name)
+    }
 }
 
 fn is_zero(count: &u32) -> bool {

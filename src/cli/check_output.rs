@@ -109,10 +109,8 @@ fn component_cells(seen: &Observation) -> Vec<String> {
 /// Managed objects of a kind that fail.
 fn failing_cells(summary: &ResourceSummary) -> Vec<Vec<String>> {
     let row = |object: &FailingObject| {
-        let FailingObject { namespace, name, reason, since: _ } = object;
-        let place = if namespace.is_empty() { name.clone() } else { format!("{namespace}/{name}") };
-        let object = format!("  {} {place}", summary.kind);
-        vec![String::new(), object, "Failing".to_owned(), reason.clone().unwrap_or_default()]
+        let place = format!("  {} {}", summary.kind, object.place());
+        vec![String::new(), place, "Failing".to_owned(), object.reason.clone().unwrap_or_default()]
     };
     summary.counts.worst.iter().map(row).collect()
 }

@@ -119,8 +119,7 @@ impl Line {
             vec![self.namespace.clone(), self.cluster.clone(), kind.clone(), object, reason, since]
         };
         let named = |object: &FailingObject| {
-            let place = object.namespace.as_ref().map_or(object.name.clone(), |at| format!("{at}/{}", object.name));
-            row(place, object.reason.clone().unwrap_or_default(), object.since.clone().unwrap_or_default())
+            row(object.place(), object.reason.clone().unwrap_or_default(), object.since.clone().unwrap_or_default())
         };
         let mut rows: Vec<Vec<String>> = worst.iter().map(named).collect();
         let all = failing.saturating_add(*unknown) as usize;

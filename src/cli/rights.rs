@@ -60,19 +60,18 @@ pub fn cluster_wide() -> String {
     let mut resources = Resources::new();
     for list in managed {
         let (group, _, resource) = list.resource();
-        resources.entry(group.to_owned()).or_default().insert(resource.to_owned());
+        resources.entry((group.to_owned(), MANAGED)).or_default().insert(resource.to_owned());
     }
-    let rules =
-        "  # Objects that the tools manage. Those that may not be listed are not counted; nothing else changes.\n"
-            .to_owned()
-            + &resources.iter().map(|(group, resources)| list_rule(group, resources, MANAGED)).collect::<String>();
-    CLUSTER_WIDE.replacen("MANAGED\n", &rules, 1)
+    format!("{CLUSTER_WIDE}{}{}", list_rules(&resources), cluster_role_binding("ksit"))
 }
 
-/// Verbs with which lists are read.
+/// Verbs with which workloads, Services and EndpointSlices are read.
 const LISTED: &str = "get, list, watch";
+
+/// Verbs with which the objects that a tool manages are read.
 const MANAGED: &str = "list, watch";
 
+/// Up to the rules for managed objects.
 const CLUSTER_WIDE: &str = r#"# Everything ksit ever reads, in all namespaces: for `type: custom` and tools in other namespaces. Use it instead of the
 # files of single tools.
 apiVersion: rbac.authorization.k8s.io/v1
@@ -91,13 +90,7 @@ rules:
   - {apiGroups: [""], resources: [namespaces], verbs: [get]}
   # Why a workload is not at strength. Without it the cause is missing from messages, and nothing else.
   - {apiGroups: [""], resources: [pods], verbs: [list]}
-MANAGED
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRoleBinding
-metadata: {name: ksit}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: ksit}
-subjects: [{kind: ServiceAccount, name: ksit, namespace: ksit}]
+  # Objects that the tools manage. Those that may not be listed are not counted; nothing else changes.
 "#;
 
 const SUBJECT: &str = "subjects: [{kind: ServiceAccount, name: ksit, namespace: ksit}]";
@@ -122,20 +115,14 @@ pub fn of_tool(tool: &Tool, namespace: &str) -> String {
             "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {{name: ksit-{name}}}\nrules:\n"
         ));
         text.push_str(&objects.get("").map(named_rules).unwrap_or_default());
-        for (group, resources) in lists.get("").into_iter().flatten() {
-            text.push_str(&list_rule(group, resources, MANAGED));
-        }
-        let _ = write!(
-            text,
-            "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata: {{name: ksit-{name}}}\n\
-             roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: ksit-{name}}}\n{SUBJECT}\n"
-        );
+        text.push_str(&lists.get("").map(list_rules).unwrap_or_default());
+        text.push_str(&cluster_role_binding(&format!("ksit-{name}")));
     }
     text
 }
 
-/// Resources by API group.
-type Resources = BTreeMap<String, BTreeSet<String>>;
+/// Resources by API group and the verbs with which they are read.
+type Resources = BTreeMap<(String, &'static str), BTreeSet<String>>;
 
 /// Names of objects by API group and resource.
 type Names = BTreeMap<(String, String), BTreeSet<String>>;
@@ -149,13 +136,13 @@ fn split(queries: BTreeSet<Query>) -> (BTreeMap<String, Resources>, BTreeMap<Str
         match query {
             Query::List { kind, namespace } => {
                 let (group, _, resource) = kind.resource();
-                let resources = lists.entry(namespace).or_default().entry(group.to_owned()).or_default();
+                let resources = lists.entry(namespace).or_default().entry((group.to_owned(), LISTED)).or_default();
                 resources.insert(resource.to_owned());
             }
             Query::Managed(list) => {
                 let (group, _, resource) = list.resource();
-                let resources = lists.entry(list.namespace.clone()).or_default().entry(group.to_owned()).or_default();
-                resources.insert(resource.to_owned());
+                let lists = lists.entry(list.namespace.clone()).or_default();
+                lists.entry((group.to_owned(), MANAGED)).or_default().insert(resource.to_owned());
             }
             // Discovery is open to all who are signed in.
             Query::Pods { .. } | Query::Served => {}
@@ -182,9 +169,7 @@ fn role(
         "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {{name: ksit-{name}, namespace: {namespace}}}\n\
          rules:\n"
     );
-    for (group, resources) in lists.get(namespace).into_iter().flatten() {
-        text.push_str(&list_rule(group, resources, verbs(group)));
-    }
+    text.push_str(&lists.get(namespace).map(list_rules).unwrap_or_default());
     text.push_str(&objects.get(namespace).map(named_rules).unwrap_or_default());
     if reads_namespace {
         let _ = write!(
@@ -202,15 +187,20 @@ fn role(
     text
 }
 
-fn list_rule(group: &str, resources: &BTreeSet<String>, verbs: &str) -> String {
-    let group = if group.is_empty() { "\"\"" } else { group };
-    let resources = resources.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
-    format!("  - {{apiGroups: [{group}], resources: [{resources}], verbs: [{verbs}]}}\n")
+fn cluster_role_binding(role: &str) -> String {
+    format!(
+        "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\nmetadata: {{name: {role}}}\n\
+         roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: {role}}}\n{SUBJECT}\n"
+    )
 }
 
-/// Workloads, Services and EndpointSlices are read with another set of verbs than what a tool manages.
-fn verbs(group: &str) -> &'static str {
-    if matches!(group, "" | "apps" | "discovery.k8s.io") { LISTED } else { MANAGED }
+fn list_rules(resources: &Resources) -> String {
+    let rule = |((group, verbs), resources): (&(String, &str), &BTreeSet<String>)| {
+        let group = if group.is_empty() { "\"\"" } else { group };
+        let resources = resources.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+        format!("  - {{apiGroups: [{group}], resources: [{resources}], verbs: [{verbs}]}}\n")
+    };
+    resources.iter().map(rule).collect()
 }
 
 fn named_rules(names: &Names) -> String {

@@ -1,4 +1,4 @@
-//! Validates names and labels as Kubernetes defines them.
+//! Validates and writes names and labels as Kubernetes defines them.
 //!
 //! Source: <https://kubernetes.io/docs/concepts/overview/working-with-objects/names/> and
 //! <https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/>. An API server rejects anything else,
@@ -31,6 +31,11 @@ pub fn is_label_value(text: &str) -> bool {
     let is_inside = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     bytes.is_empty()
         || bytes.len() <= MAX_LABEL && bytes.iter().all(is_inside) && has_ends(bytes, |b| b.is_ascii_alphanumeric())
+}
+
+/// `namespace/name`, or the name of a cluster-scoped object, whose namespace is empty.
+pub fn place(namespace: &str, name: &str) -> String {
+    if namespace.is_empty() { name.to_owned() } else { format!("{namespace}/{name}") }
 }
 
 fn has_ends(text: &[u8], is_end: impl Fn(u8) -> bool) -> bool {

@@ -177,13 +177,13 @@ impl Entry {
     }
 
     /// Keeps a fault in a watch of managed objects from the other watches: a list that can't be used is set aside, and
-    /// one whose watch was cut is polled until `watch_again`. Returns whether the answer changed.
-    pub(super) fn isolate_end(&mut self, watch_again: Instant) -> bool {
+    /// one whose watch was cut is polled for a while. Returns whether the answer changed.
+    pub(super) fn isolate_end(&mut self, limits: &Limits) -> bool {
         let Cached::Objects(watched) = &mut self.cached else { return false };
         let (true, Watch::Ended(end)) = (watched.objects.listed().is_managed(), &watched.watch) else { return false };
         match end.bad {
             Some(bad) => self.cached = Cached::Answer(Answer::Unreadable(bad.reason())),
-            None if end.lifetime < SHORT_LIFE => watched.watch = Watch::Forbidden { until: watch_again },
+            None if end.lifetime < SHORT_LIFE => watched.watch = Watch::Forbidden { until: watch_again(limits) },
             None => {}
         }
         matches!(self.cached, Cached::Answer(_))

@@ -7,6 +7,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::objects::BadPage;
 use crate::domain::managed::{Counts, FailingObject, MAX_WORST, State};
+use crate::domain::object_names::place;
 use crate::domain::snapshot::Answer;
 
 /// Upper bound of objects that are followed one by one. A longer list is only counted.
@@ -36,11 +37,6 @@ pub(super) struct ManagedObject {
 /// Hash of an object's namespace and name.
 pub(super) fn id(namespace: &str, name: &str) -> u64 {
     xxh3_64(place(namespace, name).as_bytes())
-}
-
-/// The name of an object in a list of several namespaces.
-pub(super) fn place(namespace: &str, name: &str) -> String {
-    if namespace.is_empty() { name.to_owned() } else { format!("{namespace}/{name}") }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,7 +69,7 @@ impl ManagedSet {
             return if self.counts.total > MAX_COUNTED { Err(BadPage::TooLarge) } else { Ok(true) };
         }
         let new = Kept { id, content, state };
-        match self.kept.binary_search_by_key(&id, |kept| kept.id) {
+        match self.position(id) {
             Ok(index) => {
                 let former = std::mem::replace(&mut self.kept[index], new);
                 let renamed = self.name(id, failing);
@@ -101,7 +97,7 @@ impl ManagedSet {
     /// Returns false if there is no such object. `place`: as [`place`].
     pub(super) fn remove(&mut self, place: &str) -> bool {
         let id = xxh3_64(place.as_bytes());
-        let Ok(index) = self.kept.binary_search_by_key(&id, |kept| kept.id) else { return false };
+        let Ok(index) = self.position(id) else { return false };
         let former = self.kept.remove(index);
         self.failing.remove(&id);
         self.take(former.state);
@@ -114,8 +110,7 @@ impl ManagedSet {
         let mut changed = false;
         for index in 0..self.kept.len() {
             let Kept { id, content, state } = self.kept[index];
-            let Ok(other) = listed.kept.binary_search_by_key(&id, |kept| kept.id) else { continue };
-            let other = &listed.kept[other];
+            let Some(other) = listed.find(id) else { continue };
             if other.content == content && other.state != state {
                 self.take(state);
                 self.add(other.state);
@@ -129,16 +124,8 @@ impl ManagedSet {
 
     /// Ids of the objects that differ or are on one side only.
     pub(super) fn differing(&self, other: &Self) -> Vec<u64> {
-        let lacks = |one: &Self, kept: &Kept| {
-            let found = one.kept.binary_search_by_key(&kept.id, |kept| kept.id);
-            found.is_err()
-        };
-        let differs = |kept: &&Kept| match other.kept.binary_search_by_key(&kept.id, |kept| kept.id) {
-            Ok(index) => other.kept[index].content != kept.content,
-            Err(_) => true,
-        };
-        let changed = self.kept.iter().filter(differs);
-        let added = other.kept.iter().filter(|kept| lacks(self, kept));
+        let changed = self.kept.iter().filter(|kept| other.find(kept.id).is_none_or(|one| one.content != kept.content));
+        let added = other.kept.iter().filter(|kept| self.find(kept.id).is_none());
         changed.chain(added).map(|kept| kept.id).collect()
     }
 
@@ -166,6 +153,14 @@ impl ManagedSet {
         self.kept.capacity() * size_of::<Kept>() + self.failing.values().map(named).sum::<usize>()
     }
 
+    fn position(&self, id: u64) -> Result<usize, usize> {
+        self.kept.binary_search_by_key(&id, |kept| kept.id)
+    }
+
+    fn find(&self, id: u64) -> Option<&Kept> {
+        self.position(id).ok().map(|index| &self.kept[index])
+    }
+
     fn add(&mut self, state: State) {
         self.counts.total += 1;
         if let Some(count) = self.counts.of_mut(state) {
@@ -185,7 +180,11 @@ impl ManagedSet {
         match failing {
             None => self.failing.remove(&id).is_some(),
             Some(_) if self.failing.len() >= MAX_NAMED && !self.failing.contains_key(&id) => false,
-            Some(failing) => self.failing.insert(id, (*failing).clone()).as_ref() != Some(&*failing),
+            Some(failing) => {
+                let differs = self.failing.get(&id) != Some(&*failing);
+                self.failing.insert(id, *failing);
+                differs
+            }
         }
     }
 }

@@ -23,7 +23,7 @@ use tokio::time::Instant;
 use super::cluster::Cluster;
 use super::due::due;
 use super::entries::Entries;
-use super::entry::{Cached, Entry, Watch, WatchEnd, WatchedList};
+use super::entry::{Cached, Entry, Watch, WatchEnd, WatchedList, watch_again};
 use super::fault::{Fault, watch_forbidden, why_polled};
 use super::http::{Channel, Protocol};
 use super::job::Job;
@@ -173,11 +173,12 @@ impl Reflector {
     }
 
     fn poll_changed(&mut self, context: &mut Context<'_>, limits: &Limits) -> Poll<Change> {
-        let again = Instant::now() + limits.settings().watch_again;
-        let read = self.read_watches(context, limits);
-        let isolated = self.entries.iter_mut().filter_map(|entry| entry.isolate_end(again).then_some(())).count();
-        self.version += isolated as u64;
-        let changed = read || isolated > 0;
+        let mut changed = self.read_watches(context, limits);
+        for entry in self.entries.iter_mut() {
+            let is_isolated = entry.isolate_end(limits);
+            self.version += u64::from(is_isolated);
+            changed |= is_isolated;
+        }
         let ends: Vec<WatchEnd> = self.entries.iter_mut().filter_map(Entry::take_end).collect();
         if !ends.is_empty() {
             if let Some(reason) = self.watchable.record_ends(&ends) {
@@ -220,7 +221,7 @@ impl Reflector {
     }
 
     fn stop_watching(&mut self, reason: Reason, limits: &Limits) {
-        self.watchable.stop(reason, Instant::now() + limits.settings().watch_again);
+        self.watchable.stop(reason, watch_again(limits));
         self.watched_lists().for_each(WatchedList::close);
     }
 

@@ -98,12 +98,22 @@ fn kind(component: &TypeComponent) -> Result<ComponentKind, String> {
     let Some(api_version) = api_version else {
         return Err(format!("apiVersion: missing; ksit has no rules for {kind:?} and needs its group and version"));
     };
+    let (_, version) = group_and_version(api_version)?;
+    check_version(version)?;
+    Word::of(kind).map(ComponentKind::Other).ok_or_else(|| format!("kind: {kind:?} is not a name such as Deployment"))
+}
+
+/// The group, empty for the core group, and the version, which is not checked.
+pub(super) fn group_and_version(api_version: &str) -> Result<(&str, &str), String> {
     let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
     if !group.is_empty() {
         check_subdomain(group).map_err(|expected| format!("apiVersion: the group {group:?} must be {expected}"))?;
     }
-    check_label(version).map_err(|expected| format!("apiVersion: the version {version:?} must be {expected}"))?;
-    Word::of(kind).map(ComponentKind::Other).ok_or_else(|| format!("kind: {kind:?} is not a name such as Deployment"))
+    Ok((group, version))
+}
+
+pub(super) fn check_version(version: &str) -> Result<(), String> {
+    check_label(version).map_err(|expected| format!("apiVersion: the version {version:?} must be {expected}"))
 }
 
 fn check_labels(component: &TypeComponent, kind: ComponentKind) -> Result<(), String> {

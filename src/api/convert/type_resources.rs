@@ -2,8 +2,9 @@
 
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
+use super::integration_type::{check_version, group_and_version};
 use crate::api::TypeResource;
-use crate::domain::integrations::names::{check_label, check_subdomain};
+use crate::domain::integrations::names::check_label;
 use crate::domain::managed::{FailWhen, ManagedKind, ManagedList, RuleTexts, Rules, is_kind};
 use crate::domain::queries::plural;
 
@@ -35,13 +36,10 @@ fn kind(resource: &TypeResource) -> Result<ManagedKind, String> {
         reason,
         fail_when,
     } = resource;
-    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
-    if !group.is_empty() {
-        check_subdomain(group).map_err(|expected| format!("apiVersion: the group {group:?} must be {expected}"))?;
-    }
+    let (group, version) = group_and_version(api_version)?;
     let versions: Vec<String> = [version.to_owned()].into_iter().chain(or_versions.iter().cloned()).collect();
     for version in &versions {
-        check_label(version).map_err(|expected| format!("apiVersion: the version {version:?} must be {expected}"))?;
+        check_version(version)?;
     }
     if !is_kind(kind) {
         return Err(format!("kind: {kind:?} is not a name such as Application"));

@@ -103,10 +103,14 @@ fn managed(counts: &ResourceCounts, wide: bool) -> Vec<Vec<String>> {
     let state = if *failing > 0 { "Failing" } else { "" };
     let own = vec![format!("  {kind}"), "managed".to_owned(), state.to_owned(), words.join(", ")];
     let object = |object: &FailingObject| {
-        let place = object.namespace.as_ref().map_or(object.name.clone(), |at| format!("{at}/{}", object.name));
         let since = object.since.as_ref().map(|since| format!(" since {since}")).unwrap_or_default();
         let reason = object.reason.clone().unwrap_or_default();
-        vec![format!("    {place}"), kind.clone(), "Failing".to_owned(), format!("{reason}{since}").trim().to_owned()]
+        vec![
+            format!("    {}", object.place()),
+            kind.clone(),
+            "Failing".to_owned(),
+            format!("{reason}{since}").trim().to_owned(),
+        ]
     };
     std::iter::once(own).chain(worst.iter().map(object)).collect()
 }

@@ -21,13 +21,13 @@ pub(super) fn measure(metrics: &Metrics, metric: Metric, took: Duration) {
         Metric::Fleet(figures) => measure_fleet(metrics, *figures),
         Metric::Integration { key, type_name, counts, versions, resources, gone, is_healthy } => {
             measure_integration(metrics, &key, &type_name, counts, is_healthy);
-            measure_versions(metrics, &key, &type_name, &versions, &gone.0);
-            measure_resources(metrics, &key, &type_name, &resources, &gone.1);
+            measure_versions(metrics, &key, &type_name, &versions, &gone.versions);
+            measure_resources(metrics, &key, &type_name, &resources, &gone.kinds);
             metrics.reconciled("integration", ReconcileResult::Success, took);
         }
-        Metric::IntegrationGone { key, type_name, versions, kinds } => {
-            measure_versions(metrics, &key, &type_name, &[], &versions);
-            measure_resources(metrics, &key, &type_name, &[], &kinds);
+        Metric::IntegrationGone { key, type_name, gone } => {
+            measure_versions(metrics, &key, &type_name, &[], &gone.versions);
+            measure_resources(metrics, &key, &type_name, &[], &gone.kinds);
             forget_integration(metrics, &key, &type_name);
         }
     }

@@ -316,7 +316,7 @@ impl Worker {
         keys.iter().for_each(|key| self.assign(key));
     }
 
-    /// Targets are told together: a list of thousands of profiles comes one by one.
+    /// Waits for more changes before it assigns targets again: a list of thousands of profiles comes one by one.
     fn on_profile(&mut self, change: Change<ClusterProfile>) {
         self.profiles.apply(change);
         self.debounce.trigger();

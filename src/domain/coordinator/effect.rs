@@ -134,17 +134,23 @@ pub enum Metric {
         versions: Vec<VersionCount>,
         /// By kind.
         resources: Vec<ResourceSum>,
-        /// Versions that no cluster has any more, and kinds of managed objects.
-        gone: (Vec<String>, Vec<String>),
+        gone: Gone,
         is_healthy: Option<bool>,
     },
     IntegrationGone {
         key: IntegrationKey,
         type_name: String,
-        versions: Vec<String>,
-        /// Kinds of managed objects.
-        kinds: Vec<String>,
+        gone: Gone,
     },
+}
+
+/// Parts of an Integration's former status that no cluster has any more.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Gone {
+    /// Versions of the tool.
+    pub versions: Vec<String>,
+    /// Kinds of managed objects.
+    pub kinds: Vec<String>,
 }
 
 /// The fleet as of a tick.

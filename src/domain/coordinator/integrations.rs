@@ -77,9 +77,9 @@ impl Fleet {
     fn drop_integration(&mut self, key: &IntegrationKey) {
         if let Some(integration) = self.integrations.remove(key) {
             self.forget_intervals(key.namespace());
-            let (versions, kinds) = gone(integration.status.as_ref(), &[], &[]);
+            let gone = gone(integration.status.as_ref(), &[], &[]);
             let type_name = integration.desired.type_name;
-            self.measure(Metric::IntegrationGone { key: key.clone(), type_name, versions, kinds });
+            self.measure(Metric::IntegrationGone { key: key.clone(), type_name, gone });
         }
     }
 

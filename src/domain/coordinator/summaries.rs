@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::effect::{Effect, IntegrationWrite, Metric};
+use super::effect::{Effect, Gone, IntegrationWrite, Metric};
 use super::fleet::Fleet;
 use super::integrations::Integration;
 use super::target::Target;
@@ -93,18 +93,14 @@ impl Fleet {
     }
 }
 
-/// The versions of a former status that are no longer there, and the kinds of managed objects.
-pub(super) fn gone(
-    former: Option<&IntegrationStatus>,
-    versions: &[VersionCount],
-    resources: &[ResourceSum],
-) -> (Vec<String>, Vec<String>) {
+/// The parts of a former status that are no longer there.
+pub(super) fn gone(former: Option<&IntegrationStatus>, versions: &[VersionCount], resources: &[ResourceSum]) -> Gone {
     let former_versions = former.map(|former| former.versions.as_slice()).unwrap_or_default();
     let is_gone = |old: &&VersionCount| versions.iter().all(|new| new.version != old.version);
     let versions = former_versions.iter().filter(is_gone).map(|old| old.version.clone()).collect();
     let former_kinds = former.map(|former| former.resources.as_slice()).unwrap_or_default();
     let is_gone = |old: &&ResourceSum| resources.iter().all(|new| new.kind != old.kind);
-    (versions, former_kinds.iter().filter(is_gone).map(|old| old.kind.clone()).collect())
+    Gone { versions, kinds: former_kinds.iter().filter(is_gone).map(|old| old.kind.clone()).collect() }
 }
 
 impl Integration {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::domain::component::{Component, ComponentKind, Presence};
+use crate::domain::object_names::place;
 use crate::domain::reason::Reason;
 use crate::domain::snapshot::{Query, Resource};
 use crate::domain::verdict::{ComponentState, Observation, Phase};
@@ -75,7 +76,7 @@ pub(super) struct Seen<'a> {
 impl Seen<'_> {
     /// `namespace/name`, or the name of a cluster-scoped object.
     pub(super) fn place(&self) -> String {
-        if self.namespace.is_empty() { self.name.to_owned() } else { format!("{}/{}", self.namespace, self.name) }
+        place(self.namespace, self.name)
     }
 
     pub(super) fn observe(&self, state: ComponentState) -> Observation {

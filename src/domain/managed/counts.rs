@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::rules::State;
+use crate::domain::object_names::place;
 
 /// Failing objects that are named for one kind.
 pub const MAX_WORST: usize = 10;
@@ -37,6 +38,13 @@ pub struct FailingObject {
     pub since: Option<Timestamp>,
 }
 
+impl FailingObject {
+    /// Namespace and name, or the name alone if it is cluster-scoped.
+    pub fn place(&self) -> String {
+        place(&self.namespace, &self.name)
+    }
+}
+
 /// The managed objects of one kind on one cluster.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ResourceSummary {
@@ -52,8 +60,7 @@ impl ResourceSummary {
     /// The same without the names of failing objects, which are most of its size.
     pub fn without_names(&self) -> Self {
         let Self { kind, counts, message } = self;
-        let Counts { total, progressing, suspended, failing, unknown, worst: _ } = *counts;
-        let counts = Counts { total, progressing, suspended, failing, unknown, worst: Vec::new() };
+        let counts = Counts { worst: Vec::new(), ..*counts };
         Self { kind: kind.clone(), counts, message: message.clone() }
     }
 }
@@ -78,19 +85,24 @@ impl Counts {
 
     /// Adds the objects of another list.
     pub(super) fn merge(&mut self, other: &Self) {
-        let Self { total, progressing, suspended, failing, unknown, worst } = self;
-        for (sum, more) in [
-            (total, other.total),
-            (progressing, other.progressing),
-            (suspended, other.suspended),
-            (failing, other.failing),
-            (unknown, other.unknown),
+        self.change(other, u32::saturating_add);
+        self.worst.extend(other.worst.iter().cloned());
+        self.worst.sort();
+        self.worst.truncate(MAX_WORST);
+    }
+
+    /// Adds or takes back each number of another list; the names stay.
+    pub(super) fn change(&mut self, by: &Self, change: fn(u32, u32) -> u32) {
+        let Self { total, progressing, suspended, failing, unknown, worst: _ } = self;
+        for (sum, count) in [
+            (total, by.total),
+            (progressing, by.progressing),
+            (suspended, by.suspended),
+            (failing, by.failing),
+            (unknown, by.unknown),
         ] {
-            *sum = sum.saturating_add(more);
+            *sum = change(*sum, count);
         }
-        worst.extend(other.worst.iter().cloned());
-        worst.sort();
-        worst.truncate(MAX_WORST);
     }
 
     /// Whether both have the same failing objects: other counts change all the time.

@@ -56,7 +56,8 @@ pub(super) fn failing(condition: &Value<'_>, now: Timestamp) -> Judgement {
     }
 }
 
-/// Whether a cluster's text looks like a reason: nothing else of it is shown.
+/// Whether a cluster's text looks like the reason or the type of a condition, or like a phase: nothing else of it is
+/// shown.
 pub fn is_reason(text: &str) -> bool {
     (1..=64).contains(&text.len())
         && text.starts_with(|first: char| first.is_ascii_alphabetic())

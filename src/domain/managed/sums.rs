@@ -47,16 +47,7 @@ impl Sums {
 
 impl ResourceSum {
     fn change(&mut self, by: &Counts, change: fn(u32, u32) -> u32) {
-        let Counts { total, progressing, suspended, failing, unknown, worst: _ } = &mut self.counts;
-        for (sum, count) in [
-            (total, by.total),
-            (progressing, by.progressing),
-            (suspended, by.suspended),
-            (failing, by.failing),
-            (unknown, by.unknown),
-        ] {
-            *sum = change(*sum, count);
-        }
+        self.counts.change(by, change);
         self.clusters = change(self.clusters, u32::from(by.failing > 0));
     }
 }

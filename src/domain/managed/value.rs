@@ -63,9 +63,8 @@ impl Value<'_> {
     /// object without status means what it says.
     pub(super) fn as_variable(&self) -> cel::Value {
         let Self::Map(fields) = self else { return self.to_cel() };
-        let empty = ["metadata", "spec", "status"].map(|name| (Cow::Borrowed(name), Value::Map(Vec::new())));
-        let all: Vec<_> = empty.into_iter().chain(fields.iter().cloned()).collect();
-        Value::Map(all).to_cel()
+        let empty = ["metadata", "spec", "status"].map(|name| (name, cel_map([])));
+        cel_map(empty.into_iter().chain(cel_fields(fields)))
     }
 
     /// The same for the evaluation of an expression.
@@ -77,13 +76,20 @@ impl Value<'_> {
             Self::Float(number) => cel::Value::Float(*number),
             Self::Text(text) => cel::Value::String(Arc::new(text.as_ref().to_owned())),
             Self::List(list) => cel::Value::List(Arc::new(list.iter().map(Self::to_cel).collect())),
-            Self::Map(fields) => {
-                let fields = fields.iter().map(|(key, value)| (key.as_ref().into(), value.to_cel()));
-                let map: HashMap<cel::objects::Key, cel::Value> = fields.collect();
-                cel::Value::Map(cel::objects::Map { map: Arc::new(map) })
-            }
+            Self::Map(fields) => cel_map(cel_fields(fields)),
         }
     }
+}
+
+fn cel_fields<'v>(fields: &'v [(Cow<'_, str>, Value<'_>)]) -> impl Iterator<Item = (&'v str, cel::Value)> {
+    fields.iter().map(|(key, value)| (key.as_ref(), value.to_cel()))
+}
+
+/// The last of several values of a field counts.
+fn cel_map<'v>(fields: impl IntoIterator<Item = (&'v str, cel::Value)>) -> cel::Value {
+    let map: HashMap<cel::objects::Key, cel::Value> =
+        fields.into_iter().map(|(key, value)| (key.into(), value)).collect();
+    cel::Value::Map(cel::objects::Map { map: Arc::new(map) })
 }
 
 impl Hash for Value<'_> {

@@ -1,6 +1,8 @@
 //! A tool's verdict on the objects that it manages.
 
-use super::counts::{Counts, FailingObject, ResourceSummary};
+use std::sync::Arc;
+
+use super::counts::{Counts, ResourceSummary};
 use super::{ManagedKind, ManagedList};
 use crate::domain::judge::{Fault, rule_to_add};
 use crate::domain::reason::Reason;
@@ -49,12 +51,12 @@ fn unreadable(list: &ManagedList, reason: Reason) -> String {
 }
 
 /// The answer in the newest version that the cluster serves.
-fn answer<'s>(list: &ManagedList, snapshot: &'s Snapshot) -> Option<(Query, &'s Answer)> {
+fn answer<'s>(list: &Arc<ManagedList>, snapshot: &'s Snapshot) -> Option<(Query, &'s Answer)> {
     let mut list = list.clone();
     loop {
-        let query = Query::Managed(list.clone().into());
+        let query = Query::Managed(list.clone());
         match snapshot.get(&query) {
-            None | Some(Answer::NotFound) => list = list.in_earlier_version()?,
+            None | Some(Answer::NotFound) => list = list.in_earlier_version()?.into(),
             Some(found) => return Some((query, found)),
         }
     }
@@ -81,11 +83,10 @@ pub(in crate::domain) fn faults(kinds: &[ManagedKind], summaries: &[ResourceSumm
 
 /// `team-a/web (Degraded), team-b/api (SyncFailed) and 3 more`.
 fn names(summary: &ResourceSummary) -> String {
-    let named =
-        summary.counts.worst.iter().take(NAMED_IN_MESSAGE).map(|FailingObject { namespace, name, reason, .. }| {
-            let place = if namespace.is_empty() { name.clone() } else { format!("{namespace}/{name}") };
-            reason.as_ref().map_or(place.clone(), |reason| format!("{place} ({reason})"))
-        });
+    let named = summary.counts.worst.iter().take(NAMED_IN_MESSAGE).map(|object| {
+        let reason = object.reason.as_ref().map(|reason| format!(" ({reason})"));
+        object.place() + &reason.unwrap_or_default()
+    });
     let named: Vec<String> = named.collect();
     let all = summary.counts.failing as usize;
     let more = if all > named.len() { format!(" and {} more", all - named.len()) } else { String::new() };

@@ -1,7 +1,7 @@
 //! Decodes managed objects: only the fields that rules read, and of these a bounded number of bytes.
 
 use std::borrow::Cow;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
@@ -11,8 +11,8 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::{Event, PageEnd, is_error};
 use crate::domain::managed::{FailingObject, Fields, Judgement, MAX_ELEMENTS, ManagedList, State, Value};
-use crate::domain::object_names::is_object_name;
-use crate::targets::managed::{ManagedObject, id, place};
+use crate::domain::object_names::{is_object_name, place};
+use crate::targets::managed::{ManagedObject, id};
 use crate::targets::objects::{BadPage, Object, Objects};
 use crate::targets::strip_unused::strip_managed_fields;
 use crate::targets::text::Text;
@@ -32,7 +32,7 @@ pub(super) fn add_page(body: &mut Vec<u8>, list: &ManagedList, into: &mut Object
     let bad = Cell::new(BadPage::Invalid);
     let now = Timestamp::now();
     let each = |parsed: Parsed<'_>| into.put(Object::Managed(judge(parsed, list, now)?)).map(drop);
-    let seed = Page { list, bad: &bad, each: std::cell::RefCell::new(each) };
+    let seed = Page { list, bad: &bad, each: RefCell::new(each) };
     from_str(body, seed).map_err(|Invalid| bad.get())
 }
 
@@ -109,9 +109,7 @@ fn content(object: &Value<'_>) -> u32 {
         }
     }
     // Collisions only hide one change of one object until its list is read again.
-    #[allow(clippy::cast_possible_truncation, reason = "half of a hash")]
-    let content = hasher.finish() as u32;
-    content
+    hasher.finish() as u32
 }
 
 /// The text is not what the seed expects.
@@ -129,7 +127,7 @@ fn from_str<'a, S: DeserializeSeed<'a>>(json: &'a mut Vec<u8>, seed: S) -> Resul
 struct Page<'s, F> {
     list: &'s ManagedList,
     bad: &'s Cell<BadPage>,
-    each: std::cell::RefCell<F>,
+    each: RefCell<F>,
 }
 
 impl<'de, F: FnMut(Parsed<'_>) -> Result<(), BadPage>> DeserializeSeed<'de> for Page<'_, F> {
@@ -356,29 +354,19 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value<'de>, A::Error> {
         let mut fields = Vec::new();
-        while let Some(key) = map.next_key::<MaybeBorrowed>()? {
-            let MaybeBorrowed(key) = key;
+        while let Some(key) = map.next_key::<Text>()? {
             match self.below(&key) {
                 Some(below) => {
                     let value = map.next_value_seed(below)?;
                     // An absent field and null are the same to Kubernetes.
                     if value != Value::Null && self.room.take(key.len()) {
-                        fields.push((key, value));
+                        fields.push((key.into_cow(), value));
                     }
                 }
                 None => drop(map.next_value::<IgnoredAny>()?),
             }
         }
         Ok(Value::Map(fields))
-    }
-}
-
-/// A string that is copied only if it has escapes.
-struct MaybeBorrowed<'a>(Cow<'a, str>);
-
-impl<'de: 'a, 'a> de::Deserialize<'de> for MaybeBorrowed<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Text::deserialize(deserializer).map(|text| Self(text.into_cow()))
     }
 }
 

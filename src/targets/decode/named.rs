@@ -8,12 +8,10 @@ use jiff::{SignedDuration, Timestamp};
 use x509_parser::pem::Pem;
 
 use super::{decode_list, parse};
+use crate::domain::managed::is_reason;
 use crate::domain::object_names::is_object_name;
 use crate::domain::snapshot::{CaBundle, MAX_CONDITIONS, MAX_WEBHOOKS, ObjectCondition, ObjectState, Webhook};
 use crate::targets::wire::{self, Condition, Items};
-
-/// Upper bound of a reason or a phase, in bytes.
-const MAX_WORD: usize = 64;
 
 /// The object of this name, in full or metadata only. `None` if the body is something else.
 pub(in crate::targets) fn named(body: &mut Vec<u8>, name: &str) -> Option<ObjectState> {
@@ -30,14 +28,15 @@ fn state(object: wire::Object, name: &str) -> Option<ObjectState> {
     Some(ObjectState {
         deleting: meta.deletion_timestamp.is_some(),
         outdated: observed.is_some_and(|observed| observed < meta.generation.unwrap_or_default()),
-        phase: status.phase.filter(|phase| is_word(phase)).map(|phase| phase.into_owned()),
+        phase: status.phase.filter(|phase| is_reason(phase)).map(|phase| phase.into_owned()),
         conditions: conditions(&status.conditions.list),
         webhooks: object.webhooks.list.iter().take(MAX_WEBHOOKS).map(webhook).collect(),
         is_silent_lease: false,
     })
 }
 
-/// The resources that the API server serves, each as `plural.group` and as `plural.version.group`. `None` if the body is something else.
+/// The resources that the API server serves, each as `plural.group` and as `plural.version.group`. `None` if the body is
+/// something else.
 pub(in crate::targets) fn served(body: &mut Vec<u8>) -> Option<BTreeSet<String>> {
     let groups: Items<wire::DiscoveryGroup> = decode_list(body, "APIGroupDiscoveryList").ok()?;
     let mut served = BTreeSet::new();
@@ -69,22 +68,15 @@ pub(in crate::targets) fn lease(body: &mut Vec<u8>, name: &str, now: Option<Time
     Some(ObjectState { is_silent_lease: is_held && is_late, ..state })
 }
 
-/// Whether a target's text looks like a reason: nothing else of it is shown.
-fn is_word(text: &str) -> bool {
-    text.len() <= MAX_WORD
-        && text.starts_with(|first: char| first.is_ascii_alphabetic())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
-}
-
 fn conditions(list: &[Condition]) -> BTreeMap<String, ObjectCondition> {
     let known = list.iter().filter_map(|condition| {
-        let kind = condition.kind.as_deref().filter(|kind| is_word(kind))?;
+        let kind = condition.kind.as_deref().filter(|kind| is_reason(kind))?;
         let truth = match condition.status.as_deref() {
             Some("True") => Some(true),
             Some("False") => Some(false),
             _ => None,
         };
-        let reason = condition.reason.as_deref().filter(|reason| is_word(reason)).map(str::to_owned);
+        let reason = condition.reason.as_deref().filter(|reason| is_reason(reason)).map(str::to_owned);
         Some((kind.to_owned(), ObjectCondition { truth, reason }))
     });
     known.take(MAX_CONDITIONS).collect()

@@ -23,7 +23,7 @@ pub struct Case {
     #[serde(default)]
     pub object: serde_json::Value,
     state: String,
-    /// Of a failing object, if its rule or its condition gives one.
+    /// Present for a failing object whose rule or condition gives one.
     pub reason: Option<String>,
 }
 

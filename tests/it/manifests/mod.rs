@@ -100,7 +100,7 @@ struct Object {
     pod: BTreeMap<String, String>,
     #[serde(default)]
     headless: bool,
-    /// Of a Service: the host name that it stands for.
+    /// The host name that a Service stands for, as `spec.externalName`.
     #[serde(default)]
     external: Option<String>,
     /// Reference of this object's facts, if another.
