@@ -39,9 +39,9 @@ impl Sums {
         self.0.retain(|_, sum| sum.counts.total > 0);
     }
 
-    /// By kind.
+    /// By kind. A kind of which no cluster has objects, or which no cluster lets ksit read, is absent.
     pub(in crate::domain) fn all(&self) -> Vec<ResourceSum> {
-        self.0.values().cloned().collect()
+        self.0.values().filter(|sum| sum.counts.total > 0).cloned().collect()
     }
 }
 
@@ -73,5 +73,17 @@ mod tests {
         assert_eq!((sums.all()[0].counts.total, sums.all()[0].clusters), (5, 0));
         sums.take(&cluster(5, 0));
         assert_eq!(sums.all(), []);
+    }
+
+    #[test]
+    fn kind_without_objects_is_absent_whichever_cluster_came_last() {
+        let mut sums = Sums::default();
+        sums.add(&cluster(0, 0));
+        sums.add(&cluster(0, 0));
+        assert_eq!(sums.all(), [], "also one that may not be read");
+        sums.take(&cluster(0, 0));
+        assert_eq!(sums.all(), []);
+        sums.add(&cluster(3, 0));
+        assert_eq!(sums.all()[0].counts.total, 3);
     }
 }
