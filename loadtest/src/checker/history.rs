@@ -19,6 +19,8 @@ pub(super) struct Write {
     pub(super) namespace: String,
     pub(super) name: String,
     pub(super) is_status: bool,
+    /// The resourceVersion that the writer had read; `None` if its request names none.
+    pub(super) base: Option<u64>,
     /// The object after the write.
     pub(super) object: Value,
 }
@@ -47,13 +49,18 @@ fn write(event: &AuditEvent) -> Option<Write> {
     }
     let stamp: MicroTime = serde_json::from_value(Value::String(event.stage_timestamp.clone())).ok()?;
     Some(Write {
-        version: object["metadata"]["resourceVersion"].as_str()?.parse().ok()?,
+        version: version(&object)?,
         at: stamp.0.as_microsecond() as f64 / 1e6,
         pod: event.user.extra.get(POD_UID).and_then(|uids| uids.first()).cloned(),
         resource: reference.resource.clone(),
         namespace: reference.namespace.clone(),
         name: object["metadata"]["name"].as_str()?.to_owned(),
         is_status: reference.subresource == "status",
+        base: event.request_object.as_ref().and_then(version),
         object,
     })
+}
+
+fn version(object: &Value) -> Option<u64> {
+    object["metadata"]["resourceVersion"].as_str()?.parse().ok()
 }

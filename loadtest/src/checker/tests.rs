@@ -8,16 +8,21 @@ use super::*;
 #[derive(Default)]
 struct Log {
     events: Vec<AuditEvent>,
+    /// Version of the last write, logged or not.
+    version: u64,
 }
 
 impl Log {
     fn write(&mut self, second: f64, pod: &str, resource: &str, subresource: &str, mut object: Value) {
-        object["metadata"]["resourceVersion"] = json!((self.events.len() + 1).to_string());
+        let base = self.version.to_string();
+        self.version += 1;
+        object["metadata"]["resourceVersion"] = json!(self.version.to_string());
         // ksit requests metadata-only responses to status writes.
         let answer = match subresource {
             "status" => json!({ "kind": "PartialObjectMetadata", "metadata": object["metadata"] }),
             _ => object.clone(),
         };
+        object["metadata"]["resourceVersion"] = json!(base);
         let event = json!({
             "stage": "ResponseComplete", "verb": "update", "requestURI": "/",
             "user": { "username": "system:serviceaccount:a:ksit", "extra": { "authentication.kubernetes.io/pod-uid": [pod] } },
@@ -171,4 +176,17 @@ fn status_rewritten_with_same_meaning_is_reported() {
     log.map(3.0, 2, 2, "b", FIRST);
     log.status_with(4.0, "b", 2, "a", 2, status(2));
     assert_eq!(log.violations(), Vec::<String>::new(), "another term");
+}
+
+#[test]
+fn rewrite_after_unlogged_write_is_no_repeat() {
+    let mut log = Log::default();
+    log.map(1.0, 1, 1, "a", FIRST);
+    log.status_with(2.0, "a", 1, "a", 1, json!({ "phase": "Running" }));
+    // The API server stored another status and was killed before it logged that.
+    log.version += 1;
+    log.status_with(3.0, "a", 1, "a", 1, json!({ "phase": "Running" }));
+    assert_eq!(log.violations(), Vec::<String>::new());
+    log.status_with(4.0, "a", 1, "a", 1, json!({ "phase": "Running" }));
+    assert_eq!(log.violations().len(), 1);
 }

@@ -5,7 +5,6 @@ mod builder;
 
 use std::fs;
 use std::io;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -22,6 +21,7 @@ use tokio::time::{Instant, sleep};
 use crate::audit::Audit;
 use crate::kubeconfig::{Credential, kubeconfig};
 use crate::pki::{Identity, Pki, signing_key};
+use crate::port::Port;
 use crate::process::{Process, ProcessError};
 use crate::tools::{Tool, ToolError};
 use crate::usage::Usage;
@@ -70,9 +70,9 @@ pub struct ControlPlane {
     name: String,
     pki: Pki,
     admin: Identity,
-    etcd_port: u16,
-    peer_port: u16,
-    port: u16,
+    etcd_port: Port,
+    peer_port: Port,
+    port: Port,
     companions: Vec<Process>,
     api_server: Option<Process>,
     etcd: Option<Process>,
@@ -95,7 +95,7 @@ impl ControlPlane {
 
     /// The URL of the API server, on loopback.
     pub fn url(&self) -> String {
-        format!("https://127.0.0.1:{}", self.port)
+        format!("https://127.0.0.1:{}", self.port.number())
     }
 
     /// The CA of the API server and of client certificates, as PEM.
@@ -214,8 +214,8 @@ impl ControlPlane {
     /// # Errors
     /// Fails if the program can't be built or started.
     pub async fn start_etcd(&mut self) -> Result<(), StartError> {
-        let client = format!("http://127.0.0.1:{}", self.etcd_port);
-        let peer = format!("http://127.0.0.1:{}", self.peer_port);
+        let client = format!("http://127.0.0.1:{}", self.etcd_port.number());
+        let peer = format!("http://127.0.0.1:{}", self.peer_port.number());
         let args = [
             format!("--data-dir={}", self.path("etcd")),
             format!("--listen-client-urls={client}"),
@@ -238,10 +238,10 @@ impl ControlPlane {
     pub async fn start_api_server(&mut self) -> Result<(), StartError> {
         let file = |name: &str| self.path(name);
         let mut args = vec![
-            format!("--etcd-servers=http://127.0.0.1:{}", self.etcd_port),
+            format!("--etcd-servers=http://127.0.0.1:{}", self.etcd_port.number()),
             "--bind-address=127.0.0.1".to_owned(),
             "--advertise-address=127.0.0.1".to_owned(),
-            format!("--secure-port={}", self.port),
+            format!("--secure-port={}", self.port.number()),
             format!("--tls-cert-file={}", file("server.crt")),
             format!("--tls-private-key-file={}", file("server.key")),
             format!("--client-ca-file={}", file("ca.crt")),
@@ -385,16 +385,4 @@ async fn is_ready(client: &Client) -> bool {
         Ok(request) => client.request_text(request).await.is_ok(),
         Err(_) => false,
     }
-}
-
-/// Keeps all listeners open until every port is chosen, so the ports are distinct.
-fn free_ports<const N: usize>() -> io::Result<[u16; N]> {
-    let mut listeners = Vec::with_capacity(N);
-    let mut ports = [0; N];
-    for port in &mut ports {
-        let listener = TcpListener::bind("127.0.0.1:0")?;
-        *port = listener.local_addr()?.port();
-        listeners.push(listener);
-    }
-    Ok(ports)
 }

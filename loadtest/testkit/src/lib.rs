@@ -27,6 +27,7 @@ pub mod installation;
 pub mod kind;
 pub mod kubeconfig;
 pub mod pki;
+pub mod port;
 mod process;
 pub mod resources;
 pub mod serve;

@@ -1,6 +1,6 @@
 //! A network that drops or delays the replicas' traffic.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use loadtest::checker::check;
@@ -8,6 +8,7 @@ use loadtest::run::Fleet;
 use nix::sys::signal::Signal;
 use testkit::faulty_proxy::{FaultyProxy, Upstream};
 use testkit::installation::Tuning;
+use testkit::port::Port;
 use tokio::time::sleep;
 
 use super::{
@@ -84,9 +85,10 @@ async fn checker_finds_late_writes_without_the_fence() {
 async fn coordinator_that_receives_no_reports_resigns() {
     let mut fleet = prepare().await;
     let reports = Ipv4Addr::new(127, 0, 0, 2);
-    let mut proxies = Vec::new();
+    let (mut ports, mut proxies) = (Vec::new(), Vec::new());
     for ordinal in 0..3 {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        ports.push(Port::reserve().unwrap());
+        let port = ports.last().unwrap().number();
         let service = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         proxies.push(FaultyProxy::start(SocketAddr::from((reports, port)), service).await.unwrap());
         let flags = vec![format!("--report-bind-address={service}"), format!("--report-address={reports}")];

@@ -1,6 +1,7 @@
 //! The dashboards: every panel queries existing metrics, and has data in a real Prometheus during a kill and a break.
 
 use serde_json::Value;
+use testkit::port::Port;
 use testkit::{Process, Tool};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -57,7 +58,7 @@ fn is_for_alerts(name: &str) -> bool {
 
 /// A Prometheus that scrapes the replicas every second.
 struct Prometheus {
-    port: u16,
+    port: Port,
     _process: Process,
     _dir: tempfile::TempDir,
 }
@@ -65,7 +66,7 @@ struct Prometheus {
 impl Prometheus {
     async fn scraping(job: &str, replicas: &[String]) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = Port::reserve().unwrap();
         let config = serde_json::json!({
             "global": { "scrape_interval": "1s" },
             "scrape_configs": [{ "job_name": job, "honor_labels": true, "static_configs": [{ "targets": replicas }] }],
@@ -75,7 +76,7 @@ impl Prometheus {
         let arguments = [
             format!("--config.file={}", path("prometheus.yml")),
             format!("--storage.tsdb.path={}", path("data")),
-            format!("--web.listen-address=127.0.0.1:{port}"),
+            format!("--web.listen-address=127.0.0.1:{}", port.number()),
         ];
         let program = tokio::task::spawn_blocking(|| Tool::Prometheus.path()).await.unwrap().unwrap();
         let process = Process::start("prometheus", &program, &arguments, &[], &dir.path().join("log"), None).unwrap();
@@ -87,7 +88,7 @@ impl Prometheus {
         let encoded: String = query.bytes().map(|byte| format!("%{byte:02X}")).collect();
         let request =
             format!("GET /api/v1/query?query={encoded} HTTP/1.0\r\nHost: prometheus\r\nConnection: close\r\n\r\n");
-        let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", self.port)).await.ok()?;
+        let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", self.port.number())).await.ok()?;
         stream.write_all(request.as_bytes()).await.ok()?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.ok()?;

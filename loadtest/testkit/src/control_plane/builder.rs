@@ -5,8 +5,9 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::{ControlPlane, StartError, free_ports};
+use super::{ControlPlane, StartError};
 use crate::pki::Pki;
+use crate::port::Port;
 use crate::process::Process;
 
 /// Configures a control plane.
@@ -54,7 +55,6 @@ impl Builder {
         let dir = tempfile::Builder::new().prefix("ksit-plane-").tempdir()?;
         let pki = Pki::new(&format!("{}-ca", self.name))?;
         let admin = pki.client("admin", Some("system:masters"))?;
-        let [etcd_port, peer_port, port] = free_ports()?;
         let (log, sleep) = (dir.path().join("caretaker.log"), ["infinity".to_owned()]);
         let caretaker = Process::start("caretaker", Path::new("sleep"), &sleep, &[], &log, Some(dir.path()))?;
         let mut plane = ControlPlane {
@@ -62,9 +62,9 @@ impl Builder {
             dir,
             pki,
             admin,
-            etcd_port,
-            peer_port,
-            port,
+            etcd_port: Port::reserve()?,
+            peer_port: Port::reserve()?,
+            port: Port::reserve()?,
             etcd: None,
             api_server: None,
             companions: Vec::new(),
