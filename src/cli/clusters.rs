@@ -3,16 +3,15 @@
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 
-use kube::ResourceExt;
 use kube::api::{Api, ListParams};
 use serde::Serialize;
 
 use super::CliError;
 use super::hub::{Hub, HubArgs, Shown};
 use super::table::table;
-use crate::api::{IntegrationResult, IntegrationTarget};
-use crate::domain::verdict::Phase;
+use crate::api::IntegrationTarget;
 use crate::hub::Lenient;
+use crate::lists::{ClusterRow, Filter, ToolRow};
 
 /// Show all clusters with the state of every tool on them, worst first.
 ///
@@ -30,16 +29,16 @@ pub struct Args {
     #[arg(short = 'A', long, conflicts_with = "namespace")]
     all_namespaces: bool,
     #[command(flatten)]
-    filter: Filter,
+    filter: Conditions,
 }
 
 /// Selects clusters; one has to meet all conditions that are given.
 #[derive(Debug, Default, clap::Args)]
-struct Filter {
+struct Conditions {
     /// Clusters with these labels, such as env=prod,tier!=test.
     #[arg(short = 'l', long, value_name = "LABELS")]
     selector: Option<String>,
-    /// Clusters in one of these phases.
+    /// Clusters in one of these phases; with --type, clusters on which such a tool is.
     #[arg(long, value_delimiter = ',', value_name = "PHASES")]
     phase: Vec<String>,
     /// Show these types of tools only, and the clusters that have one.
@@ -53,12 +52,25 @@ struct Filter {
     version: Option<String>,
 }
 
+impl Conditions {
+    /// The conditions but for the labels, which the hub selects by.
+    fn filter(&self) -> Filter {
+        let Self { selector: _, phase, types, reason, version } = self;
+        let (phases, types) = (phase.clone(), types.clone());
+        Filter { phases, types, reason: reason.clone(), version: version.clone(), ..Filter::default() }
+    }
+}
+
 pub(super) async fn run(args: Args) -> Result<ExitCode, CliError> {
+    let filter = args.filter.filter();
     let look = async |hub: Hub| {
         let all = targets(&hub, args.all_namespaces, args.filter.selector.as_deref()).await?;
-        let mut lines: Vec<Line> = all.into_iter().map(Line::from).filter_map(|line| args.filter.apply(line)).collect();
-        lines.sort_by(|a, b| (rank(&a.phase), &a.namespace, &a.name).cmp(&(rank(&b.phase), &b.namespace, &b.name)));
-        Ok(Clusters(lines))
+        let mut rows: Vec<ClusterRow> = all.iter().map(ClusterRow::from).filter(|row| filter.matches(row)).collect();
+        for row in &mut rows {
+            row.tools.retain(|tool| filter.has_type(tool));
+        }
+        rows.sort_by(|a, b| (a.rank(), &a.namespace, &a.name).cmp(&(b.rank(), &b.namespace, &b.name)));
+        Ok(Clusters(rows))
     };
     args.hub.show(look).await?;
     Ok(ExitCode::SUCCESS)
@@ -80,91 +92,9 @@ pub(super) async fn targets(
     Ok(found.items.into_iter().filter_map(read).collect())
 }
 
-/// Worst phases first.
-fn rank(phase: &str) -> Phase {
-    Phase::read(phase).unwrap_or(Phase::Initializing)
-}
-
 #[derive(Serialize)]
 #[serde(transparent)]
-struct Clusters(Vec<Line>);
-
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Line {
-    namespace: String,
-    name: String,
-    phase: String,
-    reachable: Option<bool>,
-    since: Option<String>,
-    message: Option<String>,
-    /// Reasons of the conditions.
-    #[serde(skip)]
-    reasons: BTreeSet<String>,
-    tools: Vec<Tool>,
-}
-
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Tool {
-    integration: String,
-    #[serde(rename = "type")]
-    type_: String,
-    phase: String,
-    reason: String,
-    version: Option<String>,
-    message: Option<String>,
-}
-
-impl From<IntegrationTarget> for Line {
-    fn from(target: IntegrationTarget) -> Self {
-        let (namespace, name) = (target.namespace().unwrap_or_default(), target.name_any());
-        let status = target.status.unwrap_or_default();
-        Self {
-            namespace,
-            name,
-            phase: status.phase.unwrap_or_default(),
-            reachable: status.ready,
-            since: status.last_transition_time,
-            message: status.message,
-            reasons: status.conditions.into_iter().map(|condition| condition.reason).collect(),
-            tools: status.integrations.into_iter().map(Tool::from).collect(),
-        }
-    }
-}
-
-impl From<IntegrationResult> for Tool {
-    fn from(result: IntegrationResult) -> Self {
-        let IntegrationResult { name, type_, phase, reason, message, version, .. } = result;
-        Self { integration: name, type_, phase, reason, version, message }
-    }
-}
-
-impl Filter {
-    /// The line with the tools that are asked for; `None` if the cluster does not meet a condition.
-    fn apply(&self, mut line: Line) -> Option<Line> {
-        if !self.types.is_empty() {
-            line.tools.retain(|tool| self.types.contains(&tool.type_));
-        }
-        let is_met = (self.types.is_empty() || !line.tools.is_empty())
-            && (self.phase.is_empty() || self.phase.iter().any(|phase| phase.eq_ignore_ascii_case(&line.phase)))
-            && self.reason.as_ref().is_none_or(|reason| {
-                line.reasons.contains(reason)
-                    || line.tools.iter().any(|tool| tool.reason == *reason || mentions(tool, reason))
-            })
-            && self
-                .version
-                .as_ref()
-                .is_none_or(|version| line.tools.iter().any(|tool| tool.version.as_ref() == Some(version)));
-        is_met.then_some(line)
-    }
-}
-
-/// The reason of a Pod stands in the message about its tool.
-fn mentions(tool: &Tool, reason: &str) -> bool {
-    let words = |message: &String| message.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word == reason);
-    tool.message.as_ref().is_some_and(words)
-}
+struct Clusters(Vec<ClusterRow>);
 
 impl Shown for Clusters {
     /// A column for each Integration; `wide` adds versions and the message.
@@ -176,12 +106,12 @@ impl Shown for Clusters {
         columns.extend(heads.iter().map(String::as_str));
         columns.extend(wide.then_some("SINCE"));
         columns.extend(wide.then_some("MESSAGE"));
-        let cell = |line: &Line, name: &str| match line.tools.iter().find(|tool| tool.integration == name) {
+        let cell = |row: &ClusterRow, name: &str| match row.tools.iter().find(|tool| tool.integration == name) {
             None => "-".to_owned(),
-            Some(Tool { phase, version: Some(version), .. }) if wide => format!("{phase} {version}"),
+            Some(ToolRow { phase, version: Some(version), .. }) if wide => format!("{phase} {version}"),
             Some(tool) => tool.phase.clone(),
         };
-        let row = |line: &Line| {
+        let row = |line: &ClusterRow| {
             let mut cells = vec![line.namespace.clone(), line.name.clone(), line.phase.clone()];
             cells.extend(integrations.iter().map(|name| cell(line, name)));
             if wide {
@@ -199,41 +129,19 @@ mod tests {
 
     use super::*;
 
-    fn line(name: &str, phase: &str, reason: &str, message: &str) -> Line {
-        let target = json!({"apiVersion": "ksit.io/v1alpha1", "kind": "IntegrationTarget",
-            "metadata": {"name": name, "namespace": "fleet"}, "spec": {"clusterName": name},
-            "status": {"phase": phase, "ready": true, "integrations": [
-                {"name": "argocd", "type": "argocd", "phase": phase, "reason": reason, "version": "2.11.0", "message": message},
-                {"name": "mesh", "type": "istio", "phase": "Running", "reason": "Healthy"}]}});
-        Line::from(serde_json::from_value::<IntegrationTarget>(target).unwrap())
-    }
-
     #[test]
     fn clusters_are_a_matrix_of_their_tools() {
-        let lines = vec![
-            line("berlin", "Failed", "ComponentNotReady", "web is not ready"),
-            line("oslo", "Running", "Healthy", ""),
-        ];
-        let text = Clusters(lines).text(false);
+        let row = |name: &str, phase: &str| {
+            let target = json!({"apiVersion": "ksit.io/v1alpha1", "kind": "IntegrationTarget",
+                "metadata": {"name": name, "namespace": "fleet"}, "spec": {"clusterName": name},
+                "status": {"phase": phase, "integrations": [
+                    {"name": "argocd", "type": "argocd", "phase": phase, "reason": "ComponentNotReady"},
+                    {"name": "mesh", "type": "istio", "phase": "Running", "reason": "Healthy"}]}});
+            ClusterRow::from(&serde_json::from_value::<IntegrationTarget>(target).unwrap())
+        };
+        let text = Clusters(vec![row("berlin", "Failed"), row("oslo", "Running")]).text(false);
         let words: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
         assert_eq!(words[0], ["NAMESPACE", "CLUSTER", "PHASE", "ARGOCD", "MESH"]);
         assert_eq!(words[1], ["fleet", "berlin", "Failed", "Failed", "Running"]);
-    }
-
-    #[test]
-    fn filter_selects_by_phase_type_reason_and_version() {
-        let broken =
-            || line("berlin", "Failed", "ComponentNotReady", "Deployment web: CrashLoopBackOff in container app");
-        let is_found = |filter: Filter| filter.apply(broken()).is_some();
-        let words = |words: &str| vec![words.to_owned()];
-        assert!(is_found(Filter { phase: words("failed"), ..Filter::default() }));
-        assert!(!is_found(Filter { phase: words("Running"), ..Filter::default() }));
-        assert!(!is_found(Filter { types: words("flux"), ..Filter::default() }));
-        assert!(is_found(Filter { reason: Some("ComponentNotReady".to_owned()), ..Filter::default() }));
-        assert!(is_found(Filter { reason: Some("CrashLoopBackOff".to_owned()), ..Filter::default() }));
-        assert!(!is_found(Filter { reason: Some("Crash".to_owned()), ..Filter::default() }));
-        assert!(is_found(Filter { version: Some("2.11.0".to_owned()), ..Filter::default() }));
-        let only = Filter { types: words("istio"), ..Filter::default() }.apply(broken()).unwrap();
-        assert_eq!(only.tools.len(), 1, "columns of other types are left out");
     }
 }

@@ -20,8 +20,8 @@ use crate::hub::{cause, is_late, is_unknown_path, with_deadline};
 /// Poll interval of --watch.
 const REFRESH: Duration = Duration::from_secs(2);
 
-/// With --watch, time after which a plugin is asked for a new token. Cloud tokens last longer.
-const CREDENTIAL_LIFETIME: Duration = Duration::from_secs(5 * 60);
+/// With --watch and in `ksit ui`, time after which a plugin is asked for a new token. Cloud tokens last longer.
+pub(super) const CREDENTIAL_LIFETIME: Duration = Duration::from_secs(5 * 60);
 
 /// A credential plugin may wait for a login.
 pub(super) const PLUGIN_TIMEOUT: Duration = Duration::from_secs(120);
@@ -102,6 +102,8 @@ pub(super) trait Shown: Serialize {
 #[derive(Clone)]
 pub(super) struct Hub {
     pub(super) client: Client,
+    /// The same without a deadline, for watches.
+    pub(super) watching: Client,
     /// From --namespace, else from the context.
     pub(super) namespace: String,
     /// URL of its API server.
@@ -128,7 +130,8 @@ impl HubFlags {
         let name = format!("{} ({name})", server.trim_end_matches('/'));
         let namespace = self.namespace.as_ref().unwrap_or(&config.default_namespace).clone();
         let client = Client::try_from(config).map_err(|error| format!("the hub {name} {}", cause(&error)))?;
-        Ok(Hub { client: with_deadline(client, self.request_timeout), namespace, server, name })
+        let watching = client.clone();
+        Ok(Hub { client: with_deadline(client, self.request_timeout), watching, namespace, server, name })
     }
 
     async fn config(&self, file: &Kubeconfig) -> Result<Config, CliError> {
@@ -244,7 +247,13 @@ mod tests {
             Ok::<_, Infallible>(Response::builder().header("date", date).body(Body::empty()).unwrap())
         };
         let client = Client::new(tower::service_fn(answer), "fleet");
-        Hub { client, namespace: "fleet".to_owned(), server: "https://hub/".to_owned(), name: "hub".to_owned() }
+        Hub {
+            client: client.clone(),
+            watching: client,
+            namespace: "fleet".to_owned(),
+            server: "https://hub/".to_owned(),
+            name: "hub".to_owned(),
+        }
     }
 
     /// A laptop's clock may be an hour off, and a Lease lasts only seconds.

@@ -7,7 +7,6 @@ mod completion;
 mod crds;
 mod error;
 mod fleet;
-mod freshness;
 mod hub;
 mod operator;
 mod output;
@@ -20,6 +19,7 @@ mod suggest;
 mod table;
 mod target;
 pub mod types;
+mod ui;
 mod versions;
 mod wait;
 
@@ -58,6 +58,7 @@ enum Command {
     Shards(shards::Args),
     Versions(versions::Args),
     Wait(wait::Args),
+    Ui(ui::Args),
     Crds(crds::Args),
     Completion(completion::Args),
 }
@@ -79,6 +80,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Shards(args) => shards::run(args).await,
         Command::Versions(args) => versions::run(args).await,
         Command::Wait(args) => wait::run(args).await,
+        Command::Ui(args) => ui::run(args).await,
         Command::Crds(args) => crds::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Completion(args) => completion::run(&args).map(|()| ExitCode::SUCCESS),
     };

@@ -9,7 +9,6 @@ use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use kube::{Api, Client, ResourceExt};
 use serde::Serialize;
 
-use super::freshness::Freshness;
 use super::hub::{Hub, HubArgs, Shown};
 use super::output::print;
 use super::table::table;
@@ -17,6 +16,7 @@ use super::{CliError, duration};
 use crate::api::{ReplicaLoad, ShardMap};
 use crate::domain::escape::escape;
 use crate::domain::slot::{Slot, SlotSet};
+use crate::lists::Freshness;
 
 /// Show how much of the fleet each replica owns, which one coordinates, and how fresh the data is.
 ///

@@ -34,6 +34,7 @@ mod status_writer;
 mod token_request;
 mod token_review;
 mod type_status;
+mod user_review;
 mod watch;
 mod write_schedule;
 
@@ -69,4 +70,5 @@ pub(crate) use status_writer::{WriteOutcome, write_statuses};
 pub(crate) use token_request::request_token;
 pub(crate) use token_review::{Bearer, ReviewError, review_token};
 pub(crate) use type_status::accept_type;
+pub(crate) use user_review::{UserReviewError, allowed_namespaces, review_user};
 pub(crate) use watch::{Change, merge, watch};

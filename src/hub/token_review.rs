@@ -55,7 +55,7 @@ fn judge(status: TokenReviewStatus, audience: &str) -> Result<Bearer, ReviewErro
 }
 
 /// Describes the error without the request body, which holds the token.
-fn explain(error: &kube::Error) -> String {
+pub(super) fn explain(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) => format!("{} {}", status.code, status.reason),
         _ => "no answer".to_owned(),

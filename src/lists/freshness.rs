@@ -18,14 +18,17 @@ const SHORTEST_THRESHOLD: Duration = Duration::from_secs(10);
 
 /// Time and age of a coordinator's last write.
 #[derive(Clone, Debug)]
-pub(super) struct Freshness {
-    pub(super) observed_at: Option<String>,
-    pub(super) age: Option<Duration>,
+pub struct Freshness {
+    /// RFC 3339 time of the coordinator's last write.
+    pub observed_at: Option<String>,
+    /// Time since then.
+    pub age: Option<Duration>,
     threshold: Duration,
 }
 
 impl Freshness {
-    pub(super) fn of(status: &ShardMapStatus, now: Timestamp) -> Self {
+    /// Reads the status of a ShardMap at `now`, the hub's time.
+    pub fn of(status: &ShardMapStatus, now: Timestamp) -> Self {
         let observed = status.observed_at.as_ref().and_then(|text| text.parse::<Timestamp>().ok());
         let round = status.round_seconds.map_or(DEFAULT_ROUND, |seconds| Duration::from_secs(seconds.into()));
         Self {
@@ -36,12 +39,21 @@ impl Freshness {
         }
     }
 
-    pub(super) fn is_stale(&self) -> bool {
+    /// Whether no coordinator has written for three rounds.
+    pub fn is_stale(&self) -> bool {
         self.age.is_none_or(|age| age > self.threshold)
     }
 
+    /// Like [`Self::words`], but the same as long as the statuses are stale.
+    pub fn words_without_age(&self) -> String {
+        match &self.observed_at {
+            Some(at) if self.is_stale() => format!("no coordinator has written since {}", escape(at)),
+            _ => self.words(),
+        }
+    }
+
     /// `as of …` while fresh, else the time since which no coordinator has written.
-    pub(super) fn words(&self) -> String {
+    pub fn words(&self) -> String {
         let at = self.observed_at.as_deref().map(escape);
         match (at, self.age) {
             (Some(at), Some(age)) if self.is_stale() => {

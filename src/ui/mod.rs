@@ -1,0 +1,88 @@
+//! The page: a read-only view of the fleet for browsers, and the same as JSON.
+//!
+//! ```text
+//! watches of the hub ─Feed─> Index ─┬─> views, rendered here and shared by all who look at the same
+//!                                   ├─> JSON API
+//!                                   └─> Server-Sent Events: a number for each change; the browser fetches its view again
+//! ```
+//!
+//! Nothing is written to the hub. A response carries no more than its reader may list on the hub, and the page loads nothing
+//! from elsewhere.
+
+mod access;
+mod api;
+mod assets;
+mod cache;
+mod commands;
+mod events;
+mod feed;
+mod index;
+mod links;
+mod pages;
+mod params;
+mod routes;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use jiff::SignedDuration;
+use kube::Client;
+use tokio::net::TcpListener;
+
+use access::{Cluster, Gate, Local};
+use feed::Feed;
+use index::Index;
+use routes::{App, router};
+
+/// The part of a hub that is shown.
+pub struct Source {
+    /// Has the rights to list and watch IntegrationTargets, Integrations and ShardMaps.
+    pub client: Client,
+    /// Empty: all namespaces.
+    pub namespaces: Vec<String>,
+    /// The hub's clock minus this machine's.
+    pub clock_offset: SignedDuration,
+}
+
+/// A page that is ready to be served.
+pub struct Page {
+    listener: TcpListener,
+    gate: Gate,
+}
+
+impl Page {
+    /// A page for the user of this machine alone. Returns it with its URL, which works once.
+    ///
+    /// # Errors
+    /// Fails if the listener has no address.
+    pub fn local(listener: TcpListener) -> std::io::Result<(Self, String)> {
+        let address = listener.local_addr()?;
+        let (gate, token) = Local::new(address.port());
+        Ok((Self { listener, gate: Gate::Local(gate) }, format!("http://{address}/?token={token}")))
+    }
+
+    /// A page for users of the hub, who prove themselves with a bearer token. `client` may create TokenReviews and
+    /// SubjectAccessReviews.
+    pub fn in_cluster(listener: TcpListener, client: Client) -> Self {
+        Self { listener, gate: Gate::Cluster(Cluster::new(client)) }
+    }
+
+    /// Serves until the listener fails.
+    ///
+    /// # Errors
+    /// Fails if the listener does.
+    pub async fn serve(self, source: Source) -> std::io::Result<Infallible> {
+        let Source { client, namespaces, clock_offset } = source;
+        let feed = Feed { client, namespaces, clock_offset };
+        let index = Arc::new(Index::default());
+        let app = App::new(index.clone(), self.gate, clock_offset);
+        let server = axum::serve(self.listener, router(Arc::new(app)));
+        tokio::select! {
+            never = feed.run(&index) => match never {},
+            ended = async { server.await } => match ended {
+                Ok(()) => Err(std::io::Error::other("the server has ended")),
+                Err(error) => Err(error),
+            },
+        }
+    }
+}
