@@ -34,6 +34,7 @@ mod takeover;
 mod target_command;
 mod token_renewal;
 mod transport_faults;
+mod ui;
 mod unserved_crd;
 mod versions;
 mod watch;

@@ -1,0 +1,5 @@
+//! `ksit ui`: who sees what, how soon, and hostile texts.
+
+mod access;
+mod kit;
+mod views;
