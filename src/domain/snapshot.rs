@@ -169,13 +169,32 @@ pub enum Answer {
     /// The same for a list that is too long to follow: it is counted once in several rounds.
     Counted(Arc<Counts>),
     /// Managed objects that the cluster does not list, although it answers.
-    Unreadable(Reason),
+    Unreadable {
+        /// The cause of the last attempt.
+        reason: Reason,
+        /// Attempts in a row that failed, counted up to [`PERSISTENT`].
+        times: u32,
+    },
     /// The part of discovery that concerns the queries.
     Served(Served),
     /// 404: no such object, or no such API.
     NotFound,
     /// 403: an RBAC rule is missing.
     Forbidden,
+}
+
+/// Attempts that have to fail in a row before it counts, as with a whole target by default.
+pub const PERSISTENT: u32 = 3;
+
+impl Answer {
+    /// The answer to a list that failed once more.
+    pub fn unreadable(reason: Reason, before: Option<&Self>) -> Self {
+        let times = match before {
+            Some(Self::Unreadable { times, .. }) => *times,
+            _ => 0,
+        };
+        Self::Unreadable { reason, times: (times + 1).min(PERSISTENT) }
+    }
 }
 
 /// The part of discovery that concerns the queries.
@@ -208,7 +227,7 @@ impl Answer {
             Self::Services(found) => found.is_empty(),
             Self::Endpoints(ready) => ready.is_empty(),
             Self::Managed(counts) | Self::Counted(counts) => counts.total == 0,
-            Self::Object(_) | Self::Pods(_) | Self::Unreadable(_) | Self::Served(_) => false,
+            Self::Object(_) | Self::Pods(_) | Self::Unreadable { .. } | Self::Served(_) => false,
             Self::NotFound => return Extent::Missing,
             Self::Forbidden => return Extent::Forbidden,
         };

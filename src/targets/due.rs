@@ -5,7 +5,7 @@ use tokio::time::Instant;
 use super::entries::Entries;
 use super::entry::{Cached, Entry, Watch};
 use super::job::Job;
-use crate::domain::snapshot::{Answer, Query, Resource};
+use crate::domain::snapshot::{Answer, PERSISTENT, Query, Resource};
 
 /// API servers allow 100 streams per connection. Lists beyond this are polled.
 const MAX_WATCHES: usize = 64;
@@ -32,7 +32,7 @@ pub(super) fn due(entries: &Entries, round: u64, watched: bool, polled: bool) ->
                 fetches.extend((is_new && is_wanted).then(fetch));
             }
             // Read again in rotation, one in each round.
-            Cached::Answer(_) if is_in_rotation(query) && !polled => continue,
+            Cached::Answer(answer) if is_in_rotation(query) && !is_on_trial(answer) && !polled => continue,
             Cached::Answer(_) => fetches.extend(is_new.then(fetch)),
             Cached::Objects(watched_list) => match (&watched_list.watch, watched_list.version()) {
                 // An ended watch is reopened once its end is reported.
@@ -65,6 +65,11 @@ fn is_rotated(query: &Query) -> bool {
 /// Whether something exists without being served, which may end at any time.
 fn is_unserved(answer: &Answer) -> bool {
     matches!(answer, Answer::Served(served) if !served.missing.is_empty())
+}
+
+/// Whether a list has failed, and not yet often enough to say so.
+fn is_on_trial(answer: &Answer) -> bool {
+    matches!(answer, Answer::Unreadable { times, .. } if *times < PERSISTENT)
 }
 
 fn is_list(query: &Query) -> bool {

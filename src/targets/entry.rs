@@ -118,6 +118,9 @@ impl Entry {
     /// Stores a result. Returns whether the answer changed.
     pub(super) fn update(&mut self, found: Found) -> bool {
         let cached = match found {
+            Found::Answer(Answer::Unreadable { reason, .. }) => {
+                Cached::Answer(Answer::unreadable(reason, self.answer().as_ref()))
+            }
             Found::Answer(answer) => Cached::Answer(answer),
             // Compared with what exists before it gets here.
             Found::Served(_) => Cached::Nothing,
@@ -182,7 +185,7 @@ impl Entry {
         let Cached::Objects(watched) = &mut self.cached else { return false };
         let (true, Watch::Ended(end)) = (watched.objects.listed().is_managed(), &watched.watch) else { return false };
         match end.bad {
-            Some(bad) => self.cached = Cached::Answer(Answer::Unreadable(bad.reason())),
+            Some(bad) => self.cached = Cached::Answer(Answer::unreadable(bad.reason(), None)),
             None if end.lifetime < SHORT_LIFE => watched.watch = Watch::Forbidden { until: watch_again(limits) },
             None => {}
         }

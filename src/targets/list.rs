@@ -195,7 +195,7 @@ async fn managed_list(
     match list(channel, &listed, &managed.namespace, limits, patience).await {
         Err(fault) if fault.failure.reason != Reason::ConnectionLost => {
             probe(channel, limits, deadline).await?;
-            Ok(Found::Answer(Answer::Unreadable(fault.failure.reason)))
+            Ok(Found::Answer(Answer::unreadable(fault.failure.reason, None)))
         }
         found => found,
     }

@@ -6,7 +6,7 @@ use super::counts::{Counts, ResourceSummary};
 use super::{ManagedKind, ManagedList};
 use crate::domain::judge::{Fault, rule_to_add};
 use crate::domain::reason::Reason;
-use crate::domain::snapshot::{Answer, Query, Snapshot};
+use crate::domain::snapshot::{Answer, PERSISTENT, Query, Snapshot};
 use crate::domain::verdict::Phase;
 
 /// Failing objects named in a message; the status has more.
@@ -29,7 +29,9 @@ fn summary(kind: &ManagedKind, snapshot: &Snapshot) -> Option<ResourceSummary> {
                 message = Some(too_many(list));
             }
             Answer::Forbidden => message = Some(format!("may not be read: {}", rule_to_add(&query))),
-            Answer::Unreadable(reason) => message = Some(unreadable(list, *reason)),
+            // A time-out while thousands of clusters are read for the first time is no fault of this one.
+            Answer::Unreadable { times, .. } if *times < PERSISTENT => continue,
+            Answer::Unreadable { reason, .. } => message = Some(unreadable(list, *reason)),
             _ => continue,
         }
         is_there = true;
@@ -47,7 +49,7 @@ fn too_many(list: &ManagedList) -> String {
 }
 
 fn unreadable(list: &ManagedList, reason: Reason) -> String {
-    format!("the cluster does not list {}: {reason}", list.plural)
+    format!("can't be listed, {reason}: kubectl get {} on the cluster shows why", list.plural)
 }
 
 /// The answer in the newest version that the cluster serves.
@@ -91,4 +93,39 @@ fn names(summary: &ResourceSummary) -> String {
     let all = summary.counts.failing as usize;
     let more = if all > named.len() { format!(" and {} more", all - named.len()) } else { String::new() };
     named.join(", ") + &more
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{FailWhen, RuleTexts, Rules};
+    use super::*;
+
+    fn kind() -> ManagedKind {
+        let list = ManagedList {
+            kind: "Application".to_owned(),
+            group: "argoproj.io".to_owned(),
+            versions: vec!["v1alpha1".to_owned()],
+            plural: "applications".to_owned(),
+            namespace: String::new(),
+            rules: Arc::new(Rules::compile(RuleTexts::default()).unwrap()),
+        };
+        ManagedKind { kind: "Application".to_owned(), lists: vec![Arc::new(list)], fail_when: FailWhen::Count(1) }
+    }
+
+    #[test]
+    fn list_that_fails_once_is_no_fault_yet() {
+        let kinds = [kind()];
+        let query = Query::Managed(kinds[0].lists[0].clone());
+        let mut answer = None;
+        let mut faults_after = |reason: Reason| {
+            let next = Answer::unreadable(reason, answer.as_ref());
+            answer = Some(next.clone());
+            faults(&kinds, &summaries(&kinds, &Snapshot::from([(query.clone(), next)])))
+        };
+        assert_eq!(faults_after(Reason::TimedOut), []);
+        assert_eq!(faults_after(Reason::ServerError), []);
+        let found = faults_after(Reason::TimedOut);
+        assert_eq!(found[0].reason, Reason::ResourcesUnknown);
+        assert!(found[0].message.contains("TimedOut: kubectl get applications"), "{found:?}");
+    }
 }
