@@ -63,8 +63,21 @@ test-integration: tools chart-tools ## Run the tests against real API servers
 test-e2e: image ## Test image and chart on two real clusters made with kind; KIND_NODE_IMAGE is honoured
 	$(CARGO) run --locked --quiet -p xtask -- e2e --image target/ksit.oci.tar
 
+AXE := $(CACHE)/axe-core-4.14.1/package/axe.min.js
+
+.PHONY: test-ui
+test-ui: tools $(AXE) ## Test ksit ui in Chromium; needs chromium and chromedriver (Debian: chromium chromium-driver) and npm
+	@command -v chromedriver > /dev/null || { echo "chromedriver is missing: apt-get install chromium chromium-driver"; exit 1; }
+	$(CARGO) build --locked --bin ksit
+	AXE=$(AXE) $(CARGO) test --locked -p browser --test ui -- --nocapture
+
+# A checker of accessibility, which finds missing names, low contrast and the like.
+$(AXE):
+	mkdir -p $(CACHE)/axe-core-4.14.1
+	cd $(CACHE)/axe-core-4.14.1 && npm pack --silent axe-core@4.14.1 && tar -xzf axe-core-4.14.1.tgz package/axe.min.js
+
 .PHONY: test-all
-test-all: test test-e2e ## Run every test there is
+test-all: test test-e2e test-ui ## Run every test there is
 
 .PHONY: manifests
 manifests: ## Regenerate what is generated: crds/, deploy/, the chart's CRDs, the tables of docs/reference and the chart

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::routes::App;
 
 /// Pause after an event: a browser fetches its view at most this often.
-const PAUSE: Duration = Duration::from_millis(400);
+const PAUSE: Duration = Duration::from_millis(300);
 
 /// Interval at which the reader's rights are asked for again.
 const RECHECK: Duration = Duration::from_secs(15);

@@ -10,6 +10,7 @@ use crate::read;
 const MAY_DEPEND_ON: &[(&str, &[&str], &[&str])] = &[
     (".", &[], &["loadtest", "simulator", "testkit"]),
     ("loadtest", &["simulator", "testkit"], &[]),
+    ("loadtest/browser", &[], &["testkit"]),
     ("loadtest/simulator", &["testkit"], &[]),
     ("loadtest/testkit", &[], &[]),
     ("loadtest/xtask", &["testkit"], &[]),

@@ -187,14 +187,12 @@ fn matrix_cell(params: &Params, cell: &Cell, tool: &str, group: &str, by: Option
     };
     let all: Vec<&str> = [params.l.as_str(), &labels].into_iter().filter(|part| !part.is_empty()).collect();
     let link = Params { type_: tool.to_owned(), phase, l: all.join(","), ..params.scope() }.link("/clusters");
-    let label = match cell.count() {
-        0 => format!("{}: all {} work", tool, cell.all),
-        count => format!("{tool}: {count} of {} are {worst}", cell.all),
-    };
     html! {
-        a.cell.(class(worst)) href=(link) title=(label) aria-label=(label) {
+        a.cell.(class(worst)) href=(link) {
+            span.hidden { (text(tool)) ": " }
             span aria-hidden="true" { (sign(worst)) }
             @if cell.count() > 0 { " " b { (cell.count()) } "/" (cell.all) } @else { " " (cell.all) }
+            span.hidden { " " (worst) }
         }
     }
 }
@@ -212,8 +210,10 @@ fn heat_map(name: &str, rows: &[&ClusterRow]) -> Markup {
                 @for row in &rows {
                     @if is_linked(row) {
                         a.(class(&row.phase)) href=(cluster_path(&row.namespace, &row.name))
-                            title={ (text(&row.name)) ": " (text(&row.phase)) }
-                            aria-label={ (text(&row.name)) ": " (text(&row.phase)) } { (sign(&row.phase)) }
+                            title={ (text(&row.name)) ": " (text(&row.phase)) } {
+                            span aria-hidden="true" { (sign(&row.phase)) }
+                            span.hidden { (text(&row.name)) " " (text(&row.phase)) }
+                        }
                     } @else { i.(class(&row.phase)) {} }
                 }
             }
