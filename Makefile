@@ -71,6 +71,10 @@ test-ui: tools $(AXE) ## Test ksit ui in Chromium; needs chromium and chromedriv
 	$(CARGO) build --locked --bin ksit
 	AXE=$(AXE) $(CARGO) test --locked -p browser --test ui -- --nocapture
 
+.PHONY: screenshots
+screenshots: test-ui ## Make the pictures of docs/images again, from the fleet of test-ui
+	cp target/ui/fleet-light.png target/ui/problems-light.png target/ui/cluster-light.png docs/images/
+
 # A checker of accessibility, which finds missing names, low contrast and the like.
 $(AXE):
 	mkdir -p $(CACHE)/axe-core-4.14.1

@@ -7,7 +7,8 @@
 //! ```text
 //! cli                    one file per command: parses and validates the user's input
 //!  ├─ ui                 the page: an index of the fleet, views, the JSON API, access
-//!  │   └─ lists          rows of clusters and problems, for commands and the page
+//!  │   ├─ lists          rows of clusters and problems, for commands and the page
+//!  │   └─ history        changes of phases in a file, and availability
 //!  └─ controllers        the roles, worker and coordinator, and the code that starts and stops them
 //!      ├─ hub            talks to the hub: watches, Secrets, statuses, Events
 //!      │   └─ api        the custom resources, and their conversion to and from the domain
@@ -48,6 +49,7 @@ pub mod cli;
 mod clouds;
 pub mod controllers;
 pub mod domain;
+pub mod history;
 pub mod hub;
 mod lists;
 pub mod observability;

@@ -7,6 +7,7 @@ mod completion;
 mod crds;
 mod error;
 mod fleet;
+mod history;
 mod hub;
 mod operator;
 mod output;
@@ -58,7 +59,8 @@ enum Command {
     Shards(shards::Args),
     Versions(versions::Args),
     Wait(wait::Args),
-    Ui(ui::Args),
+    Ui(Box<ui::Args>),
+    History(history::Args),
     Crds(crds::Args),
     Completion(completion::Args),
 }
@@ -80,7 +82,8 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Shards(args) => shards::run(args).await,
         Command::Versions(args) => versions::run(args).await,
         Command::Wait(args) => wait::run(args).await,
-        Command::Ui(args) => ui::run(args).await,
+        Command::Ui(args) => ui::run(*args).await,
+        Command::History(args) => history::run(args).await,
         Command::Crds(args) => crds::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Completion(args) => completion::run(&args).map(|()| ExitCode::SUCCESS),
     };

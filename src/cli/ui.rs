@@ -2,8 +2,10 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
@@ -13,9 +15,11 @@ use kube::{Api, Client};
 use tokio::net::TcpListener;
 
 use super::CliError;
+use super::history::days_or_duration;
 use super::hub::{CREDENTIAL_LIFETIME, Hub, HubFlags};
 use super::output::print;
-use crate::ui::{Page, Source};
+use crate::history::Limits;
+use crate::ui::{HistoryFile, Page, Source};
 
 /// Show the fleet in a browser: problems by cause, clusters, versions, replicas.
 ///
@@ -40,6 +44,15 @@ pub struct Args {
     /// Open the page in the default browser.
     #[arg(long)]
     open: bool,
+    /// Keep every change of a phase in this SQLite file, and show availability over 90 days.
+    #[arg(long, value_name = "FILE")]
+    history: Option<PathBuf>,
+    /// Age at which changes leave the history.
+    #[arg(long, default_value = "400d", value_parser = days_or_duration, value_name = "DURATION", requires = "history")]
+    history_retention: Duration,
+    /// Size of the history in MiB, at which the oldest changes leave it before their time.
+    #[arg(long, default_value_t = 1024, value_name = "MIB", requires = "history")]
+    history_max_size: u32,
     /// Let users sign in with a bearer token of the hub, and show each what it may list there. For a Deployment on the hub,
     /// behind TLS; needs the rights to create TokenReviews and SubjectAccessReviews.
     #[arg(long, conflicts_with = "open")]
@@ -77,13 +90,22 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, CliError> {
         }
         page
     };
-    let source = Source { client: current_client(&current, &hub), namespaces, clock_offset };
+    let source =
+        Source { client: current_client(&current, &hub), namespaces, clock_offset, history: args.history_file() };
     tokio::select! {
         never = renew(&args.hub, &current) => match never {},
         ended = page.serve(source) => match ended {
             Ok(never) => match never {},
-            Err(error) => Err(format!("can't serve the page any more: {error}").into()),
+            Err(error) => Err(error.to_string().into()),
         },
+    }
+}
+
+impl Args {
+    fn history_file(&self) -> Option<HistoryFile> {
+        let bytes = u64::from(self.history_max_size) << 20;
+        let limits = Limits { retention: self.history_retention, bytes };
+        self.history.clone().map(|path| HistoryFile { path, limits })
     }
 }
 

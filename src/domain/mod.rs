@@ -6,6 +6,7 @@
 pub mod access;
 pub(crate) mod aggregate;
 pub mod assignment;
+pub mod availability;
 pub(crate) mod backoff;
 pub mod check_mode;
 pub mod claim;

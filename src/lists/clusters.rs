@@ -94,6 +94,11 @@ impl ClusterRow {
 }
 
 impl ToolRow {
+    /// The name that people know it by: its type, or for custom components that of the Integration.
+    pub fn title(&self) -> &str {
+        if self.type_ == "custom" { &self.integration } else { &self.type_ }
+    }
+
     /// Whether the reason is this one, or the message names it: the reason of a Pod stands in the message.
     fn has_reason(&self, reason: &str) -> bool {
         let words = |message: &String| message.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word == reason);
@@ -110,7 +115,7 @@ pub struct Filter {
     pub labels: Option<Selector>,
     /// Phases of the cluster or, where types are given, of these tools; in any case. Empty: any.
     pub phases: Vec<String>,
-    /// Types of tools. Others are left out of the rows. Empty: any.
+    /// Types of tools, or names of Integrations. Others are left out of the rows. Empty: any.
     pub types: Vec<String>,
     /// Reason of a condition, of a tool or of its Pods.
     pub reason: Option<String>,
@@ -147,7 +152,7 @@ impl Filter {
 
     /// Whether rows show the tool.
     pub fn has_type(&self, tool: &ToolRow) -> bool {
-        self.types.is_empty() || self.types.contains(&tool.type_)
+        self.types.is_empty() || self.types.iter().any(|name| *name == tool.type_ || *name == tool.integration)
     }
 }
 

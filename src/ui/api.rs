@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::history::{DAYS, Shown};
 use super::pages::View;
 use super::params::BadParam;
 use crate::domain::keys::ObjectKey;
@@ -24,7 +25,7 @@ pub(super) fn answer(view: &View, path: &str, stale: Option<&str>) -> Result<Opt
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
     let mut found = match parts[..] {
         [""] => json!({ "paths": ["/api/v1/fleet", "/api/v1/clusters", "/api/v1/clusters/{namespace}/{name}",
-            "/api/v1/problems", "/api/v1/versions"] }),
+            "/api/v1/problems", "/api/v1/versions", "/api/v1/history"] }),
         ["fleet"] => fleet(view)?,
         ["clusters"] => clusters(view)?,
         ["clusters", namespace, name] => match cluster(view, namespace, name) {
@@ -37,6 +38,20 @@ pub(super) fn answer(view: &View, path: &str, stale: Option<&str>) -> Result<Opt
     };
     found["stale"] = json!(stale);
     Ok(Some(found))
+}
+
+/// Availability by name over each number of days, and the latest changes.
+pub(super) fn history(shown: &Shown) -> Value {
+    let availability: Vec<Value> = shown
+        .availability
+        .iter()
+        .map(|(name, found)| {
+            let days =
+                DAYS.iter().zip(found).filter_map(|(days, found)| Some((format!("{days}d"), value(found.as_ref()?))));
+            json!({ "name": name, "over": days.collect::<serde_json::Map<String, Value>>() })
+        })
+        .collect();
+    json!({ "availability": availability, "changes": value(&shown.changes), "fault": shown.fault })
 }
 
 fn value(shown: &impl Serialize) -> Value {

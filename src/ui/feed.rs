@@ -15,6 +15,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::index::{Fleet, Index};
 use crate::api::{Integration, IntegrationTarget, ShardMap};
+use crate::history::{Observation, Recorder};
 use crate::hub::{Change, History, merge, watch};
 use crate::lists::Freshness;
 
@@ -29,6 +30,8 @@ pub(super) struct Feed {
     pub(super) namespaces: Vec<String>,
     /// The hub's clock minus this machine's.
     pub(super) clock_offset: SignedDuration,
+    /// Records what changes.
+    pub(super) recorder: Option<Arc<Recorder>>,
 }
 
 impl Feed {
@@ -44,9 +47,17 @@ impl Feed {
         let mut stale = None;
         loop {
             tokio::select! {
-                Some(change) = targets.next() => index.apply_target(change),
+                Some(change) = targets.next() => {
+                    self.record(&change).await;
+                    index.apply_target(change);
+                }
                 Some(change) = integrations.next() => index.apply_integration(change),
-                Some(change) = maps.next() => index.apply_map(change),
+                Some(change) = maps.next() => {
+                    if let (Some(recorder), Change::Applied(_)) = (&self.recorder, &change) {
+                        recorder.alive(self.now().as_millisecond()).await;
+                    }
+                    index.apply_map(change);
+                }
                 _ = age_check.tick() => {
                     let now = why_stale(&index.read(), self.now());
                     if now != stale {
@@ -55,6 +66,19 @@ impl Feed {
                     }
                 }
             }
+        }
+    }
+
+    async fn record(&self, change: &Change<IntegrationTarget>) {
+        let (Some(recorder), now) = (&self.recorder, self.now().as_millisecond()) else { return };
+        match change {
+            Change::Applied(target) => {
+                if let Some(observation) = Observation::of(target) {
+                    recorder.observed(now, observation).await;
+                }
+            }
+            Change::Deleted(key) => recorder.gone(now, key.clone()).await,
+            Change::Listed(keys) => recorder.listed(now, keys.clone()).await,
         }
     }
 

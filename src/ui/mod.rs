@@ -16,6 +16,7 @@ mod cache;
 mod commands;
 mod events;
 mod feed;
+mod history;
 mod index;
 mod links;
 mod pages;
@@ -31,8 +32,12 @@ use tokio::net::TcpListener;
 
 use access::{Cluster, Gate, Local};
 use feed::Feed;
+use history::History;
+pub use history::HistoryFile;
 use index::Index;
 use routes::{App, router};
+
+use crate::history::{HistoryError, Recorder};
 
 /// The part of a hub that is shown.
 pub struct Source {
@@ -42,6 +47,19 @@ pub struct Source {
     pub namespaces: Vec<String>,
     /// The hub's clock minus this machine's.
     pub clock_offset: SignedDuration,
+    /// Keeps every change in it.
+    pub history: Option<HistoryFile>,
+}
+
+/// A reason that the page can't be served.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The history can't be kept.
+    #[error("--history: {0}")]
+    History(#[from] HistoryError),
+    /// The listener failed.
+    #[error("can't serve the page any more: {0}")]
+    Listener(#[from] std::io::Error),
 }
 
 /// A page that is ready to be served.
@@ -70,18 +88,25 @@ impl Page {
     /// Serves until the listener fails.
     ///
     /// # Errors
-    /// Fails if the listener does.
-    pub async fn serve(self, source: Source) -> std::io::Result<Infallible> {
-        let Source { client, namespaces, clock_offset } = source;
-        let feed = Feed { client, namespaces, clock_offset };
+    /// Fails if the listener does, or if the history can't be kept from the start.
+    pub async fn serve(self, source: Source) -> Result<Infallible, ServeError> {
+        let Source { client, namespaces, clock_offset, history } = source;
+        let (recorder, history) = match history {
+            Some(HistoryFile { path, limits }) => {
+                let recorder = Arc::new(Recorder::open(&path, limits)?);
+                (Some(recorder.clone()), Some(History::open(&path, recorder)?))
+            }
+            None => (None, None),
+        };
+        let feed = Feed { client, namespaces, clock_offset, recorder };
         let index = Arc::new(Index::default());
-        let app = App::new(index.clone(), self.gate, clock_offset);
+        let app = App::new(index.clone(), self.gate, clock_offset, history);
         let server = axum::serve(self.listener, router(Arc::new(app)));
         tokio::select! {
             never = feed.run(&index) => match never {},
             ended = async { server.await } => match ended {
-                Ok(()) => Err(std::io::Error::other("the server has ended")),
-                Err(error) => Err(error),
+                Ok(()) => Err(std::io::Error::other("the server has ended").into()),
+                Err(error) => Err(error.into()),
             },
         }
     }

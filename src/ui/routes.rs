@@ -17,7 +17,9 @@ use super::access::{Denied, Gate, check_site};
 use super::cache::{Body, Cache};
 use super::events::events;
 use super::feed::why_stale;
+use super::history::{History, Shown};
 use super::index::Index;
+use super::pages::history;
 use super::pages::{View, body, document, failure, login};
 use super::params::{Access, BadParam, Params};
 use super::{api, assets};
@@ -39,11 +41,35 @@ pub(super) struct App {
     cache: Cache,
     streams: Arc<Semaphore>,
     clock_offset: SignedDuration,
+    history: Option<History>,
 }
 
 impl App {
-    pub(super) fn new(index: Arc<Index>, gate: Gate, clock_offset: SignedDuration) -> Self {
-        Self { index, gate, cache: Cache::default(), streams: Arc::new(Semaphore::new(MAX_STREAMS)), clock_offset }
+    pub(super) fn new(index: Arc<Index>, gate: Gate, clock_offset: SignedDuration, history: Option<History>) -> Self {
+        let streams = Arc::new(Semaphore::new(MAX_STREAMS));
+        Self { index, gate, cache: Cache::default(), streams, clock_offset, history }
+    }
+
+    /// The history that the parameters select; `None` if none is kept.
+    async fn shown_history(self: &Arc<Self>, access: &Access, params: &Params) -> Result<Option<Arc<Shown>>, Failure> {
+        let (app, access, params) = (self.clone(), access.clone(), params.clone());
+        let read = move || app.history.as_ref().map(|history| history.show(&access, &params, app.now())).transpose();
+        let read = tokio::task::spawn_blocking(read).await;
+        read.map_err(|error| Failure::History(error.to_string()))?.map_err(|error| Failure::History(error.to_string()))
+    }
+
+    /// The page of the history.
+    async fn history_page(self: &Arc<Self>, params: &Params, access: &Access, part: bool) -> Result<Response, Failure> {
+        let shown = self.shown_history(access, params).await?;
+        let (fleet, now) = (self.index.read(), self.now());
+        let view = View { fleet: &fleet, access, params, now };
+        let page = history::page(&view, shown.as_deref());
+        let stale = why_stale(&fleet, now);
+        let shown = match part {
+            true => body(&page, stale.as_deref()),
+            false => document(&view, "/history", &page, stale.as_deref(), self.gate.takes_tokens()),
+        };
+        Ok(Html(Arc::new(Body::new(shown.into_string()))).into_response())
     }
 
     /// Namespaces that the sender of a request may see.
@@ -86,6 +112,7 @@ enum Failure {
     BadParam(BadParam),
     NotFound,
     TooMany,
+    History(String),
 }
 
 impl From<Denied> for Failure {
@@ -105,7 +132,7 @@ impl Failure {
         match self {
             Self::Denied(Denied::NotSignedIn | Denied::Refused) => StatusCode::UNAUTHORIZED,
             Self::Denied(Denied::Forbidden | Denied::OtherSite) => StatusCode::FORBIDDEN,
-            Self::Denied(Denied::Unavailable(_)) | Self::TooMany => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Denied(Denied::Unavailable(_)) | Self::TooMany | Self::History(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::BadParam(_) => StatusCode::BAD_REQUEST,
             Self::NotFound => StatusCode::NOT_FOUND,
         }
@@ -117,6 +144,7 @@ impl Failure {
             Self::BadParam(bad) => bad.to_string(),
             Self::NotFound => "nothing is here, or nothing that you may see".to_owned(),
             Self::TooMany => "too many pages are open".to_owned(),
+            Self::History(why) => format!("the history can't be read: {why}"),
         }
     }
 
@@ -129,7 +157,7 @@ impl Failure {
             }
             Self::BadParam(_) => failure("This address can't be read", &self.why()),
             Self::NotFound => failure("Not found", &self.why()),
-            Self::Denied(_) | Self::TooMany => failure("Not now", &self.why()),
+            Self::Denied(_) | Self::TooMany | Self::History(_) => failure("Not now", &self.why()),
         };
         (self.status(), Html(Arc::new(Body::new(page.into_string())))).into_response()
     }
@@ -185,7 +213,10 @@ async fn page(
         }
         let access = app.admit(&headers).await?;
         let Query(params) = query.map_err(|error| BadParam { field: "query", why: error.body_text() })?;
-        app.view(&uri, &params, &access, is_part)
+        match uri.path() {
+            "/history" => app.history_page(&params, &access, is_part).await,
+            _ => app.view(&uri, &params, &access, is_part),
+        }
     };
     answer.await.unwrap_or_else(|failure: Failure| failure.page(&app.gate))
 }
@@ -242,9 +273,13 @@ async fn json(
     let answer = async {
         check_site(&headers, false)?;
         let access = app.admit(&headers).await?;
+        let path = path.as_ref().map(|path| path.as_str()).unwrap_or_default();
+        if path == "history" {
+            let shown = app.shown_history(&access, &query).await?.ok_or(Failure::NotFound)?;
+            return Ok(api::history(&shown).to_string());
+        }
         let (fleet, now) = (app.index.read(), app.now());
         let view = View { fleet: &fleet, access: &access, params: &query, now };
-        let path = path.as_ref().map(|path| path.as_str()).unwrap_or_default();
         let found = api::answer(&view, path, why_stale(&fleet, now).as_deref())?.ok_or(Failure::NotFound)?;
         Ok(found.to_string())
     };

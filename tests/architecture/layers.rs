@@ -7,8 +7,9 @@ use crate::paths::paths;
 
 /// Each module of the crate, and the modules that it may use. Dependencies point down the layers.
 const MAY_USE: &[(&str, &[&str])] = &[
-    ("cli", &["api", "controllers", "domain", "hub", "lists", "observability", "targets", "ui"]),
-    ("ui", &["api", "domain", "hub", "lists"]),
+    ("cli", &["api", "controllers", "domain", "history", "hub", "lists", "observability", "targets", "ui"]),
+    ("ui", &["api", "domain", "history", "hub", "lists"]),
+    ("history", &["api", "domain"]),
     ("lists", &["api", "domain"]),
     ("controllers", &["api", "clouds", "domain", "hub", "observability", "reports", "targets"]),
     ("hub", &["api", "domain"]),

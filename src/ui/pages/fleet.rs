@@ -154,7 +154,7 @@ fn matrix(params: &Params, groups: &Groups, by: Option<&str>) -> Markup {
     let mut tools: BTreeMap<&str, BTreeMap<&str, Cell>> = BTreeMap::new();
     for (name, rows) in groups {
         for tool in rows.iter().flat_map(|row| &row.tools) {
-            tools.entry(&tool.type_).or_default().entry(name).or_default().add(&tool.phase);
+            tools.entry(tool.title()).or_default().entry(name).or_default().add(&tool.phase);
         }
     }
     html! {

@@ -13,11 +13,12 @@ pub(in crate::ui) struct Page {
 }
 
 /// The views in the navigation: key, path and name.
-const VIEWS: [(&str, &str, &str); 5] = [
+const VIEWS: [(&str, &str, &str); 6] = [
     ("f", "/", "Fleet"),
     ("p", "/problems", "Problems"),
     ("c", "/clusters", "Clusters"),
     ("v", "/versions", "Versions"),
+    ("h", "/history", "History"),
     ("r", "/replicas", "Replicas"),
 ];
 
@@ -49,7 +50,7 @@ pub(in crate::ui) fn document(view: &View, path: &str, page: &Page, stale: Optio
                 main #main tabindex="-1" { (body(page, stale)) }
                 footer {
                     "Keys: " kbd { "/" } " search, " kbd { "g" } " then " kbd { "f" } " "
-                    kbd { "p" } " " kbd { "c" } " " kbd { "v" } " " kbd { "r" } " for a view. "
+                    kbd { "p" } " " kbd { "c" } " " kbd { "v" } " " kbd { "h" } " " kbd { "r" } " for a view. "
                     "The same as JSON: " a href="/api/v1" { "/api/v1" }
                 }
             }

@@ -3,6 +3,7 @@
 mod cluster;
 mod clusters;
 mod fleet;
+pub(super) mod history;
 mod layout;
 mod login;
 mod problems;

@@ -33,7 +33,7 @@ fn installation(view: &View, map: &ShardMap) -> Markup {
                 tbody { @for member in &map.spec.members {
                     @let load = status.replicas.iter().find(|load| load.name == member.name);
                     tr {
-                        th scope="row" { (text(&member.name)) @if member.name == map.spec.coordinator.name { " " span.badge { "coordinator" } } }
+                        th scope="row" { (text(&member.name)) @if member.name == map.spec.coordinator.name { " " span.badge.plain { "coordinator" } } }
                         td.number { (slots(&member.slots)) }
                         td.number { @if let Some(load) = load { (load.targets) } @else { "?" } }
                         td { @match load.and_then(|load| load.oldest_observation_seconds) {

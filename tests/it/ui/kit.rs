@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ksit::api::IntegrationTarget;
 use kube::api::{Api, Patch, PatchParams};
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use testkit::Process;
@@ -20,7 +21,7 @@ pub struct Ui {
     pub address: String,
     /// Path and query of the URL that was printed.
     pub once: String,
-    _process: Process,
+    process: Process,
     _dir: TempDir,
 }
 
@@ -48,12 +49,16 @@ impl Ui {
         })
         .await;
         let (address, path) = url.split_once('/').unwrap_or((&url, ""));
-        Self { address: address.to_owned(), once: format!("/{path}"), _process: process, _dir: dir }
+        Self { address: address.to_owned(), once: format!("/{path}"), process, _dir: dir }
     }
 
     /// Opens the URL; returns the cookie of the session.
     pub async fn open(&self) -> String {
         cookie(&self.get(&self.once, &[]).await)
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        self.process.signal(signal).unwrap();
     }
 
     pub async fn get(&self, path: &str, headers: &[&str]) -> Answer {

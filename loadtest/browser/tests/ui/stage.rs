@@ -1,4 +1,5 @@
-//! A hub with an operator and `ksit ui`, and one cluster that twelve IntegrationTargets name.
+//! A hub with an operator and `ksit ui`, and two clusters that twelve IntegrationTargets name: eight the one, four the
+//! other.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,7 +20,22 @@ use testkit::workloads::Workloads;
 use testkit::{ControlPlane, Process};
 
 /// IntegrationTargets.
-pub const CLUSTERS: u32 = 12;
+const CLUSTERS: u32 = 12;
+
+/// Those of the cluster that breaks; all have the label env=staging.
+pub const BREAKING: u32 = 4;
+
+/// Deployments of a tool: Integration, type, namespace, names.
+const TOOLS: [(&str, &str, &str, &[&str]); 3] = [
+    (
+        "flux",
+        "flux",
+        "flux-system",
+        &["source-controller", "kustomize-controller", "helm-controller", "notification-controller"],
+    ),
+    ("shop", "custom", "shop", &["web", "api"]),
+    ("search", "custom", "search", &["index", "query"]),
+];
 
 const NAMESPACE: &str = "fleet";
 
@@ -33,7 +49,7 @@ pub struct Stage {
     client: Client,
     page: Option<Process>,
     _replicas: Installation,
-    _target: ControlPlane,
+    _clusters: [ControlPlane; 2],
     _hub: ControlPlane,
     _dir: TempDir,
 }
@@ -42,27 +58,25 @@ impl Stage {
     pub async fn set() -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         let ksit = root.join("target/debug/ksit");
-        let (hub, target) =
-            tokio::try_join!(ControlPlane::builder("hub").start(), ControlPlane::builder("berlin").start()).unwrap();
+        let start = |name: &'static str| ControlPlane::builder(name).start();
+        let (hub, healthy) = tokio::try_join!(start("hub"), start("berlin")).unwrap();
+        let breaking = start("quito").await.unwrap();
         let client = hub.client().await.unwrap();
         install_crds(&client, &root.join("crds")).await;
         Workloads::new(client.clone()).namespace(NAMESPACE).await.unwrap();
-        let workloads = Workloads::new(target.client().await.unwrap());
-        workloads.namespace("flux-system").await.unwrap();
-        for name in ["source-controller", "kustomize-controller", "helm-controller", "notification-controller"] {
-            workloads.workload("Deployment", "flux-system", name, &BTreeMap::new(), 1).await.unwrap();
-        }
-        install_resources(&client, &target.kubeconfig()).await;
+        install_tools(&healthy).await;
+        let workloads = install_tools(&breaking).await;
+        install_resources(&client, &healthy.kubeconfig(), &breaking.kubeconfig()).await;
         let mut replicas = Installation::new(&hub, &ksit, NAMESPACE, &FLAGS).await.unwrap();
         replicas.want(1).await.unwrap();
         replicas.start(0).await.unwrap();
         let dir = tempfile::tempdir().unwrap();
         let (page, url) = start_page(&ksit, &hub.kubeconfig_path(), dir.path()).await;
-        let (page, _replicas, _target, _hub, _dir) = (Some(page), replicas, target, hub, dir);
-        Self { url, workloads, client, page, _replicas, _target, _hub, _dir }
+        let (page, _replicas, _clusters, _hub, _dir) = (Some(page), replicas, [healthy, breaking], hub, dir);
+        Self { url, workloads, client, page, _replicas, _clusters, _hub, _dir }
     }
 
-    /// Scales a Deployment of Flux; its status follows at once.
+    /// Scales a Deployment of Flux on the cluster that breaks; its status follows at once.
     pub async fn scale(&self, name: &str, replicas: u32) {
         self.workloads.scale("Deployment", "flux-system", name, replicas).await.unwrap();
     }
@@ -88,7 +102,8 @@ impl Stage {
 
 async fn start_page(ksit: &Path, kubeconfig: &Path, dir: &Path) -> (Process, String) {
     let log: PathBuf = dir.join("ui.log");
-    let args = ["ui".to_owned(), format!("--kubeconfig={}", kubeconfig.display())];
+    let history = dir.join("history.db").display().to_string();
+    let args = ["ui".to_owned(), format!("--kubeconfig={}", kubeconfig.display()), format!("--history={history}")];
     let page = Process::start("ksit-ui", ksit, &args, &[], &log, None).unwrap();
     for _ in 0..300 {
         let text = std::fs::read_to_string(&log).unwrap_or_default();
@@ -111,21 +126,41 @@ async fn install_crds(client: &Client, folder: &Path) {
     }
 }
 
-async fn install_resources(client: &Client, kubeconfig: &str) {
-    let secret: Value = json!({ "apiVersion": "v1", "kind": "Secret",
-        "metadata": { "name": "shared", "namespace": NAMESPACE },
-        "data": { "kubeconfig": STANDARD.encode(kubeconfig) } });
-    apply(client, secret).await.unwrap();
+/// Installs the tools on a cluster.
+async fn install_tools(cluster: &ControlPlane) -> Workloads {
+    let workloads = Workloads::new(cluster.client().await.unwrap());
+    for (_, _, namespace, names) in TOOLS {
+        workloads.namespace(namespace).await.unwrap();
+        for name in names {
+            workloads.workload("Deployment", namespace, name, &BTreeMap::new(), 1).await.unwrap();
+        }
+    }
+    workloads
+}
+
+async fn install_resources(client: &Client, healthy: &str, breaking: &str) {
     let params = PatchParams::apply("test").force();
+    for (name, kubeconfig) in [("prod", healthy), ("staging", breaking)] {
+        let secret: Value = json!({ "apiVersion": "v1", "kind": "Secret",
+            "metadata": { "name": name, "namespace": NAMESPACE },
+            "data": { "kubeconfig": STANDARD.encode(kubeconfig) } });
+        apply(client, secret).await.unwrap();
+    }
     for number in 0..CLUSTERS {
-        let (name, env) = (format!("c{number:02}"), if number % 3 == 0 { "staging" } else { "prod" });
-        let spec = json!({ "clusterName": name, "kubeconfigSecretRef": { "name": "shared" } });
+        let (name, env) = (format!("c{number:02}"), if number < BREAKING { "staging" } else { "prod" });
+        let spec = json!({ "clusterName": name, "kubeconfigSecretRef": { "name": env } });
         let mut target = object("IntegrationTarget", &name, spec);
         target.metadata.labels =
-            Some(BTreeMap::from([("env".to_owned(), env.to_owned()), ("fleet".to_owned(), "demo".to_owned())]));
+            Some([("env", env), ("fleet", "demo")].map(|(k, v)| (k.to_owned(), v.to_owned())).into());
         api(client, NAMESPACE, "IntegrationTarget").patch(&name, &params, &Patch::Apply(&target)).await.unwrap();
     }
-    let spec = json!({ "type": "flux", "targetSelector": { "matchLabels": { "fleet": "demo" } } });
-    let integration = object("Integration", "flux", spec);
-    api(client, NAMESPACE, "Integration").patch("flux", &params, &Patch::Apply(&integration)).await.unwrap();
+    for (name, type_, namespace, parts) in TOOLS {
+        let mut spec = json!({ "type": type_, "targetSelector": { "matchLabels": { "fleet": "demo" } } });
+        if type_ == "custom" {
+            let part = |name: &&str| json!({ "kind": "Deployment", "namespace": namespace, "name": name });
+            spec["components"] = parts.iter().map(part).collect();
+        }
+        let integration = object("Integration", name, spec);
+        api(client, NAMESPACE, "Integration").patch(name, &params, &Patch::Apply(&integration)).await.unwrap();
+    }
 }
