@@ -20,6 +20,8 @@ async fn opt_in_values_grant_their_rights_and_no_others() {
             "config.clusterProfiles=true",
             ["list", "watch"].map(|verb| right("multicluster.x-k8s.io", "clusterprofiles", verb)).to_vec(),
         ),
+        // The others, to list and watch ksit's objects, the operator has too.
+        (&[], "ui.enabled=true", vec![right("authorization.k8s.io", "subjectaccessreviews", "create")]),
     ] {
         let usual = granted(&objects("ksit-system", before).await);
         let with = granted(&objects("ksit-system", &[before, &[value]].concat()).await);

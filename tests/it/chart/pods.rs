@@ -16,8 +16,10 @@ async fn restricted(client: &Client, name: &str) {
         "metadata": { "name": name, "labels": { "pod-security.kubernetes.io/enforce": "restricted" } } });
     namespaces.patch(name, &by, &Patch::Apply(namespace)).await.unwrap();
     let accounts: Api<k8s_openapi::api::core::v1::ServiceAccount> = Api::namespaced(client.clone(), name);
-    let account = json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": "ksit" } });
-    accounts.patch("ksit", &by, &Patch::Apply(account)).await.unwrap();
+    for name in ["ksit", "ksit-ui"] {
+        let account = json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": name } });
+        accounts.patch(name, &by, &Patch::Apply(account)).await.unwrap();
+    }
 }
 
 /// The StatefulSet's Pod, and the Pod of `helm test`.
@@ -36,7 +38,10 @@ async fn pods_pass_the_restricted_security_standard() {
     let api: Api<Pod> = Api::namespaced(client, namespace);
     let dry_run = PostParams { dry_run: true, ..PostParams::default() };
     let create = async |pod: &Value| api.create(&dry_run, &serde_json::from_value(pod.clone()).unwrap()).await;
-    for pod in pods(&documents(&rendered(namespace, &[]).await)) {
+    let objects = documents(&rendered(namespace, &["ui.enabled=true", "ui.history.enabled=true"]).await);
+    let mut page = of_kind(&objects, "Deployment")[0]["spec"]["template"].clone();
+    page["metadata"]["name"] = json!("ksit-ui");
+    for pod in pods(&objects).into_iter().chain([page]) {
         create(&pod).await.unwrap();
         // Each weaker Pod is refused, so the standard is enforced.
         for (path, value) in [

@@ -18,6 +18,16 @@ const MATRIX: &[&[&str]] = &[
     &["watchNamespaces={a,b}", "serviceAccount.create=false", "serviceAccount.name=other", "rbac.create=false"],
     &["crds.install=false", "podDisruptionBudget.maxUnavailable=50%", "priorityClassName=system-cluster-critical"],
     &["dashboard.enabled=true", "dashboard.annotations.folder=ksit", "commonLabels.team=infra", "podLabels.a=b"],
+    &["ui.enabled=true", "ui.history.enabled=true", "ui.history.storageClassName=fast", "commonLabels.team=infra"],
+    &[
+        "ui.enabled=true",
+        "clusterWide=true",
+        "ui.ingress.enabled=true",
+        "ui.ingress.host=ksit.example.com",
+        "ui.ingress.tlsSecretName=ksit",
+        "ui.ingress.annotations.a=b",
+        "networkPolicy.enabled=false",
+    ],
     &["nodeSelector.disk=ssd", "tolerations[0].key=a", "tolerations[0].operator=Exists", "imagePullSecrets={pull}"],
     &[
         "networkPolicy.metricsFrom[0].namespaceSelector.matchLabels.name=monitoring",
