@@ -5,6 +5,7 @@
 //!              ├─ limit    the bare-transport baseline beside it
 //!              ├─ checker  invariants, from the hub's audit log
 //!              └─ truth    statuses on the hub, compared with the state of the clusters
+//! page: `ksit ui` on a hub whose statuses are written here
 //! ```
 //!
 //! Must not know the code of ksit (its command line and its resources only), nor xtask.
@@ -14,5 +15,6 @@
 pub mod checker;
 pub mod cli;
 mod limit;
+mod page;
 pub mod run;
 pub mod truth;

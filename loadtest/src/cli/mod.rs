@@ -1,6 +1,7 @@
 //! The commands of the `loadtest` program, one file each.
 
 mod limit;
+mod page;
 mod proxy;
 mod run;
 
@@ -21,6 +22,7 @@ pub struct Cli {
 enum Command {
     Run(run::Args),
     Limit(limit::Args),
+    Page(page::Args),
     ControlPlane(testkit::serve::Args),
     Proxy(proxy::Args),
 }
@@ -36,7 +38,7 @@ impl Cli {
                 let threads = available_parallelism().map_or(1, |processors| processors.get() / 2);
                 Builder::new_multi_thread().worker_threads(threads.clamp(1, 4)).enable_all().build()
             }
-            Command::Run(_) | Command::ControlPlane(_) | Command::Proxy(_) => Runtime::new(),
+            Command::Run(_) | Command::Page(_) | Command::ControlPlane(_) | Command::Proxy(_) => Runtime::new(),
         }
     }
 }
@@ -49,6 +51,7 @@ pub async fn run(cli: Cli) -> Result<(), Box<dyn std::error::Error + Send + Sync
     match cli.command {
         Command::Run(args) => run::run(args).await,
         Command::Limit(args) => limit::run(args).await,
+        Command::Page(args) => page::run(args).await,
         Command::ControlPlane(args) => testkit::serve::run(args).await,
         Command::Proxy(args) => proxy::run(args).await,
     }

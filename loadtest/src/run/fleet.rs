@@ -180,7 +180,7 @@ impl Fleet {
     }
 }
 
-async fn install_crds(client: &Client, ksit: &Path) -> Result<(), RunError> {
+pub(crate) async fn install_crds(client: &Client, ksit: &Path) -> Result<(), RunError> {
     let printed = std::process::Command::new(ksit).arg("crds").output()?;
     let crds: Vec<CustomResourceDefinition> = serde_saphyr::from_multiple(std::str::from_utf8(&printed.stdout)?)?;
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());
