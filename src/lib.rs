@@ -53,6 +53,7 @@ pub mod history;
 pub mod hub;
 mod lists;
 pub mod observability;
+mod receivers;
 pub mod reports;
 pub mod targets;
 pub mod ui;

@@ -22,13 +22,13 @@ pub(crate) use common::{ComponentSpec, KubeconfigSecretRef, WhenAbsent};
 pub use integration::Integration;
 pub(crate) use integration::{ClusterSummary, IntegrationStatus, ResourceTotals, TargetCounts, VersionSummary};
 pub(crate) use integration_target::{
-    ComponentStatus, FailingObject, IntegrationTargetSpec, IntegrationTargetStatus, ResourceCounts, TransitionRecord,
+    ComponentStatus, FailingObject, IntegrationTargetSpec, IntegrationTargetStatus, MaintenanceStatus, ResourceCounts,
+    TransitionRecord,
 };
 pub use integration_target::{IntegrationResult, IntegrationTarget};
 pub use integration_type::IntegrationType;
 pub(crate) use integration_type::{IntegrationTypeSpec, TypeComponent, TypeProfile, TypeResource, WorkloadKind};
 pub use maintenance_window::MaintenanceWindow;
-pub(crate) use maintenance_window::MaintenanceWindowSpec;
 pub use notifier::Notifier;
 pub(crate) use notifier::{NotifierSpec, NotifierStatus, OpenCause, ReportedPhase, SecretKeyRef};
 pub use shard_map::ShardMap;

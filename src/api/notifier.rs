@@ -196,6 +196,10 @@ pub struct NotifierStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 9_007_199_254_740_991i64))]
     pub coordinator_term: Option<i64>,
+    /// Installation of ksit that manages this object.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 317))]
+    pub managed_by: Option<String>,
 }
 
 /// A cause: all clusters on which one tool has one phase for one reason.

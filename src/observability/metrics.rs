@@ -126,6 +126,8 @@ metrics! {
     links_ended: IntCounter = counter("ksit_report_links_ended_total");
     /// Claims of a term on the ShardMap that failed for another reason than a conflict.
     term_claims_failed: IntCounter = counter("ksit_term_claims_failed_total");
+    /// Requests to receivers of Notifiers, by outcome: Delivered, or why not.
+    notifications: IntCounterVec = counters("ksit_notifications_total", &["outcome"]);
     /// Always 1, with the version and commit of this build.
     build_info: IntGaugeVec = gauges("ksit_build_info", &["version", "revision"]);
     /// Number of open file descriptors.

@@ -15,6 +15,8 @@ impl Fleet {
     pub(super) fn on_tick(&mut self) {
         self.overrule_stale();
         self.ask_again();
+        self.follow_windows();
+        self.notify();
         let figures = self.figures();
         self.measure(Metric::Fleet(Box::new(figures)));
     }

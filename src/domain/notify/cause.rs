@@ -78,7 +78,8 @@ impl Tally {
         }
         self.clusters += 1;
         self.since = Some(self.since.map_or(fact.since, |since| since.min(fact.since)));
-        let is_among_first = self.names.len() < NAMED || self.names.last().is_some_and(|last| fact.cluster < last.as_str());
+        let is_among_first =
+            self.names.len() < NAMED || self.names.last().is_some_and(|last| fact.cluster < last.as_str());
         if is_among_first {
             self.names.insert(fact.cluster.to_owned());
             if self.names.len() > NAMED {

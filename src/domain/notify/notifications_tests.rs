@@ -133,8 +133,7 @@ fn cause_on_many_clusters_is_one_message() {
     story.passes(seconds(2));
     assert_eq!(story.arrived.len(), 1);
     let message = &story.arrived[0];
-    let cause =
-        Cause { integration: Some("argocd".to_owned()), phase: Phase::Failed, reason: Reason::ComponentAbsent };
+    let cause = Cause { integration: Some("argocd".to_owned()), phase: Phase::Failed, reason: Reason::ComponentAbsent };
     assert_eq!((&message.cause, message.clusters, message.names.len()), (&cause, 200, 10));
     assert_eq!((message.names[0].as_str(), message.names[9].as_str()), ("c000", "c009"));
     story.arrived.clear();
@@ -407,8 +406,7 @@ fn open_causes_are_bounded() {
 fn notifier_selects_tools_phases_and_clusters() {
     let mut wanted = spec(slack());
     let labels: BTreeMap<String, String> = [("env".to_owned(), "prod".to_owned())].into();
-    let (argo, flux) =
-        (Tool { name: "cd", type_name: "argocd" }, Tool { name: "gitops", type_name: "flux" });
+    let (argo, flux) = (Tool { name: "cd", type_name: "argocd" }, Tool { name: "gitops", type_name: "flux" });
     let tools = [argo, flux];
     let fact = |tool, phase| Fact {
         tool,

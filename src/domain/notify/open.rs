@@ -72,7 +72,20 @@ impl Open {
     pub(super) fn restored(recorded: RecordedCause) -> (Cause, Self) {
         let RecordedCause { cause, key, type_name, since, told } = recorded;
         let now = Tally::default();
-        (cause, Self { key, type_name, since, told, now, is_silenced: false, absent_since: None, ended: None, attempted: true })
+        (
+            cause,
+            Self {
+                key,
+                type_name,
+                since,
+                told,
+                now,
+                is_silenced: false,
+                absent_since: None,
+                ended: None,
+                attempted: true,
+            },
+        )
     }
 
     /// As the status has it.
@@ -145,7 +158,8 @@ impl Open {
     /// Takes in that a message arrived.
     pub(super) fn on_told(&mut self, clusters: u32, now: Now) {
         let messages = self.told.as_ref().map_or(0, |told| told.messages) + 1;
-        self.told = Some(Told { at: now.wall, clusters, messages });
+        let at = Timestamp::from_second(now.wall.as_second()).unwrap_or(now.wall);
+        self.told = Some(Told { at, clusters, messages });
     }
 
     /// The cause occurs again although its end has been reported: for the receiver it is another one.

@@ -94,7 +94,9 @@ impl Spec {
 
     fn wants_tool(&self, tool: &Tool<'_>) -> bool {
         let Self { integrations, types, .. } = self;
-        integrations.is_empty() && types.is_empty() || integrations.contains(tool.name) || types.contains(tool.type_name)
+        integrations.is_empty() && types.is_empty()
+            || integrations.contains(tool.name)
+            || types.contains(tool.type_name)
     }
 
     /// Whether it keeps the state of alerts itself, and wants all of them again and again.
