@@ -22,10 +22,10 @@ pub(crate) use common::{ComponentSpec, KubeconfigSecretRef, WhenAbsent};
 pub use integration::Integration;
 pub(crate) use integration::{ClusterSummary, IntegrationStatus, ResourceTotals, TargetCounts, VersionSummary};
 pub(crate) use integration_target::{
-    ComponentStatus, FailingObject, IntegrationTargetSpec, IntegrationTargetStatus, MaintenanceStatus, ResourceCounts,
+    ComponentStatus, FailingObject, IntegrationTargetSpec, IntegrationTargetStatus, ResourceCounts,
     TransitionRecord,
 };
-pub use integration_target::{IntegrationResult, IntegrationTarget};
+pub use integration_target::{IntegrationResult, IntegrationTarget, MaintenanceStatus};
 pub use integration_type::IntegrationType;
 pub(crate) use integration_type::{IntegrationTypeSpec, TypeComponent, TypeProfile, TypeResource, WorkloadKind};
 pub use maintenance_window::MaintenanceWindow;

@@ -73,6 +73,8 @@ metrics! {
         gauges("ksit_integration_resources", &["namespace", "integration", "type", "kind", "state"]);
     /// Clusters whose credential expires soon, as in their condition CredentialExpiring.
     targets_credential_expiring: FleetGauge = fleet_gauge("ksit_targets_credential_expiring");
+    /// Clusters in an open maintenance window.
+    targets_in_maintenance: FleetGauge = fleet_gauge("ksit_targets_in_maintenance");
     /// Rounds that failed to read their cluster, by reason.
     round_failures: IntCounterVec = counters("ksit_round_failures_total", &["reason"]);
     /// Rounds that panicked; the cluster is not checked again for a while.

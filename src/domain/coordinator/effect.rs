@@ -172,6 +172,7 @@ pub struct Gone {
 pub struct Figures {
     pub targets: [(ClusterState, u32); ClusterState::ALL.len()],
     pub credentials_expiring: usize,
+    pub in_maintenance: usize,
     pub invalid_targets: usize,
     pub invalid_integrations: usize,
     pub oldest_observation: Duration,

@@ -1,7 +1,12 @@
 //! Notifications and maintenance windows, by an operator on a real API server.
 
+mod alertmanager;
+mod chat;
+mod command;
 mod receiver;
+mod refused;
 mod webhook;
+mod windows;
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, DynamicObject, Patch, PatchParams};
@@ -20,7 +25,7 @@ impl Clusters {
     /// An operator checks them; nothing is broken.
     async fn new(namespace: &str, count: usize) -> Self {
         let workloads = install_flux(namespace).await;
-        let mut world = World::new(namespace).await;
+        let world = World::new(namespace).await;
         world.secret("shared", json!({ "kubeconfig": target().await.kubeconfig() })).await;
         for number in 0..count {
             let spec = json!({ "clusterName": format!("c{number:03}"), "labels": { "number": number.to_string() },
@@ -29,10 +34,21 @@ impl Clusters {
         }
         let spec = json!({ "type": "flux", "config": { "namespace": namespace }, "targetSelector": {} });
         world.integration("flux", spec).await;
-        world.start_operator(&["--lease-duration=5s", "--lease-renew-interval=1s"]).await;
-        let clusters = Self { world, workloads };
+        let mut clusters = Self { world, workloads };
+        clusters.start_operator().await;
         clusters.until_failed(0).await;
         clusters
+    }
+
+    async fn start_operator(&mut self) {
+        self.world.start_operator(&["--lease-duration=5s", "--lease-renew-interval=1s", "--target-metrics"]).await;
+    }
+
+    /// Ends the operator as `kill -9` does.
+    async fn kill_operator(&mut self) {
+        let mut operator = self.world.take_operator();
+        operator.signal(nix::sys::signal::Signal::SIGKILL).unwrap();
+        crate::kit::until_ended(&mut operator).await;
     }
 
     async fn break_flux(&self) {

@@ -90,13 +90,6 @@ async fn failing_receiver_is_tried_again_and_delays_no_other() {
     assert!(shown.contains("ksit_notifications_total{outcome=\"ServerError\"}"));
 }
 
-/// Ends the operator as `kill -9` does.
-async fn kill(clusters: &mut Clusters) {
-    let mut operator = clusters.world.take_operator();
-    operator.signal(nix::sys::signal::Signal::SIGKILL).unwrap();
-    crate::kit::until_ended(&mut operator).await;
-}
-
 /// The coordinator is killed while the receiver holds its request, or right after.
 #[tokio::test]
 async fn killed_coordinator_loses_and_doubles_no_event() {
@@ -108,14 +101,14 @@ async fn killed_coordinator_loses_and_doubles_no_event() {
     clusters.until_notifier("events", |status| status["openCauses"] == 1).await;
     receiver.until("a try", |received| !received.is_empty()).await;
     // Decided and written, and not delivered.
-    kill(&mut clusters).await;
+    clusters.kill_operator().await;
     receiver.answer(200);
-    clusters.world.start_operator(&["--lease-duration=5s", "--lease-renew-interval=1s"]).await;
+    clusters.start_operator().await;
     let told = |status: &Value| status["open"][0]["messages"] == 1;
     clusters.until_notifier("events", told).await;
     // Delivered. Another coordinator repeats nothing.
-    kill(&mut clusters).await;
-    clusters.world.start_operator(&["--lease-duration=5s", "--lease-renew-interval=1s"]).await;
+    clusters.kill_operator().await;
+    clusters.start_operator().await;
     let coordinates = |log: &str| log.contains("this replica is the coordinator");
     crate::kit::eventually("the next coordinator", async || coordinates(&clusters.world.log()).then_some(())).await;
     clusters.mend_flux().await;
