@@ -42,16 +42,15 @@ pub(super) async fn post(
     let request = request(url, secrets, payload)?;
     let exchange = async {
         let lost = |_| DeliveryFault::new("ConnectionLost", format!("{host} ended the connection without an answer"));
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(lost)?;
-        tokio::pin!(connection);
+        let (mut sender, mut connection) = http1::handshake(TokioIo::new(stream)).await.map_err(lost)?;
+        let answer = sender.send_request(request);
+        tokio::pin!(answer);
         let answer = tokio::select! {
-            answer = sender.send_request(request) => answer.map_err(lost)?,
-            // It ends only with the connection.
-            ended = &mut connection => {
-                drop(ended);
-                return Err(DeliveryFault::new("ConnectionLost", format!("{host} ended the connection without an answer")));
-            }
-        };
+            answer = &mut answer => answer,
+            // A server may close the connection behind its answer.
+            _ = &mut connection => answer.await,
+        }
+        .map_err(lost)?;
         // The body is never read: the connection is dropped with it.
         Ok(answer.status())
     };
