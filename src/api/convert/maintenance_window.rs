@@ -31,7 +31,7 @@ fn when(object: &MaintenanceWindow, now: Timestamp) -> Result<When, String> {
             let longest = Duration::from_secs(168 * 3_600);
             let lasting = duration("spec.duration", lasting, Duration::from_secs(60)..=longest)?;
             let zone = spec.time_zone.as_deref().unwrap_or("UTC");
-            Ok(When::Recurring(Schedule::parse(cron, zone, lasting, now)?))
+            Ok(When::Recurring(Box::new(Schedule::parse(cron, zone, lasting, now)?)))
         }
         (None, None, Some(from), Some(until)) => {
             let read = |field: &str, text: &str| {

@@ -19,7 +19,7 @@ use crate::hub::{Change, write_notifier_status};
 use crate::observability::Metrics;
 use crate::targets::Outbound;
 
-/// What every task needs.
+/// Handles that every task needs.
 pub(super) struct Postman {
     pub(super) hub: Client,
     pub(super) outbound: Outbound,

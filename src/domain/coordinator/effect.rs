@@ -90,7 +90,7 @@ pub struct IntegrationWrite {
     pub former_meaning: Option<u128>,
 }
 
-/// What is to be done for a Notifier. Nothing is sent unless the status could be written.
+/// A write and a request for one Notifier. Nothing is sent unless the status could be written.
 #[derive(Clone, Debug)]
 pub struct NotifyTask {
     /// The Notifier.

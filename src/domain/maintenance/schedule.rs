@@ -18,7 +18,7 @@ pub enum When {
         until: Timestamp,
     },
     /// Again and again.
-    Recurring(Schedule),
+    Recurring(Box<Schedule>),
 }
 
 /// Starts by a cron expression, each with the same duration.
@@ -92,7 +92,7 @@ mod tests {
 
     fn recurring(cron: &str, zone: &str, minutes: u64) -> When {
         let duration = Duration::from_secs(minutes * 60);
-        When::Recurring(Schedule::parse(cron, zone, duration, time("2026-01-01T00:00:00Z")).unwrap())
+        When::Recurring(Box::new(Schedule::parse(cron, zone, duration, time("2026-01-01T00:00:00Z")).unwrap()))
     }
 
     /// The open intervals of a day, by asking every minute.

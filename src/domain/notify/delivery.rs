@@ -1,4 +1,4 @@
-//! What is sent to a receiver in one request, and how that may fail.
+//! One request to a receiver, and how it may fail.
 
 use jiff::Timestamp;
 

@@ -14,12 +14,12 @@
 mod cause;
 mod delivery;
 mod notifications;
-#[cfg(test)]
-mod notifications_tests;
 mod open;
 mod pace;
 mod record;
 mod spec;
+#[cfg(test)]
+mod tests;
 
 pub use cause::{Cause, Fact, Tool};
 pub use delivery::{Delivery, DeliveryFault, Kind, Message};

@@ -15,7 +15,7 @@ use crate::domain::keys::NotifierKey;
 /// Time from one message about a cause to the next that says it has grown.
 const GROWTH_GAP: Duration = Duration::from_secs(60);
 
-/// A cause is said to have grown when it has this many times the clusters of the last message.
+/// A cause has grown when it has this many times the clusters of the last message.
 const GROWTH: u32 = 2;
 
 /// A cause that has been reported or is about to be, and has not ended for its receiver.

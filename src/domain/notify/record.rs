@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::cause::Cause;
 use super::open::Told;
 
-/// What the status of a Notifier has.
+/// Content of the status of a Notifier.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Record {
     /// Generation of the spec that it is based on.
