@@ -1,7 +1,7 @@
 //! Words for people, the same for every kind of receiver.
 
 use crate::domain::escape::escape;
-use crate::domain::notify::{Kind, Message};
+use crate::domain::notify::{Cause, Kind, Message};
 use crate::domain::verdict::Phase;
 
 /// Characters of a cluster's name that are shown.
@@ -24,8 +24,16 @@ pub(super) fn title(message: &Message) -> String {
     match kind {
         Kind::Opened | Kind::Grown => fault,
         Kind::Reminder => format!("still: {fault}"),
+        Kind::Resolved if !message.others.is_empty() => format!("changed: {fault}; now {}", others(message)),
         Kind::Resolved => format!("recovered: {fault}"),
     }
+}
+
+/// `Failed on 3: ComponentNotReady`.
+fn others(message: &Message) -> String {
+    let other =
+        |(cause, clusters): &(Cause, u32)| format!("{} on {clusters}: {}", cause.phase.as_str(), cause.reason.as_str());
+    message.others.iter().take(3).map(other).collect::<Vec<_>>().join(", ")
 }
 
 /// `c1, c2 and 198 more`.
@@ -83,6 +91,7 @@ pub(super) mod test_kit {
             type_name: integration.map(|_| "argocd".to_owned()),
             clusters: 200,
             names: vec!["c1".to_owned(), "c2".to_owned()],
+            others: Vec::new(),
             since: at(1_800_000_000),
             ended: (kind == Kind::Resolved).then(|| at(1_800_000_600)),
             at: at(1_800_000_120),
@@ -105,6 +114,13 @@ mod tests {
         ] {
             assert_eq!(title(&message(kind, integration)), words);
         }
+        let ended = message(Kind::Resolved, Some("cd"));
+        let other = crate::domain::notify::Cause {
+            reason: crate::domain::reason::Reason::NamespaceMissing,
+            ..ended.cause.clone()
+        };
+        let words = "changed: cd was Failed on 200 clusters: ComponentAbsent; now Failed on 3: NamespaceMissing";
+        assert_eq!(title(&Message { others: vec![(other, 3)], ..ended }), words);
         let one = Message { clusters: 1, names: vec!["c1".to_owned()], ..message(Kind::Opened, Some("cd")) };
         assert_eq!(
             (title(&one).as_str(), clusters(&one).as_str()),

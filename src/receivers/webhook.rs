@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::Payload;
 use super::text::title;
 use crate::domain::keys::NotifierKey;
-use crate::domain::notify::{Delivery, Message};
+use crate::domain::notify::{Cause, Delivery, Message};
 
 /// Header with `sha256=` and the HMAC of the body in hex.
 const SIGNATURE: &str = "x-ksit-signature";
@@ -62,7 +62,9 @@ fn envelope(notifier: &NotifierKey, id: &str, kind: &str, time: &str, data: Valu
 }
 
 fn data(message: &Message) -> Value {
-    let Message { id, key, kind, notifier, cause, type_name, clusters, names, since, ended, at: _ } = message;
+    let Message { id, key, kind, notifier, cause, type_name, clusters, names, others, since, ended, at: _ } = message;
+    let other = |(cause, clusters): &(Cause, u32)| json!({ "phase": cause.phase.as_str(), "reason": cause.reason.as_str(), "clusters": clusters });
+    let others: Vec<Value> = others.iter().map(other).collect();
     json!({
         "id": id,
         "key": key,
@@ -74,6 +76,7 @@ fn data(message: &Message) -> Value {
         "phase": cause.phase.as_str(),
         "reason": cause.reason.as_str(),
         "clusters": { "count": clusters, "first": names },
+        "others": others,
         "since": since.to_string(),
         "ended": ended.map(|ended| ended.to_string()),
     })

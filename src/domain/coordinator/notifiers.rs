@@ -147,10 +147,13 @@ fn unhealthy<'a>(
     namespace: &'a str,
 ) -> Vec<Unhealthy<'a>> {
     let is_bad = |phase: Phase| phase.is_bad() || phase == Phase::Degraded;
-    let found = targets.iter().filter(|(key, _)| key.namespace() == namespace).filter_map(|(_, target)| {
+    let here = targets.range(TargetKey::new(namespace, "")..).take_while(|(key, _)| key.namespace() == namespace);
+    let found = here.filter_map(|(_, target)| {
         let status = target.status().filter(|status| status.phase.is_some_and(is_bad))?;
         let desired = target.desired.as_ref().ok()?;
-        let concerned = integrations.values().filter(|known| known.desired.concerns(desired));
+        let here = integrations.range(IntegrationKey::new(namespace, "")..).map(|(_, known)| known);
+        let here = here.take_while(|known| known.desired.key.namespace() == namespace);
+        let concerned = here.filter(|known| known.desired.concerns(desired));
         let tool =
             |known: &'a Integration| Tool { name: known.desired.key.name(), type_name: &known.desired.type_name };
         let tools = concerned.map(tool).collect();

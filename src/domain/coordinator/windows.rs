@@ -68,13 +68,11 @@ impl Windows {
 
     /// The open windows that cover the target.
     pub(super) fn covering<'a>(&'a self, target: &'a DesiredTarget) -> impl Iterator<Item = Active<'a>> {
-        let open = self.all.values().filter_map(|tracked| {
-            let until = tracked.until?;
-            Some(Active { window: &tracked.window, until })
-        });
-        open.filter(|active| {
-            active.window.key.namespace() == target.key.namespace() && active.window.selector.matches(&target.labels)
-        })
+        let namespace = target.key.namespace();
+        let here = self.all.range(WindowKey::new(namespace, "")..);
+        let here = here.take_while(move |(key, _)| key.namespace() == namespace).map(|(_, tracked)| tracked);
+        let open = here.filter_map(|tracked| Some(Active { window: &tracked.window, until: tracked.until? }));
+        open.filter(|active| active.window.selector.matches(&target.labels))
     }
 }
 

@@ -49,6 +49,8 @@ pub struct Message {
     pub clusters: u32,
     /// The first of them by name.
     pub names: Vec<String>,
+    /// Other causes that the tool has, and their clusters: it may have changed rather than ended.
+    pub others: Vec<(Cause, u32)>,
     /// Time since which the first cluster has had it.
     pub since: Timestamp,
     /// Time of its end.

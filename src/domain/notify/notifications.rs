@@ -93,7 +93,7 @@ impl Notifications {
         for (cause, open) in &self.open {
             let news = open.due(spec, now).filter(is_news);
             if news.is_some() || open.told.is_some() {
-                messages.push(open.message(&spec.key, cause, news.unwrap_or(Kind::Reminder), now));
+                messages.push(self.message(spec, cause, open, news.unwrap_or(Kind::Reminder), now));
             }
             sent.extend(news.map(|kind| Sent { cause: cause.clone(), kind, clusters: open.now.clusters }));
         }
@@ -116,7 +116,7 @@ impl Notifications {
         let (mut messages, mut sent): (Vec<Message>, Vec<Sent>) = (Vec::new(), Vec::new());
         for (kind, cause) in due {
             let Some(open) = self.open.get(&cause) else { continue };
-            messages.push(open.message(&spec.key, &cause, kind, now));
+            messages.push(self.message(spec, &cause, open, kind, now));
             sent.push(Sent { kind, clusters: open.now.clusters, cause });
         }
         let delivery = match messages.len() {
@@ -124,6 +124,19 @@ impl Notifications {
             _ => Delivery::Digest(messages),
         };
         Some((delivery, sent))
+    }
+
+    /// The message about a cause, with what else its tool has if it has ended.
+    fn message(&self, spec: &Spec, cause: &Cause, open: &Open, kind: Kind, now: Now) -> Message {
+        let mut message = open.message(&spec.key, cause, kind, now);
+        if kind == Kind::Resolved {
+            let is_other = |(other, open): &(&Cause, &Open)| {
+                other.integration == cause.integration && *other != cause && open.is_present()
+            };
+            let others = self.open.iter().filter(is_other);
+            message.others = others.map(|(other, open)| (other.clone(), open.now.clusters)).collect();
+        }
+        message
     }
 
     /// The receiver answered the request that was under way, or did not.

@@ -112,6 +112,7 @@ impl Open {
             type_name: self.type_name.clone(),
             clusters: self.now.clusters,
             names: self.now.names.iter().cloned().collect(),
+            others: Vec::new(),
             since: self.since,
             ended: self.ended,
             at: now.wall,
@@ -135,6 +136,11 @@ impl Open {
                 }
             }
         }
+    }
+
+    /// Whether clusters have it now, in maintenance or not.
+    pub(super) fn is_present(&self) -> bool {
+        self.absent_since.is_none() && self.ended.is_none() && self.now.clusters > 0
     }
 
     /// The message about it that is due.

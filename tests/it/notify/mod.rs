@@ -3,6 +3,7 @@
 mod alertmanager;
 mod chat;
 mod command;
+mod failover;
 mod receiver;
 mod refused;
 mod webhook;

@@ -26,6 +26,20 @@ fn cause_on_many_clusters_is_one_message() {
 }
 
 #[test]
+fn fault_that_changes_its_reason_is_not_called_a_recovery_alone() {
+    let mut story = Story::with(slack());
+    story.breaks("c1", "argocd", Reason::ComponentNotReady);
+    story.passes(seconds(130));
+    story.faults[0].reason = Reason::ComponentAbsent;
+    story.passes(seconds(70));
+    let kinds: Vec<(Kind, Reason)> = story.arrived.iter().map(|message| (message.kind, message.cause.reason)).collect();
+    let (old, new) = (Reason::ComponentNotReady, Reason::ComponentAbsent);
+    assert_eq!(kinds, [(Kind::Opened, old), (Kind::Opened, new), (Kind::Resolved, old)]);
+    let [(other, clusters)] = &story.arrived[2].others[..] else { panic!("{:?}", story.arrived[2]) };
+    assert_eq!((other.reason, *clusters), (new, 1));
+}
+
+#[test]
 fn messages_of_a_cause_share_the_key_and_no_id() {
     let mut story = Story::with(slack());
     story.breaks("c1", "argocd", Reason::ComponentAbsent);
