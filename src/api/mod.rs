@@ -22,8 +22,7 @@ pub(crate) use common::{ComponentSpec, KubeconfigSecretRef, WhenAbsent};
 pub use integration::Integration;
 pub(crate) use integration::{ClusterSummary, IntegrationStatus, ResourceTotals, TargetCounts, VersionSummary};
 pub(crate) use integration_target::{
-    ComponentStatus, FailingObject, IntegrationTargetSpec, IntegrationTargetStatus, ResourceCounts,
-    TransitionRecord,
+    ComponentStatus, FailingObject, IntegrationTargetSpec, IntegrationTargetStatus, ResourceCounts, TransitionRecord,
 };
 pub use integration_target::{IntegrationResult, IntegrationTarget, MaintenanceStatus};
 pub use integration_type::IntegrationType;

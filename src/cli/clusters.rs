@@ -149,11 +149,11 @@ mod tests {
     }
 
     fn row(name: &str, phase: &str) -> ClusterRow {
-            let target = json!({"apiVersion": "ksit.io/v1alpha1", "kind": "IntegrationTarget",
+        let target = json!({"apiVersion": "ksit.io/v1alpha1", "kind": "IntegrationTarget",
                 "metadata": {"name": name, "namespace": "fleet"}, "spec": {"clusterName": name},
                 "status": {"phase": phase, "integrations": [
                     {"name": "argocd", "type": "argocd", "phase": phase, "reason": "ComponentNotReady"},
                     {"name": "mesh", "type": "istio", "phase": "Running", "reason": "Healthy"}]}});
-            ClusterRow::from(&serde_json::from_value::<IntegrationTarget>(target).unwrap())
+        ClusterRow::from(&serde_json::from_value::<IntegrationTarget>(target).unwrap())
     }
 }
