@@ -93,10 +93,3 @@ impl Tally {
         self.since.is_some_and(|since| now.duration_since(since).unsigned_abs() >= after && since <= now)
     }
 }
-
-impl Fact<'_> {
-    pub(super) fn cause(&self) -> Cause {
-        let integration = self.tool.map(|tool| tool.name.to_owned());
-        Cause { integration, phase: self.phase, reason: self.reason }
-    }
-}

@@ -51,10 +51,16 @@ impl Notifications {
 
     /// Takes in all faults of the namespace as they are now.
     pub fn observe(&mut self, spec: &Spec, facts: &[Fact<'_>], now: Now) {
-        let mut tallies: BTreeMap<Cause, Tally> = BTreeMap::new();
+        // By borrowed names: there may be a hundred thousand facts, and few causes.
+        let mut by_cause: BTreeMap<_, Tally> = BTreeMap::new();
         for fact in facts.iter().filter(|fact| spec.wants(fact)) {
-            tallies.entry(fact.cause()).or_default().add(fact);
+            let cause = (fact.tool.map(|tool| tool.name), fact.phase, fact.reason);
+            by_cause.entry(cause).or_default().add(fact);
         }
+        let owned = |((tool, phase, reason), tally): ((Option<&str>, _, _), Tally)| {
+            (Cause { integration: tool.map(str::to_owned), phase, reason }, tally)
+        };
+        let mut tallies: BTreeMap<Cause, Tally> = by_cause.into_iter().map(owned).collect();
         for (cause, open) in &mut self.open {
             open.update(tallies.remove(cause), spec.recovered_after, now);
         }
