@@ -6,6 +6,7 @@ mod command;
 mod failover;
 mod receiver;
 mod refused;
+mod upgrade;
 mod webhook;
 mod windows;
 
