@@ -13,6 +13,7 @@
 //!      ├─ hub            talks to the hub: watches, Secrets, statuses, Events
 //!      │   └─ api        the custom resources, and their conversion to and from the domain
 //!      ├─ targets        talks to the clusters: kubeconfig, connection, HTTP, lists and watches
+//!      ├─ receivers      sends notifications, by the rules of targets about addresses
 //!      ├─ reports        carries the workers' reports to the coordinator: protocol, client and server
 //!      └─ observability  metrics, logs, health endpoints
 //!          └─ domain     used by all of them; decisions only: no I/O, no clock, no randomness
@@ -53,6 +54,7 @@ pub mod history;
 pub mod hub;
 mod lists;
 pub mod observability;
+mod receivers;
 pub mod reports;
 pub mod targets;
 pub mod ui;

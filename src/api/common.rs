@@ -257,6 +257,43 @@ pub(super) fn label_selector(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
+/// Schema of a selector that must be given; an empty one selects all.
+pub(super) fn required_label_selector(generator: &mut SchemaGenerator) -> Schema {
+    let mut schema = label_selector(generator);
+    schema.remove("nullable");
+    schema
+}
+
+/// Schema of a Go duration such as `30s` or `1m30s`.
+pub(super) fn duration(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "maxLength": 32, "pattern": r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$" })
+}
+
+/// Schema of the URL of a receiver. A password in it would be shown to everybody who may read the object.
+pub(super) fn receiver_url(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string",
+        "maxLength": 2_048,
+        "x-kubernetes-validations": [{
+            "rule": r"self.matches('^https?://[^/@?#\\s]+(/[!-~]*)?$')",
+            "message": "url must begin with http:// or https:// and a host, without user and password",
+        }],
+    })
+}
+
+/// Schema of labels of an alert, as Prometheus names them.
+pub(super) fn alert_labels(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": 16,
+        "additionalProperties": { "type": "string", "minLength": 1, "maxLength": 256, "pattern": VISIBLE },
+        "x-kubernetes-validations": [{
+            "rule": "self.all(name, size(name) <= 64 && name.matches('^[a-zA-Z_][a-zA-Z0-9_]*$'))",
+            "message": "a label of an alert is a name such as team or cost_center",
+        }],
+    })
+}
+
 /// Schema of conditions as a map list, keyed by type.
 pub(super) fn conditions(generator: &mut SchemaGenerator) -> Schema {
     let item = generator.subschema_for::<k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition>();

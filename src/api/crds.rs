@@ -6,12 +6,19 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 use kube::CustomResourceExt;
 use kube::core::Rule;
 
-use super::{Integration, IntegrationTarget, IntegrationType, ShardMap};
+use super::{Integration, IntegrationTarget, IntegrationType, MaintenanceWindow, Notifier, ShardMap};
 use crate::domain::claim::MAX_AHEAD;
 
 /// Returns all CRDs, in the order in which they are printed.
 pub fn all() -> Vec<CustomResourceDefinition> {
-    let mut crds = vec![Integration::crd(), IntegrationTarget::crd(), IntegrationType::crd(), ShardMap::crd()];
+    let mut crds = vec![
+        Integration::crd(),
+        IntegrationTarget::crd(),
+        IntegrationType::crd(),
+        MaintenanceWindow::crd(),
+        Notifier::crd(),
+        ShardMap::crd(),
+    ];
     for version in crds.iter_mut().flat_map(|crd| &mut crd.spec.versions) {
         let mut root = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut());
         root.iter_mut().for_each(|root| use_known_formats(root));

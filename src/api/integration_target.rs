@@ -28,6 +28,7 @@ use crate::domain::object_names::place;
     printcolumn = r#"{"name":"Phase","type":"string","jsonPath":".status.phase"}"#,
     printcolumn = r#"{"name":"Healthy","type":"string","jsonPath":".status.healthy","description":"healthy tools / tools checked on the cluster"}"#,
     printcolumn = r#"{"name":"Since","type":"date","jsonPath":".status.lastTransitionTime","description":"when the phase last changed"}"#,
+    printcolumn = r#"{"name":"Maintenance","type":"string","jsonPath":".status.maintenance.name","description":"the maintenance window that is open"}"#,
     printcolumn = r#"{"name":"Message","type":"string","jsonPath":".status.message"}"#,
     printcolumn = r#"{"name":"Server","type":"string","jsonPath":".status.server","priority":1}"#,
     printcolumn = r#"{"name":"Replica","type":"string","jsonPath":".status.reportedBy","priority":1}"#,
@@ -103,6 +104,9 @@ pub struct IntegrationTargetStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "date-time"))]
     pub last_transition_time: Option<String>,
+    /// Maintenance window that covers the cluster now. Its phase is what ksit finds all the same; nobody is notified.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub maintenance: Option<MaintenanceStatus>,
     /// Last phase changes of the cluster and of the tools on it, newest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
@@ -141,6 +145,22 @@ impl IntegrationTargetStatus {
     pub fn condition(&self, type_: &str) -> Option<&Condition> {
         self.conditions.iter().find(|condition| condition.type_ == type_)
     }
+}
+
+/// A maintenance window while it is open. If several cover the cluster, the one that ends last.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct MaintenanceStatus {
+    /// Name of the MaintenanceWindow.
+    #[schemars(length(max = 253))]
+    pub name: String,
+    /// End of the window.
+    #[schemars(extend("format" = "date-time"))]
+    pub until: String,
+    /// Integrations that it covers; absent for all and for the cluster itself.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100))]
+    pub integrations: Vec<String>,
 }
 
 /// State of one tool on the cluster.

@@ -12,6 +12,8 @@ pub mod crds;
 mod integration;
 mod integration_target;
 mod integration_type;
+mod maintenance_window;
+mod notifier;
 mod shard_map;
 
 pub(crate) use access::ClusterAccess;
@@ -22,9 +24,12 @@ pub(crate) use integration::{ClusterSummary, IntegrationStatus, ResourceTotals, 
 pub(crate) use integration_target::{
     ComponentStatus, FailingObject, IntegrationTargetSpec, IntegrationTargetStatus, ResourceCounts, TransitionRecord,
 };
-pub use integration_target::{IntegrationResult, IntegrationTarget};
+pub use integration_target::{IntegrationResult, IntegrationTarget, MaintenanceStatus};
 pub use integration_type::IntegrationType;
 pub(crate) use integration_type::{IntegrationTypeSpec, TypeComponent, TypeProfile, TypeResource, WorkloadKind};
+pub use maintenance_window::MaintenanceWindow;
+pub use notifier::Notifier;
+pub(crate) use notifier::{NotifierSpec, NotifierStatus, OpenCause, ReportedPhase, SecretKeyRef};
 pub use shard_map::ShardMap;
 pub(crate) use shard_map::{Coordinator, Member, ReplicaLoad, ShardMapSpec, ShardMapStatus};
 

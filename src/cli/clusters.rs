@@ -97,12 +97,14 @@ pub(super) async fn targets(
 struct Clusters(Vec<ClusterRow>);
 
 impl Shown for Clusters {
-    /// A column for each Integration; `wide` adds versions and the message.
+    /// A column for each Integration, and one for maintenance if there is any; `wide` adds versions and the message.
     fn text(&self, wide: bool) -> String {
         let integrations: BTreeSet<&str> =
             self.0.iter().flat_map(|line| &line.tools).map(|tool| tool.integration.as_str()).collect();
         let heads: Vec<String> = integrations.iter().map(|name| name.to_uppercase()).collect();
         let mut columns = vec!["NAMESPACE", "CLUSTER", "PHASE"];
+        let is_maintained = self.0.iter().any(|row| row.maintenance.is_some());
+        columns.extend(is_maintained.then_some("MAINTENANCE"));
         columns.extend(heads.iter().map(String::as_str));
         columns.extend(wide.then_some("SINCE"));
         columns.extend(wide.then_some("MESSAGE"));
@@ -113,6 +115,8 @@ impl Shown for Clusters {
         };
         let row = |line: &ClusterRow| {
             let mut cells = vec![line.namespace.clone(), line.name.clone(), line.phase.clone()];
+            let window = line.maintenance.as_ref().map_or("-".to_owned(), |window| format!("until {}", window.until));
+            cells.extend(is_maintained.then_some(window));
             cells.extend(integrations.iter().map(|name| cell(line, name)));
             if wide {
                 cells.extend([&line.since, &line.message].map(|text| text.clone().unwrap_or_default()));
@@ -128,20 +132,28 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::api::MaintenanceStatus;
 
     #[test]
     fn clusters_are_a_matrix_of_their_tools() {
-        let row = |name: &str, phase: &str| {
-            let target = json!({"apiVersion": "ksit.io/v1alpha1", "kind": "IntegrationTarget",
+        let mut rows = vec![row("berlin", "Failed"), row("oslo", "Running")];
+        let text = Clusters(rows.clone()).text(false);
+        let words: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(words[0], ["NAMESPACE", "CLUSTER", "PHASE", "ARGOCD", "MESH"]);
+        assert_eq!(words[1], ["fleet", "berlin", "Failed", "Failed", "Running"]);
+        let until = "2030-01-31T08:00:00Z".to_owned();
+        rows[0].maintenance = Some(MaintenanceStatus { name: "night".to_owned(), until, integrations: Vec::new() });
+        let text = Clusters(rows).text(false);
+        let berlin = text.lines().nth(1).unwrap();
+        assert!(text.contains("MAINTENANCE") && berlin.contains("until 2030-01-31T08:00:00Z   Failed"), "{text}");
+    }
+
+    fn row(name: &str, phase: &str) -> ClusterRow {
+        let target = json!({"apiVersion": "ksit.io/v1alpha1", "kind": "IntegrationTarget",
                 "metadata": {"name": name, "namespace": "fleet"}, "spec": {"clusterName": name},
                 "status": {"phase": phase, "integrations": [
                     {"name": "argocd", "type": "argocd", "phase": phase, "reason": "ComponentNotReady"},
                     {"name": "mesh", "type": "istio", "phase": "Running", "reason": "Healthy"}]}});
-            ClusterRow::from(&serde_json::from_value::<IntegrationTarget>(target).unwrap())
-        };
-        let text = Clusters(vec![row("berlin", "Failed"), row("oslo", "Running")]).text(false);
-        let words: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
-        assert_eq!(words[0], ["NAMESPACE", "CLUSTER", "PHASE", "ARGOCD", "MESH"]);
-        assert_eq!(words[1], ["fleet", "berlin", "Failed", "Failed", "Running"]);
+        ClusterRow::from(&serde_json::from_value::<IntegrationTarget>(target).unwrap())
     }
 }

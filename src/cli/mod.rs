@@ -9,6 +9,7 @@ mod error;
 mod fleet;
 mod history;
 mod hub;
+mod notify;
 mod operator;
 mod output;
 mod own_kubeconfig;
@@ -56,6 +57,7 @@ enum Command {
     Problems(problems::Args),
     Resources(resources::Args),
     Target(target::Args),
+    Notify(notify::Args),
     Shards(shards::Args),
     Versions(versions::Args),
     Wait(wait::Args),
@@ -79,6 +81,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Problems(args) => problems::run(args).await,
         Command::Resources(args) => resources::run(args).await,
         Command::Target(args) => target::run(args).await,
+        Command::Notify(args) => notify::run(args).await.map(|()| ExitCode::SUCCESS),
         Command::Shards(args) => shards::run(args).await,
         Command::Versions(args) => versions::run(args).await,
         Command::Wait(args) => wait::run(args).await,

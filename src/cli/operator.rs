@@ -116,9 +116,9 @@ pub struct Args {
     /// Allow kubeconfigs that point at this machine, for tests and demos.
     #[arg(long, env = "KSIT_ALLOW_LOOPBACK_TARGETS")]
     allow_loopback_targets: bool,
-    /// Hosts that the kubeconfig of a target may have as its server, comma-separated: networks such as 10.0.0.0/8,
-    /// addresses, names and *.example.com; with a leading ! those it may not have. Default: all but loopback,
-    /// link-local and metadata addresses and the hub's own, which are always refused.
+    /// Hosts that the kubeconfig of a target may have as its server, and the receiver of a Notifier, comma-separated:
+    /// networks such as 10.0.0.0/8, addresses, names and *.example.com; with a leading ! those it may not have.
+    /// Default: all but loopback, link-local and metadata addresses and the hub's own, which are always refused.
     #[arg(long, env = "KSIT_TARGET_NETWORKS", value_delimiter = ',', value_name = "RULES")]
     target_networks: Vec<TargetRule>,
     /// Namespaces whose IntegrationTargets may use spec.access, comma-separated. Whoever may write them there chooses

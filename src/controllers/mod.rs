@@ -9,6 +9,7 @@ pub mod descriptors;
 pub(crate) mod error;
 mod lease_thread;
 mod memory;
+pub(crate) mod notify;
 pub mod operator;
 mod roles;
 pub(crate) mod typed;

@@ -44,7 +44,7 @@ use crate::hub::{
 use crate::observability::{FleetMetrics, Health, Metrics, TargetMetrics, bind, serve};
 use crate::reports::Incoming;
 use crate::targets::kubeconfig::Policy;
-use crate::targets::{ClusterManager, Limits, Settings};
+use crate::targets::{ClusterManager, Limits, Outbound, Settings};
 
 /// Interval between look-ups of the hub's addresses.
 const LOOKUP_INTERVAL: Duration = Duration::from_secs(60);
@@ -343,7 +343,8 @@ impl Replica {
         types: watch::Receiver<SeenTypes>,
         loopback: watch::Sender<Option<mpsc::Sender<Incoming>>>,
     ) -> CoordinatorContext {
-        let (targets, integrations) = (self.watched(types.clone()), self.watched(types));
+        let (targets, integrations) = (self.watched(types.clone()), self.watched(types.clone()));
+        let (notifiers, windows) = (self.watched(types.clone()), self.watched(types));
         CoordinatorContext {
             me: self.config.me.clone(),
             config: CoordinatorConfig {
@@ -369,6 +370,9 @@ impl Replica {
             fleet_metrics: self.fleet_metrics.clone(),
             watch_targets: Box::new(move || targets.all(None)),
             watch_integrations: Box::new(move |on_type| integrations.integrations(on_type)),
+            watch_notifiers: Box::new(move || notifiers.all(None)),
+            watch_windows: Box::new(move || windows.all(None)),
+            outbound: Outbound::new(Some(self.config.policy.clone())),
         }
     }
 

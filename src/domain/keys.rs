@@ -88,3 +88,12 @@ key!(
     /// One `Integration` on the hub.
     IntegrationKey
 );
+
+key!(
+    /// One `Notifier` on the hub.
+    NotifierKey
+);
+key!(
+    /// One `MaintenanceWindow` on the hub.
+    WindowKey
+);

@@ -1,5 +1,6 @@
 //! Talks to the hub's API server.
 
+mod accepted;
 mod access;
 mod addresses;
 mod backoff;
@@ -22,8 +23,10 @@ mod lease_board;
 mod lenient;
 mod map_store;
 mod member_lease;
+mod notifier_status;
 mod prompt_client;
 mod protobuf;
+mod receiver_secrets;
 mod relist;
 mod resource_version;
 mod secrets;
@@ -33,11 +36,11 @@ mod status_queue;
 mod status_writer;
 mod token_request;
 mod token_review;
-mod type_status;
 mod user_review;
 mod watch;
 mod write_schedule;
 
+pub(crate) use accepted::{accept_type, accept_window};
 pub use access::{HubAccess, Silence};
 pub(crate) use addresses::hub_addresses;
 pub(crate) use backoff::conflict_pause;
@@ -56,7 +59,9 @@ pub(crate) use lease_board::{LeaseBoard, watch_leases};
 pub(crate) use lenient::Lenient;
 pub(crate) use map_store::{MapStore, StoredMap, watch_map};
 pub(crate) use member_lease::{LeaseLost, MemberLeases};
+pub(crate) use notifier_status::write_notifier_status;
 pub(crate) use prompt_client::{PROMPT_TIMEOUT, PromptClient, PromptError};
+pub(crate) use receiver_secrets::read_receiver_secret;
 pub(crate) use resource_version::order;
 #[cfg(test)]
 pub(crate) use secrets::encoded_secret;
@@ -69,6 +74,5 @@ pub(crate) use status_queue::{StatusKey, StatusQueue, StatusWrite};
 pub(crate) use status_writer::{WriteOutcome, write_statuses};
 pub(crate) use token_request::request_token;
 pub(crate) use token_review::{Bearer, ReviewError, review_token};
-pub(crate) use type_status::accept_type;
 pub(crate) use user_review::{UserReviewError, allowed_namespaces, review_user};
 pub(crate) use watch::{Change, merge, watch};

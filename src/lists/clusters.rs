@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use kube::ResourceExt;
 use serde::Serialize;
 
-use crate::api::{IntegrationResult, IntegrationTarget};
+use crate::api::{IntegrationResult, IntegrationTarget, MaintenanceStatus};
 use crate::domain::selector::Selector;
 use crate::domain::verdict::Phase;
 
@@ -25,6 +25,9 @@ pub struct ClusterRow {
     pub since: Option<String>,
     /// Summary for people.
     pub message: Option<String>,
+    /// The maintenance window that covers it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub maintenance: Option<MaintenanceStatus>,
     /// Labels of the IntegrationTarget, with those of its spec.
     pub labels: BTreeMap<String, String>,
     /// Reason of the condition `Reachable`, if that is False.
@@ -71,6 +74,7 @@ impl From<&IntegrationTarget> for ClusterRow {
             reachable: status.ready,
             since: status.last_transition_time.clone(),
             message: status.message.clone(),
+            maintenance: status.maintenance.clone(),
             labels,
             unreachable: unreachable.map(|condition| condition.reason.clone()),
             reasons: status.conditions.iter().map(|condition| condition.reason.clone()).collect(),

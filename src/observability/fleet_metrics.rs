@@ -83,13 +83,20 @@ pub const RESOURCES_FAILING: Family = Family {
     labels: &["namespace", "target", "cluster", "integration", "type", "kind"],
 };
 
+pub const TARGET_MAINTENANCE: Family = Family {
+    name: "ksit_target_maintenance",
+    help: "1 for a cluster in an open maintenance window; integration is empty if the window covers all tools.",
+    labels: &["namespace", "target", "cluster", "integration"],
+};
+
 /// All metrics per cluster and per tool on it.
-pub const FAMILIES: [&Family; 8] = [
+pub const FAMILIES: [&Family; 9] = [
     &TARGET_REACHABLE,
     &TARGET_HEALTHY,
     &TARGET_SINCE,
     &TARGET_LABELS,
     &TARGET_CREDENTIAL_EXPIRING,
+    &TARGET_MAINTENANCE,
     &TOOL_HEALTHY,
     &TOOL_SINCE,
     &RESOURCES_FAILING,

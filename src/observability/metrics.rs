@@ -73,6 +73,8 @@ metrics! {
         gauges("ksit_integration_resources", &["namespace", "integration", "type", "kind", "state"]);
     /// Clusters whose credential expires soon, as in their condition CredentialExpiring.
     targets_credential_expiring: FleetGauge = fleet_gauge("ksit_targets_credential_expiring");
+    /// Clusters in an open maintenance window.
+    targets_in_maintenance: FleetGauge = fleet_gauge("ksit_targets_in_maintenance");
     /// Rounds that failed to read their cluster, by reason.
     round_failures: IntCounterVec = counters("ksit_round_failures_total", &["reason"]);
     /// Rounds that panicked; the cluster is not checked again for a while.
@@ -126,6 +128,8 @@ metrics! {
     links_ended: IntCounter = counter("ksit_report_links_ended_total");
     /// Claims of a term on the ShardMap that failed for another reason than a conflict.
     term_claims_failed: IntCounter = counter("ksit_term_claims_failed_total");
+    /// Requests to receivers of Notifiers, by outcome: Delivered, or why not.
+    notifications: IntCounterVec = counters("ksit_notifications_total", &["outcome"]);
     /// Always 1, with the version and commit of this build.
     build_info: IntGaugeVec = gauges("ksit_build_info", &["version", "revision"]);
     /// Number of open file descriptors.

@@ -10,7 +10,7 @@ mod server;
 pub use fleet_metrics::{FAMILIES, Family, TargetMetrics};
 pub(crate) use fleet_metrics::{
     FleetMetrics, RESOURCES_FAILING, Samples, Scrape, TARGET_CREDENTIAL_EXPIRING, TARGET_HEALTHY, TARGET_LABELS,
-    TARGET_REACHABLE, TARGET_SINCE, TOOL_HEALTHY, TOOL_SINCE,
+    TARGET_MAINTENANCE, TARGET_REACHABLE, TARGET_SINCE, TOOL_HEALTHY, TOOL_SINCE,
 };
 pub(crate) use health::Health;
 pub(crate) use logs::{LogFormat, init_logs};

@@ -49,7 +49,10 @@ pub(super) async fn connect(
 }
 
 async fn open(connection: &Connection, addresses: &[SocketAddr]) -> Result<TlsStream<Transport>, Failure> {
-    let stream = dial(connection, addresses).await?;
+    let stream = dial(addresses).await.map_err(|NotDialled { last, is_short }| {
+        let host = connection.dialled();
+        if is_short { no_descriptor(&host) } else { dial_failure(&host, last) }
+    })?;
     // Requests are small: Nagle's algorithm would only delay them.
     stream.set_nodelay(true).ok();
     let stream = match connection.proxy() {
@@ -114,8 +117,15 @@ fn lookup_not_started(host: &str) -> Failure {
     )
 }
 
+/// No address accepts a connection.
+pub(super) struct NotDialled {
+    last: Option<io::ErrorKind>,
+    /// This process has no file descriptor left.
+    is_short: bool,
+}
+
 /// The first address that connects wins. The next one is tried when the previous has failed, or after [`STAGGER`].
-async fn dial(connection: &Connection, addresses: &[SocketAddr]) -> Result<TcpStream, Failure> {
+pub(super) async fn dial(addresses: &[SocketAddr]) -> Result<TcpStream, NotDialled> {
     let mut waiting = addresses.iter();
     let mut attempts = FuturesUnordered::new();
     let (mut last, mut is_short) = (None, false);
@@ -134,8 +144,7 @@ async fn dial(connection: &Connection, addresses: &[SocketAddr]) -> Result<TcpSt
             }
         }
     }
-    let host = connection.dialled();
-    Err(if is_short { no_descriptor(&host) } else { dial_failure(&host, last) })
+    Err(NotDialled { last, is_short })
 }
 
 fn dial_failure(host: &str, kind: Option<io::ErrorKind>) -> Failure {
@@ -202,9 +211,9 @@ mod tests {
         addresses.push(open.local_addr().unwrap());
         let connection = unvetted("https://127.0.0.1:6443", Policy::default());
         let started = Instant::now();
-        dial(&connection, &addresses).await.unwrap();
+        assert!(dial(&addresses).await.is_ok());
         assert!(started.elapsed() < STAGGER * 20, "{:?}", started.elapsed());
-        let refused = dial(&connection, &addresses[..40]).await.unwrap_err();
+        let refused = super::open(&connection, &addresses[..40]).await.unwrap_err();
         assert!(refused.message.contains("refuses connections"), "{refused}");
     }
 

@@ -19,6 +19,7 @@ mod lifecycle;
 mod local_targets;
 mod managed;
 mod manifests;
+mod notify;
 mod own_identity;
 mod own_kubeconfig;
 mod own_type;

@@ -153,6 +153,7 @@ impl Replica {
                 | Effect::LabelSlot(_)
                 | Effect::RemoveFinalizer(_)
                 | Effect::WatchInstallation(_)
+                | Effect::Notify(_)
                 | Effect::Metric(_)
                 | Effect::Log(_) => {}
             }

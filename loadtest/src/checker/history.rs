@@ -36,7 +36,7 @@ pub(super) fn accepted(events: &[AuditEvent]) -> Vec<Write> {
 fn write(event: &AuditEvent) -> Option<Write> {
     let reference = event.object_ref.as_ref().filter(|reference| reference.api_group == "ksit.io")?;
     // The status of a type depends on its spec alone, so it has no writer and no term.
-    if reference.resource == "integrationtypes" {
+    if ["integrationtypes", "maintenancewindows"].contains(&reference.resource.as_str()) {
         return None;
     }
     if !["create", "update", "patch"].contains(&event.verb.as_str()) || !(200..300).contains(&event.code()) {

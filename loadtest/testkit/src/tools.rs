@@ -29,6 +29,8 @@ pub enum Tool {
     Promtool,
     /// Scrapes the replicas.
     Prometheus,
+    /// Receives alerts of a Notifier.
+    Alertmanager,
     /// Generates CustomResourceDefinitions from Go types.
     ControllerGen,
 }
@@ -70,6 +72,7 @@ impl Tool {
             Self::Kubeconform => "kubeconform",
             Self::Promtool => "promtool",
             Self::Prometheus => "prometheus",
+            Self::Alertmanager => "alertmanager",
             Self::ControllerGen => "controller-gen",
         }
     }
@@ -95,6 +98,11 @@ impl Tool {
             Self::Prometheus => {
                 ("prometheus", "github.com/prometheus/prometheus", "github.com/prometheus/prometheus/cmd/prometheus")
             }
+            Self::Alertmanager => (
+                "alertmanager",
+                "github.com/prometheus/alertmanager",
+                "github.com/prometheus/alertmanager/cmd/alertmanager",
+            ),
             Self::ControllerGen => {
                 ("flux", "sigs.k8s.io/controller-tools", "sigs.k8s.io/controller-tools/cmd/controller-gen")
             }
@@ -226,7 +234,11 @@ mod tests {
 
     #[test]
     fn tools_have_a_version_in_their_go_mod() {
-        for tool in Tool::CONTROL_PLANE.into_iter().chain(Tool::CHART).chain([Tool::Kubectl, Tool::ControllerGen]) {
+        for tool in Tool::CONTROL_PLANE.into_iter().chain(Tool::CHART).chain([
+            Tool::Kubectl,
+            Tool::ControllerGen,
+            Tool::Alertmanager,
+        ]) {
             let (folder, module, _) = tool.source();
             let go_mod = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools").join(folder).join("go.mod");
             assert!(version(&go_mod, module).unwrap().starts_with('v'));

@@ -1,6 +1,7 @@
 //! Validates specs and converts them to the domain.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -173,15 +174,26 @@ fn component(index: usize, spec: &ComponentSpec, namespace: Option<&String>) -> 
 
 /// Parses an interval, with the same bounds as the CRD.
 fn interval(text: &str) -> Result<Duration, String> {
+    duration("spec.interval", text, Duration::from_secs(1)..=Duration::from_secs(24 * 3_600))
+}
+
+/// A Go duration within these bounds.
+pub(super) fn duration(field: &str, text: &str, bounds: RangeInclusive<Duration>) -> Result<Duration, String> {
     match text.parse::<SignedDuration>().map(Duration::try_from) {
-        Ok(Ok(interval)) if (Duration::from_secs(1)..=Duration::from_secs(24 * 3600)).contains(&interval) => {
-            Ok(interval)
+        Ok(Ok(found)) if bounds.contains(&found) => Ok(found),
+        _ => {
+            let words = |bound: &Duration| match bound.as_secs() {
+                seconds if seconds % 3_600 == 0 && seconds > 0 => format!("{}h", seconds / 3_600),
+                seconds if seconds % 60 == 0 && seconds > 0 => format!("{}m", seconds / 60),
+                seconds => format!("{seconds}s"),
+            };
+            let (shortest, longest) = (words(bounds.start()), words(bounds.end()));
+            Err(format!("{field}: {text:?} is not a duration from {shortest} to {longest}"))
         }
-        _ => Err(format!("spec.interval: {text:?} is not a duration from 1s to 24h")),
     }
 }
 
-fn selector(selector: &LabelSelector) -> Result<Selector, String> {
+pub(super) fn selector(selector: &LabelSelector) -> Result<Selector, String> {
     let LabelSelector { match_labels, match_expressions } = selector;
     let equal = match_labels.iter().flatten().map(|(key, value)| Requirement::In(key.clone(), [value.clone()].into()));
     let mut all: Vec<Requirement> = equal.collect();

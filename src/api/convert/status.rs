@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{self, Time};
 
+use super::maintenance_window::{maintenance, stored_maintenance};
 use crate::api::{ComponentStatus, IntegrationResult, IntegrationTargetStatus, TransitionRecord};
 use crate::domain::reason::Reason;
 use crate::domain::replica::{Epoch, ReplicaName, Term};
@@ -22,6 +23,7 @@ pub fn stored_target_status(status: TargetStatus) -> IntegrationTargetStatus {
         server,
         generation,
         since,
+        maintenance,
         history,
         synced_at,
         secret_version,
@@ -40,6 +42,7 @@ pub fn stored_target_status(status: TargetStatus) -> IntegrationTargetStatus {
         components_omitted,
         server,
         last_transition_time: since.map(|time| time.to_string()),
+        maintenance: maintenance.map(stored_maintenance),
         history: history.into_iter().map(stored_transition).collect(),
         last_sync_time: synced_at.map(|time| time.to_string()),
         observed_generation: generation,
@@ -128,6 +131,7 @@ pub fn target_status(stored: IntegrationTargetStatus) -> TargetStatus {
         components_omitted,
         server,
         last_transition_time,
+        maintenance: shown,
         history,
         last_sync_time,
         observed_generation,
@@ -149,6 +153,7 @@ pub fn target_status(stored: IntegrationTargetStatus) -> TargetStatus {
         server,
         generation: observed_generation,
         since: time(last_transition_time.as_deref()).or(synced_at),
+        maintenance: shown.and_then(maintenance),
         history: history.into_iter().filter_map(transition).collect(),
         synced_at,
         secret_version: secret_resource_version,

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::pause::REASON;
 use crate::api::{
     ComponentStatus, FailingObject, IntegrationResult, IntegrationTarget, IntegrationTargetSpec,
-    IntegrationTargetStatus, ResourceCounts,
+    IntegrationTargetStatus, MaintenanceStatus, ResourceCounts,
 };
 use crate::cli::CliError;
 use crate::cli::hub::{Hub, HubArgs, Shown};
@@ -69,6 +69,12 @@ impl Shown for Target {
         }
         if let Some(expiring) = status.condition(CREDENTIAL_EXPIRING) {
             text.push_str(&format!("{:<12}{}\n", "Credential:", escape(&expiring.message)));
+        }
+        if let Some(MaintenanceStatus { name, until, integrations }) = &status.maintenance {
+            let which =
+                if integrations.is_empty() { String::new() } else { format!(", for {}", integrations.join(", ")) };
+            let value = format!("{name} until {until}{which}");
+            text.push_str(&format!("Maintenance: {}\n", escape(&value)));
         }
         if let Some(reason) = &self.pause_reason {
             text.push_str(&format!("{:<12}{}\n", "Paused for:", escape(reason)));

@@ -14,11 +14,13 @@ use super::map_requests::MapRequest;
 use super::measure::measure;
 use super::metadata_repair::{RepairQueue, RepairTask};
 use super::notices;
+use super::notifications::{on_notifier, on_window};
 use super::objects::{Objects, WatchedTarget};
 use super::publish::{integration_write, target_write};
 use super::series::SeriesWriter;
+use crate::api::{MaintenanceWindow, Notifier};
 use crate::controllers::typed::TypedIntegration;
-use crate::domain::coordinator::{Coordinator, Effect, Event, Message, Now, TermEnd};
+use crate::domain::coordinator::{Coordinator, Effect, Event, Message, NotifyTask, Now, TermEnd};
 use crate::domain::replica::{Incarnation, ReplicaName};
 use crate::domain::report::ToWorker;
 use crate::hub::{Change, LeaseBoard, StatusKey, StatusQueue, StatusWrite};
@@ -32,6 +34,8 @@ const TICK: Duration = Duration::from_secs(2);
 pub(super) struct Sources {
     pub(super) targets: BoxStream<'static, Change<WatchedTarget>>,
     pub(super) integrations: BoxStream<'static, Change<TypedIntegration>>,
+    pub(super) notifiers: BoxStream<'static, Change<Notifier>>,
+    pub(super) windows: BoxStream<'static, Change<MaintenanceWindow>>,
     pub(super) messages: mpsc::Receiver<Incoming>,
     /// Answers to requests, and events of other tasks.
     pub(super) events: mpsc::Receiver<Event>,
@@ -49,6 +53,8 @@ pub(super) struct EventLoop {
     pub(super) statuses: Arc<StatusQueue>,
     pub(super) repairs: Arc<RepairQueue>,
     pub(super) requests: mpsc::UnboundedSender<MapRequest>,
+    /// At most one a Notifier.
+    pub(super) notify_tasks: mpsc::UnboundedSender<NotifyTask>,
     /// Installations whose Leases are read.
     pub(super) other_installations: watch::Sender<Vec<String>>,
     pub(super) series: SeriesWriter,
@@ -69,6 +75,8 @@ impl EventLoop {
             let event = tokio::select! {
                 change = sources.targets.next() => self.objects.on_target(change?),
                 change = sources.integrations.next() => self.objects.on_integration(change?),
+                change = sources.notifiers.next() => on_notifier(change?),
+                change = sources.windows.next() => on_window(change?, &self.repairs),
                 Some(event) = sources.events.recv() => event,
                 Some(incoming) = sources.messages.recv() => match self.admit(incoming) {
                     Some(message) => Event::Message(message),
@@ -146,6 +154,8 @@ impl EventLoop {
                 let tasks = integration.into_iter().map(|object| RepairTask::RemoveFinalizer(Box::new(object)));
                 tasks.for_each(|task| self.repairs.offer(task));
             }
+            // Its receiver ends with the term.
+            Effect::Notify(task) => drop(self.notify_tasks.send(*task)),
             Effect::Metric(metric) => measure(&self.metrics, metric, took),
             Effect::WatchInstallation(installation) => {
                 tracing::warn!(

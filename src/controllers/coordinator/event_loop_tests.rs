@@ -42,6 +42,7 @@ fn event_loop(is_member: IsMember) -> EventLoop {
         statuses: Arc::default(),
         repairs: Arc::default(),
         requests: mpsc::unbounded_channel().0,
+        notify_tasks: mpsc::unbounded_channel().0,
         other_installations: watch::Sender::new(Vec::new()),
         series: SeriesWriter::new(TargetMetrics::Auto),
         metrics: Metrics::new().unwrap(),

@@ -17,25 +17,27 @@ use super::callers::{authenticator, members};
 use super::event_loop::{EventLoop, Sources, now};
 use super::map_requests::MapRequests;
 use super::metadata_repair::RepairTask;
+use super::notifications::Postman;
 use super::objects::{Objects, WatchedTarget};
 use super::other_installations::watch_leases;
 use super::series::SeriesWriter;
+use super::term_claim::{claim, shown};
 use super::write_fence::WriteFence;
 use super::{RepairQueue, run_repairs};
-use crate::api::{IntegrationTarget, IntegrationType};
+use crate::api::{IntegrationTarget, IntegrationType, MaintenanceWindow, Notifier};
 use crate::controllers::typed::{OnType, TypedIntegration};
-use crate::domain::coordinator::{self, Coordinator, Event, ObjectEvent, Shown, TermEnd};
+use crate::domain::coordinator::{self, Coordinator, Event, NotifyTask, TermEnd};
 use crate::domain::member::Timing;
-use crate::domain::replica::Incarnation;
-use crate::domain::shard_map::{Contact, PublishedMap};
+use crate::domain::replica::{Incarnation, Term};
 use crate::hub::{
-    Change, DutyCycle, EventSink, Leadership, LeaseBoard, MapStore, MemberLeases, PromptError, StatefulSets, StatusKey,
-    StatusQueue, StoredMap, WriteOutcome, conflict_pause, publish_events, write_statuses,
+    Change, DutyCycle, EventSink, Leadership, LeaseBoard, MapStore, MemberLeases, StatefulSets, StatusKey, StatusQueue,
+    StoredMap, WriteOutcome, publish_events, write_statuses,
 };
 use crate::observability::{FleetMetrics, Metrics, TargetMetrics};
 use crate::reports::{Admission, Incoming, IsMember, TermCertificate, serve};
+use crate::targets::Outbound;
 
-const RETRY_DELAY: Duration = Duration::from_secs(1);
+pub(super) const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// Messages of workers that wait to be read. More wait in the workers, where the newest wins.
 const MESSAGES: usize = 256;
@@ -78,6 +80,10 @@ pub struct CoordinatorContext {
     pub fleet_metrics: Arc<FleetMetrics>,
     pub watch_targets: Box<dyn Fn() -> BoxStream<'static, Change<IntegrationTarget>> + Send + Sync>,
     pub watch_integrations: Box<dyn Fn(OnType) -> BoxStream<'static, Change<TypedIntegration>> + Send + Sync>,
+    pub watch_notifiers: Box<dyn Fn() -> BoxStream<'static, Change<Notifier>> + Send + Sync>,
+    pub watch_windows: Box<dyn Fn() -> BoxStream<'static, Change<MaintenanceWindow>> + Send + Sync>,
+    /// To the receivers of notifications.
+    pub outbound: Outbound,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -194,7 +200,10 @@ async fn run_term(context: &CoordinatorContext, tasks: &mut JoinSet<TaskEnd>) ->
         members(context.me.clone(), context.config.installation.clone(), context.board.clone(), context.map.clone());
     let (messages, incoming) = mpsc::channel(MESSAGES);
     let (events, more_events) = mpsc::channel(EVENTS);
-    let (mut event_loop, requests) = event_loop(context, objects, &stored, is_member.clone(), repairs.clone());
+    let (tasks_of_notifiers, notify_tasks) = mpsc::unbounded_channel();
+    let repairs_of_loop = repairs.clone();
+    let (mut event_loop, requests) =
+        event_loop(context, objects, &stored, is_member.clone(), repairs_of_loop, tasks_of_notifiers);
     let others = event_loop.other_installations.subscribe();
     span.in_scope(|| {
         first.into_iter().for_each(|event| drop(event_loop.handle(event)));
@@ -205,10 +214,14 @@ async fn run_term(context: &CoordinatorContext, tasks: &mut JoinSet<TaskEnd>) ->
     start_writers(context, &mut tasks, &fence, repairs);
     let (hub, answers) = (context.store.hub.clone(), events.clone());
     tasks.spawn("the watch of other installations", watch_leases(hub, others, answers));
+    let postman = postman(context, &fence, term);
+    tasks.spawn("the sender of notifications", postman.run(notify_tasks, events.clone()));
     let map_requests = map_requests(context, fence, stored, events);
     tasks.spawn("the writer of the shard map", map_requests.run(requests, context.map.clone()));
     let scrapes = context.fleet_metrics.open();
-    let sources = Sources { targets, integrations, messages: incoming, events: more_events, scrapes };
+    let (notifiers, windows) = ((context.watch_notifiers)(), (context.watch_windows)());
+    let sources =
+        Sources { targets, integrations, notifiers, windows, messages: incoming, events: more_events, scrapes };
     let running = async move {
         let end = event_loop.run(sources).await;
         end.map_or(TaskEnd::Unexpected("a watch of the hub"), TaskEnd::Term)
@@ -227,13 +240,11 @@ fn event_loop(
     stored: &StoredMap,
     is_member: IsMember,
     repairs: Arc<RepairQueue>,
+    notify_tasks: mpsc::UnboundedSender<NotifyTask>,
 ) -> (EventLoop, mpsc::UnboundedReceiver<super::map_requests::MapRequest>) {
     let config = &context.config;
-    let core = coordinator::Config {
-        me: context.me.clone(),
-        installation: format!("{}/{}", context.store.namespace, config.installation),
-        timing: config.timing,
-    };
+    let core =
+        coordinator::Config { me: context.me.clone(), installation: installation(context), timing: config.timing };
     let (requests, receiver) = mpsc::unbounded_channel();
     let event_loop = EventLoop {
         coordinator: Coordinator::new(core, stored.published.clone(), now(&context.board)),
@@ -244,6 +255,7 @@ fn event_loop(
         statuses: context.statuses.clone(),
         repairs,
         requests,
+        notify_tasks,
         other_installations: watch::Sender::new(Vec::new()),
         series: SeriesWriter::new(config.target_metrics),
         metrics: context.metrics.clone(),
@@ -267,6 +279,22 @@ fn map_requests(
         watched_namespaces: context.config.watched_namespaces.clone(),
         stored,
         events,
+    }
+}
+
+/// As `managedBy` names it.
+fn installation(context: &CoordinatorContext) -> String {
+    format!("{}/{}", context.store.namespace, context.config.installation)
+}
+
+fn postman(context: &CoordinatorContext, fence: &WriteFence, term: Term) -> Postman {
+    Postman {
+        hub: context.hub.clone(),
+        outbound: context.outbound.clone(),
+        fence: fence.clone(),
+        term,
+        installation: installation(context),
+        metrics: context.metrics.clone(),
     }
 }
 
@@ -319,75 +347,4 @@ async fn first_list<K>(changes: &mut BoxStream<'static, Change<K>>) -> Option<Ve
             return Some(first);
         }
     }
-}
-
-/// The terms and report epochs in the statuses of the first lists.
-fn shown(events: &[Event]) -> Shown {
-    let mut shown = Shown::default();
-    for event in events {
-        match event {
-            Event::Target(ObjectEvent::Applied(object)) => {
-                let status = object.status.as_ref().map(|cached| &cached.status);
-                shown.terms.extend(status.and_then(|status| status.term));
-                shown.epochs.extend(status.and_then(|status| status.report_epoch));
-            }
-            Event::Integration(ObjectEvent::Applied(object)) => {
-                shown.terms.extend(object.status.as_ref().and_then(|status| status.term));
-            }
-            _ => {}
-        }
-    }
-    shown
-}
-
-/// Claims the term on the map, above every term that statuses show. Tries as long as the lead lasts.
-async fn claim(
-    context: &CoordinatorContext,
-    fence: &WriteFence,
-    listener: &TcpListener,
-    shown: &Shown,
-) -> Result<(TermCertificate, StoredMap), LeadError> {
-    loop {
-        match try_claim(context, fence, listener, shown).await {
-            Ok(claimed) => return Ok(claimed),
-            Err(ClaimError::Fatal(error)) => return Err(error),
-            Err(ClaimError::Hub(PromptError::Conflict)) => sleep(conflict_pause()).await,
-            Err(ClaimError::Hub(error)) => {
-                context.metrics.term_claims_failed.inc();
-                tracing::warn!(%error, "the term can't be claimed on the ShardMap; trying again");
-                sleep(RETRY_DELAY).await;
-            }
-        }
-    }
-}
-
-/// Why the term could not be claimed.
-enum ClaimError {
-    /// Worth another try.
-    Hub(PromptError),
-    Fatal(LeadError),
-}
-
-async fn try_claim(
-    context: &CoordinatorContext,
-    fence: &WriteFence,
-    listener: &TcpListener,
-    shown: &Shown,
-) -> Result<(TermCertificate, StoredMap), ClaimError> {
-    let over = context.store.read().await.map_err(ClaimError::Hub)?;
-    let map = shown.claim(over.as_ref().map(|stored| &stored.published.map));
-    let failed = |error: String| ClaimError::Fatal(LeadError::Certificate(error));
-    let certificate = TermCertificate::generate(map.term).map_err(|error| failed(error.to_string()))?;
-    let address = listener.local_addr().map_err(|error| failed(error.to_string()))?;
-    let host = context.config.report_host.clone().unwrap_or_else(|| address.ip().to_string());
-    let contact = Contact {
-        address: format!("{}:{}", if host.contains(':') { format!("[{host}]") } else { host }, address.port()),
-        certificate_sha256: certificate.sha256().to_owned(),
-    };
-    let published = PublishedMap { map, coordinator: context.me.clone(), contact: Some(contact) };
-    if !fence.may_write() {
-        return Err(ClaimError::Hub(PromptError::Unavailable("the lead is about to run out".to_owned())));
-    }
-    let stored = context.store.write(&published, over.as_ref()).await.map_err(ClaimError::Hub)?;
-    Ok((certificate, stored))
 }

@@ -34,12 +34,20 @@ pub(super) fn measure(metrics: &Metrics, metric: Metric, took: Duration) {
 }
 
 fn measure_fleet(metrics: &Metrics, figures: Figures) {
-    let Figures { targets, credentials_expiring, invalid_targets, invalid_integrations, oldest_observation, loads } =
-        figures;
+    let Figures {
+        targets,
+        credentials_expiring,
+        in_maintenance,
+        invalid_targets,
+        invalid_integrations,
+        oldest_observation,
+        loads,
+    } = figures;
     for (state, count) in targets {
         metrics.targets.with_label_values(&[state.as_str()]).set(i64::from(count));
     }
     metrics.targets_credential_expiring.set_count(credentials_expiring);
+    metrics.targets_in_maintenance.set_count(in_maintenance);
     let invalid = &metrics.invalid_objects;
     invalid.with_label_values(&["IntegrationTarget"]).set(as_gauge(invalid_targets));
     invalid.with_label_values(&["Integration"]).set(as_gauge(invalid_integrations));

@@ -1,4 +1,5 @@
-//! Small writes beside the statuses: slot labels, the Go toolkit's finalizer, and whether a user's type can be used.
+//! Small writes beside the statuses: slot labels, the Go toolkit's finalizer, and whether a user's type or
+//! maintenance window can be used.
 
 use std::time::Duration;
 
@@ -9,9 +10,11 @@ use tokio::time::{sleep, timeout};
 
 use super::write_fence::WriteFence;
 
-use crate::api::{Integration, IntegrationTarget, IntegrationType};
+use crate::api::{Integration, IntegrationTarget, IntegrationType, MaintenanceWindow};
 use crate::domain::priority::Priority;
-use crate::hub::{CoalescingQueue, PROMPT_TIMEOUT, accept_type, cause, label_slot, remove_legacy_finalizer};
+use crate::hub::{
+    CoalescingQueue, PROMPT_TIMEOUT, accept_type, accept_window, cause, label_slot, remove_legacy_finalizer,
+};
 
 /// Tasks by the uid of their object.
 pub type RepairQueue = CoalescingQueue<String, RepairTask>;
@@ -21,6 +24,7 @@ pub enum RepairTask {
     RemoveFinalizer(Box<Integration>),
     LabelSlot(Box<IntegrationTarget>),
     AcceptType(Box<IntegrationType>),
+    AcceptWindow(Box<MaintenanceWindow>),
 }
 
 const RETRY_DELAY: Duration = Duration::from_secs(5);
@@ -37,6 +41,7 @@ impl RepairQueue {
             RepairTask::RemoveFinalizer(object) => object.uid(),
             RepairTask::LabelSlot(object) => object.uid(),
             RepairTask::AcceptType(object) => object.uid(),
+            RepairTask::AcceptWindow(object) => object.uid(),
         };
         self.enqueue(uid.unwrap_or_default(), task, Priority::CanWait);
     }
@@ -68,12 +73,14 @@ async fn do_one(client: &Client, fence: &WriteFence, uid: String, task: RepairTa
         RepairTask::RemoveFinalizer(object) => ("remove the Go toolkit's finalizer", object.name_any()),
         RepairTask::LabelSlot(object) => ("set the slot label", object.name_any()),
         RepairTask::AcceptType(object) => ("write the status of the type", object.name_any()),
+        RepairTask::AcceptWindow(object) => ("write the status of the window", object.name_any()),
     };
     let write = async {
         match &task {
             RepairTask::RemoveFinalizer(object) => remove_legacy_finalizer(client, object).await,
             RepairTask::LabelSlot(object) => label_slot(client, object).await,
             RepairTask::AcceptType(object) => accept_type(client, object).await,
+            RepairTask::AcceptWindow(object) => accept_window(client, object).await,
         }
     };
     let error = match timeout(PROMPT_TIMEOUT, write).await {

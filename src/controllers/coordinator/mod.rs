@@ -4,7 +4,7 @@
 //! ```text
 //! election ─> claim of the term ─> run_term ─┬─ event loop:   watches, messages, ticks ─> Coordinator ─> effects
 //!                                            ├─ map requests: Leases and shard map, one request at a time
-//!                                            ├─ writers:      statuses, Events, metadata repair
+//!                                            ├─ writers:      statuses, Events, metadata repair, notifications
 //!                                            └─ report service, Leases of other installations
 //! ```
 
@@ -15,10 +15,12 @@ mod map_requests;
 mod measure;
 mod metadata_repair;
 mod notices;
+mod notifications;
 mod objects;
 mod other_installations;
 mod publish;
 mod series;
+mod term_claim;
 mod write_fence;
 
 pub(crate) use leader_term::{CoordinatorConfig, CoordinatorContext, LeadError, lead};

@@ -4,13 +4,14 @@ use jiff::Timestamp;
 
 use crate::domain::desired::DesiredTarget;
 use crate::domain::keys::TargetKey;
+use crate::domain::maintenance::Maintenance;
 use crate::domain::managed::ResourceSummary;
 use crate::domain::reason::Reason;
 use crate::domain::status::{CREDENTIAL_EXPIRING, REACHABLE, READY, TargetStatus, ToolStatus, Truth};
 use crate::domain::verdict::Phase;
 use crate::observability::{
-    Metrics, RESOURCES_FAILING, Samples, TARGET_CREDENTIAL_EXPIRING, TARGET_HEALTHY, TARGET_LABELS, TARGET_REACHABLE,
-    TARGET_SINCE, TOOL_HEALTHY, TOOL_SINCE, TargetMetrics,
+    Metrics, RESOURCES_FAILING, Samples, TARGET_CREDENTIAL_EXPIRING, TARGET_HEALTHY, TARGET_LABELS, TARGET_MAINTENANCE,
+    TARGET_REACHABLE, TARGET_SINCE, TOOL_HEALTHY, TOOL_SINCE, TargetMetrics,
 };
 
 /// Tools on clusters that all have series by default: about 3 MB a scrape. Beyond, those that are not healthy have.
@@ -74,6 +75,12 @@ impl Series {
         let names = [key.namespace(), key.name(), &*desired.cluster_name];
         if status.condition(CREDENTIAL_EXPIRING).is_some() {
             self.samples.add(&TARGET_CREDENTIAL_EXPIRING, &names, 1);
+        }
+        if let Some(Maintenance { integrations, .. }) = &status.maintenance {
+            let tools = if integrations.is_empty() { &[String::new()][..] } else { integrations };
+            for tool in tools {
+                self.samples.add(&TARGET_MAINTENANCE, &[&names[..], &[tool.as_str()]].concat(), 1);
+            }
         }
         let Some(phase) = status.phase else { return };
         let Some(is_healthy) = phase.is_healthy() else { return };

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::aggregate::{ClusterState, Counts, VersionCount};
-use crate::domain::keys::{IntegrationKey, TargetKey};
+use crate::domain::keys::{IntegrationKey, NotifierKey, TargetKey};
 use crate::domain::managed::ResourceSum;
+use crate::domain::notify::{Delivery, Receiver, Record};
 use crate::domain::priority::Priority;
 use crate::domain::replica::{Epoch, Incarnation, ReplicaName};
 use crate::domain::report::ToWorker;
@@ -53,6 +54,8 @@ pub enum Effect {
     RemoveFinalizer(IntegrationKey),
     /// Objects of another installation were seen: read its coordinator's Lease every few seconds from now on.
     WatchInstallation(String),
+    /// Write the status of a Notifier, then send a request to its receiver. Answered by `Notified`.
+    Notify(Box<NotifyTask>),
     /// Update a metric.
     Metric(Metric),
     /// Write a log line.
@@ -85,6 +88,17 @@ pub struct IntegrationWrite {
     /// As of [`TargetWrite`].
     pub meaning: u128,
     pub former_meaning: Option<u128>,
+}
+
+/// A write and a request for one Notifier. Nothing is sent unless the status could be written.
+#[derive(Clone, Debug)]
+pub struct NotifyTask {
+    /// The Notifier.
+    pub key: NotifierKey,
+    /// Its whole status, if that is another than on the hub.
+    pub record: Option<Record>,
+    /// The request, and where it goes.
+    pub request: Option<(Receiver, Delivery)>,
 }
 
 /// Why a term ends although the Lease is still held.
@@ -158,6 +172,7 @@ pub struct Gone {
 pub struct Figures {
     pub targets: [(ClusterState, u32); ClusterState::ALL.len()],
     pub credentials_expiring: usize,
+    pub in_maintenance: usize,
     pub invalid_targets: usize,
     pub invalid_integrations: usize,
     pub oldest_observation: Duration,

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::desired::{DesiredIntegration, DesiredTarget};
-use crate::domain::digest::Digest;
-use crate::domain::keys::{IntegrationKey, TargetKey};
+use crate::domain::digest::{Digest, meaning};
+use crate::domain::keys::{IntegrationKey, NotifierKey, TargetKey, WindowKey};
+use crate::domain::maintenance::{Maintenance, Window};
 use crate::domain::member::MemberLease;
+use crate::domain::notify::{DeliveryFault, Record, Spec};
 use crate::domain::replica::{Incarnation, ReplicaName};
 use crate::domain::report::FromWorker;
 use crate::domain::shard_map::PublishedMap;
@@ -20,6 +22,17 @@ pub enum Event {
     Target(ObjectEvent<TargetKey, TargetObject>),
     /// From the watch of Integrations.
     Integration(ObjectEvent<IntegrationKey, IntegrationObject>),
+    /// From the watch of Notifiers.
+    Notifier(ObjectEvent<NotifierKey, NotifierObject>),
+    /// From the watch of MaintenanceWindows. One that can't be used is not there.
+    Window(ObjectEvent<WindowKey, Window>),
+    /// Ends [`Effect::Notify`](super::Effect::Notify).
+    Notified {
+        /// The Notifier.
+        key: NotifierKey,
+        /// How it ended.
+        answer: NotifyAnswer,
+    },
     /// A member sent a message. Messages of other processes are dropped before.
     Message(Message),
     /// The Leases of all members as they are now. Due whenever one changes.
@@ -84,6 +97,32 @@ pub struct IntegrationObject {
     pub status: Option<IntegrationStatus>,
 }
 
+/// A Notifier on the hub.
+#[derive(Clone, Debug)]
+pub struct NotifierObject {
+    /// Namespace and name.
+    pub key: NotifierKey,
+    /// Generation of the spec, also if it can't be used.
+    pub generation: i64,
+    /// The spec, or why it can't be used.
+    pub desired: Result<Spec, String>,
+    /// Its status; `None` until the first is written.
+    pub record: Option<Record>,
+    /// Installation that wrote it.
+    pub managed_by: Option<String>,
+}
+
+/// How a task for a Notifier ended.
+#[derive(Clone, Debug)]
+pub enum NotifyAnswer {
+    /// The status could not be written, and nothing was sent.
+    Unwritten,
+    /// The status was written, and nothing was to be sent.
+    Written,
+    /// The receiver answered, or did not.
+    Sent(Result<(), DeliveryFault>),
+}
+
 /// A status without its components, which are most of it, and the digest of all of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CachedStatus {
@@ -94,6 +133,16 @@ pub struct CachedStatus {
 }
 
 impl CachedStatus {
+    /// Hash of all that the stored status says: of the digest, and of the maintenance that workers don't know.
+    pub(super) fn written_meaning(&self) -> u128 {
+        let Some(Maintenance { name, until, integrations }) = &self.status.maintenance else {
+            return self.digest.meaning;
+        };
+        let (digest, until) = (self.digest.meaning.to_string(), until.to_string());
+        let fields = [digest.as_str(), name, &until].into_iter().chain(integrations.iter().map(String::as_str));
+        meaning(fields)
+    }
+
     /// Computes the digest, then drops the components.
     pub fn new(key: &TargetKey, status: TargetStatus) -> Self {
         let digest = status.digest(key);

@@ -15,12 +15,14 @@ impl Fleet {
     pub(super) fn on_tick(&mut self) {
         self.overrule_stale();
         self.ask_again();
+        self.follow_windows();
+        self.notify();
         let figures = self.figures();
         self.measure(Metric::Fleet(Box::new(figures)));
     }
 
     fn figures(&self) -> Figures {
-        let (mut counts, mut expiring, mut invalid) = (Counts::default(), 0_usize, 0_usize);
+        let (mut counts, mut expiring, mut maintained, mut invalid) = (Counts::default(), 0_usize, 0_usize, 0_usize);
         for target in self.targets.values() {
             let status = target.status();
             let phase = status.and_then(|status| status.phase).unwrap_or(Phase::Initializing);
@@ -28,6 +30,7 @@ impl Fleet {
             let cause = status.filter(|_| target.desired.is_ok()).and_then(TargetStatus::unreachable_cause);
             counts.add(ClusterState::of(phase, cause.is_some()));
             expiring += usize::from(status.is_some_and(|status| status.condition(CREDENTIAL_EXPIRING).is_some()));
+            maintained += usize::from(status.is_some_and(|status| status.maintenance.is_some()));
             invalid += usize::from(target.desired.is_err());
         }
         let loads = self.loads();
@@ -35,6 +38,7 @@ impl Fleet {
         Figures {
             targets: counts.by_state(),
             credentials_expiring: expiring,
+            in_maintenance: maintained,
             invalid_targets: invalid,
             invalid_integrations: self.integrations.values().filter(|known| known.desired.expected.is_err()).count(),
             oldest_observation: ages.max().unwrap_or_default(),

@@ -6,12 +6,14 @@ use std::time::Duration;
 use super::effect::{Effect, Notice, TargetWrite};
 use super::event::{CachedStatus, ForeignLease, LeaseUnread, ObjectEvent, TargetObject};
 use super::integrations::Integration;
+use super::notifiers::Notifier;
 use super::other_installations::OtherInstallations;
 use super::sessions::Sessions;
 use super::target::Target;
+use super::windows::Windows;
 use super::{Metric, Now};
 use crate::domain::desired::DesiredTarget;
-use crate::domain::keys::{IntegrationKey, TargetKey};
+use crate::domain::keys::{IntegrationKey, NotifierKey, TargetKey};
 use crate::domain::priority::Priority;
 use crate::domain::reason::{Failure, Reason};
 use crate::domain::replica::Term;
@@ -28,6 +30,8 @@ pub(super) struct Fleet {
     pub(super) integrations: BTreeMap<IntegrationKey, Integration>,
     pub(super) sessions: Sessions,
     pub(super) others: OtherInstallations,
+    pub(super) windows: Windows,
+    pub(super) notifiers: BTreeMap<NotifierKey, Notifier>,
     pub(super) term: Term,
     /// Start of the term.
     pub(super) began: Duration,
@@ -47,6 +51,8 @@ impl Fleet {
             integrations: BTreeMap::new(),
             sessions: Sessions::default(),
             others: OtherInstallations::default(),
+            windows: Windows::default(),
+            notifiers: BTreeMap::new(),
             term,
             began: now.clock,
             installation,
@@ -177,29 +183,33 @@ impl Fleet {
         if self.is_left_alone(managed_by.as_deref()) {
             return;
         }
-        let writer = self.writer();
+        let (writer, maintenance) = (self.writer(), self.maintenance_of(key));
         let Some(target) = self.targets.get_mut(key) else { return };
         let integrations = &self.integrations;
         let type_of = |key: &IntegrationKey| {
             integrations.get(key).map(|known| known.desired.type_name.clone()).unwrap_or_default()
         };
         let mut status = target_status(&report, type_of, target.status(), &writer);
+        status.maintenance = maintenance;
         let digest = status.digest(key);
-        let is_known = target.status.as_ref().is_some_and(|cached| cached.digest == digest);
+        let is_shown =
+            |cached: &CachedStatus| cached.digest == digest && cached.status.maintenance == status.maintenance;
+        let is_known = target.status.as_ref().is_some_and(is_shown);
         let by_other_term = std::mem::take(&mut target.written_by_other_term);
         if is_known && !by_other_term {
             target.report = None;
             return;
         }
-        let former_meaning = target.status.as_ref().filter(|_| !by_other_term).map(|cached| cached.digest.meaning);
+        let former_meaning = target.status.as_ref().filter(|_| !by_other_term).map(CachedStatus::written_meaning);
         let former = target.status();
         let changes = phase_changes(former, &status);
         record(&mut status.history, &changes, writer.now);
         let is_phase_new = former.and_then(|former| former.phase) != status.phase;
         let priority = if is_phase_new { Priority::of(&report.verdict) } else { Priority::Detail };
         let changed = changed_tools(key, former, &status);
-        target.status = Some(CachedStatus { status: status.without_components(), digest });
-        let (key, meaning) = (key.clone(), digest.meaning);
+        let cached = CachedStatus { status: status.without_components(), digest };
+        let (key, meaning) = (key.clone(), cached.written_meaning());
+        target.status = Some(cached);
         let write = TargetWrite { key: key.clone(), status, changes, priority, meaning, former_meaning };
         self.effects.push(Effect::WriteTarget(Box::new(write)));
         if !changed.is_empty() {

@@ -21,6 +21,7 @@ mod freshness;
 mod integrations;
 mod members;
 mod messages;
+mod notifiers;
 mod other_installations;
 mod sessions;
 mod summaries;
@@ -28,15 +29,16 @@ mod target;
 #[cfg(test)]
 mod test_kit;
 mod wanted;
+mod windows;
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 pub use claim::Shown;
-pub use effect::{Effect, TargetWrite, TermEnd};
+pub use effect::{Effect, NotifyTask, TargetWrite, TermEnd};
 pub(crate) use effect::{Figures, IntegrationWrite, Load, MapStatus, Metric, Notice};
-pub use event::{CachedStatus, Event, Message, ObjectEvent, TargetObject};
+pub use event::{CachedStatus, Event, Message, NotifierObject, NotifyAnswer, ObjectEvent, TargetObject};
 pub(crate) use event::{ForeignLease, IntegrationObject, LeaseUnread};
 pub(crate) use other_installations::lease_of;
 
@@ -107,6 +109,9 @@ impl Coordinator {
                 self.members.hear(&message.sender, now.clock);
                 self.fleet.on_message(message);
             }
+            Event::Notifier(event) => self.fleet.on_notifier(event),
+            Event::Window(event) => self.fleet.windows.on_event(event, now.wall),
+            Event::Notified { key, answer } => self.fleet.on_notified(&key, answer),
             Event::OtherInstallation { name, lease } => self.fleet.on_other_installation(&name, lease),
             Event::Tick => self.fleet.on_tick(),
             // Not with every event: a summary may take longer than hundreds of other events.

@@ -29,6 +29,7 @@ pub use transitions::{PhaseChange, TransitionRecord, phase_changes, record};
 
 use super::digest::Digest;
 use super::keys::{IntegrationKey, TargetKey};
+use super::maintenance::Maintenance;
 use super::managed::{Counts, FailingObject, ResourceSummary};
 use super::reason::Reason;
 use super::replica::{Epoch, ReplicaName, Term};
@@ -69,6 +70,8 @@ pub struct TargetStatus {
     pub generation: Option<i64>,
     /// Time of the last phase change.
     pub since: Option<Timestamp>,
+    /// The maintenance window that covers it.
+    pub maintenance: Option<Maintenance>,
     /// Newest first.
     pub history: Vec<TransitionRecord>,
     /// Time of the last write.
@@ -214,6 +217,7 @@ impl TargetStatus {
             tools: self.tools.iter().map(tool).collect(),
             conditions: self.conditions.clone(),
             history: self.history.clone(),
+            maintenance: self.maintenance.clone(),
             healthy: self.healthy.clone(),
             message: self.message.clone(),
             server: self.server.clone(),
@@ -224,8 +228,8 @@ impl TargetStatus {
         }
     }
 
-    /// Digest of everything that a user reads. Times, history and writer don't count; `observedGeneration` does,
-    /// because tools wait for it after an edit.
+    /// Digest of everything that a user reads and its worker knows: not of the maintenance. Times, history and writer
+    /// don't count; `observedGeneration` does, because tools wait for it after an edit.
     pub fn digest(&self, target: &TargetKey) -> Digest {
         let Self {
             phase,
@@ -238,6 +242,7 @@ impl TargetStatus {
             server,
             generation,
             since: _,
+            maintenance: _,
             history: _,
             synced_at: _,
             secret_version: _,

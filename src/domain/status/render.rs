@@ -86,6 +86,7 @@ pub fn target_status(
         server: server.clone(),
         generation: Some(*generation),
         since: Some(stamps.phase(phase)),
+        maintenance: former.and_then(|former| former.maintenance.clone()),
         history: former.map(|former| former.history.clone()).unwrap_or_default(),
         synced_at: Some(writer.now),
         secret_version: secret_version.clone(),

@@ -133,6 +133,11 @@ fn new_config(trust: &Trust, identity: Option<Arc<CertifiedKey>>) -> Option<Arc<
     Some(Arc::new(config))
 }
 
+/// The configuration for a server that is no target and speaks HTTP/1.1.
+pub(super) fn http1_config(trust: &Trust) -> Option<Arc<ClientConfig>> {
+    Some(Arc::new(config(verifier::verifier(trust, false)?, None)?))
+}
+
 /// The configuration for a proxy that itself speaks TLS: trusts public CAs beside `trust`.
 pub(super) fn proxy_config(trust: &Trust) -> Option<Arc<ClientConfig>> {
     Some(Arc::new(config(verifier::verifier(trust, true)?, None)?))

@@ -86,6 +86,18 @@ async fn exercise_all_rights(fleet: &mut Fleet) {
         (found.data["status"]["conditions"][0]["status"] == "True").then_some(())
     };
     eventually("the type to be accepted", accepted).await;
+    let window = json!({ "targetSelector": {}, "schedule": "30 2 * * *", "duration": "1h" });
+    fleet.world.apply("MaintenanceWindow", "night", window).await.unwrap();
+    let notifier = json!({ "webhook": { "url": "http://127.0.0.1:9/" } });
+    fleet.world.apply("Notifier", "events", notifier).await.unwrap();
+    for (kind, name) in [("MaintenanceWindow", "night"), ("Notifier", "events")] {
+        let api = fleet.world.api(kind);
+        let accepted = async || {
+            let found = api.get(name).await.ok()?;
+            (found.data["status"]["conditions"][0]["status"] == "True").then_some(())
+        };
+        eventually(&format!("the {kind} to be accepted"), accepted).await;
+    }
     // A deleted map is created again.
     let maps: Api<ksit::api::ShardMap> = Api::namespaced(fleet.world.client.clone(), &fleet.world.namespace);
     maps.delete("ksit", &DeleteParams::default()).await.unwrap();

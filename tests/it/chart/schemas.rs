@@ -51,8 +51,13 @@ const MATRIX: &[&[&str]] = &[
 ];
 
 /// Pages whose YAML blocks are whole manifests.
-const PAGES: [&str; 4] =
-    ["README.md", "docs/getting-started.md", "docs/guides/add-clusters.md", "docs/guides/own-types.md"];
+const PAGES: [&str; 5] = [
+    "README.md",
+    "docs/getting-started.md",
+    "docs/guides/add-clusters.md",
+    "docs/guides/notifications.md",
+    "docs/guides/own-types.md",
+];
 
 /// Writes a strict, self-contained JSON schema for each kind of the API server, named as kubeconform expects.
 async fn write_schemas(client: &Client, folder: &Path) {
