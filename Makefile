@@ -14,6 +14,8 @@ IMAGE_FLAGS := -C target-feature=+crt-static \
 	--remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo --remap-path-prefix=$(CURDIR)=/ksit
 
 REVISION = $(shell git describe --always --abbrev=40 --exclude '*' --dirty 2>/dev/null)
+# The date of the commit, as shown by `ksit version`: two builds of one commit give the same bytes.
+export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
 
 .DEFAULT_GOAL := help
 

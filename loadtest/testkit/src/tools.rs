@@ -1,4 +1,4 @@
-//! Builds the programs of a control plane from Go modules into a cache outside the checkout.
+//! Builds programs that tests and tasks use from Go modules into a cache outside the checkout.
 
 use std::fs::{self, File};
 use std::io;
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// A program of a control plane or of the chart's tests.
+/// A program of a control plane, of the chart's tests, or of a release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Tool {
     /// Stores the API server's objects.
@@ -31,6 +31,12 @@ pub enum Tool {
     Prometheus,
     /// Generates CustomResourceDefinitions from Go types.
     ControllerGen,
+    /// Stores images and charts.
+    Registry,
+    /// Copies images to and from a registry.
+    Crane,
+    /// Checks the manifest of a kubectl plugin.
+    ValidateKrewManifest,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +63,9 @@ impl Tool {
     /// The programs used only by the chart's tests.
     pub const CHART: [Self; 4] = [Self::Helm, Self::Kubeconform, Self::Promtool, Self::Prometheus];
 
+    /// The programs used only by the dry run of a release, besides Helm.
+    pub const RELEASE: [Self; 3] = [Self::Registry, Self::Crane, Self::ValidateKrewManifest];
+
     /// The name of the program's file.
     pub fn name(self) -> &'static str {
         match self {
@@ -71,6 +80,9 @@ impl Tool {
             Self::Promtool => "promtool",
             Self::Prometheus => "prometheus",
             Self::ControllerGen => "controller-gen",
+            Self::Registry => "registry",
+            Self::Crane => "crane",
+            Self::ValidateKrewManifest => "validate-krew-manifest",
         }
     }
 
@@ -98,6 +110,15 @@ impl Tool {
             Self::ControllerGen => {
                 ("flux", "sigs.k8s.io/controller-tools", "sigs.k8s.io/controller-tools/cmd/controller-gen")
             }
+            Self::Registry => (
+                "registry",
+                "github.com/distribution/distribution/v3",
+                "github.com/distribution/distribution/v3/cmd/registry",
+            ),
+            Self::Crane => {
+                ("crane", "github.com/google/go-containerregistry", "github.com/google/go-containerregistry/cmd/crane")
+            }
+            Self::ValidateKrewManifest => ("krew", "sigs.k8s.io/krew", "sigs.k8s.io/krew/cmd/validate-krew-manifest"),
         }
     }
 
@@ -222,11 +243,13 @@ fn version(go_mod: &Path, module: &'static str) -> Result<String, ToolError> {
 
 #[cfg(test)]
 mod tests {
+    use clap::ValueEnum;
+
     use super::*;
 
     #[test]
     fn tools_have_a_version_in_their_go_mod() {
-        for tool in Tool::CONTROL_PLANE.into_iter().chain(Tool::CHART).chain([Tool::Kubectl, Tool::ControllerGen]) {
+        for tool in Tool::value_variants().iter().copied() {
             let (folder, module, _) = tool.source();
             let go_mod = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools").join(folder).join("go.mod");
             assert!(version(&go_mod, module).unwrap().starts_with('v'));
