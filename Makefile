@@ -86,7 +86,7 @@ $(AXE):
 test-all: test test-e2e test-ui ## Run every test there is
 
 .PHONY: manifests
-manifests: ## Regenerate what is generated: crds/, deploy/, the chart's CRDs, the tables of docs/reference and the chart
+manifests: ## Regenerate what is generated: crds/, deploy/, the chart's CRDs, the tables and commands of docs/reference, the chart's
 	$(CARGO) run --locked --quiet -- crds --out crds
 	KSIT_UPDATE=1 $(CARGO) test --locked --quiet --test generated
 	$(CARGO) run --locked --quiet -p xtask -- tools helm
