@@ -4,6 +4,8 @@ CARGO ?= cargo
 KEEP ?= 0
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ksit
 CARGO_DENY := $(CACHE)/cargo-deny-0.20.2
+CARGO_CYCLONEDX := $(CACHE)/cargo-cyclonedx-0.5.9
+MDBOOK := $(CACHE)/mdbook-0.5.4
 
 # Of the image: x86_64 or aarch64. For another machine than this one: rustup target add, a cross compiler, and
 # CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc, as in the Dockerfile.
@@ -14,8 +16,15 @@ IMAGE_FLAGS := -C target-feature=+crt-static \
 	--remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo --remap-path-prefix=$(CURDIR)=/ksit
 
 REVISION = $(shell git describe --always --abbrev=40 --exclude '*' --dirty 2>/dev/null)
-# The date of the commit, as shown by `ksit version`: two builds of one commit give the same bytes.
-export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
+# Commit and its date, as shown by `ksit version`: two builds of one commit give the same bytes.
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
+STAMP = KSIT_REVISION="$(REVISION)" SOURCE_DATE_EPOCH="$(SOURCE_DATE_EPOCH)"
+
+# Of a release. The archive is for this machine; other machines make theirs.
+DIST ?= target/dist
+TARGET ?= $(shell rustc -vV | sed -n 's/^host: //p')
+VERSION = $(shell sed -n '/^\[workspace.package\]/,/^$$/s/^version = "\(.*\)"/\1/p' Cargo.toml)
+RELEASE = $(STAMP) $(CARGO) run --locked --quiet -p xtask -- release --dist $(DIST) --revision "$(REVISION)"
 
 .DEFAULT_GOAL := help
 
@@ -34,7 +43,7 @@ demo: ## Show what ksit does, on real API servers; KEEP=1 leaves it running
 
 .PHONY: image
 image: ## Build the container image target/ksit.oci.tar, without a container engine
-	KSIT_REVISION="$(REVISION)" RUSTFLAGS="$(IMAGE_FLAGS)" \
+	$(STAMP) RUSTFLAGS="$(IMAGE_FLAGS)" \
 		$(CARGO) build --locked --release --bin ksit --target $(IMAGE_TARGET)
 	$(CARGO) run --locked --quiet -p xtask -- image --program target/$(IMAGE_TARGET)/release/ksit \
 		--out target/ksit.oci.tar --revision "$(REVISION)"
@@ -109,6 +118,44 @@ deny: $(CARGO_DENY)/bin/cargo-deny ## Check licences, bans and sources of the de
 $(CARGO_DENY)/bin/cargo-deny:
 	@echo "building cargo-deny, once: about 3 min on two cores" >&2
 	$(CARGO) install --quiet --locked cargo-deny@0.20.2 --root $(CARGO_DENY)
+
+$(CARGO_CYCLONEDX)/bin/cargo-cyclonedx:
+	@echo "building cargo-cyclonedx, once: about 2 min on two cores" >&2
+	$(CARGO) install --quiet --locked cargo-cyclonedx@0.5.9 --root $(CARGO_CYCLONEDX)
+
+$(MDBOOK)/bin/mdbook:
+	@echo "building mdbook, once: about 3 min on two cores" >&2
+	$(CARGO) install --quiet --locked mdbook@0.5.4 --root $(MDBOOK)
+
+.PHONY: docs
+docs: $(MDBOOK)/bin/mdbook ## Build the pages as a book: target/book
+	$(MDBOOK)/bin/mdbook build docs
+
+.PHONY: release-archive
+release-archive: ## Build target/dist/ksit-*.tar.gz for this machine: static program, manual pages, completions
+	$(STAMP) RUSTFLAGS="$(IMAGE_FLAGS)" $(CARGO) build --locked --release --bin ksit --target $(TARGET)
+	$(RELEASE) archive --program target/$(TARGET)/release/ksit --target $(TARGET)
+
+.PHONY: release-sbom
+release-sbom: $(CARGO_CYCLONEDX)/bin/cargo-cyclonedx ## Write the list of dependencies in the program, as CycloneDX
+	@mkdir -p $(DIST)
+	SOURCE_DATE_EPOCH="$(SOURCE_DATE_EPOCH)" PATH="$(CARGO_CYCLONEDX)/bin:$$PATH" $(CARGO) cyclonedx --format json \
+		--spec-version 1.5 --target all --no-build-deps --quiet --override-filename ksit-sbom
+	@# One file for each crate of the workspace, with the path of this machine.
+	sed 's|file://$(CURDIR)|file:///ksit|' ksit-sbom.json > $(DIST)/ksit-$(VERSION).cdx.json
+	rm ksit-sbom.json loadtest/ksit-sbom.json loadtest/*/ksit-sbom.json
+
+.PHONY: release-files
+release-files: release-sbom ## Make image, chart, kubectl plugin and sums of the archives in target/dist
+	$(RELEASE) assemble
+
+.PHONY: release-publish
+release-publish: ## Push image and chart to the registry of `repository` in Cargo.toml, pull and compare
+	$(RELEASE) publish
+
+.PHONY: release-dry-run
+release-dry-run: release-archive release-sbom ## Make a release and publish it to a registry on this machine
+	$(RELEASE) dry-run
 
 .PHONY: clean
 clean: ## Remove what was built here; the cache of tools stays

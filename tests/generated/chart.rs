@@ -48,6 +48,17 @@ fn chart_version_is_that_of_the_program() {
     assert_eq!(chart["version"], env!("CARGO_PKG_VERSION"));
 }
 
+/// `loadtest/xtask` makes the same names of the same line.
+#[test]
+fn chart_names_the_repository_of_cargo_toml() {
+    let repository = env!("CARGO_PKG_REPOSITORY");
+    let owner_and_name = repository.strip_prefix("https://github.com/").unwrap();
+    let (chart, values) = (yaml("chart/Chart.yaml"), yaml("chart/values.yaml"));
+    assert_eq!((&chart["home"], &chart["sources"][0]), (&repository.into(), &repository.into()));
+    assert_eq!(values["image"]["repository"], format!("ghcr.io/{}", owner_and_name.to_lowercase()));
+    assert!(read("Dockerfile").contains(&format!("image.source=\"{repository}\"")));
+}
+
 /// Every flag of `ksit operator`, with its default.
 fn flags() -> BTreeMap<String, Option<String>> {
     let command = Cli::command();

@@ -35,6 +35,8 @@ pub enum Tool {
     Registry,
     /// Copies images to and from a registry.
     Crane,
+    /// Installs kubectl plugins.
+    Krew,
     /// Checks the manifest of a kubectl plugin.
     ValidateKrewManifest,
 }
@@ -63,8 +65,8 @@ impl Tool {
     /// The programs used only by the chart's tests.
     pub const CHART: [Self; 4] = [Self::Helm, Self::Kubeconform, Self::Promtool, Self::Prometheus];
 
-    /// The programs used only by the dry run of a release, besides Helm.
-    pub const RELEASE: [Self; 3] = [Self::Registry, Self::Crane, Self::ValidateKrewManifest];
+    /// The programs that publish and check a release.
+    pub const RELEASE: [Self; 5] = [Self::Registry, Self::Crane, Self::Helm, Self::Krew, Self::ValidateKrewManifest];
 
     /// The name of the program's file.
     pub fn name(self) -> &'static str {
@@ -82,6 +84,7 @@ impl Tool {
             Self::ControllerGen => "controller-gen",
             Self::Registry => "registry",
             Self::Crane => "crane",
+            Self::Krew => "krew",
             Self::ValidateKrewManifest => "validate-krew-manifest",
         }
     }
@@ -118,6 +121,7 @@ impl Tool {
             Self::Crane => {
                 ("crane", "github.com/google/go-containerregistry", "github.com/google/go-containerregistry/cmd/crane")
             }
+            Self::Krew => ("krew", "sigs.k8s.io/krew", "sigs.k8s.io/krew/cmd/krew"),
             Self::ValidateKrewManifest => ("krew", "sigs.k8s.io/krew", "sigs.k8s.io/krew/cmd/validate-krew-manifest"),
         }
     }

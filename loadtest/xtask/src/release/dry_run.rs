@@ -1,0 +1,136 @@
+//! Does all of a release on this machine.
+
+use std::path::Path;
+
+use testkit::Tool;
+use testkit::kind::run;
+
+use super::assemble::{IMAGE, archives, image_digest, program};
+use super::publish::{Published, same};
+use super::registry::Registry;
+use super::{ReleaseError, VERSION, archive, assemble, check_tag, names, publish, read, run_tool, sums, write};
+use crate::steps::Steps;
+
+/// Makes a release of the archive for this machine and the SBOM in `dist`, publishes it to a registry on this machine,
+/// and tries each way of installing it that needs no cluster.
+///
+/// # Errors
+/// Names the step that failed.
+pub async fn dry_run(dist: &Path, revision: Option<&str>) -> Result<(), ReleaseError> {
+    let mut steps = Steps::default();
+    let result = all(&mut steps, dist, revision).await;
+    steps.show();
+    result
+}
+
+async fn all(steps: &mut Steps, dist: &Path, revision: Option<&str>) -> Result<(), ReleaseError> {
+    steps
+        .take("tag and chart have the version of Cargo.toml", async { check_tag(&format!("v{VERSION}"), None) })
+        .await?;
+    steps.take("image, chart, plugin and sums", assemble(dist, revision)).await?;
+    steps.take("the same once more: equal files", repeated(dist, revision)).await?;
+    steps.take("sha256sum --check", checked(dist)).await?;
+    let registry = steps.take("a registry on this machine", Registry::start()).await?;
+    let folder = format!("{}/ksit", registry.address);
+    let published = steps.take("push image and chart, pull and compare", publish(dist, &folder, true)).await?;
+    println!("    {}\n    {}", published.image, published.chart);
+    steps.take("push again: nothing changes", publish(dist, &folder, true)).await?;
+    steps.take("run the program of the pulled image", run_image(&published)).await?;
+    steps.take("render the pulled chart", render(&folder)).await?;
+    steps.take("install the kubectl plugin with krew", install_plugin(dist)).await
+}
+
+/// Makes the same files in another folder.
+async fn repeated(dist: &Path, revision: Option<&str>) -> Result<(), ReleaseError> {
+    let other = tempfile::tempdir()?;
+    for (platform, bytes) in archives(dist)? {
+        if is_host(platform) {
+            let ksit = other.path().join("ksit");
+            write_program(&ksit, &program(&bytes)?)?;
+            archive::make(&ksit, platform, other.path()).await?;
+            std::fs::remove_file(ksit)?;
+        } else {
+            write(&other.path().join(platform.archive()), bytes)?;
+        }
+    }
+    write(&other.path().join(names::sbom()), read(&dist.join(names::sbom()))?)?;
+    let digest = assemble(other.path(), revision).await?;
+    same("the image", &digest, &image_digest(&dist.join(IMAGE))?)?;
+    let sums = |folder: &Path| sums::of(folder);
+    same("the sums", &sums(other.path())?, &sums(dist)?)
+}
+
+async fn checked(dist: &Path) -> Result<(), ReleaseError> {
+    sums::check(dist)?;
+    let check =
+        ["-c".to_owned(), format!("cd '{}' && sha256sum --check --strict --quiet {}", dist.display(), sums::FILE)];
+    run("sh", &check, &[]).await.map(drop)
+}
+
+/// Runs the program in the image for this machine.
+async fn run_image(published: &Published) -> Result<(), ReleaseError> {
+    let folder = tempfile::tempdir()?;
+    let (files, ksit) = (folder.path().join("files.tar"), folder.path().join("ksit"));
+    let platform = format!("linux/{}", if cfg!(target_arch = "x86_64") { "amd64" } else { "arm64" });
+    let export = ["export", "--platform", &platform, &published.image, &files.display().to_string()];
+    run_tool(Tool::Crane, &export, &[]).await?;
+    let mut layer = tar::Archive::new(std::fs::File::open(&files)?);
+    layer.unpack(folder.path())?;
+    shows_version(&ksit, &["version", "--client"], &[]).await
+}
+
+/// Checks that a program prints the version of the release.
+async fn shows_version(program: &Path, arguments: &[&str], env: &[(&str, &str)]) -> Result<(), ReleaseError> {
+    let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+    let text = run(&program.display().to_string(), &arguments, env).await?;
+    let version = text.lines().next().and_then(|line| line.strip_prefix("ksit ")).unwrap_or_default().trim();
+    same("the version", version, VERSION)?;
+    println!("    {}", text.lines().map(str::trim).collect::<Vec<_>>().join("; "));
+    Ok(())
+}
+
+/// Renders the chart of the registry, and looks for the images in it.
+async fn render(folder: &str) -> Result<(), ReleaseError> {
+    let chart = format!("oci://{}/ksit", names::charts(folder));
+    let template = ["template", "ksit", &chart, "--version", VERSION, "--plain-http"];
+    let default = run_tool(Tool::Helm, &template, &[]).await?;
+    has_image(&default, &names::image(&names::registry()))?;
+    let local = names::image(folder);
+    let set = format!("image.repository={local}");
+    has_image(&run_tool(Tool::Helm, &[&template[..], &["--set", &set]].concat(), &[]).await?, &local)
+}
+
+fn has_image(manifests: &str, image: &str) -> Result<(), ReleaseError> {
+    let images: Vec<&str> = manifests.lines().filter_map(|line| line.trim().strip_prefix("image: ")).collect();
+    let expected = format!("{image}:{VERSION}");
+    match !images.is_empty() && images.iter().all(|found| found.trim_matches('"') == expected) {
+        true => Ok(()),
+        false => Err(format!("the chart has the images {images:?} instead of {expected}").into()),
+    }
+}
+
+/// Validates the manifest, installs the plugin from the archive, and runs it as kubectl does.
+async fn install_plugin(dist: &Path) -> Result<(), ReleaseError> {
+    let manifest = dist.join("ksit.yaml").display().to_string();
+    run_tool(Tool::ValidateKrewManifest, &["-manifest", &manifest, "-skip-install"], &[]).await?;
+    let (root, archives) = (tempfile::tempdir()?, archives(dist)?);
+    let (platform, _) = archives.iter().find(|(one, _)| is_host(*one)).ok_or("no archive for this machine")?;
+    let archive = dist.join(platform.archive()).display().to_string();
+    let env = [("KREW_ROOT", root.path().display().to_string()), ("KREW_NO_UPGRADE_CHECK", "1".to_owned())];
+    let env: Vec<(&str, &str)> = env.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    run_tool(Tool::Krew, &["install", "--manifest", &manifest, "--archive", &archive], &env).await?;
+    let kubectl = tokio::task::spawn_blocking(|| Tool::Kubectl.path()).await??;
+    let path = format!("{}:{}", root.path().join("bin").display(), std::env::var("PATH").unwrap_or_default());
+    shows_version(&kubectl, &["ksit", "version", "--client"], &[("PATH", &path)]).await
+}
+
+fn is_host(platform: names::Platform) -> bool {
+    let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    names::Platform::of_target(&target) == Ok(platform)
+}
+
+fn write_program(path: &Path, bytes: &[u8]) -> Result<(), ReleaseError> {
+    use std::os::unix::fs::PermissionsExt;
+    write(path, bytes)?;
+    Ok(std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))?)
+}
