@@ -2,6 +2,7 @@
 
 CARGO ?= cargo
 KEEP ?= 0
+KIND ?= 0
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ksit
 CARGO_DENY := $(CACHE)/cargo-deny-0.20.2
 CARGO_CYCLONEDX := $(CACHE)/cargo-cyclonedx-0.5.9
@@ -20,8 +21,9 @@ REVISION = $(shell git describe --always --abbrev=40 --exclude '*' --dirty 2>/de
 SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
 STAMP = KSIT_REVISION="$(REVISION)" SOURCE_DATE_EPOCH="$(SOURCE_DATE_EPOCH)"
 
-# Of a release. The archive is for this machine; other machines make theirs.
+# Of a release. The program is for this machine; other machines build theirs.
 DIST ?= target/dist
+PROGRAMS ?= target/programs
 TARGET ?= $(shell rustc -vV | sed -n 's/^host: //p')
 VERSION = $(shell sed -n '/^\[workspace.package\]/,/^$$/s/^version = "\(.*\)"/\1/p' Cargo.toml)
 RELEASE = $(STAMP) $(CARGO) run --locked --quiet -p xtask -- release --dist $(DIST) --revision "$(REVISION)"
@@ -38,8 +40,11 @@ build: ## Build ksit
 
 .PHONY: demo
 demo: ## Show what ksit does, on real API servers; KEEP=1 leaves it running
-	$(CARGO) build --locked --workspace
-	KEEP=$(KEEP) $(CARGO) run --locked --quiet -p xtask -- demo
+	@echo "building ksit and the demo (about 4 min, the first time)"
+	@$(CARGO) build --locked --quiet --message-format=json-render-diagnostics -p ksit -p xtask --bins | awk \
+		'/"reason":"compiler-artifact"/ { printf "\r%d crates", ++n; fflush() } \
+		/"reason":"build-finished"/ { print ""; failed = !/"success":true/ } END { exit failed }'
+	@KEEP=$(KEEP) target/debug/xtask demo
 
 .PHONY: image
 image: ## Build the container image target/ksit.oci.tar, without a container engine
@@ -131,10 +136,16 @@ $(MDBOOK)/bin/mdbook:
 docs: $(MDBOOK)/bin/mdbook ## Build the pages as a book: target/book
 	$(MDBOOK)/bin/mdbook build docs
 
-.PHONY: release-archive
-release-archive: ## Build target/dist/ksit-*.tar.gz for this machine: static program, manual pages, completions
+.PHONY: release-program
+release-program: ## Build target/programs/TARGET/ksit, static on Linux
 	$(STAMP) RUSTFLAGS="$(IMAGE_FLAGS)" $(CARGO) build --locked --release --bin ksit --target $(TARGET)
-	$(RELEASE) archive --program target/$(TARGET)/release/ksit --target $(TARGET)
+	mkdir -p $(PROGRAMS)/$(TARGET)
+	cp target/$(TARGET)/release/ksit $(PROGRAMS)/$(TARGET)/ksit
+	$(PROGRAMS)/$(TARGET)/ksit version --client
+
+.PHONY: release-archives
+release-archives: ## Pack all target/programs/TARGET/ksit with manual pages and completions, into target/dist
+	$(RELEASE) archives --programs $(PROGRAMS)
 
 .PHONY: release-sbom
 release-sbom: $(CARGO_CYCLONEDX)/bin/cargo-cyclonedx ## Write the list of dependencies in the program, as CycloneDX
@@ -146,16 +157,20 @@ release-sbom: $(CARGO_CYCLONEDX)/bin/cargo-cyclonedx ## Write the list of depend
 	rm ksit-sbom.json loadtest/ksit-sbom.json loadtest/*/ksit-sbom.json
 
 .PHONY: release-files
-release-files: release-sbom ## Make image, chart, kubectl plugin and sums of the archives in target/dist
+release-files: release-archives release-sbom ## Make archives, image, chart, kubectl plugin and sums, in target/dist
 	$(RELEASE) assemble
+
+.PHONY: release-login
+release-login: ## Log in to that registry as USER, with the password in $TOKEN
+	$(RELEASE) login --user "$(USER)"
 
 .PHONY: release-publish
 release-publish: ## Push image and chart to the registry of `repository` in Cargo.toml, pull and compare
 	$(RELEASE) publish
 
 .PHONY: release-dry-run
-release-dry-run: release-archive release-sbom ## Make a release and publish it to a registry on this machine
-	$(RELEASE) dry-run
+release-dry-run: release-program release-archives release-sbom ## Make a release and publish it to a registry on this machine; KIND=1 installs it from there on kind clusters
+	$(RELEASE) dry-run $(if $(filter 1,$(KIND)),--kind)
 
 .PHONY: clean
 clean: ## Remove what was built here; the cache of tools stays

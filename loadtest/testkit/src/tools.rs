@@ -1,7 +1,7 @@
 //! Builds programs that tests and tasks use from Go modules into a cache outside the checkout.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -208,20 +208,25 @@ impl Tool {
     fn wait(self, mut build: std::process::Child, version: &str) -> Result<(), ToolError> {
         let (name, start) = (self.name(), Instant::now());
         eprintln!("building {name} {version}, once: about {} min on two cores", self.usual_minutes());
-        let mut reported = 0;
+        let (mut reported, is_terminal) = (0, io::stderr().is_terminal());
         loop {
             match build.try_wait().map_err(ToolError::NoGo)? {
                 Some(status) if status.success() => {
-                    eprintln!("built {name} {version} in {} s", start.elapsed().as_secs());
+                    let line = if is_terminal { "\r" } else { "" };
+                    eprintln!("{line}built {name} {version} in {} s", start.elapsed().as_secs());
                     return Ok(());
                 }
                 Some(_) => return Err(ToolError::Build(name)),
                 None => std::thread::sleep(Duration::from_millis(200)),
             }
             let elapsed = start.elapsed().as_secs();
-            if elapsed / 15 > reported {
-                reported = elapsed / 15;
+            // A terminal has one line, a log a line for each quarter of a minute.
+            if is_terminal && elapsed > reported {
+                eprint!("\r  … {name}: {elapsed} s ");
+                reported = elapsed;
+            } else if elapsed / 15 > reported / 15 {
                 eprintln!("  … {name}: {elapsed} s");
+                reported = elapsed;
             }
         }
     }

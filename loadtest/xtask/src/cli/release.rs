@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
-use crate::release::{self, Platform, ReleaseError};
+use crate::release::{self, ReleaseError};
 
 /// Make a release: archives, image, chart, kubectl plugin and sums; publish image and chart.
 #[derive(Debug, clap::Args)]
@@ -29,25 +29,35 @@ enum Command {
         #[arg(long)]
         repository: Option<String>,
     },
-    /// Pack a program that runs on this machine, with its manual pages and completions.
-    Archive {
-        /// The program.
-        #[arg(long, value_name = "FILE")]
-        program: PathBuf,
-        /// Target triple that it was built for.
-        #[arg(long, value_parser = Platform::of_target)]
-        target: Platform,
+    /// Pack the programs PROGRAMS/TARGET/ksit, with manual pages and completions.
+    Archives {
+        /// Folder with a folder for each target triple. That of this machine must be there: it prints the pages.
+        #[arg(long, value_name = "DIR")]
+        programs: PathBuf,
     },
     /// Make image, chart, plugin and sums of the archives and the SBOM.
     Assemble,
-    /// Push image and chart, pull both and compare. Credentials are those of `crane auth login` and `helm registry login`.
+    /// Log in to the registry of `repository` in Cargo.toml, with the password in $TOKEN.
+    Login {
+        /// User of the registry.
+        #[arg(long)]
+        user: String,
+        /// Password; only from the environment.
+        #[arg(long, env = "TOKEN", hide = true, hide_env_values = true)]
+        token: String,
+    },
+    /// Push image and chart, pull both and compare. Prints names and digests as outputs of a workflow.
     Publish {
         /// Folder of a registry [default: that of `repository` in Cargo.toml]
         #[arg(long)]
         registry: Option<String>,
     },
     /// Do all of it with a registry on this machine, and install the kubectl plugin.
-    DryRun,
+    DryRun {
+        /// Install it on kind clusters too. Needs `kind` and `docker`; nodes use $KIND_NODE_IMAGE.
+        #[arg(long)]
+        kind: bool,
+    },
 }
 
 pub async fn run(args: Args) -> Result<(), ReleaseError> {
@@ -55,20 +65,25 @@ pub async fn run(args: Args) -> Result<(), ReleaseError> {
     let revision = revision.as_deref().filter(|revision| !revision.is_empty());
     match command {
         Command::CheckTag { tag, repository } => release::check_tag(&tag, repository.as_deref()),
-        Command::Archive { program, target } => {
-            println!("{}", release::make_archive(&program, target, &dist).await?.display());
+        Command::Archives { programs } => {
+            for archive in release::make_archives(&programs, &dist).await? {
+                println!("{}", archive.display());
+            }
             Ok(())
         }
         Command::Assemble => {
             println!("image {}", release::assemble(&dist, revision).await?);
             Ok(())
         }
+        Command::Login { user, token } => release::login(&user, &token).await,
         Command::Publish { registry } => {
             let registry = registry.unwrap_or_else(release::registry);
             let published = release::publish(&dist, &registry, false).await?;
-            println!("image={}\nchart={}", published.image, published.chart);
+            for (what, object) in [("image", &published.image), ("chart", &published.chart)] {
+                println!("{what}-name={}\n{what}-digest={}", object.name, object.digest);
+            }
             Ok(())
         }
-        Command::DryRun => release::dry_run(&dist, revision).await,
+        Command::DryRun { kind } => release::dry_run(&dist, revision, kind).await,
     }
 }

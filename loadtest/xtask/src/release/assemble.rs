@@ -25,7 +25,11 @@ pub async fn assemble(dist: &Path, revision: Option<&str>) -> Result<String, Rel
     let programs = archives.iter().filter(|(platform, _)| platform.os == "linux");
     let programs: Vec<Vec<u8>> = programs.map(|(_, bytes)| program(bytes)).collect::<Result<_, _>>()?;
     if programs.is_empty() {
-        return Err(format!("{} has no archive for Linux; run `make release-archive`", dist.display()).into());
+        return Err(format!(
+            "{} has no archive for Linux; run `make release-program release-archives`",
+            dist.display()
+        )
+        .into());
     }
     read(&dist.join(names::sbom()))?;
     let layout = image::layout(&programs, VERSION, revision)?;

@@ -8,22 +8,24 @@ use testkit::kind::run;
 use super::assemble::{IMAGE, archives, image_digest, program};
 use super::publish::{Published, same};
 use super::registry::Registry;
-use super::{ReleaseError, VERSION, archive, assemble, check_tag, names, publish, read, run_tool, sums, write};
+use super::{
+    Platform, ReleaseError, VERSION, archive, assemble, check_tag, names, on_kind, publish, read, run_tool, sums, write,
+};
 use crate::steps::Steps;
 
-/// Makes a release of the archive for this machine and the SBOM in `dist`, publishes it to a registry on this machine,
-/// and tries each way of installing it that needs no cluster.
+/// Makes a release of the archives and the SBOM in `dist`, publishes it to a registry on this machine,
+/// and tries each way of installing it; with `kind`, on a cluster too.
 ///
 /// # Errors
 /// Names the step that failed.
-pub async fn dry_run(dist: &Path, revision: Option<&str>) -> Result<(), ReleaseError> {
+pub async fn dry_run(dist: &Path, revision: Option<&str>, kind: bool) -> Result<(), ReleaseError> {
     let mut steps = Steps::default();
-    let result = all(&mut steps, dist, revision).await;
+    let result = all(&mut steps, dist, revision, kind).await;
     steps.show();
     result
 }
 
-async fn all(steps: &mut Steps, dist: &Path, revision: Option<&str>) -> Result<(), ReleaseError> {
+async fn all(steps: &mut Steps, dist: &Path, revision: Option<&str>, kind: bool) -> Result<(), ReleaseError> {
     steps
         .take("tag and chart have the version of Cargo.toml", async { check_tag(&format!("v{VERSION}"), None) })
         .await?;
@@ -33,31 +35,35 @@ async fn all(steps: &mut Steps, dist: &Path, revision: Option<&str>) -> Result<(
     let registry = steps.take("a registry on this machine", Registry::start()).await?;
     let folder = format!("{}/ksit", registry.address);
     let published = steps.take("push image and chart, pull and compare", publish(dist, &folder, true)).await?;
-    println!("    {}\n    {}", published.image, published.chart);
+    println!("    {}\n    {}", published.image.reference(), published.chart.reference());
     steps.take("push again: nothing changes", publish(dist, &folder, true)).await?;
-    steps.take("run the program of the pulled image", run_image(&published)).await?;
+    steps.take("run the program of the pulled image", run_image(&published.image)).await?;
     steps.take("render the pulled chart", render(&folder)).await?;
-    steps.take("install the kubectl plugin with krew", install_plugin(dist)).await
+    steps.take("install the kubectl plugin with krew", install_plugin(dist)).await?;
+    if kind {
+        let programs = tempfile::tempdir()?;
+        let ksit = programs.path().join("ksit");
+        write_program(&ksit, &program(&read(&dist.join(Platform::host()?.archive()))?)?)?;
+        on_kind::install(steps, &ksit, &folder, &published.image).await?;
+    }
+    Ok(())
 }
 
 /// Makes the same files in another folder.
 async fn repeated(dist: &Path, revision: Option<&str>) -> Result<(), ReleaseError> {
-    let other = tempfile::tempdir()?;
-    for (platform, bytes) in archives(dist)? {
-        if is_host(platform) {
-            let ksit = other.path().join("ksit");
-            write_program(&ksit, &program(&bytes)?)?;
-            archive::make(&ksit, platform, other.path()).await?;
-            std::fs::remove_file(ksit)?;
-        } else {
-            write(&other.path().join(platform.archive()), bytes)?;
-        }
+    let (programs, other) = (tempfile::tempdir()?, tempfile::tempdir()?);
+    let path = |platform: Platform| programs.path().join(platform.folder());
+    let archives = archives(dist)?;
+    for (platform, bytes) in &archives {
+        write_program(&path(*platform), &program(bytes)?)?;
+    }
+    for (platform, _) in &archives {
+        archive::make(&path(*platform), *platform, &path(Platform::host()?), other.path()).await?;
     }
     write(&other.path().join(names::sbom()), read(&dist.join(names::sbom()))?)?;
     let digest = assemble(other.path(), revision).await?;
     same("the image", &digest, &image_digest(&dist.join(IMAGE))?)?;
-    let sums = |folder: &Path| sums::of(folder);
-    same("the sums", &sums(other.path())?, &sums(dist)?)
+    same("the sums", &sums::of(other.path())?, &sums::of(dist)?)
 }
 
 async fn checked(dist: &Path) -> Result<(), ReleaseError> {
@@ -68,11 +74,11 @@ async fn checked(dist: &Path) -> Result<(), ReleaseError> {
 }
 
 /// Runs the program in the image for this machine.
-async fn run_image(published: &Published) -> Result<(), ReleaseError> {
+async fn run_image(image: &Published) -> Result<(), ReleaseError> {
     let folder = tempfile::tempdir()?;
     let (files, ksit) = (folder.path().join("files.tar"), folder.path().join("ksit"));
-    let platform = format!("linux/{}", if cfg!(target_arch = "x86_64") { "amd64" } else { "arm64" });
-    let export = ["export", "--platform", &platform, &published.image, &files.display().to_string()];
+    let platform = format!("linux/{}", Platform::host()?.arch);
+    let export = ["export", "--platform", &platform, &image.reference(), &files.display().to_string()];
     run_tool(Tool::Crane, &export, &[]).await?;
     let mut layer = tar::Archive::new(std::fs::File::open(&files)?);
     layer.unpack(folder.path())?;
@@ -113,20 +119,14 @@ fn has_image(manifests: &str, image: &str) -> Result<(), ReleaseError> {
 async fn install_plugin(dist: &Path) -> Result<(), ReleaseError> {
     let manifest = dist.join("ksit.yaml").display().to_string();
     run_tool(Tool::ValidateKrewManifest, &["-manifest", &manifest, "-skip-install"], &[]).await?;
-    let (root, archives) = (tempfile::tempdir()?, archives(dist)?);
-    let (platform, _) = archives.iter().find(|(one, _)| is_host(*one)).ok_or("no archive for this machine")?;
-    let archive = dist.join(platform.archive()).display().to_string();
+    let root = tempfile::tempdir()?;
+    let archive = dist.join(Platform::host()?.archive()).display().to_string();
     let env = [("KREW_ROOT", root.path().display().to_string()), ("KREW_NO_UPGRADE_CHECK", "1".to_owned())];
     let env: Vec<(&str, &str)> = env.iter().map(|(name, value)| (*name, value.as_str())).collect();
     run_tool(Tool::Krew, &["install", "--manifest", &manifest, "--archive", &archive], &env).await?;
     let kubectl = tokio::task::spawn_blocking(|| Tool::Kubectl.path()).await??;
     let path = format!("{}:{}", root.path().join("bin").display(), std::env::var("PATH").unwrap_or_default());
     shows_version(&kubectl, &["ksit", "version", "--client"], &[("PATH", &path)]).await
-}
-
-fn is_host(platform: names::Platform) -> bool {
-    let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
-    names::Platform::of_target(&target) == Ok(platform)
 }
 
 fn write_program(path: &Path, bytes: &[u8]) -> Result<(), ReleaseError> {

@@ -1,7 +1,7 @@
 //! Makes a release, publishes it and compares what was published.
 //!
 //! ```text
-//! program + pages ── archive (one for each platform) ─┐
+//! programs, pages ── one archive for each platform ───┐
 //! SBOM, made by make ─────────────────────────────────┼─> assemble: image, chart, plugin, sums ─> publish ─> registry
 //! chart ──────────────────────────────────────────────┘                                            ▲           │
 //!                                                                                    compared ─────┴── pulled ─┘
@@ -15,6 +15,7 @@ mod assemble;
 mod chart;
 mod dry_run;
 mod names;
+mod on_kind;
 mod plugin;
 mod publish;
 mod registry;
@@ -27,11 +28,13 @@ use std::path::{Path, PathBuf};
 use testkit::Tool;
 use testkit::kind::run;
 
-pub(crate) use archive::make as make_archive;
+use names::Platform;
+
+pub(crate) use archive::make_all as make_archives;
 pub(crate) use assemble::assemble;
 pub(crate) use dry_run::dry_run;
-pub(crate) use names::{Platform, check_tag, image, registry};
-pub(crate) use publish::publish;
+pub(crate) use names::{check_tag, image, registry};
+pub(crate) use publish::{login, publish};
 
 pub(crate) type ReleaseError = Box<dyn std::error::Error + Send + Sync>;
 

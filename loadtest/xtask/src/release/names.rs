@@ -40,6 +40,11 @@ impl Platform {
         }
     }
 
+    /// The platform of this machine, with Linux.
+    pub(super) fn host() -> Result<Self, String> {
+        Self::of_target(&format!("{}-unknown-linux-gnu", std::env::consts::ARCH))
+    }
+
     /// Name of the folder in the archive.
     pub(super) fn folder(self) -> String {
         format!("ksit-{VERSION}-{}-{}", self.os, self.arch)

@@ -2,32 +2,74 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Stdio;
 
 use testkit::Tool;
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
 
 use super::assemble::{IMAGE, image_digest};
 use super::{ReleaseError, VERSION, names, read, run_tool, sums};
 
-/// What a registry holds now.
-#[derive(Debug)]
+/// An object of a registry.
 pub struct Published {
-    /// `REGISTRY/ksit@sha256:…`
-    pub image: String,
-    /// `REGISTRY/charts/ksit@sha256:…`
-    pub chart: String,
+    /// Name without tag and digest.
+    pub name: String,
+    /// `sha256:…`
+    pub digest: String,
+}
+
+/// Both that a registry has of a release.
+pub struct Release {
+    /// The image for all machines.
+    pub image: Published,
+    /// The chart.
+    pub chart: Published,
+}
+
+impl Published {
+    /// `NAME@DIGEST`
+    pub(super) fn reference(&self) -> String {
+        format!("{}@{}", self.name, self.digest)
+    }
+}
+
+/// Logs crane and helm in to the registry of releases. The password goes through stdin, which no list of processes
+/// shows.
+///
+/// # Errors
+/// If the registry refuses.
+pub async fn login(user: &str, token: &str) -> Result<(), ReleaseError> {
+    let registry = names::registry();
+    let host = registry.split('/').next().unwrap_or(&registry);
+    let crane = ["auth", "login", host, "--username", user, "--password-stdin"];
+    run_with_stdin(Tool::Crane, &crane, token).await?;
+    run_with_stdin(Tool::Helm, &["registry", "login", host, "--username", user, "--password-stdin"], token).await
+}
+
+async fn run_with_stdin(tool: Tool, arguments: &[&str], stdin: &str) -> Result<(), ReleaseError> {
+    let program = tokio::task::spawn_blocking(move || tool.path()).await??;
+    let mut child = Command::new(program).args(arguments).stdin(Stdio::piped()).kill_on_drop(true).spawn()?;
+    if let Some(mut pipe) = child.stdin.take() {
+        pipe.write_all(stdin.as_bytes()).await?;
+    }
+    match child.wait().await?.success() {
+        true => Ok(()),
+        false => Err(format!("{} {}: refused; its output is above", tool.name(), arguments[..3].join(" ")).into()),
+    }
 }
 
 /// Pushes image and chart to `registry`, such as ghcr.io/someone, pulls both and compares them with those in `dist`.
 ///
 /// # Errors
 /// If the registry refuses them, has another image under this version, or gives back another content.
-pub async fn publish(dist: &Path, registry: &str, plain_http: bool) -> Result<Published, ReleaseError> {
+pub async fn publish(dist: &Path, registry: &str, plain_http: bool) -> Result<Release, ReleaseError> {
     let image = push_image(dist, registry).await?;
     let chart = push_chart(dist, registry, plain_http).await?;
-    Ok(Published { image, chart })
+    Ok(Release { image, chart })
 }
 
-async fn push_image(dist: &Path, registry: &str) -> Result<String, ReleaseError> {
+async fn push_image(dist: &Path, registry: &str) -> Result<Published, ReleaseError> {
     let layout = dist.join(IMAGE);
     let expected = image_digest(&layout)?;
     let image = names::image(registry);
@@ -39,12 +81,12 @@ async fn push_image(dist: &Path, registry: &str) -> Result<String, ReleaseError>
     run_tool(Tool::Crane, &["push", &layout.display().to_string(), &tagged], &[]).await?;
     let pushed = run_tool(Tool::Crane, &["digest", &tagged], &[]).await?;
     same("the image in the registry", pushed.trim(), &expected)?;
-    let named = format!("{image}@{expected}");
-    let pulled = tempfile::tempdir()?;
-    run_tool(Tool::Crane, &["pull", "--format=oci", &named, &pulled.path().display().to_string()], &[]).await?;
-    same("the pulled image", &image_digest(pulled.path())?, &expected)?;
+    let published = Published { name: image, digest: expected };
+    let (pulled, reference) = (tempfile::tempdir()?, published.reference());
+    run_tool(Tool::Crane, &["pull", "--format=oci", &reference, &pulled.path().display().to_string()], &[]).await?;
+    same("the pulled image", &image_digest(pulled.path())?, &published.digest)?;
     same_blobs(&layout, pulled.path())?;
-    Ok(named)
+    Ok(published)
 }
 
 /// Compares every blob of two layouts but their top index, which describes the layout itself.
@@ -58,7 +100,7 @@ fn same_blobs(expected: &Path, found: &Path) -> Result<(), ReleaseError> {
     Ok(())
 }
 
-async fn push_chart(dist: &Path, registry: &str, plain_http: bool) -> Result<String, ReleaseError> {
+async fn push_chart(dist: &Path, registry: &str, plain_http: bool) -> Result<Published, ReleaseError> {
     let (package, folder) = (dist.join(names::chart()), format!("oci://{}", names::charts(registry)));
     let plain: &[&str] = if plain_http { &["--plain-http"] } else { &[] };
     run_tool(Tool::Helm, &[&["push", &package.display().to_string(), &folder], plain].concat(), &[]).await?;
@@ -68,9 +110,9 @@ async fn push_chart(dist: &Path, registry: &str, plain_http: bool) -> Result<Str
     run_tool(Tool::Helm, &[&pull, plain].concat(), &[]).await?;
     let (expected, found) = (read(&package)?, read(&pulled.path().join(names::chart()))?);
     same("the pulled chart", &sums::hex(&found), &sums::hex(&expected))?;
-    let named = format!("{}/ksit", names::charts(registry));
-    let digest = run_tool(Tool::Crane, &["digest", &format!("{named}:{VERSION}")], &[]).await?;
-    Ok(format!("{named}@{}", digest.trim()))
+    let name = format!("{}/ksit", names::charts(registry));
+    let digest = run_tool(Tool::Crane, &["digest", &format!("{name}:{VERSION}")], &[]).await?;
+    Ok(Published { name, digest: digest.trim().to_owned() })
 }
 
 /// Compares two digests.

@@ -70,3 +70,21 @@ fn registry_address_is_read_from_a_whole_line() {
     assert_eq!(address("msg=\"listening on 127.0.0.1:401"), None);
     assert_eq!(address("starting"), None);
 }
+
+#[test]
+fn workflow_builds_each_platform_by_targets_of_make() {
+    let (workflow, makefile) =
+        (include_str!("../../../../.github/workflows/release.yml"), include_str!("../../../../Makefile"));
+    let after = |line: &'static str, word: &str| Some(line.split_once(word)?.1.split([' ', '}']).next()?.trim());
+    let targets: Vec<&str> = workflow.lines().filter_map(|line| after(line, "target: ")).collect();
+    let mut built: Vec<String> = targets.iter().map(|target| Platform::of_target(target).unwrap().archive()).collect();
+    let mut all = Platform::ALL.map(Platform::archive);
+    built.sort();
+    all.sort();
+    assert_eq!(built, all);
+    for step in
+        workflow.lines().filter_map(|line| line.split_once("make ")?.1.split(' ').find(|word| !word.starts_with('-')))
+    {
+        assert!(makefile.contains(&format!("\n{step}: ")) || makefile.contains(&format!("\n{step}:\n")), "make {step}");
+    }
+}
