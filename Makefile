@@ -18,8 +18,8 @@ IMAGE_FLAGS := -C target-feature=+crt-static \
 
 REVISION = $(shell git describe --always --abbrev=40 --exclude '*' --dirty 2>/dev/null)
 # Commit and its date, as shown by `ksit version`: two builds of one commit give the same bytes.
-SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
-STAMP = KSIT_REVISION="$(REVISION)" SOURCE_DATE_EPOCH="$(SOURCE_DATE_EPOCH)"
+EPOCH = $(or $(SOURCE_DATE_EPOCH),$(shell git log -1 --format=%ct 2>/dev/null))
+STAMP = KSIT_REVISION="$(REVISION)" KSIT_EPOCH="$(EPOCH)"
 
 # Of a release. The program is for this machine; other machines build theirs.
 DIST ?= target/dist
@@ -150,7 +150,7 @@ release-archives: ## Pack all target/programs/TARGET/ksit with manual pages and 
 .PHONY: release-sbom
 release-sbom: $(CARGO_CYCLONEDX)/bin/cargo-cyclonedx ## Write the list of dependencies in the program, as CycloneDX
 	@mkdir -p $(DIST)
-	SOURCE_DATE_EPOCH="$(SOURCE_DATE_EPOCH)" PATH="$(CARGO_CYCLONEDX)/bin:$$PATH" $(CARGO) cyclonedx --format json \
+	SOURCE_DATE_EPOCH="$(EPOCH)" PATH="$(CARGO_CYCLONEDX)/bin:$$PATH" $(CARGO) cyclonedx --format json \
 		--spec-version 1.5 --target all --no-build-deps --quiet --override-filename ksit-sbom
 	@# One file for each crate of the workspace, with the path of this machine.
 	sed 's|file://$(CURDIR)|file:///ksit|' ksit-sbom.json > $(DIST)/ksit-$(VERSION).cdx.json

@@ -7,6 +7,7 @@ use std::process::Command;
 fn main() -> Result<(), Box<dyn Error>> {
     let file = "src/reports/reports.proto";
     println!("cargo:rerun-if-changed={file}");
+    println!("cargo:rerun-if-changed=build.rs");
     let descriptors = protox::compile([file], ["src/reports"])?;
     tonic_prost_build::configure().build_transport(false).compile_fds(descriptors)?;
     println!("cargo:rustc-env=KSIT_TARGET={}", std::env::var("TARGET")?);

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 pub(crate) static BUILD: Build = Build {
     version: env!("CARGO_PKG_VERSION"),
     revision: known(option_env!("KSIT_REVISION")),
-    epoch: option_env!("SOURCE_DATE_EPOCH"),
+    epoch: option_env!("KSIT_EPOCH"),
     rustc: env!("KSIT_RUSTC"),
     target: env!("KSIT_TARGET"),
 };
@@ -17,7 +17,8 @@ pub(crate) struct Build {
     pub(crate) version: &'static str,
     /// Commit, `-dirty` if files were changed; `unknown` unless `KSIT_REVISION` was set, as `make` does.
     pub(crate) revision: &'static str,
-    /// Seconds since 1970 of the commit, from `SOURCE_DATE_EPOCH`.
+    /// Seconds since 1970 of the commit, from `KSIT_EPOCH`. Build scripts of other crates follow `SOURCE_DATE_EPOCH`,
+    /// and would run again after each commit.
     epoch: Option<&'static str>,
     /// Version of the compiler, such as `1.95.0`.
     pub(crate) rustc: &'static str,

@@ -43,7 +43,7 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Seconds since 1970 that files get: the time of the commit, as make sets it.
 fn time() -> u64 {
-    std::env::var("SOURCE_DATE_EPOCH").ok().and_then(|text| text.parse().ok()).unwrap_or_default()
+    std::env::var("KSIT_EPOCH").ok().and_then(|text| text.parse().ok()).unwrap_or_default()
 }
 
 /// The root of the repository.
