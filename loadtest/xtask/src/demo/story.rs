@@ -73,7 +73,7 @@ It runs until Ctrl-C. In another terminal:
 
 2. Remove a part of another, which is a fault too:
 
-  kubectl --kubeconfig {target} -n istio-system delete deployment istiod
+  kubectl --kubeconfig {target} -n flux-system delete deployment kustomize-controller
   ksit target {name} -n {NAMESPACE}
 
 3. Ask {name} directly, as without a hub:
