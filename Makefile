@@ -25,6 +25,7 @@ STAMP = KSIT_REVISION="$(REVISION)" KSIT_EPOCH="$(EPOCH)"
 DIST ?= target/dist
 PROGRAMS ?= target/programs
 TARGET ?= $(shell rustc -vV | sed -n 's/^host: //p')
+REPOSITORY = $(shell sed -n 's/^repository = "\(.*\)"/\1/p' Cargo.toml)
 VERSION = $(shell sed -n '/^\[workspace.package\]/,/^$$/s/^version = "\(.*\)"/\1/p' Cargo.toml)
 RELEASE = $(STAMP) $(CARGO) run --locked --quiet -p xtask -- release --dist $(DIST) --revision "$(REVISION)"
 
@@ -134,7 +135,13 @@ $(MDBOOK)/bin/mdbook:
 
 .PHONY: docs
 docs: $(MDBOOK)/bin/mdbook ## Build the pages as a book: target/book
-	$(MDBOOK)/bin/mdbook build docs
+	@# Links that lead out of docs/ go to the repository.
+	rm -rf target/docs && cp -r docs target/docs
+	sed -i 's|](\.\./|]($(REPOSITORY)/blob/main/|g' target/docs/*.md
+	sed -i 's|](\.\./\.\./|]($(REPOSITORY)/blob/main/|g' target/docs/*/*.md
+	sed -i 's|](decisions/README.md|](decisions/index.md|' target/docs/architecture.md
+	$(MDBOOK)/bin/mdbook build target/docs --dest-dir $(CURDIR)/target/book
+	.ci/dead-links target/book
 
 .PHONY: release-program
 release-program: ## Build target/programs/TARGET/ksit, static on Linux
