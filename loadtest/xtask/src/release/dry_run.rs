@@ -37,6 +37,7 @@ async fn all(steps: &mut Steps, dist: &Path, revision: Option<&str>, kind: bool)
     let published = steps.take("push image and chart, pull and compare", publish(dist, &folder, true)).await?;
     println!("    {}\n    {}", published.image.reference(), published.chart.reference());
     steps.take("push again: nothing changes", publish(dist, &folder, true)).await?;
+    steps.take("push another image of the version: refused", refused(dist, &folder)).await?;
     steps.take("run the program of the pulled image", run_image(&published.image)).await?;
     steps.take("render the pulled chart", render(&folder)).await?;
     steps.take("install the kubectl plugin with krew", install_plugin(dist)).await?;
@@ -71,6 +72,20 @@ async fn checked(dist: &Path) -> Result<(), ReleaseError> {
     let check =
         ["-c".to_owned(), format!("cd '{}' && sha256sum --check --strict --quiet {}", dist.display(), sums::FILE)];
     run("sh", &check, &[]).await.map(drop)
+}
+
+/// Tries to replace the published image by one with another label.
+async fn refused(dist: &Path, folder: &str) -> Result<(), ReleaseError> {
+    let other = tempfile::tempdir()?;
+    for name in archives(dist)?.iter().map(|(platform, _)| platform.archive()).chain([names::sbom()]) {
+        std::fs::copy(dist.join(&name), other.path().join(&name))?;
+    }
+    assemble(other.path(), Some("another")).await?;
+    match publish(other.path(), folder, true).await {
+        Err(error) if error.to_string().contains("published already") => Ok(()),
+        Err(error) => Err(error),
+        Ok(_) => Err("the image was replaced".into()),
+    }
 }
 
 /// Runs the program in the image for this machine.
