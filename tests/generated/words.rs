@@ -115,7 +115,7 @@ fn sentences(page: &str) -> Vec<String> {
 /// The bad first word of a sentence that is no question.
 fn bad_start(sentence: &str) -> bool {
     let is_head = |head: &&str| sentence.strip_prefix(*head).is_some_and(|rest| rest.starts_with(' '));
-    HEADS.iter().any(|head| is_head(head)) && !sentence.ends_with('?')
+    HEADS.iter().any(is_head) && !sentence.ends_with('?')
 }
 
 #[test]
