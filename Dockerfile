@@ -43,6 +43,7 @@ ARG REVISION=""
 LABEL org.opencontainers.image.title="ksit" \
       org.opencontainers.image.description="Tells whether the tools on your Kubernetes clusters (Argo CD, Flux, Prometheus, Istio, cert-manager, …) work." \
       org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.source="https://github.com/ksit-io/ksit" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$REVISION"
 COPY --from=build --chmod=0555 /ksit /ksit

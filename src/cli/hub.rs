@@ -13,8 +13,8 @@ use kube::{Api, Client, Config, Resource};
 use serde::Serialize;
 
 use super::output::print;
-use super::{CliError, duration, json, own_kubeconfig};
-use crate::domain::escape::{escape_lines, is_invisible};
+use super::{CliError, duration, json, own_kubeconfig, yaml};
+use crate::domain::escape::escape_lines;
 use crate::hub::{cause, is_late, is_unknown_path, with_deadline};
 
 /// Poll interval of --watch.
@@ -224,12 +224,7 @@ impl HubArgs {
             Output::Table => escape_lines(&shown.text(false)).into_owned(),
             Output::Wide => escape_lines(&shown.text(true)).into_owned(),
             Output::Json => json(shown)?,
-            Output::Yaml => {
-                let yaml =
-                    serde_saphyr::to_string(shown).map_err(|error| format!("can't render this as YAML: {error}"))?;
-                // JSON is valid YAML and can escape every character.
-                if yaml.contains(|c| c != '\n' && is_invisible(c)) { json(shown)? } else { yaml }
-            }
+            Output::Yaml => yaml(shown)?,
         })
     }
 }

@@ -9,6 +9,7 @@ mod error;
 mod fleet;
 mod history;
 mod hub;
+mod man;
 mod notify;
 mod operator;
 mod output;
@@ -22,6 +23,7 @@ mod table;
 mod target;
 pub mod types;
 mod ui;
+mod version;
 mod versions;
 mod wait;
 
@@ -33,7 +35,7 @@ use jiff::SignedDuration;
 use serde::Serialize;
 
 use crate::api::catalogue;
-use crate::domain::escape::escape_json;
+use crate::domain::escape::{escape_json, is_invisible};
 use crate::domain::integrations::Tool;
 use error::CliError;
 
@@ -65,6 +67,8 @@ enum Command {
     History(history::Args),
     Crds(crds::Args),
     Completion(completion::Args),
+    Version(version::Args),
+    Man(man::Args),
 }
 
 /// Exit code for an undetermined result: invalid arguments, or a missing prerequisite. Clap uses the same code.
@@ -89,6 +93,8 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::History(args) => history::run(args).await,
         Command::Crds(args) => crds::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Completion(args) => completion::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Version(args) => version::run(args).await.map(|()| ExitCode::SUCCESS),
+        Command::Man(args) => man::run(&args).map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {
         output::print_error(&format!("error: {error}\n"));
@@ -100,6 +106,13 @@ pub async fn run(cli: Cli) -> ExitCode {
 fn json(shown: &impl Serialize) -> Result<String, CliError> {
     let text = serde_json::to_string_pretty(shown).map_err(|error| format!("can't render this as JSON: {error}"))?;
     Ok(format!("{}\n", escape_json(&text)))
+}
+
+/// Renders YAML without invisible characters.
+fn yaml(shown: &impl Serialize) -> Result<String, CliError> {
+    let yaml = serde_saphyr::to_string(shown).map_err(|error| format!("can't render this as YAML: {error}"))?;
+    // JSON is valid YAML and can escape every character.
+    if yaml.contains(|c| c != '\n' && is_invisible(c)) { json(shown) } else { Ok(yaml) }
 }
 
 /// Parses a Go duration such as `30s` or `1m30s`; at least one second.

@@ -121,12 +121,12 @@ pub struct Args {
     /// Default: all but loopback, link-local and metadata addresses and the hub's own, which are always refused.
     #[arg(long, env = "KSIT_TARGET_NETWORKS", value_delimiter = ',', value_name = "RULES")]
     target_networks: Vec<TargetRule>,
-    /// Namespaces whose IntegrationTargets may use spec.access, comma-separated. Whoever may write them there chooses
-    /// the server that receives a token of ksit's own identity. Default: none.
+    /// Namespaces whose IntegrationTargets may use spec.access, comma-separated. The right to write them there is
+    /// the right to choose the server that receives a token of ksit's own identity. Default: none.
     #[arg(long, env = "KSIT_ACCESS_NAMESPACES", value_delimiter = ',', value_name = "NAMESPACES")]
     access_namespaces: Vec<String>,
-    /// Follow the ClusterProfiles (Cluster Inventory API) in these namespaces, for spec.access.clusterProfile. Whoever
-    /// may write their status chooses the server too. Needs `list, watch` of them.
+    /// Follow the ClusterProfiles (Cluster Inventory API) in these namespaces, for spec.access.clusterProfile. The
+    /// right to write their status is the right to choose the server. Needs `list, watch` of them.
     #[arg(long, env = "KSIT_CLUSTER_PROFILES")]
     cluster_profiles: bool,
     /// Lifetime of the tokens for spec.access.oidc, which the hub makes: at least 10m.

@@ -1,5 +1,6 @@
-//! Exposes ksit's metrics, health endpoints and logs.
+//! Exposes ksit's metrics, health endpoints, logs, and the facts of its build.
 
+mod build;
 mod fleet_metrics;
 mod health;
 mod logs;
@@ -7,6 +8,7 @@ mod metrics;
 mod process;
 mod server;
 
+pub(crate) use build::BUILD;
 pub use fleet_metrics::{FAMILIES, Family, TargetMetrics};
 pub(crate) use fleet_metrics::{
     FleetMetrics, RESOURCES_FAILING, Samples, Scrape, TARGET_CREDENTIAL_EXPIRING, TARGET_HEALTHY, TARGET_LABELS,

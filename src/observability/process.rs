@@ -7,13 +7,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rustix::param::page_size;
 use rustix::process::{Resource, getrlimit};
 
+use super::build::BUILD;
 use super::metrics::{Metrics, as_gauge};
-
-/// The commit, if set at build time.
-const REVISION: &str = match option_env!("KSIT_REVISION") {
-    Some(revision) => revision,
-    None => "unknown",
-};
 
 /// Updates the metrics before each scrape.
 pub(super) fn measure(metrics: &Metrics) {
@@ -33,7 +28,7 @@ pub(super) fn measure(metrics: &Metrics) {
 pub(super) fn measure_start(metrics: &Metrics) {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     metrics.start_time.set(as_gauge(since.as_secs()));
-    metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION"), REVISION]).set(1);
+    metrics.build_info.with_label_values(&[BUILD.version, BUILD.revision]).set(1);
 }
 
 /// Returns the resident memory in bytes: the second field of `statm`, in pages.

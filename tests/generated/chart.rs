@@ -7,7 +7,7 @@ use ksit::api::crds;
 use ksit::cli::Cli;
 use serde_json::Value;
 
-use crate::{generated, read};
+use crate::{docs, generated, read};
 
 /// Flags set from the Pod's own fields, or by values outside of `config`.
 const FLAGS_OUTSIDE_CONFIG: &[&str] = &[
@@ -46,6 +46,37 @@ fn chart_version_is_that_of_the_program() {
     let chart = yaml("chart/Chart.yaml");
     assert_eq!(chart["appVersion"], env!("CARGO_PKG_VERSION"));
     assert_eq!(chart["version"], env!("CARGO_PKG_VERSION"));
+}
+
+/// Commands on the pages name the version that they are published with.
+#[test]
+fn pages_name_the_version_of_the_program() {
+    let version = env!("CARGO_PKG_VERSION");
+    let marks = ["/releases/download/v", "ksit --version ", "ksit-", "ksit:", "targetRevision: ", "ref: {tag: "];
+    let mut found = 0;
+    for page in docs() {
+        let text = read(page.to_str().unwrap());
+        for rest in marks.iter().flat_map(|mark| text.split(mark).skip(1)) {
+            // Not the name of a replica, such as ksit-0.
+            let named: String = rest.chars().take_while(|next| next.is_ascii_digit() || *next == '.').collect();
+            if named.contains('.') {
+                assert_eq!(named.trim_end_matches('.'), version, "{}", page.display());
+                found += 1;
+            }
+        }
+    }
+    assert!(found > 5, "{found} places");
+}
+
+/// `loadtest/xtask` makes the same names of the same line.
+#[test]
+fn chart_names_the_repository_of_cargo_toml() {
+    let repository = env!("CARGO_PKG_REPOSITORY");
+    let owner_and_name = repository.strip_prefix("https://github.com/").unwrap();
+    let (chart, values) = (yaml("chart/Chart.yaml"), yaml("chart/values.yaml"));
+    assert_eq!((&chart["home"], &chart["sources"][0]), (&repository.into(), &repository.into()));
+    assert_eq!(values["image"]["repository"], format!("ghcr.io/{}", owner_and_name.to_lowercase()));
+    assert!(read("Dockerfile").contains(&format!("image.source=\"{repository}\"")));
 }
 
 /// Every flag of `ksit operator`, with its default.

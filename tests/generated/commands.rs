@@ -22,10 +22,13 @@ fn commands(page: &str) -> BTreeSet<String> {
         }
         let pieces: Vec<&str> = if is_block { vec![line] } else { line.split('`').skip(1).step_by(2).collect() };
         let typed = pieces.iter().map(|piece| piece.replace("cargo run -- ", "ksit ").replace("\\|", "|"));
-        // Text after a comment, a pipe or an ellipsis is not part of the command.
-        let ours = typed.filter(|piece| piece.starts_with("ksit ") && !piece.contains('…'));
-        found
-            .extend(ours.map(|piece| piece.split(" #").next().unwrap().split(" | ").next().unwrap().trim().to_owned()));
+        // Text after a comment, a pipe or a redirection is not part of the command.
+        let is_usage = |piece: &str| piece.contains(" [") || piece.contains(" <");
+        let ours = typed.filter(|piece| piece.starts_with("ksit ") && !piece.contains('…') && !is_usage(piece));
+        let command = |piece: String| {
+            [" #", " | ", " > "].iter().fold(piece, |piece, end| piece.split(end).next().unwrap().to_owned())
+        };
+        found.extend(ours.map(|piece| command(piece).trim().to_owned()));
     }
     found
 }

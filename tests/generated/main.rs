@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that can't continue should panic with its location")]
 
 mod chart;
+mod cli;
 mod commands;
 mod pages;
 mod reference;

@@ -1,4 +1,4 @@
-//! Refuses retired words, and comments that begin with a word that hides their subject. `docs/glossary.md` has both
+//! Refuses retired words, and comments and sentences that begin with a word that hides their subject. `docs/glossary.md` has both
 //! lists for people.
 
 use std::fs;
@@ -24,7 +24,7 @@ const RETIRED: &[(&[&str], &str)] = &[
     (&["looks after"], "owns, observes"),
 ];
 
-/// A comment that begins with one of these puts its subject last.
+/// A comment or sentence that begins with one of these puts its subject last.
 const HEADS: [&str; 6] = ["What", "Who", "Of", "Whoever", "Whose", "So that"];
 
 /// Most findings that a failure prints.
@@ -99,6 +99,43 @@ fn comments_begin_with_their_subject() {
         }
     }
     assert_none(&found, "begin a comment with its object");
+}
+
+/// The sentences of a page outside of code blocks, without emphasis.
+fn sentences(page: &str) -> Vec<String> {
+    let prose = page.split("```").step_by(2).collect::<Vec<_>>().join("\n\n");
+    // A list item and a table cell begin a sentence too.
+    let blocks = prose.replace("\n- ", "\n\n").replace(" | ", "\n\n").replace("\n|", "\n\n").replace("**", "");
+    let blocks = blocks.split("\n\n").map(|block| block.split_whitespace().collect::<Vec<_>>().join(" "));
+    let sentences =
+        blocks.flat_map(|block| block.split_inclusive(['.', '?', '!', ':']).map(str::to_owned).collect::<Vec<_>>());
+    sentences.map(|sentence| sentence.trim().to_owned()).collect()
+}
+
+/// The bad first word of a sentence that is no question.
+fn bad_start(sentence: &str) -> bool {
+    let is_head = |head: &&str| sentence.strip_prefix(*head).is_some_and(|rest| rest.starts_with(' '));
+    HEADS.iter().any(is_head) && !sentence.ends_with('?')
+}
+
+#[test]
+fn sentences_begin_with_their_subject() {
+    let pages = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "chart/README.md", "examples/README.md"];
+    let mut found = Vec::new();
+    for page in pages.map(PathBuf::from).into_iter().chain(docs()) {
+        let text = fs::read_to_string(root().join(&page)).unwrap();
+        let bad = sentences(&text).into_iter().filter(|sentence| bad_start(sentence));
+        found.extend(bad.map(|sentence| format!("{}: {sentence}", page.display())));
+    }
+    assert_none(&found, "begin a sentence with its object");
+}
+
+#[test]
+fn sentences_are_found_in_lists_and_tables() {
+    let page =
+        "One. What it is comes last.\n- **Whoever reads** it\n\n| a | Of all |\n\nWhat is it?\n```sh\nWhat now\n```\n";
+    let bad: Vec<String> = sentences(page).into_iter().filter(|sentence| bad_start(sentence)).collect();
+    assert_eq!(bad, ["What it is comes last.", "Whoever reads it", "Of all |"]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::process::Output;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::kit::{World, hub, install_flux, target, without_validation};
+use crate::kit::{World, hub, install_flux, target, with_validation, without_validation};
 
 async fn ksit(args: &[&str]) -> Output {
     let kubeconfig = hub().await.kubeconfig_path();
@@ -107,4 +107,45 @@ async fn shards_not_settled_in_time_are_an_error() {
     let (text, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert_eq!(output.status.code(), Some(2), "{text}");
     assert!(text.contains("No ShardMap found") && error.contains("not settled within 1 s"), "{text}{error}");
+}
+
+#[tokio::test]
+async fn version_compares_the_crds_of_the_hub() {
+    hub().await;
+    let strict = with_validation().await;
+    let data: Value = serde_json::from_str(&printed(&["version", "-o", "json"]).await).unwrap();
+    drop(strict);
+    assert_eq!(data["client"]["version"], env!("CARGO_PKG_VERSION"));
+    assert!(data["hub"]["kubernetes"].as_str().unwrap().starts_with("v1."), "{data}");
+    let crds = data["hub"]["crds"].as_array().unwrap();
+    let names: Vec<&str> = crds.iter().map(|crd| crd["name"].as_str().unwrap()).collect();
+    let expected =
+        ["integrations", "integrationtargets", "integrationtypes", "shardmaps"].map(|n| format!("{n}.ksit.io"));
+    assert_eq!(names, expected);
+    for crd in crds {
+        assert_eq!((&crd["served"], &crd["stored"]), (&json!(["v1alpha1"]), &json!(["v1alpha1"])), "{crd}");
+        assert_eq!(crd["schema"], "as in this program", "{crd}");
+    }
+
+    without_validation(async || {
+        let text = printed(&["version"]).await;
+        let line = text.lines().find(|line| line.starts_with("integrations.ksit.io")).unwrap();
+        assert!(line.ends_with("another than in this program"), "{text}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn version_without_a_hub_is_no_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = async |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ksit"));
+        command.args(args).arg("--kubeconfig").arg(folder.path().join("none")).output().await.unwrap()
+    };
+    let output = run(&["version"]).await;
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{text}");
+    assert!(text.contains("hub       unknown: ") && text.contains("none"), "{text}");
+    let client: Value = serde_json::from_slice(&run(&["version", "--client", "-o", "json"]).await.stdout).unwrap();
+    assert!(client["hub"].is_null() && client["client"]["rust"].is_string(), "{client}");
 }

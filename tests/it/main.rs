@@ -8,6 +8,7 @@ mod chart;
 mod check_command;
 mod cluster_profile;
 mod crd_rules;
+mod examples;
 mod faults;
 mod faulty_targets;
 mod first_checks;

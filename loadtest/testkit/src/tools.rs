@@ -1,12 +1,12 @@
-//! Builds the programs of a control plane from Go modules into a cache outside the checkout.
+//! Builds programs that tests and tasks use from Go modules into a cache outside the checkout.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// A program of a control plane or of the chart's tests.
+/// A program of a control plane, of the chart's tests, or of a release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Tool {
     /// Stores the API server's objects.
@@ -33,6 +33,14 @@ pub enum Tool {
     Alertmanager,
     /// Generates CustomResourceDefinitions from Go types.
     ControllerGen,
+    /// Stores images and charts.
+    Registry,
+    /// Copies images to and from a registry.
+    Crane,
+    /// Installs kubectl plugins.
+    Krew,
+    /// Checks the manifest of a kubectl plugin.
+    ValidateKrewManifest,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +67,9 @@ impl Tool {
     /// The programs used only by the chart's tests.
     pub const CHART: [Self; 4] = [Self::Helm, Self::Kubeconform, Self::Promtool, Self::Prometheus];
 
+    /// The programs that publish and check a release.
+    pub const RELEASE: [Self; 5] = [Self::Registry, Self::Crane, Self::Helm, Self::Krew, Self::ValidateKrewManifest];
+
     /// The name of the program's file.
     pub fn name(self) -> &'static str {
         match self {
@@ -74,6 +85,10 @@ impl Tool {
             Self::Prometheus => "prometheus",
             Self::Alertmanager => "alertmanager",
             Self::ControllerGen => "controller-gen",
+            Self::Registry => "registry",
+            Self::Crane => "crane",
+            Self::Krew => "krew",
+            Self::ValidateKrewManifest => "validate-krew-manifest",
         }
     }
 
@@ -106,6 +121,16 @@ impl Tool {
             Self::ControllerGen => {
                 ("flux", "sigs.k8s.io/controller-tools", "sigs.k8s.io/controller-tools/cmd/controller-gen")
             }
+            Self::Registry => (
+                "registry",
+                "github.com/distribution/distribution/v3",
+                "github.com/distribution/distribution/v3/cmd/registry",
+            ),
+            Self::Crane => {
+                ("crane", "github.com/google/go-containerregistry", "github.com/google/go-containerregistry/cmd/crane")
+            }
+            Self::Krew => ("krew", "sigs.k8s.io/krew", "sigs.k8s.io/krew/cmd/krew"),
+            Self::ValidateKrewManifest => ("krew", "sigs.k8s.io/krew", "sigs.k8s.io/krew/cmd/validate-krew-manifest"),
         }
     }
 
@@ -191,20 +216,25 @@ impl Tool {
     fn wait(self, mut build: std::process::Child, version: &str) -> Result<(), ToolError> {
         let (name, start) = (self.name(), Instant::now());
         eprintln!("building {name} {version}, once: about {} min on two cores", self.usual_minutes());
-        let mut reported = 0;
+        let (mut reported, is_terminal) = (0, io::stderr().is_terminal());
         loop {
             match build.try_wait().map_err(ToolError::NoGo)? {
                 Some(status) if status.success() => {
-                    eprintln!("built {name} {version} in {} s", start.elapsed().as_secs());
+                    let line = if is_terminal { "\r" } else { "" };
+                    eprintln!("{line}built {name} {version} in {} s", start.elapsed().as_secs());
                     return Ok(());
                 }
                 Some(_) => return Err(ToolError::Build(name)),
                 None => std::thread::sleep(Duration::from_millis(200)),
             }
             let elapsed = start.elapsed().as_secs();
-            if elapsed / 15 > reported {
-                reported = elapsed / 15;
+            // A terminal has one line, a log a line for each quarter of a minute.
+            if is_terminal && elapsed > reported {
+                eprint!("\r  … {name}: {elapsed} s ");
+                reported = elapsed;
+            } else if elapsed / 15 > reported / 15 {
                 eprintln!("  … {name}: {elapsed} s");
+                reported = elapsed;
             }
         }
     }
@@ -230,15 +260,13 @@ fn version(go_mod: &Path, module: &'static str) -> Result<String, ToolError> {
 
 #[cfg(test)]
 mod tests {
+    use clap::ValueEnum;
+
     use super::*;
 
     #[test]
     fn tools_have_a_version_in_their_go_mod() {
-        for tool in Tool::CONTROL_PLANE.into_iter().chain(Tool::CHART).chain([
-            Tool::Kubectl,
-            Tool::ControllerGen,
-            Tool::Alertmanager,
-        ]) {
+        for tool in Tool::value_variants().iter().copied() {
             let (folder, module, _) = tool.source();
             let go_mod = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools").join(folder).join("go.mod");
             assert!(version(&go_mod, module).unwrap().starts_with('v'));

@@ -73,7 +73,11 @@ impl Workloads {
         self.set_ready(kind, namespace, name, replicas).await
     }
 
-    async fn set_ready(&self, kind: &str, namespace: &str, name: &str, ready: u32) -> Result<(), Error> {
+    /// Writes the status that a controller would write for `ready` ready replicas.
+    ///
+    /// # Errors
+    /// Fails if the workload does not exist or the API server refuses the write.
+    pub async fn set_ready(&self, kind: &str, namespace: &str, name: &str, ready: u32) -> Result<(), Error> {
         let api = self.api("apps", kind, namespace);
         let generation = api.get(name).await?.metadata.generation;
         let status = match kind {

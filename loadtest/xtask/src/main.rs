@@ -1,5 +1,5 @@
 //! Tasks of the repository that a shell script could not do portably: tools, control plane, demo, end-to-end test,
-//! image.
+//! image, release.
 //!
 //! Must not know the load tests, nor the code of ksit: it starts the built program, or packs it.
 
@@ -7,6 +7,9 @@ mod cli;
 mod demo;
 mod e2e;
 mod image;
+mod packing;
+mod release;
+mod steps;
 mod table;
 
 use std::process::ExitCode;

@@ -22,7 +22,7 @@ use crate::hub::is_absent;
 /// Unregister clusters, and delete what `ksit target add` created for them.
 ///
 /// On the hub it deletes the IntegrationTarget and its Secret; on the cluster, with your own
-/// credentials, ksit's account and its Roles. What others created stays. It shows the plan and asks
+/// credentials, ksit's account and its Roles. Objects of others stay. It shows the plan and asks
 /// first. Exits with 0, 1 if a cluster failed, 2 if nothing was attempted.
 ///
 /// Examples:

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::image;
+use crate::{image, release};
 
 /// Write a container image of a static ksit program as an OCI archive, without a container engine.
 ///
@@ -17,7 +17,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     /// Name of the image; the default is the chart's.
-    #[arg(long, default_value = "ksit")]
+    #[arg(long, default_value_t = release::image(&release::registry()))]
     name: String,
     /// Tag of the image; the default is the chart's.
     #[arg(long, default_value = env!("CARGO_PKG_VERSION"))]

@@ -3,12 +3,13 @@
 mod demo;
 mod e2e;
 mod image;
+mod release;
 mod tools;
 
 use clap::{Parser, Subcommand};
 
 /// Tasks of the repository: build the tools of the tests, run a control plane, demonstrate and test ksit, pack its
-/// image. `make help` lists those that need no arguments.
+/// image, release it. `make help` lists those that need no arguments.
 #[derive(Debug, Parser)]
 #[command(name = "xtask", version)]
 pub struct Cli {
@@ -23,6 +24,7 @@ enum Command {
     Demo(demo::Args),
     E2e(e2e::Args),
     Image(image::Args),
+    Release(release::Args),
 }
 
 pub async fn run(cli: Cli) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
@@ -32,5 +34,6 @@ pub async fn run(cli: Cli) -> Result<(), Box<dyn std::error::Error + Send + Sync
         Command::Demo(args) => demo::run(args).await,
         Command::E2e(args) => e2e::run(args).await,
         Command::Image(args) => image::run(&args),
+        Command::Release(args) => release::run(args).await,
     }
 }

@@ -1,7 +1,9 @@
 //! The demo: a hub, three clusters with five tools, and ksit's statuses while things break.
 //!
-//! All API servers are real. The clusters have no controllers; the demo writes the statuses of their workloads.
+//! All API servers are real. The clusters have no Pods: a small controller of the demo writes the statuses of their
+//! workloads, so that `kubectl scale` works.
 
+mod controller;
 mod fleet;
 mod replicas;
 mod story;
@@ -10,6 +12,7 @@ use std::path::PathBuf;
 
 use testkit::installation::Installation;
 use testkit::{ControlPlane, StartError};
+use tokio::task::JoinSet;
 
 pub use story::run;
 
@@ -21,6 +24,8 @@ pub struct Stage {
     ksit: PathBuf,
     hub: ControlPlane,
     targets: Vec<ControlPlane>,
+    /// One for each cluster.
+    _controllers: JoinSet<()>,
 }
 
 /// The clusters of the demo.
@@ -41,10 +46,14 @@ impl Stage {
         for target in &targets {
             fleet::install_tools(target).await?;
         }
+        let mut controllers = JoinSet::new();
+        for target in &targets {
+            controllers.spawn(controller::run(target.client().await?));
+        }
         fleet::install_resources(&hub, &targets).await?;
         print_step("starting three replicas of ksit operator, each with the tokens of a Pod of its own");
         let replicas = fleet::start_replicas(&hub, &ksit).await?;
-        Ok(Self { replicas, ksit, hub, targets })
+        Ok(Self { replicas, ksit, hub, targets, _controllers: controllers })
     }
 }
 

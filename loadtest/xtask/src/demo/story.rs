@@ -1,6 +1,6 @@
 //! The steps of the demo, and the state awaited after each.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use kube::{Client, ResourceExt};
@@ -43,34 +43,44 @@ pub async fn run(ksit: PathBuf, keep: bool) -> Result<(), DemoError> {
     stage.replicas_die(&hub).await?;
 
     println!("\nThe demo took {} s.", start.elapsed().as_secs());
-    if keep {
-        println!("\nTry it yourself, then end it with Ctrl-C:");
-        println!("  export KUBECONFIG={}", stage.hub.kubeconfig_path().display());
-        println!("  kubectl get integrations,integrationtargets -n {NAMESPACE}");
-        println!("  {} fleet -n {NAMESPACE} --watch", stage.ksit.display());
-        for target in &stage.targets {
-            println!("  # cluster {}: --kubeconfig {}", target.name(), target.kubeconfig_path().display());
+    match keep {
+        false => println!("KEEP=1 make demo leaves it running, with three things to try."),
+        true => {
+            let ksit = std::path::absolute(&stage.ksit)?;
+            println!("{}", hints(&ksit, &stage.hub.kubeconfig_path(), &stage.targets[0].kubeconfig_path()));
+            tokio::signal::ctrl_c().await?;
         }
-        println!("  # The clusters have no controllers, so scaling changes nothing there. These commands do:");
-        for line in breaks(&stage.targets[0].kubeconfig_path().display().to_string()) {
-            println!("  {line}");
-        }
-        tokio::signal::ctrl_c().await?;
     }
     Ok(())
 }
 
-/// Commands that break something on a cluster and repair it.
-pub(super) fn breaks(kubeconfig: &str) -> [String; 3] {
-    let server =
-        format!("kubectl --kubeconfig {kubeconfig} -n argocd patch deployment argocd-server --subresource=status");
-    let ready =
-        |replicas: u32| format!(r#"{{"status":{{"readyReplicas":{replicas},"availableReplicas":{replicas}}}}}"#);
-    [
-        format!("{server} --type=merge -p '{}'", ready(0)),
-        format!("{server} --type=merge -p '{}'", ready(1)),
-        format!("kubectl --kubeconfig {kubeconfig} -n istio-system delete deployment istiod"),
-    ]
+/// Three things to try: a break, an absence, and a look without a hub.
+fn hints(ksit: &Path, hub: &Path, target: &Path) -> String {
+    let (path, hub, target) = (ksit.parent().unwrap_or(ksit).display(), hub.display(), target.display());
+    let name = CLUSTERS[0];
+    format!(
+        "
+It runs until Ctrl-C. In another terminal:
+
+  export PATH={path}:$PATH KUBECONFIG={hub}
+  ksit fleet -n {NAMESPACE}
+
+1. Scale a tool of {name} to 0, see it, and repair it:
+
+  kubectl --kubeconfig {target} -n argocd scale deployment argocd-server --replicas=0
+  ksit problems -n {NAMESPACE}
+  kubectl --kubeconfig {target} -n argocd scale deployment argocd-server --replicas=1
+
+2. Remove a part of another, which is a fault too:
+
+  kubectl --kubeconfig {target} -n flux-system delete deployment kustomize-controller
+  ksit target {name} -n {NAMESPACE}
+
+3. Ask {name} directly, as without a hub:
+
+  ksit check --kubeconfig {target}
+"
+    )
 }
 
 impl Stage {
@@ -131,14 +141,17 @@ mod tests {
 
     #[test]
     fn hints_name_existing_components() {
-        for line in breaks("/tmp/kubeconfig") {
-            let words: Vec<&str> = line.split_whitespace().collect();
+        let hints = hints(Path::new("/bin/ksit"), Path::new("/tmp/hub"), Path::new("/tmp/target"));
+        let commands: Vec<Vec<&str>> = hints
+            .lines()
+            .filter(|line| line.contains("kubectl "))
+            .map(|line| line.split_whitespace().collect())
+            .collect();
+        assert_eq!(commands.len(), 3);
+        for words in commands {
             let after = |word: &str| words[words.iter().position(|other| *other == word).unwrap() + 1];
-            assert!(TOOLS.contains(&("Deployment", after("-n"), after("deployment"))), "{line}");
-            if let Some((_, patch)) = line.split_once(" -p ") {
-                let patch: serde_json::Value = serde_json::from_str(patch.trim_matches('\'')).unwrap();
-                assert!(patch["status"]["readyReplicas"].is_u64(), "{line}");
-            }
+            assert!(TOOLS.contains(&("Deployment", after("-n"), after("deployment"))), "{words:?}");
         }
+        assert!(hints.contains(&format!("ksit target {} -n {NAMESPACE}", CLUSTERS[0])));
     }
 }

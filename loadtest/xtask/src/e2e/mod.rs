@@ -24,6 +24,7 @@ use testkit::division::Division;
 use testkit::kind::KindCluster;
 use tokio::time::Instant;
 
+use crate::steps::Steps;
 use crate::table;
 use helm::Helm;
 use record::Record;
@@ -130,34 +131,6 @@ impl Stage {
             let end = LogParams { tail_lines: Some(15), ..LogParams::default() };
             let log = pods.logs(&name, &end).await.unwrap_or_else(|error| error.to_string());
             println!("the end of the log of {name}:\n{log}");
-        }
-    }
-}
-
-/// Completed steps with their durations.
-#[derive(Default)]
-struct Steps {
-    took: Vec<(&'static str, Duration)>,
-}
-
-impl Steps {
-    async fn take<T>(
-        &mut self,
-        what: &'static str,
-        step: impl Future<Output = Result<T, E2eError>>,
-    ) -> Result<T, E2eError> {
-        println!("==> {what}");
-        let start = Instant::now();
-        let done = step.await.map_err(|error| format!("{what}: {error}"))?;
-        println!("    {:.1} s", start.elapsed().as_secs_f64());
-        self.took.push((what, start.elapsed()));
-        Ok(done)
-    }
-
-    fn show(&self) {
-        println!();
-        for (what, took) in &self.took {
-            println!("{:>7.1} s  {what}", took.as_secs_f64());
         }
     }
 }

@@ -76,7 +76,7 @@ impl Stage {
     /// Uninstalls; the CRDs and the users' objects must remain.
     pub(super) async fn uninstall(&self, before: &BTreeSet<String>) -> Result<(), E2eError> {
         self.helm.run(&["uninstall", RELEASE, "--wait", "--timeout=3m"]).await?;
-        let crds = ["integrations", "integrationtargets", "shardmaps"];
+        let crds = ["integrations", "integrationtargets", "integrationtypes", "shardmaps"];
         let mut kept: BTreeSet<String> =
             crds.iter().map(|name| format!("CustomResourceDefinition /{name}.ksit.io")).collect();
         kept.extend((1..=TARGETS).map(|number| format!("IntegrationTarget {NAMESPACE}/target-{number:02}")));
@@ -87,7 +87,7 @@ impl Stage {
         loop {
             let left: BTreeSet<String> = inventory(&self.client).await?.difference(before).cloned().collect();
             if left == kept {
-                print_progress("only the three CRDs and their objects are left");
+                print_progress("only the CRDs and their objects are left");
                 return Ok(());
             }
             if start.elapsed() > PATIENCE {

@@ -4,8 +4,8 @@ use std::io::Read;
 use flate2::read::GzDecoder;
 use serde_json::Value;
 
-use super::archive::digest;
-use super::{ImageError, archive};
+use super::{ImageError, archive, layout};
+use crate::packing::digest;
 
 const AMD64: u16 = 62;
 const ARM64: u16 = 183;
@@ -93,6 +93,35 @@ fn image_contains_only_the_program_and_runs_as_non_root() {
         assert!(entries.contains_key(path.as_str().unwrap()), "{path}");
     }
     assert_eq!(entries.len(), 6, "{:?}", entries.keys());
+}
+
+#[test]
+fn layout_has_an_image_for_each_machine() {
+    let (first, second) = (program(AMD64, PT_LOAD), program(ARM64, PT_LOAD));
+    let layout = layout(&[first.clone(), second.clone()], "1.2.3", None).unwrap();
+    let file = |path: &str| layout.files.iter().find(|(name, _)| name == path).map(|(_, bytes)| bytes.as_slice());
+    let json = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).unwrap();
+    let blob = |descriptor: &Value| {
+        let named = descriptor["digest"].as_str().unwrap();
+        let content = file(&format!("blobs/{}", named.replace(':', "/"))).unwrap();
+        assert_eq!(digest(content), named);
+        content
+    };
+    let top = json(file("index.json").unwrap());
+    assert_eq!(top["manifests"][0]["digest"], layout.digest);
+    let index = json(blob(&top["manifests"][0]));
+    let platforms: Vec<&Value> =
+        index["manifests"].as_array().unwrap().iter().map(|one| &one["platform"]["architecture"]).collect();
+    assert_eq!(platforms, ["amd64", "arm64"]);
+    for (descriptor, program) in index["manifests"].as_array().unwrap().iter().zip([first, second]) {
+        let manifest = json(blob(descriptor));
+        assert_eq!(json(blob(&manifest["config"]))["architecture"], descriptor["platform"]["architecture"]);
+        let mut layer = Vec::new();
+        GzDecoder::new(blob(&manifest["layers"][0])).read_to_end(&mut layer).unwrap();
+        assert_eq!(entries(&layer)["ksit"].content, program);
+    }
+    // Two index files, `oci-layout`, and manifest, config and layer of each image.
+    assert_eq!(layout.files.len(), 9);
 }
 
 #[test]
