@@ -40,9 +40,11 @@ fn commands_on_the_pages_parse() {
         for command in commands(page) {
             let words = command.split_whitespace().map(|word| word.trim_matches('\''));
             let parsed = Cli::command().try_get_matches_from(words);
-            // Help, or a command named without its arguments.
-            let fits =
-                |error: &clap::Error| error.exit_code() == 0 || error.kind() == ErrorKind::MissingRequiredArgument;
+            // Help, or a command or flag named without its arguments.
+            let fits = |error: &clap::Error| {
+                let is_short = error.kind() == ErrorKind::MissingRequiredArgument;
+                error.exit_code() == 0 || is_short || error.to_string().contains("none was supplied")
+            };
             assert!(parsed.as_ref().err().is_none_or(fits), "{page}: {command}: {}", parsed.unwrap_err());
         }
     }

@@ -76,7 +76,8 @@ impl Stage {
     /// Uninstalls; the CRDs and the users' objects must remain.
     pub(super) async fn uninstall(&self, before: &BTreeSet<String>) -> Result<(), E2eError> {
         self.helm.run(&["uninstall", RELEASE, "--wait", "--timeout=3m"]).await?;
-        let crds = ["integrations", "integrationtargets", "integrationtypes", "shardmaps"];
+        let crds =
+            ["integrations", "integrationtargets", "integrationtypes", "maintenancewindows", "notifiers", "shardmaps"];
         let mut kept: BTreeSet<String> =
             crds.iter().map(|name| format!("CustomResourceDefinition /{name}.ksit.io")).collect();
         kept.extend((1..=TARGETS).map(|number| format!("IntegrationTarget {NAMESPACE}/target-{number:02}")));
