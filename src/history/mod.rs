@@ -11,6 +11,7 @@ mod observation;
 mod reader;
 mod recorder;
 mod series;
+mod windows;
 
 use std::path::PathBuf;
 

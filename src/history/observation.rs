@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use kube::ResourceExt;
 
-use crate::api::{IntegrationTarget, TransitionRecord};
+use crate::api::{IntegrationTarget, MaintenanceStatus, TransitionRecord};
 
 /// The changes of a cluster and its tools, as a status has them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub(super) struct Seen {
     pub now: Change,
     /// Its changes in the status, oldest first.
     pub changes: Vec<Change>,
+    /// End of the maintenance window that covers it, in Unix milliseconds.
+    pub maintenance: Option<i64>,
 }
 
 /// A change of a phase.
@@ -61,6 +63,7 @@ impl Observation {
                 type_: type_.to_owned(),
                 now: Change { stamp: millis(since?)?, from: None, to, reason },
                 changes: of(integration),
+                maintenance: window_end(status.maintenance.as_ref(), integration),
             })
         };
         let ready = status.condition("Ready").map(|condition| condition.reason.as_str()).unwrap_or_default();
@@ -76,6 +79,14 @@ impl Observation {
             is_full: status.history.len() >= MAX_CHANGES,
         })
     }
+}
+
+/// The end of the window, if it covers the Integration or, with an empty name, the cluster itself.
+fn window_end(window: Option<&MaintenanceStatus>, integration: &str) -> Option<i64> {
+    let covers = |window: &&MaintenanceStatus| {
+        window.integrations.is_empty() || window.integrations.iter().any(|name| name == integration)
+    };
+    window.filter(covers).and_then(|window| millis(&window.until))
 }
 
 fn change(record: &TransitionRecord) -> Option<Change> {

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::HistoryError;
 use super::recorder::sqlite;
+use super::windows;
 use crate::domain::availability::{Spans, Standing, spans};
 
 /// Reads one file.
@@ -146,9 +147,11 @@ impl Reader {
         let mut rows = statement.query(params![selection.cluster, selection.type_, period.0, period.1])?;
         let mut found: BTreeMap<String, Spans> = BTreeMap::new();
         let mut current: Option<Series> = None;
+        let windows = windows::ending_after(&self.connection, period.0)?;
         let mut finish = |done: Option<Series>| {
-            if let Some((_, name, changes)) = done {
-                *found.entry(name).or_default() += spans(&changes, &[], period);
+            if let Some((series, name, changes)) = done {
+                let maintenance = windows.get(&series).map(Vec::as_slice).unwrap_or_default();
+                *found.entry(name).or_default() += spans(&changes, maintenance, period);
             }
         };
         while let Some(row) = rows.next()? {

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use super::HistoryError;
 use super::observation::Observation;
 use super::series::{Last, New, new_changes};
+use super::windows;
 use crate::domain::keys::ObjectKey;
 
 /// Marks the file as a history of ksit: "ksit" in ASCII.
@@ -152,6 +153,7 @@ fn connect(path: &Path) -> Result<Connection, HistoryError> {
         set("application_id", &APPLICATION)?;
         set("user_version", &VERSION)?;
         connection.execute_batch(TABLES).map_err(failed)?;
+        connection.execute_batch(windows::TABLE).map_err(failed)?;
     } else if number("application_id")? != APPLICATION || number("user_version")? != VERSION {
         return Err(HistoryError::Foreign(path.to_owned()));
     }
@@ -260,6 +262,7 @@ impl Writer {
                 "DELETE FROM changes WHERE at < (SELECT max(c.at) FROM changes c WHERE c.series = changes.series AND c.at <= ?1)",
                 [limit],
             )?;
+            windows::prune(&self.connection, limit)?;
             // Each step frees one page.
             let mut vacuum = self.connection.prepare("PRAGMA incremental_vacuum")?;
             let mut steps = vacuum.query(())?;
@@ -314,6 +317,7 @@ impl Recorded {
                 insert(transaction, *series, &new)?;
                 *last = Some(Last { at: new.at, stamp: new.stamp, phase: new.phase });
             }
+            windows::record(transaction, *series, seen.maintenance, now)?;
         }
         // Tools that are not checked any more.
         for (integration, (series, last)) in cluster.iter_mut() {

@@ -72,7 +72,7 @@ mod tests {
     fn seen(changes: &[(i64, &str, &str)], now: (i64, &str)) -> Seen {
         let changes = changes.iter().map(|(stamp, from, to)| change(*stamp, from, to)).collect();
         let (integration, type_) = ("argocd".to_owned(), "argocd".to_owned());
-        Seen { integration, type_, now: change(now.0, "", now.1), changes }
+        Seen { integration, type_, now: change(now.0, "", now.1), changes, maintenance: None }
     }
 
     fn last(at: i64, phase: &str) -> Last {

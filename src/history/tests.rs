@@ -37,7 +37,13 @@ impl Truth {
             namespace: "fleet".to_owned(),
             cluster: format!("c{cluster}"),
             is_full: shown == 20,
-            series: vec![Seen { integration: "gitops".to_owned(), type_: "argocd".to_owned(), now, changes }],
+            series: vec![Seen {
+                integration: "gitops".to_owned(),
+                type_: "argocd".to_owned(),
+                now,
+                changes,
+                maintenance: None,
+            }],
         }
     }
 
@@ -123,6 +129,32 @@ async fn removed_cluster_counts_until_it_is_removed() {
     drop(recorder);
     let found = availability(&path, 100_000);
     assert_eq!((found[0].up_seconds, found[0].down_seconds, found[0].unknown_seconds), (60, 0, 0));
+}
+
+/// Broken from 20 to 80 s, in a window from 10 s that was to end at 100 s and is removed at 50 s.
+#[tokio::test(flavor = "multi_thread")]
+async fn maintenance_counts_apart() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("history.db");
+    let mut truth = Truth { changes: Vec::new() };
+    let recorder = Recorder::open(&path, LIMITS).unwrap();
+    let rows = [
+        (0, "Running", None),
+        (10, "Running", Some(100)),
+        (20, "Failed", Some(100)),
+        (50, "Failed", None),
+        (80, "Running", None),
+    ];
+    for (second, phase, window) in rows {
+        truth.change(second * 1_000, phase);
+        let mut observation = truth.observation(0);
+        observation.series[0].maintenance = window.map(|second: i64| second * 1_000);
+        recorder.observed(second * 1_000, observation).await;
+    }
+    drop(recorder);
+    let found = &availability(&path, 100_000)[0];
+    let seconds = (found.up_seconds, found.down_seconds, found.unknown_seconds, found.maintenance_seconds);
+    assert_eq!(seconds, (10 + 20, 30, 0, 40));
 }
 
 fn availability(path: &Path, end: i64) -> Vec<Availability> {

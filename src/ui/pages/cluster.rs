@@ -1,10 +1,13 @@
 //! Cluster: everything about one.
 
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use maud::{Markup, html};
 
-use super::{Page, View, ago, phase, text};
-use crate::api::{ComponentStatus, IntegrationResult, IntegrationTargetStatus, ResourceCounts, TransitionRecord};
+use super::{Page, View, ago, phase, short, text};
+use crate::api::{
+    ComponentStatus, IntegrationResult, IntegrationTargetStatus, MaintenanceStatus, ResourceCounts, TransitionRecord,
+};
 use crate::domain::keys::ObjectKey;
 use crate::lists::ClusterRow;
 use crate::ui::commands::commands;
@@ -21,6 +24,7 @@ pub(super) fn page(view: &View, namespace: &str, name: &str) -> Option<Page> {
             span.faint { (text(namespace)) } ", since " (ago(row.since.as_deref(), view.now))
             @if cluster.is_paused() { ", " b { "paused by a user" } }
         }
+        @if let Some(window) = &row.maintenance { (maintenance(view, window)) }
         @if let Some(message) = &status.message { p.message { (text(message)) } }
         @for tool in &status.integrations { (tool_section(view, row, cluster.cluster_name(), tool)) }
         (connection(view, &status))
@@ -31,6 +35,17 @@ pub(super) fn page(view: &View, namespace: &str, name: &str) -> Option<Page> {
         }
     };
     Some(Page { title: name.to_owned(), main })
+}
+
+fn maintenance(view: &View, window: &MaintenanceStatus) -> Markup {
+    let left = window.until.parse::<Timestamp>().map(|until| until.duration_since(view.now).as_secs());
+    html! {
+        p {
+            span.badge.plain { "Maintenance" } " " (text(&window.name)) ", until " (text(&window.until))
+            @if let Ok(left) = left { " (" (short(left)) ")" }
+            @if !window.integrations.is_empty() { ": " (text(&window.integrations.join(", "))) }
+        }
+    }
 }
 
 fn tool_section(view: &View, row: &ClusterRow, cluster_name: &str, tool: &IntegrationResult) -> Markup {

@@ -89,7 +89,10 @@ fn table(view: &View, filter: &Filter, rows: &[&ClusterRow]) -> Markup {
                                 a href=(cluster_path(&row.namespace, &row.name)) { (text(&row.name)) }
                                 " " span.faint { (text(&row.namespace)) }
                             }
-                            td { (phase(&row.phase)) }
+                            td {
+                                (phase(&row.phase))
+                                @if row.maintenance.is_some() { " " span.badge.plain { "Maintenance" } }
+                            }
                             td { (ago(row.since.as_deref(), view.now)) }
                             @for tool in &tools { td { (tool_cell(row, tool)) } }
                             td.message { (text(row.message.as_deref().unwrap_or_default())) }

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::ConfigMap;
-use kube::api::{Api, PostParams};
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::ResourceExt;
+use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
 use loadtest::run::{Fleet, NAMESPACE};
 use serde_json::json;
 use testkit::division::Division;
+use testkit::resources::api;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{TIMEOUT, assert_no_violations, assert_stayed_true, break_and_wait, check_truth, prepare, until_owned_by};
@@ -29,12 +31,24 @@ async fn endure(fleet: &Fleet, outage: Duration, broken: u32) {
     assert!(longest_gap < Duration::from_secs(20), "checks go on: {longest_gap:?}");
 }
 
-/// Waits until the hub accepts writes again; returns how long it was away.
+/// Waits until the hub accepts writes of all kinds that replicas write; returns how long it was away. An API server has a
+/// connection to etcd for each kind, and each backs off by itself for up to some seconds.
 async fn until_writable(fleet: &Fleet, since: Instant) -> Duration {
-    let maps: Api<ConfigMap> = Api::namespaced(fleet.client.clone(), NAMESPACE);
-    let map = serde_json::from_value(json!({ "metadata": { "generateName": "writable-" } })).unwrap();
+    let leases: Api<Lease> = Api::namespaced(fleet.client.clone(), NAMESPACE);
+    let lease = serde_json::from_value(json!({ "metadata": { "generateName": "writable-" } })).unwrap();
+    let mark = Patch::Merge(json!({ "metadata": { "annotations": { "test/outage": format!("{since:?}") } } }));
+    let may_write = async |kind: &str| {
+        let objects = api(&fleet.client, NAMESPACE, kind);
+        let name = objects.list(&ListParams::default().limit(1)).await.ok()?.items.first()?.name_any();
+        objects.patch(&name, &PatchParams::default(), &mark).await.ok()
+    };
     eventually("the hub to accept writes", async || {
-        timeout(Duration::from_secs(1), maps.create(&PostParams::default(), &map)).await.ok()?.ok()
+        let writes = async {
+            leases.create(&PostParams::default(), &lease).await.ok()?;
+            may_write("Integration").await?;
+            may_write("IntegrationTarget").await
+        };
+        timeout(Duration::from_secs(2), writes).await.ok()?
     })
     .await;
     println!("chaos: the hub was away for {:.1} s", since.elapsed().as_secs_f64());

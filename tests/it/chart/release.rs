@@ -95,8 +95,9 @@ async fn release_lifecycle_leaves_only_the_crds() {
     let notes = release.helm_ok(&["install", "ksit", &chart, "--set", "dashboard.enabled=true"]).await;
     assert!(notes.contains("helm test ksit") && notes.contains("with 3 replicas"), "{notes}");
     release.until_ready("ksit", 3).await;
-    let crds = ["integrations", "integrationtargets", "integrationtypes", "shardmaps"]
-        .map(|name| format!("CustomResourceDefinition/{name}.ksit.io"));
+    let crds =
+        ["integrations", "integrationtargets", "integrationtypes", "maintenancewindows", "notifiers", "shardmaps"]
+            .map(|name| format!("CustomResourceDefinition/{name}.ksit.io"));
     let installed = release.objects("ksit").await;
     assert!(crds.iter().all(|crd| installed.contains(crd)) && installed.len() > 14, "{installed:?}");
 

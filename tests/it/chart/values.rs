@@ -103,7 +103,7 @@ async fn grace_period_covers_the_drain_timeout() {
 async fn crds_are_kept_unless_disabled() {
     let policy = "/metadata/annotations/helm.sh~1resource-policy";
     for (values, count, keep) in
-        [(vec![], 4, Some("keep")), (vec!["crds.keep=false"], 4, None), (vec!["crds.install=false"], 0, None)]
+        [(vec![], 6, Some("keep")), (vec!["crds.keep=false"], 6, None), (vec!["crds.install=false"], 0, None)]
     {
         let objects = objects(NAMESPACE, &values).await;
         let crds = of_kind(&objects, "CustomResourceDefinition");
