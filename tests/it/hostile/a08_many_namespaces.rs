@@ -15,8 +15,12 @@ use super::own_hub::{TIMEOUT, address, logs, prepare};
 
 const NAMESPACES: usize = 300;
 
-/// Limit of open connections: a few for watches, a few for Leases.
-const CONNECTIONS: usize = 25;
+/// Watches in each namespace: Integrations and IntegrationTargets by worker and coordinator, IntegrationTypes once for both,
+/// Notifiers and MaintenanceWindows by the coordinator.
+const WATCHES: usize = 7;
+
+/// Limit of open connections: an API server allows 100 watches on each; and a few for Leases and other requests.
+const CONNECTIONS: usize = NAMESPACES * WATCHES / 100 + 10;
 
 #[tokio::test]
 async fn a8_many_namespaces_share_connections() {
