@@ -8,11 +8,11 @@ use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 use kube::api::{Api, DynamicObject, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
+use testkit::installation::install_crds;
 use testkit::resources::{api, object};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{PageError, Settings};
-use crate::run::install_crds;
 
 const NAMESPACE: &str = "fleet";
 

@@ -5,14 +5,11 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::api::core::v1::Secret;
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
-use kube::runtime::conditions::is_crd_established;
-use kube::runtime::wait::await_condition;
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 use testkit::ControlPlane;
-use testkit::installation::Installation;
+use testkit::installation::{Installation, install_crds};
 use testkit::resources::{api, object};
 use testkit::usage::open_many_files;
 use testkit::workloads::Workloads;
@@ -180,17 +177,6 @@ impl Fleet {
     }
 }
 
-pub(crate) async fn install_crds(client: &Client, ksit: &Path) -> Result<(), RunError> {
-    let printed = std::process::Command::new(ksit).arg("crds").output()?;
-    let crds: Vec<CustomResourceDefinition> = serde_saphyr::from_multiple(std::str::from_utf8(&printed.stdout)?)?;
-    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
-    for crd in &crds {
-        api.patch(&crd.name_any(), &params(), &Patch::Apply(crd)).await?;
-        await_condition(api.clone(), &crd.name_any(), is_crd_established()).await?;
-    }
-    Ok(())
-}
-
 /// Creates a target and its Secret on the hub.
 pub(super) async fn add_target(client: &Client, clusters: &Clusters, number: u32) -> Result<(), RunError> {
     let name = target_name(number);
@@ -240,8 +226,4 @@ fn selector() -> Value {
 async fn create(client: &Client, kind: &str, name: &str, spec: Value) -> Result<(), RunError> {
     api(client, NAMESPACE, kind).create(&PostParams::default(), &object(kind, name, spec)).await?;
     Ok(())
-}
-
-fn params() -> PatchParams {
-    PatchParams::apply("loadtest").force()
 }

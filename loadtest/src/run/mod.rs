@@ -32,7 +32,6 @@ use std::time::Duration;
 use testkit::kind::KindCluster;
 
 pub use clusters::{Clusters, Provider};
-pub(crate) use fleet::install_crds;
 pub use fleet::{Fleet, NAMESPACE};
 pub use report::Report;
 pub use script::Script;

@@ -6,12 +6,16 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::GroupVersionKind;
+use kube::runtime::conditions::is_crd_established;
+use kube::runtime::wait::await_condition;
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -257,6 +261,26 @@ impl Installation {
         let issued = accounts.create_token_request(NAME, &PostParams::default(), &request).await?;
         Ok(issued.status.and_then(|status| status.token).unwrap_or_default())
     }
+}
+
+/// Applies the output of `ksit crds`, as a user would with kubectl, and waits until the kinds are served.
+///
+/// # Errors
+/// Fails if the program prints no CustomResourceDefinitions, or the API server refuses one.
+pub async fn install_crds(client: &Client, ksit: &Path) -> Result<(), InstallError> {
+    let printed = Command::new(ksit).arg("crds").output()?;
+    let crds: Vec<CustomResourceDefinition> = serde_saphyr::from_multiple(std::str::from_utf8(&printed.stdout)?)?;
+    if !printed.status.success() || crds.is_empty() {
+        return Err(format!("{} crds: {}", ksit.display(), String::from_utf8_lossy(&printed.stderr)).into());
+    }
+    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
+    for crd in &crds {
+        api.patch(&crd.name_any(), &params(), &Patch::Apply(crd)).await?;
+    }
+    for crd in &crds {
+        await_condition(api.clone(), &crd.name_any(), is_crd_established()).await?;
+    }
+    Ok(())
 }
 
 /// Server-side applies an object of a manifest.

@@ -4,26 +4,28 @@ mod fleet;
 mod world;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::GroupVersionKind;
-use kube::runtime::conditions::is_crd_established;
-use kube::runtime::wait::await_condition;
-use kube::{Client, ResourceExt};
+use kube::Client;
 use testkit::ControlPlane;
+use testkit::installation::install_crds;
 use testkit::workloads::Workloads;
 use tokio::sync::{OnceCell, RwLock, RwLockReadGuard};
 
 pub use fleet::Fleet;
 pub use world::{World, condition, eventually, until_ended};
 
-/// The hub, with the CRDs of `crds/`.
+const KSIT: &str = env!("CARGO_BIN_EXE_ksit");
+
+/// The hub, with ksit's CRDs.
 pub async fn hub() -> &'static ControlPlane {
     static HUB: OnceCell<ControlPlane> = OnceCell::const_new();
     HUB.get_or_init(|| async {
         let hub = ControlPlane::builder("hub").start().await.unwrap();
-        install_crds(&hub.client().await.unwrap()).await;
+        install_crds(&hub.client().await.unwrap(), Path::new(KSIT)).await.unwrap();
         hub
     })
     .await
@@ -33,18 +35,6 @@ pub async fn hub() -> &'static ControlPlane {
 pub async fn target() -> &'static ControlPlane {
     static TARGET: OnceCell<ControlPlane> = OnceCell::const_new();
     TARGET.get_or_init(|| async { ControlPlane::builder("target").start().await.unwrap() }).await
-}
-
-async fn install_crds(client: &Client) {
-    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/crds");
-    for file in std::fs::read_dir(folder).unwrap() {
-        let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
-        let crd: CustomResourceDefinition = serde_saphyr::from_str(&text).unwrap();
-        let params = PatchParams::apply("test").force();
-        api.patch(&crd.name_any(), &params, &Patch::Apply(&crd)).await.unwrap();
-        await_condition(api.clone(), &crd.name_any(), is_crd_established()).await.unwrap();
-    }
 }
 
 /// Tests share the hub: while one relaxes its CRDs, no other may test validation.
@@ -69,7 +59,7 @@ pub async fn without_validation(write: impl AsyncFnOnce()) {
     }
     until_invalid_objects_are(true, &client).await;
     write().await;
-    install_crds(&client).await;
+    install_crds(&client, Path::new(KSIT)).await.unwrap();
     until_invalid_objects_are(false, &client).await;
 }
 

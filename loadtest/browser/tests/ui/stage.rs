@@ -14,7 +14,7 @@ use kube::runtime::wait::await_condition;
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use testkit::installation::{Installation, apply};
+use testkit::installation::{Installation, apply, install_crds};
 use testkit::resources::{api, object};
 use testkit::workloads::Workloads;
 use testkit::{ControlPlane, Process};
@@ -62,7 +62,7 @@ impl Stage {
         let (hub, healthy) = tokio::try_join!(start("hub"), start("berlin")).unwrap();
         let breaking = start("quito").await.unwrap();
         let client = hub.client().await.unwrap();
-        install_crds(&client, &root.join("crds")).await;
+        install_crds(&client, &ksit).await.unwrap();
         Workloads::new(client.clone()).namespace(NAMESPACE).await.unwrap();
         install_tools(&healthy).await;
         let workloads = install_tools(&breaking).await;
@@ -113,17 +113,6 @@ async fn start_page(ksit: &Path, kubeconfig: &Path, dir: &Path) -> (Process, Str
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     panic!("no URL: {}", page.log_end());
-}
-
-async fn install_crds(client: &Client, folder: &Path) {
-    let crds: Api<CustomResourceDefinition> = Api::all(client.clone());
-    for file in std::fs::read_dir(folder).unwrap() {
-        let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
-        let crd: CustomResourceDefinition = serde_saphyr::from_str(&text).unwrap();
-        let params = PatchParams::apply("test").force();
-        crds.patch(&crd.name_any(), &params, &Patch::Apply(&crd)).await.unwrap();
-        await_condition(crds.clone(), &crd.name_any(), is_crd_established()).await.unwrap();
-    }
 }
 
 /// Installs the tools on a cluster.

@@ -2,13 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::Command;
 
 use k8s_openapi::api::core::v1::Secret;
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Api, Patch, PatchParams};
-use kube::runtime::conditions::is_crd_established;
-use kube::runtime::wait::await_condition;
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 use testkit::ControlPlane;
@@ -49,24 +45,6 @@ pub(super) async fn install_tools(target: &ControlPlane) -> Result<(), DemoError
             "Service" => workloads.service(namespace, name, &none, 1).await?,
             kind => workloads.workload(kind, namespace, name, &none, 1).await?,
         }
-    }
-    Ok(())
-}
-
-/// Applies the output of `ksit crds`, as a user would with kubectl.
-pub(super) async fn install_crds(hub: &ControlPlane, ksit: &Path) -> Result<(), DemoError> {
-    let printed = Command::new(ksit).arg("crds").output()?;
-    let crds: Vec<CustomResourceDefinition> = serde_saphyr::from_multiple(std::str::from_utf8(&printed.stdout)?)?;
-    if !printed.status.success() || crds.is_empty() {
-        return Err(format!("{} crds: {}", ksit.display(), String::from_utf8_lossy(&printed.stderr)).into());
-    }
-    let client = hub.client().await?;
-    let api: Api<CustomResourceDefinition> = Api::all(client);
-    for crd in &crds {
-        api.patch(&crd.name_any(), &params(), &Patch::Apply(crd)).await?;
-    }
-    for crd in &crds {
-        await_condition(api.clone(), &crd.name_any(), is_crd_established()).await?;
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ mod story;
 
 use std::path::PathBuf;
 
-use testkit::installation::Installation;
+use testkit::installation::{Installation, install_crds};
 use testkit::{ControlPlane, StartError};
 use tokio::task::JoinSet;
 
@@ -42,7 +42,7 @@ impl Stage {
         print_step("starting a hub and three clusters: etcd and kube-apiserver each, with real TLS");
         let (hub, targets) = start_planes().await?;
         print_step("installing the CRDs, the tools on the clusters, and ksit's resources on the hub");
-        fleet::install_crds(&hub, &ksit).await?;
+        install_crds(&hub.client().await?, &ksit).await?;
         for target in &targets {
             fleet::install_tools(target).await?;
         }
