@@ -65,10 +65,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, CliError> {
     let filter = args.filter.filter();
     let look = async |hub: Hub| {
         let all = targets(&hub, args.all_namespaces, args.filter.selector.as_deref()).await?;
-        let mut rows: Vec<ClusterRow> = all.iter().map(ClusterRow::from).filter(|row| filter.matches(row)).collect();
-        for row in &mut rows {
-            row.tools.retain(|tool| filter.has_type(tool));
-        }
+        let mut rows: Vec<ClusterRow> = all.iter().map(ClusterRow::from).filter_map(|row| filter.apply(row)).collect();
         rows.sort_by(|a, b| (a.rank(), &a.namespace, &a.name).cmp(&(b.rank(), &b.namespace, &b.name)));
         Ok(Clusters(rows))
     };

@@ -66,3 +66,13 @@ impl Shown for Problems {
         table(&heads, &self.0.iter().map(row).collect::<Vec<_>>())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fleet_without_problems_is_one_line() {
+        assert_eq!(Problems(Vec::new()).text(false), "nothing is wrong\n");
+    }
+}

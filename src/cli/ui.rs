@@ -8,10 +8,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
-use kube::api::PostParams;
+use kube::Client;
 use kube::client::Body;
-use kube::{Api, Client};
 use tokio::net::TcpListener;
 
 use super::CliError;
@@ -19,6 +17,7 @@ use super::history::days_or_duration;
 use super::hub::{CREDENTIAL_LIFETIME, Hub, HubFlags};
 use super::output::print;
 use crate::history::Limits;
+use crate::hub::may_list_all;
 use crate::ui::{HistoryFile, Page, Source};
 
 /// Show the fleet in a browser: problems by cause, clusters, versions, replicas.
@@ -138,18 +137,7 @@ async fn shown_namespaces(args: &Args, hub: &Hub) -> Result<Vec<String>, CliErro
     if let Some(namespace) = &args.hub.namespace {
         return Ok(vec![namespace.clone()]);
     }
-    let attributes = ResourceAttributes {
-        group: Some("ksit.io".to_owned()),
-        resource: Some("integrationtargets".to_owned()),
-        verb: Some("list".to_owned()),
-        ..ResourceAttributes::default()
-    };
-    let spec =
-        SelfSubjectAccessReviewSpec { resource_attributes: Some(attributes), ..SelfSubjectAccessReviewSpec::default() };
-    let review = SelfSubjectAccessReview { spec, ..SelfSubjectAccessReview::default() };
-    let answer = Api::all(hub.client.clone()).create(&PostParams::default(), &review).await;
-    let answer: SelfSubjectAccessReview = answer.map_err(|error| hub.fault(&error))?;
-    let is_allowed = answer.status.is_some_and(|status| status.allowed);
+    let is_allowed = may_list_all(&hub.client).await.map_err(|error| hub.fault(&error))?;
     Ok(if is_allowed { Vec::new() } else { vec![hub.namespace.clone()] })
 }
 

@@ -74,5 +74,5 @@ pub(crate) use status_queue::{StatusKey, StatusQueue, StatusWrite};
 pub(crate) use status_writer::{WriteOutcome, write_statuses};
 pub(crate) use token_request::request_token;
 pub(crate) use token_review::{Bearer, ReviewError, review_token};
-pub(crate) use user_review::{UserReviewError, allowed_namespaces, review_user};
+pub(crate) use user_review::{UserReviewError, allowed_namespaces, may_list_all, review_user};
 pub(crate) use watch::{Change, merge, watch};

@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use futures::stream::{self, StreamExt, TryStreamExt};
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, UserInfo};
-use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
+use k8s_openapi::api::authorization::v1::{
+    ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec, SubjectAccessReview,
+    SubjectAccessReviewSpec,
+};
 use kube::api::PostParams;
 use kube::{Api, Client};
 use secrecy::{ExposeSecret, SecretString};
@@ -58,21 +61,36 @@ pub async fn allowed_namespaces(
     Ok(Some(allowed.into_iter().flatten().collect()))
 }
 
-async fn may_list(client: &Client, user: &UserInfo, namespace: Option<&str>) -> Result<bool, UserReviewError> {
-    let attributes = ResourceAttributes {
+/// Whether the owner of the client's own credential may list the IntegrationTargets of all namespaces. Sends one request.
+pub async fn may_list_all(client: &Client) -> kube::Result<bool> {
+    let spec = SelfSubjectAccessReviewSpec {
+        resource_attributes: Some(list_targets(None)),
+        ..SelfSubjectAccessReviewSpec::default()
+    };
+    let review = SelfSubjectAccessReview { spec, ..SelfSubjectAccessReview::default() };
+    let answer = Api::<SelfSubjectAccessReview>::all(client.clone()).create(&PostParams::default(), &review).await?;
+    Ok(answer.status.is_some_and(|status| status.allowed))
+}
+
+/// The right to list IntegrationTargets in a namespace; in all if `None`.
+fn list_targets(namespace: Option<&str>) -> ResourceAttributes {
+    ResourceAttributes {
         group: Some("ksit.io".to_owned()),
         resource: Some("integrationtargets".to_owned()),
         verb: Some("list".to_owned()),
         namespace: namespace.map(str::to_owned),
         ..ResourceAttributes::default()
-    };
+    }
+}
+
+async fn may_list(client: &Client, user: &UserInfo, namespace: Option<&str>) -> Result<bool, UserReviewError> {
     let UserInfo { username, groups, uid, extra } = user.clone();
     let spec = SubjectAccessReviewSpec {
         user: username,
         groups,
         uid,
         extra,
-        resource_attributes: Some(attributes),
+        resource_attributes: Some(list_targets(namespace)),
         ..SubjectAccessReviewSpec::default()
     };
     let review = SubjectAccessReview { spec, ..SubjectAccessReview::default() };

@@ -33,6 +33,9 @@ pub struct ClusterRow {
     /// Reason of the condition `Reachable`, if that is False.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unreachable: Option<String>,
+    /// Message of that condition, which names the remedy.
+    #[serde(skip)]
+    pub unreachable_message: Option<String>,
     /// Reasons of the conditions.
     #[serde(skip)]
     pub reasons: BTreeSet<String>,
@@ -77,6 +80,7 @@ impl From<&IntegrationTarget> for ClusterRow {
             maintenance: status.maintenance.clone(),
             labels,
             unreachable: unreachable.map(|condition| condition.reason.clone()),
+            unreachable_message: unreachable.map(|condition| condition.message.clone()),
             reasons: status.conditions.iter().map(|condition| condition.reason.clone()).collect(),
             tools: status.integrations.into_iter().map(ToolRow::from).collect(),
         }
@@ -130,11 +134,10 @@ pub struct Filter {
 impl Filter {
     /// Whether the cluster meets the conditions.
     pub fn matches(&self, row: &ClusterRow) -> bool {
-        let mut tools = row.tools.iter().filter(|tool| self.has_type(tool)).peekable();
-        if !self.types.is_empty() && tools.peek().is_none() {
+        let tools: Vec<&ToolRow> = row.tools.iter().filter(|tool| self.has_type(tool)).collect();
+        if !self.types.is_empty() && tools.is_empty() {
             return false;
         }
-        let tools: Vec<&ToolRow> = tools.collect();
         let is_phase = |phase: &str| self.phases.iter().any(|wanted| wanted.eq_ignore_ascii_case(phase));
         (self.phases.is_empty()
             || if self.types.is_empty() {
@@ -152,6 +155,13 @@ impl Filter {
                 .is_none_or(|version| tools.iter().any(|tool| tool.version.as_ref() == Some(version)))
             && self.labels.as_ref().is_none_or(|labels| labels.matches(&row.labels))
             && self.text.as_ref().is_none_or(|text| contains(row, &text.to_lowercase()))
+    }
+
+    /// The row with the tools that are asked for; `None` if the cluster does not meet the conditions.
+    pub fn apply(&self, mut row: ClusterRow) -> Option<ClusterRow> {
+        let is_met = self.matches(&row);
+        row.tools.retain(|tool| self.has_type(tool));
+        is_met.then_some(row)
     }
 
     /// Whether rows show the tool.
@@ -200,6 +210,16 @@ pub(super) mod tests {
         let labels = |text: &str| Some(text.parse::<Selector>().unwrap());
         assert!(is_found(Filter { labels: labels("env in (prod,test)"), ..Filter::default() }));
         assert!(!is_found(Filter { labels: labels("env!=prod"), ..Filter::default() }));
+    }
+
+    #[test]
+    fn tools_of_other_types_are_left_out() {
+        let broken = row("berlin", "Failed", "ComponentNotReady", "");
+        let shown = |name: &str| {
+            let filter = Filter { types: vec![name.to_owned()], ..Filter::default() };
+            filter.apply(broken.clone()).map(|row| row.tools.len())
+        };
+        assert_eq!([shown("istio"), shown("mesh"), shown("flux")], [Some(1), Some(1), None]);
     }
 
     #[test]

@@ -63,7 +63,7 @@ pub fn problems<'a>(rows: impl IntoIterator<Item = &'a ClusterRow>) -> Vec<Probl
     for row in rows {
         if let Some(reason) = &row.unreachable {
             let cause = Cause { phase: Phase::Failed.as_str().to_owned(), type_: None, reason: reason.clone() };
-            add(row, cause, row.since.as_ref(), row.message.as_ref());
+            add(row, cause, row.since.as_ref(), row.unreachable_message.as_ref());
             continue;
         }
         for tool in row.tools.iter().filter(|tool| is_problem(&tool.phase)) {
@@ -94,7 +94,9 @@ mod tests {
             row.tools[0].since = Some(at.to_owned());
             row
         };
-        let unreachable = ClusterRow { unreachable: Some("ConnectFailed".to_owned()), ..row("a", "Failed", "", "") };
+        let (reason, message) = (Some("ConnectFailed".to_owned()), Some("check its address".to_owned()));
+        let unreachable =
+            ClusterRow { unreachable: reason, unreachable_message: message, ..row("a", "Failed", "", "argocd: …") };
         let rows = [
             unreachable,
             since("b", "Failed", "2026-01-02T00:00:00Z"),
@@ -106,6 +108,7 @@ mod tests {
         assert_eq!(brief, [("ComponentAbsent", 2), ("ConnectFailed", 1)]);
         assert_eq!(found[0].first.as_deref(), Some("2026-01-01T00:00:00Z"));
         assert_eq!(found[0].since.as_deref(), Some("2026-01-02T00:00:00Z"));
+        assert_eq!(found[1].example, "check its address");
         assert_eq!(found[1].cause.type_, None, "a cluster that can't be read is one problem, not one for each tool");
         assert_eq!(problems(&rows[3..]), []);
     }

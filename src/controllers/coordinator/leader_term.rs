@@ -17,7 +17,7 @@ use super::callers::{authenticator, members};
 use super::event_loop::{EventLoop, Sources, now};
 use super::map_requests::MapRequests;
 use super::metadata_repair::RepairTask;
-use super::notifications::Postman;
+use super::notifications::NotifyTasks;
 use super::objects::{Objects, WatchedTarget};
 use super::other_installations::watch_leases;
 use super::series::SeriesWriter;
@@ -214,8 +214,8 @@ async fn run_term(context: &CoordinatorContext, tasks: &mut JoinSet<TaskEnd>) ->
     start_writers(context, &mut tasks, &fence, repairs);
     let (hub, answers) = (context.store.hub.clone(), events.clone());
     tasks.spawn("the watch of other installations", watch_leases(hub, others, answers));
-    let postman = postman(context, &fence, term);
-    tasks.spawn("the sender of notifications", postman.run(notify_tasks, events.clone()));
+    let performer = notify_tasks_of(context, &fence, term);
+    tasks.spawn("the sender of notifications", performer.run(notify_tasks, events.clone()));
     let map_requests = map_requests(context, fence, stored, events);
     tasks.spawn("the writer of the shard map", map_requests.run(requests, context.map.clone()));
     let scrapes = context.fleet_metrics.open();
@@ -287,8 +287,8 @@ fn installation(context: &CoordinatorContext) -> String {
     format!("{}/{}", context.store.namespace, context.config.installation)
 }
 
-fn postman(context: &CoordinatorContext, fence: &WriteFence, term: Term) -> Postman {
-    Postman {
+fn notify_tasks_of(context: &CoordinatorContext, fence: &WriteFence, term: Term) -> NotifyTasks {
+    NotifyTasks {
         hub: context.hub.clone(),
         outbound: context.outbound.clone(),
         fence: fence.clone(),

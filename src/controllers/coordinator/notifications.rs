@@ -20,7 +20,7 @@ use crate::observability::Metrics;
 use crate::targets::Outbound;
 
 /// Handles that every task needs.
-pub(super) struct Postman {
+pub(super) struct NotifyTasks {
     pub(super) hub: Client,
     pub(super) outbound: Outbound,
     pub(super) fence: WriteFence,
@@ -30,7 +30,7 @@ pub(super) struct Postman {
     pub(super) metrics: Metrics,
 }
 
-impl Postman {
+impl NotifyTasks {
     /// Runs until the event loop ends.
     pub(super) async fn run(self, mut tasks: mpsc::UnboundedReceiver<NotifyTask>, events: mpsc::Sender<Event>) {
         let mut under_way = FuturesUnordered::new();

@@ -98,7 +98,7 @@ async fn storm_of_causes_is_a_few_messages_and_a_digest() {
     assert_eq!(texts[2], "6 messages of ksit in one");
 }
 
-/// Whoever may write Notifiers must not have a kubeconfig sent to a server of theirs.
+/// The right to write Notifiers is not the right to send kubeconfigs to a server of one's choice.
 #[tokio::test]
 async fn secrets_of_other_types_are_not_sent() {
     let clusters = Clusters::new("notify-secrets", 1).await;

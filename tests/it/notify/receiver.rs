@@ -67,7 +67,7 @@ impl Receiver {
         self.received.lock().unwrap().clone()
     }
 
-    /// What it has received, once that satisfies `wanted`.
+    /// The requests received so far, once they satisfy `wanted`.
     pub async fn until(&self, what: &str, wanted: impl Fn(&[Received]) -> bool) -> Vec<Received> {
         eventually(what, async || Some(self.received()).filter(|received| wanted(received))).await
     }
