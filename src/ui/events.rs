@@ -8,7 +8,7 @@ use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures::{Stream, stream};
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
 use super::routes::App;
 
@@ -27,7 +27,6 @@ struct Reader {
     headers: HeaderMap,
     /// Version of the last event.
     sent: Option<u64>,
-    checked: Instant,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -38,7 +37,7 @@ pub(super) fn events(
     headers: HeaderMap,
     permit: OwnedSemaphorePermit,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    let reader = Reader { app, headers, sent: None, checked: Instant::now(), _permit: permit };
+    let reader = Reader { app, headers, sent: None, _permit: permit };
     let stream = stream::unfold(Some(reader), async |reader| next(reader?).await);
     Sse::new(stream).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
 }
@@ -53,7 +52,6 @@ async fn next(mut reader: Reader) -> Option<(Result<Event, Infallible>, Option<R
         let Ok(access) = reader.app.admit(&reader.headers).await else {
             return Some((Ok(Event::default().event("denied").data("")), None));
         };
-        reader.checked = Instant::now();
         let version = reader.app.index.read().version(&access);
         if reader.sent != Some(version) {
             reader.sent = Some(version);

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
 use kube::{Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::clock::HubClock;
 use super::index::{Fleet, Index};
 use crate::api::{Integration, IntegrationTarget, ShardMap};
 use crate::history::{Observation, Recorder};
@@ -28,8 +29,8 @@ pub(super) struct Feed {
     pub(super) client: Client,
     /// Empty: all namespaces.
     pub(super) namespaces: Vec<String>,
-    /// The hub's clock minus this machine's.
-    pub(super) clock_offset: SignedDuration,
+    /// The time of the hub.
+    pub(super) clock: HubClock,
     /// Records what changes.
     pub(super) recorder: Option<Arc<Recorder>>,
 }
@@ -54,12 +55,12 @@ impl Feed {
                 Some(change) = integrations.next() => index.apply_integration(change),
                 Some(change) = maps.next() => {
                     if let (Some(recorder), Change::Applied(_)) = (&self.recorder, &change) {
-                        recorder.alive(self.now().as_millisecond()).await;
+                        recorder.alive(self.clock.now().as_millisecond()).await;
                     }
                     index.apply_map(change);
                 }
                 _ = age_check.tick() => {
-                    let now = why_stale(&index.read(), self.now());
+                    let now = why_stale(&index.read(), self.clock.now());
                     if now != stale {
                         stale = now;
                         index.touch();
@@ -70,7 +71,7 @@ impl Feed {
     }
 
     async fn record(&self, change: &Change<IntegrationTarget>) {
-        let (Some(recorder), now) = (&self.recorder, self.now().as_millisecond()) else { return };
+        let (Some(recorder), now) = (&self.recorder, self.clock.now().as_millisecond()) else { return };
         match change {
             Change::Applied(target) => {
                 if let Some(observation) = Observation::of(target) {
@@ -96,11 +97,6 @@ impl Feed {
             [] => one(None),
             names => merge(names.iter().map(|name| one(Some(name))).collect()),
         }
-    }
-
-    /// The hub's time.
-    pub(super) fn now(&self) -> Timestamp {
-        Timestamp::now().saturating_add(self.clock_offset).unwrap_or_else(|_| Timestamp::now())
     }
 }
 

@@ -18,6 +18,9 @@ const MAX_CHANGES: usize = 200;
 /// Availability over weeks hardly changes in this time.
 const KEPT: Duration = Duration::from_secs(30);
 
+/// Answers that are kept.
+const MAX_KEPT: usize = 64;
+
 /// Milliseconds of a day.
 const DAY: i64 = 86_400_000;
 
@@ -62,6 +65,9 @@ impl History {
         let question = Question { access: access.clone(), params: params.clone() };
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.retain(|(_, at, _)| at.elapsed() < KEPT);
+        if kept.len() >= MAX_KEPT {
+            kept.clear();
+        }
         if let Some((.., shown)) = kept.iter().find(|(known, ..)| *known == question) {
             return Ok(shown.clone());
         }

@@ -127,9 +127,11 @@ impl Index {
 
     /// Wakes all readers without a change of an object, such as when the statuses have become stale.
     pub(super) fn touch(&self) {
-        self.fleet.write().unwrap_or_else(PoisonError::into_inner).changed.1 = self.next();
+        let mut fleet = self.fleet.write().unwrap_or_else(PoisonError::into_inner);
+        fleet.changed.1 = self.next();
     }
 
+    /// Wakes the readers, who wait for the lock until the version is stored.
     fn next(&self) -> u64 {
         self.version.send_modify(|version| *version += 1);
         *self.version.borrow()

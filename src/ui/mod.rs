@@ -13,6 +13,7 @@ mod access;
 mod api;
 mod assets;
 mod cache;
+mod clock;
 mod commands;
 mod events;
 mod feed;
@@ -31,6 +32,7 @@ use kube::Client;
 use tokio::net::TcpListener;
 
 use access::{Cluster, Gate, Local};
+use clock::HubClock;
 use feed::Feed;
 use history::History;
 pub use history::HistoryFile;
@@ -98,9 +100,10 @@ impl Page {
             }
             None => (None, None),
         };
-        let feed = Feed { client, namespaces, clock_offset, recorder };
+        let clock = HubClock::new(clock_offset);
+        let feed = Feed { client, namespaces, clock, recorder };
         let index = Arc::new(Index::default());
-        let app = App::new(index.clone(), self.gate, clock_offset, history);
+        let app = App::new(index.clone(), self.gate, clock, history);
         let server = axum::serve(self.listener, router(Arc::new(app)));
         tokio::select! {
             never = feed.run(&index) => match never {},

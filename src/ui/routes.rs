@@ -9,18 +9,18 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use tokio::sync::Semaphore;
 
 use super::access::{Denied, Gate, check_site};
 use super::cache::{Body, Cache};
+use super::clock::HubClock;
 use super::events::events;
 use super::feed::why_stale;
 use super::history::{History, Shown};
 use super::index::Index;
 use super::pages::history;
-use super::pages::{View, body, document, failure, login};
+use super::pages::{Page, View, body, document, failure, login};
 use super::params::{Access, BadParam, Params};
 use super::{api, assets};
 
@@ -40,20 +40,21 @@ pub(super) struct App {
     gate: Gate,
     cache: Cache,
     streams: Arc<Semaphore>,
-    clock_offset: SignedDuration,
+    clock: HubClock,
     history: Option<History>,
 }
 
 impl App {
-    pub(super) fn new(index: Arc<Index>, gate: Gate, clock_offset: SignedDuration, history: Option<History>) -> Self {
+    pub(super) fn new(index: Arc<Index>, gate: Gate, clock: HubClock, history: Option<History>) -> Self {
         let streams = Arc::new(Semaphore::new(MAX_STREAMS));
-        Self { index, gate, cache: Cache::default(), streams, clock_offset, history }
+        Self { index, gate, cache: Cache::default(), streams, clock, history }
     }
 
     /// The history that the parameters select; `None` if none is kept.
     async fn shown_history(self: &Arc<Self>, access: &Access, params: &Params) -> Result<Option<Arc<Shown>>, Failure> {
         let (app, access, params) = (self.clone(), access.clone(), params.clone());
-        let read = move || app.history.as_ref().map(|history| history.show(&access, &params, app.now())).transpose();
+        let read =
+            move || app.history.as_ref().map(|history| history.show(&access, &params, app.clock.now())).transpose();
         let read = tokio::task::spawn_blocking(read).await;
         read.map_err(|error| Failure::History(error.to_string()))?.map_err(|error| Failure::History(error.to_string()))
     }
@@ -61,15 +62,10 @@ impl App {
     /// The page of the history.
     async fn history_page(self: &Arc<Self>, params: &Params, access: &Access, part: bool) -> Result<Response, Failure> {
         let shown = self.shown_history(access, params).await?;
-        let (fleet, now) = (self.index.read(), self.now());
+        let (fleet, now) = (self.index.read(), self.clock.now());
         let view = View { fleet: &fleet, access, params, now };
         let page = history::page(&view, shown.as_deref());
-        let stale = why_stale(&fleet, now);
-        let shown = match part {
-            true => body(&page, stale.as_deref()),
-            false => document(&view, "/history", &page, stale.as_deref(), self.gate.takes_tokens()),
-        };
-        Ok(Html(Arc::new(Body::new(shown.into_string()))).into_response())
+        Ok(Html(Arc::new(Body::new(self.frame(&view, "/history", &page, part)))).into_response())
     }
 
     /// Namespaces that the sender of a request may see.
@@ -80,26 +76,26 @@ impl App {
         self.gate.admit(headers, || self.index.read().namespaces()).await
     }
 
-    /// The hub's time.
-    fn now(&self) -> Timestamp {
-        Timestamp::now().saturating_add(self.clock_offset).unwrap_or_else(|_| Timestamp::now())
+    /// The document with the page, or with `part` the content below the navigation.
+    fn frame(&self, view: &View, path: &str, page: &Page, part: bool) -> String {
+        let stale = why_stale(view.fleet, view.now);
+        let shown = match part {
+            true => body(page, stale.as_deref()),
+            false => document(view, path, page, stale.as_deref(), self.gate.takes_tokens()),
+        };
+        shown.into_string()
     }
 
     /// The document of a view, or with `part` the content below the navigation.
     fn view(&self, uri: &Uri, params: &Params, access: &Access, part: bool) -> Result<Response, Failure> {
         let fleet = self.index.read();
         let version = fleet.version(access);
-        let (path, now) = (uri.path(), self.now());
+        let (path, now) = (uri.path(), self.clock.now());
         let key = (uri.path_and_query().map(ToString::to_string).unwrap_or_default(), part, access.clone());
         let render = || {
             let view = View { fleet: &fleet, access, params, now };
             let page = view.render(path)?.ok_or(Failure::NotFound)?;
-            let stale = why_stale(&fleet, now);
-            let shown = match part {
-                true => body(&page, stale.as_deref()),
-                false => document(&view, path, &page, stale.as_deref(), self.gate.takes_tokens()),
-            };
-            Ok::<_, Failure>(shown.into_string())
+            Ok::<_, Failure>(self.frame(&view, path, &page, part))
         };
         let body = self.cache.get_or(key, version, render)?;
         Ok(Html(body).into_response())
@@ -278,7 +274,7 @@ async fn json(
             let shown = app.shown_history(&access, &query).await?.ok_or(Failure::NotFound)?;
             return Ok(api::history(&shown).to_string());
         }
-        let (fleet, now) = (app.index.read(), app.now());
+        let (fleet, now) = (app.index.read(), app.clock.now());
         let view = View { fleet: &fleet, access: &access, params: &query, now };
         let found = api::answer(&view, path, why_stale(&fleet, now).as_deref())?.ok_or(Failure::NotFound)?;
         Ok(found.to_string())
